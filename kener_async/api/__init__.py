@@ -1,0 +1,1 @@
+"""The JSON API: schemas, handlers, tokens, errors, and the description made of them."""

@@ -1,0 +1,221 @@
+"""Who may do what: bearer tokens (JWT, RFC 8725), and the addresses they may come from.
+
+Every token made here is a row in the database; one that is revoked is refused from the next request on, also
+when another process revoked it. Verified tokens are remembered by digest, refused ones never.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import Any
+
+import jwt
+from aiohttp import web
+
+from kener_async.clock import Clock
+from kener_async.domain.access import SCOPES, Grant
+from kener_async.domain.errors import Forbidden, Unauthenticated
+from kener_async.store import tokens
+from kener_async.store.database import Database
+from kener_async.store.tokens import Token
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here
+LONGEST_TOKEN = 8192
+REMEMBERED = 4096
+PROXY_HOPS = 10
+REQUIRED = ["iat", "jti", "sub"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys a token may be signed with: `secret` for those made here, `public` for those made elsewhere.
+
+    `algorithm` is that of the public key; each key is used with its own algorithm and no other.
+    """
+
+    secret: bytes
+    algorithm: str
+    public: Any | None = None
+
+
+def mint(secret: bytes, token: Token) -> str:
+    """The signed token for a record; without `exp` when the record never expires."""
+    claims: dict[str, Any] = {
+        "iat": token.created_at,
+        "jti": token.id,
+        "sub": token.name,
+        "scope": " ".join(token.scopes),
+    }
+    if token.expires_at is not None:
+        claims["exp"] = token.expires_at
+    if token.tags is not None:
+        claims["tags"] = list(token.tags)
+    return jwt.encode(claims, secret, algorithm="HS256", headers={"typ": TOKEN_TYPE})
+
+
+class Gatekeeper:
+    """Turns a request into the grant of its token, or refuses it."""
+
+    def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock) -> None:
+        self._keys = keys
+        self._database = database
+        self._path = path
+        self._clock = clock
+        self._records: dict[str, Token] = {}
+        self._stamp: tokens.Stamp | None = None
+        self._verified: dict[bytes, Grant] = {}
+        self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
+        self._uses: dict[str, int] = {}
+        self.allowed: Networks = ()
+        self.proxies: Networks = ()
+
+    async def grant(self, request: web.Request) -> Grant:
+        """The verified grant; raises Unauthenticated."""
+        if self.allowed:
+            self._check_address(request)
+        token = bearer(request)
+        stamp = tokens.stamp(self._path)
+        if stamp != self._stamp:
+            await self._reload(stamp)
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        grant = self._verified.get(digest)
+        now = self._clock()
+        if grant is None:
+            grant = self._verify(token)
+            if len(self._verified) >= REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+            self._verified[digest] = grant
+        if grant.expires is not None and grant.expires <= now:
+            raise Unauthenticated("invalid token")
+        self._uses[grant.id] = now
+        return grant
+
+    async def _reload(self, stamp: tokens.Stamp) -> None:
+        self._records = await self._database.read(tokens.everyone)
+        self._verified.clear()
+        self._stamp = stamp
+
+    async def note_uses(self) -> None:
+        """The scheduled job: store when each token was last used."""
+        uses, self._uses = self._uses, {}
+        if uses:
+            await self._database.write(lambda connection: tokens.used(connection, uses))
+
+    def _verify(self, token: str) -> Grant:
+        try:
+            header = jwt.get_unverified_header(token)
+            own = header.get("alg") == "HS256"
+            key, algorithm = (
+                (self._keys.secret, "HS256") if own else (self._keys.public, self._keys.algorithm)
+            )
+            if key is None or (own and header.get("typ") != TOKEN_TYPE):
+                raise Unauthenticated("invalid token")
+            # Times are checked by our clock, below.
+            claims = self._verifier.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                options={"require": REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthenticated("invalid token") from error
+        grant = _granted(claims)
+        self._check_record(grant, own)
+        not_before = claims.get("nbf", 0)
+        if type(not_before) is not int or not_before > self._clock():
+            raise Unauthenticated("invalid token")
+        return grant
+
+    def _check_record(self, grant: Grant, own: bool) -> None:
+        """A token made here must be on record and say what its record says; any may have been revoked."""
+        record = self._records.get(grant.id)
+        if record is not None and record.revoked_at is not None:
+            raise Unauthenticated("invalid token")
+        if own and (record is None or record.expires_at != grant.expires):
+            raise Unauthenticated("invalid token")
+        if not own and grant.expires is None:
+            raise Unauthenticated("invalid token")
+
+    def _check_address(self, request: web.Request) -> None:
+        address = client_address(request, self.proxies)
+        if not _is_within(address, self.allowed):
+            raise Unauthenticated(f"invalid ip: {address}")
+
+
+def bearer(request: web.Request) -> str:
+    """The token of the Authorization header: `Bearer <token>`, the scheme in any case or left out."""
+    values = request.headers.getall("Authorization", ())
+    if len(values) != 1:
+        raise Unauthenticated("invalid token")
+    scheme, _, token = values[0].strip().rpartition(" ")
+    if scheme.strip().lower() not in ("bearer", "") or not token.isascii() or len(token) > LONGEST_TOKEN:
+        raise Unauthenticated("invalid token")
+    return token
+
+
+def client_address(request: web.Request, proxies: Networks) -> str:
+    """The address of the client: X-Forwarded-For is believed only as far as trusted proxies wrote it."""
+    address = request.remote or ""
+    if not _is_within(address, proxies):
+        return address
+    hops = [
+        hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")
+    ]
+    for hop in reversed(hops[-PROXY_HOPS:]):
+        if not _is_address(hop):
+            return address
+        address = hop
+        if not _is_within(hop, proxies):
+            return address
+    return address
+
+
+def _granted(claims: Mapping[str, Any]) -> Grant:
+    """The grant the claims speak of, each of the type it must have."""
+    scope, tags, expires = claims.get("scope", ""), claims.get("tags"), claims.get("exp")
+    texts: Iterable[Any] = (claims["jti"], claims["sub"], scope, *(tags if isinstance(tags, list) else ()))
+    sound = (
+        all(isinstance(text, str) for text in texts)
+        and (tags is None or isinstance(tags, list))
+        and (expires is None or type(expires) is int)
+    )
+    if not sound:
+        raise Unauthenticated("invalid token")
+    return Grant(
+        id=claims["jti"],
+        subject=claims["sub"],
+        scopes=frozenset(scope.split()) & frozenset(SCOPES),
+        tags=None if tags is None else tuple(tags),
+        expires=expires,
+    )
+
+
+def require_scope(grant: Grant, scope: str) -> None:
+    if not grant.allows(scope):
+        raise Forbidden(f"the token lacks the scope {scope}")
+
+
+def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[bool]], bool] = all) -> None:
+    """All the tags, or any of them with `enough=any`, must be among those of the token."""
+    if not enough(grant.allows_tag(tag) for tag in tags):
+        raise Forbidden("the token is for other monitors")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_within(text: str, networks: Networks) -> bool:
+    if not _is_address(text):
+        return False
+    address = ip_address(text)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)

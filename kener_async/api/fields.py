@@ -1,0 +1,129 @@
+"""Marshmallow fields that take a type at its word: a number is not text, a boolean is not a number."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+LAST_INSTANT = 253402300799  # the end of the year 9999, the last that a calendar here can name
+
+
+class Fault(fields.Field[Any]):
+    """Each field says what is wrong with it in one sentence of its own, whatever is wrong with it."""
+
+    def __init__(self, *, fault: str, **options: Any) -> None:
+        messages: dict[str, Any] = dict.fromkeys(("required", "null", "invalid"), fault)
+        super().__init__(error_messages=messages, **options)
+
+    def refuse(self) -> ValidationError:
+        return self.make_error("invalid")
+
+
+class Number(Fault, fields.Float):
+    """A JSON number, at least `minimum`."""
+
+    def __init__(self, *, minimum: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.minimum = minimum
+        self.metadata = {**self.metadata, "minimum": minimum}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < self.minimum:
+            raise self.refuse()
+        return float(value)
+
+
+class Integer(Fault, fields.Integer):
+    """A JSON integer within bounds; `5.0` is one."""
+
+    def __init__(self, *, minimum: int, maximum: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.minimum, self.maximum = minimum, maximum
+        bounds = {"minimum": minimum} if maximum is None else {"minimum": minimum, "maximum": maximum}
+        self.metadata = {**bounds, **self.metadata}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse()
+        if value < self.minimum or (self.maximum is not None and value > self.maximum):
+            raise self.refuse()
+        return value
+
+
+class Instant(Integer):
+    """UTC seconds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(minimum=0, maximum=LAST_INSTANT, **options)
+
+
+class QueryInteger(Integer):
+    """An integer in a query string: digits, perhaps with a sign."""
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
+        text = str(value)
+        if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 19:
+            raise self.refuse()
+        return super()._deserialize(int(text), *args, **options)
+
+
+class Boolean(Fault, fields.Boolean):
+    """`true` or `false`."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.refuse()
+        return value
+
+
+class Text(Fault, fields.String):
+    """A JSON string without NUL; `minimum` and `maximum` are its length."""
+
+    def __init__(self, *, minimum: int = 0, maximum: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.minimum, self.maximum = minimum, maximum
+        bounds = {"minLength": minimum} if minimum else {}
+        self.metadata = {**bounds, **({"maxLength": maximum} if maximum else {}), **self.metadata}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str) or "\0" in value or len(value.strip()) < self.minimum:
+            raise self.refuse()
+        if self.maximum is not None and len(value) > self.maximum:
+            raise self.refuse()
+        return value
+
+
+class Choice(Fault, fields.String):
+    """One of a few words; loads what the word stands for."""
+
+    def __init__(self, *, choices: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.choices = choices
+        self.metadata = {"enum": list(choices), **self.metadata}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, str) or value not in self.choices:
+            raise self.refuse()
+        return self.choices[value]
+
+
+class Tags(Fault, fields.List[Any]):
+    """A list of at least one tag; one that is named twice counts once."""
+
+    def __init__(self, *, fault: str, **options: Any) -> None:
+        super().__init__(fault=fault, cls_or_instance=fields.String(), **options)
+        self.metadata = {"minItems": 1, **self.metadata}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]
+        if not isinstance(value, list) or not value or not all(isinstance(tag, str) for tag in value):
+            raise self.refuse()
+        return tuple(dict.fromkeys(value))
+
+
+class CommaSeparated(Fault, fields.String):
+    """Words in a query string, separated by commas."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(word for part in str(value).split(",") if (word := part.strip()))

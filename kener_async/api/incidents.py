@@ -1,0 +1,247 @@
+"""Incidents and maintenance: open, find, change, comment on, resolve."""
+
+from collections.abc import Iterable, Mapping
+from sqlite3 import Connection
+from typing import Any
+
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.api import schemas
+from kener_async.api.auth import require_tags
+from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.domain.errors import Invalid
+from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.store import incidents
+
+routes = web.RouteTableDef()
+
+NUMBER = {"incidentNumber": "incident id as an integer"}
+
+
+@routes.post("/api/incident")
+@endpoint(
+    Spec(
+        operation="createIncident",
+        summary="Create a new incident",
+        group="Incidents",
+        scope="incident:write",
+        body=schemas.Incident(),
+        reply=schemas.IncidentResponse(),
+        errors=(413, 415, 503),
+    )
+)
+async def create(call: Call) -> dict[str, Any]:
+    """Open an incident or plan a maintenance."""
+    app = call.request.app
+    require_tags(call.grant, call.body["tags"])
+    _require_known(call, call.body["tags"])
+    now = app[keys.CLOCK]()
+    opened(0, call.body, now)  # refused here, a fault costs no turn of the writer
+    incident = await app[keys.DATABASE].write(
+        lambda connection: incidents.add(connection, lambda number: opened(number, call.body, now))
+    )
+    app[keys.BOARD].outdate(incident.tags)
+    return rendered(incident, now)
+
+
+@routes.get("/api/incident")
+@endpoint(
+    Spec(
+        operation="searchIncidents",
+        summary="Search for incidents",
+        group="Incidents",
+        scope="incident:read",
+        query=schemas.IncidentSearch(),
+        reply=schemas.IncidentResponse(),
+        many=True,
+    )
+)
+async def search(call: Call) -> list[dict[str, Any]]:
+    """Incidents, newest first."""
+    app = call.request.app
+    query = call.query
+    now = app[keys.CLOCK]()
+    tags = query.get("tags")
+    if call.grant.tags is not None:
+        # Only what the token's monitors are named in.
+        mine = {live.tag for live in app[keys.BOARD] if call.grant.allows_tag(live.tag)}
+        tags = tuple(mine if tags is None else mine.intersection(tags))
+    wanted = incidents.Search(
+        closed=query["state"],
+        tags=tags,
+        created_after=query.get("created_after"),
+        created_before=query.get("created_before"),
+        title=query.get("title"),
+        limit=query["per_page"],
+        offset=(query["page"] - 1) * query["per_page"],
+    )
+    found = await app[keys.DATABASE].read(lambda connection: incidents.search(connection, wanted, now))
+    return [rendered(incident, now) for incident in found]
+
+
+@routes.get("/api/incident/{incidentNumber}")
+@endpoint(
+    Spec(
+        operation="getIncident",
+        summary="Get an incident by number",
+        group="Incidents",
+        scope="incident:read",
+        path=NUMBER,
+        reply=schemas.IncidentResponse(),
+        errors=(404,),
+    )
+)
+async def get(call: Call) -> dict[str, Any]:
+    """One incident."""
+    app = call.request.app
+    number = incident_number(call.request)
+    incident = await app[keys.DATABASE].read(lambda connection: incidents.get(connection, number))
+    require_tags(call.grant, incident.tags, any)
+    return rendered(incident, app[keys.CLOCK]())
+
+
+@routes.patch("/api/incident/{incidentNumber}")
+@endpoint(
+    Spec(
+        operation="updateIncident",
+        summary="Update an incident",
+        group="Incidents",
+        scope="incident:write",
+        path=NUMBER,
+        body=schemas.IncidentChange(),
+        reply=schemas.IncidentResponse(),
+        errors=(404, 413, 415, 503),
+    )
+)
+async def update(call: Call) -> dict[str, Any]:
+    """Change an incident: what is left out keeps its value, null clears it. Past days are counted again."""
+    require_tags(call.grant, call.body["tags"])
+    _require_known(call, call.body["tags"])
+    cleared = {"body": ""} if call.body.get("body", "") is None else {}
+    return await _change(call, call.body | cleared)
+
+
+@routes.post("/api/incident/{incidentNumber}/status")
+@endpoint(
+    Spec(
+        operation="updateIncidentStatus",
+        summary="Update the status of an incident",
+        group="Incidents",
+        scope="incident:write",
+        path=NUMBER,
+        body=schemas.IncidentStatus(),
+        reply=schemas.IncidentResponse(),
+        errors=(404, 413, 415, 503),
+    )
+)
+async def update_status(call: Call) -> dict[str, Any]:
+    """Identify, resolve or reopen an incident, or set its end."""
+    return await _change(call, call.body)
+
+
+@routes.post("/api/incident/{incidentNumber}/comment")
+@endpoint(
+    Spec(
+        operation="addIncidentComment",
+        summary="Add a comment to an incident",
+        group="Incidents",
+        scope="incident:write",
+        path=NUMBER,
+        body=schemas.Comment(),
+        reply=schemas.CommentResponse(),
+        errors=(404, 413, 415, 503),
+    )
+)
+async def add_comment(call: Call) -> dict[str, Any]:
+    """Add to the time line; the incident's state stays as it is."""
+    app = call.request.app
+    number = incident_number(call.request)
+    now = app[keys.CLOCK]()
+
+    def work(connection: Connection) -> Comment:
+        require_tags(call.grant, incidents.get(connection, number).tags)
+        return incidents.comment(connection, number, call.body["body"], now)
+
+    return _rendered_comment(await app[keys.DATABASE].write(work))
+
+
+@routes.get("/api/incident/{incidentNumber}/comment")
+@endpoint(
+    Spec(
+        operation="getIncidentComments",
+        summary="Get comments for an incident",
+        group="Incidents",
+        scope="incident:read",
+        path=NUMBER,
+        reply=schemas.CommentResponse(),
+        many=True,
+        errors=(404,),
+    )
+)
+async def comments(call: Call) -> list[dict[str, Any]]:
+    """The time line, oldest first."""
+    number = incident_number(call.request)
+
+    def work(connection: Connection) -> list[Comment]:
+        require_tags(call.grant, incidents.get(connection, number).tags, any)
+        return incidents.comments(connection, number)
+
+    return [_rendered_comment(comment) for comment in await call.request.app[keys.DATABASE].read(work)]
+
+
+async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
+    app = call.request.app
+    number = incident_number(call.request)
+    now = app[keys.CLOCK]()
+    touched: set[str] = set()
+
+    def edit(incident: Incident) -> Incident:
+        require_tags(call.grant, incident.tags)
+        after = edited(incident, fields, now)
+        touched.update(incident.tags, after.tags)
+        return after
+
+    incident = await app[keys.DATABASE].write(lambda connection: incidents.change(connection, number, edit))
+    app[keys.BOARD].outdate(touched)
+    return rendered(incident, now)
+
+
+def incident_number(request: web.Request) -> int:
+    """The number in the path; Invalid when it is none."""
+    text = request.match_info["incidentNumber"]
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise Invalid("Invalid incidentNumber: must be an integer")
+    return int(text)
+
+
+def _require_known(call: Call, tags: Iterable[str]) -> None:
+    board = call.request.app[keys.BOARD]
+    unknown = [tag for tag in tags if board.find(tag) is None]
+    if unknown:
+        raise Invalid(f"unknown tags: {', '.join(unknown)}")
+
+
+def rendered(incident: Incident, now: int) -> dict[str, Any]:
+    """The contract's form of an incident; an end and an impact that are not set are left out."""
+    fields: dict[str, Any] = {
+        "createdAt": incident.created_at,
+        "closedAt": incident.closed_as_of(now),
+        "incidentNumber": incident.number,
+        "startDatetime": incident.start,
+        "title": incident.title,
+        "body": incident.body,
+        "tags": incident.tags,
+        "isMaintenance": incident.is_maintenance,
+        "isIdentified": incident.is_identified,
+        "isResolved": incident.is_resolved,
+    }
+    if incident.end is not None:
+        fields["endDatetime"] = incident.end
+    if incident.impact is not None:
+        fields["impact"] = incident.impact.name
+    return fields
+
+
+def _rendered_comment(comment: Comment) -> dict[str, Any]:
+    return {"commentID": comment.id, "body": comment.body, "createdAt": comment.created_at}

@@ -1,0 +1,311 @@
+"""Monitors: how each stands, its uptime in any window with the explanation, and its history."""
+
+from collections.abc import Iterator
+from functools import partial
+from sqlite3 import Connection
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.api import schemas
+from kener_async.api.auth import require_tags
+from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.config import Monitor
+from kener_async.domain.board import Live
+from kener_async.domain.calendar import (
+    DAY,
+    HOUR,
+    MINUTE,
+    QUARTER,
+    day_so_far,
+    days_between,
+    minute_from,
+    minute_of,
+    quarter_of,
+)
+from kener_async.domain.errors import Invalid
+from kener_async.domain.timeline import runs
+from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.store import explanations, layers, observer, rollups
+
+routes = web.RouteTableDef()
+
+Span = tuple[int, int]
+
+LENGTHS = {"24h": 24 * HOUR, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
+LONGEST = {"day": 800 * DAY, "quarter": 100 * DAY, "minute": 8 * DAY}
+TAG = {"tag": "tag of the monitor"}
+READ_AT_ONCE = 20
+
+
+@routes.get("/api/monitors")
+@endpoint(
+    Spec(
+        operation="listMonitors",
+        summary="List monitors",
+        group="Monitors",
+        scope="status:read",
+        reply=schemas.Monitor(),
+        many=True,
+    )
+)
+async def monitors(call: Call) -> list[dict[str, Any]]:
+    """How each monitor stands, in the order of the configuration, with its uptime by window."""
+    app = call.request.app
+    mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
+    listed = []
+    for first in range(0, len(mine), READ_AT_ONCE):
+        some = mine[first : first + READ_AT_ONCE]
+        lives = [await _settled(app, one.tag, LENGTHS["90d"]) for one in some]
+        now = app[keys.CLOCK]()
+        windows = await app[keys.DATABASE].read(partial(_all_windows, lives=lives, now=now))
+        listed += [_listed(*each, now) for each in zip(some, lives, windows, strict=True)]
+    return listed
+
+
+async def _settled(app: web.Application, tag: str, length: int) -> Live:
+    live = await app[keys.PUBLISHER].live(tag)
+    now = app[keys.CLOCK]()
+    await app[keys.PUBLISHER].settle(live.id, now - length, now)
+    return live
+
+
+def _all_windows(connection: Connection, lives: list[Live], now: int) -> list[dict[str, Counts]]:
+    return [_windows(connection, live, now) for live in lives]
+
+
+def _windows(connection: Connection, live: Live, now: int) -> dict[str, Counts]:
+    """The counts of the windows, each part of the longest counted once."""
+    counts, end = NOTHING, minute_of(now) + MINUTE
+    windows = {}
+    for window, length in LENGTHS.items():
+        start = minute_of(now) + MINUTE - length
+        counts = rollups.count_window(connection, live.id, (start, end), now) + counts
+        windows[window], end = counts, start
+    return windows
+
+
+def _listed(monitor: Monitor, live: Live, windows: dict[str, Counts], now: int) -> dict[str, Any]:
+    report = live.report(now)
+    newest = report.standing.newest
+    return {
+        "tag": monitor.tag,
+        "name": monitor.name,
+        "description": monitor.description,
+        "category": monitor.category,
+        "hidden": monitor.hidden,
+        "status": report.standing.status.name,
+        "lastUpdatedAt": None if newest is None else newest.minute,
+        "latency": None if newest is None else newest.latency,
+        "latencyUnit": monitor.latency_unit,
+        "uptime": {
+            "today": report.today.uptime,
+            **{window: counts.uptime for window, counts in windows.items()},
+        },
+    }
+
+
+@routes.get("/api/monitors/{tag}/uptime")
+@endpoint(
+    Spec(
+        operation="getMonitorUptime",
+        summary="Get the uptime of a monitor, explained",
+        group="Monitors",
+        scope="status:read",
+        path=TAG,
+        query=schemas.WindowQuery(),
+        reply=schemas.UptimeResponse(),
+    )
+)
+async def uptime(call: Call) -> dict[str, Any]:
+    """The uptime of a window, with every minute it was made of."""
+    app = call.request.app
+    monitor, live = await _asked_for(call)
+    now = app[keys.CLOCK]()
+    window = await _window(call, now)
+    await app[keys.PUBLISHER].settle(live.id, *window)
+
+    def read(connection: Connection) -> tuple[Counts, list[explanations.Exclusion]]:
+        return (
+            rollups.count_window(connection, live.id, window, now),
+            explanations.excluded(connection, live.id, window, now),
+        )
+
+    counts, excluded = await app[keys.DATABASE].read(read)
+    return {
+        "tag": monitor.tag,
+        "from": window[0],
+        "to": window[1],
+        "uptime": counts.uptime,
+        "formula": _formula(counts),
+        "minutes": _minutes(counts, window),
+        "excluded": [_excluded(exclusion) for exclusion in excluded],
+        "latency": {
+            "count": counts.latency_count,
+            "average": counts.latency_average,
+            "min": counts.latency_min,
+            "max": counts.latency_max,
+            "unit": monitor.latency_unit,
+        },
+    }
+
+
+@routes.get("/api/monitors/{tag}/history")
+@endpoint(
+    Spec(
+        operation="getMonitorHistory",
+        summary="Get the history of a monitor",
+        group="Monitors",
+        scope="status:read",
+        path=TAG,
+        query=schemas.HistoryQuery(),
+        reply=schemas.HistoryResponse(),
+    )
+)
+async def history(call: Call) -> dict[str, Any]:
+    """Days of any zone, quarter-hours, or single minutes with the reason for each."""
+    app = call.request.app
+    monitor, live = await _asked_for(call)
+    resolution = call.query["resolution"]
+    zone = _zone(call)
+    now = app[keys.CLOCK]()
+    window = await _window(call, now)
+    if window[1] - window[0] > LONGEST[resolution]:
+        raise Invalid(f"Invalid from: at most {LONGEST[resolution] // DAY} days of this resolution at once")
+    await app[keys.PUBLISHER].settle(live.id, *window)
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        if resolution == "minute":
+            return list(_minute_items(connection, live.id, window, now))
+        spans = _day_spans(window, zone) if resolution == "day" else _quarter_spans(window)
+        return list(_summed_items(connection, live.id, window, spans, now))
+
+    return {
+        "tag": monitor.tag,
+        "resolution": resolution,
+        "timezone": str(zone),
+        "items": await app[keys.DATABASE].read(read),
+    }
+
+
+async def _asked_for(call: Call) -> tuple[Monitor, Live]:
+    app = call.request.app
+    tag = call.request.match_info["tag"]
+    require_tags(call.grant, (tag,))
+    live = await app[keys.PUBLISHER].live(tag)
+    return next(one for one in app[keys.RUNNING].config.monitors if one.tag == tag), live
+
+
+async def _window(call: Call, now: int) -> Span:
+    """The minutes asked for, as far as they have begun and are kept."""
+    query = call.query
+    end = minute_of(now) + MINUTE
+    if "start" in query or "end" in query:
+        if "window" in query:
+            raise Invalid("Invalid window: not together with from and to")
+        if "start" not in query:
+            raise Invalid("Invalid from: missing")
+        start = minute_of(query["start"])
+        end = min(end, minute_from(query.get("end", end)))
+    elif query.get("window") == "today":
+        start, end = day_so_far(now)
+    else:
+        start = end - LENGTHS[query.get("window", "24h")]
+    kept = await call.request.app[keys.DATABASE].read(observer.kept_from)
+    start = max(start, kept)
+    if start >= end:
+        raise Invalid("Invalid from: must lie before to, not in the future, and within what is kept")
+    return start, end
+
+
+def _zone(call: Call) -> ZoneInfo:
+    name = call.query.get("timezone")
+    if name is None:
+        return call.request.app[keys.RUNNING].config.site.timezone
+    if name not in available_timezones():
+        raise Invalid("Invalid timezone: must be a name of the tz database")
+    return ZoneInfo(name)
+
+
+def _day_spans(window: Span, zone: ZoneInfo) -> Iterator[tuple[Span, dict[str, Any]]]:
+    for day, start, end in days_between(*window, zone):
+        if start < end:
+            yield (max(start, window[0]), min(end, window[1])), {"date": day.isoformat()}
+
+
+def _quarter_spans(window: Span) -> Iterator[tuple[Span, dict[str, Any]]]:
+    for quarter in range(quarter_of(window[0]), window[1], QUARTER):
+        yield (max(quarter, window[0]), min(quarter + QUARTER, window[1])), {}
+
+
+def _summed_items(
+    connection: Connection,
+    monitor: int,
+    window: Span,
+    spans: Iterator[tuple[Span, dict[str, Any]]],
+    now: int,
+) -> Iterator[dict[str, Any]]:
+    stored = rollups.by_quarter(connection, monitor, quarter_of(window[0]), quarter_of(window[1]))
+    for span, more in spans:
+        counts = NOTHING
+        for start, end, whole in rollups.pieces(span, now):
+            if whole:
+                for quarter in range(start, end, QUARTER):
+                    counts += stored.get(quarter, NOTHING)
+            else:
+                counts += rollups.count_window(connection, monitor, (start, end), now)
+        yield {
+            "from": span[0],
+            "to": span[1],
+            **more,
+            "uptime": counts.uptime,
+            "minutes": _minutes(counts, span),
+            "latency": counts.latency_average,
+        }
+
+
+def _minute_items(connection: Connection, monitor: int, window: Span, now: int) -> Iterator[dict[str, Any]]:
+    known = layers.load(connection, monitor, window[0], min(window[1], now + 1))
+    for run in runs(known, *window):
+        for minute in range(run.start, run.end, MINUTE):
+            sample = known.samples.get(minute)
+            yield {
+                "from": minute,
+                "to": minute + MINUTE,
+                "status": run.status.name,
+                "reason": run.reason.value,
+                "latency": None if sample is None else sample.latency,
+            }
+
+
+def _formula(counts: Counts) -> str:
+    if not counts.counted:
+        return "no minute counts"
+    good = f"{counts.up} UP + {counts.degraded} DEGRADED - {counts.degraded_as_downtime} counted as downtime"
+    return f"({good}) / ({counts.up} UP + {counts.degraded} DEGRADED + {counts.down} DOWN)"
+
+
+def _minutes(counts: Counts, window: Span) -> dict[str, int]:
+    return {
+        "up": counts.up,
+        "degraded": counts.degraded,
+        "degradedAsDowntime": counts.degraded_as_downtime,
+        "down": counts.down,
+        "maintenance": counts.maintenance,
+        "noData": counts.no_data(*window),
+    }
+
+
+def _excluded(exclusion: explanations.Exclusion) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "status": exclusion.status.name,
+        "reason": exclusion.reason.value,
+        "minutes": exclusion.minutes,
+        "from": exclusion.start,
+        "to": exclusion.end,
+    }
+    if exclusion.incident is not None:
+        fields["incidentNumber"] = exclusion.incident
+    return fields

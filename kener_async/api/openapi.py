@@ -1,0 +1,106 @@
+"""The description of the API, made from the same specs and schemas that serve it: OpenAPI 3.0.3."""
+
+import re
+from typing import Any
+
+import orjson
+from aiohttp import web
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema
+
+from kener_async import __version__, keys
+from kener_async.api import schemas
+from kener_async.api.endpoint import Spec
+
+routes = web.RouteTableDef()
+
+API_VERSION = "1.0.0"
+ANSWERS = {
+    400: "What is wrong with the request",
+    401: "No valid token",
+    403: "The token does not allow this",
+    404: "There is no such thing",
+    413: "The body is too large",
+    415: "The body is encoded in a way that is not read here",
+    503: "It cannot be done now; nothing was stored",
+}
+
+
+@routes.get("/api/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """The description of this very server."""
+    body = orjson.dumps(document(request.app), option=orjson.OPT_INDENT_2)
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
+
+
+def document(app: web.Application) -> dict[str, Any]:
+    """All operations of the app's routes that have a spec."""
+    config = app[keys.RUNNING].config
+    spec = APISpec(
+        title="Kener API",
+        version=API_VERSION,
+        openapi_version="3.0.3",
+        plugins=[MarshmallowPlugin(schema_name_resolver=_name)],
+        info={
+            "description": f"Status page and incidents, by kener_async {__version__}. A superset of the "
+            "Kener API 1.0.0.",
+            "license": {"name": "MIT"},
+        },
+        servers=[{"url": config.server.public_url or "/"}],
+        tags=[
+            {"name": "Monitors", "description": "Heartbeats, status and uptime"},
+            {"name": "Incidents", "description": "Incidents, maintenance and their comments"},
+            {"name": "Service", "description": "The server itself"},
+        ],
+    )
+    spec.components.security_scheme("bearerAuth", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    for route in app.router.routes():
+        described = getattr(route.handler, "spec", None)
+        if described is not None and route.method != "HEAD" and route.resource is not None:
+            operation = _operation(described, route.handler.__doc__ or "")
+            spec.path(path=route.resource.canonical, operations={route.method.lower(): operation})
+    return spec.to_dict()
+
+
+def _name(schema: Any) -> str:
+    return (schema if isinstance(schema, type) else type(schema)).__name__
+
+
+def _operation(spec: Spec, doc: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": spec.operation,
+        "summary": spec.summary,
+        "description": re.sub(r"\s+", " ", doc).strip(),
+        "tags": [spec.group],
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": description,
+                "schema": {"type": "integer"} if name == "incidentNumber" else {"type": "string"},
+            }
+            for name, description in spec.path.items()
+        ],
+        "responses": {"200": _answer("Done", spec.reply, spec.many)},
+    }
+    if spec.query is not None:
+        operation["parameters"].append({"in": "query", "schema": spec.query})
+    if spec.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": spec.body}},
+        }
+    if spec.scope is not None:
+        operation["security"] = [{"bearerAuth": []}]
+        for status in (400, 401, 403):
+            operation["responses"][str(status)] = _answer(ANSWERS[status], schemas.Error())
+    for status in spec.errors:
+        operation["responses"][str(status)] = _answer(ANSWERS[status], schemas.Error())
+    return operation
+
+
+def _answer(description: str, schema: Schema | None, many: bool = False) -> dict[str, Any]:
+    shape = {"type": "array", "items": schema} if many else schema
+    return {"description": description, "content": {"application/json": {"schema": shape}}}

@@ -1,0 +1,406 @@
+"""The shapes of the API, written once: they validate what comes in and describe it in `/api/openapi.json`.
+
+Error texts begin with Kener's phrase where it has one and name the field.
+"""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields
+
+from kener_async.api.fields import (
+    Boolean,
+    Choice,
+    CommaSeparated,
+    Instant,
+    Number,
+    QueryInteger,
+    Tags,
+    Text,
+)
+from kener_async.domain.samples import MEASURABLE, Status
+
+MEASURED = {status.name: status for status in MEASURABLE}
+IMPACTS = {"DOWN": Status.DOWN, "DEGRADED": Status.DEGRADED}
+WINDOWS = ("today", "24h", "7d", "30d", "90d")
+TITLE_LENGTH = 500
+
+
+class Shape(Schema):
+    """Senders may say more than we read."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+def described(description: str, example: Any) -> dict[str, Any]:
+    return {"description": description, "example": example}
+
+
+class MonitorStatus(Shape):
+    status = Choice(
+        choices=MEASURED,
+        required=True,
+        fault="status missing: must be UP, DOWN or DEGRADED",
+        metadata=described("What was measured", "UP"),
+    )
+    latency = Number(
+        minimum=0,
+        required=True,
+        fault="latency missing or not a number: must be a number, at least 0",
+        metadata=described("In seconds, unless the monitor's latency_unit says otherwise", 0.123),
+    )
+    timestamp = Instant(
+        data_key="timestampInSeconds",
+        fault="Invalid timestampInSeconds: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds; now, when it is left out", 1731251760),
+    )
+    tag = Text(
+        required=True,
+        fault="tag missing: must be the tag of a monitor",
+        metadata=described("Tag of a monitor", "earth"),
+    )
+
+
+class Accepted(Schema):
+    status = fields.Integer(metadata=described("Always 200", 200))
+    message = fields.String(metadata=described("Names the minute that was stored", "success at 1731251760"))
+
+
+class StatusResponse(Schema):
+    status = fields.String(metadata={"enum": list(MEASURED), **described("Left out without data", "UP")})
+    uptime = fields.String(
+        metadata=described('Of the UTC day so far, in per cent; "-" when no minute counts', "99.9306")
+    )
+    last_updated_at = fields.Integer(
+        data_key="lastUpdatedAt",
+        metadata=described("The newest sample's minute; left out without one", 1731251760),
+    )
+
+
+class StatusQuery(Shape):
+    tag = Text(
+        required=True,
+        minimum=1,
+        fault="tag missing",
+        metadata=described("Tag of a monitor", "earth"),
+    )
+    timestamp = QueryInteger(
+        minimum=0,
+        maximum=2**40,
+        fault="Invalid timestamp: must be UTC seconds",
+        metadata=described("Answer as of then instead of now", 1731251760),
+    )
+
+
+class Incident(Shape):
+    start = Instant(
+        data_key="startDatetime",
+        fault="Invalid startDatetime: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds; now, when it is left out", 1731901920),
+    )
+    end = Instant(
+        data_key="endDatetime",
+        fault="Invalid endDatetime: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds, later than startDatetime", 1731905520),
+    )
+    title = Text(
+        minimum=1,
+        maximum=TITLE_LENGTH,
+        required=True,
+        fault=f"Invalid title: must be text of 1 to {TITLE_LENGTH} characters",
+        metadata=described("Title of the incident", "Outage in Mumbai"),
+    )
+    body = Text(
+        fault="Invalid body: must be text",
+        metadata=described("What happened, in markdown", "We are looking into it."),
+    )
+    tags = Tags(
+        required=True,
+        fault="Invalid tags: must be a list of monitor tags, not empty",
+        metadata=described("Tags of the affected monitors", ["earth", "mars"]),
+    )
+    impact = Choice(
+        choices=IMPACTS,
+        fault="Invalid impact: must be DOWN or DEGRADED",
+        metadata=described("What the affected monitors are while it lasts", "DOWN"),
+    )
+    is_maintenance = Boolean(
+        data_key="isMaintenance",
+        fault="Invalid isMaintenance: must be true or false",
+        metadata=described("Planned work: its minutes count neither for nor against the uptime", False),
+    )
+    is_identified = Boolean(
+        data_key="isIdentified",
+        fault="Invalid isIdentified: must be true or false",
+        metadata=described("Whether the cause is known", True),
+    )
+    is_resolved = Boolean(
+        data_key="isResolved",
+        fault="Invalid isResolved: must be true or false",
+        metadata=described("Whether it is over", False),
+    )
+
+
+class IncidentChange(Incident):
+    """Fields that are left out keep their value; null clears those that may be unset."""
+
+    end = Instant(
+        data_key="endDatetime",
+        allow_none=True,
+        fault="Invalid endDatetime: must be UTC seconds, an integer, or null",
+        metadata=described("UTC timestamp in seconds; null takes the end away", 1731905520),
+    )
+    body = Text(
+        allow_none=True,
+        fault="Invalid body: must be text or null",
+        metadata=described("What happened, in markdown; null clears it", "We are looking into it."),
+    )
+    impact = Choice(
+        choices=IMPACTS,
+        allow_none=True,
+        fault="Invalid impact: must be DOWN, DEGRADED or null",
+        metadata=described("What the affected monitors are while it lasts; null: nothing", "DOWN"),
+    )
+
+
+class IncidentStatus(Shape):
+    is_identified = Boolean(
+        data_key="isIdentified",
+        fault="Invalid isIdentified: must be true or false",
+        metadata=described("Whether the cause is known", True),
+    )
+    is_resolved = Boolean(
+        data_key="isResolved",
+        fault="Invalid isResolved: must be true or false",
+        metadata=described("Whether it is over; true without an end ends it now", True),
+    )
+    end = Instant(
+        data_key="endDatetime",
+        fault="Invalid endDatetime: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds", 1731905520),
+    )
+
+
+class IncidentResponse(Incident):
+    created_at = fields.Integer(
+        data_key="createdAt", metadata=described("UTC timestamp in seconds", 1731901920)
+    )
+    closed_at = fields.Integer(
+        data_key="closedAt",
+        allow_none=True,
+        metadata=described("When it was resolved or its end passed; null while open", None),
+    )
+    number = fields.Integer(data_key="incidentNumber", metadata=described("Id of the incident", 4))
+
+
+class IncidentSearch(Shape):
+    state = Choice(
+        choices={"open": False, "closed": True},
+        load_default=False,
+        fault="state must be open or closed",
+        metadata={"default": "open", **described("State of the incident", "open")},
+    )
+    tags = CommaSeparated(
+        fault="Invalid tags",
+        metadata=described("Comma separated monitor tags; any of them", "earth,mars"),
+    )
+    page = QueryInteger(
+        minimum=1,
+        maximum=10**9,
+        load_default=1,
+        fault="Invalid page: must be an integer, at least 1",
+        metadata=described("Page number", 1),
+    )
+    per_page = QueryInteger(
+        minimum=1,
+        maximum=100,
+        load_default=10,
+        fault="Invalid per_page: must be an integer from 1 to 100",
+        metadata=described("How many per page", 10),
+    )
+    created_after = QueryInteger(
+        data_key="created_after_utc",
+        minimum=-(2**62),
+        fault="Invalid created_after_utc: must be UTC seconds",
+        metadata=described("Created then or later", 1731866475),
+    )
+    created_before = QueryInteger(
+        data_key="created_before_utc",
+        minimum=-(2**62),
+        fault="Invalid created_before_utc: must be UTC seconds",
+        metadata=described("Created then or earlier", 1731966475),
+    )
+    title = Text(
+        data_key="title_like",
+        fault="Invalid title_like",
+        metadata=described("Part of the title, in any case", "outage"),
+    )
+
+
+class Comment(Shape):
+    body = Text(
+        minimum=1,
+        required=True,
+        fault="Invalid body: must be text, not empty",
+        metadata=described("The comment, in markdown", "A fix is on its way."),
+    )
+
+
+class CommentResponse(Schema):
+    id = fields.Integer(data_key="commentID", metadata=described("Id of the comment", 1873376745))
+    body = fields.String(metadata=described("The comment, in markdown", "A fix is on its way."))
+    created_at = fields.Integer(
+        data_key="createdAt", metadata=described("UTC timestamp in seconds", 1704123938)
+    )
+
+
+class Error(Schema):
+    error = fields.String(metadata=described("What is wrong, naming the field", "unknown tags"))
+
+
+class MonitorUptime(Schema):
+    """Uptime of one window, in the text form of `uptime`."""
+
+    today = fields.String(metadata=described("The UTC day so far", "99.9306"))
+    last_24h = fields.String(data_key="24h", metadata=described("The last 1,440 minutes", "99.9306"))
+    last_7d = fields.String(data_key="7d", metadata=described("The last 7 x 1,440 minutes", "99.9306"))
+    last_30d = fields.String(data_key="30d", metadata=described("The last 30 x 1,440 minutes", "99.9306"))
+    last_90d = fields.String(data_key="90d", metadata=described("The last 90 x 1,440 minutes", "99.9306"))
+
+
+class Monitor(Schema):
+    tag = fields.String(metadata=described("Tag of the monitor", "earth"))
+    name = fields.String(metadata=described("Name of the monitor", "Earth"))
+    description = fields.String(metadata=described("What it is", "Our home"))
+    category = fields.String(metadata=described("The category it is shown under", "Planets"))
+    hidden = fields.Boolean(metadata=described("Whether public pages leave it out", False))
+    status = fields.String(
+        metadata={
+            "enum": [status.name for status in Status],
+            **described("How it stands now", "UP"),
+        }
+    )
+    last_updated_at = fields.Integer(
+        data_key="lastUpdatedAt",
+        allow_none=True,
+        metadata=described("The newest sample's minute; null without one", 1731251760),
+    )
+    latency = fields.Float(
+        allow_none=True, metadata=described("Of the newest sample, as sent; null without one", 0.123)
+    )
+    latency_unit = fields.String(
+        data_key="latencyUnit", metadata={"enum": ["s", "ms"], **described("The unit of latency", "s")}
+    )
+    uptime = fields.Nested(MonitorUptime, metadata={"description": "By window"})
+
+
+class WindowQuery(Shape):
+    window = Choice(
+        choices={window: window for window in WINDOWS},
+        fault=f"Invalid window: must be one of {', '.join(WINDOWS)}",
+        metadata={"default": "24h", **described("Minutes up to and with the current one", "24h")},
+    )
+    start = QueryInteger(
+        data_key="from",
+        minimum=0,
+        maximum=2**40,
+        fault="Invalid from: must be UTC seconds",
+        metadata=described("Instead of a window: the first minute", 1731196800),
+    )
+    end = QueryInteger(
+        data_key="to",
+        minimum=0,
+        maximum=2**40,
+        fault="Invalid to: must be UTC seconds",
+        metadata=described("Where the minutes end; now, when it is left out", 1731283200),
+    )
+
+
+class Minutes(Schema):
+    up = fields.Integer(metadata=described("Minutes UP", 1430))
+    degraded = fields.Integer(metadata=described("Minutes DEGRADED", 5))
+    degraded_as_downtime = fields.Integer(
+        data_key="degradedAsDowntime",
+        metadata=described("Of the degraded minutes, those counted as downtime by the settings then", 0),
+    )
+    down = fields.Integer(metadata=described("Minutes DOWN", 3))
+    maintenance = fields.Integer(metadata=described("Minutes in MAINTENANCE", 0))
+    no_data = fields.Integer(data_key="noData", metadata=described("Minutes of which nothing is known", 2))
+
+
+class Latency(Schema):
+    count = fields.Integer(metadata=described("Samples", 1438))
+    average = fields.Float(allow_none=True, metadata=described("Null without a sample", 0.123))
+    minimum = fields.Float(data_key="min", allow_none=True, metadata=described("Smallest", 0.1))
+    maximum = fields.Float(data_key="max", allow_none=True, metadata=described("Largest", 0.9))
+    unit = fields.String(metadata={"enum": ["s", "ms"], **described("As configured", "s")})
+
+
+class Exclusion(Schema):
+    status = fields.String(metadata={"enum": ["MAINTENANCE", "NO_DATA"], **described("Status", "NO_DATA")})
+    reason = fields.String(metadata=described("Why these minutes do not count", "no sample"))
+    incident = fields.Integer(
+        data_key="incidentNumber", metadata=described("The maintenance, if that is the reason", 4)
+    )
+    minutes = fields.Integer(metadata=described("How many", 2))
+    start = fields.Integer(data_key="from", metadata=described("The first of them", 1731196800))
+    end = fields.Integer(data_key="to", metadata=described("Where the last of them ends", 1731196920))
+
+
+class UptimeResponse(Schema):
+    tag = fields.String(metadata=described("Tag of the monitor", "earth"))
+    start = fields.Integer(data_key="from", metadata=described("The first minute", 1731196800))
+    end = fields.Integer(data_key="to", metadata=described("Where the minutes end", 1731283200))
+    uptime = fields.String(metadata=described('In per cent; "-" when no minute counts', "99.7914"))
+    formula = fields.String(
+        metadata=described("How the figure follows from the minutes", "(1430 + 5 - 0) / (1430 + 5 + 3)")
+    )
+    minutes = fields.Nested(Minutes, metadata={"description": "Every minute of the window, by status"})
+    excluded = fields.List(
+        fields.Nested(Exclusion), metadata={"description": "The minutes on neither side, and why"}
+    )
+    latency = fields.Nested(Latency, metadata={"description": "Of the samples in the window"})
+
+
+class HistoryQuery(WindowQuery):
+    resolution = Choice(
+        choices={"day": "day", "quarter": "quarter", "minute": "minute"},
+        load_default="day",
+        fault="Invalid resolution: must be day, quarter or minute",
+        metadata={"default": "day", **described("Length of an item", "day")},
+    )
+    timezone = Text(
+        minimum=1,
+        maximum=64,
+        fault="Invalid timezone: must be a name of the tz database",
+        metadata=described("Whose days; the site's, when it is left out", "Europe/Berlin"),
+    )
+
+
+class HistoryItem(Schema):
+    start = fields.Integer(data_key="from", metadata=described("Where the item begins", 1731196800))
+    end = fields.Integer(data_key="to", metadata=described("Where it ends", 1731283200))
+    date = fields.String(metadata=described("Days only: the civil date", "2024-11-10"))
+    status = fields.String(metadata=described("Minutes only: the minute's status", "UP"))
+    reason = fields.String(metadata=described("Minutes only: why it has that status", "sample"))
+    uptime = fields.String(metadata=described("Days and quarters", "100"))
+    minutes = fields.Nested(Minutes, metadata={"description": "Days and quarters"})
+    latency = fields.Float(
+        allow_none=True, metadata=described("Minutes: of the sample; else the average", 0.123)
+    )
+
+
+class HistoryResponse(Schema):
+    tag = fields.String(metadata=described("Tag of the monitor", "earth"))
+    resolution = fields.String(metadata=described("As asked for", "day"))
+    timezone = fields.String(metadata=described("Whose days", "Europe/Berlin"))
+    items = fields.List(fields.Nested(HistoryItem), metadata={"description": "Oldest first"})
+
+
+class Health(Schema):
+    status = fields.String(metadata=described("ok, or what is wrong", "ok"))
+    checks = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata=described("Each part and how it is", {"writer": "ok", "scheduler": "ok", "disk": "ok"}),
+    )

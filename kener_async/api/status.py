@@ -1,0 +1,110 @@
+"""POST and GET /api/status: a heartbeat, and how a monitor stands."""
+
+from sqlite3 import Connection
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.api import schemas
+from kener_async.api.auth import require_tags
+from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.domain.board import Live, Report
+from kener_async.domain.calendar import day_so_far, minute_of
+from kener_async.domain.errors import Invalid
+from kener_async.domain.samples import Sample, minute_for
+from kener_async.domain.timeline import standing
+from kener_async.store import layers, rollups
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/api/status")
+@endpoint(
+    Spec(
+        operation="updateMonitorStatus",
+        summary="Update status of a monitor",
+        group="Monitors",
+        scope="status:write",
+        body=schemas.MonitorStatus(),
+        reply=schemas.Accepted(),
+        errors=(413, 415, 503),
+    )
+)
+async def report(call: Call) -> bytes:
+    """Store what was measured in a minute. Answered only when it is on disk; sending it again is harmless."""
+    app = call.request.app
+    body = call.body
+    require_tags(call.grant, (body["tag"],))
+    live = app[keys.BOARD].find(body["tag"])
+    if live is None:
+        raise Invalid("invalid tag")
+    ingest = app[keys.RUNNING].config.ingest
+    minute = minute_for(
+        body.get("timestamp"),
+        app[keys.CLOCK](),
+        clock_skew=ingest.clock_skew_seconds,
+        max_age_days=ingest.max_age_days,
+    )
+    await app[keys.INBOX].put(Sample(live.id, minute, body["status"], body["latency"]))
+    return b'{"status":200,"message":"success at %d"}' % minute
+
+
+@routes.get("/api/status")
+@endpoint(
+    Spec(
+        operation="getMonitorStatus",
+        summary="Get status of a monitor",
+        group="Monitors",
+        scope="status:read",
+        query=schemas.StatusQuery(),
+        reply=schemas.StatusResponse(),
+    )
+)
+async def status(call: Call) -> bytes:
+    """The current status, and the uptime of the UTC day so far."""
+    app = call.request.app
+    tag = call.query["tag"]
+    require_tags(call.grant, (tag,))
+    live = await app[keys.PUBLISHER].live(tag)
+    if "timestamp" in call.query:
+        return _rendered(await _report_as_of(call, live, call.query["timestamp"]))
+    return _answer(app[keys.ANSWERS], live, live.report(app[keys.CLOCK]()))
+
+
+def _answer(answers: keys.Answers, live: Live, current: Report) -> bytes:
+    """The report as JSON, made once for each report."""
+    made = answers.get(live)
+    if made is None or made[0] is not current:
+        made = answers[live] = (current, _rendered(current))
+    return made[1]
+
+
+def _rendered(current: Report) -> bytes:
+    fields: dict[str, Any] = {}
+    if current.standing.kener_status is not None:
+        fields["status"] = current.standing.kener_status.name
+    fields["uptime"] = current.today.uptime
+    if current.standing.newest is not None:
+        fields["lastUpdatedAt"] = current.standing.newest.minute
+    return orjson.dumps(fields)
+
+
+async def _report_as_of(call: Call, live: Live, instant: int) -> Report:
+    """The report of an earlier instant, by what is known of it now."""
+    app = call.request.app
+    now = app[keys.CLOCK]()
+    if instant > now:
+        raise Invalid("timestamp is in future")
+    window = day_so_far(instant)
+    await app[keys.PUBLISHER].settle(live.id, *window)
+
+    def read(connection: Connection) -> Report:
+        minute = minute_of(instant)
+        known = layers.load(connection, live.id, minute, instant + 1)
+        return Report(
+            standing(known, instant), rollups.count_window(connection, live.id, window, instant), instant
+        )
+
+    return await app[keys.DATABASE].read(read)

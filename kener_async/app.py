@@ -1,0 +1,124 @@
+"""The application: everything is wired here, and reads as a list."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from weakref import WeakKeyDictionary
+
+import structlog
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.api import health, incidents, monitors, openapi, status
+from kener_async.api.auth import Gatekeeper
+from kener_async.api.gate import gate
+from kener_async.clock import Clock, system_clock
+from kener_async.config import Config
+from kener_async.domain.board import Board
+from kener_async.domain.calendar import DAY
+from kener_async.domain.heartbeats import Settings
+from kener_async.metrics import Metrics
+from kener_async.secret import signing_keys
+from kener_async.store import database
+from kener_async.web import docs
+from kener_async.worker.housekeeping import close_ended, drop_old
+from kener_async.worker.observer import Observer
+from kener_async.worker.publisher import Publisher
+from kener_async.worker.schedule import Schedule
+from kener_async.worker.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+NEEDS_RESTART = (
+    "server.host",
+    "server.port",
+    "server.max_connections",
+    "server.shutdown_seconds",
+    "database.path",
+    "database.synchronous",
+    "auth.secret_key",
+    "auth.secret_key_file",
+    "auth.public_key_file",
+    "ingest.max_body_bytes",
+    "ingest.max_queue",
+    "rollups.interval_seconds",
+)
+
+
+def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
+    """The service, not yet started; its database is opened when it starts."""
+    app = web.Application(middlewares=[gate], client_max_size=config.ingest.max_body_bytes)
+    app[keys.RUNNING] = keys.Running(config)
+    app[keys.CLOCK] = clock
+    app[keys.METRICS] = Metrics()
+    app[keys.BOARD] = Board()
+    app[keys.ANSWERS] = WeakKeyDictionary()
+    for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
+        app.add_routes(routes)
+    docs.add_routes(app)
+    app.cleanup_ctx.append(storage)  # closed last
+    app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
+    return app
+
+
+@asynccontextmanager
+async def storage(app: web.Application) -> AsyncIterator[None]:
+    """The database, the observer's gap since the last stop, and the board as stored."""
+    config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
+    async with database.opened(config.database.path, config.database.synchronous) as store:
+        app[keys.DATABASE] = store
+        app[keys.GATEKEEPER] = Gatekeeper(signing_keys(config.auth), store, config.database.path, clock)
+        app[keys.OBSERVER] = Observer(
+            store, app[keys.BOARD], clock, metrics, retention=config.database.retention_days * DAY
+        )
+        app[keys.PUBLISHER] = Publisher(
+            store, app[keys.BOARD], clock, app[keys.OBSERVER], metrics, partial(monitor_settings, app)
+        )
+        await app[keys.OBSERVER].begin()
+        await apply(app, config)
+        yield
+
+
+@asynccontextmanager
+async def background(app: web.Application) -> AsyncIterator[None]:
+    """What runs beside requests. Left in reverse: the jobs finish, then the last samples are written."""
+    config, store, clock, publisher = (
+        app[keys.RUNNING].config,
+        app[keys.DATABASE],
+        app[keys.CLOCK],
+        app[keys.PUBLISHER],
+    )
+    app[keys.INBOX] = writer = Writer(store, app[keys.BOARD], app[keys.METRICS], config.ingest.max_queue)
+    app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
+    schedule.every(config.rollups.interval_seconds, "rollups", publisher.roll)
+    schedule.every(config.rollups.interval_seconds, "ended incidents", partial(close_ended, store, clock))
+    schedule.every(60, "token uses", app[keys.GATEKEEPER].note_uses)
+    schedule.every(600, "retention", partial(drop_old, store, clock, partial(retention, app)))
+    schedule.every(DAY, "integrity", store.check_large_tables)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(writer.running())
+        await stack.enter_async_context(app[keys.OBSERVER].watching(publisher.observe, schedule.reanchor))
+        await stack.enter_async_context(schedule.running())
+        yield
+
+
+async def apply(app: web.Application, config: Config) -> None:
+    """Put a configuration in force: monitors, limits, addresses; what needs a restart is named in the log."""
+    before = app[keys.RUNNING].config
+    for name in NEEDS_RESTART:
+        section, key = name.split(".")
+        if getattr(getattr(before, section), key) != getattr(getattr(config, section), key):
+            log.warning("takes effect after a restart", setting=name)
+    app[keys.RUNNING].config = config
+    app[keys.GATEKEEPER].allowed = config.auth.allowed_ips
+    app[keys.GATEKEEPER].proxies = config.server.trusted_proxies
+    await app[keys.PUBLISHER].register()
+
+
+def monitor_settings(app: web.Application) -> Mapping[str, Settings]:
+    return {monitor.tag: monitor.settings for monitor in app[keys.RUNNING].config.monitors}
+
+
+def retention(app: web.Application) -> int:
+    """How long samples are kept, in seconds."""
+    return app[keys.RUNNING].config.database.retention_days * DAY

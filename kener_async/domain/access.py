@@ -1,0 +1,27 @@
+"""What a token allows."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+SCOPES = ("status:write", "status:read", "incident:write", "incident:read", "admin")
+DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A verified token: who it is, what it may do, and for which monitors. `tags` None: for all.
+
+    `expires` is None only for a token that was made so on purpose.
+    """
+
+    id: str
+    subject: str
+    scopes: frozenset[str]
+    tags: tuple[str, ...] | None
+    expires: int | None
+
+    def allows(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+    def allows_tag(self, tag: str) -> bool:
+        return self.tags is None or any(fnmatchcase(tag, pattern) for pattern in self.tags)

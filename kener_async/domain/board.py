@@ -1,0 +1,110 @@
+"""What is published: how each monitor stands now and what its UTC day so far adds up to, without a query."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from kener_async.domain.calendar import day_so_far, quarter_of
+from kener_async.domain.samples import Sample
+from kener_async.domain.timeline import Layers, Standing, count_span, standing
+from kener_async.domain.uptime import NOTHING, Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A monitor at an instant: its standing, and the counts of the UTC day so far."""
+
+    standing: Standing
+    today: Counts
+    as_of: int
+
+    def speaks_for(self, now: int) -> bool:
+        return self.as_of <= now < self.standing.fresh_until
+
+
+class Live:
+    """One monitor: its sums up to `base`, a quarter of the current day, and its layers from there on.
+
+    Samples are added as they are stored; anything else that changes makes it stale, and it is loaded anew.
+    """
+
+    __slots__ = ("__weakref__", "_report", "base", "closed", "id", "layers", "samples", "tag")
+
+    def __init__(self, monitor: int, tag: str, base: int, closed: Counts, layers: Layers) -> None:
+        self.id = monitor
+        self.tag = tag
+        self.base = base
+        self.closed = closed
+        self.samples: dict[int, Sample] = dict(layers.samples)
+        self.layers = replace(layers, samples=self.samples)
+        self._report: Report | None = None
+
+    def take(self, sample: Sample) -> None:
+        """Add a stored sample of a minute from `base` on."""
+        self.samples[sample.minute] = sample
+        self._report = None
+
+    def report(self, now: int) -> Report:
+        """The same object until something changes or time makes it different."""
+        if self._report is None or not self._report.speaks_for(now):
+            self._report = Report(standing(self.layers, now), self._count_today(now), now)
+        return self._report
+
+    def _count_today(self, now: int) -> Counts:
+        day, end = day_so_far(now)
+        counted = self.closed if self.base > day else NOTHING
+        # An incident that begins later in this minute says nothing yet.
+        begun = [overlay for overlay in self.layers.overlays if overlay.start <= now]
+        return counted + count_span(replace(self.layers, overlays=begun), max(self.base, day), end)
+
+
+class Board:
+    """All monitors of the configuration, by tag."""
+
+    def __init__(self) -> None:
+        self._by_tag: dict[str, Live] = {}
+        self._by_id: dict[int, Live] = {}
+        self._stale: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._by_tag)
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(self._by_tag.values())
+
+    def find(self, tag: str) -> Live | None:
+        return self._by_tag.get(tag)
+
+    def publish(self, lives: Iterable[Live]) -> None:
+        """Put freshly loaded monitors in the place of what was known of them."""
+        for live in lives:
+            self._by_tag[live.tag] = self._by_id[live.id] = live
+            self._stale.discard(live.id)
+
+    def keep_only(self, tags: Iterable[str]) -> None:
+        """Take down the monitors that are not configured any more."""
+        for tag in self._by_tag.keys() - set(tags):
+            live = self._by_tag.pop(tag)
+            del self._by_id[live.id]
+            self._stale.discard(live.id)
+
+    def take(self, stored: Mapping[tuple[int, int], Sample]) -> None:
+        """Take in samples that have just been stored."""
+        for sample in stored.values():
+            live = self._by_id.get(sample.monitor)
+            if live is None:
+                continue
+            if sample.minute >= live.base:
+                live.take(sample)
+            else:
+                self._stale.add(live.id)
+
+    def outdate(self, tags: Iterable[str] | None = None) -> None:
+        """Note that other layers of these monitors, or of all, have changed."""
+        if tags is None:
+            self._stale.update(self._by_id)
+        else:
+            self._stale.update(live.id for tag in tags if (live := self._by_tag.get(tag)) is not None)
+
+    def is_stale(self, live: Live, now: int) -> bool:
+        """Whether it must be loaded anew; also when the clock was set back before its base."""
+        return live.id in self._stale or live.base > quarter_of(now)

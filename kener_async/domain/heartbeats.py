@@ -1,0 +1,128 @@
+"""What is expected of a monitor's heartbeats, and what its silence means."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from kener_async.domain.calendar import HOUR, MINUTE
+from kener_async.domain.samples import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """What a silence means that began in a known minute.
+
+    Before `held_until` the last status is held; from then on the monitor is DEGRADED, from `down_at` on DOWN.
+    `down_at` None: nothing was promised, so silence says NO_DATA.
+    """
+
+    held_until: int
+    down_at: int | None
+
+    def silent_status(self, minute: int) -> Status:
+        """The status of a minute past `held_until`."""
+        if self.down_at is None:
+            return Status.NO_DATA
+        return Status.DOWN if minute >= self.down_at else Status.DEGRADED
+
+
+class Expectation(Protocol):
+    """A promise to report."""
+
+    def deadlines(self, minute: int) -> Deadlines:
+        """The deadlines of a silence whose last report, or last excuse, lies in `minute`.
+
+        A sample is known to its minute only, so each deadline counts from the end of that minute: a report
+        at 12:00:59 that is due again within 60 s is not missed before 12:02:00.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A report every `interval` seconds, up to `grace` late; DOWN `down_after` seconds after the last one."""
+
+    interval: int
+    grace: int
+    down_after: int
+
+    def deadlines(self, minute: int) -> Deadlines:
+        end = minute + MINUTE
+        return Deadlines(end + self.interval + self.grace, end + self.down_after)
+
+
+class Schedule(Protocol):
+    """The times of a cron expression in its zone."""
+
+    def next_after(self, instant: int) -> int:
+        """The first time of the schedule that lies after the instant."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A report at each time of a schedule, up to `grace` late; DOWN `down_after` seconds after that time."""
+
+    schedule: Schedule
+    grace: int
+    down_after: int
+
+    def deadlines(self, minute: int) -> Deadlines:
+        due_end = self.schedule.next_after(minute) + MINUTE
+        return Deadlines(due_end + self.grace, due_end + self.down_after)
+
+
+@dataclass(frozen=True, slots=True)
+class OnChange:
+    """Reports come only when something changes: the last status holds for `stale_after` seconds."""
+
+    stale_after: int
+
+    def deadlines(self, minute: int) -> Deadlines:
+        return Deadlines(minute + MINUTE + self.stale_after, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Those settings of a monitor that decide what its minutes are. The default: nothing is expected."""
+
+    default_status: Status | None = None
+    include_degraded_in_downtime: bool = False
+    expectation: Expectation | None = None
+    stale_after: int = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Settings and the instant they were loaded; they hold from the minute of that instant on."""
+
+    since: int
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span `[start, end)` in which the server itself was not there to observe."""
+
+    start: int
+    end: int
+
+
+def gap_between(last_seen: int, now: int) -> Gap | None:
+    """The span in which nobody observed, if the server was last seen alive a minute or more before now.
+
+    The one rule for a restart, a frozen or suspended machine, and a clock set forward. Less than a minute is
+    no gap: it is shorter than what is measured.
+    """
+    return Gap(last_seen, now) if now - last_seen >= MINUTE else None
+
+
+def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """The same spans, ordered and disjoint (a clock that was set back can make them overlap)."""
+    disjoint: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: gap.start):
+        if disjoint and gap.start <= disjoint[-1].end:
+            disjoint[-1] = Gap(disjoint[-1].start, max(disjoint[-1].end, gap.end))
+        else:
+            disjoint.append(gap)
+    return tuple(disjoint)

@@ -1,0 +1,290 @@
+"""The status of every minute, as a pure function of the stored layers; see docs/uptime.md.
+
+A time line is read as runs: spans of minutes that have one status for one reason. Between two *edges* - a
+sample, the begin or end of an incident, of a gap, of a settings version, a deadline - nothing can change, so
+the rule is asked once for each span between edges.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import fsum
+from sys import float_info
+
+from kener_async.domain.calendar import MINUTE, QUARTER, minute_from, minute_of, quarter_of
+from kener_async.domain.heartbeats import Expectation, Gap, Settings, Version
+from kener_async.domain.incidents import Overlay
+from kener_async.domain.samples import Sample, Status
+from kener_async.domain.uptime import Counts
+
+
+class Reason(StrEnum):
+    """Why a minute has its status."""
+
+    MAINTENANCE = "maintenance"
+    INCIDENT = "incident"
+    SAMPLE = "sample"
+    HELD = "held"
+    DEADLINE = "deadline"
+    STALE = "stale"
+    NOT_OBSERVED = "not observed"
+    DEFAULT = "default"
+    NO_SAMPLE = "no sample"
+    NOT_KNOWN = "not known yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """All that is stored of one monitor about a span of minutes.
+
+    `samples` are those of the span by minute, `earlier` is the newest before it; `versions`, `gaps` and
+    `overlays` may hold more than the span needs. Versions and gaps are ordered, oldest first, and no two gaps
+    overlap.
+    """
+
+    samples: Mapping[int, Sample]
+    earlier: Sample | None
+    overlays: Sequence[Overlay]
+    versions: Sequence[Version]
+    gaps: Sequence[Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Minutes `[start, end)` of one status for one reason; `incident` is the number of the overlay's."""
+
+    start: int
+    end: int
+    status: Status
+    reason: Reason
+    incident: int | None = None
+    degraded_is_downtime: bool = False
+
+
+def runs(layers: Layers, start: int, end: int) -> Iterator[Run]:
+    """The minutes of `[start, end)`, both on the minute, in order and without a hole."""
+    newest = layers.earlier
+    edges = _edges(layers, start, end)
+    for position, edge in enumerate(edges):
+        newest = layers.samples.get(edge, newest)
+        until = edges[position + 1] if position + 1 < len(edges) else end
+        version = _version_at(layers.versions, edge)
+        status, reason, incident = _status_of(layers, edge, newest, version)
+        degraded_is_downtime = version is not None and version.settings.include_degraded_in_downtime
+        yield Run(edge, until, status, reason, incident, degraded_is_downtime)
+
+
+def _edges(layers: Layers, start: int, end: int) -> list[int]:
+    """The minutes of `[start, end)` at which the status may differ from that of the minute before."""
+    edges = {start}
+    for overlay in layers.overlays:
+        edges.add(minute_of(overlay.start))
+        if overlay.end is not None:
+            edges.add(minute_from(overlay.end))
+    for gap in layers.gaps:
+        edges.update((minute_of(gap.start), minute_from(gap.end)))
+    edges.update(minute_of(version.since) for version in layers.versions)
+    edges.update(layers.samples)
+    edges.update(minute + MINUTE for minute in layers.samples)
+    edges.update(_deadline_edges(layers, start, end))
+    return sorted(edge for edge in edges if start <= edge < end)
+
+
+def _deadline_edges(layers: Layers, start: int, end: int) -> Iterator[int]:
+    """Where the deadlines of each silence fall: one begins after every sample and every gap."""
+    expectations = [v.settings.expectation for v in layers.versions if v.settings.expectation is not None]
+    if not expectations:
+        return
+    anchors = [minute for minute in layers.samples if minute + MINUTE not in layers.samples]
+    if layers.earlier is not None:
+        anchors.append(layers.earlier.minute)
+    last_before = bisect_right(layers.gaps, start, key=lambda gap: gap.end) - 1
+    anchors.extend(minute_of(gap.end) for gap in layers.gaps[max(last_before, 0) :] if gap.end < end)
+    for expectation in expectations:
+        for anchor in anchors:
+            deadlines = expectation.deadlines(anchor)
+            yield minute_from(deadlines.held_until)
+            if deadlines.down_at is not None:
+                yield minute_from(deadlines.down_at)
+
+
+def _version_at(versions: Sequence[Version], minute: int) -> Version | None:
+    """The settings in force: the newest loaded before the minute's end; none before the monitor was known."""
+    for version in reversed(versions):
+        if minute_of(version.since) <= minute:
+            return version
+    return None
+
+
+def _status_of(
+    layers: Layers, minute: int, newest: Sample | None, version: Version | None
+) -> tuple[Status, Reason, int | None]:
+    """The rule, first that applies; `newest` is the newest sample of this minute or an earlier one."""
+    covering = [overlay for overlay in layers.overlays if overlay.covers(minute)]
+    for overlay in covering:
+        if overlay.maintenance:
+            return Status.MAINTENANCE, Reason.MAINTENANCE, overlay.number
+    impacts = [(overlay.impact, overlay.number) for overlay in covering if overlay.impact is not None]
+    if impacts:
+        impact, number = max(impacts, key=lambda pair: pair[0])
+        return impact, Reason.INCIDENT, number
+    if newest is not None and newest.minute == minute:
+        return newest.status, Reason.SAMPLE, None
+    if version is None:
+        return Status.NO_DATA, Reason.NOT_KNOWN, None
+    settings = version.settings
+    if settings.expectation is not None and newest is not None:
+        return (*_silent_status(settings.expectation, layers.gaps, minute, newest), None)
+    if settings.default_status is not None:
+        return settings.default_status, Reason.DEFAULT, None
+    return Status.NO_DATA, Reason.NO_SAMPLE, None
+
+
+def _silent_status(
+    expectation: Expectation, gaps: Sequence[Gap], minute: int, newest: Sample
+) -> tuple[Status, Reason]:
+    """A minute without a sample, of a monitor that should have reported.
+
+    After the server itself was away nobody can know whether a report was missed, so the deadlines start
+    anew at the gap's end; until they pass the minute is not observed rather than UP or DOWN.
+    """
+    deadlines = expectation.deadlines(newest.minute)
+    if minute < deadlines.held_until:
+        return newest.status, Reason.HELD
+    if deadlines.down_at is None:
+        return Status.NO_DATA, Reason.STALE
+    begun = bisect_right(gaps, minute + MINUTE - 1, key=lambda gap: gap.start)
+    if begun:
+        gap = gaps[begun - 1]
+        if gap.end > minute:
+            return Status.NO_DATA, Reason.NOT_OBSERVED
+        if gap.end > newest.minute:
+            deadlines = expectation.deadlines(minute_of(gap.end))
+            if minute < deadlines.held_until:
+                return Status.NO_DATA, Reason.NOT_OBSERVED
+    return deadlines.silent_status(minute), Reason.DEADLINE
+
+
+def count(timeline: Iterable[Run], samples: Iterable[Sample] = ()) -> Counts:
+    """The minutes of the runs by status, and the latency of the samples."""
+    minutes = dict.fromkeys(Status, 0)
+    degraded_as_downtime = 0
+    for run in timeline:
+        length = (run.end - run.start) // MINUTE
+        minutes[run.status] += length
+        if run.status is Status.DEGRADED and run.degraded_is_downtime:
+            degraded_as_downtime += length
+    latencies = [sample.latency for sample in samples]
+    return Counts(
+        minutes[Status.UP],
+        minutes[Status.DEGRADED],
+        degraded_as_downtime,
+        minutes[Status.DOWN],
+        minutes[Status.MAINTENANCE],
+        len(latencies),
+        total_of(latencies),
+        min(latencies, default=None),
+        max(latencies, default=None),
+    )
+
+
+def total_of(latencies: Sequence[float]) -> float:
+    """Their exact sum, rounded once; one too large for a float stays the largest, which JSON can carry."""
+    try:
+        return fsum(latencies)
+    except OverflowError:
+        return float_info.max
+
+
+def count_span(layers: Layers, start: int, end: int) -> Counts:
+    """The counts of `[start, end)`, both on the minute."""
+    samples = [layers.samples[minute] for minute in sorted(layers.samples) if start <= minute < end]
+    return count(runs(layers, start, end), samples)
+
+
+def count_quarters(layers: Layers, start: int, end: int) -> dict[int, Counts]:
+    """The counts of each quarter of `[start, end)`, both on the quarter; empty quarters are left out."""
+    pieces: dict[int, list[Run]] = {}
+    for run in runs(layers, start, end):
+        if run.status is not Status.NO_DATA:
+            for piece in _by_quarter(run):
+                pieces.setdefault(quarter_of(piece.start), []).append(piece)
+    samples: dict[int, list[Sample]] = {}
+    for minute in sorted(layers.samples):
+        if start <= minute < end:
+            samples.setdefault(quarter_of(minute), []).append(layers.samples[minute])
+    return {
+        quarter: count(pieces.get(quarter, ()), samples.get(quarter, ()))
+        for quarter in sorted(pieces.keys() | samples.keys())
+    }
+
+
+def _by_quarter(run: Run) -> Iterator[Run]:
+    start = run.start
+    while start < run.end:
+        end = min(quarter_of(start) + QUARTER, run.end)
+        yield Run(start, end, run.status, run.reason, run.incident, run.degraded_is_downtime)
+        start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a monitor stands at an instant.
+
+    `status` may be MAINTENANCE or NO_DATA; `kener_status` is one of the contract's three values, or None
+    when nothing is known. `newest` is the newest sample. `fresh_until`: no later instant is promised.
+    """
+
+    status: Status
+    kener_status: Status | None
+    newest: Sample | None
+    fresh_until: int
+
+
+def standing(layers: Layers, now: int) -> Standing:
+    """The current status: an active maintenance or incident, else the newest sample, else the default."""
+    minute = minute_of(now)
+    newest = newest_sample(layers, now)
+    version = _version_at(layers.versions, minute)
+    settings = version.settings if version is not None else Settings()
+    active = [overlay for overlay in layers.overlays if overlay.active_at(now)]
+    impact = max((overlay.impact for overlay in active if overlay.impact is not None), default=None)
+    shown, reported = _measured_status(layers, minute, newest, settings)
+    if impact is not None:
+        shown = reported = impact
+    if any(overlay.maintenance for overlay in active):
+        shown = Status.MAINTENANCE
+    return Standing(shown, reported, newest, _fresh_until(layers.overlays, now))
+
+
+def newest_sample(layers: Layers, now: int) -> Sample | None:
+    """The newest sample that does not lie in the future (a clock may have been set back since)."""
+    minutes = [minute for minute in layers.samples if minute <= now]
+    return layers.samples[max(minutes)] if minutes else layers.earlier
+
+
+def _measured_status(
+    layers: Layers, minute: int, newest: Sample | None, settings: Settings
+) -> tuple[Status, Status | None]:
+    """What is known without any incident: the status to show, and the contract's."""
+    if newest is None:
+        default = settings.default_status
+        return (default if default is not None else Status.NO_DATA), default
+    if newest.minute == minute:
+        return newest.status, newest.status
+    if settings.expectation is not None:
+        status, _ = _silent_status(settings.expectation, layers.gaps, minute, newest)
+        return status, newest.status if status is Status.NO_DATA else status
+    stale = minute > newest.minute + settings.stale_after
+    return (Status.NO_DATA if stale else newest.status), newest.status
+
+
+def _fresh_until(overlays: Sequence[Overlay], now: int) -> int:
+    """The next instant at which the standing may change by itself: a new minute, or an overlay's edge."""
+    edges = [minute_of(now) + MINUTE]
+    for overlay in overlays:
+        edges.append(overlay.start)
+        if overlay.end is not None:
+            edges.append(overlay.end)
+    return min(edge for edge in edges if edge > now)

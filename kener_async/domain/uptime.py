@@ -1,0 +1,77 @@
+"""Uptime: minutes counted by status, and the one function that makes a figure of them."""
+
+from dataclasses import dataclass
+
+from kener_async.domain.calendar import MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Minutes of each status in a span. NO_DATA is what is left of the span.
+
+    `degraded_as_downtime` are those of the `degraded` minutes whose monitor, by its settings at that time,
+    counts them as downtime. The latency fields speak of the samples of the span, in the sender's unit.
+    """
+
+    up: int = 0
+    degraded: int = 0
+    degraded_as_downtime: int = 0
+    down: int = 0
+    maintenance: int = 0
+    latency_count: int = 0
+    latency_sum: float = 0.0
+    latency_min: float | None = None
+    latency_max: float | None = None
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.up + other.up,
+            self.degraded + other.degraded,
+            self.degraded_as_downtime + other.degraded_as_downtime,
+            self.down + other.down,
+            self.maintenance + other.maintenance,
+            self.latency_count + other.latency_count,
+            self.latency_sum + other.latency_sum,
+            min((x for x in (self.latency_min, other.latency_min) if x is not None), default=None),
+            max((x for x in (self.latency_max, other.latency_max) if x is not None), default=None),
+        )
+
+    @property
+    def counted(self) -> int:
+        """The minutes that an uptime is a share of; MAINTENANCE and NO_DATA are on neither side."""
+        return self.up + self.degraded + self.down
+
+    @property
+    def good(self) -> int:
+        return self.up + self.degraded - self.degraded_as_downtime
+
+    def no_data(self, start: int, end: int) -> int:
+        """The minutes of `[start, end)` of which nothing is known."""
+        return (end - start) // MINUTE - self.counted - self.maintenance
+
+    @property
+    def latency_average(self) -> float | None:
+        return self.latency_sum / self.latency_count if self.latency_count else None
+
+    @property
+    def uptime(self) -> str:
+        return uptime_text(self.good, self.counted)
+
+
+NOTHING = Counts()
+
+
+def uptime_text(good: int, counted: int) -> str:
+    """The share of good minutes as a percentage, in the contract's text form.
+
+    `"-"` without a counted minute; an exact multiple of ten without decimals; else four decimals, rounded
+    half up, but never to 100 when a minute was not good nor to 0 when one was.
+    """
+    if counted == 0:
+        return "-"
+    tens, rest = divmod(10 * good, counted)
+    if rest == 0:
+        return str(10 * tens)
+    ten_thousandths = (2_000_000 * good + counted) // (2 * counted)
+    whole, decimals = divmod(min(max(ten_thousandths, 1), 999_999), 10_000)
+    return f"{whole}.{decimals:04d}"

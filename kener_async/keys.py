@@ -1,0 +1,39 @@
+"""What handlers find in the app, typed."""
+
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from kener_async.api.auth import Gatekeeper
+from kener_async.clock import Clock
+from kener_async.config import Config
+from kener_async.domain.board import Board, Live, Report
+from kener_async.metrics import Metrics
+from kener_async.store.database import Database
+from kener_async.worker.observer import Observer
+from kener_async.worker.publisher import Publisher
+from kener_async.worker.schedule import Schedule
+from kener_async.worker.writer import Writer
+
+# The JSON of a monitor's current report, kept as long as the report is.
+Answers = WeakKeyDictionary[Live, tuple[Report, bytes]]
+
+
+class Running:
+    """The configuration in force; a reload puts another in its place."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+
+RUNNING = web.AppKey("running", Running)
+CLOCK: web.AppKey[Clock] = web.AppKey("clock")
+METRICS = web.AppKey("metrics", Metrics)
+DATABASE = web.AppKey("database", Database)
+BOARD = web.AppKey("board", Board)
+OBSERVER = web.AppKey("observer", Observer)
+PUBLISHER = web.AppKey("publisher", Publisher)
+SCHEDULE = web.AppKey("schedule", Schedule)
+INBOX = web.AppKey("inbox", Writer)
+GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
+ANSWERS: web.AppKey[Answers] = web.AppKey("answers")

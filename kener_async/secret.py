@@ -1,0 +1,78 @@
+"""The signing key: read, or made on the first start."""
+
+import os
+import secrets
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from kener_async.api.auth import Keys
+from kener_async.config import Auth
+
+log = structlog.get_logger(__name__)
+
+LEAST_BYTES = 32
+
+
+class KeyFault(Exception):
+    """A key cannot be used, and why, in one line. There is no running without one."""
+
+
+def signing_keys(auth: Auth) -> Keys:
+    """The keys tokens are verified with; raises KeyFault."""
+    public = None if auth.public_key_file is None else _public_key(auth.public_key_file)
+    return Keys(signing_secret(auth), auth.algorithm, public)
+
+
+def signing_secret(auth: Auth) -> bytes:
+    """The secret that tokens made here are signed with; makes the file when the configuration names none."""
+    if auth.secret_key:
+        return auth.secret_key.encode()
+    path = auth.secret_key_file
+    if auth.makes_secret_key and not path.exists():
+        _make(path)
+    return _secret_in(path)
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        # A file of its own name first: a half-written key must never be found under the right one.
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return  # another process was first
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise KeyFault(f"{path}: the key cannot be made: {error.strerror}") from error
+    log.info("made a new signing key", file=str(path))
+
+
+def _secret_in(path: Path) -> bytes:
+    try:
+        secret = path.read_bytes().strip()
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
+    if len(secret) < LEAST_BYTES:
+        raise KeyFault(f"{path}: the key is shorter than {LEAST_BYTES} bytes")
+    if mode & 0o007:
+        raise KeyFault(f"{path}: everyone may read the key; make it 'chmod 600'")
+    return secret
+
+
+def _public_key(path: Path) -> object:
+    try:
+        return load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise KeyFault(f"{path}: is no public key in PEM form") from error

@@ -1,0 +1,50 @@
+"""One run of the service: loop, logs, app, exit status."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from kener_async import log as logs
+from kener_async.app import apply, create_app
+from kener_async.config import Config, ConfigFault
+from kener_async.secret import KeyFault
+from kener_async.server import serve
+from kener_async.store.database import DatabaseFault
+
+log = structlog.get_logger(__name__)
+
+
+def run(config: Config, read_again: Callable[[], Config]) -> int:
+    """Serve until stopped; 1 when it could not start or had to give up, with one line that says why."""
+    logs.configure(config.log)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_served(config, read_again))
+    except (DatabaseFault, KeyFault) as fault:
+        log.critical("cannot start", reason=str(fault))
+    except OSError as error:
+        log.critical("cannot start", reason=f"{config.server.host}:{config.server.port}: {error.strerror}")
+    return 1
+
+
+async def _served(config: Config, read_again: Callable[[], Config]) -> int:
+    app = create_app(config)
+
+    async def reload() -> None:
+        try:
+            await apply(app, read_again())
+            log.info("configuration reloaded")
+        except ConfigFault as fault:
+            log.error("the new configuration is not used; the old one stays", faults=fault.faults)
+
+    return await serve(app, config, reload)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

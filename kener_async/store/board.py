@@ -1,0 +1,16 @@
+"""Loading what is published of a monitor."""
+
+import sqlite3
+
+from kener_async.domain.board import Live
+from kener_async.domain.calendar import quarter_of, utc_day_of
+from kener_async.store import layers, rollups
+
+ALL_TIME = 2**62  # overlays of the future count too: their begin is when a standing changes
+
+
+def load(connection: sqlite3.Connection, monitor: int, tag: str, now: int) -> Live:
+    """The monitor as of now; the day's quarters that have ended must be settled."""
+    base = quarter_of(now)
+    closed = rollups.total(connection, monitor, utc_day_of(now), base)
+    return Live(monitor, tag, base, closed, layers.load(connection, monitor, base, ALL_TIME))

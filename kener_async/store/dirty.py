@@ -1,0 +1,95 @@
+"""The marks on quarters that may differ from what the layers say now.
+
+A mark is set in the transaction that changes a layer, and goes in the one that counts its quarters again:
+after a crash each is still there.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from kener_async.domain.calendar import quarter_from, quarter_of
+
+Span = tuple[int, int]
+
+
+def mark(connection: sqlite3.Connection, spans: Iterable[tuple[int, int, int]]) -> None:
+    """Mark quarters dirty: (monitor, start, end), both on the quarter."""
+    rows = list(spans)
+    for first in range(0, len(rows), 500):
+        some = rows[first : first + 500]
+        connection.execute(
+            f"""
+            INSERT INTO dirty (monitor_id, start, "end")
+            VALUES {", ".join(["(?, ?, ?)"] * len(some))}
+                ON CONFLICT (monitor_id, start) DO UPDATE
+               SET "end" = excluded."end" WHERE excluded."end" > "end"
+            """,  # noqa: S608 - only placeholders are joined
+            [value for row in some for value in row],
+        )
+
+
+def mark_span(connection: sqlite3.Connection, touched: Iterable[int], start: int, end: int | None) -> None:
+    """Mark all quarters of the monitors that overlap `[start, end)` and have been counted before.
+
+    What was never counted needs no mark: `mark_closed` brings it in when its time has passed.
+    """
+    rolled_until, kept_from = connection.execute("SELECT rolled_until, kept_from FROM service").fetchone()
+    first = max(quarter_of(start), kept_from)
+    last = rolled_until if end is None else min(quarter_from(end), rolled_until)
+    if first < last:
+        mark(connection, [(monitor, first, last) for monitor in touched])
+
+
+def mark_closed(connection: sqlite3.Connection, now: int) -> None:
+    """Mark, once, the quarters that have ended since the last call, for every monitor."""
+    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    open_quarter = quarter_of(now)
+    if rolled_until < open_quarter:
+        every = connection.execute("SELECT id FROM monitors")
+        mark(connection, [(monitor, rolled_until, open_quarter) for (monitor,) in every])
+        connection.execute("UPDATE service SET rolled_until = ?", (open_quarter,))
+
+
+def is_settled(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> bool:
+    """Whether the stored counts of the ended quarters in the window are what the layers say."""
+    open_quarter = quarter_of(now)
+    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    return rolled_until >= open_quarter and not spans(
+        connection, monitor, window[0], min(window[1], open_quarter)
+    )
+
+
+def monitors(connection: sqlite3.Connection, now: int) -> list[int]:
+    """The monitors with a closed quarter to count."""
+    rows = connection.execute("SELECT DISTINCT monitor_id FROM dirty WHERE start < ?", (quarter_of(now),))
+    return [monitor for (monitor,) in rows]
+
+
+def spans(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> list[Span]:
+    """The dirty spans that overlap `[start, end)`, joined where they touch."""
+    rows = connection.execute(
+        """
+        SELECT start, "end" FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? ORDER BY start
+        """,
+        (monitor, end, start),
+    )
+    joined: list[Span] = []
+    for first, last in rows:
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def unmark(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> None:
+    """Take `[start, end)` out of every mark; what sticks out on either side stays marked."""
+    overlapping = connection.execute(
+        """
+        DELETE FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? RETURNING start, "end"
+        """,
+        (monitor, end, start),
+    ).fetchall()
+    rests = [(monitor, first, start) for first, _ in overlapping if first < start]
+    rests += [(monitor, end, last) for _, last in overlapping if last > end]
+    mark(connection, rests)

@@ -1,0 +1,103 @@
+"""The stored layers of one monitor, read together for the time line."""
+
+import json
+import sqlite3
+from typing import Any
+
+from kener_async.cron import Cron
+from kener_async.domain.calendar import MINUTE
+from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version, merged
+from kener_async.domain.incidents import Overlay
+from kener_async.domain.samples import Status
+from kener_async.domain.timeline import Layers
+from kener_async.store import samples
+
+
+def load(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Layers:
+    """What the status of the minutes of `[start, end)` depends on."""
+    earlier = samples.newest_before(connection, monitor, start)
+    return Layers(
+        samples=samples.span(connection, monitor, start, end),
+        earlier=earlier,
+        overlays=overlays(connection, monitor, start, end),
+        versions=versions(connection, monitor),
+        gaps=gaps(connection, start if earlier is None else earlier.minute),
+    )
+
+
+def overlays(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> list[Overlay]:
+    """The incidents of a monitor that overlap `[start, end)`."""
+    rows = connection.execute(
+        """
+        SELECT incidents.number, start,
+               CASE WHEN "end" IS NULL OR closed_at < "end" THEN closed_at ELSE "end" END AS until,
+               impact, is_maintenance
+          FROM incident_monitors
+          JOIN incidents ON incidents.number = incident_monitors.number
+         WHERE monitor_id = ? AND start < ? AND (until IS NULL OR until > ?)
+         ORDER BY incidents.number
+        """,
+        (monitor, end, start),
+    )
+    return [
+        Overlay(number, begin, until, None if impact is None else Status(impact), bool(maintenance))
+        for number, begin, until, impact, maintenance in rows
+    ]
+
+
+def gaps(connection: sqlite3.Connection, since: int) -> tuple[Gap, ...]:
+    """The observer gaps that end after an instant."""
+    rows = connection.execute('SELECT start, "end" FROM gaps WHERE "end" > ?', (since - MINUTE,))
+    return merged(Gap(start, end) for start, end in rows)
+
+
+def versions(connection: sqlite3.Connection, monitor: int) -> list[Version]:
+    """The settings history of a monitor, oldest first."""
+    rows = connection.execute(
+        "SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,)
+    )
+    return [Version(since, settings_from(body)) for since, body in rows]
+
+
+def settings_text(settings: Settings) -> str:
+    """The settings as stored, in one canonical form."""
+    body = {
+        "default_status": None if settings.default_status is None else settings.default_status.name,
+        "include_degraded_in_downtime": settings.include_degraded_in_downtime,
+        "stale_after": settings.stale_after,
+        "expectation": _expectation_body(settings.expectation),
+    }
+    return json.dumps(body, sort_keys=True)
+
+
+def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
+    match expectation:
+        case Every(interval, grace, down_after):
+            return {"interval": interval, "grace": grace, "down_after": down_after}
+        case At(Cron(expression, zone), grace, down_after):
+            return {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}
+        case OnChange(stale_after):
+            return {"stale_after": stale_after}
+    return None
+
+
+def settings_from(body: str) -> Settings:
+    fields = json.loads(body)
+    default = fields["default_status"]
+    return Settings(
+        default_status=None if default is None else Status[default],
+        include_degraded_in_downtime=fields["include_degraded_in_downtime"],
+        stale_after=fields["stale_after"],
+        expectation=_expectation_from(fields["expectation"]),
+    )
+
+
+def _expectation_from(body: dict[str, Any] | None) -> Expectation | None:
+    match body:
+        case {"interval": interval, "grace": grace, "down_after": down_after}:
+            return Every(interval, grace, down_after)
+        case {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}:
+            return At(Cron(expression, zone), grace, down_after)
+        case {"stale_after": stale_after}:
+            return OnChange(stale_after)
+    return None

@@ -1,0 +1,41 @@
+"""Monitors by tag, and the history of their settings."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from kener_async.domain.heartbeats import Settings
+from kener_async.store import dirty
+from kener_async.store.layers import settings_text
+
+# A monitor that was taken out of the configuration: nothing is expected of it any more.
+REMOVED = settings_text(Settings())
+
+
+def register(connection: sqlite3.Connection, settings: Mapping[str, Settings], now: int) -> dict[str, int]:
+    """Make the configured monitors known and note which settings hold from now on; their ids by tag.
+
+    A version is added only where something changed, so earlier minutes keep the settings of their time.
+    """
+    connection.executemany(
+        "INSERT INTO monitors (tag) VALUES (?) ON CONFLICT DO NOTHING", [(tag,) for tag in settings]
+    )
+    known: dict[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    for tag, monitor in known.items():
+        body = settings_text(settings[tag]) if tag in settings else REMOVED
+        if body != _current(connection, monitor):
+            connection.execute(
+                """
+                INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)
+                    ON CONFLICT (monitor_id, since) DO UPDATE SET body = excluded.body
+                """,
+                (monitor, now, body),
+            )
+            dirty.mark_span(connection, [monitor], now, None)
+    return {tag: known[tag] for tag in settings}
+
+
+def _current(connection: sqlite3.Connection, monitor: int) -> str | None:
+    row = connection.execute(
+        "SELECT body FROM settings WHERE monitor_id = ? ORDER BY since DESC LIMIT 1", (monitor,)
+    ).fetchone()
+    return None if row is None else str(row[0])

@@ -1,0 +1,112 @@
+"""Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+from kener_async.domain.calendar import QUARTER, quarter_from, quarter_of
+from kener_async.domain.timeline import count_quarters, count_span
+from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.store import dirty, layers, samples
+from kener_async.store.dirty import Span
+
+# latency_* are stored as samples' latencies are: INTEGER millionths, or REAL.
+SUMS = """
+    coalesce(sum(up), 0), coalesce(sum(degraded), 0), coalesce(sum(degraded_as_downtime), 0),
+    coalesce(sum(down), 0), coalesce(sum(maintenance), 0), coalesce(sum(latency_count), 0),
+    coalesce(sum(iif(typeof(latency_sum) = 'integer', latency_sum / 1e6, latency_sum)), 0.0),
+    min(iif(typeof(latency_min) = 'integer', latency_min / 1e6, latency_min)),
+    max(iif(typeof(latency_max) = 'integer', latency_max / 1e6, latency_max))
+"""
+
+
+def settle(connection: sqlite3.Connection, monitor: int, window: Span, now: int, limit: int) -> int:
+    """Count again up to `limit` dirty quarters of a monitor within the window; how many were counted.
+
+    Only quarters that have ended are counted, oldest first. Fewer than `limit`: none is left.
+    """
+    (kept_from,) = connection.execute("SELECT kept_from FROM service").fetchone()
+    start, end = quarter_of(window[0]), min(quarter_from(window[1]), quarter_of(now))
+    left = limit
+    for marked in dirty.spans(connection, monitor, start, end):
+        first, last = max(marked[0], start), min(marked[1], end, max(marked[0], start) + left * QUARTER)
+        if first < last:
+            if last > kept_from:
+                _count_again(connection, monitor, max(first, kept_from), last)
+            dirty.unmark(connection, monitor, first, last)
+            left -= (last - first) // QUARTER
+        if left == 0:
+            break
+    return limit - left
+
+
+def _count_again(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> None:
+    counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
+    connection.execute(
+        "DELETE FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?", (monitor, start, end)
+    )
+    connection.executemany(
+        "INSERT INTO quarters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(monitor, quarter, *_row(counts)) for quarter, counts in counted.items()],
+    )
+
+
+def _row(counts: Counts) -> tuple[int | float | None, ...]:
+    latencies = (counts.latency_sum, counts.latency_min, counts.latency_max)
+    return (
+        counts.up,
+        counts.degraded,
+        counts.degraded_as_downtime,
+        counts.down,
+        counts.maintenance,
+        counts.latency_count,
+        *(None if latency is None else samples.packed_latency(latency) for latency in latencies),
+    )
+
+
+def total(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Counts:
+    """The stored counts of whole quarters `[start, end)`."""
+    row = connection.execute(
+        f"SELECT {SUMS} FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?",  # noqa: S608
+        (monitor, start, end),
+    ).fetchone()
+    return Counts(*row)
+
+
+def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
+    """The stored counts of each quarter of `[start, end)`; empty ones are left out."""
+    rows = connection.execute(
+        f"""
+        SELECT quarter, {SUMS} FROM quarters
+         WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
+        """,  # noqa: S608
+        (monitor, start, end),
+    )
+    return {quarter: Counts(*counts) for quarter, *counts in rows}
+
+
+def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Counts:
+    """The counts of any span of minutes that have begun, both ends on the minute.
+
+    Whole quarters that have ended come from the rollups, which must be settled; the cut quarters at the ends
+    and the open one are counted from the layers.
+    """
+    counts = NOTHING
+    for start, end, whole in pieces(window, now):
+        if whole:
+            counts += total(connection, monitor, start, end)
+        else:
+            counts += count_span(layers.load(connection, monitor, start, min(end, now + 1)), start, end)
+    return counts
+
+
+def pieces(window: Span, now: int) -> Iterator[tuple[int, int, bool]]:
+    """A span cut into whole ended quarters (True) and what is left before and after them (False)."""
+    start, end = window
+    first = min(quarter_from(start), end)
+    last = max(first, min(quarter_of(end), quarter_of(now)))
+    if start < first:
+        yield start, first, False
+    if first < last:
+        yield first, last, True
+    if last < end:
+        yield last, end, False

@@ -1,0 +1,120 @@
+"""Samples: one row for each minute of a monitor that was measured."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from kener_async.domain.calendar import QUARTER, quarter_of
+from kener_async.domain.samples import Sample, Source, Status, winners
+from kener_async.store.dirty import mark
+
+MILLION = 1_000_000
+ROWS_PER_STATEMENT = 500
+
+
+def record(connection: sqlite3.Connection, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
+    """Store a batch in order of arrival and mark what it changes; what was stored, by (monitor, minute)."""
+    stored = winners(batch, _pushed(connection, batch))
+    rows = list(stored.values())
+    # One statement of many rows: executemany would hand over the interpreter's lock for each row.
+    for first in range(0, len(rows), ROWS_PER_STATEMENT):
+        some = rows[first : first + ROWS_PER_STATEMENT]
+        values = [
+            value
+            for sample in some
+            for value in (
+                sample.monitor,
+                sample.minute,
+                sample.status,
+                sample.source,
+                packed_latency(sample.latency),
+            )
+        ]
+        connection.execute(
+            f"""
+            INSERT INTO samples (monitor_id, minute, status, source, latency)
+            VALUES {", ".join(["(?, ?, ?, ?, ?)"] * len(some))}
+                ON CONFLICT (monitor_id, minute) DO UPDATE
+               SET status = excluded.status, source = excluded.source, latency = excluded.latency
+            """,  # noqa: S608 - only placeholders are joined
+            values,
+        )
+    _mark_touched(connection, stored)
+    return stored
+
+
+def _pushed(connection: sqlite3.Connection, batch: Sequence[Sample]) -> set[tuple[int, int]]:
+    """The minutes a check of the batch speaks of that hold a push already."""
+    pushed = set()
+    for sample in batch:
+        if sample.source is Source.CHECK:
+            row = connection.execute(
+                "SELECT source FROM samples WHERE monitor_id = ? AND minute = ?",
+                (sample.monitor, sample.minute),
+            ).fetchone()
+            if row is not None and row[0] == Source.PUSH:
+                pushed.add((sample.monitor, sample.minute))
+    return pushed
+
+
+def _mark_touched(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]) -> None:
+    """Mark each sample's quarter and those it speaks for until the next sample.
+
+    From `rolled_until` on nothing has been counted yet, so the sample's own quarter is enough there.
+    """
+    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    spans = set()
+    for monitor, minute in stored:
+        start = quarter_of(minute)
+        end = start + QUARTER
+        if start < rolled_until:
+            (following,) = connection.execute(
+                "SELECT min(minute) FROM samples WHERE monitor_id = ? AND minute > ?", (monitor, minute)
+            ).fetchone()
+            reach = rolled_until if following is None else quarter_of(following) + QUARTER
+            end = max(end, min(reach, rolled_until))
+        spans.add((monitor, start, end))
+    mark(connection, spans)
+
+
+def span(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> dict[int, Sample]:
+    """The samples of `[start, end)` by minute."""
+    rows = connection.execute(
+        """
+        SELECT monitor_id, minute, status, source, latency
+          FROM samples
+         WHERE monitor_id = ? AND minute >= ? AND minute < ?
+         ORDER BY minute
+        """,
+        (monitor, start, end),
+    )
+    return {row[1]: _sample(row) for row in rows}
+
+
+def newest_before(connection: sqlite3.Connection, monitor: int, instant: int) -> Sample | None:
+    """The newest sample of a minute before the instant."""
+    row = connection.execute(
+        """
+        SELECT monitor_id, minute, status, source, latency
+          FROM samples
+         WHERE monitor_id = ? AND minute < ?
+         ORDER BY minute DESC
+         LIMIT 1
+        """,
+        (monitor, instant),
+    ).fetchone()
+    return None if row is None else _sample(row)
+
+
+def _sample(row: tuple[int, int, int, int, int | float]) -> Sample:
+    monitor, minute, status, source, latency = row
+    return Sample(monitor, minute, Status(status), plain_latency(latency), Source(source))
+
+
+def packed_latency(latency: float) -> int | float:
+    """As an integer of millionths where that says exactly the same, else as it is."""
+    millionths = round(latency * MILLION) if latency < MILLION * MILLION else -1
+    return millionths if millionths / MILLION == latency else latency
+
+
+def plain_latency(stored: int | float) -> float:
+    return stored / MILLION if isinstance(stored, int) else stored

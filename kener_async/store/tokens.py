@@ -1,0 +1,105 @@
+"""The tokens made here, and what became of them."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kener_async.domain.errors import NotFound
+
+Stamp = tuple[int, int] | None
+
+
+def stamp(database: Path) -> Stamp:
+    """Differs from every earlier stamp once a token was added or revoked, also by another process.
+
+    A look at a file beside the database, for it must be cheap enough for every request.
+    """
+    try:
+        found = os.stat(f"{database}-tokens")
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size
+
+
+def announce(database: Path) -> None:
+    """Give the file a new stamp, by one more byte; after the commit that changed the tokens."""
+    with open(f"{database}-tokens", "ab", buffering=0) as file:
+        file.write(b".")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token's record; instants are UTC seconds, `expires_at` None: never."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    tags: tuple[str, ...] | None
+    created_at: int
+    expires_at: int | None
+    last_used: int | None = None
+    revoked_at: int | None = None
+
+
+def add(connection: sqlite3.Connection, token: Token) -> None:
+    connection.execute(
+        "INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            token.id,
+            token.name,
+            " ".join(token.scopes),
+            None if token.tags is None else json.dumps(token.tags),
+            token.created_at,
+            token.expires_at,
+        ),
+    )
+
+
+def everyone(connection: sqlite3.Connection) -> dict[str, Token]:
+    """All records by id, oldest first."""
+    rows = connection.execute(
+        """
+        SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at
+          FROM tokens ORDER BY created_at, id
+        """
+    )
+    return {row[0]: _token(row) for row in rows}
+
+
+def revoke(connection: sqlite3.Connection, token_id: str, now: int) -> None:
+    """Refuse the token from now on, also one made elsewhere; raises NotFound for a malformed id."""
+    if not token_id or len(token_id) > 200:
+        raise NotFound("no such token")
+    connection.execute(
+        """
+        INSERT INTO tokens (id, name, scopes, created_at, revoked_at) VALUES (?, '(made elsewhere)', '', ?, ?)
+            ON CONFLICT (id) DO UPDATE SET revoked_at = coalesce(revoked_at, excluded.revoked_at)
+        """,
+        (token_id, now, now),
+    )
+
+
+def used(connection: sqlite3.Connection, uses: Mapping[str, int]) -> None:
+    """Note when tokens were last used."""
+    connection.executemany(
+        "UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE id = ?",
+        [(instant, token_id) for token_id, instant in uses.items()],
+    )
+
+
+def _token(row: tuple[str, str, str, str | None, int, int | None, int | None, int | None]) -> Token:
+    token_id, name, scopes, tags, created_at, expires_at, last_used, revoked_at = row
+    patterns: Iterable[str] | None = None if tags is None else json.loads(tags)
+    return Token(
+        token_id,
+        name,
+        tuple(scopes.split()),
+        None if patterns is None else tuple(patterns),
+        created_at,
+        expires_at,
+        last_used,
+        revoked_at,
+    )

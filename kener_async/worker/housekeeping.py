@@ -1,0 +1,41 @@
+"""Scheduled jobs that keep the database in order."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from kener_async.clock import Clock
+from kener_async.domain.calendar import DAY
+from kener_async.store import incidents, observer, retention
+from kener_async.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+ROWS_AT_ONCE = 1000
+TRUSTED_AFTER = DAY
+
+
+async def close_ended(database: Database, clock: Clock) -> None:
+    """Close the incidents whose end has passed."""
+    now = clock()
+    if await database.read(partial(incidents.ended, now=now)):
+        for number in await database.write(partial(incidents.close_ended, now=now)):
+            log.info("incident closed at its end", number=number)
+
+
+async def drop_old(database: Database, clock: Clock, keep: Callable[[], int]) -> None:
+    """Drop what is older than `keep()` seconds, in steps so short that no heartbeat waits behind one.
+
+    After a gap nothing is dropped for a day: it may have been a clock set forward by mistake, and what is
+    dropped does not come back.
+    """
+    now = clock()
+    gap_end = await database.read(observer.last_gap_end)
+    if gap_end is not None and now < gap_end + TRUSTED_AFTER:
+        return
+    more = True
+    while more:
+        more = await database.write(partial(retention.drop_before, instant=now - keep(), limit=ROWS_AT_ONCE))
+        await asyncio.sleep(0.05)

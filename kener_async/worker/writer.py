@@ -1,0 +1,105 @@
+"""Group commit: samples that arrive while a batch is on its way to disk make up the next batch.
+
+A request is answered only after the transaction that holds its sample is on disk, so one flush serves all
+that wait for it. No timer gathers: the queue fills by itself while the disk works.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from time import perf_counter
+
+import structlog
+
+from kener_async.domain.board import Board
+from kener_async.domain.errors import Unavailable
+from kener_async.domain.samples import Sample
+from kener_async.metrics import Metrics
+from kener_async.store import samples
+from kener_async.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+BATCH_LIMIT = 1000
+
+Waiting = tuple[Sample, asyncio.Future[None]]
+
+
+class Writer:
+    """The Inbox (domain/samples.py) of a running service."""
+
+    def __init__(self, database: Database, board: Board, metrics: Metrics, limit: int) -> None:
+        self._database = database
+        self._board = board
+        self._metrics = metrics
+        self._limit = limit
+        self._waiting: list[Waiting] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def put(self, item: Sample) -> None:
+        """Return when the sample is on disk and on the board; Unavailable when it is not and will not be."""
+        if self._closing:
+            raise Unavailable("the service is stopping")
+        if len(self._waiting) >= self._limit:
+            raise Unavailable("too many heartbeats are waiting to be stored")
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._wake.set()
+        await future
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Writer"]:
+        """Write until left; then whatever was accepted is written before this returns."""
+        task = asyncio.create_task(self._run(), name="writer")
+        try:
+            yield self
+        finally:
+            self._closing = True
+            self._wake.set()
+            await task
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            batch = self._waiting[:BATCH_LIMIT]
+            del self._waiting[:BATCH_LIMIT]
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        started = perf_counter()
+        try:
+            stored = await self._store([sample for sample, _ in batch])
+        except Unavailable as error:
+            _refuse(batch, error)
+        except Exception as error:
+            log.exception("a batch of samples could not be stored", samples=len(batch))
+            if len(batch) == 1:
+                _refuse(batch, error)
+            else:
+                # One bad sample must not take the others with it.
+                for one in batch:
+                    await self._commit([one])
+        else:
+            self._board.take(stored)
+            self._metrics.committed(len(batch), perf_counter() - started)
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:
+        return await self._database.write(partial(samples.record, batch=batch))
+
+
+def _refuse(batch: list[Waiting], error: Exception) -> None:
+    for _, future in batch:
+        with suppress(asyncio.InvalidStateError):
+            future.set_exception(error)

@@ -1,0 +1,657 @@
+"""config.toml and the environment: what is read, and what every mistake is called."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from marshmallow import Schema
+from marshmallow.fields import Nested
+
+from kener_async import config
+from kener_async.config import Config, ConfigFault
+from kener_async.cron import Cron
+from kener_async.domain.heartbeats import At, Every, OnChange, Settings
+from kener_async.domain.samples import Status
+from kener_async.resources import shipped
+
+Load = Callable[..., Config]
+Faults = Callable[..., list[str]]
+
+SECRET = "cAW0tS6kYQhW1mZr9n2uXb5eJ8vLd3gP"
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Loads a text as the config.toml of the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(text: str = "", **environment: str) -> Config:
+        path = Path("config.toml")
+        path.write_text(text, encoding="utf-8")
+        return config.load(path, environment)
+
+    return load
+
+
+@pytest.fixture
+def faults(load: Load) -> Faults:
+    """The lines of the refusal of a text."""
+
+    def faults(text: str = "", **environment: str) -> list[str]:
+        with pytest.raises(ConfigFault) as refusal:
+            load(text, **environment)
+        return str(refusal.value).splitlines()
+
+    return faults
+
+
+# Defaults
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (
+            "server",
+            {
+                "host": "127.0.0.1",
+                "port": 3000,
+                "public_url": "",
+                "trusted_proxies": (),
+                "shutdown_seconds": 10,
+                "max_connections": 0,
+                "request_timeout_seconds": 10,
+            },
+        ),
+        ("database", {"synchronous": "FULL", "retention_days": 400}),
+        ("auth", {"secret_key": "", "algorithm": "HS256", "public_key_file": None, "allowed_ips": ()}),
+        (
+            "ingest",
+            {"clock_skew_seconds": 60, "max_age_days": 90, "max_body_bytes": 65536, "max_queue": 10000},
+        ),
+        ("rollups", {"interval_seconds": 5}),
+        ("log", {"format": "auto", "level": "info", "requests": "errors"}),
+        ("site", {"title": "Status", "name": "Status", "timezone": ZoneInfo("UTC")}),
+    ],
+)
+def test_an_empty_file_gives_the_defaults(load: Load, section: str, expected: Mapping[str, object]) -> None:
+    found = getattr(load(), section)
+    assert {key: getattr(found, key) for key in expected} == expected
+
+
+def test_an_empty_file_has_no_monitors_and_no_categories(load: Load) -> None:
+    assert (load().monitors, load().categories) == ((), ())
+
+
+def test_a_monitor_needs_only_a_tag(load: Load) -> None:
+    (earth,) = load('[[monitors]]\ntag = "earth"').monitors
+    assert earth == config.Monitor(
+        tag="earth",
+        name="earth",
+        description="",
+        image="",
+        category="",
+        hidden=False,
+        latency_unit="s",
+        day_degraded_minimum_count=1,
+        day_down_minimum_count=1,
+        settings=Settings(),
+    )
+
+
+def test_the_name_of_the_site_is_its_title_unless_set(load: Load) -> None:
+    assert load('[site]\ntitle = "Orbit"').site.name == "Orbit"
+    assert load('[site]\ntitle = "Orbit"\nname = "ACME"').site.name == "ACME"
+
+
+def test_a_configuration_cannot_be_changed(load: Load) -> None:
+    with pytest.raises(FrozenInstanceError):
+        load().server.port = 1  # type: ignore[misc]  # that is the point
+
+
+def test_no_dict_and_no_list_reaches_the_program(load: Load) -> None:
+    assert not [value for value in everything_in(load(uncommented())) if isinstance(value, dict | list)]
+
+
+def everything_in(value: object) -> Iterator[object]:
+    yield value
+    if is_dataclass(value):
+        for each in fields(value):
+            yield from everything_in(getattr(value, each.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from everything_in(item)
+
+
+# The shipped file
+
+
+def uncommented() -> str:
+    """The shipped file with every setting in it set: those begin with "#" and no space."""
+    return re.sub(r"(?m)^#(?=[^\s#])", "", shipped("config.toml"))
+
+
+def keys_of(schema: Schema, at: str = "") -> Iterator[str]:
+    for key, field in schema.fields.items():
+        yield f"{at}{key}"
+        if isinstance(field, Nested):
+            yield from keys_of(field.schema, f"{at}{key}.")
+
+
+def keys_in(table: Mapping[str, object], at: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        yield f"{at}{key}"
+        for nested in value if isinstance(value, list) else [value]:
+            if isinstance(nested, dict):
+                yield from keys_in(nested, f"{at}{key}.")
+
+
+def test_the_shipped_file_loads_as_it_is(load: Load) -> None:
+    loaded = load(shipped("config.toml"))
+    assert [monitor.name for monitor in loaded.monitors] == ["Earth", "Mars"]
+    assert {monitor.category for monitor in loaded.monitors} == {loaded.categories[0].name}
+
+
+def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -> None:
+    earth, mars = load(shipped("config.toml")).monitors
+    assert earth.settings == Settings()
+    assert mars.settings == Settings(expectation=Every(60, 120, 600))
+
+
+def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
+    assert set(keys_in(tomllib.loads(uncommented()))) == set(keys_of(config.SCHEMA))
+
+
+def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
+    shown, default = load(uncommented()), load()
+    for section in ("server", "database", "auth", "ingest", "rollups", "log", "site"):
+        assert getattr(shown, section) == getattr(default, section)
+
+
+def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
+    shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
+    assert shown == {
+        "earth": Settings(),
+        "mars": Settings(expectation=Every(60, 120, 600)),
+        "phobos": Settings(default_status=Status.UP),
+        "deimos": Settings(expectation=Every(5400, 0, 5400)),
+        "nightly-backup": Settings(expectation=At(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)),
+        "door": Settings(expectation=OnChange(172_800), stale_after=172_800),
+        "weather": Settings(stale_after=21_600),
+    }
+
+
+# Values
+
+
+def test_an_address_is_a_network_of_one(load: Load) -> None:
+    text = (
+        '[server]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/8", "::1"]\n[auth]\nallowed_ips = ["fd00::/8"]'
+    )
+    loaded = load(text)
+    assert loaded.server.trusted_proxies == tuple(map(ip_network, ("127.0.0.1/32", "10.0.0.0/8", "::1/128")))
+    assert loaded.auth.allowed_ips == (ip_network("fd00::/8"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", ""),
+        ("https://status.example.org/", "https://status.example.org"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_a_public_url_has_no_slash_at_its_end(load: Load, written: str, read: str) -> None:
+    assert load(f'[server]\npublic_url = "{written}"').server.public_url == read
+
+
+def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "kener.toml").write_text(
+        '[database]\npath = "db/x.db"\n'
+        '[auth]\nsecret_key_file = "key"\nalgorithm = "RS256"\npublic_key_file = "/run/public.pem"'
+    )
+    loaded = config.load(folder / "kener.toml", {})
+    assert loaded.database.path == folder / "db/x.db"
+    assert loaded.auth.secret_key_file == folder / "key"
+    assert loaded.auth.public_key_file == Path("/run/public.pem")
+
+
+def test_a_file_given_by_a_relative_path_gives_absolute_paths(load: Load, tmp_path: Path) -> None:
+    assert load().database.path == tmp_path / "data/kener.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "makes"),
+    [
+        ("", "data/secret.key", True),
+        ('[database]\npath = "elsewhere/kener.db"', "elsewhere/secret.key", True),
+        ('[auth]\nsecret_key_file = "my.key"', "my.key", False),
+        (f'[auth]\nsecret_key = "{SECRET}"', "data/secret.key", False),
+    ],
+    ids=["nothing set", "nothing set, another database", "a file", "a key"],
+)
+def test_a_key_file_is_made_beside_the_database_only_when_no_key_is_configured(
+    load: Load, tmp_path: Path, text: str, file: str, makes: bool
+) -> None:
+    auth = load(text).auth
+    assert (auth.secret_key_file, auth.makes_secret_key) == (tmp_path / file, makes)
+    assert not auth.secret_key_file.exists()
+
+
+@pytest.mark.parametrize("status", [Status.UP, Status.DEGRADED, Status.DOWN])
+def test_a_default_status_is_one_of_the_three_measurable(load: Load, status: Status) -> None:
+    (monitor,) = load(f'[[monitors]]\ntag = "earth"\ndefault_status = "{status.name}"').monitors
+    assert monitor.settings.default_status is status
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90", 90), ('"90s"', 90), ('"5m"', 300), ('"1h"', 3600), ('"2d"', 172_800), ('"1h30m"', 5400)],
+)
+def test_a_duration_is_seconds_or_text(load: Load, written: str, seconds: int) -> None:
+    assert heartbeat_of(load, f"interval = {written}").expectation == Every(seconds, 0, seconds)
+
+
+# Heartbeats
+
+
+def with_heartbeat(lines: str) -> str:
+    return f'[[monitors]]\ntag = "mars"\n[monitors.heartbeat]\n{lines}'
+
+
+def heartbeat_of(load: Load, lines: str, above: str = "") -> Settings:
+    return load(above + with_heartbeat(lines)).monitors[0].settings
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings"),
+    [
+        ("interval = 60", Settings(expectation=Every(60, 0, 60))),
+        ('interval = 60\ngrace = "2m"', Settings(expectation=Every(60, 120, 180))),
+        ('interval = 60\ngrace = "2m"\ndown_after = 180', Settings(expectation=Every(60, 120, 180))),
+        ('interval = 60\ndown_after = "10m"', Settings(expectation=Every(60, 0, 600))),
+        ('cron = "0 3 * * *"', Settings(expectation=At(Cron("0 3 * * *", "UTC"), 0, 0))),
+        ('cron = "0 3 * * *"\ngrace = 60', Settings(expectation=At(Cron("0 3 * * *", "UTC"), 60, 60))),
+        (
+            'cron = "0 3 * * *"\ntimezone = "Europe/Paris"\ngrace = 60\ndown_after = 90',
+            Settings(expectation=At(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
+        ),
+        (
+            'carry_forward = true\nstale_after = "1d"',
+            Settings(expectation=OnChange(86400), stale_after=86400),
+        ),
+        ("stale_after = 600", Settings(stale_after=600)),
+        ("carry_forward = false\ninterval = 60", Settings(expectation=Every(60, 0, 60))),
+    ],
+)
+def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, settings: Settings) -> None:
+    assert heartbeat_of(load, lines) == settings
+
+
+def test_a_schedule_is_read_in_the_zone_of_the_site_unless_it_has_its_own(load: Load) -> None:
+    settings = heartbeat_of(load, 'cron = "0 3 * * *"', above='[site]\ntimezone = "Asia/Tokyo"\n')
+    assert settings.expectation == At(Cron("0 3 * * *", "Asia/Tokyo"), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("interval = 59", ["interval: must be between 60 s and 36500 days"]),
+        (
+            'interval = "60"',
+            ['interval: must be whole seconds or text such as "1h30m", not "60"'],
+        ),
+        ('interval = ""', ['interval: must be whole seconds or text such as "1h30m", not ""']),
+        ('interval = "30m1h"', ['interval: must be whole seconds or text such as "1h30m", not "30m1h"']),
+        ("interval = true", ['interval: must be whole seconds or text such as "1h30m", not a boolean']),
+        (
+            "interval = 60.0",
+            ['interval: must be whole seconds or text such as "1h30m", not a decimal number'],
+        ),
+        ("interval = 60\ngrace = -1", ["grace: must be between 0 s and 36500 days"]),
+        (
+            'interval = 60\ncron = "0 3 * * *"',
+            ["cron: contradicts interval, set one of them"],
+        ),
+        (
+            "interval = 60\ngrace = 60\ndown_after = 119",
+            ["down_after: must be at least interval + grace, 120 s, not 119 s"],
+        ),
+        (
+            'cron = "0 3 * * *"\ngrace = 60\ndown_after = 59',
+            ["down_after: must be at least grace, 60 s, not 59 s"],
+        ),
+        ('cron = "0 25 * * *"', ['cron: "0 25 * * *" is no cron expression of five fields']),
+        ('cron = "@daily"', ['cron: "@daily" is no cron expression of five fields']),
+        ('cron = "0 0 30 2 *"', ['cron: "0 0 30 2 *" never comes']),
+        ('interval = 60\ntimezone = "UTC"', ["timezone: needs cron"]),
+        ("interval = 60\nstale_after = 60", ["stale_after: has no use with interval or cron"]),
+        ("carry_forward = true", ["stale_after: is missing, carry_forward needs it"]),
+        (
+            "carry_forward = true\nstale_after = 60\n"
+            'interval = 60\ngrace = 1\ndown_after = 1\ntimezone = "UTC"',
+            [f"{key}: contradicts carry_forward" for key in ("down_after", "grace", "interval", "timezone")],
+        ),
+        (
+            'carry_forward = true\nstale_after = 60\ncron = "0 3 * * *"',
+            ["cron: contradicts carry_forward"],
+        ),
+        ('carry_forward = "yes"', ['carry_forward: must be true or false, not "yes"']),
+        (
+            'grace = 1\ndown_after = 1\ntimezone = "UTC"',
+            [f"{key}: needs interval or cron" for key in ("down_after", "grace", "timezone")],
+        ),
+        ("stale_after = 60\ngrace = 1", ["grace: needs interval or cron"]),
+        ("intervall = 60", ['intervall: unknown key, did you mean "interval"?']),
+    ],
+)
+def test_a_heartbeat_that_contradicts_itself_is_named(
+    faults: Faults, lines: str, expected: list[str]
+) -> None:
+    assert faults(with_heartbeat(lines)) == [
+        f"config.toml: monitors[0].heartbeat.{fault}" for fault in expected
+    ]
+
+
+def test_an_empty_heartbeat_table_is_a_fault(faults: Faults) -> None:
+    assert faults(with_heartbeat("")) == [
+        "config.toml: monitors[0].heartbeat: is empty, set interval, cron or stale_after"
+    ]
+
+
+def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Faults) -> None:
+    assert faults(with_heartbeat("interval = 1\ngrace = 60\ndown_after = 2")) == [
+        "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days"
+    ]
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[server]\nport = 65536", "server.port: must be between 0 and 65535, not 65536"),
+        ("[server]\nport = -1", "server.port: must be between 0 and 65535, not -1"),
+        ('[server]\nport = "5"', 'server.port: must be a whole number, not "5"'),
+        ("[server]\nport = true", "server.port: must be a whole number, not a boolean"),
+        ("[server]\nport = 5.0", "server.port: must be a whole number, not a decimal number"),
+        ("[server]\nport = 2026-01-01", "server.port: must be a whole number, not a date or a time"),
+        ("[server]\nhost = 5", "server.host: must be text, not a whole number"),
+        ('[server]\nhost = ""', "server.host: must not be empty"),
+        ('[server]\nhost = "a\\u0000"', "server.host: has a character that no text has"),
+        ("[server]\nprot = 5", 'server.prot: unknown key, did you mean "port"?'),
+        ("[server]\nzzz = 5", "server.zzz: unknown key"),
+        ('[server]\n"a\\nb" = 5', 'server."a\\nb": unknown key'),
+        ("[sever]\nport = 5", 'sever: unknown key, did you mean "server"?'),
+        ("server = 5", "server: must be a table"),
+        ("[[server]]\nport = 5", "server: must be a table"),
+        ("[server]\nshutdown_seconds = 0", "server.shutdown_seconds: must be between 1 and 3600, not 0"),
+        ('[server]\ntrusted_proxies = "::1"', "server.trusted_proxies: must be a list"),
+        (
+            '[server]\ntrusted_proxies = ["::1", "10.0.0.300"]',
+            'server.trusted_proxies[1]: "10.0.0.300" is no network or address',
+        ),
+        ("[server]\ntrusted_proxies = [1]", "server.trusted_proxies[0]: must be text, not a whole number"),
+        ('[auth]\nallowed_ips = ["10.0.0.1/8"]', 'auth.allowed_ips[0]: "10.0.0.1/8" has host bits set'),
+        *(
+            (
+                f'[server]\npublic_url = "{url}"',
+                f'server.public_url: must be an http or https address without query, not "{url}"',
+            )
+            for url in ("status.example.org", "ftp://a", "http://", "http://a:x", "http://u@a", "http://a/?b")
+        ),
+        (
+            '[database]\nsynchronous = "full"',
+            'database.synchronous: must be one of FULL, NORMAL, EXTRA, not "full"',
+        ),
+        ('[database]\npath = ""', "database.path: must not be empty"),
+        (
+            "[database]\nretention_days = 89",
+            "database.retention_days: must be at least ingest.max_age_days, 90, not 89",
+        ),
+        (
+            "[ingest]\nmax_age_days = 401",
+            "database.retention_days: must be at least ingest.max_age_days, 401, not 400",
+        ),
+        (
+            f'[auth]\nsecret_key = "{SECRET}"\nsecret_key_file = "key"',
+            "auth.secret_key_file: contradicts secret_key, set one of them",
+        ),
+        ('[auth]\nalgorithm = "EdDSA"', "auth.public_key_file: is missing, EdDSA needs it"),
+        ('[auth]\nalgorithm = "RS256"', "auth.public_key_file: is missing, RS256 needs it"),
+        ('[auth]\npublic_key_file = "a.pem"', "auth.public_key_file: has no use with HS256"),
+        ('[auth]\nalgorithm = "none"', 'auth.algorithm: must be one of HS256, EdDSA, RS256, not "none"'),
+        (
+            "[rollups]\ninterval_seconds = 901",
+            "rollups.interval_seconds: must be between 1 and 900, not 901",
+        ),
+        ('[log]\nformat = "xml"', 'log.format: must be one of auto, json, text, not "xml"'),
+        ('[site]\ntimezone = "Mars/Base"', 'site.timezone: "Mars/Base" is no time zone'),
+        (
+            '[site]\ntimezone = "Europe/Berln"',
+            'site.timezone: "Europe/Berln" is no time zone, did you mean "Europe/Berlin"?',
+        ),
+        ('[site]\ntimezone = "/etc/passwd"', 'site.timezone: "/etc/passwd" is no time zone'),
+        ("[[categories]]", "categories[0].name: is missing"),
+        (
+            '[[categories]]\nname = "a"\n[[categories]]\nname = "a"',
+            'categories[1].name: "a" is used twice',
+        ),
+        ("[categories]", "categories: must be [[categories]] tables"),
+        ("monitors = 5", "monitors: must be [[monitors]] tables"),
+        ("monitors = [5]", "monitors[0]: must be a table"),
+        ('[[monitors]]\nname = "Earth"', "monitors[0].tag: is missing"),
+        (
+            '[[monitors]]\ntag = "a b"',
+            'monitors[0].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "a b"',
+        ),
+        (
+            '[[monitors]]\ntag = "earth\\n"',
+            'monitors[0].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "earth\\n"',
+        ),
+        (
+            '[[monitors]]\ntag = "earth"\n[[monitors]]\ntag = "mars"\n[[monitors]]\ntag = "earth"',
+            'monitors[2].tag: "earth" is used twice',
+        ),
+        (
+            '[[monitors]]\ntag = "earth"\ncategory = "Planet"\n[[categories]]\nname = "Planets"',
+            'monitors[0].category: "Planet" is no category, did you mean "Planets"?',
+        ),
+        (
+            '[[monitors]]\ntag = "earth"\ndefault_status = "MAINTENANCE"',
+            'monitors[0].default_status: must be one of UP, DEGRADED, DOWN, not "MAINTENANCE"',
+        ),
+        (
+            '[[monitors]]\ntag = "earth"\nhidden = 1',
+            "monitors[0].hidden: must be true or false, not a whole number",
+        ),
+        (
+            '[[monitors]]\ntag = "earth"\nday_down_minimum_count = 0',
+            "monitors[0].day_down_minimum_count: must be between 1 and 1440, not 0",
+        ),
+        ('[[monitors]]\ntag = "earth"\nheartbeat = 60', "monitors[0].heartbeat: must be a table"),
+        ("[server]\nport =\n", "Invalid value (at line 2, column 7)"),
+        ("[server]\nport =", "Invalid value (at line 2)"),
+        ("[server]\nport = 1\nport = 2\n", "Cannot overwrite a value (at line 3, column 9)"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(faults: Faults, text: str, fault: str) -> None:
+    assert faults(text) == [f"config.toml: {fault}"]
+
+
+def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faults) -> None:
+    text = """
+        [[monitors]]
+        tag = "earth"
+        colour = "blue"
+        [monitors.heartbeat]
+        interval = 10
+        timezone = "Nowhere"
+        [[monitors]]
+        tag = "earth"
+        category = "Planets"
+        [auth]
+        algorithm = "EdDSA"
+        [server]
+        port = "3000"
+        prot = 1
+        [nav]
+    """
+    assert faults(text, KENER_INGEST_MAX_QUEUE="many", KENER_SERVER_PROT="1") == [
+        'config.toml: server.port: must be a whole number, not "3000"',
+        'config.toml: server.prot: unknown key, did you mean "port"?',
+        "config.toml: auth.public_key_file: is missing, EdDSA needs it",
+        'KENER_INGEST_MAX_QUEUE: must be a whole number, not "many"',
+        "config.toml: monitors[0].colour: unknown key",
+        "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days",
+        'config.toml: monitors[0].heartbeat.timezone: "Nowhere" is no time zone',
+        "config.toml: monitors[0].heartbeat.timezone: needs cron",
+        'config.toml: monitors[1].category: "Planets" is no category',
+        'config.toml: monitors[1].tag: "earth" is used twice',
+        "config.toml: nav: unknown key",
+        'KENER_SERVER_PROT: unknown setting, did you mean "KENER_SERVER_PORT"?',
+    ]
+
+
+def test_a_fault_names_the_file_as_it_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text("[server]\nport = -1")
+    with pytest.raises(ConfigFault, match=f"^{re.escape(str(path))}: server.port: "):
+        config.load(path, {})
+
+
+def test_a_missing_file_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigFault) as refusal:
+        config.load(Path("config.toml"), {})
+    assert str(refusal.value) == "config.toml: there is no such file"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault) as refusal:
+        config.load(tmp_path, {})
+    assert str(refusal.value) == f"{tmp_path}: Is a directory"
+
+
+def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"[site]\ntitle = '\xff'")
+    with pytest.raises(ConfigFault) as refusal:
+        config.load(path, {})
+    assert str(refusal.value) == f"{path}: not UTF-8 (at line 2)"
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ('"Zq8-short"', "must be at least 32 bytes long"),
+        ('"change-me-change-me-change-me-change-me"', "is a placeholder, not a secret"),
+        ('"secret-secret-secret-secret-secret-secret"', "is a placeholder, not a secret"),
+        ('"REPLACE_ME_WITH_SOMETHING_LONG_ENOUGH_1"', "is a placeholder, not a secret"),
+        ("12345678901234567", "must be text, not a whole number"),
+        (f'["{SECRET}"]', "must be text, not a list"),
+        (f'"{SECRET}\\u0000"', "has a character that no text has"),
+    ],
+)
+def test_a_bad_secret_key_is_refused_without_being_shown(faults: Faults, key: str, fault: str) -> None:
+    assert faults(f"[auth]\nsecret_key = {key}") == [f"config.toml: auth.secret_key: {fault}"]
+
+
+def test_a_bad_secret_key_of_the_environment_is_not_shown(faults: Faults) -> None:
+    assert faults(KENER_AUTH_SECRET_KEY="Zq8-short") == [
+        "KENER_AUTH_SECRET_KEY: must be at least 32 bytes long"
+    ]
+
+
+def test_32_bytes_are_enough_and_counted_as_utf_8(load: Load) -> None:
+    assert load(f'[auth]\nsecret_key = "{"é" * 16}"').auth.secret_key == "é" * 16
+
+
+def test_the_secret_is_not_in_the_representation_of_the_configuration(load: Load) -> None:
+    loaded = load(f'[auth]\nsecret_key = "{SECRET}"')
+    assert loaded.auth.secret_key == SECRET
+    assert SECRET not in repr(loaded)
+
+
+def test_other_faults_do_not_show_the_secret(faults: Faults) -> None:
+    text = f'[auth]\nsecret_key = "{SECRET}"\nsecret_key_file = "x"\nalgorithm = 5\nsecretkey = "{SECRET}"'
+    assert SECRET not in "\n".join(faults(text))
+
+
+# The environment
+
+
+def test_the_environment_wins_over_the_file(load: Load) -> None:
+    assert load("[server]\nport = 1", KENER_SERVER_PORT="2").server.port == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "section", "key", "value"),
+    [
+        ("KENER_SERVER_HOST", "0.0.0.0", "server", "host", "0.0.0.0"),
+        ("KENER_SERVER_TRUSTED_PROXIES", "", "server", "trusted_proxies", ()),
+        (
+            "KENER_SERVER_TRUSTED_PROXIES",
+            "10.0.0.0/8, ::1",
+            "server",
+            "trusted_proxies",
+            (ip_network("10.0.0.0/8"), ip_network("::1")),
+        ),
+        ("KENER_DATABASE_PATH", "/var/lib/k.db", "database", "path", Path("/var/lib/k.db")),
+        ("KENER_AUTH_SECRET_KEY", SECRET, "auth", "secret_key", SECRET),
+        ("KENER_INGEST_MAX_AGE_DAYS", "7", "ingest", "max_age_days", 7),
+        ("KENER_ROLLUPS_INTERVAL_SECONDS", "60", "rollups", "interval_seconds", 60),
+        ("KENER_LOG_LEVEL", "debug", "log", "level", "debug"),
+        ("KENER_SITE_TITLE", "5", "site", "title", "5"),
+        ("KENER_SITE_TIMEZONE", "Asia/Tokyo", "site", "timezone", ZoneInfo("Asia/Tokyo")),
+    ],
+)
+def test_a_variable_is_read_as_the_type_of_its_setting(
+    load: Load, name: str, text: str, section: str, key: str, value: object
+) -> None:
+    assert getattr(getattr(load(**{name: text}), section), key) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("KENER_SERVER_PORT", "http", ': must be a whole number, not "http"'),
+        ("KENER_SERVER_PORT", "", ': must be a whole number, not ""'),
+        ("KENER_SERVER_PORT", "\udcff", r': must be a whole number, not "\udcff"'),
+        ("KENER_SERVER_PORT", "1_0", ': must be a whole number, not "1_0"'),
+        ("KENER_SERVER_PORT", "65536", ": must be between 0 and 65535, not 65536"),
+        ("KENER_SERVER_TRUSTED_PROXIES", "::1,x", '[1]: "x" is no network or address'),
+        ("KENER_DATABASE_PATH", "\udcff.db", ": has a character that no text has"),
+        ("KENER_DATABASE_RETENTION_DAYS", "1", ": must be at least ingest.max_age_days, 90, not 1"),
+        ("KENER_AUTH_ALGORITHMS", "", ': unknown setting, did you mean "KENER_AUTH_ALGORITHM"?'),
+        ("KENER_SITE_qqq", "", ": unknown setting"),
+    ],
+)
+def test_a_fault_of_the_environment_names_the_variable(
+    faults: Faults, name: str, text: str, fault: str
+) -> None:
+    assert faults(**{name: text}) == [f"{name}{fault}"]
+
+
+@pytest.mark.parametrize("name", ["KENER_CONFIG", "KENER_MONITORS_TAG", "KENER_SITE", "PATH", "SERVER_PORT"])
+def test_other_variables_are_left_alone(load: Load, name: str) -> None:
+    assert load(**{name: "x"}) == load()
+
+
+def test_a_variable_mends_a_wrong_value_of_the_file(load: Load) -> None:
+    assert load("[server]\nport = -1", KENER_SERVER_PORT="1").server.port == 1
+
+
+def test_a_variable_of_a_section_that_is_no_table_causes_no_second_fault(faults: Faults) -> None:
+    assert faults("server = 5", KENER_SERVER_PORT="1") == ["config.toml: server: must be a table"]
