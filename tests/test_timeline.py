@@ -313,6 +313,13 @@ MINUTES = [
         gaps=[gap(-90, 50)],
     ),
     minutes(
+        "a gap that ends with the sample's minute starts the deadlines anew",
+        "U......",
+        "UUU.ddD",
+        versions=BEATING,
+        gaps=[gap(-90, 60)],
+    ),
+    minutes(
         "the newest gap counts",
         "U...........",
         "UUU......ddD",

@@ -1,0 +1,90 @@
+"""Heartbeats and the status of a monitor, over HTTP."""
+
+import pytest
+
+from tests.service import NOON, Service
+
+BEAT = {"tag": "earth", "status": "UP", "latency": 0.1}
+
+
+async def test_the_answer_names_the_minute_that_was_stored(service: Service):
+    assert await service.beat(at=NOON - 61) == {"status": 200, "message": f"success at {NOON - 120}"}
+
+
+async def test_a_heartbeat_is_seen_by_the_next_request(service: Service):
+    await service.beat(status="DEGRADED")
+    assert await service.get("/api/status", tag="earth") == {
+        "status": "DEGRADED",
+        "uptime": "100",
+        "lastUpdatedAt": NOON,
+    }
+
+
+async def test_a_late_heartbeat_is_seen_by_the_next_request(service: Service):
+    service.pass_time(7200)
+    await service.beat()
+    await service.beat(status="DOWN", at=NOON)
+    assert (await service.get("/api/status", tag="earth"))["uptime"] == "50"
+
+
+async def test_a_monitor_without_data_has_no_status_but_an_answer(service: Service):
+    assert await service.get("/api/status", tag="mars") == {"uptime": "-"}
+
+
+async def test_two_thirds_are_told_with_four_decimals(service: Service):
+    for minute, status in enumerate(("UP", "UP", "DOWN")):
+        await service.beat(status=status, at=NOON - 60 * minute)
+    assert (await service.get("/api/status", tag="earth"))["uptime"] == "66.6667"
+
+
+async def test_the_answer_as_of_an_earlier_instant_knows_nothing_later(service: Service):
+    await service.beat(status="DOWN", at=NOON - 3600)
+    await service.beat(status="UP")
+    answer = await service.get("/api/status", tag="earth", timestamp=NOON - 3000)
+    assert answer == {"status": "DOWN", "uptime": "0", "lastUpdatedAt": NOON - 3600}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"status": "sideways"}, "status missing"),
+        ({"status": 1}, "status missing"),
+        ({"latency": "12"}, "latency missing or not a number"),
+        ({"latency": True}, "latency missing or not a number"),
+        ({"latency": -0.1}, "latency missing or not a number"),
+        ({"latency": None}, "latency missing or not a number"),
+        ({"timestampInSeconds": NOON + 61}, "timestampInSeconds is in future"),
+        ({"timestampInSeconds": NOON - 90 * 86400 - 60}, "timestampInSeconds is older than 90days"),
+        ({"timestampInSeconds": "1"}, "Invalid timestampInSeconds"),
+        ({"timestampInSeconds": 1.5}, "Invalid timestampInSeconds"),
+        ({"timestampInSeconds": None}, "Invalid timestampInSeconds"),
+        ({"tag": "pluto"}, "invalid tag"),
+        ({"tag": 7}, "tag missing"),
+    ],
+)
+async def test_a_heartbeat_that_cannot_be_says_which_field_is_wrong(service: Service, body, error):
+    status, answer = await service.ask("POST", "/api/status", json=BEAT | body)
+    assert (status, answer["error"][: len(error)]) == (400, error)
+
+
+async def test_several_faults_are_all_named(service: Service):
+    _, answer = await service.ask("POST", "/api/status", json={})
+    assert answer["error"] == (
+        "status missing: must be UP, DOWN or DEGRADED; "
+        "latency missing or not a number: must be a number, at least 0; "
+        "tag missing: must be the tag of a monitor"
+    )
+
+
+async def test_a_clock_that_is_a_little_fast_means_now(service: Service):
+    assert (await service.beat(at=NOON + 60))["message"] == f"success at {NOON}"
+
+
+async def test_whole_numbers_may_be_written_with_a_point(service: Service):
+    assert (await service.beat(at=float(NOON)))["message"] == f"success at {NOON}"
+
+
+async def test_the_last_write_of_a_minute_wins(service: Service):
+    await service.beat(status="DOWN")
+    await service.beat(status="UP")
+    assert (await service.get("/api/status", tag="earth"))["status"] == "UP"
