@@ -10,7 +10,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import health, incidents, monitors, openapi, status
-from kener_async.api.auth import Gatekeeper
+from kener_async.api.auth import GATEKEEPER, Gatekeeper
 from kener_async.api.gate import gate
 from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
@@ -67,7 +67,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
     async with database.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
-        app[keys.GATEKEEPER] = Gatekeeper(signing_keys(config.auth), store, config.database.path, clock)
+        app[GATEKEEPER] = Gatekeeper(signing_keys(config.auth), store, config.database.path, clock)
         app[keys.OBSERVER] = Observer(
             store, app[keys.BOARD], clock, metrics, retention=config.database.retention_days * DAY
         )
@@ -92,7 +92,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
     schedule.every(config.rollups.interval_seconds, "rollups", publisher.roll)
     schedule.every(config.rollups.interval_seconds, "ended incidents", partial(close_ended, store, clock))
-    schedule.every(60, "token uses", app[keys.GATEKEEPER].note_uses)
+    schedule.every(60, "token uses", app[GATEKEEPER].note_uses)
     schedule.every(600, "retention", partial(drop_old, store, clock, partial(retention, app)))
     schedule.every(DAY, "integrity", store.check_large_tables)
     async with AsyncExitStack() as stack:
@@ -110,8 +110,8 @@ async def apply(app: web.Application, config: Config) -> None:
         if getattr(getattr(before, section), key) != getattr(getattr(config, section), key):
             log.warning("takes effect after a restart", setting=name)
     app[keys.RUNNING].config = config
-    app[keys.GATEKEEPER].allowed = config.auth.allowed_ips
-    app[keys.GATEKEEPER].proxies = config.server.trusted_proxies
+    app[GATEKEEPER].allowed = config.auth.allowed_ips
+    app[GATEKEEPER].proxies = config.server.trusted_proxies
     await app[keys.PUBLISHER].register()
 
 

@@ -4,7 +4,6 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from kener_async.api.auth import Gatekeeper
 from kener_async.clock import Clock
 from kener_async.config import Config
 from kener_async.domain.board import Board, Live, Report
@@ -35,5 +34,4 @@ OBSERVER = web.AppKey("observer", Observer)
 PUBLISHER = web.AppKey("publisher", Publisher)
 SCHEDULE = web.AppKey("schedule", Schedule)
 INBOX = web.AppKey("inbox", Writer)
-GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
 ANSWERS: web.AppKey[Answers] = web.AppKey("answers")

@@ -246,3 +246,15 @@ def test_a_maintenance_resolved_before_it_starts_covers_nothing() -> None:
 def test_overlay_covers_the_minutes_it_overlaps(start: int, end: int | None, covered: list[int]) -> None:
     overlay = Overlay(1, start, end, None, maintenance=False)
     assert [minute for minute in range(0, 300, 60) if overlay.covers(minute)] == covered
+
+
+def test_sending_an_incident_back_as_it_was_read_changes_nothing() -> None:
+    cancelled = edited(opened(1, {"title": "x", "start": 5000}, 1000), {"is_resolved": True}, 1500)
+    echoed = {"start": cancelled.start, "end": cancelled.end, "is_resolved": True}
+    assert edited(cancelled, echoed, 1600) == cancelled
+
+
+def test_reopening_works_also_when_the_end_that_resolving_set_is_sent_back() -> None:
+    resolved = edited(opened(1, {"title": "x"}, 1000), {"is_resolved": True}, 1500)
+    reopened = edited(resolved, {"start": 1000, "end": 1500, "is_resolved": False}, 1600)
+    assert (reopened.end, reopened.closed_at) == (None, None)

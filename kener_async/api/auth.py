@@ -219,3 +219,6 @@ def _is_within(text: str, networks: Networks) -> bool:
     address = ip_address(text)
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in network for network in networks)
+
+
+GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)

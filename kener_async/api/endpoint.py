@@ -9,7 +9,7 @@ from aiohttp import web
 from marshmallow import Schema, ValidationError
 
 from kener_async import keys
-from kener_async.api.auth import require_scope
+from kener_async.api.auth import GATEKEEPER, require_scope
 from kener_async.api.body import read_object
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
@@ -56,7 +56,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
         async def handler(request: web.Request) -> web.StreamResponse:
             grant = ANONYMOUS
             if spec.scope is not None:
-                grant = await request.app[keys.GATEKEEPER].grant(request)
+                grant = await request.app[GATEKEEPER].grant(request)
                 require_scope(grant, spec.scope)
             query = {} if spec.query is None else _loaded(spec.query, _query(request))
             body = {}
@@ -109,4 +109,4 @@ async def require_loopback_or_admin(request: web.Request) -> None:
     """For what operators read: from this machine without a token, from elsewhere with `admin`."""
     if request.remote in ("127.0.0.1", "::1") and "X-Forwarded-For" not in request.headers:
         return
-    require_scope(await request.app[keys.GATEKEEPER].grant(request), "admin")
+    require_scope(await request.app[GATEKEEPER].grant(request), "admin")

@@ -101,16 +101,23 @@ def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
     an end sets the end; taking that back, with no end in the past, reopens it.
     """
     after = replace(incident, **fields)
-    if "end" in fields:
+    if after.end != incident.end:
         after = replace(after, ended_by_resolving=False)
-    if ("end" in fields or "start" in fields) and after.end is not None and after.end <= after.start:
-        raise Invalid("Invalid endDatetime: must be later than startDatetime")
     if after.is_resolved and not incident.is_resolved:
         after = _resolved(after, now)
     elif incident.is_resolved and not after.is_resolved:
         after = _reopened(after)
+    if (after.start, after.end) != (incident.start, incident.end):
+        _check_order(after)
     closings = [after.resolved_at, after.end if after.end is not None and after.end <= now else None]
     return replace(after, closed_at=min((at for at in closings if at is not None), default=None))
+
+
+def _check_order(incident: Incident) -> None:
+    """An author's end lies after the start; resolving what has not begun ends it where it would begin."""
+    earliest = incident.start + (0 if incident.ended_by_resolving else 1)
+    if incident.end is not None and incident.end < earliest:
+        raise Invalid("Invalid endDatetime: must be later than startDatetime")
 
 
 def _resolved(incident: Incident, now: int) -> Incident:

@@ -113,7 +113,7 @@ def _sample(row: tuple[int, int, int, int, int | float]) -> Sample:
 def packed_latency(latency: float) -> int | float:
     """As an integer of millionths where that says exactly the same, else as it is."""
     millionths = round(latency * MILLION) if latency < MILLION * MILLION else -1
-    return millionths if millionths / MILLION == latency else latency
+    return millionths if millionths / MILLION == latency else float(latency)
 
 
 def plain_latency(stored: int | float) -> float:

@@ -1,0 +1,64 @@
+# One command each. `tools/setup.sh` brings what is missing, from a fresh Debian on.
+
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format soak fuzz histories bench lock dev browser clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+run: .venv/run ## Start the service on config.toml
+	$(PYTHON) run.py serve --welcome
+
+demo: .venv/run ## Start it on a throw-away database with 90 days of history and live devices
+	$(PYTHON) run.py demo
+
+test: dev browser ## Run the tests
+	$(PYTHON) -m pytest -q -n 3 --dist worksteal
+
+check: dev ## Lint, type-check strictly, hold the import rules
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: dev ## Format the code
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+soak: dev ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
+	$(PYTHON) -m tests.soak.kill --cycles 200
+	$(PYTHON) -m tests.soak.power --cuts 30
+	$(PYTHON) -m tests.soak.clock
+	$(PYTHON) -m tests.soak.mutations
+	$(MAKE) histories fuzz
+
+histories: dev ## 2,000 random histories against the independent recount
+	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py
+
+fuzz: dev ## At least 5,000 requests by schemathesis
+	$(PYTHON) -m tests.soak.fuzz
+
+bench: dev ## Measure, each as a ratio to a reference in the same run
+	$(PYTHON) -m benchmarks.http
+	$(PYTHON) -m benchmarks.store
+	$(PYTHON) -m benchmarks.space
+	$(PYTHON) -m benchmarks.growth
+
+lock: dev ## Pin the dependencies anew, with hashes
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.txt
+
+dev: .venv/dev
+
+browser:
+	@tools/setup.sh browser
+
+.venv/run: requirements/run.txt
+	@tools/setup.sh run
+
+.venv/dev: requirements/dev.txt
+	@tools/setup.sh dev
+
+clean: ## Take away what was made, but not the data
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

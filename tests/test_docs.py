@@ -1,0 +1,56 @@
+"""The documentation is true: its example is executed, its settings and routes exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kener_async.domain.heartbeats import Every, Settings
+from tests.service import NOON, FakeClock, a_config, a_monitor, running
+
+ROOT = Path(__file__).parent.parent
+UPTIME = (ROOT / "docs/uptime.md").read_text()
+
+ROW = re.compile(r"^\| 12:(\d\d) \| (\w+) \| (\w+) \|", re.MULTILINE)
+RESULT = re.compile(r"uptime = \(.*\) / \(.*\) = ([\d.]+)")
+
+
+async def test_the_worked_example_is_what_the_service_answers(tmp_path):
+    rows = [(NOON + 60 * int(minute), status, reason) for minute, status, reason in ROW.findall(UPTIME)]
+    first, second = RESULT.findall(UPTIME)
+    assert len(rows) == 13
+
+    pump = a_monitor("pump", Settings(expectation=Every(interval=60, grace=60, down_after=180)))
+    clock = FakeClock()
+    async with running(a_config(tmp_path, pump), clock) as service:
+        for minute, status, reason in rows:
+            if reason == "sample":
+                service.pass_time(minute - clock())
+                await service.beat("pump", status)
+        maintenance = {"startDatetime": NOON + 390, "endDatetime": NOON + 480, "isMaintenance": True}
+        await service.post("/api/incident", {"title": "Work", "tags": ["pump"], **maintenance})
+        service.pass_time(NOON + 750 - clock())
+        asked = {"from": NOON, "to": clock()}
+
+        history = await service.get("/api/monitors/pump/history", resolution="minute", **asked)
+        assert [(item["from"], item["status"], item["reason"]) for item in history["items"]] == rows
+        assert (await service.get("/api/monitors/pump/uptime", **asked))["uptime"] == first
+
+        service.pass_time(150)
+        await service.beat("pump", at=NOON + 540)
+        assert (await service.get("/api/monitors/pump/uptime", **asked))["uptime"] == second
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"], ids=lambda path: path.name
+)
+def test_links_between_the_pages_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+async def test_every_route_is_documented(service):
+    documented = (ROOT / "docs/api.md").read_text() + (ROOT / "README.md").read_text()
+    for resource in service.app.router.resources():
+        path = resource.canonical
+        assert path.startswith("/static") or path in documented, path
