@@ -3,10 +3,9 @@
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from time import monotonic
-from typing import Protocol
+from time import monotonic, perf_counter
 
 import structlog
 
@@ -19,22 +18,18 @@ from kener_async.metrics import Metrics
 from kener_async.store import board as stored_board
 from kener_async.store import dirty, monitors, rollups
 from kener_async.store.database import Database
+from kener_async.store.dirty import Span
 from kener_async.worker.observer import Observer
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 96  # quarters counted in one transaction: short enough that no heartbeat waits long behind it
+CHUNK = 96  # quarters counted at a time: one day
+TURN_SECONDS = 0.01  # how long counting may hold up heartbeats
 LOADED_AT_ONCE = 50
 
 
-class Configured(Protocol):
-    """Tells which monitors there are now, and their settings."""
-
-    def __call__(self) -> Mapping[str, Settings]: ...
-
-
 class Publisher:
-    """A domain.board.Publisher over the database."""
+    """`configured` tells which monitors there are now, and their settings."""
 
     def __init__(
         self,
@@ -43,7 +38,7 @@ class Publisher:
         clock: Clock,
         observer: Observer,
         metrics: Metrics,
-        configured: Configured,
+        configured: Callable[[], Mapping[str, Settings]],
     ) -> None:
         self._database = database
         self._board = board
@@ -76,7 +71,8 @@ class Publisher:
         """
         now = self._clock()
         ids = {tag: self._ids[tag] for tag in tags if tag in self._ids}
-        self._board.publish(await self._database.write(partial(_loaded, ids=ids, now=now)))
+        lives = await self._database.write(partial(_loaded, ids=ids, now=now))
+        self._board.publish(live for live in lives if self._ids.get(live.tag) == live.id)
 
     async def observe(self) -> None:
         """Look at the clock before anything is judged by it."""
@@ -84,6 +80,7 @@ class Publisher:
             await self.register()
 
     async def live(self, tag: str) -> Live:
+        """The monitor, not older than any answer given before; raises Invalid for an unknown tag."""
         now = self._clock()
         if self._observer.is_needed(now):
             await self.observe()
@@ -102,6 +99,7 @@ class Publisher:
                 await self._load([live.tag])
 
     async def settle(self, monitor: int, start: int, end: int) -> None:
+        """Bring the stored counts of the ended quarters in `[start, end)` up to date."""
         if self._observer.is_needed(self._clock()):
             await self.observe()
         window = (start, end)
@@ -109,19 +107,20 @@ class Publisher:
             partial(dirty.is_settled, monitor=monitor, window=window, now=self._clock())
         ):
             return
-        counted = CHUNK
-        while counted == CHUNK:
-            work = partial(_settled, monitor=monitor, window=window, now=self._clock())
-            counted = await self._database.write(work)
-            self._metrics.rollup_quarters.inc(counted)
+        await self._count([monitor], window)
+
+    async def _count(self, left: list[int], window: Span) -> None:
+        """Count what is dirty of these monitors in the window, a short transaction at a time."""
+        while left:
+            work = partial(_count_some, left=left, window=window, now=self._clock())
+            self._metrics.rollup_quarters.inc(await self._database.write(work))
 
     async def roll(self) -> None:
         """The scheduled job: count every dirty quarter that has ended, then publish what changed."""
         await self.observe()
         now = self._clock()
         await self._database.write(partial(dirty.mark_closed, now=now))
-        for monitor in await self._database.read(partial(dirty.monitors, now=now)):
-            await self.settle(monitor, 0, now)
+        await self._count(await self._database.read(partial(dirty.monitors, now=now)), (0, now))
         current = quarter_of(now)
         await self._load_all(
             [live.tag for live in self._board if live.base < current or self._board.is_stale(live, now)]
@@ -129,9 +128,20 @@ class Publisher:
         self.settled_at = monotonic()
 
 
-def _settled(connection: sqlite3.Connection, monitor: int, window: tuple[int, int], now: int) -> int:
+def _count_some(connection: sqlite3.Connection, left: list[int], window: Span, now: int) -> int:
+    """Count dirty quarters until all is counted or the turn is over; takes monitors that are done off `left`.
+
+    Returns how many quarters were counted.
+    """
     dirty.mark_closed(connection, now)
-    return rollups.settle(connection, monitor, window, now, CHUNK)
+    until = perf_counter() + TURN_SECONDS
+    total = 0
+    while left and perf_counter() < until:
+        counted = rollups.settle(connection, left[-1], window, now, CHUNK)
+        total += counted
+        if counted < CHUNK:
+            left.pop()
+    return total
 
 
 def _loaded(connection: sqlite3.Connection, ids: Mapping[str, int], now: int) -> list[Live]:

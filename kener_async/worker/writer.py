@@ -27,7 +27,7 @@ Waiting = tuple[Sample, asyncio.Future[None]]
 
 
 class Writer:
-    """The Inbox (domain/samples.py) of a running service."""
+    """Where accepted samples go."""
 
     def __init__(self, database: Database, board: Board, metrics: Metrics, limit: int) -> None:
         self._database = database
