@@ -20,7 +20,7 @@ from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
 from kener_async.secret import signing_keys
 from kener_async.store import database
-from kener_async.web import docs
+from kener_async.web import docs, home
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
@@ -56,6 +56,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
         app.add_routes(routes)
     docs.add_routes(app)
+    home.add_routes(app)
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app

@@ -118,6 +118,16 @@ def _program() -> list[str]:
     return [os.path.relpath(sys.executable), name] if name.endswith(".py") else [name]
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0: any free.")
+def demo(host: str, port: int) -> None:
+    """Run the service on made-up data, which is gone when it stops."""
+    from kener_async.demo import run
+
+    sys.exit(run(host, port))
+
+
 @main.command("check-config")
 @configured
 def check_config(config: Config) -> None:

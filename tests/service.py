@@ -91,7 +91,7 @@ class Service:
         return answer
 
     async def beat(
-        self, tag: str = "earth", status: str = "UP", at: int | None = None, latency: float = 0.1
+        self, tag: str = "earth", status: str = "UP", at: float | None = None, latency: float = 0.1
     ) -> Any:
         """Send a heartbeat, for now or for an earlier instant."""
         body = {"tag": tag, "status": status, "latency": latency}

@@ -33,7 +33,7 @@ async def _read(request: web.Request, seconds: float) -> bytes:
         raise TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge("the body is too large") from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionResetError):
         raise Invalid("the body is cut short or malformed") from None
 
 

@@ -1,0 +1,1 @@
+"""What visitors see, in a real browser."""
