@@ -290,12 +290,16 @@ class _Secret(_Text):
     """Key material; what is wrong is said without showing it."""
 
     def parsed(self, text: str) -> str:
-        letters = re.sub(r"[^a-z]", "", text.lower())
-        if letters.startswith(_PLACEHOLDERS):
+        if is_placeholder(text):
             raise ValidationError("is a placeholder, not a secret")
         if text and len(text.encode()) < 32:
             raise ValidationError("must be at least 32 bytes long")
         return text
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether it is what examples put where a secret belongs."""
+    return re.sub(r"[^a-z]", "", secret.lower()).startswith(_PLACEHOLDERS)
 
 
 _PLACEHOLDERS = (

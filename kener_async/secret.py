@@ -5,14 +5,18 @@ import secrets
 from pathlib import Path
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kener_async.api.auth import Keys
-from kener_async.config import Auth
+from kener_async.config import Auth, is_placeholder
 
 log = structlog.get_logger(__name__)
 
 LEAST_BYTES = 32
+KINDS = {"EdDSA": (Ed25519PublicKey, Ed448PublicKey), "RS256": (RSAPublicKey,)}
 
 
 class KeyFault(Exception):
@@ -21,7 +25,7 @@ class KeyFault(Exception):
 
 def signing_keys(auth: Auth) -> Keys:
     """The keys tokens are verified with; raises KeyFault."""
-    public = None if auth.public_key_file is None else _public_key(auth.public_key_file)
+    public = None if auth.public_key_file is None else _public_key(auth.public_key_file, auth.algorithm)
     return Keys(signing_secret(auth), auth.algorithm, public)
 
 
@@ -64,15 +68,20 @@ def _secret_in(path: Path) -> bytes:
         raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
     if len(secret) < LEAST_BYTES:
         raise KeyFault(f"{path}: the key is shorter than {LEAST_BYTES} bytes")
+    if is_placeholder(secret.decode("utf-8", "replace")):
+        raise KeyFault(f"{path}: the key is a placeholder, not a secret")
     if mode & 0o007:
         raise KeyFault(f"{path}: everyone may read the key; make it 'chmod 600'")
     return secret
 
 
-def _public_key(path: Path) -> object:
+def _public_key(path: Path, algorithm: str) -> object:
     try:
-        return load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(path.read_bytes())
     except OSError as error:
         raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise KeyFault(f"{path}: is no public key in PEM form") from error
+    if not isinstance(key, KINDS[algorithm]):
+        raise KeyFault(f"{path}: is no key for {algorithm}")
+    return key

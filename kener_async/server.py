@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
 from kener_async.api.errors import refusal
+from kener_async.api.gate import dress, new_request_id
 from kener_async.config import Config
 from kener_async.metrics import Metrics
 
@@ -100,6 +101,7 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """What the parser refuses, in our envelope and without an echo of what was sent."""
         response = refusal(status, "malformed request" if status < 500 else "internal error")
+        dress(response, new_request_id())
         response.force_close()
         return response
 
@@ -131,7 +133,8 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    log.info("listening", address=f"{config.server.host}:{config.server.port}", connections=connections.limit)
+    port = listener.sockets[0].getsockname()[1]
+    log.info("listening", address=f"{config.server.host}:{port}", connections=connections.limit)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     return await _until_stopped(app, runner, listener, stop, config.server.shutdown_seconds)
 

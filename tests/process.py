@@ -7,6 +7,7 @@ measured here.
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -19,6 +20,11 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from kener_async.api.auth import mint
+from kener_async.domain.access import DEFAULT_SCOPES
+from kener_async.store import tokens
+from kener_async.store.database import beside_the_server, transaction
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "for-tests-only-" + "p" * 32
@@ -54,8 +60,9 @@ class NotReady(Exception):
 class Server:
     """`run.py serve` on a port of its own; its folder holds the configuration, the database and the logs.
 
-    `before` is put before the command (strace, unshare); `environment` is added to ours. `fault` is Python
-    that runs first, in the same process: a bug on purpose, to prove that a test would see it.
+    `before` is put before the command that serves (strace), `within` before every command (nsenter);
+    `environment` is added to ours. `fault` is Python that runs first, in the same process: a bug on purpose,
+    to prove that a test would see it.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Server:
         *,
         database: Path | None = None,
         before: Sequence[str] = (),
+        within: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         fault: str = "",
     ) -> None:
@@ -72,7 +80,8 @@ class Server:
         self.config = folder / "config.toml"
         self.config.write_text(config or a_config())
         self.database = database or folder / "kener.db"
-        self.before = list(before)
+        self.before = [*within, *before]
+        self.within = list(within)
         run = f"{fault}\nfrom kener_async.cli import main\nmain()"
         self.program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
@@ -182,7 +191,7 @@ class Server:
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Another command of the program, on this server's configuration and database."""
         return subprocess.run(
-            [sys.executable, str(ROOT / "run.py"), *words, "--config", str(self.config)],
+            [*self.within, sys.executable, str(ROOT / "run.py"), *words, "--config", str(self.config)],
             capture_output=True,
             text=True,
             env={**self.environment, "KENER_DATABASE_PATH": str(self.database)},
@@ -196,6 +205,14 @@ class Server:
         made = self.run("token", "create", "--name", "test", *options)
         assert made.returncode == 0, made.stderr
         return made.stdout.strip()
+
+    def add_token(self) -> str:
+        """A token put on record without a process, which takes half a second; for `a_config`'s key only."""
+        record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
+        with beside_the_server(self.database) as connection:
+            transaction(connection, lambda connection: tokens.add(connection, record))
+        tokens.announce(self.database)
+        return mint(SECRET.encode(), record)
 
     def __enter__(self) -> "Server":
         return self

@@ -27,6 +27,7 @@ TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of to
 LONGEST_TOKEN = 8192
 REMEMBERED = 4096
 PROXY_HOPS = 10
+NEVER_READ = (-1, -1)  # differs from the stamp of a database whose stamp file is missing
 REQUIRED = ["iat", "jti", "sub"]
 
 
@@ -66,7 +67,7 @@ class Gatekeeper:
         self._path = path
         self._clock = clock
         self._records: dict[str, Token] = {}
-        self._stamp: tokens.Stamp | None = None
+        self._stamp: tokens.Stamp = NEVER_READ
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}

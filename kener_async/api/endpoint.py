@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from marshmallow import Schema, ValidationError
 
 from kener_async import keys
 from kener_async.api.auth import GATEKEEPER, require_scope
 from kener_async.api.body import read_object
+from kener_async.api.errors import refusal
+from kener_async.api.gate import dress, new_request_id
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 
@@ -47,6 +49,25 @@ class Call:
 
 Operation = Callable[[Call], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Routes(web.RouteTableDef):
+    """Routes whose answer to an `Expect` nobody can meet is in the envelope, too."""
+
+    def route(self, method: str, path: str, **options: Any) -> Any:
+        return super().route(method, path, expect_handler=meet_expectation, **options)
+
+
+async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
+    """Tell a client that asks first to go on; the answer to anything else it expects."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        response = refusal(417, "header Expect: only 100-continue can be met")
+        dress(response, new_request_id())
+        return response
+    if request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+    return None
 
 
 def endpoint(spec: Spec) -> Callable[[Operation], Handler]:

@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 @web.middleware
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One error envelope for all of /api, the same headers for every answer, a number for every request."""
-    request_id = f"{_process}-{next(_numbers):x}"
+    request_id = new_request_id()
     REQUEST_ID.set(request_id)
     try:
         check_form(request)
@@ -52,14 +52,9 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _finish(request: web.Request, response: web.StreamResponse, request_id: str) -> None:
-    headers = response.headers
-    headers["X-Request-Id"] = request_id
-    headers["Server"] = "kener_async"
-    headers["X-Content-Type-Options"] = "nosniff"
+    dress(response, request_id)
     if request.path.startswith("/api"):
-        headers.setdefault("Cache-Control", "no-store")
-    for name, value in PAGE_HEADERS.items():
-        headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
     request.app[keys.METRICS].answered(request.method, response.status)
     requests = request.app[keys.RUNNING].config.log.requests
     if response.status >= 400 or requests == "all":
@@ -67,6 +62,20 @@ def _finish(request: web.Request, response: web.StreamResponse, request_id: str)
         level(
             "answered", method=request.method, path=request.path, status=response.status, peer=request.remote
         )
+
+
+def dress(response: web.StreamResponse, request_id: str) -> None:
+    """The headers of every answer, also of those that never reach a handler."""
+    headers = response.headers
+    headers["X-Request-Id"] = request_id
+    headers["Server"] = "kener_async"
+    headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in PAGE_HEADERS.items():
+        headers.setdefault(name, value)
+
+
+def new_request_id() -> str:
+    return f"{_process}-{next(_numbers):x}"
 
 
 def check_form(request: web.Request) -> None:

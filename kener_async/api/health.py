@@ -10,10 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.endpoint import Call, Spec, endpoint, require_loopback_or_admin
+from kener_async.api.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
 from kener_async.domain.errors import Unavailable
 
-routes = web.RouteTableDef()
+routes = Routes()
 
 LEAST_FREE_BYTES = 32 * 1024 * 1024
 WRITER_SECONDS = 2

@@ -9,12 +9,12 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.api.endpoint import Call, Routes, Spec, endpoint
 from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.store import incidents
 
-routes = web.RouteTableDef()
+routes = Routes()
 
 NUMBER = {"incidentNumber": "incident id as an integer"}
 
@@ -28,7 +28,7 @@ NUMBER = {"incidentNumber": "incident id as an integer"}
         scope="incident:write",
         body=schemas.Incident(),
         reply=schemas.IncidentResponse(),
-        errors=(413, 415, 503),
+        errors=(408, 413, 415, 503),
     )
 )
 async def create(call: Call) -> dict[str, Any]:
@@ -111,7 +111,7 @@ async def get(call: Call) -> dict[str, Any]:
         path=NUMBER,
         body=schemas.IncidentChange(),
         reply=schemas.IncidentResponse(),
-        errors=(404, 413, 415, 503),
+        errors=(404, 408, 413, 415, 503),
     )
 )
 async def update(call: Call) -> dict[str, Any]:
@@ -132,7 +132,7 @@ async def update(call: Call) -> dict[str, Any]:
         path=NUMBER,
         body=schemas.IncidentStatus(),
         reply=schemas.IncidentResponse(),
-        errors=(404, 413, 415, 503),
+        errors=(404, 408, 413, 415, 503),
     )
 )
 async def update_status(call: Call) -> dict[str, Any]:
@@ -150,7 +150,7 @@ async def update_status(call: Call) -> dict[str, Any]:
         path=NUMBER,
         body=schemas.Comment(),
         reply=schemas.CommentResponse(),
-        errors=(404, 413, 415, 503),
+        errors=(404, 408, 413, 415, 503),
     )
 )
 async def add_comment(call: Call) -> dict[str, Any]:

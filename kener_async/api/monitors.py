@@ -11,7 +11,7 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.api.endpoint import Call, Routes, Spec, endpoint
 from kener_async.config import Monitor
 from kener_async.domain.board import Live
 from kener_async.domain.calendar import (
@@ -30,7 +30,7 @@ from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import explanations, layers, observer, rollups
 
-routes = web.RouteTableDef()
+routes = Routes()
 
 Span = tuple[int, int]
 

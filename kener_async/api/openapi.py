@@ -21,6 +21,7 @@ ANSWERS = {
     401: "No valid token",
     403: "The token does not allow this",
     404: "There is no such thing",
+    408: "The body did not arrive in time",
     413: "The body is too large",
     415: "The body is encoded in a way that is not read here",
     503: "It cannot be done now; nothing was stored",

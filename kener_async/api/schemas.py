@@ -221,14 +221,14 @@ class IncidentSearch(Shape):
     created_after = QueryInteger(
         data_key="created_after_utc",
         minimum=-(2**62),
-        maximum=2**62,
+        maximum=2**63 - 1,
         fault="Invalid created_after_utc: must be UTC seconds",
         metadata=described("Created then or later", 1731866475),
     )
     created_before = QueryInteger(
         data_key="created_before_utc",
         minimum=-(2**62),
-        maximum=2**62,
+        maximum=2**63 - 1,
         fault="Invalid created_before_utc: must be UTC seconds",
         metadata=described("Created then or earlier", 1731966475),
     )

@@ -4,12 +4,11 @@ from sqlite3 import Connection
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Spec, endpoint
+from kener_async.api.endpoint import Call, Routes, Spec, endpoint
 from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import day_so_far, minute_of
 from kener_async.domain.errors import Invalid
@@ -17,7 +16,7 @@ from kener_async.domain.samples import Sample, minute_for
 from kener_async.domain.timeline import standing
 from kener_async.store import layers, rollups
 
-routes = web.RouteTableDef()
+routes = Routes()
 
 
 @routes.post("/api/status")
@@ -29,7 +28,7 @@ routes = web.RouteTableDef()
         scope="status:write",
         body=schemas.MonitorStatus(),
         reply=schemas.Accepted(),
-        errors=(413, 415, 503),
+        errors=(408, 413, 415, 503),
     )
 )
 async def report(call: Call) -> bytes:
