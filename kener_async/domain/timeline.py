@@ -38,7 +38,7 @@ class Reason(StrEnum):
 class Layers:
     """All that is stored of one monitor about a span of minutes.
 
-    `samples` are those of the span by minute, `earlier` is the newest before it; `versions`, `gaps` and
+    `samples` are those of the span by minute, `earlier` is the newest before them; `versions`, `gaps` and
     `overlays` may hold more than the span needs. Versions and gaps are ordered, oldest first, and no two gaps
     overlap.
     """
@@ -64,7 +64,8 @@ class Run:
 
 def runs(layers: Layers, start: int, end: int) -> Iterator[Run]:
     """The minutes of `[start, end)`, both on the minute, in order and without a hole."""
-    newest = layers.earlier
+    before = max((minute for minute in layers.samples if minute < start), default=None)
+    newest = layers.earlier if before is None else layers.samples[before]
     edges = _edges(layers, start, end)
     for position, edge in enumerate(edges):
         newest = layers.samples.get(edge, newest)

@@ -19,6 +19,8 @@ def register(connection: sqlite3.Connection, settings: Mapping[str, Settings], n
     connection.executemany(
         "INSERT INTO monitors (tag) VALUES (?) ON CONFLICT DO NOTHING", [(tag,) for tag in settings]
     )
+    # What was noted of the future, when the clock was ahead, does not hold after what is loaded now.
+    connection.execute("DELETE FROM settings WHERE since > ?", (now,))
     known: dict[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
     for tag, monitor in known.items():
         body = settings_text(settings[tag]) if tag in settings else REMOVED

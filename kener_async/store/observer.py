@@ -26,8 +26,7 @@ def seen(connection: sqlite3.Connection, last_seen: int, now: int) -> bool:
     gap = gap_between(last_seen, now)
     if gap is not None:
         connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (gap.start, gap.end))
-        everyone = [monitor for (monitor,) in connection.execute("SELECT id FROM monitors")]
-        dirty.mark_span(connection, everyone, gap.start, None)
+        dirty.mark_span(connection, _everyone(connection), gap.start, None)
     connection.execute("UPDATE service SET last_seen = ?", (now,))
     return gap is not None
 
@@ -46,6 +45,7 @@ def rewind(connection: sqlite3.Connection, now: int, retention: int) -> None:
     connection.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now))
     connection.execute("DELETE FROM settings WHERE since > ?", (now,))
     connection.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),))
+    dropped_until = kept_from(connection)
     connection.execute(
         """
         UPDATE service
@@ -53,6 +53,7 @@ def rewind(connection: sqlite3.Connection, now: int, retention: int) -> None:
         """,
         (now, quarter_of(now), quarter_of(now - retention)),
     )
+    dirty.mark_span(connection, _everyone(connection), kept_from(connection), dropped_until)
 
 
 def last_gap_end(connection: sqlite3.Connection) -> int | None:
@@ -64,3 +65,7 @@ def kept_from(connection: sqlite3.Connection) -> int:
     """The instant before which samples and quarters have been dropped."""
     (instant,) = connection.execute("SELECT kept_from FROM service").fetchone()
     return int(instant)
+
+
+def _everyone(connection: sqlite3.Connection) -> list[int]:
+    return [monitor for (monitor,) in connection.execute("SELECT id FROM monitors")]

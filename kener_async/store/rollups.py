@@ -8,6 +8,7 @@ from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers, samples
 from kener_async.store.dirty import Span
+from kener_async.store.observer import kept_from
 
 # latency_* are stored as samples' latencies are: INTEGER millionths, or REAL.
 SUMS = """
@@ -85,13 +86,14 @@ def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: in
 
 
 def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Counts:
-    """The counts of any span of minutes that have begun, both ends on the minute.
+    """The counts of any span of minutes that have begun and are kept, both ends on the minute.
 
     Whole quarters that have ended come from the rollups, which must be settled; the cut quarters at the ends
     and the open one are counted from the layers.
     """
     counts = NOTHING
-    for start, end, whole in pieces(window, now):
+    kept = (max(window[0], kept_from(connection)), window[1])
+    for start, end, whole in pieces(kept, now):
         if whole:
             counts += total(connection, monitor, start, end)
         else:

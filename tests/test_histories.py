@@ -1,0 +1,1009 @@
+"""Random histories of a whole service: every figure it serves equals a recount of what it has stored.
+
+A history is a list of steps: heartbeats in any order, incidents and their edits, new settings, time that
+passes, a clock that jumps, restarts and crashes. Afterwards, and at some points before, the layers are read
+from the file without the service's help, every minute is recounted (tests/recount.py, docs/uptime.md), and
+all answers are held against that. What was accepted is remembered too, so that a lost sample is noticed.
+
+KENER_HISTORIES=2000 runs that many instead of a few.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sqlite3
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kener_async import keys
+from kener_async.config import Config
+from kener_async.cron import Cron
+from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version
+from kener_async.domain.incidents import Overlay
+from kener_async.domain.samples import Sample, Status
+from kener_async.worker.housekeeping import close_ended, drop_old
+from tests import recount
+from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+
+HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
+
+TAGS = ("earth", "mars", "phobos", "titan")
+MEASURED = (Status.UP, Status.DEGRADED, Status.DOWN)
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
+WINDOWS = {"24h": 1440, "7d": 7 * 1440, "30d": 30 * 1440, "90d": 90 * 1440}
+MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86400
+STARTS = (
+    NOON,
+    NOON + 12 * HOUR - 600,  # just before a new day, month and year
+    1_774_738_200,  # 2026-03-28 22:50 UTC: Berlin loses an hour soon
+    1_775_317_500,  # 2026-04-04 15:45 UTC: Lord Howe gains half an hour now
+)
+
+UNNOTICED = 5  # seconds by which a clock may be set back without anything being taken back
+
+# In a recount: a DEGRADED minute that counts as downtime.
+DEGRADED_AS_DOWNTIME = 5
+
+Span = tuple[int, int]
+
+
+# What is stored, read without the service
+
+
+class Stored:
+    """The four layers of all monitors as they are in the file."""
+
+    def __init__(self, file: Path) -> None:
+        self.samples: dict[str, dict[int, Sample]] = defaultdict(dict)
+        self.overlays: dict[str, list[Overlay]] = defaultdict(list)
+        self.versions: dict[str, list[Version]] = defaultdict(list)
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            self._read(connection)
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        tags = dict(connection.execute("SELECT id, tag FROM monitors"))
+        (self.kept_from,) = connection.execute("SELECT kept_from FROM service").fetchone()
+        for monitor, minute, status, latency in connection.execute(
+            "SELECT monitor_id, minute, status, latency FROM samples"
+        ):
+            plain = latency / 1_000_000 if isinstance(latency, int) else latency
+            self.samples[tags[monitor]][minute] = Sample(monitor, minute, Status(status), plain)
+        for monitor, since, body in connection.execute("SELECT monitor_id, since, body FROM settings"):
+            self.versions[tags[monitor]].append(Version(since, settings_of(json.loads(body))))
+        self.gaps = [Gap(start, end) for start, end in connection.execute('SELECT start, "end" FROM gaps')]
+        for monitor, number, start, end, closed_at, impact, is_maintenance in connection.execute(
+            """
+            SELECT monitor_id, number, start, "end", closed_at, impact, is_maintenance
+              FROM incident_monitors JOIN incidents USING (number)
+            """
+        ):
+            ends = [instant for instant in (end, closed_at) if instant is not None]
+            self.overlays[tags[monitor]].append(
+                Overlay(
+                    number,
+                    start,
+                    min(ends, default=None),
+                    None if impact is None else Status(impact),
+                    is_maintenance == 1,
+                )
+            )
+
+    def of(self, tag: str, now: int) -> dict[str, Any]:
+        """The layers of a monitor as tests/recount.py takes them; what has not begun is not painted."""
+        return {
+            "samples": self.samples[tag],
+            "overlays": [overlay for overlay in self.overlays[tag] if overlay.start <= now],
+            "versions": self.versions[tag],
+            "gaps": self.gaps,
+        }
+
+
+def settings_of(body: Mapping[str, Any]) -> Settings:
+    default, expected = body["default_status"], body["expectation"]
+    expectation: Expectation | None = None
+    if expected is not None and "interval" in expected:
+        expectation = Every(**expected)
+    elif expected is not None and "cron" in expected:
+        schedule = Cron(expected["cron"], expected["timezone"])
+        expectation = At(schedule, expected["grace"], expected["down_after"])
+    elif expected is not None:
+        expectation = OnChange(**expected)
+    return Settings(
+        default_status=None if default is None else Status[default],
+        include_degraded_in_downtime=body["include_degraded_in_downtime"],
+        expectation=expectation,
+        stale_after=body["stale_after"],
+    )
+
+
+# The recount
+
+
+class Recount:
+    """Every minute of a monitor, from the first of which anything is known to the current one."""
+
+    def __init__(self, stored: Stored, tag: str, now: int) -> None:
+        self.now = now
+        self.kept_from = stored.kept_from
+        self.end = now // MINUTE * MINUTE + MINUTE
+        self.layers = stored.of(tag, now)
+        self.samples: dict[int, Sample] = self.layers["samples"]
+        firsts = [*self.samples, *(one.start for one in self.layers["overlays"])]
+        firsts += [one.since for one in self.layers["versions"]]
+        self.first = min([*firsts, now]) // MINUTE * MINUTE
+        self.codes = bytes(self._codes())
+        for place in {0, len(self.codes) // 2, len(self.codes) - 1}:
+            whole = recount.minute_status(self.first + MINUTE * place, **self.layers)
+            assert self.status(self.first + MINUTE * place) is whole
+
+    def _codes(self) -> Iterator[int]:
+        """Only what can matter to a minute is handed to its recount, which would take long otherwise.
+
+        That is the newest earlier sample, what overlaps the minute, and the last gap that has ended before
+        it: an earlier end excuses less.
+        """
+        overlays, versions = self.layers["overlays"], sorted(self.layers["versions"], key=lambda v: v.since)
+        gaps = sorted(self.layers["gaps"], key=lambda gap: gap.end)
+        newest: dict[int, Sample] = {}
+        for minute in range(self.first, self.end, MINUTE):
+            sample = self.samples.get(minute)
+            near = newest if sample is None else {**newest, minute: sample}
+            begun = [version for version in versions if version.since < minute + MINUTE][-1:]
+            status = recount.minute_status(
+                minute,
+                samples=near,
+                overlays=[one for one in overlays if _near(one, minute)],
+                versions=begun,
+                gaps=[gap for gap in gaps if _near(gap, minute)]
+                + [gap for gap in gaps if gap.end <= minute][-1:],
+            )
+            if sample is not None:
+                newest = {minute: sample}
+            as_downtime = (
+                status is Status.DEGRADED and begun and begun[0].settings.include_degraded_in_downtime
+            )
+            yield DEGRADED_AS_DOWNTIME if as_downtime else status
+
+    def status(self, minute: int) -> Status:
+        if minute < self.first:
+            return Status.NO_DATA
+        code = self.codes[(minute - self.first) // MINUTE]
+        return Status.DEGRADED if code == DEGRADED_AS_DOWNTIME else Status(code)
+
+    def minutes(self, span: Span) -> dict[str, int]:
+        """As the API names them."""
+        start, end = (max(instant - self.first, 0) // MINUTE for instant in span)
+        counts = [self.codes.count(code, start, end) for code in range(6)]
+        return {
+            "up": counts[Status.UP],
+            "degraded": counts[Status.DEGRADED] + counts[DEGRADED_AS_DOWNTIME],
+            "degradedAsDowntime": counts[DEGRADED_AS_DOWNTIME],
+            "down": counts[Status.DOWN],
+            "maintenance": counts[Status.MAINTENANCE],
+            "noData": (span[1] - span[0]) // MINUTE - sum(counts) + counts[Status.NO_DATA],
+        }
+
+    def uptime(self, span: Span) -> str:
+        minutes = self.minutes(span)
+        good = minutes["up"] + minutes["degraded"] - minutes["degradedAsDowntime"]
+        return recount.uptime_text(good, minutes["up"] + minutes["degraded"] + minutes["down"])
+
+    def latencies(self, span: Span) -> list[float]:
+        return [
+            self.samples[minute].latency for minute in sorted(self.samples) if span[0] <= minute < span[1]
+        ]
+
+    def window(self, name: str) -> Span:
+        """As far as it is kept."""
+        start = self.now // DAY * DAY if name == "today" else self.end - MINUTE * WINDOWS[name]
+        return min(max(start, self.kept_from), self.end), self.end
+
+    def newest(self) -> Sample | None:
+        minutes = [minute for minute in self.samples if minute <= self.now]
+        return self.samples[max(minutes)] if minutes else None
+
+    def standing(self) -> tuple[Status, Status | None]:
+        """The status to show, and that of the contract."""
+        active = [
+            overlay
+            for overlay in self.layers["overlays"]
+            if overlay.start <= self.now and (overlay.end is None or self.now < overlay.end)
+        ]
+        impacts = [overlay.impact for overlay in active if overlay.impact is not None]
+        shown, reported = self._measured()
+        if impacts:
+            shown = reported = Status.DOWN if Status.DOWN in impacts else Status.DEGRADED
+        if any(overlay.maintenance for overlay in active):
+            shown = Status.MAINTENANCE
+        return shown, reported
+
+    def _measured(self) -> tuple[Status, Status | None]:
+        minute, newest = self.now // MINUTE * MINUTE, self.newest()
+        in_force = recount.settings_in_force(minute, self.layers["versions"]) or Settings()
+        if newest is None:
+            default = in_force.default_status
+            return (Status.NO_DATA if default is None else default), default
+        if in_force.expectation is not None or newest.minute == minute:
+            status = recount.minute_status(minute, **(self.layers | {"overlays": []}))
+        else:
+            stale = minute > newest.minute + in_force.stale_after
+            status = Status.NO_DATA if stale else newest.status
+        return status, newest.status if status is Status.NO_DATA else status
+
+
+def _near(span: Gap | Overlay, minute: int) -> bool:
+    return span.start < minute + MINUTE and (span.end is None or span.end > minute)
+
+
+@cache
+def _date(zone: str, quarter: int) -> str:
+    return datetime.fromtimestamp(quarter, ZoneInfo(zone)).date().isoformat()
+
+
+# The questions, and how their answers are judged
+
+
+class World:
+    """The service, and what it was told and has accepted."""
+
+    def __init__(self, config: Config, clock: FakeClock) -> None:
+        self.config = config
+        self.clock = clock
+        self.latest = clock.now
+        self.accepted: dict[str, dict[int, tuple[Status, float]]] = defaultdict(dict)
+        self.incidents: list[Told] = []
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        self.service: Service = await self._stack.enter_async_context(running(self.config, self.clock))
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    @property
+    def now(self) -> int:
+        return self.clock.now
+
+    @property
+    def file(self) -> Path:
+        return self.config.database.path
+
+    @property
+    def tags(self) -> list[str]:
+        return [monitor.tag for monitor in self.config.monitors]
+
+    def remember(self) -> None:
+        """How far the clock ever was."""
+        self.latest = max(self.latest, self.now)
+
+    async def judge(self, questions: Sequence["Question"]) -> None:
+        """Ask all, then read what is stored, and hold the one against the other."""
+        kept_from = None
+        answers: list[tuple[int, Any]] = []
+        while (stored := Stored(self.file)).kept_from != kept_from:  # retention may be at work just now
+            kept_from = stored.kept_from
+            answers = [await self.service.ask("GET", one.path, params=one.query) for one in questions]
+        self._compare_with_accepted(stored)
+        recounts: dict[tuple[str, int], Recount] = {}
+        for question, (status, answer) in zip(questions, answers, strict=True):
+            for tag in question.tags:
+                if (tag, question.now) not in recounts:
+                    recounts[tag, question.now] = Recount(stored, tag, question.now)
+            told = {tag: recounts[tag, question.now] for tag in question.tags}
+            question.judge(status, answer, told)
+
+    def _compare_with_accepted(self, stored: Stored) -> None:
+        horizon = (self.latest - self.config.database.retention_days * DAY) // QUARTER * QUARTER
+        for tag in TAGS:
+            found = {minute: (one.status, one.latency) for minute, one in stored.samples[tag].items()}
+            sent = self.accepted[tag]
+            assert {minute: sent[minute] for minute in sent if minute >= horizon} == {
+                minute: found[minute] for minute in found if minute >= horizon
+            }, f"samples of {tag}"
+            assert found.items() <= sent.items(), f"samples of {tag}"
+            told = [(one.number, one.overlay) for one in self.incidents if tag in one.tags]
+            assert told == [(one.number, one) for one in stored.overlays[tag]], f"incidents of {tag}"
+        for monitor in self.config.monitors:
+            newest = max(stored.versions[monitor.tag], key=lambda version: version.since)
+            assert newest.settings == monitor.settings, f"settings of {monitor.tag}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request, and the judgement of its answer; `now` is the instant the answer is about."""
+
+    path: str
+    query: dict[str, Any]
+    tags: tuple[str, ...]
+    now: int
+    judge: Callable[[int, Any, dict[str, Recount]], None]
+
+
+def about_all(world: World) -> Question:
+    tags = tuple(world.tags)
+
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        assert status == 200, answer
+        assert [one["tag"] for one in answer] == list(tags)
+        for one in answer:
+            mine = told[one["tag"]]
+            newest = mine.newest()
+            assert one["uptime"] == {
+                name: mine.uptime(mine.window(name)) for name in ("today", "24h", "7d", "30d", "90d")
+            }, one["tag"]
+            assert one["status"] == mine.standing()[0].name, one["tag"]
+            assert one["lastUpdatedAt"] == (newest and newest.minute), one["tag"]
+            assert one["latency"] == (newest and newest.latency), one["tag"]
+
+    return Question("/api/monitors", {}, tags, world.now, judge)
+
+
+def about_status(world: World, tag: str, instant: int | None = None) -> Question:
+    """The current status, or that as of an instant."""
+
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        if instant is not None and instant > world.now:
+            assert status == 400, answer
+            return
+        mine = told[tag]
+        reported, newest = mine.standing()[1], mine.newest()
+        expected: dict[str, Any] = {"uptime": mine.uptime(mine.window("today"))}
+        if reported is not None:
+            expected["status"] = reported.name
+        if newest is not None:
+            expected["lastUpdatedAt"] = newest.minute
+        assert (status, answer) == (200, expected), tag
+
+    query = {"tag": tag} if instant is None else {"tag": tag, "timestamp": str(instant)}
+    return Question("/api/status", query, (tag,), world.now if instant is None else instant, judge)
+
+
+def about_uptime(world: World, tag: str, window: "str | Span") -> Question:
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        mine = told[tag]
+        span = _asked(mine, window)
+        if span is None:
+            assert status == 400, answer
+            return
+        assert status == 200, answer
+        assert (answer["from"], answer["to"]) == span
+        minutes = mine.minutes(span)
+        assert answer["minutes"] == minutes, (tag, window)
+        assert answer["uptime"] == mine.uptime(span), (tag, window)
+        excluded = {"MAINTENANCE": 0, "NO_DATA": 0}
+        for one in answer["excluded"]:
+            assert span[0] <= one["from"] < one["to"] <= span[1]
+            excluded[one["status"]] += one["minutes"]
+        assert excluded == {"MAINTENANCE": minutes["maintenance"], "NO_DATA": minutes["noData"]}, tag
+        latencies = mine.latencies(span)
+        assert answer["latency"] == {
+            "count": len(latencies),
+            "average": pytest.approx(sum(latencies) / len(latencies)) if latencies else None,
+            "min": min(latencies, default=None),
+            "max": max(latencies, default=None),
+            "unit": "s",
+        }, (tag, window)
+
+    return Question(f"/api/monitors/{tag}/uptime", _query(window), (tag,), world.now, judge)
+
+
+def about_sums(world: World, tag: str, window: "str | Span", zone: str | None) -> Question:
+    """The history by day of a zone or, without one, by quarter."""
+
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        mine = told[tag]
+        span = _asked(mine, window)
+        if span is None:
+            assert status == 400, answer
+            return
+        assert status == 200, answer
+        pieces: dict[Any, Span] = {}
+        for quarter in range(span[0] // QUARTER * QUARTER, span[1], QUARTER):
+            key = quarter if zone is None else _date(zone, quarter)
+            start = pieces[key][0] if key in pieces else max(quarter, span[0])
+            pieces[key] = start, min(quarter + QUARTER, span[1])
+        assert [(one["from"], one["to"]) for one in answer["items"]] == list(pieces.values())
+        if zone is not None:
+            assert [one["date"] for one in answer["items"]] == list(pieces)
+        for item, piece in zip(answer["items"], pieces.values(), strict=True):
+            assert item["minutes"] == mine.minutes(piece), (tag, piece)
+            assert item["uptime"] == mine.uptime(piece), (tag, piece)
+            latencies = mine.latencies(piece)
+            average = pytest.approx(sum(latencies) / len(latencies)) if latencies else None
+            assert item["latency"] == average, (tag, piece)
+
+    shape = {"resolution": "quarter"} if zone is None else {"resolution": "day", "timezone": zone}
+    return Question(f"/api/monitors/{tag}/history", _query(window) | shape, (tag,), world.now, judge)
+
+
+def about_minutes(world: World, tag: str, window: "str | Span") -> Question:
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        mine = told[tag]
+        span = _asked(mine, window)
+        if span is None:
+            assert status == 400, answer
+            return
+        assert status == 200, answer
+        expected = [
+            (
+                minute,
+                minute + MINUTE,
+                mine.status(minute).name,
+                mine.samples[minute].latency if minute in mine.samples else None,
+            )
+            for minute in range(*span, MINUTE)
+        ]
+        items = answer["items"]
+        assert [(one["from"], one["to"], one["status"], one["latency"]) for one in items] == expected, tag
+
+    query = _query(window) | {"resolution": "minute"}
+    return Question(f"/api/monitors/{tag}/history", query, (tag,), world.now, judge)
+
+
+def _query(window: "str | Span") -> dict[str, str]:
+    if isinstance(window, str):
+        return {"window": window}
+    return {"from": str(window[0]), "to": str(window[1])}
+
+
+def _asked(told: Recount, window: "str | Span") -> Span | None:
+    """The minutes that are answered about; None when there are none, which is refused."""
+    if isinstance(window, str):
+        return told.window(window)
+    start = max(window[0] // MINUTE * MINUTE, told.kept_from)
+    end = min(-(-window[1] // MINUTE) * MINUTE, told.end)
+    return (start, end) if start < end else None
+
+
+# The steps of a history
+
+
+class Step(Protocol):
+    async def take(self, world: World) -> None: ...
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An instant near now, rounded down to a grid."""
+
+    offset: int
+    grid: int = 1
+
+    def at(self, now: int) -> int:
+        return (now + self.offset) // self.grid * self.grid
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A heartbeat for a moment; None: without a timestamp."""
+
+    tag: str
+    status: Status
+    moment: Moment | None
+    latency: float
+
+    async def take(self, world: World) -> None:
+        config, now = world.config.ingest, world.now
+        body = {"tag": self.tag, "status": self.status.name, "latency": self.latency}
+        at = now
+        if self.moment is not None:
+            at = body["timestampInSeconds"] = self.moment.at(now)
+        known = self.tag in world.tags
+        minute = min(at, now) // MINUTE * MINUTE
+        oldest = now // MINUTE * MINUTE - config.max_age_days * DAY
+        accepted = known and at <= now + config.clock_skew_seconds and minute >= oldest
+        if accepted:
+            world.accepted[self.tag][minute] = self.status, self.latency
+        status, answer = await world.service.ask("POST", "/api/status", json=body)
+        assert status == (200 if accepted else 400), answer
+        if accepted:
+            assert answer["message"] == f"success at {minute}"
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Heartbeats of different minutes, all on their way at once, `every` seconds apart, the newest last."""
+
+    tag: str
+    statuses: tuple[Status, ...]
+    last: Moment
+    every: int
+
+    async def take(self, world: World) -> None:
+        last = min(self.last.at(world.now), world.now) - world.now
+        beats = [
+            Beat(self.tag, status, Moment(last - self.every * place), 0.25)
+            for place, status in enumerate(self.statuses)
+        ]
+        await asyncio.gather(*(beat.take(world) for beat in reversed(beats)))
+
+
+@dataclass(frozen=True)
+class Told:
+    """An incident as it was told to the service."""
+
+    number: int
+    tags: tuple[str, ...]
+    start: int
+    end: int | None = None
+    impact: str | None = None
+    maintenance: bool = False
+    resolved_at: int | None = None
+    ended_by_resolving: bool = False
+
+    @property
+    def overlay(self) -> Overlay:
+        ends = [instant for instant in (self.end, self.resolved_at) if instant is not None]
+        impact = None if self.impact is None else Status[self.impact]
+        return Overlay(self.number, self.start, min(ends, default=None), impact, self.maintenance)
+
+    def changed(self, body: Mapping[str, Any], now: int) -> "Told | None":
+        """After an edit; None when it must be refused."""
+        after = replace(
+            self,
+            tags=tuple(body.get("tags", self.tags)),
+            start=body.get("startDatetime", self.start),
+            end=body.get("endDatetime", self.end),
+            impact=body.get("impact", self.impact),
+            maintenance=body.get("isMaintenance", self.maintenance),
+        )
+        if after.end != self.end:
+            after = replace(after, ended_by_resolving=False)
+        resolved = body.get("isResolved", self.resolved_at is not None)
+        if resolved and self.resolved_at is None:
+            after = replace(after, resolved_at=now)
+            if after.end is None:
+                after = replace(after, end=max(now, after.start), ended_by_resolving=True)
+        elif not resolved and self.resolved_at is not None:
+            after = replace(after, resolved_at=None)
+            if after.ended_by_resolving:
+                after = replace(after, end=None, ended_by_resolving=False)
+        if after.end is None or (after.start, after.end) == (self.start, self.end):
+            return after
+        in_order = after.start < after.end or (after.start == after.end and after.ended_by_resolving)
+        return after if in_order else None
+
+
+@dataclass(frozen=True)
+class Open:
+    """A new incident or maintenance. Moments among the fields become instants when it is sent."""
+
+    fields: Mapping[str, Any]
+
+    async def take(self, world: World) -> None:
+        body = _sent(self.fields, world.now) | {"title": "x"}
+        blank = Told(len(world.incidents) + 1, (), world.now)
+        after = blank.changed(body, world.now) if set(body["tags"]) <= set(world.tags) else None
+        status, answer = await world.service.ask("POST", "/api/incident", json=body)
+        assert status == (400 if after is None else 200), answer
+        if after is not None:
+            assert answer["incidentNumber"] == after.number
+            world.incidents.append(after)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of an incident, by PATCH or, where all is said by it, as a new status."""
+
+    which: int
+    fields: Mapping[str, Any]
+    by_status: bool
+
+    async def take(self, world: World) -> None:
+        if not world.incidents:
+            return
+        place = self.which % len(world.incidents)
+        incident = world.incidents[place]
+        body = _sent(self.fields, world.now)
+        known = True
+        if self.by_status:
+            body = {key: body[key] for key in ("endDatetime", "isResolved") if body.get(key) is not None}
+            method, path = "POST", f"/api/incident/{incident.number}/status"
+        else:
+            body = {"title": "y", "tags": incident.tags} | body
+            known = set(body["tags"]) <= set(world.tags)
+            method, path = "PATCH", f"/api/incident/{incident.number}"
+        after = incident.changed(body, world.now) if known else None
+        status, answer = await world.service.ask(method, path, json=body)
+        assert status == (400 if after is None else 200), answer
+        if after is not None:
+            world.incidents[place] = after
+
+
+def _sent(fields: Mapping[str, Any], now: int) -> dict[str, Any]:
+    return {name: value.at(now) if isinstance(value, Moment) else value for name, value in fields.items()}
+
+
+@dataclass(frozen=True)
+class Configure:
+    """Other settings for some monitors; None: the monitor is taken out."""
+
+    changes: Mapping[str, Settings | None]
+
+    async def take(self, world: World) -> None:
+        self.plan(world)
+        await world.service.configure(*world.config.monitors)
+
+    def plan(self, world: World) -> None:
+        before = {monitor.tag: monitor.settings for monitor in world.config.monitors}
+        after = {tag: given for tag, given in {**before, **self.changes}.items() if given is not None}
+        after = after or {TAGS[0]: Settings()}
+        monitors = tuple(a_monitor(tag, given) for tag, given in after.items())
+        world.config = replace(world.config, monitors=monitors)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Time passes while the service is there: `seconds`, or so many after the next full `to_end_of`."""
+
+    seconds: int
+    to_end_of: int | None = None
+
+    async def take(self, world: World) -> None:
+        seconds = self.seconds
+        if self.to_end_of is not None:
+            seconds += self.to_end_of - world.now % self.to_end_of
+        await world.service.app[keys.PUBLISHER].observe()  # as it does each second
+        world.service.pass_time(max(seconds, 0))
+        world.remember()
+
+
+@dataclass(frozen=True)
+class Jump:
+    """The clock steps."""
+
+    seconds: int
+
+    async def take(self, world: World) -> None:
+        world.service.jump(self.seconds)
+        world.remember()
+
+
+@dataclass(frozen=True)
+class Roll:
+    """The rollup job runs."""
+
+    async def take(self, world: World) -> None:
+        await world.service.roll()
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """The other jobs run: incidents that ended are closed, what is old is dropped."""
+
+    async def take(self, world: World) -> None:
+        database = world.service.app[keys.DATABASE]
+        await close_ended(database, world.clock)
+        await drop_old(database, world.clock, lambda: world.config.database.retention_days * DAY)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The service stops, or crashes, and starts again later, perhaps with another configuration."""
+
+    away: int
+    crash: bool
+    changes: Configure | None
+
+    async def take(self, world: World) -> None:
+        snapshot = world.file.with_name("snapshot.db")
+        before = world.now
+        noticed = world.service.app[keys.OBSERVER].last_seen <= before + UNNOTICED
+        if self.crash:
+            with (
+                closing(sqlite3.connect(world.file)) as source,
+                closing(sqlite3.connect(snapshot)) as target,
+            ):
+                source.backup(target)
+        await world.stop()
+        if self.crash:
+            snapshot.replace(world.file)
+        if self.changes is not None:
+            self.changes.plan(world)
+        world.clock.now += self.away
+        world.remember()
+        await world.start()
+        if noticed and self.away >= MINUTE + UNNOTICED:
+            gaps = [gap for gap in Stored(world.file).gaps if gap.start <= before + UNNOTICED]
+            assert any(gap.end == world.now for gap in gaps), "the absence is no gap"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One monitor is asked about, in some way, in the middle of its history."""
+
+    tag: str
+    way: int
+    window: str
+    span: tuple[Moment, Moment]
+
+    async def take(self, world: World) -> None:
+        if self.tag not in world.tags:
+            return
+        span = self.span[0].at(world.now), self.span[1].at(world.now)
+        match self.way:
+            case 0:
+                question = about_status(world, self.tag)
+            case 1:
+                question = about_uptime(world, self.tag, self.window)
+            case 2:
+                question = about_uptime(world, self.tag, span)
+            case 3:
+                question = about_sums(world, self.tag, self.window, None)
+            case 4:
+                question = about_status(world, self.tag, span[0])
+            case _:
+                question = about_all(world)
+        await world.judge([question])
+
+
+@dataclass(frozen=True)
+class LookAtAll:
+    """Every figure of every monitor, asked for in some order."""
+
+    spans: tuple[tuple[Moment, Moment], ...]
+    zone: str
+    order: int
+
+    async def take(self, world: World) -> None:
+        spans = [(first.at(world.now), second.at(world.now)) for first, second in self.spans]
+        questions = [about_all(world)]
+        for tag in world.tags:
+            questions.append(about_status(world, tag))
+            questions += [about_status(world, tag, span[0]) for span in spans]
+            questions += [about_uptime(world, tag, window) for window in ("today", *WINDOWS)]
+            questions += [about_uptime(world, tag, span) for span in spans]
+            questions.append(about_sums(world, tag, (world.now - 3 * DAY, world.now), None))
+            questions.append(about_sums(world, tag, "7d", self.zone))
+            questions += [about_sums(world, tag, span, None) for span in spans[:1]]
+            questions.append(about_minutes(world, tag, "24h"))
+        random.Random(self.order).shuffle(questions)
+        await world.judge(questions)
+
+
+# How histories are drawn
+
+offsets = st.one_of(
+    st.integers(-150, 70),
+    st.integers(-2 * HOUR, 0),
+    st.integers(-2 * DAY, 0),
+    st.sampled_from([0, 60, -60, -QUARTER, -DAY]),
+)
+grids = st.sampled_from([1, 1, MINUTE, QUARTER, HOUR, DAY])
+past_moments = st.builds(Moment, offsets, grids)
+moments = st.builds(Moment, st.one_of(offsets, offsets.map(lambda offset: -offset)), grids)
+tags = st.sampled_from(TAGS)
+statuses = st.sampled_from(MEASURED)
+latencies = st.sampled_from([0.0, 0.1, 12.0, 0.000_000_3, 1234.567_891])
+
+
+@st.composite
+def drawn_settings(draw: st.DrawFn) -> Settings:
+    grace = draw(st.sampled_from([0, 45, 60, 600]))
+    longer = draw(st.sampled_from([0, 30, 120, 1800, 3 * HOUR]))
+    expectation: Expectation | None = None
+    match draw(st.sampled_from(["nothing", "nothing", "every", "every", "at", "on change"])):
+        case "every":
+            interval = draw(st.sampled_from([60, 90, 300, HOUR]))
+            expectation = Every(interval, grace, interval + grace + longer)
+        case "at":
+            schedule = draw(
+                st.sampled_from(
+                    [
+                        Cron("*/5 * * * *"),
+                        Cron("7,37 * * * *"),
+                        Cron("0 */3 * * *", "Asia/Kathmandu"),
+                        Cron("30 2 * * *", "Europe/Berlin"),
+                    ]
+                )
+            )
+            expectation = At(schedule, grace, grace + longer)
+        case "on change":
+            expectation = OnChange(draw(st.sampled_from([90, 600, 3 * HOUR])))
+    return Settings(
+        default_status=draw(st.sampled_from([None, None, *MEASURED])),
+        include_degraded_in_downtime=draw(st.booleans()),
+        expectation=expectation,
+        stale_after=draw(st.sampled_from([HOUR, 120, DAY])),
+    )
+
+
+some_tags = st.lists(tags, min_size=1, max_size=3, unique=True)
+incident_fields: dict[str, st.SearchStrategy[Any]] = {
+    "startDatetime": moments,
+    "endDatetime": moments,
+    "impact": st.sampled_from(["DOWN", "DEGRADED"]),
+    "isMaintenance": st.booleans(),
+    "isResolved": st.booleans(),
+}
+edit_fields = incident_fields | {
+    "endDatetime": st.one_of(moments, moments, st.none()),
+    "impact": st.sampled_from(["DOWN", "DEGRADED", None]),
+    "tags": some_tags,
+}
+configurations = st.builds(
+    Configure, st.dictionaries(tags, st.one_of(*[drawn_settings()] * 4, st.none()), min_size=1, max_size=2)
+)
+spans = st.tuples(past_moments, moments)
+passing = st.one_of(
+    st.builds(Pass, st.integers(0, 130)),
+    st.builds(Pass, st.integers(0, 2 * HOUR)),
+    st.builds(Pass, st.integers(0, DAY)),
+    st.builds(Pass, st.integers(-2, 2), st.sampled_from([MINUTE, QUARTER, QUARTER, HOUR, DAY])),
+)
+jumps = st.one_of(st.integers(-70, 70), st.integers(-2 * HOUR, 2 * HOUR), st.integers(-2 * DAY, 2 * DAY))
+beats = st.builds(Beat, tags, statuses, st.one_of(st.none(), past_moments, past_moments), latencies)
+backlogs = st.builds(
+    Backlog,
+    tags,
+    st.lists(statuses, min_size=2, max_size=10).map(tuple),
+    past_moments,
+    st.sampled_from([60, 60, 120, 300, HOUR]),
+)
+openings = st.builds(
+    Open,
+    st.fixed_dictionaries({"tags": some_tags}, optional=incident_fields),
+)
+edits = st.builds(Edit, st.integers(0, 7), st.fixed_dictionaries({}, optional=edit_fields), st.booleans())
+restarts = st.builds(
+    Restart,
+    st.one_of(st.integers(0, 200), st.integers(0, 5 * HOUR), st.integers(-3 * HOUR, DAY)),
+    st.booleans(),
+    st.one_of(st.none(), st.none(), configurations),
+)
+looks = st.builds(Look, tags, st.integers(0, 5), st.sampled_from(["today", *WINDOWS]), spans)
+steps: st.SearchStrategy[Step] = st.one_of(
+    beats,
+    beats,
+    beats,
+    beats,
+    backlogs,
+    backlogs,
+    openings,
+    edits,
+    passing,
+    passing,
+    configurations,
+    st.builds(Jump, jumps),
+    st.one_of(st.builds(Roll), st.builds(Roll), st.builds(Tidy)),
+    restarts,
+    looks,
+    looks,
+)
+looks_at_all = st.builds(
+    LookAtAll, st.lists(spans, max_size=2).map(tuple), st.sampled_from(ZONES), st.integers(0, 1000)
+)
+
+
+@dataclass(frozen=True)
+class History:
+    start: int
+    retention_days: int
+    monitors: Mapping[str, Settings]
+    steps: list[Step]
+    long_wait: int
+    end: LookAtAll
+
+
+histories = st.builds(
+    History,
+    start=st.builds(lambda start, more: start + more, st.sampled_from(STARTS), st.integers(0, 1000)),
+    retention_days=st.sampled_from([400, 400, 3]),
+    monitors=st.fixed_dictionaries(
+        {"earth": st.just(Settings())} | dict.fromkeys(TAGS[1:], drawn_settings())
+    ),
+    steps=st.lists(st.lists(steps, max_size=7), min_size=2, max_size=6).map(
+        lambda parts: [step for part in parts for step in part]  # longer than one list would be drawn
+    ),
+    long_wait=st.sampled_from([0] * 14 + [40 * DAY]),
+    end=looks_at_all,
+)
+
+
+async def lived(history: History, folder: Path) -> None:
+    clock = FakeClock(history.start)
+    monitors = [a_monitor(tag, given) for tag, given in history.monitors.items()]
+    config = a_config(folder, *monitors)
+    config = replace(
+        config,
+        database=replace(config.database, retention_days=history.retention_days, synchronous="NORMAL"),
+        ingest=replace(config.ingest, max_age_days=min(config.ingest.max_age_days, history.retention_days)),
+    )
+    world = World(config, clock)
+    await world.start()
+    try:
+        for step in history.steps:
+            await step.take(world)
+        if history.long_wait:
+            await Pass(history.long_wait).take(world)
+            await Tidy().take(world)
+        await history.end.take(world)
+    finally:
+        await world.stop()
+
+
+UP_ALWAYS, DOWN_ALWAYS = Settings(default_status=Status.UP), Settings(default_status=Status.DOWN)
+HELD_LONG = Settings(expectation=OnChange(stale_after=30 * DAY))
+
+
+def short(sentence: str, given: Settings, steps: list[Step], *spans: tuple[Moment, Moment]) -> object:
+    """A history of one monitor, whose samples are kept for three days."""
+    return pytest.param(History(NOON, 3, {"earth": given}, steps, 0, LookAtAll(spans, "UTC", 0)), id=sentence)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        short(
+            "a day begins with what the last heartbeat of the day before says",
+            HELD_LONG,
+            [Beat("earth", Status.UP, None, 0.1), Pass(0, DAY)],
+        ),
+        short(
+            "settings loaded last are in force, also after the clock was set back a little",
+            Settings(),
+            [Configure({"earth": UP_ALWAYS}), Jump(-3), Configure({"earth": DOWN_ALWAYS})],
+        ),
+        short(
+            "quarters that were dropped are counted again when the clock is set back and they are kept",
+            UP_ALWAYS,
+            [Pass(4 * DAY), Roll(), Tidy(), Jump(-DAY)],
+        ),
+        short(
+            "a window that reaches back before what is kept begins there",
+            DOWN_ALWAYS,
+            [Pass(3 * DAY), Configure({"earth": UP_ALWAYS}), Pass(5 * DAY + 300), Roll(), Tidy()],
+        ),
+        short(
+            "the day as of an instant begins where what is kept does",
+            HELD_LONG,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(9 * DAY + 300),
+                Beat("earth", Status.DOWN, None, 0.1),
+                Roll(),
+                Tidy(),
+            ],
+            (Moment(-3 * DAY - HOUR), Moment(0)),
+        ),
+    ],
+)
+def test_figures_equal_the_recount_when(history: History, tmp_path: Path) -> None:
+    asyncio.run(lived(history, tmp_path))
+
+
+@pytest.mark.timeout(0 if HISTORIES else 300)
+def test_every_figure_equals_the_recount_of_what_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
+    count = 0
+
+    @settings(
+        max_examples=HISTORIES or 40,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(histories)
+    def holds(history: History) -> None:
+        nonlocal count
+        count += 1
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(lived(history, Path(folder)))
+
+    holds()
+    if HISTORIES:
+        with capsys.disabled():
+            print(f"\n{count} histories, every figure as recounted")
