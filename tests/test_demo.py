@@ -1,0 +1,136 @@
+"""The demo as a user meets it: a process that comes up, tells a consistent history and leaves nothing."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from kener_async.domain.uptime import uptime_text
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
+
+RUN = Path(__file__).parent.parent / "run.py"
+DAY = 86400
+READY_SECONDS = 90
+
+
+class Demo:
+    def __init__(self, process: Process, folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.url = self.token = ""
+
+    async def read_welcome(self) -> None:
+        assert self.process.stdout is not None
+        text = ""
+        while "Ctrl-C" not in text:
+            line = await self.process.stdout.readline()
+            assert line, f"it stopped: {text}"
+            text += line.decode()
+        self.url = re.findall(r"The page +(\S+)/\n", text)[0]
+        self.token = re.findall(r"A token +(\S+)\n", text)[0]
+
+    async def get(self, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with ClientSession(headers=headers) as session, session.get(self.url + path) as reply:
+            assert reply.status == 200, await reply.text()
+            return await reply.json(content_type=None) if path.startswith("/api") else await reply.text()
+
+    async def stop(self, name: signal.Signals) -> int:
+        self.process.send_signal(name)
+        async with asyncio.timeout(15):
+            return await self.process.wait()
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(RUN), "demo", "--port", "0", stdout=PIPE, env=environment, cwd=tmp_path
+    )
+    running = Demo(process, tmp_path)
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await running.read_welcome()
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_it_shows_a_consistent_history_and_leaves_nothing_behind(demo: Demo):
+    listed = await demo.get("/api/monitors")
+    assert len(listed) >= 6
+    assert len({monitor["category"] for monitor in listed}) >= 2
+    assert {monitor["status"] for monitor in listed} >= {"UP", "DEGRADED"}
+    for monitor in listed:
+        await check_figures(demo, monitor["tag"])
+    await check_incidents(demo)
+    page = await demo.get("/")
+    assert page.count("<rect ") == 91 * len(listed)
+    assert list(demo.folder.iterdir())
+    assert await demo.stop(signal.SIGTERM) == 0
+    assert not list(demo.folder.iterdir())
+
+
+async def check_figures(demo: Demo, tag: str) -> None:
+    """The uptime of 90 days is the share its counts say, and its days add up to them."""
+    uptime = await demo.get(f"/api/monitors/{tag}/uptime?window=90d")
+    span = f"from={uptime['from']}&to={uptime['to']}"
+    history = await demo.get(f"/api/monitors/{tag}/history?{span}&resolution=day")
+    minutes = uptime["minutes"]
+    counted = minutes["up"] + minutes["degraded"] + minutes["down"]
+    # Devices report meanwhile: what is compared ends with yesterday.
+    end = history["items"][-1]["from"]
+    until_today = await demo.get(f"/api/monitors/{tag}/uptime?from={uptime['from']}&to={end}")
+    days = history["items"][:-1]
+    assert len(days) >= 90
+    assert sum(minutes.values()) - minutes["degradedAsDowntime"] == 90 * DAY // 60
+    assert uptime["uptime"] == uptime_text(counted - minutes["down"] - minutes["degradedAsDowntime"], counted)
+    for kind, total in until_today["minutes"].items():
+        assert total == sum(day["minutes"][kind] for day in days), kind
+    assert minutes["up"] > 5000
+    assert tag == "gateway" or minutes["down"] + minutes["degraded"] > 0
+    assert tag == "archive" or until_today["latency"]["count"] > 80
+
+
+async def check_incidents(demo: Demo) -> None:
+    past = await demo.get("/api/incident?state=closed")
+    still_open = await demo.get("/api/incident")
+    assert len(past) >= 3
+    assert sorted(incident["isMaintenance"] for incident in still_open) == [False, True]
+    for incident in past:
+        assert await demo.get(f"/api/incident/{incident['incidentNumber']}/comment")
+        assert incident["createdAt"] <= incident["closedAt"]
+
+
+async def test_ctrl_c_stops_it_and_its_devices_report_until_then(demo: Demo):
+    async with asyncio.timeout(20):
+        while "kener_samples_total 0.0" in (metrics := await demo.get("/metrics")):
+            await asyncio.sleep(0.2)
+    assert 'status="401"' not in metrics
+    website = (await demo.get("/api/monitors"))[0]
+    assert website["lastUpdatedAt"] % 60 == 0
+    assert await demo.stop(signal.SIGINT) == 0
+    assert not list(demo.folder.iterdir())
+
+
+async def test_a_taken_port_is_said_in_one_line(demo: Demo):
+    port = demo.url.rpartition(":")[2]
+    second = await asyncio.create_subprocess_exec(
+        sys.executable, str(RUN), "demo", "--port", port, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(20):
+        out, err = await second.communicate()
+    assert second.returncode == 1
+    assert not out
+    assert err.decode() == f"127.0.0.1:{port}: Address already in use\n"
