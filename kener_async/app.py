@@ -16,6 +16,7 @@ from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
+from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
 from kener_async.secret import signing_keys
@@ -104,16 +105,23 @@ async def background(app: web.Application) -> AsyncIterator[None]:
 
 
 async def apply(app: web.Application, config: Config) -> None:
-    """Put a configuration in force: monitors, limits, addresses; what needs a restart is named in the log."""
+    """Put a configuration in force: monitors, limits, addresses; what needs a restart is named in the log.
+
+    Raises Unavailable when it cannot be stored; then the configuration before stays in force.
+    """
     before = app[keys.RUNNING].config
     for name in NEEDS_RESTART:
         section, key = name.split(".")
         if getattr(getattr(before, section), key) != getattr(getattr(config, section), key):
             log.warning("takes effect after a restart", setting=name)
     app[keys.RUNNING].config = config
+    try:
+        await app[keys.PUBLISHER].register()
+    except Unavailable:
+        app[keys.RUNNING].config = before
+        raise
     app[GATEKEEPER].allowed = config.auth.allowed_ips
     app[GATEKEEPER].proxies = config.server.trusted_proxies
-    await app[keys.PUBLISHER].register()
 
 
 def monitor_settings(app: web.Application) -> Mapping[str, Settings]:

@@ -15,8 +15,10 @@ import click
 
 from kener_async import __version__
 from kener_async.clock import system_clock
-from kener_async.config import Config, ConfigFault, load
+from kener_async.config import Config, load
 from kener_async.domain.access import DEFAULT_SCOPES, SCOPES
+from kener_async.domain.errors import DomainError
+from kener_async.faults import Fault
 
 WELCOME = """
   The page      {url}/
@@ -51,7 +53,7 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_config(path: Path | None, **arguments: Any) -> Any:
         try:
             return command(load(_config_path(), os.environ), **arguments)
-        except ConfigFault as fault:
+        except (Fault, DomainError) as fault:
             _fail(str(fault))
 
     return with_config

@@ -18,11 +18,12 @@ from kener_async.cron import Cron, is_cron
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.heartbeats import At, Every, Expectation, OnChange, Settings
 from kener_async.domain.samples import MEASURABLE, Status
+from kener_async.faults import Fault
 
 Network = IPv4Network | IPv6Network
 
 
-class ConfigFault(Exception):
+class ConfigFault(Fault):
     """What is wrong with the configuration: its text is all faults, one a line.
 
     A fault names its place, counting tables and items from 0 (`config.toml: monitors[2].tag: ...`), or the

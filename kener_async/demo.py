@@ -346,7 +346,7 @@ def fill(connection: Connection, config: Config, lines: list[Line], now: int) ->
     samples.record(connection, batch)
     for fields in past_incidents(now):
         _report_incident(connection, dict(fields), now)
-    observer.seen(connection, now, now)
+    observer.seen(connection, (), now)
 
 
 def _report_incident(connection: Connection, fields: dict[str, Any], now: int) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kener_async.api.auth import Keys
 from kener_async.config import Auth, is_placeholder
+from kener_async.faults import Fault
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +20,7 @@ LEAST_BYTES = 32
 KINDS = {"EdDSA": (Ed25519PublicKey, Ed448PublicKey), "RS256": (RSAPublicKey,)}
 
 
-class KeyFault(Exception):
+class KeyFault(Fault):
     """A key cannot be used, and why, in one line. There is no running without one."""
 
 

@@ -109,6 +109,7 @@ class Connection(RequestHandler):
 async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
     """Serve until told to stop; the exit status. `reload` is called on SIGHUP."""
     loop = asyncio.get_running_loop()
+    bound = listening_socket(config.server.host, config.server.port)
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
@@ -119,7 +120,7 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     seconds = config.server.request_timeout_seconds
     listener = await loop.create_server(
         lambda: Connection(web_server, connections, seconds, loop),
-        sock=listening_socket(config.server.host, config.server.port),
+        sock=bound,
         backlog=BACKLOG,
     )
     stop = asyncio.Event()

@@ -8,9 +8,9 @@ import structlog
 from kener_async import log as logs
 from kener_async.app import apply, create_app
 from kener_async.config import Config, ConfigFault
-from kener_async.secret import KeyFault
+from kener_async.domain.errors import Unavailable
+from kener_async.faults import Fault
 from kener_async.server import serve
-from kener_async.store.database import DatabaseFault
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ def run(config: Config, read_again: Callable[[], Config]) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_served(config, read_again))
-    except (DatabaseFault, KeyFault) as fault:
+    except (Fault, Unavailable) as fault:
         log.critical("cannot start", reason=str(fault))
     except OSError as error:
         log.critical("cannot start", reason=f"{config.server.host}:{config.server.port}: {error.strerror}")
@@ -37,6 +37,8 @@ async def _served(config: Config, read_again: Callable[[], Config]) -> int:
             log.info("configuration reloaded")
         except ConfigFault as fault:
             log.error("the new configuration is not used; the old one stays", faults=fault.faults)
+        except Unavailable as error:
+            log.error("the new configuration is not used; the old one stays", faults=[error.message])
 
     return await serve(app, config, reload)
 

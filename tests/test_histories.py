@@ -777,6 +777,12 @@ class LookAtAll:
 
 # How histories are drawn
 
+
+def weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """Each strategy as often as it weighs; one_of would take a repeated one once."""
+    return st.sampled_from([one for weight, one in choices for _ in range(weight)]).flatmap(lambda one: one)
+
+
 offsets = st.one_of(
     st.integers(-150, 70),
     st.integers(-2 * HOUR, 0),
@@ -785,7 +791,11 @@ offsets = st.one_of(
 )
 grids = st.sampled_from([1, 1, MINUTE, QUARTER, HOUR, DAY])
 past_moments = st.builds(Moment, offsets, grids)
-moments = st.builds(Moment, st.one_of(offsets, offsets.map(lambda offset: -offset)), grids)
+moments = st.one_of(
+    past_moments,
+    st.builds(Moment, offsets.map(lambda offset: -offset), grids),
+    st.builds(Moment, st.integers(1, 40)),
+)
 tags = st.sampled_from(TAGS)
 statuses = st.sampled_from(MEASURED)
 latencies = st.sampled_from([0.0, 0.1, 12.0, 0.000_000_3, 1234.567_891])
@@ -823,20 +833,19 @@ def drawn_settings(draw: st.DrawFn) -> Settings:
 
 
 some_tags = st.lists(tags, min_size=1, max_size=3, unique=True)
-incident_fields: dict[str, st.SearchStrategy[Any]] = {
-    "startDatetime": moments,
-    "endDatetime": moments,
+times = {"startDatetime": moments, "endDatetime": moments}
+incident_fields: dict[str, st.SearchStrategy[Any]] = times | {
     "impact": st.sampled_from(["DOWN", "DEGRADED"]),
     "isMaintenance": st.booleans(),
     "isResolved": st.booleans(),
 }
 edit_fields = incident_fields | {
-    "endDatetime": st.one_of(moments, moments, st.none()),
+    "endDatetime": weighted((2, moments), (1, st.none())),
     "impact": st.sampled_from(["DOWN", "DEGRADED", None]),
     "tags": some_tags,
 }
 configurations = st.builds(
-    Configure, st.dictionaries(tags, st.one_of(*[drawn_settings()] * 4, st.none()), min_size=1, max_size=2)
+    Configure, st.dictionaries(tags, weighted((5, drawn_settings()), (1, st.none())), min_size=1, max_size=2)
 )
 spans = st.tuples(past_moments, moments)
 passing = st.one_of(
@@ -846,7 +855,7 @@ passing = st.one_of(
     st.builds(Pass, st.integers(-2, 2), st.sampled_from([MINUTE, QUARTER, QUARTER, HOUR, DAY])),
 )
 jumps = st.one_of(st.integers(-70, 70), st.integers(-2 * HOUR, 2 * HOUR), st.integers(-2 * DAY, 2 * DAY))
-beats = st.builds(Beat, tags, statuses, st.one_of(st.none(), past_moments, past_moments), latencies)
+beats = st.builds(Beat, tags, statuses, weighted((2, st.none()), (3, past_moments)), latencies)
 backlogs = st.builds(
     Backlog,
     tags,
@@ -856,33 +865,31 @@ backlogs = st.builds(
 )
 openings = st.builds(
     Open,
-    st.fixed_dictionaries({"tags": some_tags}, optional=incident_fields),
+    weighted(
+        (1, st.fixed_dictionaries({"tags": some_tags}, optional=incident_fields)),
+        (3, st.fixed_dictionaries({"tags": some_tags, "impact": incident_fields["impact"]}, optional=times)),
+    ),
 )
 edits = st.builds(Edit, st.integers(0, 7), st.fixed_dictionaries({}, optional=edit_fields), st.booleans())
 restarts = st.builds(
     Restart,
     st.one_of(st.integers(0, 200), st.integers(0, 5 * HOUR), st.integers(-3 * HOUR, DAY)),
     st.booleans(),
-    st.one_of(st.none(), st.none(), configurations),
+    weighted((2, st.none()), (1, configurations)),
 )
 looks = st.builds(Look, tags, st.integers(0, 5), st.sampled_from(["today", *WINDOWS]), spans)
-steps: st.SearchStrategy[Step] = st.one_of(
-    beats,
-    beats,
-    beats,
-    beats,
-    backlogs,
-    backlogs,
-    openings,
-    edits,
-    passing,
-    passing,
-    configurations,
-    st.builds(Jump, jumps),
-    st.one_of(st.builds(Roll), st.builds(Roll), st.builds(Tidy)),
-    restarts,
-    looks,
-    looks,
+steps: st.SearchStrategy[Step] = weighted(
+    (6, beats),
+    (2, backlogs),
+    (2, openings),
+    (2, edits),
+    (4, passing),
+    (1, configurations),
+    (1, st.builds(Jump, jumps)),
+    (2, st.builds(Roll)),
+    (1, st.builds(Tidy)),
+    (1, restarts),
+    (2, looks),
 )
 looks_at_all = st.builds(
     LookAtAll, st.lists(spans, max_size=2).map(tuple), st.sampled_from(ZONES), st.integers(0, 1000)

@@ -10,7 +10,7 @@ ALL_TIME = 2**62  # overlays of the future count too: their begin is when a stan
 
 
 def load(connection: sqlite3.Connection, monitor: int, tag: str, now: int) -> Live:
-    """The monitor as of now; the day's quarters that have ended must be settled."""
+    """The monitor as of now."""
     base = quarter_of(now)
-    closed = rollups.total(connection, monitor, utc_day_of(now), base)
+    closed = rollups.count_window(connection, monitor, (utc_day_of(now), base), now)
     return Live(monitor, tag, base, closed, layers.load(connection, monitor, base, ALL_TIME))

@@ -15,6 +15,7 @@ import aiosqlite
 import structlog
 
 from kener_async.domain.errors import Unavailable
+from kener_async.faults import Fault
 from kener_async.store.migrations import migrate
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ LARGE_TABLES = ("dirty", "comments", "samples", "quarters")
 READERS = 2
 
 
-class DatabaseFault(Exception):
+class DatabaseFault(Fault):
     """The database cannot be used, and why, in one line."""
 
 

@@ -42,19 +42,24 @@ def mark_span(connection: sqlite3.Connection, touched: Iterable[int], start: int
 
 def mark_closed(connection: sqlite3.Connection, now: int) -> None:
     """Mark, once, the quarters that have ended since the last call, for every monitor."""
-    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    counted_until = rolled_until(connection)
     open_quarter = quarter_of(now)
-    if rolled_until < open_quarter:
+    if counted_until < open_quarter:
         every = connection.execute("SELECT id FROM monitors")
-        mark(connection, [(monitor, rolled_until, open_quarter) for (monitor,) in every])
+        mark(connection, [(monitor, counted_until, open_quarter) for (monitor,) in every])
         connection.execute("UPDATE service SET rolled_until = ?", (open_quarter,))
+
+
+def rolled_until(connection: sqlite3.Connection) -> int:
+    """The quarter before which each has been marked once."""
+    (quarter,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    return int(quarter)
 
 
 def is_settled(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> bool:
     """Whether the stored counts of the ended quarters in the window are what the layers say."""
     open_quarter = quarter_of(now)
-    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
-    return rolled_until >= open_quarter and not spans(
+    return rolled_until(connection) >= open_quarter and not spans(
         connection, monitor, window[0], min(window[1], open_quarter)
     )
 

@@ -1,9 +1,10 @@
 """What the server knows of its own absences."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
-from kener_async.domain.heartbeats import gap_between
+from kener_async.domain.heartbeats import Gap
 from kener_async.store import dirty
 
 
@@ -18,17 +19,15 @@ def begin(connection: sqlite3.Connection, now: int, retention: int) -> None:
     )
 
 
-def seen(connection: sqlite3.Connection, last_seen: int, now: int) -> bool:
-    """Note that the server observes now, having observed last at `last_seen`; whether that left a gap.
+def seen(connection: sqlite3.Connection, gaps: Sequence[Gap], now: int) -> None:
+    """Note that the server observes now, and the gaps before.
 
-    The gap's quarters, and those its end excuses, are marked for every monitor.
+    A gap's quarters, and those its end excuses, are marked for every monitor.
     """
-    gap = gap_between(last_seen, now)
-    if gap is not None:
+    for gap in gaps:
         connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (gap.start, gap.end))
         dirty.mark_span(connection, _everyone(connection), gap.start, None)
     connection.execute("UPDATE service SET last_seen = ?", (now,))
-    return gap is not None
 
 
 def last_seen(connection: sqlite3.Connection) -> int:

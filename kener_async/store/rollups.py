@@ -74,31 +74,62 @@ def total(connection: sqlite3.Connection, monitor: int, start: int, end: int) ->
 
 
 def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
-    """The stored counts of each quarter of `[start, end)`; empty ones are left out."""
-    rows = connection.execute(
-        f"""
-        SELECT quarter, {SUMS} FROM quarters
-         WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
-        """,  # noqa: S608
-        (monitor, start, end),
-    )
-    return {quarter: Counts(*counts) for quarter, *counts in rows}
+    """The counts of each quarter of `[start, end)`, all of which have ended; empty ones are left out."""
+    counted: dict[int, Counts] = {}
+    for first, last, clean in _clean_and_dirty(connection, monitor, start, end):
+        if clean:
+            rows = connection.execute(
+                f"""
+                SELECT quarter, {SUMS} FROM quarters
+                 WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
+                """,  # noqa: S608
+                (monitor, first, last),
+            )
+            counted.update((quarter, Counts(*counts)) for quarter, *counts in rows)
+        else:
+            counted.update(count_quarters(layers.load(connection, monitor, first, last), first, last))
+    return counted
 
 
 def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Counts:
     """The counts of any span of minutes that have begun and are kept, both ends on the minute.
 
-    Whole quarters that have ended come from the rollups, which must be settled; the cut quarters at the ends
-    and the open one are counted from the layers.
+    Whole quarters that have ended come from the rollups; those that are marked dirty, the cut quarters at the
+    ends and the open one are counted from the layers.
     """
     counts = NOTHING
     kept = (max(window[0], kept_from(connection)), window[1])
     for start, end, whole in pieces(kept, now):
-        if whole:
-            counts += total(connection, monitor, start, end)
-        else:
+        if not whole:
             counts += count_span(layers.load(connection, monitor, start, min(end, now + 1)), start, end)
+            continue
+        for first, last, clean in _clean_and_dirty(connection, monitor, start, end):
+            if clean:
+                counts += total(connection, monitor, first, last)
+            else:
+                counts += count_span(layers.load(connection, monitor, first, last), first, last)
     return counts
+
+
+def _clean_and_dirty(
+    connection: sqlite3.Connection, monitor: int, start: int, end: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Ended quarters `[start, end)` cut into those whose stored counts are good (True) and the others.
+
+    The others are few: whoever asks has them settled first, where the disk allows it.
+    """
+    marked_until = max(start, min(end, dirty.rolled_until(connection)))
+    marked = dirty.spans(connection, monitor, start, marked_until) if start < marked_until else []
+    for first, last in marked:
+        if start < first:
+            yield start, first, True
+        yield max(start, first), min(last, marked_until), False
+        start = min(last, marked_until)
+    if start < marked_until:
+        yield start, marked_until, True
+        start = marked_until
+    if start < end:
+        yield start, end, False
 
 
 def pieces(window: Span, now: int) -> Iterator[tuple[int, int, bool]]:

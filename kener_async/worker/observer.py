@@ -16,6 +16,7 @@ from kener_async.clock import Clock
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.errors import Unavailable
+from kener_async.domain.heartbeats import Gap, gap_between
 from kener_async.metrics import Metrics
 from kener_async.store import observer
 from kener_async.store.database import Database
@@ -40,13 +41,14 @@ class Observer:
         self._retention = retention
         self._turn = asyncio.Lock()
         self.last_seen = 0
-        self._noted = 0
+        self._tried = 0
+        self._unnoted: list[Gap] = []
 
     async def begin(self) -> None:
         """Take up from what the database remembers; the time the service was away is a gap."""
         now = self._clock()
         await self._database.write(partial(observer.begin, now=now, retention=self._retention))
-        self.last_seen = self._noted = await self._database.read(observer.last_seen)
+        self.last_seen = self._tried = await self._database.read(observer.last_seen)
         await self.observe()
 
     def is_needed(self, now: int) -> bool:
@@ -63,23 +65,29 @@ class Observer:
             if now < self.last_seen - SET_BACK:
                 await self._rewind(now)
                 return True
-            if self.is_needed(now) or now - self._noted >= NOTED_EVERY:
-                await self._note(now)
+            gap = gap_between(self.last_seen, now)
+            if gap is not None:
+                log.warning("nothing was observed for a while", seconds=gap.end - gap.start)
+                self._metrics.gaps.inc()
+                self._unnoted.append(gap)
             self.last_seen = max(now, self.last_seen)
+            if gap is not None or now - self._tried >= NOTED_EVERY:
+                await self._note(now)
             return False
 
     async def _note(self, now: int) -> None:
-        left_a_gap = await self._database.write(partial(observer.seen, last_seen=self.last_seen, now=now))
-        self._noted = now
-        if left_a_gap:
-            log.warning("nothing was observed for a while", seconds=now - self.last_seen)
-            self._metrics.gaps.inc()
-            self._board.outdate()
+        """Store what was seen; while nothing can be stored the gaps are kept for the next time."""
+        self._tried = now
+        with suppress(Unavailable):
+            await self._database.write(partial(observer.seen, gaps=tuple(self._unnoted), now=now))
+            if self._unnoted:
+                self._unnoted.clear()
+                self._board.outdate()
 
     async def _rewind(self, now: int) -> None:
         log.warning("the clock was set back", seconds=self.last_seen - now)
         await self._database.write(partial(observer.rewind, now=now, retention=self._retention))
-        self.last_seen = self._noted = now
+        self.last_seen = self._tried = now
         self._board.outdate()
 
     @asynccontextmanager
@@ -94,10 +102,8 @@ class Observer:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            with suppress(Unavailable):
-                await self._database.write(
-                    partial(observer.seen, last_seen=self.last_seen, now=max(self._clock(), self.last_seen))
-                )
+            await self.observe()
+            await self._note(self.last_seen)
 
     async def _watch(self, look: Callable[[], Awaitable[None]], on_step: Callable[[], None]) -> None:
         offset = self._clock() - monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -12,7 +13,7 @@ import structlog
 from kener_async.clock import Clock
 from kener_async.domain.board import Board, Live
 from kener_async.domain.calendar import quarter_of, utc_day_of
-from kener_async.domain.errors import Invalid
+from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
 from kener_async.store import board as stored_board
@@ -83,10 +84,17 @@ class Publisher:
         """The monitor, not older than any answer given before; raises Invalid for an unknown tag."""
         now = self._clock()
         if self._observer.is_needed(now):
-            await self.observe()
+            with suppress(Unavailable):
+                await self.observe()
         live = self._board.find(tag)
         if live is not None and self._board.is_stale(live, now):
-            await self._refresh(live)
+            try:
+                await self._refresh(live)
+            except Unavailable:
+                # Nothing can be stored now, but what is stored can be counted without.
+                return await self._database.read(
+                    partial(stored_board.load, monitor=live.id, tag=tag, now=now)
+                )
             live = self._board.find(tag)
         if live is None:
             raise Invalid("invalid tag")
@@ -99,10 +107,16 @@ class Publisher:
                 await self._load([live.tag])
 
     async def settle(self, monitor: int, start: int, end: int) -> None:
-        """Bring the stored counts of the ended quarters in `[start, end)` up to date."""
+        """Bring the stored counts of the ended quarters in `[start, end)` up to date.
+
+        Where nothing can be stored they stay dirty, and whoever reads them counts those from the layers.
+        """
+        with suppress(Unavailable):
+            await self._settle(monitor, (start, end))
+
+    async def _settle(self, monitor: int, window: Span) -> None:
         if self._observer.is_needed(self._clock()):
             await self.observe()
-        window = (start, end)
         if await self._database.read(
             partial(dirty.is_settled, monitor=monitor, window=window, now=self._clock())
         ):

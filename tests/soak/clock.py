@@ -39,16 +39,34 @@ EXPECTATIONS = "".join(
     f'[[monitors]]\ntag = "{tag}"\n[monitors.heartbeat]\ninterval = 60\ngrace = 60\n{more}\n'
     for tag, more in (("at-once", ""), ("in-between", 'down_after = "10m"'), (SILENT, ""))
 )
-# The observer as it would be without its guard: the scheduler is not told of a step.
-DEAF = """
+# Bugs on purpose, to prove that the rig sees them: a scheduler that is not told of a step, and an observer that
+# takes a clock set forward for time in which it watched.
+FAULTS = {
+    "deaf": """
 from kener_async.worker import schedule
 schedule.Schedule.reanchor = lambda self: None
-"""
+""",
+    "blind": """
+from kener_async.store import observer
+observer.gap_between = lambda last_seen, now: None
+""",
+}
 
 
 def library() -> Path | None:
     """libfaketime, where it is installed."""
     return next((Path(path) for path in LIBRARIES if Path(path).exists()), None)
+
+
+@contextmanager
+def tidied(server: Server) -> Iterator[None]:
+    """Take away what libfaketime leaves behind of a killed process."""
+    try:
+        yield
+    finally:
+        server.kill()
+        for name in ("faketime_shm", "sem.faketime_sem"):
+            Path(f"/dev/shm/{name}_{server.pid}").unlink(missing_ok=True)
 
 
 class FakedClock:
@@ -179,8 +197,8 @@ async def run(
 ) -> Report:
     clock = FakedClock(folder)
     report = Report()
-    server = Server(folder, a_config(None, [], EXPECTATIONS), environment=clock.environment(), fault=fault)
-    with server:
+    config = a_config({"rollups": {"interval_seconds": 1}}, [], EXPECTATIONS)
+    with Server(folder, config, environment=clock.environment(), fault=fault) as server, tidied(server):
         token = await asyncio.to_thread(server.mint, "--expires", "never")
         await asyncio.to_thread(server.start)
         rig = Rig(server, clock, token, report, stay)
@@ -304,13 +322,13 @@ def _days(seconds: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--stay", type=float, default=12, help="seconds to stay after each step")
-    parser.add_argument("--prove", action="store_true", help="run a server whose scheduler ignores steps")
+    parser.add_argument("--fault", choices=FAULTS, help="run a server with this bug, which must be seen")
     options = parser.parse_args()
     if library() is None:
         print("libfaketime is missing")
         return 1
     with tempfile.TemporaryDirectory(prefix="kener-clock-") as folder:
-        report = asyncio.run(run(Path(folder), stay=options.stay, fault=DEAF if options.prove else ""))
+        report = asyncio.run(run(Path(folder), stay=options.stay, fault=FAULTS.get(options.fault, "")))
     print(report)
     sound = report.is_sound and report.is_proven
     print("sound" if sound else "FAILED")

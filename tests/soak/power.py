@@ -116,7 +116,7 @@ async def run(folder: Path, cuts: int, synchronous: str, chance: random.Random) 
             senders = Senders(server.port, token, TAGS, clients=16)
             for _ in range(cuts):
                 await asyncio.to_thread(server.start)
-                await _load_until_cut(server, disk, senders, chance.uniform(0.3, 1.5))
+                await _load_until_cut(server, disk, senders, chance.uniform(0.5, 3))
                 disk.unmount()
                 disk.mount()
                 report.add(senders.sent, compare(database, senders.sent), integrity(database))

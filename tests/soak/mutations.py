@@ -1,0 +1,236 @@
+"""Whether the tests would notice: breaks one rule at a time in a copy, and runs the random tests there.
+
+    python -m tests.soak.mutations [part of a mutation's name]
+
+Exits 1 when a broken rule survives, 2 when the text of a mutation is not found any more.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("kener_async", "tests", "schema.sql", "config.toml", "pyproject.toml")
+TESTS = ("tests/test_histories.py", "tests/test_timeline.py")
+HISTORIES = "150"
+SECONDS = 1200
+
+# Failures are not made small: that they are found is enough. Nothing is remembered from run to run.
+QUICK = """
+from hypothesis import Phase, settings
+
+settings.register_profile("quick", phases=[Phase.generate], database=None)
+settings.load_profile("quick")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A broken rule: in a file of the package, one text that must occur exactly once becomes another."""
+
+    name: str
+    file: str
+    text: str
+    broken: str
+
+
+MUTATIONS = (
+    Mutation(
+        "maintenance minutes count as good and counted",
+        "domain/timeline.py",
+        "minutes[Status.UP],",
+        "minutes[Status.UP] + minutes[Status.MAINTENANCE],",
+    ),
+    Mutation(
+        "maintenance minutes are counted",
+        "domain/uptime.py",
+        "return self.up + self.degraded + self.down",
+        "return self.up + self.degraded + self.down + self.maintenance",
+    ),
+    Mutation(
+        "degraded minutes never count as downtime",
+        "domain/uptime.py",
+        "return self.up + self.degraded - self.degraded_as_downtime",
+        "return self.up + self.degraded",
+    ),
+    Mutation(
+        "a sample marks nothing dirty", "store/samples.py", "    mark(connection, spans)", "    spans.clear()"
+    ),
+    Mutation(
+        "a sample marks only its own quarter",
+        "store/samples.py",
+        "end = max(end, min(reach, rolled_until))",
+        "assert reach",
+    ),
+    Mutation(
+        "a sample is taken to be in time a quarter too early",
+        "store/samples.py",
+        "if start < rolled_until:",
+        "if start + 2 * QUARTER < rolled_until:",
+    ),
+    Mutation(
+        "the last write of a minute loses",
+        "store/samples.py",
+        "SET status = excluded.status, source",
+        "SET source",
+    ),
+    Mutation(
+        "a quarter is taken for marked before it has ended",
+        "store/dirty.py",
+        '"UPDATE service SET rolled_until = ?", (open_quarter,)',
+        '"UPDATE service SET rolled_until = ?", (open_quarter + 900,)',
+    ),
+    Mutation(
+        "counting a part of a marked span forgets the rest",
+        "store/dirty.py",
+        "rests += [(monitor, end, last) for _, last in overlapping if last > end]",
+        "assert end",
+    ),
+    Mutation(
+        "an edit does not mark what the incident covered before",
+        "store/incidents.py",
+        "    _mark(connection, before)\n",
+        "",
+    ),
+    Mutation(
+        "an incident that is resolved early lasts until its end",
+        "store/layers.py",
+        'WHEN "end" IS NULL OR closed_at < "end" THEN',
+        'WHEN "end" IS NULL THEN',
+    ),
+    Mutation(
+        "a clock that is set back leaves its quarters counted",
+        "store/observer.py",
+        "rolled_until = min(rolled_until, ?)",
+        "rolled_until = max(rolled_until, ?)",
+    ),
+    Mutation("gaps excuse nothing", "domain/timeline.py", "    if begun:\n", "    if begun < 0:\n"),
+    Mutation(
+        "a minute is down one minute early",
+        "domain/heartbeats.py",
+        "Status.DOWN if minute >= self.down_at",
+        "Status.DOWN if minute + MINUTE >= self.down_at",
+    ),
+    Mutation(
+        "an incident covers the minute that begins at its end",
+        "domain/incidents.py",
+        "(self.end <= minute or",
+        "(self.end < minute or",
+    ),
+    Mutation(
+        "the newest settings hold for all time",
+        "domain/timeline.py",
+        "if minute_of(version.since) <= minute:",
+        "if version.since <= 2**40:",
+    ),
+    Mutation(
+        "the board does not take in new samples",
+        "domain/board.py",
+        "                live.take(sample)",
+        "                pass",
+    ),
+    Mutation(
+        "a late sample leaves the board as it is",
+        "domain/board.py",
+        "                self._stale.add(live.id)",
+        "                pass",
+    ),
+    Mutation(
+        "the board paints what is still to come in this minute",
+        "domain/board.py",
+        "if overlay.start <= now]",
+        "if overlay.start]",
+    ),
+    Mutation(
+        "a cut quarter at the start of a window counts as a whole",
+        "store/rollups.py",
+        "first = min(quarter_from(start), end)",
+        "first = min(quarter_of(start), end)",
+    ),
+    Mutation(
+        "a quarter with one excluded minute is not explained",
+        "store/explanations.py",
+        "counted[quarter].counted * MINUTE == QUARTER",
+        "counted[quarter].counted * MINUTE >= QUARTER - MINUTE",
+    ),
+)
+
+
+def main() -> int:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    missing = [mutation for mutation in MUTATIONS if _source(ROOT, mutation).count(mutation.text) != 1]
+    for mutation in missing:
+        print(f"{mutation.file}: not exactly once: {mutation.text!r}", file=sys.stderr)
+    if missing:
+        return 2
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        _copy(copy)
+        print("whole:", caught := _caught_by(copy), flush=True)
+        if caught is not None:
+            print("the tests fail before anything is broken", file=sys.stderr)
+            return 2
+        for mutation in MUTATIONS:
+            if wanted in mutation.name:
+                survived += not _report(mutation, copy)
+    return 1 if survived else 0
+
+
+def _report(mutation: Mutation, copy: Path) -> bool:
+    source = _source(copy, mutation)
+    path = copy / "kener_async" / mutation.file
+    started = monotonic()
+    path.write_text(source.replace(mutation.text, mutation.broken))
+    try:
+        caught = _caught_by(copy)
+    finally:
+        path.write_text(source)
+    verdict = "SURVIVED" if caught is None else f"caught by {caught}"
+    print(f"{mutation.name:<62} {verdict} ({monotonic() - started:.0f} s)", flush=True)
+    return caught is not None
+
+
+def _source(root: Path, mutation: Mutation) -> str:
+    return (root / "kener_async" / mutation.file).read_text()
+
+
+def _copy(folder: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    with (folder / "tests/conftest.py").open("a") as file:
+        file.write(QUICK)
+
+
+def _caught_by(copy: Path) -> str | None:
+    """The first test that fails there; None when all pass."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "--hypothesis-seed=0", *TESTS],
+        cwd=copy,
+        env=os.environ | {"KENER_HISTORIES": HISTORIES, "PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    failed = re.search(r"^FAILED tests/(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode != 1 or failed is None:
+        raise RuntimeError(f"the tests did not run:\n{done.stdout}{done.stderr}")
+    return failed[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
