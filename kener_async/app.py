@@ -48,10 +48,11 @@ NEEDS_RESTART = (
 
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
-    app = web.Application(middlewares=[gate], client_max_size=config.ingest.max_body_bytes)
-    app[keys.RUNNING] = keys.Running(config)
+    metrics, running = Metrics(), keys.Running(config)
+    app = web.Application(middlewares=[gate(metrics, running)], client_max_size=config.ingest.max_body_bytes)
+    app[keys.RUNNING] = running
     app[keys.CLOCK] = clock
-    app[keys.METRICS] = Metrics()
+    app[keys.METRICS] = metrics
     app[keys.BOARD] = Board()
     app[keys.ANSWERS] = WeakKeyDictionary()
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):

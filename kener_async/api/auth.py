@@ -4,15 +4,17 @@ Every token made here is a row in the database; one that is revoked is refused f
 when another process revoked it. Verified tokens are remembered by digest, refused ones never.
 """
 
-import hashlib
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
 import jwt
 from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
 
 from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
@@ -68,32 +70,61 @@ class Gatekeeper:
         self._clock = clock
         self._records: dict[str, Token] = {}
         self._stamp: tokens.Stamp = NEVER_READ
+        self._found: tokens.Stamp = NEVER_READ
+        self._has_looked = False
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}
         self.allowed: Networks = ()
         self.proxies: Networks = ()
 
+    def remembered(self, request: web.Request) -> Grant | None:
+        """The grant of a token that was verified before and is still good, or None: then ask for `grant`."""
+        if self.allowed:
+            self._check_address(request)
+        values = request.headers.getall(AUTHORIZATION, ())
+        if len(values) != 1 or not self._is_current():
+            return None
+        grant = self._verified.get(_digest(values[0]))
+        if grant is None:
+            return None
+        now = self._clock()
+        if grant.expires is not None and grant.expires <= now:
+            return None
+        self._uses[grant.id] = now
+        return grant
+
     async def grant(self, request: web.Request) -> Grant:
         """The verified grant; raises Unauthenticated."""
         if self.allowed:
             self._check_address(request)
         token = bearer(request)
-        stamp = tokens.stamp(self._path)
-        if stamp != self._stamp:
-            await self._reload(stamp)
-        digest = hashlib.sha256(token.encode("ascii")).digest()
-        grant = self._verified.get(digest)
+        if not self._is_current():
+            await self._reload(self._found)
+        grant = self._verify(token)
         now = self._clock()
-        if grant is None:
-            grant = self._verify(token)
-            if len(self._verified) >= REMEMBERED:
-                del self._verified[next(iter(self._verified))]
-            self._verified[digest] = grant
         if grant.expires is not None and grant.expires <= now:
             raise Unauthenticated("invalid token")
+        if len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[_digest(request.headers[AUTHORIZATION])] = grant
         self._uses[grant.id] = now
         return grant
+
+    def _is_current(self) -> bool:
+        """Whether the records are those of the database.
+
+        One look serves all requests that had been read when it was taken: what is read later is handled after
+        the callback that asks for the next one.
+        """
+        if not self._has_looked:
+            self._has_looked = True
+            asyncio.get_running_loop().call_soon(self._look_again)
+            self._found = tokens.stamp(self._path)
+        return self._found == self._stamp
+
+    def _look_again(self) -> None:
+        self._has_looked = False
 
     async def _reload(self, stamp: tokens.Stamp) -> None:
         self._records = await self._database.read(tokens.everyone)
@@ -147,9 +178,13 @@ class Gatekeeper:
             raise Unauthenticated(f"invalid ip: {address}")
 
 
+def _digest(authorization: str) -> bytes:
+    return blake2b(authorization.encode("utf-8", "surrogateescape"), digest_size=32).digest()
+
+
 def bearer(request: web.Request) -> str:
     """The token of the Authorization header: `Bearer <token>`, the scheme in any case or left out."""
-    values = request.headers.getall("Authorization", ())
+    values = request.headers.getall(AUTHORIZATION, ())
     if len(values) != 1:
         raise Unauthenticated("invalid token")
     scheme, _, token = values[0].strip().rpartition(" ")
@@ -202,6 +237,8 @@ def require_scope(grant: Grant, scope: str) -> None:
 
 def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[bool]], bool] = all) -> None:
     """All the tags, or any of them with `enough=any`, must be among those of the token."""
+    if grant.tags is None and enough is all:
+        return
     if not enough(grant.allows_tag(tag) for tag in tags):
         raise Forbidden("the token is for other monitors")
 

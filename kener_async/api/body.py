@@ -26,7 +26,10 @@ async def _read(request: web.Request, seconds: float) -> bytes:
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
     try:
         if request.content.is_eof():
-            return await request.read()
+            raw = request.content.read_nowait()
+            if len(raw) > request.client_max_size:
+                raise TooLarge("the body is too large")
+            return raw
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError:

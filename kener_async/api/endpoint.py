@@ -2,21 +2,26 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
 
-import orjson
 from aiohttp import HttpVersion11, web
 from marshmallow import Schema, ValidationError
+from yarl import URL
 
 from kener_async import keys
+from kener_async.api.answers import JSON, as_json
 from kener_async.api.auth import GATEKEEPER, require_scope
 from kener_async.api.body import read_object
 from kener_async.api.errors import refusal
 from kener_async.api.gate import dress, new_request_id
+from kener_async.api.loading import Load, loader
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 
-JSON = "application/json"
+NO_QUERY: Mapping[str, Any] = MappingProxyType({})
+REMEMBERED_QUERIES, REMEMBERED_LENGTH = 2048, 200
 ANONYMOUS = Grant("", "", frozenset(), None, None)
 
 
@@ -44,7 +49,7 @@ class Call:
     request: web.Request
     grant: Grant
     body: dict[str, Any]
-    query: dict[str, Any]
+    query: Mapping[str, Any]
 
 
 Operation = Callable[[Call], Awaitable[Any]]
@@ -73,49 +78,57 @@ async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
 def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
     """Make a handler of an operation that answers with JSON, either as values or as finished bytes."""
 
+    load_query = None if spec.query is None else _query_loader(spec.query)
+    load_body = None if spec.body is None else loader(spec.body)
+
     def decorate(operation: Operation) -> Handler:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.Request) -> web.StreamResponse | bytes:
+            app = request.app
             grant = ANONYMOUS
             if spec.scope is not None:
-                grant = await request.app[GATEKEEPER].grant(request)
+                gatekeeper = app[GATEKEEPER]
+                grant = gatekeeper.remembered(request) or await gatekeeper.grant(request)
                 require_scope(grant, spec.scope)
-            query = {} if spec.query is None else _loaded(spec.query, _query(request))
+            query = NO_QUERY if load_query is None else load_query(request.rel_url.raw_query_string)
             body = {}
-            if spec.body is not None:
-                seconds = request.app[keys.RUNNING].config.server.request_timeout_seconds
-                body = _loaded(spec.body, await read_object(request, seconds))
-            return answer(await operation(Call(request, grant, body, query)))
+            if load_body is not None:
+                seconds = app[keys.RUNNING].config.server.request_timeout_seconds
+                body = _loaded(load_body, await read_object(request, seconds))
+            value = await operation(Call(request, grant, body, query))
+            return value if isinstance(value, web.StreamResponse) else as_json(value)
 
         handler.spec = spec  # type: ignore[attr-defined]
         handler.__doc__ = operation.__doc__
-        return handler
+        return cast(Handler, handler)  # the gate makes a response of bytes
 
     return decorate
 
 
-def answer(value: Any) -> web.StreamResponse:
-    """200 with JSON; a finished response stays as it is."""
-    if isinstance(value, web.StreamResponse):
-        return value
-    raw = value if isinstance(value, bytes) else orjson.dumps(value)
-    return web.Response(body=raw, content_type=JSON, charset="utf-8")
+def _query_loader(schema: Schema) -> Callable[[str], Mapping[str, Any]]:
+    """What loads a query string. Pollers ask the same again and again, so the latest are remembered."""
+    load = loader(schema)
+
+    def load_query(text: str) -> Mapping[str, Any]:
+        return MappingProxyType(_loaded(load, _query(text)))
+
+    remembered = lru_cache(REMEMBERED_QUERIES)(load_query)
+    return lambda text: remembered(text) if len(text) <= REMEMBERED_LENGTH else load_query(text)
 
 
-def _query(request: web.Request) -> dict[str, str]:
+def _query(text: str) -> dict[str, str]:
     query = {}
-    for name, value in request.query.items():
+    for name, value in URL.build(query_string=text, encoded=True).query.items():
         if name in query:
             raise Invalid(f"{name} is given twice")
         query[name] = value
     return query
 
 
-def _loaded(schema: Schema, data: Mapping[str, Any]) -> dict[str, Any]:
+def _loaded(load: Load, data: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = schema.load(data)
+        return load(data)
     except ValidationError as error:
         raise Invalid("; ".join(_texts(error.messages))) from None
-    return loaded
 
 
 def _texts(messages: Any) -> list[str]:

@@ -3,98 +3,107 @@
 import itertools
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.typedefs import Handler
+from aiohttp.hdrs import HOST as HOST_HEADER
+from aiohttp.typedefs import Middleware
 
-from kener_async import keys
+from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, answer
 from kener_async.api.errors import refusal, refusal_of
 from kener_async.domain.errors import DomainError, Invalid
+from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
+from kener_async.metrics import Metrics
 
 log = structlog.get_logger("kener_async.requests")
 
 HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "same-origin",
-}
 
-_process = secrets.token_hex(4)
-_numbers = itertools.count(1)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes]]
+
+# Numbers for requests, told apart from those of other processes.
+new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
+_sound_hosts: set[str] = set()
+SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has them checked each time
 
 
-@web.middleware
-async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+def gate(metrics: Metrics, running: Running) -> Middleware:
     """One error envelope for all of /api, the same headers for every answer, a number for every request."""
-    request_id = new_request_id()
-    REQUEST_ID.set(request_id)
-    try:
-        check_form(request)
-        response = await handler(request)
-    except DomainError as error:
-        response = refusal_of(error)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        response = refusal(error.status, _reason(error))
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-    except Exception:
-        log.exception("a request failed", method=request.method, path=request.path)
-        response = refusal(500, "internal error")
-    _finish(request, response, request_id)
-    return response
+    outbox = Outbox()
 
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = new_request_id()
+        REQUEST_ID.set(request_id)
+        try:
+            check_form(request)
+            response = await handler(request)
+        except DomainError as error:
+            response = refusal_of(error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = refusal(error.status, _reason(error))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+        except Exception:
+            log.exception("a request failed", method=request.method, path=request.path)
+            response = refusal(500, "internal error")
+        if isinstance(response, bytes):
+            if outbox.takes(request):
+                _note(request, 200)
+                return await outbox.send(request, response, request_id)
+            response = answer(response)
+        dress(response, request_id)
+        if request.path.startswith("/api"):
+            response.headers.setdefault("Cache-Control", NOT_STORED)
+        _note(request, response.status)
+        return response
 
-def _finish(request: web.Request, response: web.StreamResponse, request_id: str) -> None:
-    dress(response, request_id)
-    if request.path.startswith("/api"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    request.app[keys.METRICS].answered(request.method, response.status)
-    requests = request.app[keys.RUNNING].config.log.requests
-    if response.status >= 400 or requests == "all":
-        level = log.warning if response.status >= 500 else log.info
-        level(
-            "answered", method=request.method, path=request.path, status=response.status, peer=request.remote
-        )
+    def _note(request: web.Request, status: int) -> None:
+        metrics.answered(request.method, status)
+        if status >= 400 or running.config.log.requests == "all":
+            level = log.warning if status >= 500 else log.info
+            level("answered", method=request.method, path=request.path, status=status, peer=request.remote)
+
+    return middleware
 
 
 def dress(response: web.StreamResponse, request_id: str) -> None:
     """The headers of every answer, also of those that never reach a handler."""
     headers = response.headers
     headers["X-Request-Id"] = request_id
-    headers["Server"] = "kener_async"
-    headers["X-Content-Type-Options"] = "nosniff"
+    headers.update(EVERYWHERE)
     for name, value in PAGE_HEADERS.items():
         headers.setdefault(name, value)
 
 
-def new_request_id() -> str:
-    return f"{_process}-{next(_numbers):x}"
-
-
 def check_form(request: web.Request) -> None:
     """Refuse what HTTP/1.1 does not allow and the parser lets pass; raises Invalid."""
-    if request.version not in (HttpVersion10, HttpVersion11):
+    if request.version not in (HttpVersion11, HttpVersion10):
         raise Invalid("HTTP/1.0 or HTTP/1.1 only")
-    host = ""
     for name, value in request.raw_headers:
         if not value.isascii():
             raise Invalid(f"header {name.decode('ascii', 'replace')}: not ASCII")
-        if name.lower() == b"host":
-            host = value.decode("ascii")
-    if host and not HOST.fullmatch(host):
-        raise Invalid("header Host: malformed")
+    hosts = request.headers.getall(HOST_HEADER, ("",))
+    host = hosts[-1]
+    if host and host not in _sound_hosts:
+        _check_host(host)
     target = request.raw_path
     if not target.startswith("/") and target != "*" and urlsplit(target).netloc != host:
         raise Invalid("the request is for another host")
     if "%00" in target:
         raise Invalid("the path holds NUL")
+
+
+def _check_host(host: str) -> None:
+    if not HOST.fullmatch(host):
+        raise Invalid("header Host: malformed")
+    if len(_sound_hosts) < SOUND_HOSTS:
+        _sound_hosts.add(host)
 
 
 def _reason(error: web.HTTPException) -> str:

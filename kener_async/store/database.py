@@ -230,7 +230,10 @@ def file_system(folder: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[str]]:
-    lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
+    try:
+        lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
+    except OSError as error:
+        raise DatabaseFault(f"{path}.lock: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -16,6 +16,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from kener_async.domain.errors import Unavailable
 from kener_async.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,9 @@ class Pool:
         self._metrics.job_runs.labels(name).inc()
         try:
             await job()
+        except Unavailable as error:
+            self._metrics.job_failures.labels(name).inc()
+            log.warning("a job could not be done now", job=name, reason=error.message)
         except Exception:
             self._metrics.job_failures.labels(name).inc()
             log.exception("a job failed", job=name)

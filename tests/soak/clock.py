@@ -39,15 +39,17 @@ EXPECTATIONS = "".join(
     f'[[monitors]]\ntag = "{tag}"\n[monitors.heartbeat]\ninterval = 60\ngrace = 60\n{more}\n'
     for tag, more in (("at-once", ""), ("in-between", 'down_after = "10m"'), (SILENT, ""))
 )
-# Bugs on purpose, to prove that the rig sees them: a scheduler that is not told of a step, and an observer that
-# takes a clock set forward for time in which it watched.
+# Bugs on purpose, to prove that the rig sees them: a scheduler that is not told of a step, and an observer
+# that takes a clock set forward for time in which it watched.
 FAULTS = {
     "deaf": """
 from kener_async.worker import schedule
+assert schedule.Schedule.reanchor
 schedule.Schedule.reanchor = lambda self: None
 """,
     "blind": """
-from kener_async.store import observer
+from kener_async.worker import observer
+assert observer.gap_between
 observer.gap_between = lambda last_seen, now: None
 """,
 }
@@ -198,8 +200,9 @@ async def run(
     clock = FakedClock(folder)
     report = Report()
     config = a_config({"rollups": {"interval_seconds": 1}}, [], EXPECTATIONS)
-    with Server(folder, config, environment=clock.environment(), fault=fault) as server, tidied(server):
+    with Server(folder, config, fault=fault) as server, tidied(server):
         token = await asyncio.to_thread(server.mint, "--expires", "never")
+        server.environment |= clock.environment()
         await asyncio.to_thread(server.start)
         rig = Rig(server, clock, token, report, stay)
         async with rig.reporting():

@@ -140,9 +140,7 @@ def _counted(database: Path, tag: str, start: int, end: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cycles", type=int, default=200)
-    parser.add_argument(
-        "--prove", action="store_true", help="run a server that answers too early, which must be seen"
-    )
+    parser.add_argument("--prove", action="store_true", help="with a server that answers too early")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kener-kill-") as folder:
