@@ -16,6 +16,7 @@ from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
+from kener_async.domain.daybook import DayBook
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
@@ -54,6 +55,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.CLOCK] = clock
     app[keys.METRICS] = metrics
     app[keys.BOARD] = Board()
+    app[keys.DAYS] = DayBook()
     app[keys.ANSWERS] = WeakKeyDictionary()
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
         app.add_routes(routes)
@@ -75,7 +77,13 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             store, app[keys.BOARD], clock, metrics, retention=config.database.retention_days * DAY
         )
         app[keys.PUBLISHER] = Publisher(
-            store, app[keys.BOARD], clock, app[keys.OBSERVER], metrics, partial(monitor_settings, app)
+            store,
+            app[keys.BOARD],
+            app[keys.DAYS],
+            clock,
+            app[keys.OBSERVER],
+            metrics,
+            partial(monitor_settings, app),
         )
         await app[keys.OBSERVER].begin()
         await apply(app, config)

@@ -113,16 +113,16 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
-    await runner.setup()
-    web_server = runner.server
-    assert web_server is not None  # noqa: S101 - set up
-    connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
-    seconds = config.server.request_timeout_seconds
-    listener = await loop.create_server(
-        lambda: Connection(web_server, connections, seconds, loop),
-        sock=bound,
-        backlog=BACKLOG,
-    )
+    try:
+        await runner.setup()
+        connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
+        listener = await loop.create_server(
+            _protocol(runner, connections, config.server.request_timeout_seconds), sock=bound, backlog=BACKLOG
+        )
+    except BaseException:
+        bound.close()
+        await runner.cleanup()
+        raise
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
@@ -138,6 +138,13 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     log.info("listening", address=f"{config.server.host}:{port}", connections=connections.limit)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     return await _until_stopped(app, runner, listener, stop, config.server.shutdown_seconds)
+
+
+def _protocol(runner: web.AppRunner, connections: Connections, seconds: float) -> Callable[[], Connection]:
+    server = runner.server
+    assert server is not None  # noqa: S101 - set up
+    loop = asyncio.get_running_loop()
+    return lambda: Connection(server, connections, seconds, loop)
 
 
 async def _until_stopped(

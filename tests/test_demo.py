@@ -15,11 +15,11 @@ from aiohttp import ClientSession
 
 from kener_async.domain.uptime import uptime_text
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 RUN = Path(__file__).parent.parent / "run.py"
 DAY = 86400
-READY_SECONDS = 90
+READY_SECONDS = 180
 
 
 class Demo:

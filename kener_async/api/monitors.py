@@ -1,6 +1,6 @@
 """Monitors: how each stands, its uptime in any window with the explanation, and its history."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from sqlite3 import Connection
 from typing import Any
@@ -60,8 +60,11 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
         some = mine[first : first + READ_AT_ONCE]
         lives = [await _settled(app, one.tag, LENGTHS["90d"]) for one in some]
         now = app[keys.CLOCK]()
-        windows = await app[keys.DATABASE].read(partial(_all_windows, lives=lives, now=now))
-        listed += [_listed(*each, now) for each in zip(some, lives, windows, strict=True)]
+        editions, known = zip(*(app[keys.DAYS].days(live.id) for live in lives), strict=True)
+        counted = await app[keys.DATABASE].read(partial(_windows, lives=lives, known=known, now=now))
+        for one, live, edition, (windows, days) in zip(some, lives, editions, counted, strict=True):
+            app[keys.DAYS].add(live.id, edition, days)
+            listed.append(_listed(one, live, windows, now))
     return listed
 
 
@@ -72,22 +75,16 @@ async def _settled(app: web.Application, tag: str, length: int) -> Live:
     return live
 
 
-def _all_windows(connection: Connection, lives: list[Live], now: int) -> list[dict[str, Counts]]:
-    return [_windows(connection, live, now) for live in lives]
+def _windows(
+    connection: Connection, lives: list[Live], known: Sequence[Mapping[int, Counts]], now: int
+) -> list[tuple[dict[int, Counts], dict[int, Counts]]]:
+    return [
+        rollups.count_windows(connection, live.id, LENGTHS.values(), now, days)
+        for live, days in zip(lives, known, strict=True)
+    ]
 
 
-def _windows(connection: Connection, live: Live, now: int) -> dict[str, Counts]:
-    """The counts of the windows, each part of the longest counted once."""
-    counts, end = NOTHING, minute_of(now) + MINUTE
-    windows = {}
-    for window, length in LENGTHS.items():
-        start = minute_of(now) + MINUTE - length
-        counts = rollups.count_window(connection, live.id, (start, end), now) + counts
-        windows[window], end = counts, start
-    return windows
-
-
-def _listed(monitor: Monitor, live: Live, windows: dict[str, Counts], now: int) -> dict[str, Any]:
+def _listed(monitor: Monitor, live: Live, windows: dict[int, Counts], now: int) -> dict[str, Any]:
     report = live.report(now)
     newest = report.standing.newest
     return {
@@ -102,7 +99,7 @@ def _listed(monitor: Monitor, live: Live, windows: dict[str, Counts], now: int) 
         "latencyUnit": monitor.latency_unit,
         "uptime": {
             "today": report.today.uptime,
-            **{window: counts.uptime for window, counts in windows.items()},
+            **{window: windows[length].uptime for window, length in LENGTHS.items()},
         },
     }
 

@@ -1,9 +1,9 @@
 """Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from kener_async.domain.calendar import QUARTER, quarter_from, quarter_of
+from kener_async.domain.calendar import DAY, QUARTER, day_so_far, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers, samples
@@ -20,11 +20,14 @@ SUMS = """
 """
 
 
-def settle(connection: sqlite3.Connection, monitor: int, window: Span, now: int, limit: int) -> int:
-    """Count again up to `limit` dirty quarters of a monitor within the window; how many were counted.
+def settle(
+    connection: sqlite3.Connection, monitor: int, window: Span, now: int, limit: int
+) -> tuple[list[Span], bool]:
+    """Count again up to `limit` dirty quarters of a monitor within the window.
 
-    Only quarters that have ended are counted, oldest first. Fewer than `limit`: none is left.
+    Only quarters that have ended are counted, oldest first. Returns which, and whether those were all.
     """
+    counted: list[Span] = []
     (kept_from,) = connection.execute("SELECT kept_from FROM service").fetchone()
     start, end = quarter_of(window[0]), min(quarter_from(window[1]), quarter_of(now))
     left = limit
@@ -34,10 +37,11 @@ def settle(connection: sqlite3.Connection, monitor: int, window: Span, now: int,
             if last > kept_from:
                 _count_again(connection, monitor, max(first, kept_from), last)
             dirty.unmark(connection, monitor, first, last)
+            counted.append((first, last))
             left -= (last - first) // QUARTER
         if left == 0:
             break
-    return limit - left
+    return counted, left > 0
 
 
 def _count_again(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> None:
@@ -109,6 +113,38 @@ def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now
             else:
                 counts += count_span(layers.load(connection, monitor, first, last), first, last)
     return counts
+
+
+def count_windows(
+    connection: sqlite3.Connection,
+    monitor: int,
+    lengths: Iterable[int],
+    now: int,
+    known: Mapping[int, Counts],
+) -> tuple[dict[int, Counts], dict[int, Counts]]:
+    """The counts of windows of these lengths, of a day or more, that end with the current minute.
+
+    `known` are whole UTC days counted before. Returns the counts by length, and the days that were not known
+    and may be, because they are settled and kept.
+    """
+    today, end = day_so_far(now)
+    longest = (end - max(lengths), now)
+    settled = dirty.is_settled(connection, monitor, longest, now)
+    known = known if settled else {}
+    kept = kept_from(connection)
+    day, counts = today, count_window(connection, monitor, (today, end), now)
+    windows: dict[int, Counts] = {}
+    found: dict[int, Counts] = {}
+    for length in sorted(lengths):
+        while day - DAY >= end - length:
+            day -= DAY
+            if day >= kept and day in known:
+                counts += known[day]
+            else:
+                found[day] = count_window(connection, monitor, (day, day + DAY), now)
+                counts += found[day]
+        windows[length] = counts + count_window(connection, monitor, (end - length, day), now)
+    return windows, {day: one for day, one in found.items() if settled and day >= kept}
 
 
 def _clean_and_dirty(

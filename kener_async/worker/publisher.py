@@ -12,7 +12,8 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.board import Board, Live
-from kener_async.domain.calendar import quarter_of, utc_day_of
+from kener_async.domain.calendar import QUARTER, quarter_of, utc_day_of
+from kener_async.domain.daybook import DayBook
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
@@ -36,6 +37,7 @@ class Publisher:
         self,
         database: Database,
         board: Board,
+        days: DayBook,
         clock: Clock,
         observer: Observer,
         metrics: Metrics,
@@ -43,6 +45,7 @@ class Publisher:
     ) -> None:
         self._database = database
         self._board = board
+        self._days = days
         self._clock = clock
         self._observer = observer
         self._metrics = metrics
@@ -78,6 +81,7 @@ class Publisher:
     async def observe(self) -> None:
         """Look at the clock before anything is judged by it."""
         if await self._observer.observe():
+            self._days.clear()
             await self.register()
 
     async def live(self, tag: str) -> Live:
@@ -127,7 +131,9 @@ class Publisher:
         """Count what is dirty of these monitors in the window, a short transaction at a time."""
         while left:
             work = partial(_count_some, left=left, window=window, now=self._clock())
-            self._metrics.rollup_quarters.inc(await self._database.write(work))
+            for monitor, start, end in await self._database.write(work):
+                self._days.forget(monitor, start, end)
+                self._metrics.rollup_quarters.inc((end - start) // QUARTER)
 
     async def roll(self) -> None:
         """The scheduled job: count every dirty quarter that has ended, then publish what changed."""
@@ -142,20 +148,22 @@ class Publisher:
         self.settled_at = monotonic()
 
 
-def _count_some(connection: sqlite3.Connection, left: list[int], window: Span, now: int) -> int:
+def _count_some(
+    connection: sqlite3.Connection, left: list[int], window: Span, now: int
+) -> list[tuple[int, int, int]]:
     """Count dirty quarters until all is counted or the turn is over; takes monitors that are done off `left`.
 
-    Returns how many quarters were counted.
+    Returns what was counted: (monitor, start, end).
     """
     dirty.mark_closed(connection, now)
     until = perf_counter() + TURN_SECONDS
-    total = 0
+    done: list[tuple[int, int, int]] = []
     while left and perf_counter() < until:
-        counted = rollups.settle(connection, left[-1], window, now, CHUNK)
-        total += counted
-        if counted < CHUNK:
+        spans, is_all = rollups.settle(connection, left[-1], window, now, CHUNK)
+        done += [(left[-1], *span) for span in spans]
+        if is_all:
             left.pop()
-    return total
+    return done
 
 
 def _loaded(connection: sqlite3.Connection, ids: Mapping[str, int], now: int) -> list[Live]:
