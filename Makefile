@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format soak fuzz histories bench lock dev browser clean
+.PHONY: help run demo test check format soak fuzz histories bench lock dev clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -13,7 +13,7 @@ run: .venv/run ## Start the service on config.toml
 demo: .venv/run ## Start it on a throw-away database with 90 days of history and live devices
 	$(PYTHON) run.py demo
 
-test: dev browser ## Run the tests
+test: dev system-tests ## Run the tests
 	$(PYTHON) -m pytest -q -n 3 --dist worksteal
 
 check: dev ## Lint, type-check strictly, hold the import rules
@@ -26,7 +26,7 @@ format: dev ## Format the code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-soak: dev ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
+soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
 	$(PYTHON) -m tests.soak.power --cuts 30
 	$(PYTHON) -m tests.soak.clock
@@ -39,7 +39,7 @@ histories: dev ## 2,000 random histories against the independent recount
 fuzz: dev ## At least 5,000 requests by schemathesis
 	$(PYTHON) -m tests.soak.fuzz
 
-bench: dev ## Measure, each as a ratio to a reference in the same run
+bench: dev system-bench ## Measure, each as a ratio to a reference in the same run
 	$(PYTHON) -m benchmarks.http
 	$(PYTHON) -m benchmarks.store
 	$(PYTHON) -m benchmarks.space
@@ -51,8 +51,8 @@ lock: dev ## Pin the dependencies anew, with hashes
 
 dev: .venv/dev
 
-browser:
-	@tools/setup.sh browser
+system-%:
+	@tools/setup.sh $*
 
 .venv/run: requirements/run.txt
 	@tools/setup.sh run

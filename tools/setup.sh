@@ -2,7 +2,9 @@
 # Brings what the Makefile's targets need:
 #   setup.sh run       the virtual environment with what the service needs
 #   setup.sh dev       the same with what tests and checks need
-#   setup.sh browser   what the tests use of the system: Chromium, strace
+#   setup.sh tests     what the tests use of the system: Chromium, strace, faketime
+#   setup.sh soak      what the long runs use of it
+#   setup.sh bench     what the benchmarks use of it
 # On Debian, as root, missing system packages are installed; otherwise it says which are missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -45,18 +47,23 @@ environment() {
     touch ".venv/$1"
 }
 
-case "${1:-}" in
-run | dev) environment "$1" ;;
-browser)
+# programs NAME:PACKAGE...: installs the packages whose program is missing; in CI that must succeed.
+programs() {
     missing=""
-    for program in chromium strace; do
-        command -v "$program" >/dev/null || missing="$missing $program"
+    for pair in "$@"; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
     done
     # shellcheck disable=SC2086 # a list of words
     [ -z "$missing" ] || install_packages $missing || [ -z "${CI:-}" ]
-    ;;
+}
+
+case "${1:-}" in
+run | dev) environment "$1" ;;
+tests) programs chromium:chromium strace:strace faketime:faketime ;;
+soak) programs xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
+bench) programs wrk:wrk taskset:util-linux ;;
 *)
-    say "usage: setup.sh run | dev | browser"
+    say "usage: setup.sh run | dev | tests | soak | bench"
     exit 2
     ;;
 esac
