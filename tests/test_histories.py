@@ -961,6 +961,26 @@ def short(sentence: str, given: Settings, steps: list[Step], *spans: tuple[Momen
             [Beat("earth", Status.UP, None, 0.1), Pass(0, DAY)],
         ),
         short(
+            "an incident was resolved before its end",
+            UP_ALWAYS,
+            [
+                Open({"tags": ["earth"], "impact": "DOWN", "endDatetime": Moment(4 * HOUR)}),
+                Pass(HOUR),
+                Edit(0, {"isResolved": True}, by_status=True),
+                Pass(2 * HOUR),
+            ],
+        ),
+        short(
+            "an incident begins later in this minute",
+            UP_ALWAYS,
+            [Open({"tags": ["earth"], "impact": "DOWN", "startDatetime": Moment(30)})],
+        ),
+        short(
+            "the same hour comes again, for the clock was set back",
+            UP_ALWAYS,
+            [Pass(2 * HOUR), Roll(), Jump(-HOUR), Pass(2 * HOUR)],
+        ),
+        short(
             "settings loaded last are in force, also after the clock was set back a little",
             Settings(),
             [Configure({"earth": UP_ALWAYS}), Jump(-3), Configure({"earth": DOWN_ALWAYS})],

@@ -1,0 +1,48 @@
+-- wrk's side of a measurement. Arguments: what to send, how many monitors, where to begin.
+--   now    a report of this moment, from one monitor after the other
+--   late   a report of a minute of its own each, from one monitor after the other, from minute `begin` on
+--   get    a question about one monitor after the other
+-- The first answer that is no 200 is printed; the totals come as one line for a program to read.
+
+local what, monitors, begin, sent = "now", 1, 0, 0
+local ready = {}
+
+function init(args)
+   what = args[1]
+   monitors = tonumber(args[2])
+   begin = tonumber(args[3])
+   wrk.headers["Content-Type"] = "application/json"
+end
+
+local function report(tag, instant)
+   local body = string.format(
+      '{"tag":"%s","status":"UP","latency":0.%03d,"timestampInSeconds":%d}', tag, sent % 1000, instant)
+   return wrk.format("POST", "/api/status", nil, body)
+end
+
+function request()
+   local monitor = sent % monitors
+   local tag = "monitor-" .. monitor
+   local round = math.floor(sent / monitors)
+   sent = sent + 1
+   if what == "late" then
+      return report(tag, begin + 60 * round)
+   end
+   -- Made once for each monitor and second, so that the load costs little beside the server.
+   local instant = what == "get" and 0 or os.time()
+   local made = ready[monitor]
+   if made == nil or made[1] ~= instant then
+      local text = what == "get" and wrk.format("GET", "/api/status?tag=" .. tag) or report(tag, instant)
+      made = { instant, text }
+      ready[monitor] = made
+   end
+   return made[2]
+end
+
+function done(summary, latency, requests)
+   local errors = summary.errors
+   io.write(string.format(
+      "totals %d %d %d %d %d %d\n", summary.requests, summary.duration, errors.status,
+      errors.connect + errors.read + errors.write + errors.timeout,
+      latency:percentile(50), latency:percentile(99)))
+end

@@ -1,0 +1,258 @@
+"""Servers as processes of their own on one core, and wrk on another."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = Path(__file__).with_name("load.lua")
+CONNECTIONS = 32
+URGENT = -15
+STOP_SECONDS = 30
+SECRET = "for-benchmarks-only-" + "k" * 32
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that is running; `token` is empty where none is needed."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    token: str = ""
+    database: Path | None = None
+
+    @property
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def resident_mb(self) -> float:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    def become_idle(self) -> float:
+        """Wait until it has done what it does after a start; the seconds that took."""
+        started = time.monotonic()
+        before = -1.0
+        while self.cpu_seconds - before > 0.05:
+            before = self.cpu_seconds
+            time.sleep(1)
+        return time.monotonic() - started
+
+    def fetch(self, path: str) -> bytes:
+        request = Request(
+            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urlopen(request, timeout=60) as reply:
+            body: bytes = reply.read()
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one run of wrk saw. `answered` are the answers with status 200; times in milliseconds."""
+
+    answered: int
+    failed: int
+    per_second: float
+    p50: float
+    p99: float
+    cpu_us: float
+
+
+def cpu_ratio(subject: Sequence[Round], reference: Sequence[Round]) -> float:
+    """The same by processor time: what the ratio would be if nobody else used the machine."""
+    return median(other.cpu_us / one.cpu_us for one, other in zip(subject, reference, strict=True))
+
+
+def of_rounds(rounds: Sequence[Round]) -> Round:
+    """The median of each figure; the sums of what was counted."""
+    return Round(
+        sum(one.answered for one in rounds),
+        sum(one.failed for one in rounds),
+        *(median(getattr(one, name) for one in rounds) for name in ("per_second", "p50", "p99", "cpu_us")),
+    )
+
+
+def ratio(subject: Sequence[Round], reference: Sequence[Round]) -> float:
+    """The median of the ratios of rounds that were run one right after the other."""
+    return median(one.per_second / other.per_second for one, other in zip(subject, reference, strict=True))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def pinned(core: int, *command: str) -> list[str]:
+    """The command on one core, and before other people's processes where that is allowed."""
+    urgent = ["nice", "-n", str(URGENT)] if os.geteuid() == 0 else []
+    return [*urgent, "taskset", "-c", str(core), *command]
+
+
+@contextmanager
+def started(command: list[str], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers on the port; stopped on leaving."""
+    messages = folder / "messages"
+    with messages.open("wb") as log:
+        process = subprocess.Popen(
+            pinned(SERVER_CORE, *command), cwd=ROOT, stdout=log, stderr=log, env=_environment()
+        )
+    try:
+        _await_port(process, port, messages)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            print(f"  (a server had not stopped {STOP_SECONDS} s after SIGTERM, and was killed)")
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KENER_") and name != "PYTHONPATH"
+    }
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    while process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.005)
+    raise SystemExit(f"the server did not start:\n{log.read_text()}")
+
+
+@contextmanager
+def reference(folder: Path) -> Iterator[Server]:
+    """The bare server."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.reference", str(port)]
+    with started(command, port, folder) as process:
+        yield Server("bare", process, port, token=".".join(["x" * 60] * 3))
+
+
+def configure(folder: Path, monitors: int) -> Path:
+    """A config.toml for so many monitors that report every minute; its path."""
+    lines = [f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n']
+    for number in range(monitors):
+        lines.append(f'[[monitors]]\ntag = "monitor-{number}"\n')
+        lines.append('[monitors.heartbeat]\ninterval = 60\ngrace = "2m"\ndown_after = "10m"\n')
+    path = folder / "config.toml"
+    path.write_text("".join(lines))
+    tomllib.loads(path.read_text())
+    return path
+
+
+def token(config: Path, tree: Path = ROOT) -> str:
+    """A token for everything."""
+    command = [sys.executable, str(tree / "run.py"), "--config", str(config)]
+    command += ["token", "create", "--name", "benchmark"]
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env=_environment()
+    ).stdout.strip()
+
+
+@contextmanager
+def ours(
+    folder: Path, config: Path, name: str = "ours", tree: Path = ROOT, secret: str | None = None
+) -> Iterator[Server]:
+    """Our server, from any checkout, over the database beside the configuration."""
+    port = free_port()
+    secret = token(config, tree) if secret is None else secret
+    command = [sys.executable, str(tree / "run.py"), "--config", str(config), "serve", "--port", str(port)]
+    with started(command, port, folder) as process:
+        yield Server(name, process, port, secret, config.parent / "kener.db")
+
+
+def wrk(server: Server, what: str, monitors: int, seconds: int, begin: int = 0) -> Round:
+    """Load from 32 keep-alive connections; see load.lua for `what`."""
+    command = pinned(
+        LOAD_CORE,
+        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT)),
+        *("-H", f"Authorization: Bearer {server.token}", f"http://127.0.0.1:{server.port}/api/status"),
+        *("--", what, str(monitors), str(begin)),
+    )
+    before = server.cpu_seconds
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    cpu = server.cpu_seconds - before
+    totals = next(line for line in output.splitlines() if line.startswith("totals"))
+    requests, duration, refused, broken, p50, p99 = (int(field) for field in totals.split()[1:])
+    return Round(
+        answered=requests - refused,
+        failed=refused + broken,
+        per_second=requests / duration * 1e6,
+        p50=p50 / 1000,
+        p99=p99 / 1000,
+        cpu_us=cpu / requests * 1e6,
+    )
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder on a disk, taken away afterwards; TMPDIR says where. While it is there we come first."""
+    leave_on_sigterm()
+    if shutil.which("wrk") is None or shutil.which("taskset") is None:
+        raise SystemExit("wrk and taskset (util-linux) are needed")
+    with TemporaryDirectory(prefix="kener-benchmark-") as folder, first_among_sessions():
+        yield Path(folder)
+
+
+def leave_on_sigterm() -> None:
+    """Let SIGTERM end us as Ctrl-C does: servers are stopped, and what lies on disk goes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@contextmanager
+def first_among_sessions() -> Iterator[None]:
+    """Where Linux shares the processor between sessions, `nice` decides nothing between two; this does."""
+    group = Path("/proc/self/autogroup")
+    if os.geteuid() != 0 or not group.exists():
+        yield
+        return
+    group.write_text(str(URGENT))
+    try:
+        yield
+    finally:
+        group.write_text("0")
+
+
+def machine() -> str:
+    """One line about where this was measured."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown processor",
+    )
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return (
+        f"{model}, {len(CORES)} cores (server on {SERVER_CORE}, load on {LOAD_CORE}), "
+        f"Linux {os.uname().release.partition('-')[0]}, Python {version}"
+    )
