@@ -47,11 +47,17 @@ environment() {
     touch ".venv/$1"
 }
 
-# programs NAME:PACKAGE...: installs the packages whose program is missing; in CI that must succeed.
+# There is a program, or a library, of that name.
+is_there() (
+    PATH="$PATH:/usr/sbin:/sbin"
+    command -v "$1" >/dev/null || ldconfig -p | grep -q "^[[:space:]]*$1 "
+)
+
+# programs NAME:PACKAGE...: installs the packages of what is missing; in CI that must succeed.
 programs() {
     missing=""
     for pair in "$@"; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+        is_there "${pair%%:*}" || missing="$missing ${pair##*:}"
     done
     # shellcheck disable=SC2086 # a list of words
     [ -z "$missing" ] || install_packages $missing || [ -z "${CI:-}" ]
@@ -59,7 +65,7 @@ programs() {
 
 case "${1:-}" in
 run | dev) environment "$1" ;;
-tests) programs chromium:chromium strace:strace faketime:faketime ;;
+tests) programs chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime ;;
 soak) programs xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 bench) programs wrk:wrk taskset:util-linux ;;
 *)
