@@ -16,7 +16,6 @@ from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
-from kener_async.domain.daybook import DayBook
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
@@ -55,7 +54,6 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.CLOCK] = clock
     app[keys.METRICS] = metrics
     app[keys.BOARD] = Board()
-    app[keys.DAYS] = DayBook()
     app[keys.ANSWERS] = WeakKeyDictionary()
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
         app.add_routes(routes)
@@ -79,7 +77,6 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.PUBLISHER] = Publisher(
             store,
             app[keys.BOARD],
-            app[keys.DAYS],
             clock,
             app[keys.OBSERVER],
             metrics,

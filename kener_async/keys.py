@@ -7,7 +7,6 @@ from aiohttp import web
 from kener_async.clock import Clock
 from kener_async.config import Config
 from kener_async.domain.board import Board, Live, Report
-from kener_async.domain.daybook import DayBook
 from kener_async.metrics import Metrics
 from kener_async.store.database import Database
 from kener_async.worker.observer import Observer
@@ -32,7 +31,6 @@ METRICS = web.AppKey("metrics", Metrics)
 DATABASE = web.AppKey("database", Database)
 BOARD = web.AppKey("board", Board)
 OBSERVER = web.AppKey("observer", Observer)
-DAYS = web.AppKey("days", DayBook)
 PUBLISHER = web.AppKey("publisher", Publisher)
 SCHEDULE = web.AppKey("schedule", Schedule)
 INBOX = web.AppKey("inbox", Writer)

@@ -6,7 +6,7 @@ import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -65,9 +65,8 @@ class Connection(RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
         if self._connections.open >= self._connections.limit:
-            self._connections.refuse(transport)  # type: ignore[arg-type]
+            self._connections.refuse(cast(asyncio.Transport, transport))
             return
         self._within = True
         self._connections.open += 1

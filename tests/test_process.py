@@ -57,7 +57,7 @@ def may_mount() -> bool:
 
 NEEDS_STRACE = needs(shutil.which("strace"), "strace")
 NEEDS_MOUNT = needs(shutil.which("unshare") and may_mount(), "the right to mount in a namespace")
-NEEDS_FAKETIME = needs(clock.library(), "libfaketime")
+NEEDS_FAKETIME = needs(clock.preload(), "libfaketime")
 
 
 def program(*words: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError
 from yarl import URL
 
 from kener_async import keys
-from kener_async.api.answers import JSON, as_json
+from kener_async.api.answers import as_json
 from kener_async.api.auth import GATEKEEPER, require_scope
 from kener_async.api.body import read_object
 from kener_async.api.errors import refusal
@@ -39,7 +39,6 @@ class Spec:
     path: Mapping[str, str] = field(default_factory=dict)
     many: bool = False
     errors: tuple[int, ...] = ()
-    media_type: str = JSON
 
 
 @dataclass(slots=True)

@@ -1,12 +1,9 @@
 """Monitors: how each stands, its uptime in any window with the explanation, and its history."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator
 from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
-
-from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import schemas
@@ -37,7 +34,6 @@ Span = tuple[int, int]
 LENGTHS = {"24h": 24 * HOUR, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 LONGEST = {"day": 800 * DAY, "quarter": 100 * DAY, "minute": 8 * DAY}
 TAG = {"tag": "tag of the monitor"}
-READ_AT_ONCE = 20
 
 
 @routes.get("/api/monitors")
@@ -55,33 +51,10 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     """How each monitor stands, in the order of the configuration, with its uptime by window."""
     app = call.request.app
     mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
-    listed = []
-    for first in range(0, len(mine), READ_AT_ONCE):
-        some = mine[first : first + READ_AT_ONCE]
-        lives = [await _settled(app, one.tag, LENGTHS["90d"]) for one in some]
-        now = app[keys.CLOCK]()
-        editions, known = zip(*(app[keys.DAYS].days(live.id) for live in lives), strict=True)
-        counted = await app[keys.DATABASE].read(partial(_windows, lives=lives, known=known, now=now))
-        for one, live, edition, (windows, days) in zip(some, lives, editions, counted, strict=True):
-            app[keys.DAYS].add(live.id, edition, days)
-            listed.append(_listed(one, live, windows, now))
-    return listed
-
-
-async def _settled(app: web.Application, tag: str, length: int) -> Live:
-    live = await app[keys.PUBLISHER].live(tag)
+    lives = [await app[keys.PUBLISHER].live(one.tag) for one in mine]
+    windows = await app[keys.PUBLISHER].windows(lives, LENGTHS.values())
     now = app[keys.CLOCK]()
-    await app[keys.PUBLISHER].settle(live.id, now - length, now)
-    return live
-
-
-def _windows(
-    connection: Connection, lives: list[Live], known: Sequence[Mapping[int, Counts]], now: int
-) -> list[tuple[dict[int, Counts], dict[int, Counts]]]:
-    return [
-        rollups.count_windows(connection, live.id, LENGTHS.values(), now, days)
-        for live, days in zip(lives, known, strict=True)
-    ]
+    return [_listed(*each, now) for each in zip(mine, lives, windows, strict=True)]
 
 
 def _listed(monitor: Monitor, live: Live, windows: dict[int, Counts], now: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from kener_async.domain.calendar import DAY, QUARTER, day_so_far, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
@@ -28,14 +28,14 @@ def settle(
     Only quarters that have ended are counted, oldest first. Returns which, and whether those were all.
     """
     counted: list[Span] = []
-    (kept_from,) = connection.execute("SELECT kept_from FROM service").fetchone()
+    kept = kept_from(connection)
     start, end = quarter_of(window[0]), min(quarter_from(window[1]), quarter_of(now))
     left = limit
     for marked in dirty.spans(connection, monitor, start, end):
         first, last = max(marked[0], start), min(marked[1], end, max(marked[0], start) + left * QUARTER)
         if first < last:
-            if last > kept_from:
-                _count_again(connection, monitor, max(first, kept_from), last)
+            if last > kept:
+                _count_again(connection, monitor, max(first, kept), last)
             dirty.unmark(connection, monitor, first, last)
             counted.append((first, last))
             left -= (last - first) // QUARTER
@@ -118,7 +118,7 @@ def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now
 def count_windows(
     connection: sqlite3.Connection,
     monitor: int,
-    lengths: Iterable[int],
+    lengths: Collection[int],
     now: int,
     known: Mapping[int, Counts],
 ) -> tuple[dict[int, Counts], dict[int, Counts]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from kener_async.domain.calendar import QUARTER, quarter_of
 from kener_async.domain.samples import Sample, Source, Status, winners
-from kener_async.store.dirty import mark
+from kener_async.store.dirty import mark, rolled_until
 
 MILLION = 1_000_000
 ROWS_PER_STATEMENT = 500
@@ -61,17 +61,17 @@ def _mark_touched(connection: sqlite3.Connection, stored: Mapping[tuple[int, int
 
     From `rolled_until` on nothing has been counted yet, so the sample's own quarter is enough there.
     """
-    (rolled_until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    counted_until = rolled_until(connection)
     spans = set()
     for monitor, minute in stored:
         start = quarter_of(minute)
         end = start + QUARTER
-        if start < rolled_until:
+        if start < counted_until:
             (following,) = connection.execute(
                 "SELECT min(minute) FROM samples WHERE monitor_id = ? AND minute > ?", (monitor, minute)
             ).fetchone()
-            reach = rolled_until if following is None else quarter_of(following) + QUARTER
-            end = max(end, min(reach, rolled_until))
+            reach = counted_until if following is None else quarter_of(following) + QUARTER
+            end = max(end, min(reach, counted_until))
         spans.add((monitor, start, end))
     mark(connection, spans)
 

@@ -90,11 +90,18 @@ class Home:
         made_of = [config, *reports]
         is_same = len(made_of) == len(self._made_of) and all(map(_is, made_of, self._made_of))
         if not is_same or not self._html:
+            windows = await app[keys.PUBLISHER].windows(lives, WINDOWS.values())
             for live in lives:
                 await app[keys.PUBLISHER].settle(live.id, now - (DAYS + 2) * DAY, now)
             shown, known = await app[keys.DATABASE].read(
                 partial(
-                    _read, monitors=monitors, lives=lives, reports=reports, zone=config.site.timezone, now=now
+                    _read,
+                    monitors=monitors,
+                    lives=lives,
+                    reports=reports,
+                    windows=windows,
+                    zone=config.site.timezone,
+                    now=now,
                 )
             )
             template = aiohttp_jinja2.get_env(app).get_template("home.html")
@@ -113,6 +120,7 @@ def _read(
     monitors: Sequence[Monitor],
     lives: Sequence[Live],
     reports: Sequence[Report],
+    windows: Sequence[dict[int, Counts]],
     zone: ZoneInfo,
     now: int,
 ) -> tuple[list[Shown], list[Incident]]:
@@ -121,19 +129,11 @@ def _read(
         Shown(
             monitor,
             report,
-            _windows(connection, live.id, now),
+            {name: counts[length] for name, length in WINDOWS.items()},
             _days(connection, live.id, monitor, zone, now),
         )
-        for monitor, live, report in zip(monitors, lives, reports, strict=True)
+        for monitor, live, report, counts in zip(monitors, lives, reports, windows, strict=True)
     ], incidents.search(connection, wanted, now)
-
-
-def _windows(connection: Connection, monitor: int, now: int) -> dict[str, Counts]:
-    end = minute_of(now) + MINUTE
-    return {
-        window: rollups.count_window(connection, monitor, (end - length, end), now)
-        for window, length in WINDOWS.items()
-    }
 
 
 def _days(connection: Connection, monitor: int, settings: Monitor, zone: ZoneInfo, now: int) -> list[Day]:

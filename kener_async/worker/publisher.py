@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
@@ -16,6 +16,7 @@ from kener_async.domain.calendar import QUARTER, quarter_of, utc_day_of
 from kener_async.domain.daybook import DayBook
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import Settings
+from kener_async.domain.uptime import Counts
 from kener_async.metrics import Metrics
 from kener_async.store import board as stored_board
 from kener_async.store import dirty, monitors, rollups
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 CHUNK = 96  # quarters counted at a time: one day
 TURN_SECONDS = 0.01  # how long counting may hold up heartbeats
 LOADED_AT_ONCE = 50
+READ_AT_ONCE = 20
 
 
 class Publisher:
@@ -37,7 +39,6 @@ class Publisher:
         self,
         database: Database,
         board: Board,
-        days: DayBook,
         clock: Clock,
         observer: Observer,
         metrics: Metrics,
@@ -45,7 +46,7 @@ class Publisher:
     ) -> None:
         self._database = database
         self._board = board
-        self._days = days
+        self._days = DayBook()
         self._clock = clock
         self._observer = observer
         self._metrics = metrics
@@ -127,6 +128,21 @@ class Publisher:
             return
         await self._count([monitor], window)
 
+    async def windows(self, lives: Sequence[Live], lengths: Collection[int]) -> list[dict[int, Counts]]:
+        """For each monitor the counts of windows of a day or more that end with the current minute."""
+        windows = []
+        for first in range(0, len(lives), READ_AT_ONCE):
+            some = lives[first : first + READ_AT_ONCE]
+            now = self._clock()
+            for live in some:
+                await self.settle(live.id, now - max(lengths), now)
+            books = [(live.id, *self._days.days(live.id)) for live in some]
+            counted = await self._database.read(partial(_windows, books=books, lengths=lengths, now=now))
+            for (monitor, edition, _), (counts, days) in zip(books, counted, strict=True):
+                self._days.add(monitor, edition, days)
+                windows.append(counts)
+        return windows
+
     async def _count(self, left: list[int], window: Span) -> None:
         """Count what is dirty of these monitors in the window, a short transaction at a time."""
         while left:
@@ -164,6 +180,15 @@ def _count_some(
         if is_all:
             left.pop()
     return done
+
+
+def _windows(
+    connection: sqlite3.Connection,
+    books: Sequence[tuple[int, int, Mapping[int, Counts]]],
+    lengths: Collection[int],
+    now: int,
+) -> list[tuple[dict[int, Counts], dict[int, Counts]]]:
+    return [rollups.count_windows(connection, monitor, lengths, now, known) for monitor, _, known in books]
 
 
 def _loaded(connection: sqlite3.Connection, ids: Mapping[str, int], now: int) -> list[Live]:

@@ -55,7 +55,7 @@ observer.gap_between = lambda last_seen, now: None
 }
 
 
-def library() -> Path | None:
+def preload() -> Path | None:
     """libfaketime, where it is installed."""
     return next((Path(path) for path in LIBRARIES if Path(path).exists()), None)
 
@@ -81,7 +81,7 @@ class FakedClock:
 
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(library()),
+            "LD_PRELOAD": str(preload()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
@@ -327,7 +327,7 @@ def main() -> int:
     parser.add_argument("--stay", type=float, default=12, help="seconds to stay after each step")
     parser.add_argument("--fault", choices=FAULTS, help="run a server with this bug, which must be seen")
     options = parser.parse_args()
-    if library() is None:
+    if preload() is None:
         print("libfaketime is missing")
         return 1
     with tempfile.TemporaryDirectory(prefix="kener-clock-") as folder:
