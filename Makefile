@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format soak fuzz histories bench lock dev clean
+.PHONY: help run demo test check format messages soak fuzz histories bench lock dev clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -26,6 +26,9 @@ format: dev ## Format the code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+messages: dev ## Bring the catalogs of translations up to the texts of the pages
+	$(PYTHON) -m tools.messages
+
 soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
 	$(PYTHON) -m tests.soak.power --cuts 30
@@ -42,6 +45,7 @@ fuzz: dev ## At least 5,000 requests by schemathesis
 bench: dev system-bench ## Measure, each as a ratio to a reference in the same run
 	$(PYTHON) -m benchmarks.http
 	$(PYTHON) -m benchmarks.store
+	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth
 

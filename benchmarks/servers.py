@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -25,6 +26,15 @@ SECRET = "for-benchmarks-only-" + "k" * 32
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """As it came, still compressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,15 @@ class Server:
         with urlopen(request, timeout=60) as reply:
             body: bytes = reply.read()
         return body
+
+    def ask(
+        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET", body: bytes = b""
+    ) -> Answer:
+        """The answer, whatever its status is; on a connection of its own."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, body or None, headers or {})
+            reply = connection.getresponse()
+            return Answer(reply.status, dict(reply.getheaders()), reply.read())
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +210,34 @@ def ours(
 
 def wrk(server: Server, what: str, monitors: int, seconds: int, begin: int = 0) -> Round:
     """Load from 32 keep-alive connections; see load.lua for `what`."""
-    command = pinned(
-        LOAD_CORE,
-        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT)),
-        *("-H", f"Authorization: Bearer {server.token}", f"http://127.0.0.1:{server.port}/api/status"),
-        *("--", what, str(monitors), str(begin)),
-    )
+    arguments = (what, str(monitors), str(begin))
+    headers = {"Authorization": f"Bearer {server.token}"}
     before = server.cpu_seconds
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    cpu = server.cpu_seconds - before
+    output = subprocess.run(
+        load(server, seconds, SCRIPT, arguments, headers), check=True, capture_output=True, text=True
+    ).stdout
+    return read_round(output, server.cpu_seconds - before)
+
+
+def load(
+    server: Server,
+    seconds: int,
+    script: Path,
+    arguments: Sequence[str],
+    headers: Mapping[str, str],
+    connections: int = CONNECTIONS,
+) -> list[str]:
+    """The command that runs wrk on the core for load; its script decides what is asked for."""
+    given = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+    return pinned(
+        LOAD_CORE,
+        *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), *given),
+        *(f"http://127.0.0.1:{server.port}/api/status", "--", *arguments),
+    )
+
+
+def read_round(output: str, cpu: float) -> Round:
+    """The totals that our scripts print; `cpu` are the seconds the server used meanwhile."""
     totals = next(line for line in output.splitlines() if line.startswith("totals"))
     requests, duration, refused, broken, p50, p99 = (int(field) for field in totals.split()[1:])
     return Round(
@@ -208,7 +246,7 @@ def wrk(server: Server, what: str, monitors: int, seconds: int, begin: int = 0) 
         per_second=requests / duration * 1e6,
         p50=p50 / 1000,
         p99=p99 / 1000,
-        cpu_us=cpu / requests * 1e6,
+        cpu_us=cpu / max(requests, 1) * 1e6,
     )
 
 

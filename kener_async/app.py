@@ -21,7 +21,8 @@ from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
 from kener_async.secret import signing_keys
 from kener_async.store import database
-from kener_async.web import docs, home
+from kener_async.web import routes as web_routes
+from kener_async.web.errors import error_page
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
@@ -49,7 +50,7 @@ NEEDS_RESTART = (
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
     metrics, running = Metrics(), keys.Running(config)
-    app = web.Application(middlewares=[gate(metrics, running)], client_max_size=config.ingest.max_body_bytes)
+    app = web.Application(middlewares=[gate(metrics, running, error_page)], client_max_size=config.ingest.max_body_bytes)
     app[keys.RUNNING] = running
     app[keys.CLOCK] = clock
     app[keys.METRICS] = metrics
@@ -57,8 +58,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.ANSWERS] = WeakKeyDictionary()
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
         app.add_routes(routes)
-    docs.add_routes(app)
-    home.add_routes(app)
+    web_routes.add_routes(app)
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app
@@ -90,18 +90,20 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def background(app: web.Application) -> AsyncIterator[None]:
     """What runs beside requests. Left in reverse: the jobs finish, then the last samples are written."""
-    config, store, clock, publisher = (
+    config, store, board, clock, publisher = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
+        app[keys.BOARD],
         app[keys.CLOCK],
         app[keys.PUBLISHER],
     )
-    app[keys.INBOX] = writer = Writer(store, app[keys.BOARD], app[keys.METRICS], config.ingest.max_queue)
+    app[keys.INBOX] = writer = Writer(store, board, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
-    schedule.every(config.rollups.interval_seconds, "rollups", publisher.roll)
-    schedule.every(config.rollups.interval_seconds, "ended incidents", partial(close_ended, store, clock))
+    interval = config.rollups.interval_seconds
+    schedule.every(interval, "rollups", publisher.roll)
+    schedule.every(interval, "ended incidents", partial(close_ended, store, board, clock))
     schedule.every(60, "token uses", app[GATEKEEPER].note_uses)
-    schedule.every(600, "retention", partial(drop_old, store, clock, partial(retention, app)))
+    schedule.every(600, "retention", partial(drop_old, store, board, clock, partial(retention, app)))
     schedule.every(DAY, "integrity", store.check_large_tables)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())

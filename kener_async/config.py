@@ -1,24 +1,26 @@
 """config.toml and the environment, read once into frozen dataclasses; every fault is named at once."""
 
-import json
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
-from kener_async.cron import Cron, is_cron
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.config_fields import Flag, List, Pairs, Whole, hint, instant_of, is_placeholder, shown
+from kener_async.config_rules import Misplaced, Place, contradictions
+from kener_async.config_tables import LOCALES, SCHEMA
+from kener_async.cron import Cron
+from kener_async.domain.calendar import HOUR
 from kener_async.domain.heartbeats import At, Every, Expectation, OnChange, Settings
-from kener_async.domain.samples import MEASURABLE, Status
+from kener_async.domain.samples import Status
 from kener_async.faults import Fault
+
+__all__ = ["LOCALES", "SCHEMA", "is_placeholder"]  # beside what is defined here
 
 Network = IPv4Network | IPv6Network
 
@@ -40,7 +42,10 @@ class ConfigFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`public_url` has no slash at its end. `max_connections` 0: 80 % of the file descriptor limit."""
+    """`public_url` and `base_path` have no slash at their end.
+
+    `max_connections` 0: 80 % of the file descriptor limit.
+    """
 
     host: str
     port: int
@@ -49,6 +54,7 @@ class Server:
     shutdown_seconds: int
     max_connections: int
     request_timeout_seconds: int
+    base_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +103,94 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """`icon` is the address of an image, or empty."""
+
+    name: str
+    url: str
+    icon: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    title: str
+    subtitle: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """Each is #rgb, #rrggbb, or empty: the stylesheet's own."""
+
+    up: str
+    degraded: str
+    down: str
+    maintenance: str
+    no_data: str
+    accent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
+    """`header` and `footer` are Markdown, `meta` is pairs of name and content.
+
+    Addresses (`home`, `logo`, `favicon`, of links and images) are as written: a web address, a path that
+    begins with /, the name of a file within `assets`, or empty. `font_file` is such a name, or empty.
+    """
+
     title: str
     name: str
+    description: str
     timezone: ZoneInfo
+    locale: str
+    locales: tuple[str, ...]
+    home: str
+    is_indexed: bool
+    assets: Path | None
+    logo: str
+    favicon: str
+    header: str
+    footer: str
+    theme: Literal["system", "light", "dark"]
+    theme_toggle: bool
+    pattern: Literal["none", "dots", "squares"]
+    bar_style: Literal["full", "partial"]
+    bar_roundness: Literal["rounded", "sharp"]
+    summary_style: Literal["current", "day"]
+    font_family: str
+    font_file: str
+    custom_css: Path | None
+    hero: Hero | None
+    colors: Colors
+    dark_colors: Colors
+    meta: tuple[tuple[str, str], ...]
+    nav: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Shown in `[start, end)`, UTC seconds; None: from ever, for ever. `text` is Markdown."""
+
+    title: str
+    text: str
+    level: Literal["info", "warning", "critical"]
+    start: int | None
+    end: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
     name: str
     description: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """`category` is the name of one of the configured categories, or empty."""
+    """`category` is the name of one of the configured categories, or empty.
+
+    `hidden`: it is hidden itself, or its category is.
+    """
 
     tag: str
     name: str
@@ -134,6 +213,7 @@ class Config:
     rollups: Rollups
     log: Log
     site: Site
+    announcements: tuple[Announcement, ...]
     categories: tuple[Category, ...]
     monitors: tuple[Monitor, ...]
 
@@ -145,318 +225,26 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     """
     overrides, strangers = _overrides(environment)
     written = _with_overrides(_document(path), overrides)
-    read, faults = _validated(written)
+    folder = path.absolute().parent
+    read, faults = _validated(written, folder)
     if faults or strangers:
         names = {place: name for name, place in _VARIABLES.items() if name in environment}
         raise ConfigFault([*(_line(fault, str(path), names) for fault in faults), *strangers])
-    return _built(read, path.absolute().parent)
+    return _built(read, folder)
 
 
-# Fields. Types are strict: a boolean is no number, "5" is not 5
+# The environment. It sets what is text, a number, a flag or a list of those; tables within tables it does not
 
-_KINDS = {
-    bool: "a boolean",
-    int: "a whole number",
-    float: "a decimal number",
-    list: "a list",
-    dict: "a table",
-}
-
-
-def _shown(value: object) -> str:
-    """A value as a fault shows it: text quoted and on one line, of anything else only its kind."""
-    if isinstance(value, str):
-        quoted = json.dumps(value if len(value) <= 80 else f"{value[:80]}...", ensure_ascii=False)
-        return quoted.encode(errors="backslashreplace").decode()
-    return _KINDS.get(type(value), "a date or a time")
-
-
-class _Text(fields.Field[Any]):
-    """Text; subclasses say what the text stands for in `parsed`."""
-
-    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> Any:
-        if not isinstance(value, str):
-            raise ValidationError(f"must be text, not {_shown(value)}")
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValidationError("has a character that no text has")
-        return self.parsed(value)
-
-    def parsed(self, text: str) -> Any:
-        return text
-
-
-class _Whole(fields.Field[int]):
-    def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
-        within = validate.Range(minimum, maximum, error="must be between {min} and {max}, not {input}")
-        super().__init__(validate=within, **kwargs)
-
-    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
-        if type(value) is not int:
-            raise ValidationError(f"must be a whole number, not {_shown(value)}")
-        return value
-
-
-class _Flag(fields.Field[bool]):
-    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError(f"must be true or false, not {_shown(value)}")
-        return value
-
-
-class _List(fields.List[Any]):
-    """A list, read as a tuple."""
-
-    default_error_messages = {"invalid": "must be a list"}  # noqa: RUF012  marshmallow's own way
-
-    def _deserialize(self, value: object, attr: Any, data: Any, **kwargs: Any) -> Any:
-        return tuple(super()._deserialize(value, attr, data, **kwargs))
-
-
-class _Choice(_Text):
-    def __init__(self, *choices: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.choices = choices
-
-    def parsed(self, text: str) -> str:
-        if text not in self.choices:
-            raise ValidationError(f"must be one of {', '.join(self.choices)}, not {_shown(text)}")
-        return text
-
-
-class _Name(_Text):
-    """Text that says something."""
-
-    def parsed(self, text: str) -> str:
-        if not text.strip():
-            raise ValidationError("must not be empty")
-        return text
-
-
-class _Tag(_Text):
-    def parsed(self, text: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", text):
-            raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {_shown(text)}")
-        return text
-
-
-class _Address(_Text):
-    """A network; a single address is a network of one."""
-
-    def parsed(self, text: str) -> Network:
-        try:
-            return ip_network(text)
-        except ValueError as fault:
-            wrong = "has host bits set" if "host bits" in str(fault) else "is no network or address"
-            raise ValidationError(f"{_shown(text)} {wrong}") from None
-
-
-class _Url(_Text):
-    def parsed(self, text: str) -> str:
-        if text and not _is_web_address(text):
-            raise ValidationError(f"must be an http or https address without query, not {_shown(text)}")
-        return text.rstrip("/")
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:  # a port or an IPv6 address that is none
-        return False
-    plain = not (set("?#@\\") & set(text) or any(map(str.isspace, text)))
-    return parts.scheme in ("http", "https") and bool(host) and plain
-
-
-class _Zone(_Text):
-    def parsed(self, text: str) -> ZoneInfo:
-        try:
-            return ZoneInfo(text)
-        except (KeyError, ValueError, OSError):  # unknown; no path of the database; a folder of it
-            hint = _hint(text, available_timezones())
-            raise ValidationError(f"{_shown(text)} is no time zone{hint}") from None
-
-
-class _CronText(_Text):
-    def parsed(self, text: str) -> str:
-        if not is_cron(text):
-            raise ValidationError(f"{_shown(text)} is no cron expression of five fields")
-        try:
-            Cron(text).next_after(0)
-        except ValueError:
-            raise ValidationError(f"{_shown(text)} never comes") from None
-        return text
-
-
-class _Secret(_Text):
-    """Key material; what is wrong is said without showing it."""
-
-    def parsed(self, text: str) -> str:
-        if is_placeholder(text):
-            raise ValidationError("is a placeholder, not a secret")
-        if text and len(text.encode()) < 32:
-            raise ValidationError("must be at least 32 bytes long")
-        return text
-
-
-def is_placeholder(secret: str) -> bool:
-    """Whether it is what examples put where a secret belongs."""
-    return re.sub(r"[^a-z]", "", secret.lower()).startswith(_PLACEHOLDERS)
-
-
-_PLACEHOLDERS = (
-    "changeme",
-    "changeit",
-    "dummy",
-    "example",
-    "password",
-    "placeholder",
-    "replace",
-    "secret",
-    "yourkey",
-    "yoursecret",
-)
-
-
-class _Duration(fields.Field[int]):
-    """Whole seconds, or text such as "90s", "5m", "1h30m", "2d"; read as seconds."""
-
-    def __init__(self, minimum: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.minimum = minimum
-
-    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
-        seconds = _seconds(value)
-        if seconds is None:
-            raise ValidationError(f'must be whole seconds or text such as "1h30m", not {_shown(value)}')
-        if not self.minimum <= seconds <= _CENTURY:
-            raise ValidationError(f"must be between {self.minimum} s and 36500 days")
-        return seconds
-
-
-_CENTURY = 36_500 * DAY
-_DURATION = re.compile(r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
-
-
-def _seconds(value: object) -> int | None:
-    if isinstance(value, str):
-        parts = _DURATION.fullmatch(value)
-        if parts is None:
-            return None
-        return sum(int(n) * unit for n, unit in zip(parts.groups("0"), (DAY, HOUR, MINUTE, 1), strict=True))
-    return value if type(value) is int else None
-
-
-# The tables and their defaults
-
-
-class _Table(Schema):
-    error_messages = {"unknown": "unknown key", "type": "must be a table"}  # noqa: RUF012  marshmallow's own way
-
-
-class _ServerTable(_Table):
-    host = _Name(load_default="127.0.0.1")
-    port = _Whole(0, 65535, load_default=3000)
-    public_url = _Url(load_default="")
-    trusted_proxies = _List(_Address(), load_default=())
-    shutdown_seconds = _Whole(1, 3600, load_default=10)
-    max_connections = _Whole(0, 1_000_000, load_default=0)
-    request_timeout_seconds = _Whole(1, 3600, load_default=10)
-
-
-class _DatabaseTable(_Table):
-    path = _Name(load_default="data/kener.db")
-    synchronous = _Choice("FULL", "NORMAL", "EXTRA", load_default="FULL")
-    retention_days = _Whole(1, 36_500, load_default=400)
-
-
-class _AuthTable(_Table):
-    secret_key = _Secret(load_default="")
-    secret_key_file = _Text(load_default="")
-    algorithm = _Choice("HS256", "EdDSA", "RS256", load_default="HS256")
-    public_key_file = _Text(load_default="")
-    allowed_ips = _List(_Address(), load_default=())
-
-
-class _IngestTable(_Table):
-    clock_skew_seconds = _Whole(0, DAY, load_default=60)
-    max_age_days = _Whole(1, 36_500, load_default=90)
-    max_body_bytes = _Whole(1, 1 << 30, load_default=65_536)
-    max_queue = _Whole(1, 10_000_000, load_default=10_000)
-
-
-class _RollupsTable(_Table):
-    interval_seconds = _Whole(1, 900, load_default=5)
-
-
-class _LogTable(_Table):
-    format = _Choice("auto", "json", "text", load_default="auto")
-    level = _Choice("debug", "info", "warning", "error", load_default="info")
-    requests = _Choice("errors", "all", load_default="errors")
-
-
-class _SiteTable(_Table):
-    title = _Name(load_default="Status")
-    name = _Text(load_default="")
-    timezone = _Zone(load_default=ZoneInfo("UTC"))
-
-
-class _CategoryTable(_Table):
-    name = _Name(required=True, error_messages={"required": "is missing"})
-    description = _Text(load_default="")
-
-
-class _HeartbeatTable(_Table):
-    interval = _Duration(MINUTE)
-    cron = _CronText()
-    timezone = _Zone()
-    grace = _Duration(0, load_default=0)
-    down_after = _Duration(0)
-    carry_forward = _Flag(load_default=False)
-    stale_after = _Duration(1)
-
-
-class _MonitorTable(_Table):
-    tag = _Tag(required=True, error_messages={"required": "is missing"})
-    name = _Text(load_default="")
-    description = _Text(load_default="")
-    image = _Text(load_default="")
-    category = _Text(load_default="")
-    hidden = _Flag(load_default=False)
-    default_status = _Choice(*(status.name for status in MEASURABLE))
-    latency_unit = _Choice("s", "ms", load_default="s")
-    include_degraded_in_downtime = _Flag(load_default=False)
-    day_degraded_minimum_count = _Whole(1, 1440, load_default=1)
-    day_down_minimum_count = _Whole(1, 1440, load_default=1)
-    heartbeat = fields.Nested(_HeartbeatTable)
-
-
-class _Document(_Table):
-    server = fields.Nested(_ServerTable)
-    database = fields.Nested(_DatabaseTable)
-    auth = fields.Nested(_AuthTable)
-    ingest = fields.Nested(_IngestTable)
-    rollups = fields.Nested(_RollupsTable)
-    log = fields.Nested(_LogTable)
-    site = fields.Nested(_SiteTable)
-    categories = fields.Nested(
-        _CategoryTable, many=True, load_default=(), error_messages={"type": "must be [[categories]] tables"}
-    )
-    monitors = fields.Nested(
-        _MonitorTable, many=True, load_default=(), error_messages={"type": "must be [[monitors]] tables"}
-    )
-
-
-SCHEMA = _Document()
-_TOP = list(SCHEMA.fields)
-_PLAIN = {
+_SECTIONS = {
     name: table.schema.fields
     for name, table in SCHEMA.fields.items()
     if isinstance(table, fields.Nested) and not table.many
 }
-
-
-# The environment
-
+_PLAIN = {
+    name: {key: each for key, each in table.items() if not isinstance(each, fields.Nested | Pairs)}
+    for name, table in _SECTIONS.items()
+}
+_INNER = [(name, key) for name, table in _SECTIONS.items() for key in table if key not in _PLAIN[name]]
 _VARIABLES = {f"KENER_{name}_{key}".upper(): (name, key) for name, table in _PLAIN.items() for key in table}
 
 
@@ -469,19 +257,24 @@ def _overrides(environment: Mapping[str, str]) -> tuple[dict[tuple[str, str], ob
         (section, key): _from_text(_PLAIN[section][key], environment[name])
         for name, (section, key) in known.items()
     }
-    return found, [
-        f"{name}: unknown setting{_hint(name, _VARIABLES, 0.85)}" for name in mine if name not in known
-    ]
+    return found, [f"{name}: unknown setting{_what_else(name)}" for name in mine if name not in known]
+
+
+def _what_else(name: str) -> str:
+    for section, key in _INNER:
+        if f"{name}_".startswith(f"KENER_{section}_{key}_".upper()):
+            return f", {section}.{key} is set in the file only"
+    return hint(name, _VARIABLES, 0.85)
 
 
 def _from_text(setting: fields.Field[Any], text: str) -> object:
     """The text as the type of the setting; as it is where that cannot be, for validation to refuse."""
     match setting:
-        case _List():
+        case List():
             return [item.strip() for item in text.split(",") if item.strip()]
-        case _Whole() if re.fullmatch(r"-?[0-9]{1,18}", text):
+        case Whole() if re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
-        case _Flag():
+        case Flag():
             return {"true": True, "false": False}.get(text, text)
     return text
 
@@ -518,54 +311,44 @@ def _document(path: Path) -> dict[str, object]:
         raise ConfigFault([f"{path}: {str(fault).replace('at end of document', last)}"]) from None
 
 
-Place = tuple[str | int, ...]
+_TOP = list(SCHEMA.fields)
 
 
-class _Fault(NamedTuple):
-    place: Place
-    text: str
-
-    def order(self) -> tuple[int, Place]:
-        """By section as the reference has them, then by place."""
-        top = str(self.place[0]) if self.place else ""
-        return (_TOP.index(top) if top in _TOP else len(_TOP), self.place)
+def _order(fault: Misplaced) -> tuple[int, Place]:
+    """By section as the reference has them, then by place."""
+    top = str(fault.place[0]) if fault.place else ""
+    return (_TOP.index(top) if top in _TOP else len(_TOP), fault.place)
 
 
-def _validated(written: Mapping[str, object]) -> tuple[dict[str, Any], list[_Fault]]:
+def _validated(written: Mapping[str, object], folder: Path) -> tuple[dict[str, Any], list[Misplaced]]:
     """What could be read, with defaults, and everything that is wrong, in order."""
     try:
         read, faults = SCHEMA.load(written), []
     except ValidationError as error:
         read = error.valid_data if isinstance(error.valid_data, dict) else {}
         faults = list(_field_faults(error.messages_dict, SCHEMA))
-    faults += _contradictions(read, written)
-    return read, sorted(faults, key=_Fault.order)
+    faults += contradictions(read, written, folder)
+    return read, sorted(faults, key=_order)
 
 
-def _field_faults(errors: Mapping[Any, Any], schema: Schema, at: Place = ()) -> Iterator[_Fault]:
+def _field_faults(errors: Mapping[Any, Any], schema: Schema, at: Place = ()) -> Iterator[Misplaced]:
     for key, found in errors.items():
         here = (*at, key)
         if key == "_schema":
-            yield from (_Fault(at, text) for text in found)
+            yield from (Misplaced(at, text) for text in found)
         elif isinstance(key, int):  # one of an array of tables
             yield from _field_faults(found, schema, here)
         elif key not in schema.fields:
-            yield _Fault(here, f"unknown key{_hint(key, schema.fields)}")
+            yield Misplaced(here, f"unknown key{hint(key, schema.fields)}")
         elif isinstance(found, list):
-            yield from (_Fault(here, text) for text in found)
+            yield from (Misplaced(here, text) for text in found)
         elif isinstance(nested := schema.fields[key], fields.Nested):
             yield from _field_faults(found, nested.schema, here)
-        else:  # items of a list
-            yield from (_Fault((*here, index), text) for index, texts in found.items() for text in texts)
+        else:  # items of a list, or of a table whose keys are free
+            yield from (Misplaced((*here, item), text) for item, texts in found.items() for text in texts)
 
 
-def _hint(name: str, known: Collection[str], likeness: float = 0.6) -> str:
-    by_lower = {each.lower(): each for each in known}
-    nearest = get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
-    return f', did you mean "{by_lower[nearest[0]]}"?' if nearest else ""
-
-
-def _line(fault: _Fault, file: str, variables: Mapping[tuple[str, str], str]) -> str:
+def _line(fault: Misplaced, file: str, variables: Mapping[tuple[str, str], str]) -> str:
     """The fault as the operator reads it, named after where the value came from."""
     variable = next((name for place, name in variables.items() if fault.place[:2] == place), None)
     if variable is not None:
@@ -579,122 +362,9 @@ def _path(place: Place) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         else:
-            key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else _shown(part)
+            key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else shown(part)
             path += f".{key}" if path else key
     return path
-
-
-# Rules across settings. Each sees only the values that are valid by themselves, and what was written
-
-
-def _contradictions(read: Mapping[str, Any], written: Mapping[str, object]) -> Iterator[_Fault]:
-    yield from _retention_rules(read)
-    yield from _key_rules(_table(written, "auth"))
-    yield from _twice(read, "categories", "name")
-    yield from _twice(read, "monitors", "tag")
-    yield from _category_rules(read)
-    for index, monitor in enumerate(read.get("monitors", ())):
-        heartbeat = _table(_table(written, "monitors", index), "heartbeat")
-        if "heartbeat" in monitor:
-            for key, text in _heartbeat_rules(monitor["heartbeat"], heartbeat):
-                yield _Fault(("monitors", index, "heartbeat", *key), text)
-
-
-def _table(within: object, *place: str | int) -> Mapping[str, object]:
-    """The table at the place; an empty one where something else stands there."""
-    for part in place:
-        match within, part:
-            case dict(), str():
-                within = within.get(part)
-            case list(), int():
-                within = within[part]
-    return within if isinstance(within, dict) else {}
-
-
-def _retention_rules(read: Mapping[str, Any]) -> Iterator[_Fault]:
-    kept = read.get("database", {}).get("retention_days")
-    accepted = read.get("ingest", {}).get("max_age_days")
-    if kept is not None and accepted is not None and kept < accepted:
-        text = f"must be at least ingest.max_age_days, {accepted}, not {kept}"
-        yield _Fault(("database", "retention_days"), text)
-
-
-def _key_rules(auth: Mapping[str, object]) -> Iterator[_Fault]:
-    if auth.get("secret_key") and auth.get("secret_key_file"):
-        yield _Fault(("auth", "secret_key_file"), "contradicts secret_key, set one of them")
-    algorithm = auth.get("algorithm", "HS256")
-    if algorithm in ("EdDSA", "RS256") and not auth.get("public_key_file"):
-        yield _Fault(("auth", "public_key_file"), f"is missing, {algorithm} needs it")
-    if algorithm == "HS256" and auth.get("public_key_file"):
-        yield _Fault(("auth", "public_key_file"), "has no use with HS256")
-
-
-def _twice(read: Mapping[str, Any], tables: str, key: str) -> Iterator[_Fault]:
-    seen: set[str] = set()
-    for index, table in enumerate(read.get(tables, ())):
-        value = table.get(key)
-        if value in seen:
-            yield _Fault((tables, index, key), f"{_shown(value)} is used twice")
-        elif value is not None:
-            seen.add(value)
-
-
-def _category_rules(read: Mapping[str, Any]) -> Iterator[_Fault]:
-    names = [category.get("name") for category in read.get("categories", ())]
-    if None in names:
-        return  # the fault is there
-    for index, monitor in enumerate(read.get("monitors", ())):
-        name = monitor.get("category")
-        if name and name not in names:
-            text = f"{_shown(name)} is no category{_hint(name, names)}"
-            yield _Fault(("monitors", index, "category"), text)
-
-
-# Faults of a heartbeat, by place within its table
-_HeartbeatFaults = Iterator[tuple[tuple[str, ...], str]]
-_DEADLINE_KEYS = ("grace", "down_after", "timezone")
-
-
-def _heartbeat_rules(read: Mapping[str, Any], written: Mapping[str, object]) -> _HeartbeatFaults:
-    if not written:
-        yield (), "is empty, set interval, cron or stale_after"
-    elif read.get("carry_forward"):
-        yield from _carry_forward_rules(written)
-    elif "interval" in written or "cron" in written:
-        yield from _deadline_rules(read, written)
-    else:
-        yield from (((key,), "needs interval or cron") for key in _DEADLINE_KEYS if key in written)
-
-
-def _carry_forward_rules(written: Mapping[str, object]) -> _HeartbeatFaults:
-    for key in ("interval", "cron", *_DEADLINE_KEYS):
-        if key in written:
-            yield (key,), "contradicts carry_forward"
-    if "stale_after" not in written:
-        yield ("stale_after",), "is missing, carry_forward needs it"
-
-
-def _deadline_rules(read: Mapping[str, Any], written: Mapping[str, object]) -> _HeartbeatFaults:
-    if "stale_after" in written:
-        yield ("stale_after",), "has no use with interval or cron"
-    if "timezone" in written and "cron" not in written:
-        yield ("timezone",), "needs cron"
-    if "interval" in written and "cron" in written:
-        yield ("cron",), "contradicts interval, set one of them"
-    elif "interval" in written:
-        yield from _down_after_rules(read, "interval", "grace")
-    else:
-        yield from _down_after_rules(read, "grace")
-
-
-def _down_after_rules(read: Mapping[str, Any], *parts: str) -> _HeartbeatFaults:
-    if all(key in read for key in ("down_after", *parts)):
-        least = sum(read[key] for key in parts)
-        if read["down_after"] < least:
-            yield (
-                ("down_after",),
-                f"must be at least {' + '.join(parts)}, {least} s, not {read['down_after']} s",
-            )
 
 
 # From valid tables to dataclasses
@@ -702,8 +372,8 @@ def _down_after_rules(read: Mapping[str, Any], *parts: str) -> _HeartbeatFaults:
 
 def _built(read: Mapping[str, Any], folder: Path) -> Config:
     database = Database(**{**read["database"], "path": folder / read["database"]["path"]})
-    site = {**read["site"], "name": read["site"]["name"] or read["site"]["title"]}
-    zone: ZoneInfo = site["timezone"]
+    zone: ZoneInfo = read["site"]["timezone"]
+    hidden = {table["name"] for table in read["categories"] if table["hidden"]}
     return Config(
         server=Server(**read["server"]),
         database=database,
@@ -711,9 +381,10 @@ def _built(read: Mapping[str, Any], folder: Path) -> Config:
         ingest=Ingest(**read["ingest"]),
         rollups=Rollups(**read["rollups"]),
         log=Log(**read["log"]),
-        site=Site(**site),
+        site=_site(read["site"], folder),
+        announcements=tuple(_announcement(table, zone) for table in read["announcements"]),
         categories=tuple(Category(**table) for table in read["categories"]),
-        monitors=tuple(_monitor(table, zone) for table in read["monitors"]),
+        monitors=tuple(_monitor(table, zone, hidden) for table in read["monitors"]),
     )
 
 
@@ -729,14 +400,40 @@ def _auth(table: Mapping[str, Any], folder: Path, data_folder: Path) -> Auth:
     )
 
 
-def _monitor(table: Mapping[str, Any], site_zone: ZoneInfo) -> Monitor:
+def _site(table: Mapping[str, Any], folder: Path) -> Site:
+    plain = {key: value for key, value in table.items() if key != "indexed"}
+    built = {
+        "name": table["name"] or table["title"],
+        "is_indexed": table["indexed"],
+        "assets": folder / table["assets"] if table["assets"] else None,
+        "custom_css": folder / table["custom_css"] if table["custom_css"] else None,
+        "hero": Hero(**table["hero"]) if any(table["hero"].values()) else None,
+        "colors": Colors(**table["colors"]),
+        "dark_colors": Colors(**table["dark_colors"]),
+        "nav": tuple(Link(**link) for link in table["nav"]),
+    }
+    return Site(**(plain | built))
+
+
+def _announcement(table: Mapping[str, Any], site_zone: ZoneInfo) -> Announcement:
+    start, end = table.get("from"), table.get("until")
+    return Announcement(
+        title=table["title"],
+        text=table["text"],
+        level=table["level"],
+        start=None if start is None else instant_of(start, site_zone),
+        end=None if end is None else instant_of(end, site_zone),
+    )
+
+
+def _monitor(table: Mapping[str, Any], site_zone: ZoneInfo, hidden_categories: Set[str]) -> Monitor:
     return Monitor(
         tag=table["tag"],
         name=table["name"] or table["tag"],
         description=table["description"],
         image=table["image"],
         category=table["category"],
-        hidden=table["hidden"],
+        hidden=table["hidden"] or table["category"] in hidden_categories,
         latency_unit=table["latency_unit"],
         day_degraded_minimum_count=table["day_degraded_minimum_count"],
         day_down_minimum_count=table["day_down_minimum_count"],

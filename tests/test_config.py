@@ -1,9 +1,11 @@
 """config.toml and the environment: what is read, and what every mistake is called."""
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import FrozenInstanceError, fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,6 +24,8 @@ from kener_async.resources import shipped
 Load = Callable[..., Config]
 Faults = Callable[..., list[str]]
 
+DOCUMENTATION = Path(__file__).parent.parent / "docs/configure.md"
+NO_COLORS = config.Colors(up="", degraded="", down="", maintenance="", no_data="", accent="")
 SECRET = "cAW0tS6kYQhW1mZr9n2uXb5eJ8vLd3gP"
 
 
@@ -66,6 +70,7 @@ def faults(load: Load) -> Faults:
                 "shutdown_seconds": 10,
                 "max_connections": 0,
                 "request_timeout_seconds": 10,
+                "base_path": "",
             },
         ),
         ("database", {"synchronous": "FULL", "retention_days": 400}),
@@ -77,6 +82,27 @@ def faults(load: Load) -> Faults:
         ("rollups", {"interval_seconds": 5}),
         ("log", {"format": "auto", "level": "info", "requests": "errors"}),
         ("site", {"title": "Status", "name": "Status", "timezone": ZoneInfo("UTC")}),
+        ("site", {"locale": "en", "locales": ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")}),
+        ("site", {"theme": "system", "theme_toggle": True, "pattern": "none", "is_indexed": True}),
+        ("site", {"bar_style": "full", "bar_roundness": "rounded", "summary_style": "current"}),
+        ("site", {"assets": None, "custom_css": None, "hero": None, "nav": (), "meta": ()}),
+        ("site", {"colors": NO_COLORS, "dark_colors": NO_COLORS}),
+        (
+            "site",
+            dict.fromkeys(
+                (
+                    "home",
+                    "logo",
+                    "favicon",
+                    "description",
+                    "header",
+                    "footer",
+                    "font_family",
+                    "font_file",
+                ),
+                "",
+            ),
+        ),
     ],
 )
 def test_an_empty_file_gives_the_defaults(load: Load, section: str, expected: Mapping[str, object]) -> None:
@@ -84,8 +110,8 @@ def test_an_empty_file_gives_the_defaults(load: Load, section: str, expected: Ma
     assert {key: getattr(found, key) for key in expected} == expected
 
 
-def test_an_empty_file_has_no_monitors_and_no_categories(load: Load) -> None:
-    assert (load().monitors, load().categories) == ((), ())
+def test_an_empty_file_has_no_monitors_no_categories_and_no_announcements(load: Load) -> None:
+    assert (load().monitors, load().categories, load().announcements) == ((), (), ())
 
 
 def test_a_monitor_needs_only_a_tag(load: Load) -> None:
@@ -143,9 +169,14 @@ def keys_of(schema: Schema, at: str = "") -> Iterator[str]:
             yield from keys_of(field.schema, f"{at}{key}.")
 
 
+FREE = "site.meta"  # its keys are the operator's
+
+
 def keys_in(table: Mapping[str, object], at: str = "") -> Iterator[str]:
     for key, value in table.items():
         yield f"{at}{key}"
+        if f"{at}{key}" == FREE:
+            continue
         for nested in value if isinstance(value, list) else [value]:
             if isinstance(nested, dict):
                 yield from keys_in(nested, f"{at}{key}.")
@@ -169,8 +200,9 @@ def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented()), load()
-    for section in ("server", "database", "auth", "ingest", "rollups", "log", "site"):
+    for section in ("server", "database", "auth", "ingest", "rollups", "log"):
         assert getattr(shown, section) == getattr(default, section)
+    assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
 
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
@@ -184,6 +216,19 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "door": Settings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": Settings(stale_after=21_600),
     }
+
+
+def test_the_examples_of_the_page_in_the_shipped_file_are_what_they_say(load: Load) -> None:
+    shown = load(uncommented())
+    assert shown.site.nav == (config.Link("Contact", "mailto:control@example.org", ""),)
+    assert shown.site.meta == (("author", "Mission Control"), ("og:type", "website"))
+    (moving,) = shown.announcements
+    assert (moving.title, moving.level) == ("We are moving", "info")
+    assert (moving.start, moving.end) == (utc(2026, 5, 1), utc(2026, 5, 9, 16))
+
+
+def utc(*parts: int) -> int:
+    return int(datetime(*parts, tzinfo=UTC).timestamp())  # type: ignore[arg-type,misc]
 
 
 # Values
@@ -257,6 +302,240 @@ def test_a_default_status_is_one_of_the_three_measurable(load: Load, status: Sta
 )
 def test_a_duration_is_seconds_or_text(load: Load, written: str, seconds: int) -> None:
     assert heartbeat_of(load, f"interval = {written}").expectation == Every(seconds, 0, seconds)
+
+
+# The page
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> Path:
+    """A folder of files beside config.toml."""
+    folder = tmp_path / "files"
+    (folder / "fonts").mkdir(parents=True)
+    for name in ("logo.svg", "terms.html", "fonts/inter.woff2", ".hidden"):
+        (folder / name).touch()
+    return folder
+
+
+def with_assets(text: str) -> str:
+    return f'[site]\nassets = "files"\n{text}'
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "read"),
+    [
+        ("bar_style", "PARTIAL", "partial"),
+        ("bar_style", "FULL", "full"),
+        ("bar_roundness", "SHARP", "sharp"),
+        ("summary_style", "DAY", "day"),
+        ("summary_style", "current", "current"),
+        ("theme", "dark", "dark"),
+        ("pattern", "squares", "squares"),
+        ("font_family", "Inter, 'Noto Sans JP', sans-serif", "Inter, 'Noto Sans JP', sans-serif"),
+        ("locale", "pt-BR", "pt-BR"),
+    ],
+)
+def test_a_style_is_one_of_its_words(load: Load, key: str, written: str, read: str) -> None:
+    assert getattr(load(f'[site]\n{key} = "{written}"').site, key) == read
+
+
+def test_a_page_that_is_not_to_be_indexed_says_so(load: Load) -> None:
+    assert not load("[site]\nindexed = false").site.is_indexed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "https://example.org",
+        "HTTP://[::1]:8080/a?b=c#d",
+        "https://social.example/@status",
+        "/picture.png?v=2",
+        "/",
+        "logo.svg",
+        "fonts/inter.woff2",
+    ],
+)
+@pytest.mark.parametrize("key", ["logo", "favicon", "home"])
+def test_an_address_is_kept_as_it_is_written(load: Load, assets: Path, key: str, address: str) -> None:
+    assert getattr(load(with_assets(f'{key} = "{address}"')).site, key) == address
+
+
+@pytest.mark.parametrize("url", ["mailto:a@example.org", "/incidents", "https://example.org/", "terms.html"])
+def test_a_link_leads_to_an_address_or_a_mailbox(load: Load, assets: Path, url: str) -> None:
+    text = with_assets(f'[[site.nav]]\nname = "There"\nurl = "{url}"\nicon = "logo.svg"')
+    assert load(text).site.nav == (config.Link("There", url, "logo.svg"),)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "data:text/html,x",
+        "mailto:a@example.org",
+        "ftp://example.org",
+        "https://",
+        "https:example.org",
+        "https://[::1",
+        "http://a:0",
+        "http://a:port",
+        "../secret.key",
+        "a/../b",
+        ".hidden",
+        "a//b",
+        "a/",
+        "a?b",
+        "#top",
+    ],
+)
+def test_an_image_lies_at_an_address_or_among_the_assets(faults: Faults, assets: Path, address: str) -> None:
+    ways = "an address (https:, http:), a path that begins with / or a file in assets"
+    assert faults(with_assets(f'logo = "{address}"')) == [
+        f'config.toml: site.logo: must be {ways}, not "{address}"'
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["/a b", "/\\evil.example", "java\nscript:x", "/\u007f", "/\u202e", "\u00a0"]
+)
+def test_an_address_has_no_character_that_hides_where_it_leads(faults: Faults, address: str) -> None:
+    shown = json.dumps(address, ensure_ascii=False)
+    assert faults(f"[site]\nlogo = {json.dumps(address)}") == [
+        f"config.toml: site.logo: {shown} has a space, a backslash or a control character"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[site]\nlogo = "logo.svg"', "site.logo"),
+        ('[site]\nfavicon = "logo.svg"', "site.favicon"),
+        ('[site]\nhome = "logo.svg"', "site.home"),
+        ('[site.hero]\nimage = "logo.svg"', "site.hero.image"),
+        ('[[site.nav]]\nname = "a"\nurl = "logo.svg"', "site.nav[0].url"),
+        ('[[site.nav]]\nname = "a"\nurl = "/"\nicon = "logo.svg"', "site.nav[0].icon"),
+        ('[[monitors]]\ntag = "earth"\nimage = "logo.svg"', "monitors[0].image"),
+    ],
+)
+def test_a_file_of_the_assets_needs_the_folder_and_lies_in_it(
+    load: Load, faults: Faults, assets: Path, text: str, place: str
+) -> None:
+    assert faults(text) == [
+        f'config.toml: {place}: "logo.svg" is a file of the assets folder, set site.assets'
+    ]
+    assert load(text, KENER_SITE_ASSETS="files").site.assets == assets
+    (assets / "logo.svg").unlink()
+    assert faults(text, KENER_SITE_ASSETS="files") == [
+        f'config.toml: {place}: there is no file "logo.svg" in "files"'
+    ]
+
+
+def test_a_font_file_lies_among_the_assets(load: Load, faults: Faults, assets: Path) -> None:
+    assert load(with_assets('font_file = "fonts/inter.woff2"')).site.font_file == "fonts/inter.woff2"
+    assert faults(with_assets('font_file = "inter.woff2"')) == [
+        'config.toml: site.font_file: there is no file "inter.woff2" in "files"'
+    ]
+    assert faults('[site]\nfont_file = "inter.woff2"') == [
+        'config.toml: site.font_file: "inter.woff2" is a file of the assets folder, set site.assets'
+    ]
+
+
+def test_a_stylesheet_of_ones_own_is_a_readable_text(load: Load, faults: Faults, tmp_path: Path) -> None:
+    text, css = '[site]\ncustom_css = "own.css"', tmp_path / "own.css"
+    fault = 'config.toml: site.custom_css: "own.css"'
+    assert faults(text) == [f"{fault} cannot be read: No such file or directory"]
+    css.write_bytes(b"\xff")
+    assert faults(text) == [f"{fault} is not UTF-8"]
+    css.write_text("h1 { color: red }")
+    assert load(text).site.custom_css == css
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "config.toml", "a" * 5000])
+def test_the_assets_are_a_folder(faults: Faults, folder: str) -> None:
+    (fault,) = faults(f'[site]\nassets = "{folder}"\nlogo = "logo.svg"')
+    assert fault.startswith('config.toml: site.assets: there is no folder "')
+
+
+def test_the_page_in_the_documentation_loads(load: Load, assets: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.css").touch()
+    _, page = DOCUMENTATION.read_text(encoding="utf-8").split("## The page")
+    loaded = load("\n".join(re.findall(r"(?m)^    (.*)$", page)))
+    assert (loaded.site.locale, loaded.site.assets) == ("de", assets)
+    assert [each.level for each in loaded.announcements] == ["warning"]
+
+
+def test_a_hero_that_says_nothing_is_none(load: Load) -> None:
+    assert load("[site.hero]").site.hero is None
+    assert load('[site.hero]\nsubtitle = "All is well"').site.hero == config.Hero("", "All is well", "")
+
+
+def test_colors_are_of_the_light_and_of_the_dark_theme(load: Load) -> None:
+    site = load('[site.colors]\nup = "#4ead94"\n[site.dark_colors]\nno_data = "#ABC"').site
+    assert site.colors == replace(NO_COLORS, up="#4ead94")
+    assert site.dark_colors == replace(NO_COLORS, no_data="#ABC")
+
+
+@pytest.mark.parametrize("color", ["red", "#4ead9", "4ead94", "#4ead94;", "#xyz", "#fff\\n", "rgb(0,0,0)"])
+@pytest.mark.parametrize("table", ["colors", "dark_colors"])
+def test_nothing_but_a_color_reaches_the_stylesheet(faults: Faults, table: str, color: str) -> None:
+    assert faults(f'[site.{table}]\naccent = "{color}"') == [
+        f'config.toml: site.{table}.accent: must be a color such as #4ead94 or #fff, not "{color}"'
+    ]
+
+
+@pytest.mark.parametrize(
+    "family", ["a;b", "a}", "url(x)", "a,,b", "a,", " a", "'a", "'a\"", "a/*", "1a", "a\\n", "a\\\\41"]
+)
+def test_nothing_but_font_families_reaches_the_stylesheet(faults: Faults, family: str) -> None:
+    written = family.replace('"', '\\"')
+    assert faults(f'[site]\nfont_family = "{written}"') == [
+        f'config.toml: site.font_family: "{written}" is no list of font families'
+    ]
+
+
+def test_meta_tags_are_pairs_of_name_and_content(load: Load) -> None:
+    meta = load('[site.meta]\nauthor = "A \\"B\\""\n"og:image" = "/x.png"').site.meta
+    assert meta == (("author", 'A "B"'), ("og:image", "/x.png"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "instant"),
+    [
+        ("2026-05-09T18:00:00+02:00", utc(2026, 5, 9, 16)),
+        ("2026-05-09T18:00:00Z", utc(2026, 5, 9, 18)),
+        ("2026-05-09T18:00:00.9", utc(2026, 5, 9, 9)),
+        ("2026-05-09 18:00:00", utc(2026, 5, 9, 9)),
+        ("2026-05-09", utc(2026, 5, 8, 15)),
+    ],
+)
+def test_an_announcement_without_an_offset_is_read_in_the_zone_of_the_site(
+    load: Load, moment: str, instant: int
+) -> None:
+    site = '[site]\ntimezone = "Asia/Tokyo"\n'
+    for key, bounds in (("from", (instant, None)), ("until", (None, instant))):
+        (shown,) = load(f'{site}[[announcements]]\ntitle = "a"\n{key} = {moment}').announcements
+        assert (shown.start, shown.end) == bounds
+
+
+def test_an_announcement_needs_only_a_title(load: Load) -> None:
+    assert load('[[announcements]]\ntitle = "We move"').announcements == (
+        config.Announcement(title="We move", text="", level="info", start=None, end=None),
+    )
+
+
+def test_a_hidden_category_hides_its_monitors(load: Load) -> None:
+    loaded = load(
+        '[[categories]]\nname = "Moons"\nhidden = true\n[[categories]]\nname = "Planets"\n'
+        '[[monitors]]\ntag = "phobos"\ncategory = "Moons"\n[[monitors]]\ntag = "mars"\ncategory = "Planets"'
+    )
+    assert [category.hidden for category in loaded.categories] == [True, False]
+    assert [monitor.hidden for monitor in loaded.monitors] == [True, False]
+
+
+@pytest.mark.parametrize("path", ["", "/status", "/a/b.c_d~e-f", "/..."])
+def test_a_base_path_has_no_slash_at_its_end(load: Load, path: str) -> None:
+    assert load(f'[server]\nbase_path = "{path}"').server.base_path == path
 
 
 # Heartbeats
@@ -440,6 +719,87 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
             'site.timezone: "Europe/Berln" is no time zone, did you mean "Europe/Berlin"?',
         ),
         ('[site]\ntimezone = "/etc/passwd"', 'site.timezone: "/etc/passwd" is no time zone'),
+        *(
+            (
+                f'[server]\nbase_path = "{path}"',
+                "server.base_path: must begin with / and not end with it, of A-Z a-z 0-9 . _ ~ - /, "
+                f'not "{path}"',
+            )
+            for path in ("/", "status", "/status/", "//a", "/a//b", "/a b", "/..", "/a/./b", "/ä", "/a?b")
+        ),
+        (
+            '[site]\nlogo = "//example.org/a"',
+            'site.logo: "//example.org/a" must say https: or http: before //',
+        ),
+        ('[site]\ntheme = "DARK"', 'site.theme: must be one of system, light, dark, not "DARK"'),
+        ('[site]\nbar_style = "Half"', 'site.bar_style: must be one of full, partial, not "Half"'),
+        (
+            '[site]\nfont_file = "font.otf"',
+            'site.font_file: must name a .woff2, .woff or .ttf file in assets, not "font.otf"',
+        ),
+        (
+            '[site]\nfont_file = "/etc/font.ttf"',
+            'site.font_file: must name a .woff2, .woff or .ttf file in assets, not "/etc/font.ttf"',
+        ),
+        (
+            '[site]\nlocale = "it"',
+            'site.locale: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "it"',
+        ),
+        (
+            '[site]\nlocales = ["en", "zh"]',
+            'site.locales[1]: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "zh"',
+        ),
+        ('[site]\nlocales = ["de"]', 'site.locale: "en" is not among site.locales'),
+        ("[site]\nlocales = []", 'site.locale: "en" is not among site.locales'),
+        ('[site]\nlocales = ["en", "en"]', 'site.locales[1]: "en" is used twice'),
+        ("[site]\nindexed = 1", "site.indexed: must be true or false, not a whole number"),
+        ("[site]\nhero = 5", "site.hero: must be a table"),
+        ('[site.hero]\nimg = ""', 'site.hero.img: unknown key, did you mean "image"?'),
+        ('[site.colors]\nUP = "#fff"', 'site.colors.UP: unknown key, did you mean "up"?'),
+        ("[site]\nmeta = 5", "site.meta: must be a table"),
+        ("[site.meta]\nauthor = 5", "site.meta.author: must be text, not a whole number"),
+        ('[site.meta]\n"a b" = ""', 'site.meta."a b": is no name of A-Z a-z 0-9 . : _ -'),
+        ("[site]\nnav = 5", "site.nav: must be [[site.nav]] tables"),
+        ("[site.nav]", "site.nav: must be [[site.nav]] tables"),
+        ("[site]\nnav = [5]", "site.nav[0]: must be a table"),
+        ('[[site.nav]]\nname = "a"', "site.nav[0].url: is missing"),
+        ('[[site.nav]]\nname = "a"\nurl = ""', "site.nav[0].url: must not be empty"),
+        ('[[site.nav]]\nurl = "/a"', "site.nav[0].name: is missing"),
+        (
+            '[[site.nav]]\nname = "a"\nurl = "javascript:a"',
+            "site.nav[0].url: must be an address (https:, http:, mailto:), a path that begins with / "
+            'or a file in assets, not "javascript:a"',
+        ),
+        ("[announcements]", "announcements: must be [[announcements]] tables"),
+        ("[[announcements]]", "announcements[0].title: is missing"),
+        (
+            '[[announcements]]\ntitle = "a"\nlevel = "fatal"',
+            'announcements[0].level: must be one of info, warning, critical, not "fatal"',
+        ),
+        (
+            '[[announcements]]\ntitle = "a"\nfrom = "2026-05-01"',
+            'announcements[0].from: must be a date, or a date and time, without quotes, not "2026-05-01"',
+        ),
+        (
+            '[[announcements]]\ntitle = "a"\nuntil = 07:30:00',
+            "announcements[0].until: must be a date, or a date and time, without quotes, not a time of day",
+        ),
+        (
+            '[[announcements]]\ntitle = "a"\nuntil = 9999-12-31',
+            "announcements[0].until: must be between the years 1970 and 9000",
+        ),
+        (
+            '[[announcements]]\ntitle = "a"\nfrom = 2026-05-01\nuntil = 2026-05-01',
+            "announcements[0].until: must be after from",
+        ),
+        (
+            '[[announcements]]\ntitle = "a"\nfrom = 2026-05-01T12:00:00\nuntil = 2026-05-01T13:00:00+02:00',
+            "announcements[0].until: must be after from",
+        ),
+        (
+            '[[categories]]\nname = "a"\nhidden = "no"',
+            'categories[0].hidden: must be true or false, not "no"',
+        ),
         ("[[categories]]", "categories[0].name: is missing"),
         (
             '[[categories]]\nname = "a"\n[[categories]]\nname = "a"',
@@ -503,6 +863,17 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
         [server]
         port = "3000"
         prot = 1
+        [site]
+        logo = "logo.svg"
+        locale = "en_US"
+        custom_css = "own.css"
+        [site.colors]
+        up = "green"
+        [[site.nav]]
+        name = "Home"
+        url = "data:,"
+        [[announcements]]
+        title = ""
         [nav]
     """
     assert faults(text, KENER_INGEST_MAX_QUEUE="many", KENER_SERVER_PROT="1") == [
@@ -510,6 +881,13 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
         'config.toml: server.prot: unknown key, did you mean "port"?',
         "config.toml: auth.public_key_file: is missing, EdDSA needs it",
         'KENER_INGEST_MAX_QUEUE: must be a whole number, not "many"',
+        'config.toml: site.colors.up: must be a color such as #4ead94 or #fff, not "green"',
+        'config.toml: site.custom_css: "own.css" cannot be read: No such file or directory',
+        'config.toml: site.locale: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "en_US"',
+        'config.toml: site.logo: "logo.svg" is a file of the assets folder, set site.assets',
+        "config.toml: site.nav[0].url: must be an address (https:, http:, mailto:), "
+        'a path that begins with / or a file in assets, not "data:,"',
+        "config.toml: announcements[0].title: must not be empty",
         "config.toml: monitors[0].colour: unknown key",
         "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days",
         'config.toml: monitors[0].heartbeat.timezone: "Nowhere" is no time zone',
@@ -615,6 +993,9 @@ def test_the_environment_wins_over_the_file(load: Load) -> None:
         ("KENER_LOG_LEVEL", "debug", "log", "level", "debug"),
         ("KENER_SITE_TITLE", "5", "site", "title", "5"),
         ("KENER_SITE_TIMEZONE", "Asia/Tokyo", "site", "timezone", ZoneInfo("Asia/Tokyo")),
+        ("KENER_SITE_LOCALES", "de, en", "site", "locales", ("de", "en")),
+        ("KENER_SITE_INDEXED", "false", "site", "is_indexed", False),
+        ("KENER_SITE_BAR_STYLE", "PARTIAL", "site", "bar_style", "partial"),
     ],
 )
 def test_a_variable_is_read_as_the_type_of_its_setting(
@@ -636,6 +1017,20 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
         ("KENER_DATABASE_RETENTION_DAYS", "1", ": must be at least ingest.max_age_days, 90, not 1"),
         ("KENER_AUTH_ALGORITHMS", "", ': unknown setting, did you mean "KENER_AUTH_ALGORITHM"?'),
         ("KENER_SITE_qqq", "", ": unknown setting"),
+        ("KENER_SITE_LOCALE", "de_DE", f': must be one of {", ".join(config.LOCALES)}, not "de_DE"'),
+        *(
+            (f"KENER_SITE_{name}", "x", f": unknown setting, site.{table} is set in the file only")
+            for name, table in [
+                ("HERO", "hero"),
+                ("HERO_TITLE", "hero"),
+                ("NAV", "nav"),
+                ("NAV_0_URL", "nav"),
+                ("COLORS_UP", "colors"),
+                ("DARK_COLORS_UP", "dark_colors"),
+                ("META", "meta"),
+                ("META_AUTHOR", "meta"),
+            ]
+        ),
     ],
 )
 def test_a_fault_of_the_environment_names_the_variable(
@@ -644,7 +1039,9 @@ def test_a_fault_of_the_environment_names_the_variable(
     assert faults(**{name: text}) == [f"{name}{fault}"]
 
 
-@pytest.mark.parametrize("name", ["KENER_CONFIG", "KENER_MONITORS_TAG", "KENER_SITE", "PATH", "SERVER_PORT"])
+@pytest.mark.parametrize(
+    "name", ["KENER_CONFIG", "KENER_MONITORS_TAG", "KENER_ANNOUNCEMENTS", "KENER_SITE", "PATH", "SERVER_PORT"]
+)
 def test_other_variables_are_left_alone(load: Load, name: str) -> None:
     assert load(**{name: "x"}) == load()
 

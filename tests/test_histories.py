@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,7 @@ from kener_async.cron import Cron
 from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
+from kener_async.domain.uptime import Counts
 from kener_async.worker.housekeeping import close_ended, drop_old
 from tests import recount
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
@@ -43,6 +44,7 @@ HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
 TAGS = ("earth", "mars", "phobos", "titan")
 MEASURED = (Status.UP, Status.DEGRADED, Status.DOWN)
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
+SHOWN_ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
 WINDOWS = {"24h": 1440, "7d": 7 * 1440, "30d": 30 * 1440, "90d": 90 * 1440}
 MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86400
 STARTS = (
@@ -296,7 +298,7 @@ class World:
         answers: list[tuple[int, Any]] = []
         while (stored := Stored(self.file)).kept_from != kept_from:  # retention may be at work just now
             kept_from = stored.kept_from
-            answers = [await self.service.ask("GET", one.path, params=one.query) for one in questions]
+            answers = [await one.ask(self.service) for one in questions]
         self._compare_with_accepted(stored)
         recounts: dict[tuple[str, int], Recount] = {}
         for question, (status, answer) in zip(questions, answers, strict=True):
@@ -331,6 +333,79 @@ class Question:
     tags: tuple[str, ...]
     now: int
     judge: Callable[[int, Any, dict[str, Recount]], None]
+
+    async def ask(self, service: Service) -> tuple[int, Any]:
+        return await service.ask("GET", self.path, params=self.query)
+
+
+class OverviewQuestion(Question):
+    """Asked inside the service, as the page does."""
+
+    async def ask(self, service: Service) -> tuple[int, Any]:
+        publisher = service.app[keys.PUBLISHER]
+        lives = [await publisher.live(tag) for tag in self.tags]
+        return 200, await publisher.overviews(lives, ZoneInfo(self.query["timezone"]))
+
+
+def about_overviews(world: World, zone: str) -> Question:
+    tags = tuple(world.tags)
+
+    def judge(status: int, answer: Any, told: dict[str, Recount]) -> None:
+        for tag, overview in zip(tags, answer, strict=True):
+            mine = told[tag]
+            assert set(overview.windows) == {60 * minutes for minutes in WINDOWS.values()}
+            for name, minutes in WINDOWS.items():
+                assert measured(overview.windows[60 * minutes]) == expected(mine, mine.window(name)), (
+                    tag,
+                    name,
+                )
+            days = last_days(mine.now, zone)
+            assert [day[:3] for day in overview.days] == days, tag
+            for day, start, end, counts in overview.days:
+                span = min(max(start, mine.kept_from), mine.end), min(max(end, mine.kept_from), mine.end)
+                assert measured(counts) == expected(mine, span), (tag, day)
+
+    return OverviewQuestion("", {"timezone": zone}, tags, world.now, judge)
+
+
+def measured(counts: Counts) -> dict[str, Any]:
+    """What an overview says of a span, save what is left of it."""
+    return {
+        "up": counts.up,
+        "degraded": counts.degraded,
+        "degradedAsDowntime": counts.degraded_as_downtime,
+        "down": counts.down,
+        "maintenance": counts.maintenance,
+        "latencies": counts.latency_count,
+        "sum": pytest.approx(counts.latency_sum),
+        "least": counts.latency_min,
+        "most": counts.latency_max,
+    }
+
+
+def expected(told: Recount, span: Span) -> dict[str, Any]:
+    minutes, latencies = told.minutes(span), told.latencies(span)
+    del minutes["noData"]
+    return minutes | {
+        "latencies": len(latencies),
+        "sum": sum(latencies),
+        "least": min(latencies, default=None),
+        "most": max(latencies, default=None),
+    }
+
+
+@cache
+def last_days(now: int, zone: str) -> list[tuple[date, int, int]]:
+    """The 90 days before today in a zone, and today: found quarter by quarter."""
+    days: dict[date, list[int]] = {}
+    for quarter in range(now // QUARTER * QUARTER - 93 * DAY, now + 2 * DAY, QUARTER):
+        days.setdefault(datetime.fromtimestamp(quarter, ZoneInfo(zone)).date(), []).append(quarter)
+    today = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
+    return [
+        (day, quarters[0], quarters[-1] + QUARTER)
+        for day, quarters in days.items()
+        if today - timedelta(days=90) <= day <= today
+    ]
 
 
 def about_all(world: World) -> Question:
@@ -686,9 +761,14 @@ class Tidy:
     """The other jobs run: incidents that ended are closed, what is old is dropped."""
 
     async def take(self, world: World) -> None:
-        database = world.service.app[keys.DATABASE]
-        await close_ended(database, world.clock)
-        await drop_old(database, world.clock, lambda: world.config.database.retention_days * DAY)
+        app = world.service.app
+        await close_ended(app[keys.DATABASE], app[keys.BOARD], world.clock)
+        await drop_old(
+            app[keys.DATABASE],
+            app[keys.BOARD],
+            world.clock,
+            lambda: world.config.database.retention_days * DAY,
+        )
 
 
 @dataclass(frozen=True)
@@ -746,8 +826,10 @@ class Look:
                 question = about_sums(world, self.tag, self.window, None)
             case 4:
                 question = about_status(world, self.tag, span[0])
-            case _:
+            case 5:
                 question = about_all(world)
+            case _:
+                question = about_overviews(world, str(world.config.site.timezone))
         await world.judge([question])
 
 
@@ -761,7 +843,8 @@ class LookAtAll:
 
     async def take(self, world: World) -> None:
         spans = [(first.at(world.now), second.at(world.now)) for first, second in self.spans]
-        questions = [about_all(world)]
+        shown = str(world.config.site.timezone)
+        questions = [about_all(world), *(about_overviews(world, zone) for zone in (shown, *SHOWN_ZONES))]
         for tag in world.tags:
             questions.append(about_status(world, tag))
             questions += [about_status(world, tag, span[0]) for span in spans]
@@ -877,7 +960,7 @@ restarts = st.builds(
     st.booleans(),
     weighted((2, st.none()), (1, configurations)),
 )
-looks = st.builds(Look, tags, st.integers(0, 5), st.sampled_from(["today", *WINDOWS]), spans)
+looks = st.builds(Look, tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
 steps: st.SearchStrategy[Step] = weighted(
     (6, beats),
     (2, backlogs),
@@ -904,6 +987,7 @@ class History:
     steps: list[Step]
     long_wait: int
     end: LookAtAll
+    zone: str = "UTC"  # the site's
 
 
 histories = st.builds(
@@ -918,6 +1002,7 @@ histories = st.builds(
     ),
     long_wait=st.sampled_from([0] * 14 + [40 * DAY]),
     end=looks_at_all,
+    zone=st.sampled_from(SHOWN_ZONES),
 )
 
 
@@ -928,6 +1013,7 @@ async def lived(history: History, folder: Path) -> None:
     config = replace(
         config,
         database=replace(config.database, retention_days=history.retention_days, synchronous="NORMAL"),
+        site=replace(config.site, timezone=ZoneInfo(history.zone)),
         ingest=replace(config.ingest, max_age_days=min(config.ingest.max_age_days, history.retention_days)),
     )
     world = World(config, clock)

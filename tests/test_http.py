@@ -545,7 +545,7 @@ ROUTES = [
     ("GET /api/openapi.json", 200),
     ("GET /api/docs", 200),
     ("GET /", 200),
-    ("GET /favicon.ico", 204),
+    ("GET /favicon.ico", 200),
     ("GET /static/api-docs.css", 200),
     ("GET /static/", 403),
     ("GET /static/nothing", 404),

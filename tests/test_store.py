@@ -538,7 +538,7 @@ async def test_what_is_too_old_goes_except_the_newest_of_it(store: Database):
 async def test_dropping_goes_in_small_steps_to_the_end(store: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kener_async.worker.housekeeping.ROWS_AT_ONCE", 3)
     await store.write(partial(fill, days=20))
-    await drop_old(store, lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, Board(), lambda: NOON, lambda: 10 * DAY)
     assert len(await stored(store)) == 12
 
 
@@ -547,7 +547,7 @@ async def test_nothing_is_dropped_for_a_day_after_a_gap(store: Database, since_g
     await store.write(partial(fill, days=20))
     end = NOON - since_gap
     await store.write(partial(observer.seen, gaps=[Gap(end - 3600, end)], now=end))
-    await drop_old(store, lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, Board(), lambda: NOON, lambda: 10 * DAY)
     assert len(await stored(store)) == left
 
 
@@ -555,7 +555,7 @@ async def test_a_clock_a_year_ahead_by_mistake_drops_nothing(service: Service, c
     await service.beat()
     service.jump(500 * DAY)
     await service.app[keys.PUBLISHER].observe()
-    await drop_old(service.app[keys.DATABASE], clock, lambda: 400 * DAY)
+    await drop_old(service.app[keys.DATABASE], service.app[keys.BOARD], clock, lambda: 400 * DAY)
     service.jump(-500 * DAY)
     await service.beat("mars")
     assert (await service.get("/api/status", tag="earth"))["lastUpdatedAt"] == NOON

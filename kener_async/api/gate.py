@@ -23,6 +23,8 @@ log = structlog.get_logger("kener_async.requests")
 HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes]]
+ErrorPage = Callable[[web.Request, int], Awaitable[web.Response]]
+KEPT_HEADERS = {"Allow", "Retry-After"}
 
 # Numbers for requests, told apart from those of other processes.
 new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
@@ -30,9 +32,21 @@ _sound_hosts: set[str] = set()
 SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has them checked each time
 
 
-def gate(metrics: Metrics, running: Running) -> Middleware:
-    """One error envelope for all of /api, the same headers for every answer, a number for every request."""
+def gate(metrics: Metrics, running: Running, error_page: ErrorPage) -> Middleware:
+    """One error envelope for all of /api, the same headers for every answer, a number for every request.
+
+    `error_page` makes the errors of everything else, for whoever reads pages.
+    """
     outbox = Outbox()
+
+    async def refused(request: web.Request, refusal: web.Response) -> web.Response:
+        wants_page = "text/html" in request.headers.get("Accept", "")
+        if not wants_page or request.path.startswith("/api"):
+            return refusal
+        page = await error_page(request, refusal.status)
+        for name in KEPT_HEADERS.intersection(refusal.headers):
+            page.headers[name] = refusal.headers[name]
+        return page
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -42,16 +56,17 @@ def gate(metrics: Metrics, running: Running) -> Middleware:
             check_form(request)
             response = await handler(request)
         except DomainError as error:
-            response = refusal_of(error)
+            response = await refused(request, refusal_of(error))
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            response = refusal(error.status, _reason(error))
+            answered = refusal(error.status, _reason(error))
             if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
+                answered.headers["Allow"] = error.headers["Allow"]
+            response = await refused(request, answered)
         except Exception:
             log.exception("a request failed", method=request.method, path=request.path)
-            response = refusal(500, "internal error")
+            response = await refused(request, refusal(500, "internal error"))
         if isinstance(response, bytes):
             if outbox.takes(request):
                 _note(request, 200)

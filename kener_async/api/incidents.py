@@ -42,6 +42,7 @@ async def create(call: Call) -> dict[str, Any]:
         lambda connection: incidents.add(connection, lambda number: opened(number, call.body, now))
     )
     app[keys.BOARD].outdate(incident.tags)
+    app[keys.BOARD].note_incident()
     return rendered(incident, now)
 
 
@@ -163,7 +164,9 @@ async def add_comment(call: Call) -> dict[str, Any]:
         require_tags(call.grant, incidents.get(connection, number).tags)
         return incidents.comment(connection, number, call.body["body"], now)
 
-    return _rendered_comment(await app[keys.DATABASE].write(work))
+    comment = await app[keys.DATABASE].write(work)
+    app[keys.BOARD].note_incident()
+    return _rendered_comment(comment)
 
 
 @routes.get("/api/incident/{incidentNumber}/comment")
@@ -204,6 +207,7 @@ async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
 
     incident = await app[keys.DATABASE].write(lambda connection: incidents.change(connection, number, edit))
     app[keys.BOARD].outdate(touched)
+    app[keys.BOARD].note_incident()
     return rendered(incident, now)
 
 

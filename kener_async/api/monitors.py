@@ -1,6 +1,7 @@
 """Monitors: how each stands, its uptime in any window with the explanation, and its history."""
 
 from collections.abc import Iterator
+from functools import partial
 from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -16,13 +17,15 @@ from kener_async.domain.calendar import (
     HOUR,
     MINUTE,
     QUARTER,
-    day_so_far,
+    day_of,
+    day_start,
     days_between,
     minute_from,
     minute_of,
     quarter_of,
 )
 from kener_async.domain.errors import Invalid
+from kener_async.domain.overview import Overview
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import explanations, layers, observer, rollups
@@ -33,6 +36,7 @@ Span = tuple[int, int]
 
 LENGTHS = {"24h": 24 * HOUR, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 LONGEST = {"day": 800 * DAY, "quarter": 100 * DAY, "minute": 8 * DAY}
+UTC = ZoneInfo("UTC")
 TAG = {"tag": "tag of the monitor"}
 
 
@@ -52,12 +56,13 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     app = call.request.app
     mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
     lives = [await app[keys.PUBLISHER].live(one.tag) for one in mine]
-    windows = await app[keys.PUBLISHER].windows(lives, LENGTHS.values())
+    zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
+    overviews = await app[keys.PUBLISHER].overviews(lives, zone)
     now = app[keys.CLOCK]()
-    return [_listed(*each, now) for each in zip(mine, lives, windows, strict=True)]
+    return [_listed(*each, now) for each in zip(mine, lives, overviews, strict=True)]
 
 
-def _listed(monitor: Monitor, live: Live, windows: dict[int, Counts], now: int) -> dict[str, Any]:
+def _listed(monitor: Monitor, live: Live, overview: Overview, now: int) -> dict[str, Any]:
     report = live.report(now)
     newest = report.standing.newest
     return {
@@ -72,7 +77,7 @@ def _listed(monitor: Monitor, live: Live, windows: dict[int, Counts], now: int) 
         "latencyUnit": monitor.latency_unit,
         "uptime": {
             "today": report.today.uptime,
-            **{window: windows[length].uptime for window, length in LENGTHS.items()},
+            **{window: overview.windows[length].uptime for window, length in LENGTHS.items()},
         },
     }
 
@@ -97,13 +102,9 @@ async def uptime(call: Call) -> dict[str, Any]:
     window = await _window(call, now)
     await app[keys.PUBLISHER].settle(live.id, *window)
 
-    def read(connection: Connection) -> tuple[Counts, list[explanations.Exclusion]]:
-        return (
-            rollups.count_window(connection, live.id, window, now),
-            explanations.excluded(connection, live.id, window, now),
-        )
-
-    counts, excluded = await app[keys.DATABASE].read(read)
+    work = partial(explanations.explain, monitor=live.id, windows=[window], now=now)
+    (explained,) = await app[keys.DATABASE].read(work)
+    counts = explained.counts
     return {
         "tag": monitor.tag,
         "from": window[0],
@@ -111,7 +112,7 @@ async def uptime(call: Call) -> dict[str, Any]:
         "uptime": counts.uptime,
         "formula": _formula(counts),
         "minutes": _minutes(counts, window),
-        "excluded": [_excluded(exclusion) for exclusion in excluded],
+        "excluded": [_excluded(exclusion) for exclusion in explained.excluded],
         "latency": {
             "count": counts.latency_count,
             "average": counts.latency_average,
@@ -139,7 +140,7 @@ async def history(call: Call) -> dict[str, Any]:
     app = call.request.app
     monitor, live = await _asked_for(call)
     resolution = call.query["resolution"]
-    zone = _zone(call)
+    zone = _zone(call, app[keys.RUNNING].config.site.timezone)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
     if window[1] - window[0] > LONGEST[resolution]:
@@ -180,7 +181,8 @@ async def _window(call: Call, now: int) -> Span:
         start = minute_of(query["start"])
         end = min(end, minute_from(query.get("end", end)))
     elif query.get("window") == "today":
-        start, end = day_so_far(now)
+        zone = _zone(call, UTC)
+        start = day_start(day_of(now, zone), zone)
     else:
         start = end - LENGTHS[query.get("window", "24h")]
     kept = await call.request.app[keys.DATABASE].read(observer.kept_from)
@@ -190,10 +192,10 @@ async def _window(call: Call, now: int) -> Span:
     return start, end
 
 
-def _zone(call: Call) -> ZoneInfo:
+def _zone(call: Call, default: ZoneInfo) -> ZoneInfo:
     name = call.query.get("timezone")
     if name is None:
-        return call.request.app[keys.RUNNING].config.site.timezone
+        return default
     if name not in available_timezones():
         raise Invalid("Invalid timezone: must be a name of the tz database")
     return ZoneInfo(name)

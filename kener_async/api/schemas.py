@@ -316,6 +316,12 @@ class WindowQuery(Shape):
         fault="Invalid to: must be UTC seconds",
         metadata=described("Where the minutes end; now, when it is left out", 1731283200),
     )
+    timezone = Text(
+        minimum=1,
+        maximum=64,
+        fault="Invalid timezone: must be a name of the tz database",
+        metadata=described("Whose day is today; UTC, when it is left out", "Europe/Berlin"),
+    )
 
 
 class Minutes(Schema):
@@ -375,7 +381,10 @@ class HistoryQuery(WindowQuery):
         minimum=1,
         maximum=64,
         fault="Invalid timezone: must be a name of the tz database",
-        metadata=described("Whose days; the site's, when it is left out", "Europe/Berlin"),
+        metadata=described(
+            "Whose days, also for today; left out, days are the site's, and today is that of UTC",
+            "Europe/Berlin",
+        ),
     )
 
 

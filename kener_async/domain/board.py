@@ -27,7 +27,7 @@ class Live:
     Samples are added as they are stored; anything else that changes makes it stale, and it is loaded anew.
     """
 
-    __slots__ = ("__weakref__", "_report", "base", "closed", "id", "layers", "samples", "tag")
+    __slots__ = ("__weakref__", "_report", "_running", "base", "closed", "id", "layers", "samples", "tag")
 
     def __init__(self, monitor: int, tag: str, base: int, closed: Counts, layers: Layers) -> None:
         self.id = monitor
@@ -37,6 +37,7 @@ class Live:
         self.samples: dict[int, Sample] = dict(layers.samples)
         self.layers = replace(layers, samples=self.samples)
         self._report: Report | None = None
+        self._running = NOTHING
 
     def take(self, sample: Sample) -> None:
         """Add a stored sample of a minute from `base` on."""
@@ -49,18 +50,31 @@ class Live:
             self._report = Report(standing(self.layers, now), self._count_today(now), now)
         return self._report
 
+    def running(self, now: int) -> Counts:
+        """The counts from `base`, when that is the current quarter, to the end of the current minute."""
+        self.report(now)
+        return self._running
+
     def _count_today(self, now: int) -> Counts:
         day, end = day_so_far(now)
         counted = self.closed if self.base > day else NOTHING
         # An incident that begins later in this minute says nothing yet.
         begun = [overlay for overlay in self.layers.overlays if overlay.start <= now]
-        return counted + count_span(replace(self.layers, overlays=begun), max(self.base, day), end)
+        self._running = count_span(replace(self.layers, overlays=begun), max(self.base, day), end)
+        return counted + self._running
 
 
 class Board:
-    """All monitors of the configuration, by tag."""
+    """All monitors of the configuration, by tag.
+
+    `revision` grows with everything that can change what is shown, `incidents_revision` when an incident or a
+    comment is written. `kept_from` is the instant before which samples have been dropped.
+    """
 
     def __init__(self) -> None:
+        self.revision = 0
+        self.incidents_revision = 0
+        self.kept_from = 0
         self._by_tag: dict[str, Live] = {}
         self._by_id: dict[int, Live] = {}
         self._stale: set[int] = set()
@@ -76,12 +90,14 @@ class Board:
 
     def publish(self, lives: Iterable[Live]) -> None:
         """Put freshly loaded monitors in the place of what was known of them."""
+        self.note()
         for live in lives:
             self._by_tag[live.tag] = self._by_id[live.id] = live
             self._stale.discard(live.id)
 
     def keep_only(self, tags: Iterable[str]) -> None:
         """Take down the monitors that are not configured any more."""
+        self.note()
         for tag in self._by_tag.keys() - set(tags):
             live = self._by_tag.pop(tag)
             del self._by_id[live.id]
@@ -89,6 +105,7 @@ class Board:
 
     def take(self, stored: Mapping[tuple[int, int], Sample]) -> None:
         """Take in samples that have just been stored."""
+        self.note()
         for sample in stored.values():
             live = self._by_id.get(sample.monitor)
             if live is None:
@@ -100,10 +117,26 @@ class Board:
 
     def outdate(self, tags: Iterable[str] | None = None) -> None:
         """Note that other layers of these monitors, or of all, have changed."""
+        self.note()
         if tags is None:
             self._stale.update(self._by_id)
         else:
             self._stale.update(live.id for tag in tags if (live := self._by_tag.get(tag)) is not None)
+
+    def keep_from(self, instant: int) -> None:
+        """Note the instant before which samples have been dropped."""
+        if instant != self.kept_from:
+            self.kept_from = instant
+            self.note()
+
+    def note(self) -> None:
+        """Note that something that is shown may be another."""
+        self.revision += 1
+
+    def note_incident(self) -> None:
+        """Note that an incident or a comment was written."""
+        self.incidents_revision += 1
+        self.note()
 
     def is_stale(self, live: Live, now: int) -> bool:
         """Whether it must be loaded anew; also when the clock was set back before its base."""

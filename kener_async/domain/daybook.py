@@ -1,35 +1,35 @@
-"""The counts of UTC days that are over, kept in memory: a window is mostly made of these."""
+"""The counts of days, kept in memory: what is shown is mostly made of days that are over."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from kener_async.domain.calendar import utc_day_of
 from kener_async.domain.uptime import Counts
+
+Span = tuple[int, int]
 
 
 class DayBook:
-    """Whole days by monitor, each until one of its quarters is counted again."""
+    """Days by monitor, each until one of its quarters is counted again."""
 
     def __init__(self) -> None:
-        self._days: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
-        self._editions: defaultdict[int, int] = defaultdict(int)
+        self._pages: dict[int, tuple[Sequence[Span], list[Counts | None]]] = {}
 
-    def days(self, monitor: int) -> tuple[int, Mapping[int, Counts]]:
-        """The edition, and the counts by the day's start."""
-        return self._editions[monitor], dict(self._days[monitor])
+    def days(self, monitor: int) -> Mapping[Span, Counts]:
+        """What is known of a monitor."""
+        days, counts = self._pages.get(monitor, ((), []))
+        return {day: one for day, one in zip(days, counts, strict=True) if one is not None}
 
-    def add(self, monitor: int, edition: int, days: Mapping[int, Counts]) -> None:
-        """Add what was read when the edition was current; what is out of date by now is not taken."""
-        if edition == self._editions[monitor]:
-            self._days[monitor].update(days)
+    def write(self, monitor: int, days: Sequence[Span], counts: Sequence[Counts | None]) -> None:
+        """Keep these days of a monitor and no others; None: it is not known. `days` may be shared by many."""
+        self._pages[monitor] = days, list(counts)
 
     def forget(self, monitor: int, start: int, end: int) -> None:
         """Quarters of `[start, end)` have been counted again."""
-        self._editions[monitor] += 1
-        days = self._days[monitor]
-        for day in [day for day in days if utc_day_of(start) <= day < end]:
-            del days[day]
+        days, counts = self._pages.get(monitor, ((), []))
+        for place, day in enumerate(days):
+            if day[0] < end and start < day[1]:
+                counts[place] = None
 
-    def clear(self) -> None:
-        for monitor in self._days:
-            self.forget(monitor, 0, 2**62)
+    def keep_only(self, monitors: Iterable[int]) -> None:
+        """Forget the monitors that are not configured any more."""
+        for monitor in self._pages.keys() - set(monitors):
+            del self._pages[monitor]

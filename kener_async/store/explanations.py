@@ -1,13 +1,14 @@
 """Why minutes do not count: every minute of a window that is on neither side of its uptime."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kener_async.domain.calendar import DAY, MINUTE, QUARTER, quarter_from, quarter_of
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run, runs
-from kener_async.store import layers, rollups
+from kener_async.domain.uptime import Counts
+from kener_async.store import dirty, layers, rollups
 from kener_async.store.dirty import Span
 
 EXCLUDED = (Status.MAINTENANCE, Status.NO_DATA)
@@ -25,20 +26,52 @@ class Exclusion:
     end: int
 
 
-def excluded(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> list[Exclusion]:
-    """The excluded minutes of a window by reason, oldest first; the window's counts must be settled."""
-    found: dict[tuple[Status, Reason, int | None], Exclusion] = {}
-    for start, end in _incomplete(connection, monitor, window, now):
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the uptime of a window is made of, and what is left out, oldest first."""
+
+    window: Span
+    counts: Counts
+    excluded: Sequence[Exclusion]
+
+
+def explain(
+    connection: sqlite3.Connection, monitor: int, windows: Sequence[Span], now: int
+) -> list[Explanation]:
+    """The windows' uptimes explained; their counts must be settled. What they share is read once."""
+    left_out: list[dict[Key, Exclusion]] = [{} for _ in windows]
+    whole = (min(start for start, _ in windows), max(end for _, end in windows))
+    for start, end in _incomplete(connection, monitor, whole, now):
         known = layers.load(connection, monitor, start, min(end, now + 1))
-        for run in _clipped(runs(known, start, end), window):
-            key = (run.status, run.reason, run.incident)
-            before = found.get(key)
-            minutes = (run.end - run.start) // MINUTE
-            if before is None:
-                found[key] = Exclusion(*key, minutes, run.start, run.end)
-            else:
-                found[key] = Exclusion(*key, before.minutes + minutes, before.start, run.end)
-    return sorted(found.values(), key=lambda exclusion: exclusion.start)
+        timeline = [run for run in runs(known, start, end) if run.status in EXCLUDED]
+        for window, found in zip(windows, left_out, strict=True):
+            _gather(found, timeline, window)
+    return [
+        Explanation(
+            window,
+            rollups.count_window(connection, monitor, window, now),
+            sorted(found.values(), key=lambda exclusion: exclusion.start),
+        )
+        for window, found in zip(windows, left_out, strict=True)
+    ]
+
+
+Key = tuple[Status, Reason, int | None]
+
+
+def _gather(found: dict[Key, Exclusion], timeline: Iterable[Run], window: Span) -> None:
+    """Add the minutes of the runs that lie within the window to those found for the same reason before."""
+    for run in timeline:
+        start, end = max(run.start, window[0]), min(run.end, window[1])
+        if start >= end:
+            continue
+        key = (run.status, run.reason, run.incident)
+        before = found.get(key)
+        minutes = (end - start) // MINUTE
+        if before is None:
+            found[key] = Exclusion(*key, minutes, start, end)
+        else:
+            found[key] = Exclusion(*key, before.minutes + minutes, before.start, end)
 
 
 def _incomplete(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Iterator[Span]:
@@ -47,19 +80,29 @@ def _incomplete(connection: sqlite3.Connection, monitor: int, window: Span, now:
     A whole quarter whose minutes all count needs no look at its minutes.
     """
     first, last = quarter_from(window[0]), min(quarter_of(window[1]), quarter_of(now))
-    counted = rollups.by_quarter(connection, monitor, first, last)
+    full = _full(connection, monitor, first, last)
     start, end = window[0], window[0]
     for quarter in range(quarter_of(window[0]), window[1], QUARTER):
         begin, until = max(quarter, window[0]), min(quarter + QUARTER, window[1])
-        full = quarter in counted and counted[quarter].counted * MINUTE == QUARTER
-        if full or end - start >= DAY:
+        if quarter in full or end - start >= DAY:
             if start < end:
                 yield start, end
-            start = until if full else begin
+            start = until if quarter in full else begin
         end = until
     if start < end:
         yield start, end
 
 
-def _clipped(timeline: Iterable[Run], window: Span) -> Iterator[Run]:
-    return (run for run in timeline if run.status in EXCLUDED and run.start < window[1])
+def _full(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> set[int]:
+    """The quarters of `[start, end)` that are known to have no minute left out."""
+    rows = connection.execute(
+        """
+        SELECT quarter FROM quarters
+         WHERE monitor_id = ? AND quarter >= ? AND quarter < ? AND up + degraded + down = ?
+        """,
+        (monitor, start, min(end, dirty.rolled_until(connection)), QUARTER // MINUTE),
+    )
+    full = {quarter for (quarter,) in rows}
+    for first, last in dirty.spans(connection, monitor, start, end):
+        full.difference_update(range(first, last, QUARTER))
+    return full

@@ -88,6 +88,65 @@ def search(connection: sqlite3.Connection, wanted: Search, now: int) -> list[Inc
     return _incidents(connection, rows.fetchall())
 
 
+Told = tuple[Incident, Sequence[Comment]]  # an incident with its time line, oldest first
+
+
+def current(connection: sqlite3.Connection, closed_after: int) -> list[Told]:
+    """What is open, and what closed after an instant, oldest first."""
+    rows = connection.execute(
+        f"""
+        SELECT {COLUMNS} FROM incidents
+         WHERE (closed_at IS NULL AND ("end" IS NULL OR "end" > :after)) OR closed_at > :after
+         ORDER BY number
+        """,  # noqa: S608
+        {"after": closed_after},
+    )
+    return _told(connection, _incidents(connection, rows.fetchall()))
+
+
+def overlapping(connection: sqlite3.Connection, start: int, end: int, tag: str | None = None) -> list[Told]:
+    """What lies at least in part in `[start, end)`, of one monitor or of all, by its begin."""
+    rows = connection.execute(
+        f"""
+        SELECT {COLUMNS} FROM incidents
+         WHERE start < :end
+           AND (start >= :start OR coalesce("end", closed_at) IS NULL
+                OR min(coalesce("end", closed_at), coalesce(closed_at, "end")) > :start)
+           AND (:tag IS NULL OR number IN (SELECT number
+                                             FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
+                                            WHERE tag = :tag))
+         ORDER BY start, number
+        """,  # noqa: S608
+        {"start": start, "end": end, "tag": tag},
+    )
+    return _told(connection, _incidents(connection, rows.fetchall()))
+
+
+def extent(connection: sqlite3.Connection, tags: Iterable[str]) -> tuple[int, int] | None:
+    """The first and the last known instant of all that names one of the monitors; None: nothing does."""
+    row = connection.execute(
+        """
+        SELECT min(start),
+               max(CASE WHEN closed_at IS NULL THEN max(start, coalesce("end" - 1, start)) ELSE start END)
+          FROM incidents
+         WHERE number IN (SELECT number
+                            FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
+                           WHERE tag IN (SELECT value FROM json_each(?)))
+        """,
+        (json.dumps(list(tags)),),
+    ).fetchone()
+    return None if row[0] is None else (row[0], row[1])
+
+
+def told(connection: sqlite3.Connection, number: int) -> Told:
+    """One incident with its time line; raises NotFound."""
+    return get(connection, number), comments(connection, number)
+
+
+def _told(connection: sqlite3.Connection, found: Sequence[Incident]) -> list[Told]:
+    return [(incident, comments(connection, incident.number)) for incident in found]
+
+
 def ended(connection: sqlite3.Connection, now: int) -> bool:
     """Whether an open incident's end has passed."""
     row = connection.execute(

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 
-from kener_async.domain.calendar import DAY, QUARTER, day_so_far, quarter_from, quarter_of
+from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers, samples
@@ -18,6 +18,9 @@ SUMS = """
     min(iif(typeof(latency_min) = 'integer', latency_min / 1e6, latency_min)),
     max(iif(typeof(latency_max) = 'integer', latency_max / 1e6, latency_max))
 """
+
+# Days are kept by the thousand (domain/daybook.py): equal numbers of minutes are one object.
+MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
 
 
 def settle(
@@ -74,7 +77,8 @@ def total(connection: sqlite3.Connection, monitor: int, start: int, end: int) ->
         f"SELECT {SUMS} FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?",  # noqa: S608
         (monitor, start, end),
     ).fetchone()
-    return Counts(*row)
+    minutes, latencies = row[:6], row[6:]
+    return Counts(*(MINUTES[count] if count < len(MINUTES) else count for count in minutes), *latencies)
 
 
 def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
@@ -115,36 +119,27 @@ def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now
     return counts
 
 
-def count_windows(
+def count_spans(
     connection: sqlite3.Connection,
     monitor: int,
-    lengths: Collection[int],
+    spans: Collection[Span],
+    known: Mapping[Span, Counts],
     now: int,
-    known: Mapping[int, Counts],
-) -> tuple[dict[int, Counts], dict[int, Counts]]:
-    """The counts of windows of these lengths, of a day or more, that end with the current minute.
+) -> dict[Span, Counts]:
+    """The counts of spans of whole quarters that have ended and are kept, as `count_window` has them.
 
-    `known` are whole UTC days counted before. Returns the counts by length, and the days that were not known
-    and may be, because they are settled and kept.
+    Those that are `known` are taken from there, if no quarter in them is marked dirty.
     """
-    today, end = day_so_far(now)
-    longest = (end - max(lengths), now)
-    settled = dirty.is_settled(connection, monitor, longest, now)
-    known = known if settled else {}
-    kept = kept_from(connection)
-    day, counts = today, count_window(connection, monitor, (today, end), now)
-    windows: dict[int, Counts] = {}
-    found: dict[int, Counts] = {}
-    for length in sorted(lengths):
-        while day - DAY >= end - length:
-            day -= DAY
-            if day >= kept and day in known:
-                counts += known[day]
-            else:
-                found[day] = count_window(connection, monitor, (day, day + DAY), now)
-                counts += found[day]
-        windows[length] = counts + count_window(connection, monitor, (end - length, day), now)
-    return windows, {day: one for day, one in found.items() if settled and day >= kept}
+    first, last = min(start for start, _ in spans), max(end for _, end in spans)
+    pieces = _clean_and_dirty(connection, monitor, first, last)
+    marked = [(start, end) for start, end, clean in pieces if not clean]
+    counted: dict[Span, Counts] = {}
+    for span in spans:
+        if any(start < span[1] and span[0] < end for start, end in marked):
+            counted[span] = count_window(connection, monitor, span, now)
+        else:
+            counted[span] = known[span] if span in known else total(connection, monitor, *span)
+    return counted
 
 
 def _clean_and_dirty(

@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 
 from kener_async.clock import Clock
+from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.store import incidents, observer, retention
 from kener_async.store.database import Database
@@ -17,15 +18,16 @@ ROWS_AT_ONCE = 1000
 TRUSTED_AFTER = DAY
 
 
-async def close_ended(database: Database, clock: Clock) -> None:
+async def close_ended(database: Database, board: Board, clock: Clock) -> None:
     """Close the incidents whose end has passed."""
     now = clock()
     if await database.read(partial(incidents.ended, now=now)):
         for number in await database.write(partial(incidents.close_ended, now=now)):
+            board.note_incident()
             log.info("incident closed at its end", number=number)
 
 
-async def drop_old(database: Database, clock: Clock, keep: Callable[[], int]) -> None:
+async def drop_old(database: Database, board: Board, clock: Clock, keep: Callable[[], int]) -> None:
     """Drop what is older than `keep()` seconds, in steps so short that no heartbeat waits behind one.
 
     After a gap nothing is dropped for a day: it may have been a clock set forward by mistake, and what is
@@ -38,4 +40,5 @@ async def drop_old(database: Database, clock: Clock, keep: Callable[[], int]) ->
     more = True
     while more:
         more = await database.write(partial(retention.drop_before, instant=now - keep(), limit=ROWS_AT_ONCE))
+        board.keep_from(await database.read(observer.kept_from))
         await asyncio.sleep(0.05)

@@ -3,23 +3,27 @@
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
+from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.board import Board, Live
-from kener_async.domain.calendar import QUARTER, quarter_of, utc_day_of
+from kener_async.domain.calendar import MINUTE, QUARTER, minute_of, quarter_of, utc_day_of
 from kener_async.domain.daybook import DayBook
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import Settings
+from kener_async.domain.overview import Overview, Past, first_instant, frame_at
 from kener_async.domain.uptime import Counts
 from kener_async.metrics import Metrics
 from kener_async.store import board as stored_board
-from kener_async.store import dirty, monitors, rollups
+from kener_async.store import dirty, monitors, observer, rollups
+from kener_async.store import overview as stored_overview
 from kener_async.store.database import Database
 from kener_async.store.dirty import Span
 from kener_async.worker.observer import Observer
@@ -29,7 +33,10 @@ log = structlog.get_logger(__name__)
 CHUNK = 96  # quarters counted at a time: one day
 TURN_SECONDS = 0.01  # how long counting may hold up heartbeats
 LOADED_AT_ONCE = 50
-READ_AT_ONCE = 20
+READ_AT_ONCE = 10
+TOLD_AT_ONCE = 100
+
+Counted = tuple[int, int, int]
 
 
 class Publisher:
@@ -47,6 +54,8 @@ class Publisher:
         self._database = database
         self._board = board
         self._days = DayBook()
+        self._pasts: WeakKeyDictionary[Live, Past] = WeakKeyDictionary()
+        self._counting = asyncio.Lock()  # held from a count, or a read of days, until the book agrees with it
         self._clock = clock
         self._observer = observer
         self._metrics = metrics
@@ -59,8 +68,10 @@ class Publisher:
         """Take the monitors of the configuration on, with their settings from now on, and publish them."""
         settings = self._configured()
         now = self._clock()
-        self._ids = await self._database.write(partial(monitors.register, settings=settings, now=now))
+        self._ids, kept_from = await self._database.write(partial(_registered, settings=settings, now=now))
         self._board.keep_only(settings)
+        self._board.keep_from(kept_from)
+        self._days.keep_only(self._ids.values())
         await self._load_all(list(self._ids))
         self._metrics.monitors.set(len(self._ids))
 
@@ -76,13 +87,14 @@ class Publisher:
         """
         now = self._clock()
         ids = {tag: self._ids[tag] for tag in tags if tag in self._ids}
-        lives = await self._database.write(partial(_loaded, ids=ids, now=now))
-        self._board.publish(live for live in lives if self._ids.get(live.tag) == live.id)
+        async with self._counting:
+            lives, counted = await self._database.write(partial(_loaded, ids=ids, now=now))
+            self._board.publish(live for live in lives if self._ids.get(live.tag) == live.id)
+            self._forget(counted)
 
     async def observe(self) -> None:
         """Look at the clock before anything is judged by it."""
         if await self._observer.observe():
-            self._days.clear()
             await self.register()
 
     async def live(self, tag: str) -> Live:
@@ -117,39 +129,84 @@ class Publisher:
         Where nothing can be stored they stay dirty, and whoever reads them counts those from the layers.
         """
         with suppress(Unavailable):
-            await self._settle(monitor, (start, end))
+            if self._observer.is_needed(self._clock()):
+                await self.observe()
+            await self._settle([monitor], (start, end))
 
-    async def _settle(self, monitor: int, window: Span) -> None:
-        if self._observer.is_needed(self._clock()):
-            await self.observe()
-        if await self._database.read(
-            partial(dirty.is_settled, monitor=monitor, window=window, now=self._clock())
-        ):
-            return
-        await self._count([monitor], window)
-
-    async def windows(self, lives: Sequence[Live], lengths: Collection[int]) -> list[dict[int, Counts]]:
-        """For each monitor the counts of windows of a day or more that end with the current minute."""
-        windows = []
-        for first in range(0, len(lives), READ_AT_ONCE):
-            some = lives[first : first + READ_AT_ONCE]
-            now = self._clock()
-            for live in some:
-                await self.settle(live.id, now - max(lengths), now)
-            books = [(live.id, *self._days.days(live.id)) for live in some]
-            counted = await self._database.read(partial(_windows, books=books, lengths=lengths, now=now))
-            for (monitor, edition, _), (counts, days) in zip(books, counted, strict=True):
-                self._days.add(monitor, edition, days)
-                windows.append(counts)
-        return windows
+    async def _settle(self, monitors: Sequence[int], window: Span) -> None:
+        await self._count(
+            await self._database.read(
+                partial(_unsettled, monitors=monitors, window=window, now=self._clock())
+            ),
+            window,
+        )
 
     async def _count(self, left: list[int], window: Span) -> None:
         """Count what is dirty of these monitors in the window, a short transaction at a time."""
         while left:
             work = partial(_count_some, left=left, window=window, now=self._clock())
-            for monitor, start, end in await self._database.write(work):
-                self._days.forget(monitor, start, end)
+            async with self._counting:
+                counted = await self._database.write(work)
+                self._forget(counted)
+            for _, start, end in counted:
                 self._metrics.rollup_quarters.inc((end - start) // QUARTER)
+
+    def _forget(self, counted: Iterable[Counted]) -> None:
+        for span in counted:
+            self._days.forget(*span)
+
+    async def overviews(self, lives: Sequence[Live], zone: ZoneInfo) -> list[Overview]:
+        """For each monitor its windows and the days of the zone, all up to the end of the current minute.
+
+        Nothing is read before the quarter turns, but of a monitor that was loaded anew.
+        """
+        now = self._clock()
+        lives = await self._based_on(quarter_of(now), lives, now)
+        pasts = await self._pasts_of(lives, zone, now)
+        end = minute_of(now) + MINUTE
+        overviews: list[Overview] = []
+        for live, past in zip(lives, pasts, strict=True):
+            overviews.append(past.overview(live.running(now), end))
+            if len(overviews) % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return overviews
+
+    async def _based_on(self, base: int, lives: Sequence[Live], now: int) -> list[Live]:
+        """The monitors, loaded anew where their base is another quarter; only read, if that cannot be."""
+        others = [live.tag for live in lives if live.base != base]
+        with suppress(Unavailable):
+            await self._load_all(others)
+        based = []
+        for live in lives:
+            current = live if live.base == base else self._board.find(live.tag)
+            if current is None or current.base != base:
+                work = partial(stored_board.load, monitor=live.id, tag=live.tag, now=now)
+                current = await self._database.read(work)
+            based.append(current)
+        return based
+
+    async def _pasts_of(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> list[Past]:
+        """The past of each monitor; one that is read is kept as long as the monitor is not loaded anew."""
+        base = quarter_of(now)
+        frame = frame_at(base, zone, self._board.kept_from)
+        known = {live: past for live in lives if (past := self._pasts.get(live)) and past.frame is frame}
+        missing = [live for live in dict.fromkeys(lives) if live not in known]
+        if missing:
+            with suppress(Unavailable):
+                await self._settle([live.id for live in missing], (first_instant(base, zone), base))
+        for first in range(0, len(missing), READ_AT_ONCE):
+            some = missing[first : first + READ_AT_ONCE]
+            known.update(zip(some, await self._read_pasts(some, zone, now), strict=True))
+        return [known[live] for live in lives]
+
+    async def _read_pasts(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> list[Past]:
+        async with self._counting:
+            books = [(live.id, self._days.days(live.id)) for live in lives]
+            pasts = await self._database.read(partial(_pasts, books=books, zone=zone, now=now))
+            for live, past in zip(lives, pasts, strict=True):
+                self._pasts[live] = past
+                self._days.write(live.id, past.frame.day_spans, past.days)
+        return pasts
 
     async def roll(self) -> None:
         """The scheduled job: count every dirty quarter that has ended, then publish what changed."""
@@ -164,16 +221,24 @@ class Publisher:
         self.settled_at = monotonic()
 
 
-def _count_some(
-    connection: sqlite3.Connection, left: list[int], window: Span, now: int
-) -> list[tuple[int, int, int]]:
+def _registered(
+    connection: sqlite3.Connection, settings: Mapping[str, Settings], now: int
+) -> tuple[dict[str, int], int]:
+    return monitors.register(connection, settings, now), observer.kept_from(connection)
+
+
+def _unsettled(connection: sqlite3.Connection, monitors: Sequence[int], window: Span, now: int) -> list[int]:
+    return [monitor for monitor in monitors if not dirty.is_settled(connection, monitor, window, now)]
+
+
+def _count_some(connection: sqlite3.Connection, left: list[int], window: Span, now: int) -> list[Counted]:
     """Count dirty quarters until all is counted or the turn is over; takes monitors that are done off `left`.
 
     Returns what was counted: (monitor, start, end).
     """
     dirty.mark_closed(connection, now)
     until = perf_counter() + TURN_SECONDS
-    done: list[tuple[int, int, int]] = []
+    done: list[Counted] = []
     while left and perf_counter() < until:
         spans, is_all = rollups.settle(connection, left[-1], window, now, CHUNK)
         done += [(left[-1], *span) for span in spans]
@@ -182,19 +247,24 @@ def _count_some(
     return done
 
 
-def _windows(
+def _pasts(
     connection: sqlite3.Connection,
-    books: Sequence[tuple[int, int, Mapping[int, Counts]]],
-    lengths: Collection[int],
+    books: Sequence[tuple[int, Mapping[Span, Counts]]],
+    zone: ZoneInfo,
     now: int,
-) -> list[tuple[dict[int, Counts], dict[int, Counts]]]:
-    return [rollups.count_windows(connection, monitor, lengths, now, known) for monitor, _, known in books]
+) -> list[Past]:
+    frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
+    return [stored_overview.load(connection, monitor, frame, known, now) for monitor, known in books]
 
 
-def _loaded(connection: sqlite3.Connection, ids: Mapping[str, int], now: int) -> list[Live]:
+def _loaded(
+    connection: sqlite3.Connection, ids: Mapping[str, int], now: int
+) -> tuple[list[Live], list[Counted]]:
     dirty.mark_closed(connection, now)
-    lives = []
+    lives: list[Live] = []
+    counted: list[Counted] = []
     for tag, monitor in ids.items():
-        rollups.settle(connection, monitor, (utc_day_of(now), now), now, CHUNK)
+        spans, _ = rollups.settle(connection, monitor, (utc_day_of(now), now), now, CHUNK)
+        counted += [(monitor, *span) for span in spans]
         lives.append(stored_board.load(connection, monitor, tag, now))
-    return lives
+    return lives, counted

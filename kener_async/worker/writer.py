@@ -37,6 +37,7 @@ class Writer:
         self._waiting: list[Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self.stored = 0  # samples, since the start
 
     @property
     def waiting(self) -> int:
@@ -90,6 +91,7 @@ class Writer:
                     await self._commit([one])
         else:
             self._board.take(stored)
+            self.stored += len(batch)
             self._metrics.committed(len(batch), perf_counter() - started)
             for _, future in batch:
                 if not future.done():

@@ -65,14 +65,14 @@ MUTATIONS = (
     Mutation(
         "a sample marks only its own quarter",
         "store/samples.py",
-        "end = max(end, min(reach, rolled_until))",
+        "end = max(end, min(reach, counted_until))",
         "assert reach",
     ),
     Mutation(
         "a sample is taken to be in time a quarter too early",
         "store/samples.py",
-        "if start < rolled_until:",
-        "if start + 2 * QUARTER < rolled_until:",
+        "if start < counted_until:",
+        "if start + 2 * QUARTER < counted_until:",
     ),
     Mutation(
         "the last write of a minute loses",
@@ -156,8 +156,8 @@ MUTATIONS = (
     Mutation(
         "a quarter with one excluded minute is not explained",
         "store/explanations.py",
-        "counted[quarter].counted * MINUTE == QUARTER",
-        "counted[quarter].counted * MINUTE >= QUARTER - MINUTE",
+        "up + degraded + down = ?",
+        "up + degraded + down + 1 >= ?",
     ),
 )
 

@@ -1,0 +1,145 @@
+"""A site as people run it: monitors with names in categories, 90 days with outages, incidents with comments.
+
+The past is stored in quarter-hours, the last day in minutes, as the server would have left them. All is made
+up from seeds, and the same in each run but for the moment it ends at.
+"""
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks import growth
+from benchmarks.servers import SECRET
+from kener_async.config import load
+from kener_async.domain.calendar import DAY, HOUR, QUARTER, quarter_of
+from kener_async.domain.incidents import opened
+from kener_async.domain.samples import Status
+from kener_async.store import database, incidents
+
+DAYS = 90
+PAST_INCIDENTS = 40
+A_CATEGORY = 12  # monitors
+WORDS = (
+    *("account", "archive", "billing", "cache", "catalogue", "checkout", "delivery", "export", "gateway"),
+    *("image", "import", "invoice", "ledger", "login", "mail", "message", "metrics", "order", "payment"),
+    *("planner", "queue", "report", "scheduler", "search", "session", "storage", "stream", "upload"),
+)
+PLACES = ("Amsterdam", "Dublin", "Frankfurt", "Helsinki", "Madrid", "Milan", "Paris", "Warsaw")
+
+
+def configure(folder: Path, monitors: int) -> Path:
+    """A config.toml for so many monitors, which may be silent for half an hour; its path."""
+    lines = [f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n']
+    lines += [
+        f'[[categories]]\nname = "{name}"\ndescription = "What runs in {name}"\n'
+        for name in dict.fromkeys(_category(number) for number in range(monitors))
+    ]
+    for number in range(monitors):
+        dice = random.Random(f"name {number}")
+        word, other = dice.sample(WORDS, 2)
+        lines.append(
+            f'[[monitors]]\ntag = "monitor-{number}"\nname = "{word.title()} {other} {number}"\n'
+            f'description = "Takes {word} requests and hands them to the {other}"\n'
+            f'category = "{_category(number)}"\n'
+            '[monitors.heartbeat]\ninterval = "15m"\ngrace = "15m"\ndown_after = "2h"\n'
+        )
+    path = folder / "config.toml"
+    path.write_text("".join(lines))
+    return path
+
+
+def _category(number: int) -> str:
+    round_, place = divmod(number // A_CATEGORY, len(PLACES))
+    return PLACES[place] + (f" {round_ + 1}" if round_ else "")
+
+
+def fill(config: Path) -> str:
+    """Put 90 days on disk for the monitors of the configuration; tells what is there."""
+    filled = growth.fill(config, DAYS)
+    now = int(time.time())
+    with closing(database.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
+        database.transaction(connection, lambda connection: _go_wrong(connection, now))
+        database.transaction(connection, lambda connection: _tell(connection, config, now))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return f"{filled}, {PAST_INCIDENTS + 2} incidents"
+
+
+def _go_wrong(connection: sqlite3.Connection, now: int) -> None:
+    """Outages before the last day, and every tenth monitor is younger than 90 days."""
+    begin, end = quarter_of(now) - DAYS * DAY, quarter_of(now) - 2 * DAY
+    for (monitor,) in connection.execute("SELECT id FROM monitors").fetchall():
+        dice = random.Random(f"outages {monitor}")
+        connection.executemany(
+            """
+            UPDATE quarters SET up = 15 - :lost, degraded = :degraded, down = :lost - :degraded
+             WHERE monitor_id = :monitor AND quarter = :quarter
+            """,
+            [
+                {"monitor": monitor, "quarter": quarter, "lost": lost, "degraded": degraded}
+                for quarter, lost, degraded in _outages(dice, begin, end)
+            ],
+        )
+        if monitor % 10 == 0:
+            born = begin + dice.randrange(80) * DAY
+            connection.execute("DELETE FROM quarters WHERE monitor_id = ? AND quarter < ?", (monitor, born))
+
+
+def _outages(dice: random.Random, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Quarters in which something was wrong: their start, the minutes not up, and those of them degraded."""
+    for _ in range(dice.randrange(12)):
+        first = begin + dice.randrange((end - begin) // QUARTER) * QUARTER
+        is_slow = dice.random() < 0.5
+        for number in range(dice.randrange(1, 12)):
+            lost = 15 if number else dice.randrange(1, 16)
+            yield first + number * QUARTER, lost, lost if is_slow else 0
+
+
+def _tell(connection: sqlite3.Connection, config: Path, now: int) -> None:
+    """Incidents that are over, on whole quarters; one under way, and a maintenance to come."""
+    tags = [monitor.tag for monitor in load(config, {}).monitors]
+    dice = random.Random("incidents")
+    starts = sorted(
+        dice.randrange(2, DAYS - 1) * DAY + dice.randrange(24) * HOUR for _ in range(PAST_INCIDENTS)
+    )
+    for before in reversed(starts):
+        start = quarter_of(now) - before
+        end = start + dice.randrange(1, 12) * QUARTER
+        is_maintenance = dice.random() < 0.25
+        impact = None if is_maintenance else dice.choice((Status.DEGRADED, Status.DOWN))
+        fields = {
+            "start": start,
+            "end": end,
+            "is_maintenance": is_maintenance,
+            "impact": impact,
+            "is_resolved": not is_maintenance,
+        }
+        _report(connection, dice, tags, fields, end)
+    _report(connection, dice, tags, {"start": now - 2 * HOUR, "impact": Status.DEGRADED}, now)
+    soon = quarter_of(now) + 2 * DAY
+    _report(connection, dice, tags, {"start": soon, "end": soon + HOUR, "is_maintenance": True}, now)
+
+
+def _report(
+    connection: sqlite3.Connection,
+    dice: random.Random,
+    tags: list[str],
+    fields: Mapping[str, object],
+    told: int,
+) -> None:
+    word = dice.choice(WORDS)
+    described = {
+        **fields,
+        "title": f"The {word} answers slowly or not at all",
+        "body": f"Requests to the **{word}** end in a timeout. What was sent before *is not lost*.",
+        "tags": tuple(dice.sample(tags, min(len(tags), dice.randrange(1, 5)))),
+    }
+    number = incidents.add(connection, lambda number: opened(number, described, told)).number
+    for minutes, text in (
+        (20, "We look for the cause."),
+        (9, f"A full disk held the {word} up."),
+        (1, "Watched."),
+    ):
+        incidents.comment(connection, number, text, told - minutes * 60)

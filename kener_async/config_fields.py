@@ -1,0 +1,339 @@
+"""The kinds of values in config.toml. Types are strict: a boolean is no number, "5" is not 5."""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from marshmallow import ValidationError, fields, validate
+
+from kener_async.cron import Cron, is_cron
+from kener_async.domain.calendar import DAY, HOUR, MINUTE, day_start
+
+_KINDS = {
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a decimal number",
+    list: "a list",
+    dict: "a table",
+    time: "a time of day",
+}
+
+
+def shown(value: object) -> str:
+    """A value as a fault shows it: text quoted and on one line, of anything else only its kind."""
+    if isinstance(value, str):
+        quoted = json.dumps(value if len(value) <= 80 else f"{value[:80]}...", ensure_ascii=False)
+        return quoted.encode(errors="backslashreplace").decode()
+    return _KINDS.get(type(value), "a date or a time")
+
+
+def hint(name: str, known: Collection[str], likeness: float = 0.6) -> str:
+    """`, did you mean "port"?`, or nothing where none of the known names is near."""
+    by_lower = {each.lower(): each for each in known}
+    nearest = get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
+    return f', did you mean "{by_lower[nearest[0]]}"?' if nearest else ""
+
+
+class Text(fields.Field[Any]):
+    """Text; subclasses say what the text stands for in `parsed`."""
+
+    default_error_messages = {"required": "is missing"}  # noqa: RUF012  marshmallow's own way
+
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> Any:
+        if not isinstance(value, str):
+            raise ValidationError(f"must be text, not {shown(value)}")
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValidationError("has a character that no text has")
+        return self.parsed(value)
+
+    def parsed(self, text: str) -> Any:
+        return text
+
+
+class Whole(fields.Field[int]):
+    def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
+        within = validate.Range(minimum, maximum, error="must be between {min} and {max}, not {input}")
+        super().__init__(validate=within, **kwargs)
+
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
+        if type(value) is not int:
+            raise ValidationError(f"must be a whole number, not {shown(value)}")
+        return value
+
+
+class Flag(fields.Field[bool]):
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(f"must be true or false, not {shown(value)}")
+        return value
+
+
+class List(fields.List[Any]):
+    """A list, read as a tuple."""
+
+    default_error_messages = {"invalid": "must be a list"}  # noqa: RUF012  marshmallow's own way
+
+    def _deserialize(self, value: object, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return tuple(super()._deserialize(value, attr, data, **kwargs))
+
+
+class Choice(Text):
+    def __init__(self, *choices: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.choices = choices
+
+    def parsed(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValidationError(f"must be one of {', '.join(self.choices)}, not {shown(text)}")
+        return text
+
+
+class FoldedChoice(Choice):
+    """A choice that may be written in upper case too."""
+
+    def parsed(self, text: str) -> str:
+        return super().parsed(text.lower() if text.lower() in self.choices else text)
+
+
+class Name(Text):
+    """Text that says something."""
+
+    def parsed(self, text: str) -> str:
+        if not text.strip():
+            raise ValidationError("must not be empty")
+        return text
+
+
+class Tag(Text):
+    def parsed(self, text: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", text):
+            raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {shown(text)}")
+        return text
+
+
+class Network(Text):
+    """A network; a single address is a network of one."""
+
+    def parsed(self, text: str) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(text)
+        except ValueError as fault:
+            wrong = "has host bits set" if "host bits" in str(fault) else "is no network or address"
+            raise ValidationError(f"{shown(text)} {wrong}") from None
+
+
+class Url(Text):
+    def parsed(self, text: str) -> str:
+        if text and not _is_web_address(text):
+            raise ValidationError(f"must be an http or https address without query, not {shown(text)}")
+        return text.rstrip("/")
+
+
+def _is_web_address(text: str) -> bool:
+    plain = not (set("?#@\\") & set(text) or any(map(str.isspace, text)))
+    return plain and text.lower().startswith(("http:", "https:")) and _has_host(text)
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+
+
+class Href(Text):
+    """Where a link leads or an image lies.
+
+    It is empty, an address of http, https or another scheme allowed here, a path that begins with /, or a
+    file of the assets folder.
+    """
+
+    def __init__(self, *more_schemes: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schemes = ("https", "http", *more_schemes)
+
+    def parsed(self, text: str) -> str:
+        if any(character in " \\" or not character.isprintable() for character in text):
+            raise ValidationError(f"{shown(text)} has a space, a backslash or a control character")
+        if text.startswith("//"):
+            raise ValidationError(f"{shown(text)} must say https: or http: before //")
+        if not self._leads_somewhere(text):
+            schemes = ", ".join(f"{scheme}:" for scheme in self.schemes)
+            ways = f"an address ({schemes}), a path that begins with / or a file in assets"
+            raise ValidationError(f"must be {ways}, not {shown(text)}")
+        return text
+
+    def _leads_somewhere(self, text: str) -> bool:
+        scheme, _, rest = text.lower().partition(":")
+        if scheme in ("https", "http") and rest:
+            return _has_host(text)
+        return text[:1] in ("", "/") or is_asset(text) or (scheme in self.schemes and bool(rest))
+
+
+def is_asset(text: str) -> bool:
+    """Whether it names a file within the assets folder: no scheme, no / first, no part begins with a dot."""
+    return re.fullmatch(rf"{_PART}(?:/{_PART})*", text) is not None
+
+
+_PART = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+
+
+class FontFile(Text):
+    def parsed(self, text: str) -> str:
+        if text and not (is_asset(text) and text.lower().endswith((".woff2", ".woff", ".ttf"))):
+            raise ValidationError(f"must name a .woff2, .woff or .ttf file in assets, not {shown(text)}")
+        return text
+
+
+class FontFamily(Text):
+    """What may stand after `font-family:` in a stylesheet: names, in quotes or not, between commas."""
+
+    def parsed(self, text: str) -> str:
+        if text and not re.fullmatch(rf"{_FONT}(?:, *{_FONT})*", text):
+            raise ValidationError(f"{shown(text)} is no list of font families")
+        return text
+
+
+_FONT = r"""(?:[A-Za-z-][A-Za-z0-9 -]*|"[A-Za-z0-9 -]+"|'[A-Za-z0-9 -]+')"""
+
+
+class Color(Text):
+    def parsed(self, text: str) -> str:
+        if text and not re.fullmatch(r"#(?:[0-9A-Fa-f]{3}){1,2}", text):
+            raise ValidationError(f"must be a color such as #4ead94 or #fff, not {shown(text)}")
+        return text
+
+
+class BasePath(Text):
+    def parsed(self, text: str) -> str:
+        if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", text):
+            raise ValidationError(
+                f"must begin with / and not end with it, of A-Z a-z 0-9 . _ ~ - /, not {shown(text)}"
+            )
+        return text
+
+
+class Pairs(fields.Field[tuple[tuple[str, str], ...]]):
+    """A table whose keys are free, read as pairs of name and text."""
+
+    def _deserialize(
+        self, value: object, attr: str | None, data: object, **kwargs: object
+    ) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be a table")
+        faults = {name: list(self._faults(name, text)) for name, text in value.items()}
+        if any(faults.values()):
+            raise ValidationError(faults)
+        return tuple(value.items())
+
+    def _faults(self, name: str, text: object) -> Iterator[str]:
+        if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
+            yield "is no name of A-Z a-z 0-9 . : _ -"
+        try:
+            Text().deserialize(text)
+        except ValidationError as error:
+            yield from error.messages
+
+
+class Moment(fields.Field[date]):
+    """A date, or a date and time with or without its offset."""
+
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> date:
+        if not isinstance(value, date):
+            raise ValidationError(f"must be a date, or a date and time, without quotes, not {shown(value)}")
+        if not 1970 <= value.year <= 9000:
+            raise ValidationError("must be between the years 1970 and 9000")
+        return value
+
+
+def instant_of(moment: date, zone: ZoneInfo) -> int:
+    """The moment in UTC seconds: what has no offset is read in the zone, a date is where it begins there."""
+    if not isinstance(moment, datetime):
+        return day_start(moment, zone)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
+
+
+class TimeZone(Text):
+    def parsed(self, text: str) -> ZoneInfo:
+        try:
+            return ZoneInfo(text)
+        except (KeyError, ValueError, OSError):  # unknown; no path of the database; a folder of it
+            nearest = hint(text, available_timezones())
+            raise ValidationError(f"{shown(text)} is no time zone{nearest}") from None
+
+
+class CronExpression(Text):
+    def parsed(self, text: str) -> str:
+        if not is_cron(text):
+            raise ValidationError(f"{shown(text)} is no cron expression of five fields")
+        try:
+            Cron(text).next_after(0)
+        except ValueError:
+            raise ValidationError(f"{shown(text)} never comes") from None
+        return text
+
+
+class Secret(Text):
+    """Key material; what is wrong is said without showing it."""
+
+    def parsed(self, text: str) -> str:
+        if is_placeholder(text):
+            raise ValidationError("is a placeholder, not a secret")
+        if text and len(text.encode()) < 32:
+            raise ValidationError("must be at least 32 bytes long")
+        return text
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether it is what examples put where a secret belongs."""
+    return re.sub(r"[^a-z]", "", secret.lower()).startswith(_PLACEHOLDERS)
+
+
+_PLACEHOLDERS = (
+    "changeme",
+    "changeit",
+    "dummy",
+    "example",
+    "password",
+    "placeholder",
+    "replace",
+    "secret",
+    "yourkey",
+    "yoursecret",
+)
+
+
+class Duration(fields.Field[int]):
+    """Whole seconds, or text such as "90s", "5m", "1h30m", "2d"; read as seconds."""
+
+    def __init__(self, minimum: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.minimum = minimum
+
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
+        seconds = _seconds(value)
+        if seconds is None:
+            raise ValidationError(f'must be whole seconds or text such as "1h30m", not {shown(value)}')
+        if not self.minimum <= seconds <= _CENTURY:
+            raise ValidationError(f"must be between {self.minimum} s and 36500 days")
+        return seconds
+
+
+_CENTURY = 36_500 * DAY
+_DURATION = re.compile(r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+
+
+def _seconds(value: object) -> int | None:
+    if isinstance(value, str):
+        parts = _DURATION.fullmatch(value)
+        if parts is None:
+            return None
+        return sum(int(n) * unit for n, unit in zip(parts.groups("0"), (DAY, HOUR, MINUTE, 1), strict=True))
+    return value if type(value) is int else None

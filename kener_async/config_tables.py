@@ -1,0 +1,198 @@
+"""The tables of config.toml: every key, the values it takes, and its default."""
+
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from marshmallow import Schema, fields, validate
+
+from kener_async.config_fields import (
+    BasePath,
+    Choice,
+    Color,
+    CronExpression,
+    Duration,
+    Flag,
+    FoldedChoice,
+    FontFamily,
+    FontFile,
+    Href,
+    List,
+    Moment,
+    Name,
+    Network,
+    Pairs,
+    Secret,
+    Tag,
+    Text,
+    TimeZone,
+    Url,
+    Whole,
+)
+from kener_async.domain.calendar import DAY, MINUTE
+from kener_async.domain.samples import MEASURABLE
+
+LOCALES = ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")
+
+
+class _Table(Schema):
+    error_messages = {"unknown": "unknown key", "type": "must be a table"}  # noqa: RUF012  marshmallow's own way
+
+
+def _one(table: type[_Table]) -> fields.Nested:
+    """A table within a table; left out it is as if it stood there empty."""
+    return fields.Nested(table, load_default=partial(table().load, {}))
+
+
+def _several(table: type[_Table], name: str) -> fields.Nested:
+    return fields.Nested(
+        table, many=True, load_default=(), error_messages={"type": f"must be [[{name}]] tables"}
+    )
+
+
+class _ServerTable(_Table):
+    host = Name(load_default="127.0.0.1")
+    port = Whole(0, 65535, load_default=3000)
+    public_url = Url(load_default="")
+    trusted_proxies = List(Network(), load_default=())
+    shutdown_seconds = Whole(1, 3600, load_default=10)
+    max_connections = Whole(0, 1_000_000, load_default=0)
+    request_timeout_seconds = Whole(1, 3600, load_default=10)
+    base_path = BasePath(load_default="")
+
+
+class _DatabaseTable(_Table):
+    path = Name(load_default="data/kener.db")
+    synchronous = Choice("FULL", "NORMAL", "EXTRA", load_default="FULL")
+    retention_days = Whole(1, 36_500, load_default=400)
+
+
+class _AuthTable(_Table):
+    secret_key = Secret(load_default="")
+    secret_key_file = Text(load_default="")
+    algorithm = Choice("HS256", "EdDSA", "RS256", load_default="HS256")
+    public_key_file = Text(load_default="")
+    allowed_ips = List(Network(), load_default=())
+
+
+class _IngestTable(_Table):
+    clock_skew_seconds = Whole(0, DAY, load_default=60)
+    max_age_days = Whole(1, 36_500, load_default=90)
+    max_body_bytes = Whole(1, 1 << 30, load_default=65_536)
+    max_queue = Whole(1, 10_000_000, load_default=10_000)
+
+
+class _RollupsTable(_Table):
+    interval_seconds = Whole(1, 900, load_default=5)
+
+
+class _LogTable(_Table):
+    format = Choice("auto", "json", "text", load_default="auto")
+    level = Choice("debug", "info", "warning", "error", load_default="info")
+    requests = Choice("errors", "all", load_default="errors")
+
+
+class _LinkTable(_Table):
+    name = Name(required=True)
+    url = Href("mailto", required=True, validate=validate.Length(1, error="must not be empty"))
+    icon = Href(load_default="")
+
+
+class _HeroTable(_Table):
+    title = Text(load_default="")
+    subtitle = Text(load_default="")
+    image = Href(load_default="")
+
+
+class _ColorsTable(_Table):
+    up = Color(load_default="")
+    degraded = Color(load_default="")
+    down = Color(load_default="")
+    maintenance = Color(load_default="")
+    no_data = Color(load_default="")
+    accent = Color(load_default="")
+
+
+class _SiteTable(_Table):
+    title = Name(load_default="Status")
+    name = Text(load_default="")
+    description = Text(load_default="")
+    timezone = TimeZone(load_default=ZoneInfo("UTC"))
+    locale = Choice(*LOCALES, load_default="en")
+    locales = List(Choice(*LOCALES), load_default=LOCALES)
+    home = Href(load_default="")
+    indexed = Flag(load_default=True)
+    assets = Text(load_default="")
+    logo = Href(load_default="")
+    favicon = Href(load_default="")
+    header = Text(load_default="")
+    footer = Text(load_default="")
+    theme = Choice("system", "light", "dark", load_default="system")
+    theme_toggle = Flag(load_default=True)
+    pattern = Choice("none", "dots", "squares", load_default="none")
+    bar_style = FoldedChoice("full", "partial", load_default="full")
+    bar_roundness = FoldedChoice("rounded", "sharp", load_default="rounded")
+    summary_style = FoldedChoice("current", "day", load_default="current")
+    font_family = FontFamily(load_default="")
+    font_file = FontFile(load_default="")
+    custom_css = Text(load_default="")
+    hero = _one(_HeroTable)
+    colors = _one(_ColorsTable)
+    dark_colors = _one(_ColorsTable)
+    meta = Pairs(load_default=())
+    nav = _several(_LinkTable, "site.nav")
+
+
+class _AnnouncementTable(_Table):
+    class Meta:
+        include = {"from": Moment(), "until": Moment()}  # noqa: RUF012  `from` is no name in Python
+
+    title = Name(required=True)
+    text = Text(load_default="")
+    level = Choice("info", "warning", "critical", load_default="info")
+
+
+class _CategoryTable(_Table):
+    name = Name(required=True)
+    description = Text(load_default="")
+    hidden = Flag(load_default=False)
+
+
+class _HeartbeatTable(_Table):
+    interval = Duration(MINUTE)
+    cron = CronExpression()
+    timezone = TimeZone()
+    grace = Duration(0, load_default=0)
+    down_after = Duration(0)
+    carry_forward = Flag(load_default=False)
+    stale_after = Duration(1)
+
+
+class _MonitorTable(_Table):
+    tag = Tag(required=True)
+    name = Text(load_default="")
+    description = Text(load_default="")
+    image = Href(load_default="")
+    category = Text(load_default="")
+    hidden = Flag(load_default=False)
+    default_status = Choice(*(status.name for status in MEASURABLE))
+    latency_unit = Choice("s", "ms", load_default="s")
+    include_degraded_in_downtime = Flag(load_default=False)
+    day_degraded_minimum_count = Whole(1, 1440, load_default=1)
+    day_down_minimum_count = Whole(1, 1440, load_default=1)
+    heartbeat = fields.Nested(_HeartbeatTable)
+
+
+class _Document(_Table):
+    server = fields.Nested(_ServerTable)
+    database = fields.Nested(_DatabaseTable)
+    auth = fields.Nested(_AuthTable)
+    ingest = fields.Nested(_IngestTable)
+    rollups = fields.Nested(_RollupsTable)
+    log = fields.Nested(_LogTable)
+    site = fields.Nested(_SiteTable)
+    announcements = _several(_AnnouncementTable, "announcements")
+    categories = _several(_CategoryTable, "categories")
+    monitors = _several(_MonitorTable, "monitors")
+
+
+SCHEMA = _Document()

@@ -1,0 +1,77 @@
+"""Calendar months: their bounds in a zone, the weeks that show them, and how far one may leaf."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from kener_async.domain.calendar import day_of, day_start
+
+_TEXT = re.compile(r"([0-9]{4})-([0-9]{2})")
+# West of Greenwich instants begin in 1969; a neighbour of the last year is still within what a date can say.
+FIRST_YEAR, LAST_YEAR = 1969, 9998
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Month:
+    """A month of a year, `number` from 1 to 12; as text `2025-11`. Months are ordered by time."""
+
+    year: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.number:02}"
+
+    @classmethod
+    def parsed(cls, text: str) -> "Month | None":
+        """The month of a text, None for anything that is none."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            return None
+        month = cls(int(found[1]), int(found[2]))
+        is_one = 1 <= month.number <= 12 and FIRST_YEAR <= month.year <= LAST_YEAR
+        return month if is_one else None
+
+    @classmethod
+    def of(cls, instant: int, zone: ZoneInfo) -> "Month":
+        """The month that holds the instant in the zone; later than the last there is, that one."""
+        last = cls(LAST_YEAR, 12)
+        if instant >= last.bounds(zone)[0]:
+            return last
+        day = day_of(instant, zone)
+        return cls(day.year, day.month)
+
+    @property
+    def first_day(self) -> date:
+        return date(self.year, self.number, 1)
+
+    @property
+    def previous(self) -> "Month":
+        return self._shifted(-1)
+
+    @property
+    def following(self) -> "Month":
+        return self._shifted(1)
+
+    def _shifted(self, months: int) -> "Month":
+        years, number = divmod(self.number - 1 + months, 12)
+        return Month(self.year + years, number + 1)
+
+    def bounds(self, zone: ZoneInfo) -> tuple[int, int]:
+        """The instants `[start, end)` at which it begins and ends in the zone."""
+        return day_start(self.first_day, zone), day_start(self.following.first_day, zone)
+
+    def weeks(self, first_weekday: int) -> list[list[date | None]]:
+        """Its days by weeks, which begin on a weekday (0: Monday); None where a week reaches beyond it."""
+        length = (self.following.first_day - self.first_day).days
+        before = (self.first_day.weekday() - first_weekday) % 7
+        days = [self.first_day + timedelta(days=n) for n in range(length)]
+        cells = [*[None] * before, *days, *[None] * (-(before + length) % 7)]
+        return [cells[start : start + 7] for start in range(0, len(cells), 7)]
+
+
+def neighbours(month: Month, earliest: Month, latest: Month) -> tuple[Month | None, Month | None]:
+    """The months to leaf to, back and forth: never beyond the bounds, from outside straight back."""
+    back = min(month.previous, latest) if month > earliest else None
+    forth = max(month.following, earliest) if month < latest else None
+    return back, forth

@@ -1,0 +1,44 @@
+"""All monitors in one word: the worst of them speaks."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from kener_async.domain.samples import Status
+
+
+class Summary(StrEnum):
+    """How things are altogether."""
+
+    NO_DATA = "no data"
+    OPERATIONAL = "operational"
+    MAINTENANCE = "maintenance"
+    DEGRADED = "degraded"
+    PARTIAL_OUTAGE = "partial outage"
+    MAJOR_OUTAGE = "major outage"
+
+    @property
+    def status(self) -> Status:
+        """The status whose colour and sign it wears."""
+        return _STATUS[self]
+
+
+_STATUS = {
+    Summary.NO_DATA: Status.NO_DATA,
+    Summary.OPERATIONAL: Status.UP,
+    Summary.MAINTENANCE: Status.MAINTENANCE,
+    Summary.DEGRADED: Status.DEGRADED,
+    Summary.PARTIAL_OUTAGE: Status.DOWN,
+    Summary.MAJOR_OUTAGE: Status.DOWN,
+}
+
+
+def summary(statuses: Iterable[Status]) -> Summary:
+    """Worst wins; monitors of which nothing is known have no say. An outage is major when all are DOWN."""
+    known = {status for status in statuses if status is not Status.NO_DATA}
+    if not known:
+        return Summary.NO_DATA
+    if Status.DOWN in known:
+        return Summary.MAJOR_OUTAGE if known == {Status.DOWN} else Summary.PARTIAL_OUTAGE
+    if Status.DEGRADED in known:
+        return Summary.DEGRADED
+    return Summary.MAINTENANCE if Status.MAINTENANCE in known else Summary.OPERATIONAL

@@ -1,0 +1,25 @@
+"""Loading what an overview says of a monitor's past."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from kener_async.domain.calendar import QUARTER
+from kener_async.domain.overview import LENGTHS, CutQuarter, Frame, Past, past
+from kener_async.domain.uptime import Counts
+from kener_async.store import layers, rollups
+from kener_async.store.dirty import Span
+
+
+def load(
+    connection: sqlite3.Connection, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int
+) -> Past:
+    """The past of a monitor; `known` are days as counted before, each until a quarter of it is counted again."""
+    counted = rollups.count_spans(connection, monitor, frame.spans, known, now)
+    cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in LENGTHS]
+    return past(frame, counted, cuts)
+
+
+def _cut_quarter(connection: sqlite3.Connection, monitor: int, frame: Frame, start: int) -> CutQuarter:
+    if start < frame.kept_from:
+        return CutQuarter(start)
+    return CutQuarter.of(layers.load(connection, monitor, start, start + QUARTER), start)

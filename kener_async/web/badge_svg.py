@@ -1,0 +1,369 @@
+"""Badges: a monitor's status or uptime as a small SVG, or as what shields.io draws one from."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from html import escape
+
+from PIL import ImageColor
+
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.samples import Status
+
+LABEL_COLOR = "#333333"
+UPTIME_COLOR = "#0079ff"
+NO_DATA_COLOR = "#9aa4b0"
+LONGEST_TEXT = 64  # characters
+SINCE_LAST = 90 * DAY
+LONGEST_SINCE_LAST = 400 * DAY
+CACHE_SECONDS = 300  # shields.io asks no more often than this
+WORDS = {
+    Status.UP: "up",
+    Status.DEGRADED: "degraded",
+    Status.DOWN: "down",
+    Status.MAINTENANCE: "maintenance",
+    Status.NO_DATA: "no data",
+}
+
+
+class Style(StrEnum):
+    """The looks readers know from other badges."""
+
+    FLAT = "flat"
+    FLAT_SQUARE = "flat-square"
+    PLASTIC = "plastic"
+    FOR_THE_BADGE = "for-the-badge"
+    SOCIAL = "social"
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """Two texts on two colours; colours are `#rrggbb` or `#rrggbbaa`."""
+
+    label: str
+    message: str
+    color: str
+    label_color: str
+    style: Style
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an address asks of a badge; `color` is None where it leaves it to the badge's kind."""
+
+    label: str
+    label_color: str = LABEL_COLOR
+    color: str | None = None
+    style: Style = Style.FLAT
+    since_last: int = SINCE_LAST  # seconds
+    hide_duration: bool = False
+    is_pinging: bool = False
+
+
+# What is asked
+
+
+def options(query: Mapping[str, str], name: str) -> Options:
+    """The options of a badge's address. What is unknown or senseless counts as not given: nothing is refused.
+
+    `name` is the monitor's, the label unless another is given. `sinceLast` below a minute is ignored;
+    above 400 days it is 400 days, the longest the history can be.
+    """
+    return Options(
+        label=_text(query.get("label", "")) or _text(name),
+        label_color=_color(query.get("labelColor", "")) or LABEL_COLOR,
+        color=_color(query.get("color", "")),
+        style=_style(query.get("style", "")),
+        since_last=_since_last(query.get("sinceLast", "")),
+        hide_duration=query.get("hideDuration") == "true",
+        is_pinging=query.get("animate") == "ping",
+    )
+
+
+def status_badge(asked: Options, status: Status, colors: Mapping[Status, str]) -> Badge:
+    """The status in a word, on its colour."""
+    color = asked.color or _color(colors.get(status, "")) or NO_DATA_COLOR
+    return Badge(asked.label, WORDS[status], color, asked.label_color, asked.style)
+
+
+def uptime_badge(asked: Options, uptime: str) -> Badge:
+    """The uptime, given in its text form; the label says over which time, unless that is hidden."""
+    label = asked.label if asked.hide_duration else f"{asked.label} {duration_label(asked.since_last)}"
+    is_known = uptime != "-"
+    message = f"{uptime}%" if is_known else WORDS[Status.NO_DATA]
+    color = asked.color or (UPTIME_COLOR if is_known else NO_DATA_COLOR)
+    return Badge(label, message, color, asked.label_color, asked.style)
+
+
+def duration_label(seconds: int) -> str:
+    """A length of time in its largest whole unit: 90d, 24h, 15m. A single day is 24h."""
+    if seconds % DAY == 0 and seconds > DAY:
+        return f"{seconds // DAY}d"
+    if seconds % HOUR == 0:
+        return f"{seconds // HOUR}h"
+    return f"{seconds // MINUTE}m"
+
+
+def _text(text: str) -> str:
+    """Text as one printable line of at most 64 characters.
+
+    The two joiners stay, which Indian scripts and emoji are written with; what turns the direction of
+    reading goes, and so does everything XML cannot hold.
+    """
+    line = " ".join(text.split())
+    line = "".join(character for character in line if character.isprintable() or character in "\u200c\u200d")
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1].rstrip() + "…"
+
+
+def _color(text: str) -> str | None:
+    """A colour given in hex digits, with or without "#", or by its name in CSS; None for anything else."""
+    text = text.strip().lower()
+    if named := ImageColor.colormap.get(text):
+        return str(named).lower()
+    if not re.fullmatch(r"#?([0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})", text):
+        return None
+    digits = text.removeprefix("#")
+    return "#" + (digits if len(digits) >= 6 else "".join(2 * digit for digit in digits))
+
+
+def _style(text: str) -> Style:
+    try:
+        return Style(text)
+    except ValueError:
+        return Style.FLAT
+
+
+def _since_last(text: str) -> int:
+    try:
+        seconds = int(text)
+    except ValueError:
+        return SINCE_LAST
+    return min(seconds, LONGEST_SINCE_LAST) if seconds >= MINUTE else SINCE_LAST
+
+
+# What is answered
+
+
+def endpoint(badge: Badge) -> dict[str, str | int]:
+    """The badge as shields.io's endpoint badges read it."""
+    return {
+        "schemaVersion": 1,
+        "label": badge.label,
+        "message": badge.message,
+        "color": badge.color,
+        "labelColor": badge.label_color,
+        "style": str(badge.style),
+        "cacheSeconds": CACHE_SECONDS,
+    }
+
+
+def svg(badge: Badge) -> str:
+    """The badge as an SVG document: no scripts, no style sheets, no fonts but the reader's."""
+    match badge.style:
+        case Style.SOCIAL:
+            return _social(badge)
+        case Style.FOR_THE_BADGE:
+            return _for_the_badge(badge)
+        case Style.PLASTIC:
+            return _plain(badge, height=18, radius=4, gloss=PLASTIC_GLOSS)
+        case Style.FLAT_SQUARE:
+            return _plain(badge, height=20, radius=0)
+        case Style.FLAT:
+            return _plain(badge, height=20, radius=3, gloss=FLAT_GLOSS)
+
+
+def dot(color: str, is_pinging: bool, title: str) -> str:
+    """A dot in a colour; pinging, rings leave it, except for readers who asked for less motion.
+
+    Its style sheet is `DOT_CSS`, for a policy that names what may be inline.
+    """
+    fill = _color(color) or NO_DATA_COLOR
+    disc = f'cx="10" cy="10" r="5" fill="{fill}"/>'
+    ring = f'<style>{DOT_CSS}</style><circle class="ping" {disc}' if is_pinging else ""
+    return _document(20, 20, title, f"{ring}<circle {disc}")
+
+
+DOT_CSS = (
+    "@keyframes ping{75%,to{transform:scale(2);opacity:0}}"
+    ".ping{transform-origin:10px 10px;opacity:.75}"
+    "@media (prefers-reduced-motion:reduce){.ping{opacity:0}}"
+    "@media (prefers-reduced-motion:no-preference)"
+    "{.ping{animation:ping 1.4s cubic-bezier(0,0,.2,1) infinite}}"
+)
+
+
+# How it is drawn
+
+WHITE, INK = "#ffffff", "#111111"
+SANS = "Verdana,Geneva,'DejaVu Sans',sans-serif"
+# Verdana's widths in thousandths of the size, from the space to the tilde.
+WIDTHS = dict(
+    zip(
+        map(chr, range(32, 127)),
+        [
+            *(352, 394, 459, 818, 636, 1076, 727, 269, 454, 454, 636, 818, 364, 454, 364, 454),  # space to /
+            *(636, 636, 636, 636, 636, 636, 636, 636, 636, 636, 454, 454, 818, 818, 818, 545),  # 0 to ?
+            *(1000, 684, 686, 698, 771, 632, 575, 775, 751, 421, 455, 693, 557, 843, 748, 787),  # @ to O
+            *(603, 787, 695, 684, 616, 732, 684, 989, 685, 615, 685, 454, 454, 454, 818, 636),  # P to _
+            *(636, 601, 623, 521, 623, 596, 352, 623, 633, 274, 344, 592, 274, 973, 633, 607),  # ` to o
+            *(623, 623, 427, 521, 394, 633, 592, 818, 592, 592, 525, 635, 454, 635, 818),  # p to ~
+        ],
+        strict=True,
+    )
+)
+BOLD = 1.14  # how much wider bold is, on the average
+OTHER_WIDTH = 650
+LEFTWARD_WIDTH = 500  # Hebrew and Arabic
+MARK_WIDTH = 300  # a vowel written after its consonant
+Gloss = tuple[tuple[str, float, float], ...]  # colour, offset, opacity
+FLAT_GLOSS: Gloss = (("#bbb", 0, 0.1), ("#000", 1, 0.1))
+PLASTIC_GLOSS: Gloss = (("#fff", 0, 0.7), ("#aaa", 0.1, 0.1), ("#000", 0.9, 0.3), ("#000", 1, 0.5))
+
+
+def ink(color: str) -> str:
+    """White where it reads well on a colour, else near black; the contrast is always 4:1 or better.
+
+    White comes first because the formula makes little of it on blues and reds, where eyes prefer it.
+    """
+    luminance = _luminance(color)
+    return WHITE if 1.05 / (luminance + 0.05) >= 4 else INK
+
+
+def _luminance(color: str) -> float:
+    """The relative luminance of a colour, laid over white where it is translucent."""
+    red, green, blue, alpha = (int((color + "ff")[at : at + 2], 16) / 255 for at in (1, 3, 5, 7))
+    over_white = (1 - alpha + alpha * channel for channel in (red, green, blue))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in over_white]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def text_width(text: str, size: float) -> float:
+    """How wide a text is in Verdana, in the unit of `size`; scripts it lacks are estimated."""
+    return sum(map(_width, text)) * size / 1000
+
+
+def _width(character: str) -> int:
+    if character in WIDTHS:
+        return WIDTHS[character]
+    category = unicodedata.category(character)
+    if category in {"Mn", "Me", "Cf"}:
+        return 0
+    if category == "Mc":
+        return MARK_WIDTH
+    if unicodedata.bidirectional(character) in {"R", "AL"}:
+        return LEFTWARD_WIDTH
+    if unicodedata.east_asian_width(character) in {"W", "F"}:
+        return 1000
+    return WIDTHS.get(unicodedata.normalize("NFD", character)[0], OTHER_WIDTH)
+
+
+def _plain(badge: Badge, *, height: int, radius: int, gloss: Gloss = ()) -> str:
+    left, right = (math.ceil(text_width(text, 11)) + 10 for text in (badge.label, badge.message))
+    width, base = left + right, height // 2 + 4
+    parts = [
+        _left_part(left, height, radius, badge.label_color),
+        _right_part(left, right, height, radius, badge.color),
+        _gloss(width, height, radius, gloss) if gloss else "",
+        f'<g font-family="{SANS}" font-size="11" text-anchor="middle">',
+        _written(badge.label, left / 2, base, 11, ink(badge.label_color), is_raised=bool(gloss)),
+        _written(badge.message, left + right / 2, base, 11, ink(badge.color), is_raised=bool(gloss)),
+        "</g>",
+    ]
+    return _document(width, height, _spoken(badge), "".join(parts))
+
+
+def _left_part(width: int, height: int, radius: int, color: str) -> str:
+    r = radius
+    edge = f"H{r}a{r} {r} 0 0 1-{r}-{r}V{r}a{r} {r} 0 0 1 {r}-{r}z" if r else "H0V0z"
+    return f'<path fill="{color}" d="M{r} 0H{width}V{height}{edge}"/>'
+
+
+def _right_part(at: int, width: int, height: int, radius: int, color: str) -> str:
+    r, end = radius, at + width
+    edge = f"H{end - r}a{r} {r} 0 0 1 {r} {r}V{height - r}a{r} {r} 0 0 1-{r} {r}" if r else f"H{end}V{height}"
+    return f'<path fill="{color}" d="M{at} 0{edge}H{at}z"/>'
+
+
+def _gloss(width: int, height: int, radius: int, gloss: Gloss) -> str:
+    stops = "".join(
+        f'<stop offset="{offset}" stop-color="{color}" stop-opacity="{opacity}"/>'
+        for color, offset, opacity in gloss
+    )
+    name = f"gloss{height}"
+    return (
+        f'<linearGradient id="{name}" x2="0" y2="1">{stops}</linearGradient>'
+        f'<rect width="{width}" height="{height}" rx="{radius}" fill="url(#{name})"/>'
+    )
+
+
+def _written(text: str, x: float, y: float, size: float, fill: str, *, is_raised: bool) -> str:
+    """A text about x, made to take the width that was kept for it whatever the reader's font is."""
+    fit = f'x="{x:g}" textLength="{text_width(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
+    shade, opacity = ("#010101", 0.3) if fill == WHITE else ("#ffffff", 0.35)
+    look = f'y="{y + 1}" fill="{shade}" fill-opacity="{opacity}" aria-hidden="true"'
+    shadow = f"<text {fit} {look}>{escape(text)}</text>" if is_raised else ""
+    return f'{shadow}<text {fit} y="{y}" fill="{fill}">{escape(text)}</text>'
+
+
+def _for_the_badge(badge: Badge) -> str:
+    label, message = badge.label.upper(), badge.message.upper()
+    label_width, message_width = _spaced_width(label, 10), _spaced_width(message, 10 * BOLD)
+    left, right = math.ceil(label_width) + 20, math.ceil(message_width) + 20
+    parts = [
+        _left_part(left, 28, 0, badge.label_color),
+        _right_part(left, right, 28, 0, badge.color),
+        f'<g font-family="{SANS}" font-size="10" text-anchor="middle" letter-spacing="1.2">',
+        _capitals(label, left / 2, label_width, f'fill="{ink(badge.label_color)}"'),
+        _capitals(message, left + right / 2, message_width, f'fill="{ink(badge.color)}" font-weight="bold"'),
+        "</g>",
+    ]
+    return _document(left + right, 28, _spoken(badge), "".join(parts))
+
+
+def _spaced_width(text: str, size: float) -> float:
+    return text_width(text, size) + 1.2 * sum(_width(character) > 0 for character in text)
+
+
+def _capitals(text: str, x: float, width: float, look: str) -> str:
+    # The space after the last letter is part of the text's width: half of it moves the letters left.
+    fit = f'x="{x + 0.6:g}" y="17.6" textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+    return f"<text {fit} {look}>{escape(text)}</text>"
+
+
+def _social(badge: Badge) -> str:
+    """A button and a bubble, both white: the colour is a dot before the label."""
+    label = badge.label[:1].upper() + badge.label[1:]
+    size = 11 * 0.97  # Helvetica in bold beside Verdana
+    label_width, message_width = text_width(label, size), text_width(badge.message, size)
+    left, right = math.ceil(label_width) + 27, math.ceil(message_width) + 12
+    at = left + 7  # where the bubble begins, behind its beak
+    face = 'stroke="#d5d5d5" fill'
+    parts = [
+        '<linearGradient id="button" x2="0" y2="1"><stop stop-color="#fcfcfc"/>'
+        '<stop offset="1" stop-color="#ededed"/></linearGradient>',
+        f'<rect x=".5" y=".5" width="{left - 1}" height="19" rx="3" {face}="url(#button)"/>',
+        f'<rect x="{at - 0.5}" y=".5" width="{right}" height="19" rx="3" {face}="#fafafa"/>',
+        f'<path d="M{at - 0.5} 6.5l-3.5 3.5 3.5 3.5" {face}="#fafafa"/>',
+        f'<circle cx="11" cy="10" r="4" fill="{badge.color}"/>',
+        '<g font-family="\'Helvetica Neue\',Helvetica,Arial,sans-serif" font-size="11" font-weight="bold"'
+        ' text-anchor="middle">',
+        _written(label, 20 + label_width / 2, 14, size, "#333333", is_raised=True),
+        _written(badge.message, at + right / 2 - 0.5, 14, size, "#333333", is_raised=False),
+        "</g>",
+    ]
+    return _document(at + right, 20, _spoken(badge), "".join(parts))
+
+
+def _spoken(badge: Badge) -> str:
+    return f"{badge.label}: {badge.message}"
+
+
+def _document(width: int, height: int, title: str, content: str) -> str:
+    spoken = escape(title)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img"'
+        f' aria-label="{spoken}"><title>{spoken}</title>{content}</svg>'
+    )

@@ -1,0 +1,130 @@
+"""/monitor/{tag}/{day}: a civil day of the site's zone, minute by minute."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from sqlite3 import Connection
+
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.domain.calendar import DAY, MINUTE, day_of, day_start, minute_of
+from kener_async.domain.days import status_of_day
+from kener_async.domain.errors import NotFound
+from kener_async.domain.samples import Sample
+from kener_async.domain.timeline import Run, runs
+from kener_async.domain.uptime import Counts
+from kener_async.store import incidents, layers, observer, rollups
+from kener_async.web import latency
+from kener_async.web.assets import ASSETS
+from kener_async.web.hours import clock, hours, joined, shape
+from kener_async.web.locales import Locale
+from kener_async.web.monitors import found
+from kener_async.web.pages import page
+from kener_async.web.reasons import reason_in_words
+from kener_async.web.snapshot import Shown, Snapshot, visible
+from kener_async.web.views import View, render
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A civil day: `[start, end)` as a whole, and how much of it has begun and is kept, `[first, last)`."""
+
+    date: date
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the store says of a day."""
+
+    counts: Counts
+    timeline: Sequence[Run]
+    samples: Mapping[int, Sample]
+    incidents: Sequence[incidents.Told]
+
+
+async def day(request: web.Request) -> web.Response:
+    async def make(snapshot: Snapshot, locale: Locale) -> str:
+        shown = found(snapshot, request.match_info["tag"])
+        kept = await request.app[keys.DATABASE].read(observer.kept_from)
+        asked = _day(snapshot, _date(request.match_info["day"]), kept)
+        return await _made(request.app, snapshot, locale, shown, asked, kept)
+
+    return await page(request, make)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise NotFound("there is no such day") from None
+
+
+def _day(snapshot: Snapshot, asked: date, kept: int) -> Day:
+    """The day in the site's zone; raises NotFound for one that has not begun, is not kept or never was."""
+    zone, now = snapshot.config.site.timezone, snapshot.now
+    if not day_of(kept, zone) <= asked <= day_of(now, zone):
+        raise NotFound("nothing is kept of this day")
+    start, end = day_start(asked, zone), day_start(asked + timedelta(days=1), zone)
+    first, last = max(start, kept), min(end, minute_of(now) + MINUTE)
+    if first >= last:
+        raise NotFound("nothing is kept of this day")
+    return Day(asked, start, end, first, last)
+
+
+async def _made(
+    app: web.Application, snapshot: Snapshot, locale: Locale, shown: Shown, day: Day, kept: int
+) -> str:
+    monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
+    live = await app[keys.PUBLISHER].live(monitor.tag)
+    await app[keys.PUBLISHER].settle(live.id, day.first, day.last)
+    told = await app[keys.DATABASE].read(partial(_read, monitor=live.id, tag=monitor.tag, day=day, now=now))
+    is_odd = day.end - day.start != DAY
+    view = View(snapshot.config, locale, app[ASSETS])
+    return await render(
+        app,
+        "day.html",
+        snapshot.config,
+        locale,
+        path=f"/monitor/{monitor.tag}/{day.date}",
+        now=now,
+        monitor=monitor,
+        day=day,
+        is_today=day.last < day.end,
+        is_odd=is_odd,
+        before=_neighbour(snapshot, day.date, -1, kept),
+        after=_neighbour(snapshot, day.date, 1, kept),
+        counts=told.counts,
+        no_data=told.counts.no_data(day.first, day.last),
+        status=status_of_day(told.counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
+        timeline=told.timeline,
+        clock=lambda instant: clock(instant, zone, locale, is_odd),
+        hours=await asyncio.to_thread(lambda: list(hours(told.timeline, day.start, day.end, zone, locale))),
+        latency=latency.of_day(view, monitor, told.samples, day.start, day.end),
+        events=visible(told.incidents, snapshot),
+        shape=shape,
+        reason_in_words=reason_in_words,
+    )
+
+
+def _read(connection: Connection, monitor: int, tag: str, day: Day, now: int) -> Told:
+    known = layers.load(connection, monitor, day.first, min(day.last, now + 1))
+    return Told(
+        rollups.count_window(connection, monitor, (day.first, day.last), now),
+        joined(runs(known, day.first, day.last)),
+        known.samples,
+        incidents.overlapping(connection, day.start, day.end, tag),
+    )
+
+
+def _neighbour(snapshot: Snapshot, day: date, step: int, kept: int) -> date | None:
+    try:
+        return _day(snapshot, day + timedelta(days=step), kept).date
+    except NotFound:
+        return None

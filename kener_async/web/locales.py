@@ -1,0 +1,196 @@
+"""The languages of the pages: which one a visitor reads, and how it writes texts, numbers, dates, durations.
+
+The catalogs in `locales/` are read as they are (gettext's .po), each when it is first asked for.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache, cached_property, lru_cache
+from io import BytesIO
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from babel import Locale as Cldr
+from babel.dates import format_date, format_time
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import Translations
+
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
+
+CATALOGS = Path(__file__).parent / "locales"
+LAST = 253_402_300_799 - DAY
+SOURCE = "en"  # the language the templates are written in
+
+# What each language calls itself.
+NAMES = {
+    "en": "English",
+    "de": "Deutsch",
+    "es": "Español",
+    "fr": "Français",
+    "hi": "हिन्दी",
+    "ja": "日本語",
+    "pt-BR": "Português (Brasil)",
+    "vi": "Tiếng Việt",
+    "zh-CN": "简体中文",
+}
+
+
+@dataclass(frozen=True)
+class Locale:
+    """One language; `tag` as in HTML's `lang`."""
+
+    tag: str
+
+    @cached_property
+    def cldr(self) -> Cldr:
+        return Cldr.parse(self.tag, sep="-")
+
+    @cached_property
+    def direction(self) -> str:
+        return self.cldr.text_direction
+
+    @cached_property
+    def _translations(self) -> Translations:
+        if self.tag == SOURCE:
+            return Translations()
+        with (CATALOGS / f"{self.tag}.po").open("rb") as file:
+            catalog = read_po(file, locale=str(self.cldr))
+        compiled = BytesIO()
+        write_mo(compiled, catalog)
+        compiled.seek(0)
+        return Translations(compiled)
+
+    def gettext(self, message: str) -> str:
+        return str(self._translations.ugettext(message))
+
+    def ngettext(self, singular: str, plural: str, number: int) -> str:
+        return str(self._translations.ungettext(singular, plural, number))
+
+    @lru_cache(2048)  # noqa: B019 - there are as many locales as languages, and they are kept
+    def day(self, day: date, form: str = "medium") -> str:
+        """A date: "short", "medium", "long" or "full"."""
+        return str(format_date(day, form, locale=self.cldr))
+
+    @lru_cache(512)  # noqa: B019
+    def month(self, day: date) -> str:
+        """The month of a date, with its year."""
+        return str(format_date(day, self._skeleton("yMMMM"), locale=self.cldr))
+
+    def _skeleton(self, skeleton: str) -> str:
+        return str(self.cldr.datetime_skeletons[skeleton].pattern)
+
+    def weekdays(self) -> list[tuple[str, str]]:
+        """The days of the week as a calendar heads its columns, short and whole, in this language's order."""
+        first = self.cldr.first_week_day
+        short = self.cldr.days["stand-alone"]["abbreviated"]
+        whole = self.cldr.days["stand-alone"]["wide"]
+        return [(short[(first + n) % 7], whole[(first + n) % 7]) for n in range(7)]
+
+    @lru_cache(4096)  # noqa: B019
+    def time(self, instant: int, zone: ZoneInfo) -> str:
+        """The clock time of an instant, to the minute."""
+        return str(format_time(_moment(instant, zone), "short", zone, locale=self.cldr))
+
+    @lru_cache(4096)  # noqa: B019
+    def instant(self, instant: int, zone: ZoneInfo, form: str = "medium") -> str:
+        """Date and clock time of an instant, to the minute."""
+        moment = _moment(instant, zone)
+        pattern = str(self.cldr.datetime_formats[form]).replace("'", "")
+        return pattern.format(
+            format_time(moment, "short", zone, locale=self.cldr),
+            format_date(moment.date(), form, locale=self.cldr),
+        )
+
+    @lru_cache(1024)  # noqa: B019
+    def duration(self, seconds: int) -> str:
+        """The two largest units of a duration, to the minute: 12 days; 2 h 5 min; 1 min."""
+        for large, small in (("day", "hour"), ("hour", "minute"), ("minute", None)):
+            length = _LENGTHS[large]
+            if seconds >= length or small is None:
+                count, rest = divmod(max(seconds, MINUTE), length)
+                parts = [self.unit(count, large)]
+                # Beyond a week hours say nothing.
+                if small and rest >= _LENGTHS[small] and not (large == "day" and count >= 7):
+                    parts.append(self.unit(rest // _LENGTHS[small], small))
+                return " ".join(parts)
+        raise AssertionError  # pragma: no cover - minutes have no smaller unit
+
+    def unit(self, count: int, unit: str) -> str:
+        """So many days, hours or minutes."""
+        # From our catalogs: the units of CLDR, as Babel has them, lack forms in half of these languages.
+        ngettext = self.ngettext
+        text = {
+            "day": ngettext("%(count)s day", "%(count)s days", count),
+            "hour": ngettext("%(count)s h", "%(count)s h", count),
+            "minute": ngettext("%(count)s min", "%(count)s min", count),
+        }[unit]
+        return text % {"count": count}
+
+    @cached_property
+    def _decimal(self) -> str:
+        return str(self.cldr.number_symbols["latn"]["decimal"])
+
+    def figure(self, uptime: str) -> str:
+        """An uptime's text as this language writes percentages: the same digits, nothing rounded again."""
+        if uptime == "-":
+            return "–"  # noqa: RUF001 - a dash stands for no figure
+        return self._percent.format(uptime.replace(".", self._decimal))
+
+    @cached_property
+    def _percent(self) -> str:
+        pattern = str(self.cldr.percent_formats[None].pattern)
+        return pattern.partition(";")[0].replace("#,##,##0", "{}").replace("#,##0", "{}")
+
+    def latency(self, latency: float, unit: str) -> str:
+        """A latency in the sender's unit, "s" or "ms", to three digits."""
+        milliseconds = latency * 1000 if unit == "s" else latency
+        value, name = (milliseconds, "ms") if milliseconds < 999.5 else (milliseconds / 1000, "s")
+        decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+        text = f"{value:.{decimals}f}"
+        if decimals:
+            text = text.rstrip("0").rstrip(".")
+        return f"{text.replace('.', self._decimal)}\N{NO-BREAK SPACE}{name}"
+
+
+_LENGTHS = {"day": DAY, "hour": HOUR, "minute": MINUTE}
+
+
+def _moment(instant: int, zone: ZoneInfo) -> datetime:
+    """The instant in the zone, where the year 10000 has begun already the last day before."""
+    return datetime.fromtimestamp(min(instant, LAST), zone)
+
+
+@cache
+def locale(tag: str) -> Locale:
+    """The locale of one of NAMES."""
+    return Locale(tag)
+
+
+@lru_cache(1024)
+def chosen(wanted: str | None, header: str, offered: tuple[str, ...], default: str) -> str:
+    """The offered language to answer in: the one the visitor chose, else the best of Accept-Language."""
+    if wanted in offered:
+        return wanted
+    for tag in _accepted(header):
+        for name in offered:
+            if tag == name.lower():
+                return name
+        for name in offered:
+            if tag.split("-")[0] == name.lower().split("-")[0]:
+                return name
+    return default
+
+
+def _accepted(header: str) -> list[str]:
+    """The tags of an Accept-Language header, the most wanted first."""
+    weighted = []
+    for position, part in enumerate(header.split(",")[:32]):
+        tag, _, parameter = part.strip().partition(";")
+        try:
+            weight = float(parameter.strip().removeprefix("q=")) if parameter else 1.0
+        except ValueError:
+            continue
+        if tag and weight > 0:
+            weighted.append((-weight, position, tag.strip().lower()))
+    return [tag for _, _, tag in sorted(weighted)]

@@ -1,0 +1,150 @@
+"""/monitor/{tag}: one monitor, all that is known of it, and how its figures come about."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from sqlite3 import Connection
+from urllib.parse import quote
+
+from aiohttp import web
+from babel.numbers import format_decimal
+
+from kener_async import keys
+from kener_async.domain.board import Live
+from kener_async.domain.calendar import MINUTE, minute_of
+from kener_async.domain.errors import NotFound
+from kener_async.domain.timeline import Reason, runs
+from kener_async.store import incidents, observer
+from kener_async.store.explanations import Explanation, explain
+from kener_async.web import latency, share
+from kener_async.web.assets import ASSETS
+from kener_async.web.bars import bars
+from kener_async.web.locales import Locale
+from kener_async.web.pages import page
+from kener_async.web.reasons import reason_in_words
+from kener_async.web.snapshot import WINDOWS, Event, Shown, Snapshot, visible
+from kener_async.web.views import View, render
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the store says of a monitor; `windows` by name."""
+
+    windows: Mapping[str, Explanation]
+    latencies: latency.Stepped
+    incidents: Sequence[incidents.Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A window's uptime; `query` asks the API for the same."""
+
+    name: str
+    label: str
+    explained: Explanation
+    query: str
+
+
+async def monitor(request: web.Request) -> web.Response:
+    async def make(snapshot: Snapshot, locale: Locale) -> str:
+        shown = found(snapshot, request.match_info["tag"])
+        return await _made(request.app, snapshot, locale, shown)
+
+    return await page(request, make)
+
+
+def found(snapshot: Snapshot, tag: str) -> Shown:
+    """The visible monitor of this tag; raises NotFound."""
+    shown = snapshot.find(tag)
+    if shown is None:
+        raise NotFound("there is no such monitor")
+    return shown
+
+
+async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: Shown) -> str:
+    monitor, now = shown.monitor, snapshot.now
+    live = await app[keys.PUBLISHER].live(monitor.tag)
+    windows = spans(shown, now)
+    await app[keys.PUBLISHER].settle(live.id, min(start for start, _ in windows.values()), now)
+    work = partial(_read, monitor=live.id, tag=monitor.tag, windows=windows, now=now)
+    past = await app[keys.DATABASE].read(work)
+    view, labels = View(snapshot.config, locale, app[ASSETS]), window_labels(locale)
+    charts = partial(latency.of_monitor, view, shown, past.latencies, labels, now)
+    address = f"/monitor/{monitor.tag}"
+    return await render(
+        app,
+        "monitor.html",
+        snapshot.config,
+        locale,
+        path=address,
+        now=now,
+        shown=shown,
+        monitor=monitor,
+        newest=shown.report.standing.newest,
+        category_path=f"/category/{quote(monitor.category, safe='')}",
+        reason=_reason_now(live, shown, now),
+        bars=bars(shown.days, view.link(address), locale, view.site.bar_style == "partial"),
+        figures=list(_figures(view, past.windows, labels)),
+        drawn=await asyncio.to_thread(lambda: list(charts())),
+        ongoing=_of(snapshot.ongoing, monitor.tag),
+        upcoming=_of(snapshot.upcoming, monitor.tag),
+        past=_closed(visible(past.incidents, snapshot), now),
+        names={one.monitor.tag: one.monitor.name for one in snapshot.monitors},
+        shared=share.everything(view, monitor),
+        number=partial(format_decimal, locale=locale.cldr),
+        reason_in_words=reason_in_words,
+    )
+
+
+def spans(shown: Shown, now: int) -> dict[str, Span]:
+    """The windows by name, all up to the end of the current minute."""
+    end = minute_of(now) + MINUTE
+    return {
+        **{name: (end - length, end) for name, length in WINDOWS.items()},
+        "today": (shown.days[-1].start, end),
+    }
+
+
+def _read(connection: Connection, monitor: int, tag: str, windows: Mapping[str, Span], now: int) -> Past:
+    kept = observer.kept_from(connection)
+    clipped = [(max(start, kept), end) for start, end in windows.values()]
+    explained = explain(connection, monitor, clipped, now)
+    return Past(
+        dict(zip(windows, explained, strict=True)),
+        latency.stepped(connection, monitor, now),
+        incidents.overlapping(connection, windows["90d"][0], now + 1, tag),
+    )
+
+
+def _reason_now(live: Live, shown: Shown, now: int) -> Reason | None:
+    """Why it stands as it does; None where that may be another a moment ago."""
+    run = next(runs(live.layers, minute_of(now), minute_of(now) + MINUTE))
+    return run.reason if run.status is shown.status else None
+
+
+def _figures(view: View, windows: Mapping[str, Explanation], labels: Mapping[str, str]) -> Iterator[Figure]:
+    for name, explained in windows.items():
+        query = f"window={name}"
+        if name == "today":
+            query += f"&timezone={view.site.timezone.key}"
+        yield Figure(name, labels[name], explained, query)
+
+
+def window_labels(locale: Locale) -> dict[str, str]:
+    return {
+        **{f"{days}d": locale.unit(days, "day") for days in (90, 30, 7)},
+        "24h": locale.unit(24, "hour"),
+        "today": locale.gettext("Today"),
+    }
+
+
+def _of(events: Sequence[Event], tag: str) -> list[Event]:
+    return [event for event in events if tag in event.tags]
+
+
+def _closed(events: Sequence[Event], now: int) -> list[Event]:
+    """Those that are over, newest first."""
+    return [event for event in reversed(events) if event.incident.closed_as_of(now) is not None]

@@ -1,0 +1,221 @@
+"""Finished pages: each made once for a snapshot and a language, compressed once, sent to all who ask."""
+
+import asyncio
+import gzip
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+
+import brotli
+from aiohttp import web
+from multidict import CIMultiDict
+
+from kener_async import keys
+from kener_async.web import locales
+from kener_async.web.locales import Locale
+from kener_async.web.snapshot import SNAPSHOTS, Snapshot
+from kener_async.web.turnstile import Pace, Turnstile
+
+HTML = "text/html; charset=utf-8"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+)
+KEPT = 1024  # pages; about 20 KB each
+KEPT_BYTES = 32 * 1024 * 1024
+SMALL = 256  # bytes that are not worth compressing
+COOKIE = "lang"
+YEAR = 365 * 24 * 3600
+DRAWN = ("image/png", "font/")  # compressed already
+
+
+class Finished:
+    """The bytes of an answer and their headers, in every encoding that was asked for."""
+
+    def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
+        self.bodies = {"": body}
+        self.etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+        self._headers = {
+            "Content-Type": content_type,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            **headers,
+            "ETag": self.etag,
+        }
+        self._compressing = asyncio.Lock()
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.bodies.values()))
+
+    def headers(self, encoding: str) -> CIMultiDict[str]:
+        encoded = {"Content-Encoding": encoding} if encoding else {}
+        return CIMultiDict({**self._headers, **encoded})
+
+    async def encoded(self, encoding: str, pace: Pace) -> bytes:
+        """The body in one of ENCODINGS, compressed by the first who asks."""
+        if encoding not in self.bodies:
+            async with self._compressing:
+                if encoding not in self.bodies:
+                    async with pace.turn():
+                        body = await asyncio.to_thread(ENCODINGS[encoding], self.bodies[""])
+                    self.bodies[encoding] = body
+        return self.bodies[encoding]
+
+    def encoding_for(self, accepted: str) -> str:
+        is_worth_it = len(self.bodies[""]) > SMALL and not self._headers["Content-Type"].startswith(DRAWN)
+        return _encoding(accepted) if is_worth_it else ""
+
+
+ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "br": lambda body: brotli.compress(body, quality=5),
+    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
+}
+
+
+@lru_cache(1024)
+def _encoding(accepted: str) -> str:
+    """The encoding to answer in, by Accept-Encoding."""
+    refused = re.compile(r"\s*;\s*q=0(\.0*)?\s*$")
+    names = {
+        part.partition(";")[0].strip().lower() for part in accepted.split(",") if not refused.search(part)
+    }
+    return next((encoding for encoding in ("br", "gzip") if encoding in names), "")
+
+
+Content = str | bytes
+Make = Callable[[Snapshot, Locale], Awaitable[Content]]
+
+
+class Pages:
+    """The finished pages of the current snapshot, the latest used last."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[str, str], tuple[int, Finished]] = OrderedDict()
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._bytes = 0
+
+    async def finished(
+        self,
+        app: web.Application,
+        path: str,
+        locale: Locale,
+        make: Make,
+        content_type: str,
+        headers: Mapping[str, str],
+    ) -> Finished:
+        """The page as of the current snapshot; raises what `make` raises."""
+        key = (path, locale.tag)
+        snapshot = await app[SNAPSHOTS].current(app)
+        if (found := self._found(key, snapshot)) is not None:
+            return found
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        try:
+            async with turn:
+                if (found := self._found(key, snapshot)) is not None:
+                    return found
+                async with app[PACE].turn():
+                    content = await make(snapshot, locale)
+                body = content.encode() if isinstance(content, str) else content
+                return self._keep(key, snapshot, Finished(body, content_type, headers))
+        finally:
+            if not turn.locked():
+                self._turns.pop(key, None)
+
+    def _found(self, key: tuple[str, str], snapshot: Snapshot) -> Finished | None:
+        made_of, page = self._pages.get(key, (None, None))
+        if made_of != snapshot.serial:
+            return None
+        self._pages.move_to_end(key)
+        return page
+
+    def _keep(self, key: tuple[str, str], snapshot: Snapshot, page: Finished) -> Finished:
+        _, before = self._pages.pop(key, (None, None))
+        if before is not None and before.etag == page.etag:
+            page = before  # it is the same, and compressed already
+        self._pages[key] = (snapshot.serial, page)
+        while len(self._pages) > KEPT or (len(self._pages) > 1 and self._size() > KEPT_BYTES):
+            self._pages.popitem(last=False)
+        return page
+
+    def _size(self) -> int:
+        return sum(page.size for _, page in self._pages.values())
+
+
+PAGES = web.AppKey("pages", Pages)
+# What addresses with options ask for, of which anyone can make up any number: they drive no page out.
+VARIANTS = web.AppKey("variants", Pages)
+TURNSTILE = web.AppKey("turnstile", Turnstile)
+PACE = web.AppKey("pace", Pace)
+
+
+def locale_of(request: web.Request) -> Locale:
+    """The language the visitor chose, else the best that the browser accepts."""
+    site = request.app[keys.RUNNING].config.site
+    accepted = request.headers.get("Accept-Language", "")
+    return locales.locale(
+        locales.chosen(request.cookies.get(COOKIE), accepted[:512], site.locales, site.locale)
+    )
+
+
+async def page(
+    request: web.Request,
+    make: Make,
+    path: str | None = None,
+    content_type: str = HTML,
+    *,
+    locale: Locale | None = None,
+    frame_ancestors: str = "'none'",
+    headers: Mapping[str, str] | None = None,
+    kept: web.AppKey[Pages] = PAGES,
+) -> web.Response:
+    """Answer with the page that `make` gives for the current snapshot in the visitor's language.
+
+    `path` tells pages apart, with every option that makes a difference; None: the request's path. A `locale`
+    given is that of a page that has no words. Pages with options in their address are `kept` in VARIANTS.
+    """
+    await request.app[TURNSTILE].passed()
+    if "lang" in request.query and content_type == HTML:
+        return _language_chosen(request)
+    dress = {"Content-Security-Policy": POLICY.format(ancestors=frame_ancestors), **(headers or {})}
+    if locale is None:
+        locale = locale_of(request)
+        dress |= {"Vary": "Accept-Encoding, Accept-Language, Cookie", "Content-Language": locale.tag}
+    finished = await request.app[kept].finished(
+        request.app, request.path if path is None else path, locale, make, content_type, dress
+    )
+    return await answer(request, finished)
+
+
+async def answer(request: web.Request, finished: Finished) -> web.Response:
+    """Send it in the best encoding the client accepts, or 304 when it has it already."""
+    encoding = finished.encoding_for(request.headers.get("Accept-Encoding", ""))
+    if _is_known(request.headers.get("If-None-Match", ""), finished.etag):
+        headers = finished.headers("")
+        del headers["Content-Type"]
+        return web.Response(status=304, headers=headers)
+    body = await finished.encoded(encoding, request.app[PACE])
+    return web.Response(body=body, headers=finished.headers(encoding))
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    """Weak comparison (RFC 9110, 13.1.2)."""
+    if not if_none_match:
+        return False
+    mine = etag.removeprefix("W/")
+    return any(one.strip().removeprefix("W/") in (mine, "*") for one in if_none_match.split(","))
+
+
+def _language_chosen(request: web.Request) -> web.Response:
+    """Keep the language in a cookie and show the same page again without it in the address."""
+    query = {name: value for name, value in request.query.items() if name != "lang"}
+    response = web.Response(
+        status=303, headers={"Location": str(request.rel_url.with_query(query)), "Cache-Control": "no-store"}
+    )
+    chosen = request.query["lang"]
+    if chosen in request.app[keys.RUNNING].config.site.locales:
+        response.set_cookie(COOKIE, chosen, max_age=YEAR, httponly=True, samesite="Lax", path="/")
+    return response

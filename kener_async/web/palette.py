@@ -1,0 +1,20 @@
+"""The colours of the statuses where no stylesheet reaches: badges and the preview image."""
+
+from collections.abc import Mapping
+
+from kener_async.config import Site
+from kener_async.domain.samples import Status
+
+# As the stylesheet has them in light; a test holds that.
+OURS = {
+    Status.UP: "#26a17b",
+    Status.DEGRADED: "#e8a317",
+    Status.DOWN: "#c8321f",
+    Status.MAINTENANCE: "#4a7fd6",
+    Status.NO_DATA: "#c3cad4",
+}
+
+
+def colors(site: Site) -> Mapping[Status, str]:
+    """The site's own colours, else ours."""
+    return {status: getattr(site.colors, status.name.lower()) or color for status, color in OURS.items()}

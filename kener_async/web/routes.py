@@ -1,0 +1,58 @@
+"""Every public route, at a glance."""
+
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.web import (
+    assets,
+    badges,
+    days,
+    discovery,
+    docs,
+    embeds,
+    home,
+    incidents,
+    monitors,
+    subscriptions,
+    views,
+)
+from kener_async.web.home import ROWS, Rows
+from kener_async.web.pages import PACE, PAGES, TURNSTILE, VARIANTS, Pages
+from kener_async.web.snapshot import SNAPSHOTS, Snapshots
+from kener_async.web.turnstile import Pace, Turnstile
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the pages, and what they share."""
+    app[PACE] = Pace(lambda: app[keys.INBOX].stored)
+    app[SNAPSHOTS] = Snapshots(app[PACE])
+    app[PAGES], app[VARIANTS] = Pages(), Pages()
+    app[TURNSTILE] = Turnstile()
+    app[ROWS] = Rows()
+    views.setup(app)
+    app.add_routes(
+        [
+            web.get("/", home.home),
+            web.get("/category/{name}", home.category),
+            web.get("/incidents", incidents.archive),
+            web.get("/incidents/{month}", incidents.archive),
+            web.get("/incident/{number}", incidents.incident),
+            web.get("/badge/{tag}/{kind:status|uptime|dot}{form:(\\.json)?}", badges.badge),
+            web.get("/monitor/{tag}", monitors.monitor),
+            web.get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
+            web.get("/embed/{tag}.js", embeds.script),
+            web.get("/embed/{tag}", embeds.embed),
+            web.get("/feed.{form:atom|rss|json}", subscriptions.feed),
+            web.get("/monitor/{tag}/feed.{form:atom|rss|json}", subscriptions.feed),
+            web.get("/maintenance.ics", subscriptions.maintenance),
+            web.get("/monitor/{tag}/maintenance.ics", subscriptions.maintenance),
+            web.get("/api/v2/{name:.+[.]json}", subscriptions.summarized),
+            web.get("/sitemap.xml", discovery.sitemap),
+            web.get("/robots.txt", discovery.robots),
+            web.get("/preview.png", discovery.preview_image),
+            web.get("/static/{name}", assets.static),
+            web.get("/assets/{path:.+}", assets.assets),
+            web.get("/favicon.ico", assets.favicon),
+        ]
+    )
+    docs.add_routes(app)

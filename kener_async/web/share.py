@@ -1,0 +1,58 @@
+"""What a monitor's page offers to copy: its address, its embeds and its badges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from kener_async.config import Monitor
+from kener_async.web.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A text to copy; `picture` is the address of what it shows, or empty."""
+
+    id: str
+    label: str
+    text: str
+    picture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    page: Snippet
+    embeds: Sequence[Snippet]
+    badges: Sequence[Snippet]
+
+
+FRAME = Markup(
+    '<iframe src="{}" title="{}" width="100%" height="150" loading="lazy" frameborder="0"></iframe>'
+)
+SCRIPT = Markup('<script async src="{}"></script>')
+
+
+def everything(view: View, monitor: Monitor) -> Shared:
+    _ = view.locale.gettext
+    embed, badge = f"/embed/{monitor.tag}", f"/badge/{monitor.tag}"
+    light, dark = view.absolute(f"{embed}?theme=light"), view.absolute(f"{embed}?theme=dark")
+    script_light, script_dark = (view.absolute(f"{embed}.js?theme={theme}") for theme in ("light", "dark"))
+    badges = [
+        ("status", _("Status"), f"{badge}/status"),
+        ("uptime", _("Uptime"), f"{badge}/uptime"),
+        ("dot", _("Dot"), f"{badge}/dot"),
+        ("ping", _("Dot, pinging"), f"{badge}/dot?animate=ping"),
+    ]
+    return Shared(
+        Snippet("share-link", _("Address of this page"), view.absolute(f"/monitor/{monitor.tag}")),
+        [
+            Snippet("share-frame-light", _("Frame, light"), str(FRAME.format(light, monitor.name))),
+            Snippet("share-frame-dark", _("Frame, dark"), str(FRAME.format(dark, monitor.name))),
+            Snippet("share-script-light", _("Script, light"), str(SCRIPT.format(script_light))),
+            Snippet("share-script-dark", _("Script, dark"), str(SCRIPT.format(script_dark))),
+        ],
+        [
+            Snippet(f"share-{name}", label, view.absolute(path), view.link(path))
+            for name, label, path in badges
+        ],
+    )

@@ -1,0 +1,175 @@
+"""What every template finds: words of the language, addresses, times, signs; and rendering off the loop."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+from aiohttp import web
+from jinja2 import FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from kener_async.config import Config
+from kener_async.domain.calendar import day_of
+from kener_async.domain.samples import Status
+from kener_async.web import locales, markdown, words
+from kener_async.web.assets import ASSETS, Assets, file_address
+from kener_async.web.locales import Locale
+from kener_async.web.snapshot import Shown
+
+TEMPLATES = Path(__file__).parent / "templates"
+SPRITE = Markup((TEMPLATES / "icons.svg").read_text(encoding="utf-8"))  # noqa: S704 - ours
+_MARKS = {
+    Status.UP: "m7.5 12.5 3 3 6-6.5",
+    Status.DEGRADED: "M12 9.5v4M12 16.6v.1",
+    Status.DOWN: "m8.5 8.5 7 7M15.5 8.5l-7 7",
+    Status.MAINTENANCE: "M8 12h8M12 8v8",
+    Status.NO_DATA: "M9 12h6",
+}
+_GROUNDS = {
+    Status.DEGRADED: '<path class="ground" d="M12 2.5 23 21.5H1z"/>',
+    Status.DOWN: '<path class="ground" d="M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z"/>',
+    Status.MAINTENANCE: '<rect class="ground" x="2" y="2" width="20" height="20" rx="5"/>',
+}
+_ROUND = '<circle class="ground" cx="12" cy="12" r="11"/>'
+
+
+def tr(text: str, **values: object) -> Markup:
+    """A translated text with values filled in, which are escaped unless they are markup."""
+    return escape(text) % values
+
+
+def icon(name: str) -> Markup:
+    """A line icon; it says nothing to those who cannot see it."""
+    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
+
+
+def sign(status: Status) -> Markup:
+    """A status as a sign whose shape alone tells it."""
+    return Markup(  # noqa: S704 - ours
+        f'<svg class="sign {words.CLASSES[status]}" viewBox="0 0 24 24" aria-hidden="true">'
+        f'{_GROUNDS.get(status, _ROUND)}<path class="mark" d="{_MARKS[status]}"/></svg>'
+    )
+
+
+class View:
+    """A page's side of a template: everything that depends on language and configuration."""
+
+    def __init__(self, config: Config, locale: Locale, assets: Assets) -> None:
+        self.config = config
+        self.site = config.site
+        self.locale = locale
+        self._assets = assets.of(config)
+        self.base = config.server.base_path
+
+    def link(self, path: str) -> str:
+        """A path of ours as an address within the site."""
+        return self.base + path
+
+    def absolute(self, path: str) -> str:
+        """The same for those who are elsewhere; within the site while nobody said how it is reached."""
+        return (
+            self.config.server.public_url + self.link(path)
+            if self.config.server.public_url
+            else self.link(path)
+        )
+
+    def file(self, text: str) -> str:
+        """The address of an image or a link as the configuration names it."""
+        return file_address(text, self.base)
+
+    def asset(self, name: str) -> str:
+        return self.link(self._assets.address(name))
+
+    def time(self, instant: int, form: str = "medium") -> Markup:
+        """An instant in the site's zone; a script rewrites it in the visitor's own.
+
+        `form`: "medium" or "long", a date and a time of day; "clock", the time of day alone.
+        """
+        zone = self.site.timezone
+        text = (
+            self.locale.time(instant, zone) if form == "clock" else self.locale.instant(instant, zone, form)
+        )
+        utc = datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Markup('<time datetime="{}" data-form="{}">{}</time>').format(utc, form, text)
+
+    def span(self, start: int, end: int) -> Markup:
+        """From one instant to another; where that is on the same day, its date is not said again."""
+        zone = self.site.timezone
+        form = "clock" if day_of(start, zone) == day_of(end, zone) else "medium"
+        return Markup("{} \N{EN DASH} {}").format(self.time(start), self.time(end, form))
+
+    def day(self, day: date, form: str = "medium") -> str:
+        return self.locale.day(day, form)
+
+    def duration(self, seconds: int) -> str:
+        return self.locale.duration(seconds)
+
+    def word(self, status: Status) -> str:
+        return words.status(self.locale, status)
+
+    def standing(self, shown: Shown, now: int) -> Markup:
+        """How a monitor stands, with its sign and its latency."""
+        parts = [
+            sign(shown.status),
+            Markup(" <span>{}</span>").format(words.standing(self.locale, shown, now)),
+        ]
+        newest = shown.report.standing.newest
+        if newest is not None and newest.latency and shown.status in (Status.UP, Status.DEGRADED):
+            latency = self.locale.latency(newest.latency, shown.monitor.latency_unit)
+            title = self.locale.gettext("Latency")
+            parts.append(Markup(' <span class="latency" title="{}">{}</span>').format(title, latency))
+        name = words.CLASSES[shown.status]
+        return Markup('<p class="standing {}">{}</p>').format(name, Markup("").join(parts))
+
+    def context(self) -> dict[str, Any]:
+        """What a template finds beside its own values."""
+        return {
+            "view": self,
+            "site": self.site,
+            "locale": self.locale,
+            "_": self.locale.gettext,
+            "ngettext": self.locale.ngettext,
+            "link": self.link,
+            "time": self.time,
+        }
+
+
+async def render(app: web.Application, template: str, config: Config, locale: Locale, **values: Any) -> str:
+    """The template's text, made in a thread: the loop goes on with heartbeats meanwhile."""
+    view = View(config, locale, app[ASSETS])
+    environment = aiohttp_jinja2.get_env(app)
+
+    def rendered() -> str:
+        return environment.get_template(template).render({**view.context(), **values})
+
+    return await asyncio.to_thread(rendered)
+
+
+def setup(app: web.Application) -> None:
+    """Give the app its templates."""
+    app[ASSETS] = Assets()
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        context_processors=(),
+    )
+    globals_: Mapping[str, Any] = {
+        "tr": tr,
+        "icon": icon,
+        "sign": sign,
+        "sprite": SPRITE,
+        "classes": words.CLASSES,
+        "words": words,
+        "markdown": markdown,
+        "language_names": locales.NAMES,
+        "Status": Status,
+    }
+    environment.globals.update(globals_)

@@ -1,0 +1,108 @@
+"""Badges over HTTP: what they say is what the API says."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from kener_async.config import Config
+from kener_async.domain.samples import Status
+from kener_async.web import palette
+from tests.service import FakeClock, Service, a_config, a_monitor, running
+
+CSS = Path("kener_async/web/static/page.css").read_text()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return a_config(
+        tmp_path,
+        a_monitor("earth", name="Earth <\"&'>"),
+        a_monitor("mars"),
+        a_monitor("secret", hidden=True),
+    )
+
+
+async def fetch(service: Service, path: str):
+    reply = await service.client.get(path)
+    await reply.read()
+    return reply
+
+
+async def said(service: Service, path: str) -> str:
+    """What a badge says to those who cannot see it."""
+    reply = await fetch(service, path)
+    assert reply.status == 200
+    assert reply.content_type == "image/svg+xml"
+    label = re.search(r'aria-label="([^"]*)"', await reply.text())
+    assert label is not None
+    return unescape(label[1])
+
+
+async def test_badges_follow_the_monitor(service: Service):
+    assert await said(service, "/badge/mars/status") == "Mars: no data"
+    assert await said(service, "/badge/mars/uptime") == "Mars 90d: no data"
+    for status, word in (("DOWN", "down"), ("DEGRADED", "degraded"), ("UP", "up")):
+        await service.beat("mars", status)
+        assert await said(service, "/badge/mars/status") == f"Mars: {word}"
+        assert await said(service, "/badge/mars/dot") == f"Mars: {word}"
+    await service.beat("mars", "DOWN", at=service.clock() - 60)
+    assert await said(service, "/badge/mars/uptime") == "Mars 90d: 50%"
+
+
+@pytest.mark.parametrize("seconds", [60, 3600, 3661, 86400, 100_000, 7 * 86400, 90 * 86400])
+async def test_an_uptime_badge_says_what_the_api_says_of_the_same_time(service: Service, seconds: int):
+    now = service.clock()
+    for number, ago in enumerate((0, 1, 40, 61, 100, 1500, 1700, 20_000)):
+        await service.beat("mars", "DOWN" if number % 3 else "UP", at=now - 60 * ago)
+    end = now - now % 60 + 60
+    asked = {"from": end - seconds // 60 * 60, "to": end}
+    figure = (await service.get("/api/monitors/mars/uptime", **asked))["uptime"]
+    assert (await said(service, f"/badge/mars/uptime?sinceLast={seconds}")).endswith(f": {figure}%")
+
+
+async def test_options_are_part_of_what_is_kept(service: Service):
+    one, other = [
+        await (await fetch(service, f"/badge/mars/dot?color={color}")).text() for color in ("f00", "0f0")
+    ]
+    assert "#ff0000" in one
+    assert "#00ff00" in other
+
+
+async def test_shields_can_draw_it_too(service: Service):
+    await service.beat("mars")
+    reply = await fetch(service, "/badge/mars/status.json")
+    answer = await reply.json()
+    assert (answer["schemaVersion"], answer["label"], answer["message"]) == (1, "Mars", "up")
+    assert reply.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_markup_in_a_name_stays_text(service: Service):
+    assert await said(service, "/badge/earth/status") == "Earth <\"&'>: no data"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/badge/secret/status", "/badge/nothing/uptime", "/badge/mars/nothing", "/badge/mars/dot.json"],
+)
+async def test_what_is_hidden_or_unknown_has_no_badge(service: Service, path: str):
+    assert (await fetch(service, path)).status == 404
+
+
+async def test_colours_are_the_sites(config: Config, clock: FakeClock):
+    site = replace(config.site, colors=replace(config.site.colors, up="#123456"))
+    async with running(replace(config, site=site), clock) as service:
+        await service.beat("mars")
+        assert "#123456" in await (await fetch(service, "/badge/mars/status")).text()
+
+
+def test_the_palette_is_the_stylesheets():
+    light = CSS.partition("@media")[0]
+    for status, color in palette.OURS.items():
+        assert f"--{status.name.lower().replace('_', '-')}: {color};" in light, status
+
+
+def test_every_status_has_a_colour():
+    assert set(palette.OURS) == set(Status)

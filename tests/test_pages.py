@@ -1,0 +1,190 @@
+"""How pages are served: made once, compressed, answered with 304, in the visitor's language, never outdated."""
+
+import gzip
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import brotli
+import pytest
+
+from kener_async.app import apply
+from kener_async.config import Category, Config
+from tests.service import FakeClock, Service, a_config, a_monitor, running
+
+PAGE = {"Accept": "text/html"}
+
+
+async def fetch(service: Service, path: str = "/", **headers: str):
+    """The answer to somebody without a token; as it was sent, if an encoding was asked for."""
+    reply = await service.client.get(
+        path,
+        headers={**PAGE, **headers},
+        allow_redirects=False,
+        auto_decompress="Accept-Encoding" not in headers,
+    )
+    await reply.read()
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "decoded"),
+    [
+        ("gzip, deflate, br", "br", brotli.decompress),
+        ("gzip", "gzip", gzip.decompress),
+        ("br;q=0, gzip", "gzip", gzip.decompress),
+        ("identity", None, bytes),
+        ("", None, bytes),
+    ],
+)
+async def test_a_page_comes_in_the_best_encoding_that_is_accepted(service, accepted, encoding, decoded):
+    plain = await (await fetch(service, **{"Accept-Encoding": "identity"})).read()
+    reply = await fetch(service, **{"Accept-Encoding": accepted})
+    assert reply.headers.get("Content-Encoding") == encoding
+    assert decoded(await reply.read()) == plain
+    assert "Accept-Encoding" in reply.headers["Vary"]
+
+
+@pytest.mark.parametrize("known", ["{etag}", '"other", {etag}', "*"])
+async def test_who_has_the_page_already_is_told_so(service, known):
+    etag = (await fetch(service)).headers["ETag"]
+    reply = await fetch(service, **{"If-None-Match": known.format(etag=etag)})
+    assert (reply.status, await reply.read(), reply.headers["ETag"]) == (304, b"", etag)
+
+
+async def test_a_page_is_another_once_something_was_told(service):
+    etag = (await fetch(service)).headers["ETag"]
+    await service.beat()
+    reply = await fetch(service, **{"If-None-Match": etag})
+    assert reply.status == 200
+    assert "Up for 1 min" in await reply.text()
+
+
+async def test_a_page_is_another_a_minute_later(service):
+    etag = (await fetch(service)).headers["ETag"]
+    service.pass_time(60)
+    assert (await fetch(service, **{"If-None-Match": etag})).status == 200
+
+
+@pytest.mark.parametrize("clock_step", [-7200, 7200])
+async def test_a_page_does_not_outlive_a_clock_that_steps(service, clock_step):
+    await service.beat()
+    etag = (await fetch(service)).headers["ETag"]
+    service.jump(clock_step)
+    assert (await fetch(service, **{"If-None-Match": etag})).status == 200
+
+
+async def test_an_incident_is_on_the_page_from_its_first_to_its_last_second(service):
+    now = service.clock()
+    span = {"startDatetime": now + 10, "endDatetime": now + 20}
+    await service.post("/api/incident", {"title": "Short", "tags": ["earth"], "impact": "DOWN", **span})
+    seen = []
+    for _ in range(4):
+        text = await (await fetch(service)).text()
+        upcoming, ongoing = (
+            f'id="{name}" data-live>\n</div>' not in text for name in ("upcoming", "ongoing")
+        )
+        seen.append((upcoming, ongoing))
+        service.pass_time(7)
+    assert seen == [(True, False), (True, False), (False, True), (False, False)]
+
+
+async def test_a_comment_is_on_the_page_at_once(service):
+    await service.post("/api/incident", {"title": "Slow", "tags": ["earth"], "impact": "DEGRADED"})
+    await fetch(service)
+    await service.post("/api/incident/1/comment", {"body": "We found the *cause*."})
+    assert "We found the <em>cause</em>." in await (await fetch(service)).text()
+
+
+async def test_a_reload_of_the_configuration_changes_the_page(service):
+    await fetch(service)
+    await service.configure(a_monitor("venus", name="The evening star"))
+    text = await (await fetch(service)).text()
+    assert "The evening star" in text
+    assert "Mars" not in text
+
+
+async def test_the_page_without_a_monitor_says_so(tmp_path: Path, clock: FakeClock):
+    async with running(replace(a_config(tmp_path), monitors=()), clock) as service:
+        assert "no monitor is configured" in await (await fetch(service)).text()
+
+
+async def test_what_pages_load_may_be_kept_for_ever(service):
+    text = await (await fetch(service)).text()
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
+    assert len(addresses) == 3
+    for address in addresses:
+        reply = await fetch(service, address)
+        assert reply.status == 200
+        assert "immutable" in reply.headers["Cache-Control"]
+        assert (await fetch(service, address.partition("?")[0])).headers["Cache-Control"] == "no-cache"
+
+
+async def test_an_error_is_a_page_for_who_reads_pages_and_json_for_programs(service):
+    page = await fetch(service, "/nothing")
+    assert (page.status, page.content_type) == (404, "text/html")
+    assert "This page does not exist." in await page.text()
+    for path, accept in (("/nothing", "*/*"), ("/api/nothing", "text/html")):
+        reply = await fetch(service, path, Accept=accept)
+        assert (reply.status, await reply.json()) == (404, {"error": "not found"})
+
+
+async def test_a_category_has_a_page_of_its_own(tmp_path: Path, clock: FakeClock):
+    config: Config = replace(
+        a_config(
+            tmp_path,
+            a_monitor("earth", category="Inner planets"),
+            a_monitor("pluto", name="Pluto", category="Secret", hidden=True),
+            a_monitor("sun", name="The Sun"),
+        ),
+        categories=(Category("Inner planets", "", False), Category("Secret", "", True)),
+    )
+    async with running(config, clock) as service:
+        home = await (await fetch(service)).text()
+        assert "Pluto" not in home
+        assert "Secret" not in home
+        address = re.search(r'<h2><a href="([^"]+)">Inner planets', home)
+        assert address is not None
+        page = await (await fetch(service, address[1])).text()
+        assert "Earth" in page
+        assert "The Sun" not in page
+        for path in ("/category/Secret", "/category/nothing"):
+            assert (await fetch(service, path)).status == 404
+
+
+async def test_files_of_the_site_are_served_and_nothing_beside_them(tmp_path: Path, clock: FakeClock):
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    (folder / "logo.svg").write_text("<svg onload='alert(1)'/>")
+    config = a_config(tmp_path)
+    async with running(config, clock) as service:
+        assert (await fetch(service, "/assets/logo.svg")).status == 404
+        site = replace(config.site, assets=folder, logo="logo.svg")
+        await apply(service.app, replace(config, site=site))
+        assert 'src="/assets/logo.svg"' in await (await fetch(service)).text()
+        reply = await fetch(service, "/assets/logo.svg")
+        assert reply.status == 200
+        assert "sandbox" in reply.headers["Content-Security-Policy"]
+        for path in ("/assets/../kener.db", "/assets/%2e%2e/kener.db", "/assets/nothing", "/assets/."):
+            assert (await fetch(service, path)).status == 404
+
+
+async def test_colours_font_and_rules_of_the_site_are_part_of_the_stylesheet(
+    tmp_path: Path, clock: FakeClock
+):
+    css = tmp_path / "mine.css"
+    css.write_text(".banner { border-radius: 0 }")
+    config = a_config(tmp_path)
+    site = replace(
+        config.site,
+        colors=replace(config.site.colors, up="#123456"),
+        dark_colors=replace(config.site.dark_colors, up="#abcdef"),
+        font_family="Georgia, serif",
+        custom_css=css,
+    )
+    async with running(replace(config, site=site), clock) as service:
+        style = await (await fetch(service, "/static/page.css")).text()
+        assert ":root { --up: #123456; }" in style
+        assert ':root[data-theme="dark"] { --up: #abcdef; }' in style
+        assert "--font: Georgia, serif," in style
+        assert style.endswith(css.read_text())

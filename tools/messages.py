@@ -1,0 +1,81 @@
+"""Bring the catalogs of `kener_async/web/locales/` up to the texts that the pages hold: `make messages`.
+
+New texts arrive without a translation, those no page holds any longer leave. The files carry neither dates
+nor places, so that a run without new texts changes nothing.
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from kener_async.web.locales import CATALOGS, NAMES, SOURCE, Locale, locale
+
+METHODS = [("**/templates/**.html", "jinja2.ext.babel_extract"), ("**.py", "python")]
+OPTIONS = {"**/templates/**.html": {"silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"}}
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
+HEADER = r"""# {english}.
+msgid ""
+msgstr ""
+"Language: {language}\n"
+"Plural-Forms: {plural_forms}\n"
+"MIME-Version: 1.0\n"
+"Content-Type: text/plain; charset=utf-8\n"
+"Content-Transfer-Encoding: 8bit\n"
+
+"""
+
+
+def extracted() -> Catalog:
+    """Every text of the pages, as the code and the templates have it."""
+    found = Catalog()
+    for _file, _line, text, _comments, _context in extract_from_dir(
+        CATALOGS.parent, METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()
+    ):
+        found.add(text)
+    return found
+
+
+def catalog(language: Locale) -> Catalog:
+    """What is translated; nothing while there is no file."""
+    name = str(language.cldr)
+    try:
+        with (CATALOGS / f"{language.tag}.po").open("rb") as file:
+            return read_po(file, name)
+    except FileNotFoundError:
+        return Catalog(name)
+
+
+def messages(catalog: Catalog) -> Iterator[Message]:
+    """Those of a catalog, without its header."""
+    return (message for message in catalog if message.id)
+
+
+def written(language: Locale, texts: Catalog) -> bytes:
+    """The language's file as it should be for these texts."""
+    merged = catalog(language)
+    merged.update(texts, no_fuzzy_matching=True)
+    header = HEADER.format(
+        english=language.cldr.english_name, language=language.cldr, plural_forms=merged.plural_forms
+    )
+    file = BytesIO()
+    write_po(
+        file, merged, width=0, no_location=True, omit_header=True, sort_output=True, ignore_obsolete=True
+    )
+    return header.encode() + file.getvalue()
+
+
+def main() -> None:
+    texts = extracted()
+    for tag in NAMES:
+        if tag == SOURCE:
+            continue
+        (CATALOGS / f"{tag}.po").write_bytes(written(locale(tag), texts))
+        missing = sum(not any(message.string or ()) for message in messages(catalog(locale(tag))))
+        print(f"{tag}: {missing} of {len(texts)} texts without a translation")
+
+
+if __name__ == "__main__":
+    main()
