@@ -13,7 +13,7 @@ from kener_async.store.dirty import Span
 def load(
     connection: sqlite3.Connection, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int
 ) -> Past:
-    """The past of a monitor; `known` are days as counted before, each until a quarter of it is counted again."""
+    """The past of a monitor. `known` are days that were counted before and of which no quarter was since."""
     counted = rollups.count_spans(connection, monitor, frame.spans, known, now)
     cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in LENGTHS]
     return past(frame, counted, cuts)
