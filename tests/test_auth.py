@@ -286,8 +286,27 @@ ROUTES = {
     ("GET", "/api/monitors/{tag}/history"): "status:read",
     ("GET", "/api/openapi.json"): PUBLIC,
     ("GET", "/api/docs"): PUBLIC,
+    ("GET", "/api/v2/{name}"): PUBLIC,
     ("GET", "/static"): PUBLIC,
+    ("GET", "/static/{name}"): PUBLIC,
+    ("GET", "/assets/{path}"): PUBLIC,
     ("GET", "/"): PUBLIC,
+    ("GET", "/category/{name}"): PUBLIC,
+    ("GET", "/incidents"): PUBLIC,
+    ("GET", "/incidents/{month}"): PUBLIC,
+    ("GET", "/incident/{number}"): PUBLIC,
+    ("GET", "/monitor/{tag}"): PUBLIC,
+    ("GET", "/monitor/{tag}/{day}"): PUBLIC,
+    ("GET", "/embed/{tag}"): PUBLIC,
+    ("GET", "/embed/{tag}.js"): PUBLIC,
+    ("GET", "/badge/{tag}/{kind}{form}"): PUBLIC,
+    ("GET", "/feed.{form}"): PUBLIC,
+    ("GET", "/monitor/{tag}/feed.{form}"): PUBLIC,
+    ("GET", "/maintenance.ics"): PUBLIC,
+    ("GET", "/monitor/{tag}/maintenance.ics"): PUBLIC,
+    ("GET", "/sitemap.xml"): PUBLIC,
+    ("GET", "/robots.txt"): PUBLIC,
+    ("GET", "/preview.png"): PUBLIC,
     ("GET", "/favicon.ico"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
@@ -306,7 +325,8 @@ def test_the_table_of_scopes_names_every_route_and_no_other(config: Config):
 
 
 def of_earth(path: str) -> str:
-    return path.format(incidentNumber=1, tag="earth")
+    named = {"month": "2025-12", "day": "2025-12-31", "kind": "status", "form": "atom", "name": "page.css"}
+    return path.format(incidentNumber=1, number=1, tag="earth", path="logo.svg", **named)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -31,7 +31,7 @@ from tests.contract import (
 from tests.process import Server
 
 # What we serve under /api beside the operations: the description itself, and the page that shows it.
-DESCRIPTIONS = {"/api/openapi.json", "/api/docs"}
+DESCRIPTIONS = {"/api/openapi.json", "/api/docs", "/api/v2/{name}"}  # what describes itself
 BY_ID = pytest.mark.parametrize("name", CONTRACT)
 
 
