@@ -2,16 +2,16 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages soak fuzz histories bench lock dev clean
+.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test deb deb-test lock dev clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 run: .venv/run ## Start the service on config.toml
 	$(PYTHON) run.py serve --welcome
 
 demo: .venv/run ## Start it on a throw-away database with 90 days of history and live devices
-	$(PYTHON) run.py demo
+	$(PYTHON) run.py demo $(if $(SCENE),--scene $(SCENE))
 
 test: dev system-tests ## Run the tests
 	$(PYTHON) -m pytest -q -n 3 --dist worksteal
@@ -28,6 +28,9 @@ format: dev ## Format the code
 
 messages: dev ## Bring the catalogs of translations up to the texts of the pages
 	$(PYTHON) -m tools.messages
+
+screenshots: dev system-tests ## Draw the pages of the demo anew, into docs/images
+	$(PYTHON) -m tools.screenshots
 
 soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
@@ -49,9 +52,16 @@ bench: dev system-bench ## Measure, each as a ratio to a reference in the same r
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth
 
+binary: build/venv/build ## Build the program as one file that needs no Python: dist/kener-async
+	tools/binary.sh
+
+binary-test: binary dev system-chroot ## Run it in a Debian that has no Python
+	$(PYTHON) -m tests.soak.binary
+
 lock: dev ## Pin the dependencies anew, with hashes
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.txt
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/build.txt
 
 dev: .venv/dev
 
@@ -64,5 +74,8 @@ system-%:
 .venv/dev: requirements/dev.txt
 	@tools/setup.sh dev
 
+build/venv/build: requirements/build.txt
+	@tools/setup.sh build
+
 clean: ## Take away what was made, but not the data
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

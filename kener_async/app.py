@@ -19,10 +19,12 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
+from kener_async.safekeeping import source_of
 from kener_async.secret import signing_keys
 from kener_async.store import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import error_page
+from kener_async.worker.backups import Backups, Plan
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
@@ -101,14 +103,20 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", publisher.roll)
+    schedule.every(
+        interval, "overviews", lambda: publisher.read_ahead(app[keys.RUNNING].config.site.timezone)
+    )
     schedule.every(interval, "ended incidents", partial(close_ended, store, board, clock))
     schedule.every(60, "token uses", app[GATEKEEPER].note_uses)
     schedule.every(600, "retention", partial(drop_old, store, board, clock, partial(retention, app)))
     schedule.every(DAY, "integrity", store.check_large_tables)
+    backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
+    schedule.every(60, "backup", backups.make_if_due)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())
         await stack.enter_async_context(app[keys.OBSERVER].watching(publisher.observe, schedule.reanchor))
         await stack.enter_async_context(schedule.running())
+        stack.enter_context(backups.given_up_at_the_end())
         yield
 
 
@@ -139,3 +147,10 @@ def monitor_settings(app: web.Application) -> Mapping[str, Settings]:
 def retention(app: web.Application) -> int:
     """How long samples are kept, in seconds."""
     return app[keys.RUNNING].config.database.retention_days * DAY
+
+
+def backup_plan(app: web.Application) -> Plan | None:
+    """What to back up, where to, and how often; None: nothing."""
+    config = app[keys.RUNNING].config
+    folder, every, keep = config.backup.folder, config.backup.every, config.backup.keep
+    return None if folder is None else Plan(source_of(config), folder, every, keep)

@@ -1,5 +1,6 @@
 """The commands. Each calls one function elsewhere; messages go to standard error, data to standard output."""
 
+import gc
 import json
 import os
 import re
@@ -7,18 +8,18 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kener_async import __version__
+from kener_async.cli_config import config_path, configured, faults_named
+from kener_async.cli_data import COMMANDS
 from kener_async.clock import system_clock
 from kener_async.config import Config, load
+from kener_async.demo import SCENES
 from kener_async.domain.access import DEFAULT_SCOPES, SCOPES
-from kener_async.domain.errors import DomainError
-from kener_async.faults import Fault
 
 WELCOME = """
   The page      {url}/
@@ -27,6 +28,7 @@ WELCOME = """
   A heartbeat   curl {url}/api/status -H "Authorization: Bearer $({run} token create --name curl)" \\
                   -d '{{"tag": "{tag}", "status": "UP", "latency": 0.042}}'
 """
+ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
@@ -45,37 +47,15 @@ def _options(args: list[str]) -> int:
     return 2 if args[:1] == ["--config"] else 0
 
 
-def configured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command its `--config` option, and the loaded configuration as its first argument."""
-
-    @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
-    @wraps(command)
-    def with_config(path: Path | None, **arguments: Any) -> Any:
-        try:
-            return command(load(_config_path(), os.environ), **arguments)
-        except (Fault, DomainError) as fault:
-            _fail(str(fault))
-
-    return with_config
-
-
-def _config_path() -> Path:
-    """The file named after the command, or before it, or by KENER_CONFIG, or `./config.toml`."""
-    context = click.get_current_context()
-    named = context.params.get("path") or context.find_root().params.get("path")
-    return Path(named or os.environ.get("KENER_CONFIG") or "config.toml")
-
-
-def _fail(message: str) -> None:
-    click.echo(message, err=True)
-    sys.exit(1)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
 @click.version_option(__version__, prog_name="kener-async")
 def main(path: Path | None) -> None:
     """A self-hosted status page and incident server that speaks the Kener API 1.0.0."""
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.command()
@@ -86,8 +66,10 @@ def main(path: Path | None) -> None:
 @configured
 def serve(config: Config, host: str | None, port: int | None, database: Path | None, welcome: bool) -> None:
     """Run the service (the default command)."""
+    gc.disable()  # what is imported is no garbage, and to look for some takes a third of the time
     from kener_async import service
 
+    gc.enable()
     server = replace(
         config.server, host=host or config.server.host, port=config.server.port if port is None else port
     )
@@ -101,7 +83,7 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
 
 def _reloader(server: Any, database: Any) -> Callable[[], Config]:
     """Reads the same file again, with the same words of the command line."""
-    path = _config_path()
+    path = config_path()
 
     def again() -> Config:
         config = load(path, os.environ)
@@ -123,11 +105,14 @@ def _program() -> list[str]:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0: any free.")
-def demo(host: str, port: int) -> None:
+@click.option(
+    "--scene", type=click.Choice(SCENES), default=SCENES[0], show_default=True, help="What goes on."
+)
+def demo(host: str, port: int, scene: str) -> None:
     """Run the service on made-up data, which is gone when it stops."""
-    from kener_async.demo import run
+    from kener_async.demo.run import run
 
-    sys.exit(run(host, port))
+    sys.exit(run(scene, host, port))
 
 
 @main.command("check-config")
@@ -145,6 +130,45 @@ def openapi(config: Config) -> None:
     from kener_async.app import create_app
 
     click.echo(json.dumps(document(create_app(config)), indent=2))
+
+
+@main.command("install")
+@click.option("--no-start", is_flag=True, help="Put everything in place and start nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--root", type=ROOT, default="/", help="Put it below this folder; systemd is not told.")
+def install_program(no_start: bool, dry_run: bool, root: Path) -> None:
+    """Install this program as a service of systemd, or upgrade it; it may be repeated."""
+    from kener_async import install
+
+    with faults_named():
+        places = install.Places(root)
+        if not dry_run:
+            install.check_machine(places)
+        steps = install.installation(places, install.program(places), start=not no_start)
+        install.carry_out(steps, _say, only_say=dry_run)
+        _say("To make a token: kener-async token create --name my-device")
+
+
+@main.command("uninstall")
+@click.option("--purge", is_flag=True, help="Remove the configuration and all data too.")
+@click.option("--yes", is_flag=True, help="Do not ask again whether they are to be removed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--root", type=ROOT, default="/", help="It was installed below this folder.")
+def uninstall_program(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
+    """Take the service away; its configuration and data stay, unless purged."""
+    from kener_async import install
+
+    with faults_named():
+        places = install.Places(root)
+        if not dry_run:
+            install.check_machine(places)
+        if purge and not yes and not dry_run:
+            click.confirm("Remove the configuration and every heartbeat ever stored?", abort=True, err=True)
+        install.carry_out(install.removal(places, purge=purge), _say, only_say=dry_run)
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
 
 
 @main.group()

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,17 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields
 
-from kener_async.config_fields import Flag, List, Pairs, Whole, hint, instant_of, is_placeholder, shown
+from kener_async.config_fields import (
+    Duration,
+    Flag,
+    List,
+    Pairs,
+    Whole,
+    hint,
+    instant_of,
+    is_placeholder,
+    shown,
+)
 from kener_async.config_rules import Misplaced, Place, contradictions
 from kener_async.config_tables import LOCALES, SCHEMA
 from kener_async.cron import Cron
@@ -62,6 +72,18 @@ class Database:
     path: Path
     synchronous: Literal["FULL", "NORMAL", "EXTRA"]
     retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Scheduled backups: `every` so many seconds one is made in the folder, and the newest `keep` stay there.
+
+    `folder` None: none are made.
+    """
+
+    folder: Path | None
+    every: int
+    keep: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +228,12 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    """`file` is where it was read from."""
+
+    file: Path
     server: Server
     database: Database
+    backup: Backup
     auth: Auth
     ingest: Ingest
     rollups: Rollups
@@ -221,7 +247,8 @@ class Config:
 def load(path: Path, environment: Mapping[str, str]) -> Config:
     """The configuration in the file, with what the environment overrides.
 
-    Relative paths are relative to the file's folder. Raises ConfigFault with every fault found.
+    Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
+    stands for the file with the key. Raises ConfigFault with every fault found.
     """
     overrides, strangers = _overrides(environment)
     written = _with_overrides(_document(path), overrides)
@@ -230,7 +257,18 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     if faults or strangers:
         names = {place: name for name, place in _VARIABLES.items() if name in environment}
         raise ConfigFault([*(_line(fault, str(path), names) for fault in faults), *strangers])
-    return _built(read, folder)
+    config = _built(read, path.absolute())
+    passed = _passed_key(environment)
+    if passed is None:
+        return config
+    return replace(config, auth=replace(config.auth, secret_key_file=passed, makes_secret_key=False))
+
+
+def _passed_key(environment: Mapping[str, str]) -> Path | None:
+    """The file of systemd's credential `secret_key`; a blank one, which our unit passes, is none."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, "secret_key") if folder else None
+    return path if path is not None and path.is_file() and path.read_bytes().strip() else None
 
 
 # The environment. It sets what is text, a number, a flag or a list of those; tables within tables it does not
@@ -272,7 +310,7 @@ def _from_text(setting: fields.Field[Any], text: str) -> object:
     match setting:
         case List():
             return [item.strip() for item in text.split(",") if item.strip()]
-        case Whole() if re.fullmatch(r"-?[0-9]{1,18}", text):
+        case Whole() | Duration() if re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
         case Flag():
             return {"true": True, "false": False}.get(text, text)
@@ -370,13 +408,17 @@ def _path(place: Place) -> str:
 # From valid tables to dataclasses
 
 
-def _built(read: Mapping[str, Any], folder: Path) -> Config:
+def _built(read: Mapping[str, Any], file: Path) -> Config:
+    folder = file.parent
     database = Database(**{**read["database"], "path": folder / read["database"]["path"]})
     zone: ZoneInfo = read["site"]["timezone"]
     hidden = {table["name"] for table in read["categories"] if table["hidden"]}
+    backup = read["backup"]
     return Config(
+        file=file,
         server=Server(**read["server"]),
         database=database,
+        backup=Backup(**{**backup, "folder": folder / backup["folder"] if backup["folder"] else None}),
         auth=_auth(read["auth"], folder, database.path.parent),
         ingest=Ingest(**read["ingest"]),
         rollups=Rollups(**read["rollups"]),

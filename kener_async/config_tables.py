@@ -66,6 +66,12 @@ class _DatabaseTable(_Table):
     retention_days = Whole(1, 36_500, load_default=400)
 
 
+class _BackupTable(_Table):
+    folder = Text(load_default="")
+    every = Duration(MINUTE, load_default=DAY)
+    keep = Whole(1, 10_000, load_default=7)
+
+
 class _AuthTable(_Table):
     secret_key = Secret(load_default="")
     secret_key_file = Text(load_default="")
@@ -185,6 +191,7 @@ class _MonitorTable(_Table):
 class _Document(_Table):
     server = fields.Nested(_ServerTable)
     database = fields.Nested(_DatabaseTable)
+    backup = fields.Nested(_BackupTable)
     auth = fields.Nested(_AuthTable)
     ingest = fields.Nested(_IngestTable)
     rollups = fields.Nested(_RollupsTable)

@@ -19,10 +19,11 @@ Answers = WeakKeyDictionary[Live, tuple[Report, bytes]]
 
 
 class Running:
-    """The configuration in force; a reload puts another in its place."""
+    """The configuration in force; a reload puts another in its place. `stopping`: answers are the last."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.stopping = False
 
 
 RUNNING = web.AppKey("running", Running)

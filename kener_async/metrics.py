@@ -59,6 +59,15 @@ class Metrics:
             ["file"],
             registry=registry,
         )
+        self.backup_time = Gauge(
+            "kener_backup_last_success_timestamp_seconds",
+            "When the newest scheduled backup was made; 0: none is known",
+            registry=registry,
+        )
+        self.backup_seconds = Gauge(
+            "kener_backup_last_duration_seconds", "How long the last one took", registry=registry
+        )
+        self.backup_bytes = Gauge("kener_backup_last_bytes", "How large it is", registry=registry)
         self.monitors = Gauge("kener_monitors", "Configured monitors", registry=registry)
         self.gaps = Counter(
             "kener_observer_gaps", "Spans in which the server did not observe", registry=registry

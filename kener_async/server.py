@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -17,12 +20,14 @@ from kener_async.api.errors import refusal
 from kener_async.api.gate import dress, new_request_id
 from kener_async.config import Config
 from kener_async.metrics import Metrics
+from kener_async.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096  # connections that wait in the system's hands, such as those made while the service restarts
 KEEPALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that the proxy is the one to close
 CLEANUP_SECONDS = 2
+FAREWELL_SECONDS = 1  # how long a stop waits for a request that may be on its way on an open connection
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 5\r\n"
     b'Content-Length: 32\r\nConnection: close\r\n\r\n{"error":"too many connections"}'
@@ -35,7 +40,24 @@ class Connections:
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self.limit = limit
         self.open = 0
+        self._none_open = asyncio.Event()
+        self._none_open.set()
         self._metrics = metrics
+
+    def enter(self) -> None:
+        self.open += 1
+        self._none_open.clear()
+
+    def leave(self) -> None:
+        self.open -= 1
+        if not self.open:
+            self._none_open.set()
+
+    async def until_closed(self, seconds: float) -> None:
+        """Return when none is open any more, after so many seconds at the latest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_open.wait()
 
     def refuse(self, transport: asyncio.Transport) -> None:
         self._metrics.refused_connections.inc()
@@ -69,7 +91,7 @@ class Connection(RequestHandler):
             self._connections.refuse(cast(asyncio.Transport, transport))
             return
         self._within = True
-        self._connections.open += 1
+        self._connections.enter()
         self._deadline = asyncio.get_running_loop().call_later(self._seconds, self._check_started)
         super().connection_made(transport)
 
@@ -82,7 +104,7 @@ class Connection(RequestHandler):
         if not self._within:
             return
         self._within = False
-        self._connections.open -= 1
+        self._connections.leave()
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
@@ -107,36 +129,43 @@ class Connection(RequestHandler):
 
 async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
     """Serve until told to stop; the exit status. `reload` is called on SIGHUP."""
-    loop = asyncio.get_running_loop()
-    bound = listening_socket(config.server.host, config.server.port)
+    supervisor = Supervisor(os.environ)
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
+    connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
+    async with supervisor.starting():
+        listeners = await _listeners(supervisor, config, runner, connections)
+    addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
+    log.info("listening", address=addresses, connections=connections.limit)
+    states = "READY=1", f"STATUS=Listening on {addresses}"
+    stop = _signals(supervisor, reload, states)
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    supervisor.tell(*states)
+    async with supervisor.watching(partial(_writer_answers, app)):
+        failed = await _until_stopped(app, stop)
+    supervisor.tell("STOPPING=1", "STATUS=Answering what is under way")
+    for listener in listeners:
+        listener.close()
+    in_time = await _wind_up(app, runner, connections, config.server.shutdown_seconds)
+    return 0 if in_time and not failed else 1
+
+
+async def _listeners(
+    supervisor: Supervisor, config: Config, runner: web.AppRunner, connections: Connections
+) -> list[asyncio.Server]:
+    """The service set up, listening on what systemd passed or else on the configured address."""
+    sockets = supervisor.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
+    loop, seconds = asyncio.get_running_loop(), config.server.request_timeout_seconds
     try:
         await runner.setup()
-        connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
-        listener = await loop.create_server(
-            _protocol(runner, connections, config.server.request_timeout_seconds), sock=bound, backlog=BACKLOG
-        )
+        protocol = _protocol(runner, connections, seconds)
+        return [await loop.create_server(protocol, sock=bound, backlog=BACKLOG) for bound in sockets]
     except BaseException:
-        bound.close()
+        for bound in sockets:
+            bound.close()
         await runner.cleanup()
         raise
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def on_hangup() -> None:
-        task = asyncio.ensure_future(reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    port = listener.sockets[0].getsockname()[1]
-    log.info("listening", address=f"{config.server.host}:{port}", connections=connections.limit)
-    gc.freeze()  # what is there now stays: the collector need not look at it again
-    return await _until_stopped(app, runner, listener, stop, config.server.shutdown_seconds)
 
 
 def _protocol(runner: web.AppRunner, connections: Connections, seconds: float) -> Callable[[], Connection]:
@@ -146,9 +175,44 @@ def _protocol(runner: web.AppRunner, connections: Connections, seconds: float) -
     return lambda: Connection(server, connections, seconds, loop)
 
 
-async def _until_stopped(
-    app: web.Application, runner: web.AppRunner, listener: asyncio.Server, stop: asyncio.Event, seconds: int
-) -> int:
+def _address(bound: Any) -> str:
+    host, port, *_ = bound.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _signals(
+    supervisor: Supervisor, reload: Callable[[], Awaitable[None]], states: Sequence[str]
+) -> asyncio.Event:
+    """Set on SIGTERM and SIGINT; on SIGHUP the configuration is read again, and `states` told afterwards."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def read_again() -> None:
+        supervisor.reloading()
+        try:
+            await reload()
+        finally:
+            supervisor.tell(*states)
+
+    def on_hangup() -> None:
+        task = asyncio.create_task(read_again())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    return stop
+
+
+async def _writer_answers(app: web.Application) -> None:
+    """Return when the thread that writes has got round to us; that it fails is an answer too."""
+    with suppress(Exception):
+        await app[keys.DATABASE].write(lambda connection: None)
+
+
+async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:
+    """Whether it stops because the disk failed, and not because it was told to."""
     failed = app[keys.DATABASE].failed
     stopped = asyncio.ensure_future(stop.wait())
     waits: set[asyncio.Future[Any]] = {stopped, failed}
@@ -156,16 +220,28 @@ async def _until_stopped(
     stopped.cancel()
     if failed.done():
         log.critical("stopping", reason=failed.result())
+    return failed.done()
+
+
+async def _wind_up(
+    app: web.Application, runner: web.AppRunner, connections: Connections, seconds: int
+) -> bool:
+    """Answer what is under way, or may be on its way, and close everything; whether that was done in time.
+
+    From now on every answer says that it is the connection's last, so whoever keeps asking goes elsewhere by
+    itself; only who has been silent for the whole farewell finds the connection closed.
+    """
     log.info("stopping", within_seconds=seconds)
-    listener.close()
+    app[keys.RUNNING].stopping = True
     try:
         async with asyncio.timeout(seconds):
+            await connections.until_closed(min(FAREWELL_SECONDS, seconds / 4))
             await runner.cleanup()
     except TimeoutError:
         log.critical("could not stop in time; unanswered requests are dropped", seconds=seconds)
-        return 1
+        return False
     log.info("stopped")
-    return 1 if failed.done() else 0
+    return True
 
 
 def connection_limit(configured: int) -> int:

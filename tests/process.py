@@ -61,8 +61,8 @@ class Server:
     """`run.py serve` on a port of its own; its folder holds the configuration, the database and the logs.
 
     `before` is put before the command that serves (strace), `within` before every command (nsenter);
-    `environment` is added to ours. `fault` is Python that runs first, in the same process: a bug on purpose,
-    to prove that a test would see it.
+    `environment` is added to ours, `inherits` are descriptors it gets. `fault` is Python that runs first, in
+    the same process: a bug on purpose, to prove that a test would see it.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Server:
         before: Sequence[str] = (),
         within: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        inherits: Sequence[int] = (),
         fault: str = "",
     ) -> None:
         self.folder = folder
@@ -85,6 +86,7 @@ class Server:
         run = f"{fault}\nfrom kener_async.cli import main\nmain()"
         self.program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self.inherits = inherits
         self.port = a_free_port()
         self.log_file = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,6 +119,7 @@ class Server:
                 stderr=log,
                 env=self.environment,
                 cwd=self.folder,
+                pass_fds=self.inherits,
                 start_new_session=True,
             )
 

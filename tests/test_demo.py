@@ -7,18 +7,26 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from kener_async.demo import SCENES, past
+from kener_async.demo.devices import DEVICES, lines
+from kener_async.demo.run import configured
+from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
+from kener_async.store import database
+from tests.service import NOON, FakeClock, running
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 RUN = Path(__file__).parent.parent / "run.py"
-DAY = 86400
+HOUR, DAY = 3600, 86400
 READY_SECONDS = 180
 
 
@@ -44,6 +52,15 @@ class Demo:
             assert reply.status == 200, await reply.text()
             return await reply.json(content_type=None) if path.startswith("/api") else await reply.text()
 
+    async def report(self, tag: str, status: str) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        body = {"tag": tag, "status": status, "latency": 0}
+        async with (
+            ClientSession(self.url, headers=headers) as session,
+            session.post("/api/status", json=body) as reply,
+        ):
+            assert reply.status == 200, await reply.text()
+
     async def stop(self, name: signal.Signals) -> int:
         self.process.send_signal(name)
         async with asyncio.timeout(15):
@@ -51,10 +68,12 @@ class Demo:
 
 
 @pytest.fixture
-async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+async def demo(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Demo]:
+    """The demo as its command starts it, with the options a test is parametrized with."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [str(RUN), "demo", "--port", "0", *getattr(request, "param", ())]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(RUN), "demo", "--port", "0", stdout=PIPE, env=environment, cwd=tmp_path
+        sys.executable, *command, stdout=PIPE, env=environment, cwd=tmp_path
     )
     running = Demo(process, tmp_path)
     try:
@@ -67,6 +86,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
             await process.wait()
 
 
+@pytest.mark.process
 async def test_it_shows_a_consistent_history_and_leaves_nothing_behind(demo: Demo):
     listed = await demo.get("/api/monitors")
     assert len(listed) >= 6
@@ -76,7 +96,9 @@ async def test_it_shows_a_consistent_history_and_leaves_nothing_behind(demo: Dem
         await check_figures(demo, monitor["tag"])
     await check_incidents(demo)
     page = await demo.get("/")
-    assert page.count("<rect ") == 91 * len(listed)
+    assert len(re.findall(r'href="/monitor/[a-z]+/[0-9-]+"', page)) == 91 * len(listed)
+    for address in set(re.findall(r'src="(/assets/[^"]+)"', page)):
+        assert "<svg" in await demo.get(address)
     assert list(demo.folder.iterdir())
     assert await demo.stop(signal.SIGTERM) == 0
     assert not list(demo.folder.iterdir())
@@ -104,15 +126,16 @@ async def check_figures(demo: Demo, tag: str) -> None:
 
 
 async def check_incidents(demo: Demo) -> None:
-    past = await demo.get("/api/incident?state=closed")
+    past = await demo.get("/api/incident?state=closed&per_page=100")
     still_open = await demo.get("/api/incident")
-    assert len(past) >= 3
+    assert len(past) >= 10
     assert sorted(incident["isMaintenance"] for incident in still_open) == [False, True]
     for incident in past:
         assert await demo.get(f"/api/incident/{incident['incidentNumber']}/comment")
         assert incident["createdAt"] <= incident["closedAt"]
 
 
+@pytest.mark.process
 async def test_ctrl_c_stops_it_and_its_devices_report_until_then(demo: Demo):
     async with asyncio.timeout(20):
         while "kener_samples_total 0.0" in (metrics := await demo.get("/metrics")):
@@ -124,6 +147,7 @@ async def test_ctrl_c_stops_it_and_its_devices_report_until_then(demo: Demo):
     assert not list(demo.folder.iterdir())
 
 
+@pytest.mark.process
 async def test_a_taken_port_is_said_in_one_line(demo: Demo):
     port = demo.url.rpartition(":")[2]
     second = await asyncio.create_subprocess_exec(
@@ -134,3 +158,53 @@ async def test_a_taken_port_is_said_in_one_line(demo: Demo):
     assert second.returncode == 1
     assert not out
     assert err.decode() == f"127.0.0.1:{port}: Address already in use\n"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("demo", [["--scene", "empty"]], indirect=True)
+async def test_without_a_past_a_first_report_is_the_first(demo: Demo):
+    assert {monitor["status"] for monitor in await demo.get("/api/monitors")} == {"NO_DATA"}
+    await demo.report("website", "DOWN")
+    assert "Major outage" in await demo.get("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "hour", "sentence", "ongoing"),
+    [
+        ("busy", 18, "Degraded performance", 1),
+        ("calm", 0, "All systems operational", 0),
+        ("calm", 2.7, "All systems operational", 0),  # when the backup is due
+        ("calm", 3.1, "All systems operational", 0),
+        ("outage", 0, "Partial outage", 2),
+        ("maintenance", 9, "Maintenance under way", 1),
+        ("empty", 3.1, "No data yet", 0),
+    ],
+)
+async def test_a_scene_shows_what_its_name_says(
+    tmp_path: Path, name: str, hour: float, sentence: str, ongoing: int
+):
+    now = NOON - 12 * HOUR + int(hour * HOUR)
+    told = scene(name, now)
+    config = configured(tmp_path, told)
+    database.prepare(config.database.path)
+    with closing(database.connect(config.database.path, synchronous="OFF")) as connection:
+        work = partial(past.fill, config=config, lines=lines(told), reports=told.reports, now=now)
+        database.transaction(connection, work)
+    async with running(config, FakeClock(now)) as service:
+        page = await (await service.client.get("/")).text()
+    assert f"<h1>{sentence}</h1>" in page
+    described = page.partition('<div id="ongoing"')[2].partition('<div id="upcoming"')[0]
+    assert described.count("<article") == ongoing
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_texts_of_a_scene_name_what_there_is_and_are_in_order(name: str):
+    told = scene(name, NOON)
+    tags = {device.tag for device in DEVICES}
+    assert {trouble.tag for trouble in told.troubles} <= tags
+    for report in told.reports:
+        assert tags.issuperset(report.fields["tags"])
+        said = [at for at, _ in report.comments]
+        done = [report.created, *said, *([report.resolved] if report.resolved else [])]
+        assert done == sorted(done), report.fields["title"]
+        assert done[-1] <= NOON, report.fields["title"]

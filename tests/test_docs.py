@@ -45,7 +45,8 @@ async def test_the_worked_example_is_what_the_service_answers(tmp_path):
     "page", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"], ids=lambda path: path.name
 )
 def test_links_between_the_pages_lead_somewhere(page: Path):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(r'<img src="([^"]+)"', text):
         assert (page.parent / target).exists(), target
 
 

@@ -507,7 +507,9 @@ async def test_an_incident_has_a_page_that_tells_its_course(service: Service):
 
     await service.post(f"/api/incident/{number}/status", {"isResolved": True})
     text = text_of(await read(service, f"/incident/{number}"))
-    assert re.search(r"No <answers> Outage Resolved .* 2 h 5 min We look into it. Affects: The <Earth>", text)
+    assert re.search(
+        r"No <answers> Outage Resolved .* 2 h 5 min Outage We look into it. Affects: The <Earth>", text
+    )
     assert re.search(r"Started .* A disk was full\. .* Resolved$", text)
 
 

@@ -215,8 +215,8 @@ async def a_late_sample_of_this_utc_day(earth: Quiet) -> None:
     await earth.is_exact(KOLKATA)
 
 
-async def a_clock_set_back(earth: Quiet) -> None:
-    earth.clock.now -= 2 * DAY
+async def a_clock_set_back(earth: Quiet, days: int = 2) -> None:
+    earth.clock.now -= days * DAY
 
 
 async def counted(earth: Quiet) -> None:
@@ -240,6 +240,7 @@ CHANGES = pytest.mark.parametrize(
         pytest.param(less_is_kept, id="samples dropped"),
         pytest.param(less_is_kept_but_not_dropped_yet, id="samples not dropped yet but not kept"),
         pytest.param(a_clock_set_back, id="a clock set back"),
+        pytest.param(partial(a_clock_set_back, days=900), id="a clock set back before all that is kept"),
         pytest.param(lambda earth: earth.overview(KOLKATA), id="another zone"),
     ],
 )
@@ -360,6 +361,22 @@ async def test_the_list_of_monitors_asks_nothing_of_the_file_within_a_quarter(
     listed = await service.get("/api/monitors")
     assert listed[0]["uptime"]["90d"] == "100"
     assert "_pasts" not in asked
+
+
+async def test_what_was_read_ahead_is_not_read_again(earth: Quiet):
+    for _ in range(2):
+        await earth.publisher.read_ahead(BERLIN)
+        with earth.listening() as heard:
+            await asyncio.gather(earth.publisher.read_ahead(BERLIN), earth.overview())
+        assert heard == []
+        earth.pass_time(QUARTER)
+        await earth.publisher.roll()
+
+
+async def test_two_that_ask_at_once_read_each_day_once(earth: Quiet):
+    with earth.listening() as heard:
+        await asyncio.gather(earth.publisher.read_ahead(BERLIN), earth.overview())
+    assert days_summed(heard) == 91 + len(LENGTHS)
 
 
 async def test_what_is_kept_is_known_from_the_start_on(filled: Callable[[Path, int], None], tmp_path: Path):

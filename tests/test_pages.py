@@ -112,7 +112,7 @@ async def test_the_page_without_a_monitor_says_so(tmp_path: Path, clock: FakeClo
 async def test_what_pages_load_may_be_kept_for_ever(service):
     text = await (await fetch(service)).text()
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
-    assert len(addresses) == 3
+    assert len(addresses) == 4
     for address in addresses:
         reply = await fetch(service, address)
         assert reply.status == 200
@@ -188,3 +188,17 @@ async def test_colours_font_and_rules_of_the_site_are_part_of_the_stylesheet(
         assert ':root[data-theme="dark"] { --up: #abcdef; }' in style
         assert "--font: Georgia, serif," in style
         assert style.endswith(css.read_text())
+
+
+@pytest.mark.parametrize(
+    ("style", "text"), [("current", "Up for 1 min"), ("day", "Down · 2 min down")], ids=["now", "today"]
+)
+async def test_a_monitor_says_how_it_is_now_or_how_it_was_today(
+    config: Config, clock: FakeClock, style: str, text: str
+):
+    async with running(replace(config, site=replace(config.site, summary_style=style)), clock) as service:
+        for ago in (60, 120):
+            await service.beat(status="DOWN", at=clock() - ago)
+        await service.beat()
+        page = await (await fetch(service)).text()
+        assert f"<span>{text}</span>" in page

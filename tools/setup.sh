@@ -2,8 +2,10 @@
 # Brings what the Makefile's targets need:
 #   setup.sh run       the virtual environment with what the service needs
 #   setup.sh dev       the same with what tests and checks need
+#   setup.sh build     another one, in build/venv, with what the single binary is made of and by
 #   setup.sh tests     what the tests use of the system: Chromium, strace, faketime
 #   setup.sh soak      what the long runs use of it
+#   setup.sh chroot    what it takes to run the single binary in a bare Debian
 #   setup.sh bench     what the benchmarks use of it
 # On Debian, as root, missing system packages are installed; otherwise it says which are missing.
 set -eu
@@ -34,17 +36,18 @@ find_python() {
     return 1
 }
 
+# environment FOLDER NAME: a virtual environment there, with what is pinned under that name.
 environment() {
-    if ! .venv/bin/python -c '' 2>/dev/null; then
+    if ! "$1/bin/python" -c '' 2>/dev/null; then
         python=$(find_python)
-        rm -rf .venv
+        rm -rf "$1"
         "$python" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
-        "$python" -m venv .venv
+        "$python" -m venv "$1"
     fi
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
-        -r "requirements/$1.txt" 2>/dev/null ||
-        .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r "requirements/$1.txt"
-    touch ".venv/$1"
+    "$1/bin/python" -m pip install -q --disable-pip-version-check --require-hashes \
+        -r "requirements/$2.txt" 2>/dev/null ||
+        "$1/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "requirements/$2.txt"
+    touch "$1/$2"
 }
 
 # There is a program, or a library, of that name.
@@ -64,12 +67,18 @@ programs() {
 }
 
 case "${1:-}" in
-run | dev) environment "$1" ;;
+run | dev) environment .venv "$1" ;;
+build)
+    version=$("$(find_python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    programs strip:binutils "libpython$version.so.1.0:libpython$version"
+    environment build/venv build
+    ;;
 tests) programs chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime ;;
 soak) programs xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
+chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 bench) programs wrk:wrk taskset:util-linux ;;
 *)
-    say "usage: setup.sh run | dev | tests | soak | bench"
+    say "usage: setup.sh run | dev | build | tests | soak | chroot | bench"
     exit 2
     ;;
 esac

@@ -68,13 +68,15 @@ def gate(metrics: Metrics, running: Running, error_page: ErrorPage) -> Middlewar
             log.exception("a request failed", method=request.method, path=request.path)
             response = await refused(request, refusal(500, "internal error"))
         if isinstance(response, bytes):
-            if outbox.takes(request):
+            if outbox.takes(request) and not running.stopping:
                 _note(request, 200)
                 return await outbox.send(request, response, request_id)
             response = answer(response)
         dress(response, request_id)
         if request.path.startswith("/api"):
             response.headers.setdefault("Cache-Control", NOT_STORED)
+        if running.stopping:
+            response.force_close()
         _note(request, response.status)
         return response
 

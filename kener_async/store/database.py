@@ -16,7 +16,7 @@ import structlog
 
 from kener_async.domain.errors import Unavailable
 from kener_async.faults import Fault
-from kener_async.store.migrations import migrate
+from kener_async.store import copies, migrations, upgrades
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -129,7 +129,7 @@ async def opened(path: Path, synchronous: str) -> AsyncIterator[Database]:
     Raises DatabaseFault.
     """
     prepare_folder(path)
-    with _locked(path):
+    with locked(path):
         await asyncio.get_running_loop().run_in_executor(None, prepare, path)
         writer = Connection(lambda: connect(path, synchronous=synchronous), 64)
         readers = [Connection(lambda: connect(path, read_only=True), 64) for _ in range(READERS)]
@@ -167,7 +167,7 @@ def beside_the_server(path: Path) -> Iterator[sqlite3.Connection]:
     SQLite before 3.51.3 can corrupt a WAL when two connections checkpoint at once; only the server does.
     """
     prepare_folder(path)
-    prepare(path)
+    prepare(path, may_upgrade=False)
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         yield connection
@@ -192,17 +192,28 @@ def prepare_folder(path: Path) -> None:
         )
 
 
-def prepare(path: Path) -> None:
-    """Bring the file to this program's schema and check what is small; raises DatabaseFault."""
+def prepare(path: Path, *, may_upgrade: bool = True) -> None:
+    """Bring the file to this program's schema and check what is small; raises DatabaseFault.
+
+    An old file is upgraded by who holds its lock only: a server of the old version may be running on it.
+    """
+    with faults_of(path), closing(connect(path)) as connection:
+        if not may_upgrade and migrations.lacking(connection):
+            raise ValueError("has an older schema: start the service, or run `kener-async migrate`, first")
+        upgrades.upgrade(connection, path)
+        for table in SMALL_TABLES:
+            check(connection, table)
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Say in one line what is wrong with the file."""
     try:
-        with closing(connect(path)) as connection:
-            migrate(connection)
-            for table in SMALL_TABLES:
-                check(connection, table)
-    except sqlite3.DatabaseError as error:
+        yield
+    except (sqlite3.DatabaseError, ValueError) as error:
         raise DatabaseFault(f"{path}: {error}") from error
-    except ValueError as error:
-        raise DatabaseFault(f"{path}: {error}") from error
+    except OSError as error:
+        raise DatabaseFault(f"{error.filename or path}: {error.strerror}") from error
 
 
 def check(connection: sqlite3.Connection, table: str) -> None:
@@ -229,9 +240,11 @@ def file_system(folder: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[IO[str]]:
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Held by a server as long as it runs, and by whoever must have the file alone; raises DatabaseFault."""
     try:
         lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
+        copies.give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
     except OSError as error:
         raise DatabaseFault(f"{path}.lock: {error.strerror}") from error
     try:

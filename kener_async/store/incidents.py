@@ -187,6 +187,15 @@ def comments(connection: sqlite3.Connection, number: int) -> list[Comment]:
     return [Comment(*row) for row in rows]
 
 
+def put_back(connection: sqlite3.Connection, incident: Incident, remarks: Iterable[Comment]) -> None:
+    """Store an incident as it was exported, under its number; marks nothing."""
+    _save(connection, incident)
+    connection.executemany(
+        "INSERT INTO comments (id, number, body, created_at) VALUES (?, ?, ?, ?)",
+        [(remark.id, incident.number, remark.body, remark.created_at) for remark in remarks],
+    )
+
+
 def _save(connection: sqlite3.Connection, incident: Incident) -> None:
     connection.execute(
         f"""

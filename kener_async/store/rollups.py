@@ -130,7 +130,8 @@ def count_spans(
 
     Those that are `known` are taken from there, if no quarter in them is marked dirty.
     """
-    first, last = min(start for start, _ in spans), max(end for _, end in spans)
+    first = min((start for start, _ in spans), default=0)
+    last = max((end for _, end in spans), default=0)
     pieces = _clean_and_dirty(connection, monitor, first, last)
     marked = [(start, end) for start, end, clean in pieces if not clean]
     counted: dict[Span, Counts] = {}

@@ -46,7 +46,10 @@ class Token:
 
 def add(connection: sqlite3.Connection, token: Token) -> None:
     connection.execute(
-        "INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        """
+        INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        """,
         (
             token.id,
             token.name,
@@ -54,6 +57,8 @@ def add(connection: sqlite3.Connection, token: Token) -> None:
             None if token.tags is None else json.dumps(token.tags),
             token.created_at,
             token.expires_at,
+            token.last_used,
+            token.revoked_at,
         ),
     )
 

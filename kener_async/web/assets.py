@@ -17,7 +17,17 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-OURS = ("page.css", "page.js", "embed.js", "embedded.js", "day.js", "icon.svg", "api-docs.css", "api-docs.js")
+OURS = (
+    "page.css",
+    "page.js",
+    "live.js",
+    "embed.js",
+    "embedded.js",
+    "day.js",
+    "icon.svg",
+    "api-docs.css",
+    "api-docs.js",
+)
 FOREVER = f"public, max-age={YEAR}, immutable"
 FOR_A_DAY = "public, max-age=86400"
 # A picture may carry a script; here it is only ever a picture.

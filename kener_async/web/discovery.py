@@ -17,7 +17,6 @@ from kener_async.web.badges import ENGLISH
 from kener_async.web.locales import Locale
 from kener_async.web.origin import origin_of
 from kener_async.web.pages import VARIANTS, page
-from kener_async.web.preview import preview
 from kener_async.web.snapshot import Snapshot
 
 XML = "application/xml; charset=utf-8"
@@ -73,6 +72,7 @@ def _paths(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
 
 async def preview_image(request: web.Request) -> web.Response:
     """The picture that social networks show beside a link to the site."""
+    from kener_async.web.preview import preview  # brings Pillow, which many a service never needs
 
     async def make(snapshot: Snapshot, locale: Locale) -> bytes:
         whole = summary(snapshot.statuses)

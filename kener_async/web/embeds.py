@@ -9,7 +9,7 @@ from kener_async.web import locales
 from kener_async.web.assets import ASSETS, STATIC, TYPES
 from kener_async.web.bars import bars
 from kener_async.web.locales import Locale
-from kener_async.web.monitors import found, window_labels
+from kener_async.web.monitors import found
 from kener_async.web.pages import VARIANTS, locale_of, page
 from kener_async.web.snapshot import Snapshot
 from kener_async.web.views import View, render
@@ -74,8 +74,6 @@ async def _made(
         ground=ground,
         shown=shown,
         monitor=shown.monitor,
-        uptime=shown.windows["90d"],
-        window=window_labels(locale)["90d"],
         bars=bars(shown.days, view.link(path), locale, view.site.bar_style == "partial"),
     )
 

@@ -33,7 +33,7 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", home.home),
-            web.get("/category/{name}", home.category),
+            web.get("/category/{name:[^/]+}", home.category),
             web.get("/incidents", incidents.archive),
             web.get("/incidents/{month}", incidents.archive),
             web.get("/incident/{number}", incidents.incident),

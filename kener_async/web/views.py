@@ -111,17 +111,17 @@ class View:
         return words.status(self.locale, status)
 
     def standing(self, shown: Shown, now: int) -> Markup:
-        """How a monitor stands, with its sign and its latency."""
-        parts = [
-            sign(shown.status),
-            Markup(" <span>{}</span>").format(words.standing(self.locale, shown, now)),
-        ]
+        """How a monitor stands, with its sign and its latency; or how it was today, if the site wants that."""
+        status, text = shown.status, words.standing(self.locale, shown, now)
+        if self.site.summary_style == "day" and status is not Status.NO_DATA:
+            status, text = shown.days[-1].status, words.minutes(self.locale, shown.days[-1])
+        parts = [sign(status), Markup(" <span>{}</span>").format(text)]
         newest = shown.report.standing.newest
         if newest is not None and newest.latency and shown.status in (Status.UP, Status.DEGRADED):
             latency = self.locale.latency(newest.latency, shown.monitor.latency_unit)
             title = self.locale.gettext("Latency")
             parts.append(Markup(' <span class="latency" title="{}">{}</span>').format(title, latency))
-        name = words.CLASSES[shown.status]
+        name = words.CLASSES[status]
         return Markup('<p class="standing {}">{}</p>').format(name, Markup("").join(parts))
 
     def context(self) -> dict[str, Any]:

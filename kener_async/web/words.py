@@ -82,6 +82,11 @@ def _day(
     return f"{locale.day(day)}\n{minutes}\n{_uptime(locale, figure)}"
 
 
+def minutes(locale: Locale, day: Day) -> str:
+    """A day's status, and its minutes that were not up."""
+    return _minutes(locale, day.status, day.counts.down, day.counts.degraded, day.counts.maintenance)
+
+
 def _minutes(locale: Locale, kind: Status, down: int, degraded: int, maintenance: int) -> str:
     """The day's status, and the minutes that were not up."""
     _ = locale.gettext

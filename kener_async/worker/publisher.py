@@ -188,25 +188,35 @@ class Publisher:
     async def _pasts_of(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> list[Past]:
         """The past of each monitor; one that is read is kept as long as the monitor is not loaded anew."""
         base = quarter_of(now)
-        frame = frame_at(base, zone, self._board.kept_from)
-        known = {live: past for live in lives if (past := self._pasts.get(live)) and past.frame is frame}
+        known = self._known_pasts(lives, zone, base)
         missing = [live for live in dict.fromkeys(lives) if live not in known]
         if missing:
             with suppress(Unavailable):
                 await self._settle([live.id for live in missing], (first_instant(base, zone), base))
         for first in range(0, len(missing), READ_AT_ONCE):
-            some = missing[first : first + READ_AT_ONCE]
-            known.update(zip(some, await self._read_pasts(some, zone, now), strict=True))
+            known |= await self._read_pasts(missing[first : first + READ_AT_ONCE], zone, now)
         return [known[live] for live in lives]
 
-    async def _read_pasts(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> list[Past]:
+    def _known_pasts(self, lives: Iterable[Live], zone: ZoneInfo, base: int) -> dict[Live, Past]:
+        frame = frame_at(base, zone, self._board.kept_from)
+        return {live: past for live in lives if (past := self._pasts.get(live)) and past.frame is frame}
+
+    async def _read_pasts(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> dict[Live, Past]:
         async with self._counting:
-            books = [(live.id, self._days.days(live.id)) for live in lives]
+            known = self._known_pasts(lives, zone, quarter_of(now))  # others may have read them meanwhile
+            missing = [live for live in lives if live not in known]
+            books = [(live.id, self._days.days(live.id)) for live in missing]
             pasts = await self._database.read(partial(_pasts, books=books, zone=zone, now=now))
-            for live, past in zip(lives, pasts, strict=True):
-                self._pasts[live] = past
+            for live, past in zip(missing, pasts, strict=True):
+                known[live] = self._pasts[live] = past
                 self._days.write(live.id, past.frame.day_spans, past.days)
-        return pasts
+        return known
+
+    async def read_ahead(self, zone: ZoneInfo) -> None:
+        """The scheduled job: read what overviews will need, so that nobody waits for it."""
+        now = self._clock()
+        current = [live for live in self._board if live.base == quarter_of(now)]
+        await self._pasts_of([live for live in current if not self._board.is_stale(live, now)], zone, now)
 
     async def roll(self) -> None:
         """The scheduled job: count every dirty quarter that has ended, then publish what changed."""

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, Route
 
 from kener_async import web
-from tests.e2e.test_pages import browser  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -33,8 +33,8 @@ async def answer(route: Route) -> None:
         await route.fulfill(body=FRAME, content_type="text/html")
 
 
-@pytest.fixture
-async def blog(browser: Browser) -> AsyncIterator[Page]:  # noqa: F811
+@pytest_asyncio.fixture(loop_scope="session")
+async def blog(browser: Browser) -> AsyncIterator[Page]:
     """A page of another site that has the script in it, after the frame has told its height."""
     context = await browser.new_context()
     await context.route("**/*", answer)

@@ -1,234 +1,182 @@
-"""The pages in Chromium: whole without JavaScript, quiet, within the window, and all from this server."""
+"""Every page in Chromium: whole without JavaScript, quiet, within the window, and all from this server."""
 
-import json
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+import re
+from collections.abc import AsyncIterator, Iterator
+from html import unescape
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, Request, async_playwright
+import pytest_asyncio
+from aiohttp import ClientSession, DummyCookieJar
+from playwright.async_api import Browser
 
-from kener_async.config import Category, Config
 from kener_async.domain.heartbeats import Settings
 from kener_async.domain.samples import Status
+from tests.e2e.site import LONG, PAGES, status_of
+from tests.e2e.watched import Watched, beyond, dresses, opened, watching
 from tests.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path(os.environ.get("KENER_TEST_CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+NARROWEST = 320  # as wide as a large screen magnified four times
+SHOWN = ("new", "web", "api", "mail", "store", "old")
 MARKUP = '<img src=x onerror="document.title=1"> & <b>bold</b>'
-LONG = "Verylongnamewithoutanyspace" * 6
-WIDTHS = {390: 844, 1440: 900}
-HOUR, DAY = 3600, 86400
+TWICE = """() => {
+  const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
+  return ids.filter((id, place) => ids.indexOf(id) !== place);
+}"""
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing")
-        pytest.skip(f"{CHROMIUM} is missing")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        await chromium.close()
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="session", params=[True, False], ids=["with JavaScript", "without JavaScript"]
+)
+async def tab(browser: Browser, site: Service, request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
+    """A visitor's tab, with and without JavaScript."""
+    async with watching(browser, site, script=request.param) as watched:
+        yield watched
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    config = a_config(
-        tmp_path,
-        a_monitor("earth", name=MARKUP, description=MARKUP, category="Planets"),
-        a_monitor("mars", name=LONG, description=LONG, category="Planets"),
-        a_monitor("moon", Settings(default_status=Status.UP), day_down_minimum_count=3),
-        a_monitor("secret", name="Not to be seen", hidden=True),
-    )
-    site = replace(config.site, title=MARKUP)
-    return replace(config, site=site, categories=(Category("Planets", MARKUP), Category("Empty", "")))
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_is_quiet_and_well_formed_and_within_every_window(tab: Watched, name: str):
+    path = PAGES[name]
+    async with tab.at(path, status_of(path)) as page:
+        assert await page.locator("h1").count() == 1
+        assert await page.evaluate(TWICE) == []
+        assert "Not to be seen" not in await page.content()
+        colors = set()
+        async for dress in dresses(page):
+            assert await beyond(page) == [], dress
+            colors.add(await page.evaluate("getComputedStyle(document.querySelector('main')).color"))
+        assert len(colors) == (1 if name.startswith("embed") else 2), "light and dark"
+        await page.set_viewport_size({"width": NARROWEST, "height": 640})
+        await page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
+        assert await beyond(page) == []
 
 
-@pytest.fixture
-async def service(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
-    """A service with a little history, an incident, and a maintenance to come."""
-    async with running(config, clock) as service:
-        now = clock.now
-        for minute in range(3):
-            await service.beat("earth", at=now - DAY - minute * 60, status="DOWN")
-            await service.beat(
-                "moon", at=now - 2 * DAY - minute * 60, status="DOWN" if minute else "DEGRADED"
-            )
-        await service.beat("earth")
-        await service.beat("secret", "DOWN")
-        incident = {"title": MARKUP, "body": f"{MARKUP}\n{LONG}", "tags": ["earth", "secret"]}
-        await service.post("/api/incident", {**incident, "startDatetime": now - HOUR, "impact": "DEGRADED"})
-        planned = {"title": "Planned work", "tags": ["mars"], "isMaintenance": True}
-        span = {"startDatetime": now + DAY, "endDatetime": now + DAY + HOUR}
-        await service.post("/api/incident", {**planned, **span})
-        hidden = {"title": "Not to be seen", "tags": ["secret"], "startDatetime": now - HOUR}
-        await service.post("/api/incident", {**hidden, "impact": "DOWN"})
-        yield service
+SAID = {
+    "home": """Example|Incidents|Contact|Interface|Call us at example.org any time.|Welcome|This is how we do.
+        Partial outage|We are moving|On Saturday, all of it:|Short of disks|Change your passwords
+        Ongoing|Mail is late|We look into it|Latest update|Outage|Investigating|New disks|In progress
+        Upcoming|New network|Everything will be gone for a while.|Jan 2, 2026, 12:00 PM – 4:00 PM|Scheduled
+        Website|What everyone sees|Up for|210 ms|99.9845% uptime|API|Degraded for|Storage|In maintenance for 30 min
+        Retired sensor|No data, last heard 2 h ago|Not heard yet|No data|No uptime figure
+        Past incidents|Database overloaded|Too many queries.|All well again.|Given up|Cancelled
+        Operational|As of Dec 31, 2025, 12:00 PM.|Times and days are those of UTC.|Made with care""",
+    "category": "Services|What people use|Partial outage|Website|API|Mail of|Mail is late|New network",
+    "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard from|Dec 31, 2025, 12:00 PM
+        New network|90 days|30 days|7 days|24 h|Today|how is this computed?|Latency|on average, between
+        Database overloaded|Old trouble|All 90 days and today""",
+    "monitor without data": "Not heard yet|No data|never|No latency was reported in this time.",
+    "day with an outage": """Sunday, December 21, 2025|Day before|Day after|uptime|Operational|Degraded|Down
+        12:00 AM|11:00 PM|Database overloaded|as an incident says|1 h 30 min|From – to""",
+    "today": "Wednesday, December 31, 2025|Day before|as reported|210 ms",
+    "ongoing incident": """Mail is late|Outage|Investigating|since Dec 31, 2025, 11:00 AM|for 1 h|We look into it
+        Affected|Mail of|Down for 1 h|Course of events|Started|We found it.|quoted""",
+    "past incident": """Database overloaded|Degraded performance|Resolved|Dec 21, 2025, 12:00 PM – 1:30 PM
+        1 h 30 min|Too many queries.|Affects:|Website|API|All well again.""",
+    "maintenance under way": "New disks|Maintenance|In progress|for 30 min|Add to your calendar|Planned end",
+    "maintenance to come": "New network|Scheduled|4 h|Planned start|Planned end|Storage",
+    "cancelled maintenance": "Given up|Cancelled|was planned for Jan 1, 2026, 12:00 PM",
+    "archive": """December 2025|Sun|Mon|31|New disks|Database overloaded|Too many queries.|Latest update
+        All monitors|November 2025""",
+    "archive of a month": "November 2025|Old trouble|1 day|December 2025",
+    "archive of a monitor": "December 2025|Website|Database overloaded",
+    "embed, light": "Website|Up for|90 days ago|uptime|Today",
+    "error": "This page does not exist.|Status of Example",
+}
 
 
-class Watched:
-    """A page, and everything it did that it should not."""
-
-    def __init__(self, page: Page, origin: str) -> None:
-        self.page = page
-        self.faults: list[str] = []
-        page.on(
-            "console",
-            lambda said: self.faults.append(said.text) if said.type in ("error", "warning") else None,
-        )
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self._check(request.url, origin))
-        page.on("requestfailed", self._failed)
-        page.on("response", lambda reply: self.faults.append(reply.url) if reply.status >= 400 else None)
-
-    def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # as an icon under way is when the page is left
-            self.faults.append(f"{request.failure}: {request.url}")
-
-    def _check(self, url: str, origin: str) -> None:
-        if urlsplit(url).scheme not in ("data", "blob") and not url.startswith(f"{origin}/"):
-            self.faults.append(f"off-site: {url}")
+@pytest.mark.parametrize("tab", [False], indirect=True, ids=["without JavaScript"])
+@pytest.mark.parametrize("name", SAID)
+async def test_a_page_says_everything_without_javascript(tab: Watched, name: str):
+    path = PAGES[name]
+    async with tab.at(path, status_of(path)) as page:
+        await page.set_viewport_size({"width": 1440, "height": 900})
+        shown = " ".join((await page.locator("body").inner_text()).split())
+    expected = [text.strip() for text in re.split(r"[|\n]", SAID[name])]
+    assert [text for text in expected if text not in shown] == []
 
 
-@asynccontextmanager
-async def opened(
-    browser: Browser,
-    service: Service,
-    path: str,
-    width: int = 1440,
-    scheme: str = "light",
-    script: bool = True,
-) -> AsyncIterator[Watched]:
-    context = await browser.new_context(
-        viewport={"width": width, "height": WIDTHS[width]},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=script,
-    )
-    origin = str(service.client.make_url("")).rstrip("/")
-    watched = Watched(await context.new_page(), origin)
-    answer = await watched.page.goto(origin + path)
-    assert answer is not None
-    assert answer.status == 200
-    yield watched
-    assert watched.faults == []
-    await context.close()
+@pytest.mark.parametrize("tab", [False], indirect=True, ids=["without JavaScript"])
+async def test_a_bar_of_each_day_leads_to_that_day_without_javascript(tab: Watched):
+    async with tab.at("/") as page:
+        await page.set_viewport_size({"width": 1440, "height": 900})
+        for tag in SHOWN:
+            bars = page.locator(f"#{tag} .bars a")
+            assert await bars.count() == 91
+            assert await bars.last.get_attribute("href") == f"/monitor/{tag}/2025-12-31"
+        bar = page.locator('#web .bars [href$="/2025-12-21"]')
+        assert await bar.get_attribute("class") == "down"
+        assert (await bar.get_attribute("aria-label") or "").splitlines() == [
+            "Dec 21, 2025",
+            "Down · 19 min down · 1 h 30 min degraded",
+            "98.6806% uptime",
+        ]
+        await bar.click()
+        assert await page.locator("h1").inner_text() == "Sunday, December 21, 2025"
+        assert page.url.endswith("/monitor/web/2025-12-21")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
-async def test_the_page_is_quiet_and_within_the_window(
-    browser: Browser, service: Service, width: int, script: bool
-):
-    grounds = set()
-    for scheme in ("light", "dark"):
-        async with opened(browser, service, "/", width, scheme, script) as watched:
-            page = watched.page
-            box = await page.locator("body").bounding_box()
-            assert box is not None
-            assert box["width"] <= width
-            # Measured from outside, where no script may run.
-            size = await (await page.context.new_cdp_session(page)).send("Page.getLayoutMetrics")
-            assert size["cssContentSize"]["width"] <= width
-            assert await page.locator("article.monitor").count() == 3
-            assert await page.locator("svg.bars").first.is_visible()
-            shot = await page.screenshot(clip={"x": 0, "y": 0, "width": 8, "height": 8})
-            grounds.add(shot)
-    assert len(grounds) == 2, "light and dark look the same"
+@pytest.mark.parametrize("tab", [False], indirect=True, ids=["without JavaScript"])
+async def test_a_window_is_chosen_without_javascript(tab: Watched):
+    async with tab.at("/") as page:
+        figures = page.locator("#old .uptimes > span:visible")
+        assert await figures.all_inner_texts() == ["35.0000% uptime"]
+        await page.get_by_text("Today", exact=True).first.click()
+        assert await figures.all_inner_texts() == ["100% uptime"]
 
 
-async def test_markup_is_shown_as_text_and_runs_nothing(browser: Browser, service: Service):
-    async with opened(browser, service, "/") as watched:
-        page = watched.page
-        assert await page.title() == MARKUP
-        assert await page.locator("h1").inner_text() == MARKUP
-        assert await page.locator("#earth h3").inner_text() == MARKUP
-        assert MARKUP in await page.locator("article.incident .text").first.inner_text()
-        assert await page.locator("main img, main b").count() == 0
+async def test_every_link_of_every_page_leads_somewhere(site: Service):
+    origin = str(site.client.make_url("/"))
+    async with ClientSession(cookie_jar=DummyCookieJar(), headers={"Accept": "text/html"}) as session:
+        linked: set[str] = set()
+        for path in PAGES.values():
+            async with session.get(urljoin(origin, path)) as reply:
+                linked.update(urljoin(str(reply.url), target) for target in targets(await reply.text()))
+        ours = sorted(one for one in linked if one.startswith(origin))
+        assert len(ours) > 600
+        broken, ids = [], dict[str, set[str]]()
+        for address in ours:
+            page, fragment = urldefrag(address)
+            if page not in ids:
+                async with session.get(page, allow_redirects=False) as reply:
+                    is_html = reply.content_type == "text/html"
+                    ids[page] = set(re.findall(r' id="([^"]+)"', await reply.text() if is_html else ""))
+                    if reply.status >= 400 and not urlsplit(page).path == PAGES["error"]:
+                        broken.append(f"{reply.status}: {page}")
+            if fragment and fragment not in ids[page]:
+                broken.append(address)
+    assert broken == []
 
 
-async def test_hidden_monitors_are_not_on_the_page(browser: Browser, service: Service):
-    async with opened(browser, service, "/") as watched:
-        html = await watched.page.content()
-        assert "Not to be seen" not in html
-        assert "secret" not in html
-        assert await watched.page.locator("article.incident").count() == 2
+def targets(html: str) -> Iterator[str]:
+    """Whatever the page links, loads or shows."""
+    return (unescape(target) for target in re.findall(r'(?:href|src)="([^"]+)"', html))
 
 
-async def test_the_page_tells_what_the_api_tells(browser: Browser, service: Service):
-    async with opened(browser, service, "/") as watched:
-        page = watched.page
-        assert await page.locator(".banner").inner_text() == "Degraded performance"
-        assert await page.locator("#earth .status").inner_text() == "Degraded"
-        assert await page.locator("#mars .status").inner_text() == "No data"
-        shown = await page.locator("#earth dd").all_inner_texts()
-    listed = next(one for one in await service.get("/api/monitors") if one["tag"] == "earth")
-    uptime = [listed["uptime"][window] for window in ("today", "24h", "7d", "30d", "90d")]
-    assert shown == [f"{figure} %" for figure in uptime]
-
-
-async def test_a_bar_tells_of_its_day(browser: Browser, service: Service):
-    async with opened(browser, service, "/") as watched:
-        bars = watched.page.locator("#earth rect")
-        assert await bars.count() == 91
-        yesterday = bars.nth(89)
-        assert await yesterday.get_attribute("class") == "DOWN"
-        assert await yesterday.locator("title").text_content() == ("2025-12-30: down, 3 min down, uptime 0 %")
-        # Two minutes down are fewer than this monitor's three, so its one degraded minute speaks.
-        assert await watched.page.locator("#moon rect").nth(88).get_attribute("class") == "DEGRADED"
-
-
-async def test_the_page_is_never_older_than_what_was_told(browser: Browser, service: Service):
-    async with opened(browser, service, "/") as watched:
-        for status, word in (("DOWN", "Down"), ("UP", "Operational"), ("DEGRADED", "Degraded")):
-            await service.beat("moon", status)
+async def test_the_page_is_never_older_than_what_was_told(browser: Browser, tmp_path: Path):
+    async with running(a_config(tmp_path), FakeClock()) as service, opened(browser, service, "/") as watched:
+        for status, words in (("DOWN", "Down for"), ("UP", "Up for"), ("DEGRADED", "Degraded for")):
+            await service.beat("earth", status)
             await watched.page.reload()
-            assert await watched.page.locator("#moon .status").inner_text() == word
-        await service.beat("moon", "DOWN", at=service.clock.now - 40 * DAY)
+            assert words in await watched.page.locator("#earth .standing").inner_text()
+        await service.beat("earth", "DOWN", at=service.clock() - 40 * 86400)
         await watched.page.reload()
-        assert "1 min down" in (await watched.page.locator("#moon rect title").nth(50).text_content() or "")
+        bar = watched.page.locator('#earth .bars [href$="/2025-11-21"]')
+        assert "1 min down" in (await bar.get_attribute("aria-label") or "")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-async def test_the_description_of_the_api_is_rendered(browser: Browser, service: Service, width: int):
-    described = await service.get("/api/openapi.json")
-    operations = sum(
-        method in ("get", "post", "patch") for item in described["paths"].values() for method in item
-    )
-    async with opened(browser, service, "/api/docs", width) as watched:
-        page = watched.page
-        await page.locator(".opblock").first.wait_for()
-        assert await page.locator(".opblock").count() == operations
-        assert described["info"]["title"] in await page.locator(".info .title").inner_text()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-async def test_an_operation_can_be_tried_with_a_token(browser: Browser, service: Service):
-    async with opened(browser, service, "/api/docs") as watched:
-        page = watched.page
-        await page.locator(".btn.authorize").first.click()
-        await page.locator(".auth-container input").fill(service.token)
-        await page.locator(".auth-container .btn.authorize").click()
-        await page.locator(".btn.btn-done").click()
-        operation = page.locator(".opblock", has=page.locator('[data-path="/api/monitors"]'))
-        await operation.locator(".opblock-summary-control").click()
-        async with page.expect_response("**/api/monitors") as answered:
-            await operation.locator(".btn.execute").click()
-        reply = await answered.value
-        assert reply.status == 200
-        assert [one["tag"] for one in json.loads(await reply.text())] == ["earth", "mars", "moon", "secret"]
-        await operation.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+async def test_a_hundred_monitors_with_long_names_are_shown(browser: Browser, tmp_path: Path, script: bool):
+    up = Settings(default_status=Status.UP)
+    names = [f"{number} {(LONG, MARKUP, LONG * 4, MARKUP * 9)[number % 4]}" for number in range(100)]
+    monitors = [a_monitor(f"m{number}", up, name=name) for number, name in enumerate(names)]
+    async with running(a_config(tmp_path, *monitors), FakeClock()) as service:
+        async with opened(browser, service, "/", script=script) as watched:
+            page = watched.page
+            assert await page.locator(".monitor h3").all_text_contents() == names
+            assert await page.locator(".bars a").count() == 9100
+            assert await page.locator("*").count() < 15_000
+            async for dress in dresses(page):
+                assert await beyond(page) == [], dress

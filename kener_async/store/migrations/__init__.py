@@ -9,35 +9,65 @@ APPLICATION_ID = 0x4B656E72  # "Kenr": tells our files from other people's
 VERSION = 1
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to VERSION; each step and its record stand or fall together.
+def lacking(connection: sqlite3.Connection) -> range:
+    """The numbers of the steps that the file has yet to take; none for a new file.
 
     Raises ValueError for a file from a newer version, or of another program.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables and owner != APPLICATION_ID:
+    if is_new(connection):
+        return range(0)
+    if owner != APPLICATION_ID:
         raise ValueError("is a database of another program")
     if found > VERSION:
         raise ValueError(f"was written by a newer version (schema {found}; this program knows {VERSION})")
-    if not tables:
+    return range(found + 1, VERSION + 1)
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    """Whether there is nothing in the file."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return not tables
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to VERSION: all steps in one transaction, so that a failure leaves the file as it was.
+
+    Raises ValueError as `lacking` does, and sqlite3.Error.
+    """
+    if is_new(connection):
         _run(connection, f"PRAGMA application_id = {APPLICATION_ID};\n{shipped('schema.sql')}", VERSION)
         return
-    for number in range(found + 1, VERSION + 1):
-        _run(connection, step(number), number)
+    numbers = lacking(connection)
+    if numbers:
+        _run(connection, "\n".join(step(number) for number in numbers), VERSION)
 
 
 def step(number: int) -> str:
-    """The SQL that leads from version `number - 1` to `number`."""
+    """The SQL that leads from version `number - 1` to `number`; a comment first says what it does."""
     name = f"{number:04d}.sql"
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
+def title(number: int) -> str:
+    """What a step does, in its own words."""
+    first, _, _ = step(number).strip().partition("\n")
+    return first.removeprefix("--").strip() if first.startswith("--") else ""
+
+
 def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
+    # A step may make a table anew, which foreign keys that hold at every moment would not allow.
+    connection.execute("PRAGMA foreign_keys = OFF")
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};\nCOMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};")
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise sqlite3.IntegrityError(f"a row of {broken[0]} names a row of {broken[2]} that is not there")
+        connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")

@@ -1,5 +1,5 @@
 // What a page does beyond what it says: theme and window as last chosen, times in the visitor's zone, bars by
-// keyboard and finger, copying, and bringing itself up to date. Everything is there without it.
+// keyboard and finger, copying. Everything is there without it.
 (() => {
   "use strict";
 
@@ -17,8 +17,8 @@
   root.classList.add("js");
   const theme = kept.get("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  const WINDOWS = ["90d", "30d", "7d", "24h", "today"];
-  if (WINDOWS.includes(kept.get("window"))) root.dataset.window = kept.get("window");
+  const chosen = kept.get("window");
+  if (["90d", "30d", "7d", "24h", "today"].includes(chosen)) root.dataset.window = chosen;
 
   const isDark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -29,8 +29,8 @@
   }
 
   function showWindow() {
-    const chosen = document.getElementById(`w-${root.dataset.window || "90d"}`);
-    if (chosen) chosen.checked = true;
+    const radio = document.getElementById(`w-${root.dataset.window}`);
+    if (radio) radio.checked = true;
   }
 
   // Times: the server wrote them in the site's zone.
@@ -41,14 +41,17 @@
     clock: { timeStyle: "short" },
   };
   const formats = {};
+  const written = new WeakMap();  // what was made of a time; where it is another, the server has spoken anew
 
-  function localize(within) {
-    for (const time of within.querySelectorAll("[data-form]")) {
+  function localize() {
+    for (const time of document.querySelectorAll("[data-form]")) {
+      if (written.get(time) === time.textContent) continue;
       const form = time.dataset.form;
       formats[form] = formats[form] || new Intl.DateTimeFormat(root.lang, FORMS[form]);
       const instant = new Date(time.dateTime || time.dataset.at * 1000);  // a chart's labels are no times
-      time.title = time.title || `${time.textContent}`;
+      time.title = time.textContent;
       time.textContent = formats[form].format(instant);
+      written.set(time, time.textContent);
     }
   }
 
@@ -59,191 +62,107 @@
 
   // Bars: one tab stop, arrow keys lead along them; the first tap tells of a day, the second opens it.
 
+  const above = ({ target }, selector) => target.closest && target.closest(selector);
+
   function moveAlong(event) {
-    const bar = event.target.closest && event.target.closest(".bars a");
-    if (!bar) return;
+    const bar = above(event, ".bars a");
+    if (!bar || event.altKey || event.ctrlKey || event.metaKey) return;
     const bars = [...bar.parentElement.children].filter((one) => one.offsetParent !== null);
-    const forward = root.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-    const backward = root.dir === "rtl" ? "ArrowRight" : "ArrowLeft";
-    const steps = { [forward]: 1, [backward]: -1, PageDown: 7, PageUp: -7, Home: -bars.length, End: bars.length };
+    const right = root.dir === "rtl" ? -1 : 1, all = bars.length;
+    const steps = { ArrowRight: right, ArrowLeft: -right, PageDown: 7, PageUp: -7, Home: -all, End: all };
     const step = steps[event.key];
     if (!step) return;
     event.preventDefault();
-    const next = bars[Math.min(Math.max(bars.indexOf(bar) + step, 0), bars.length - 1)];
+    const next = bars[Math.min(Math.max(bars.indexOf(bar) + step, 0), all - 1)];
     for (const one of bar.parentElement.children) one.tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
   }
 
-  function unmark() {
-    for (const one of document.querySelectorAll(".bars .on")) one.classList.remove("on");
+  function mark(bar) {
+    for (const one of document.querySelectorAll(".bars .on")) if (one !== bar) one.classList.remove("on");
+    if (bar) bar.classList.add("on");
   }
 
-  let finger = false;
+  let told = null;  // the bar that this touch has told of, and so does not open
+
   function touched(event) {
-    finger = event.pointerType === "touch";
-    if (!event.target.closest(".bars")) unmark();
+    const bar = above(event, ".bars a");
+    const isFirst = bar && event.pointerType === "touch" && !bar.classList.contains("on");
+    told = isFirst ? bar : null;
+    if (isFirst || !bar) mark(bar);
   }
 
   function slid(event) {
     if (event.pointerType !== "touch") return;
     const under = document.elementFromPoint(event.clientX, event.clientY);
     const bar = under && under.closest(".bars a");
-    if (bar && !bar.classList.contains("on")) {
-      unmark();
-      bar.classList.add("on");
-    }
+    if (bar) mark(bar);
   }
 
   function clicked(event) {
-    const bar = event.target.closest(".bars a");
-    if (bar && finger && !bar.classList.contains("on")) {
-      event.preventDefault();
-      unmark();
-      bar.classList.add("on");
-    }
-    const copy = event.target.closest("[data-copy]");
+    const bar = above(event, ".bars a");
+    if (bar && bar === told) event.preventDefault();
+    told = null;
+    const copy = above(event, "[data-copy]");
     if (copy) copied(copy);
-    if (event.target.closest("#theme")) chooseTheme();
+    if (above(event, "#theme")) chooseTheme();
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
   }
 
-  async function copied(button) {
-    const source = document.getElementById(button.dataset.copy);
-    const text = source.value || source.textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      source.select();
-      document.execCommand("copy");
-    }
-    const label = button.textContent;
-    button.textContent = document.body.dataset.copied;
-    setTimeout(() => { button.textContent = label; }, 1500);
-  }
-
-  // What is to be copied must be whole also where the site's own address is not configured.
-  function completeAddresses(within) {
-    for (const field of within.querySelectorAll("[data-origin]")) {
-      field.value = field.value.replaceAll('"/', `"${location.origin}/`).replaceAll("(/", `(${location.origin}/`);
-      if (field.value.startsWith("/")) field.value = location.origin + field.value;
-    }
-  }
-
-  function closeMenus(event) {
+  function escaped(event) {
     if (event.key !== "Escape") return;
-    unmark();
+    mark(null);
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       menu.open = false;
       menu.querySelector("summary").focus();
     }
   }
 
-  // Staying up to date: ask whether the page is another, and put only what differs in its place.
-
-  let etag = null;
-  let lastHeard = Date.now();
-  let failures = 0;
-
-  async function refresh() {
-    const period = Number(document.body.dataset.refresh) * 1000;
-    if (!document.hidden) {
-      try {
-        const reply = await fetch(location.href, {
-          cache: "no-cache",
-          headers: { Accept: "text/html" },
-          signal: AbortSignal.timeout(15000),
-        });
-        if (!reply.ok) throw new Error(String(reply.status));
-        if (etag !== null && reply.headers.get("ETag") !== etag) replace(await reply.text());
-        etag = reply.headers.get("ETag");
-        failures = 0;
-        lastHeard = Date.now();
-      } catch {
-        failures += 1;
-      }
-      sayAge();
+  async function copied(button) {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.value);
+    } catch {  // there is no clipboard without TLS
+      source.select();
+      if (!document.execCommand("copy")) return;
     }
-    // Spread over time, so that visitors do not come all at once; slower while the server is away.
-    const pause = period * Math.min(1 + failures, 6);
-    setTimeout(refresh, pause * (0.85 + 0.3 * Math.random()));
+    const label = button.textContent;
+    if (label === document.body.dataset.copied) return;
+    button.textContent = document.body.dataset.copied;
+    setTimeout(() => { button.textContent = label; }, 1500);
   }
 
-  function replace(text) {
-    const fresh = new DOMParser().parseFromString(text, "text/html");
-    const before = document.querySelector("main");
-    const ids = (within) => [...within.querySelectorAll("[data-live]")].map((one) => one.id).join();
-    const anchor = firstInSight();
-    const top = anchor && anchor.getBoundingClientRect().top;
-    localize(fresh);
-    completeAddresses(fresh);
-    if (ids(fresh) !== ids(document)) {
-      before.replaceWith(fresh.querySelector("main"));
-    } else {
-      for (const one of fresh.querySelectorAll("[data-live]")) put(one, document.getElementById(one.id));
+  // What is to be copied must be whole also where the site's own address is not configured.
+  function completeAddresses() {
+    for (const field of document.querySelectorAll("[data-origin]")) {
+      field.value = field.value.replace(/(^|["(])\/(?!\/)/g, `$1${location.origin}/`);
     }
-    document.title = fresh.title;
+  }
+
+  // Whatever the server wrote, at first or when it was brought up to date.
+  function dress() {
     showWindow();
-    const still = anchor && (anchor.isConnected ? anchor : document.getElementById(anchor.id));
-    if (still) scrollBy({ top: still.getBoundingClientRect().top - top, behavior: "instant" });
-  }
-
-  function put(fresh, old) {
-    if (old.isEqualNode(fresh) || old.querySelector(".on, details[open]")) return;
-    const focused = old.contains(document.activeElement) ? path(document.activeElement, old) : null;
-    old.replaceWith(fresh);
-    if (focused) {
-      const again = focused.reduce((node, index) => node && node.children[index], fresh);
-      if (again) {
-        again.tabIndex = 0;
-        again.focus({ preventScroll: true });
-      }
-    }
-  }
-
-  function path(node, within) {
-    const steps = [];
-    for (; node !== within; node = node.parentElement) steps.unshift([...node.parentElement.children].indexOf(node));
-    return steps;
-  }
-
-  function firstInSight() {
-    for (const one of document.querySelectorAll("main [id]")) {
-      const box = one.getBoundingClientRect();
-      if (box.bottom > 0 && box.height > 0) return one;
-    }
-    return null;
-  }
-
-  function sayAge() {
-    const notice = document.getElementById("stale");
-    if (!notice) return;
-    notice.hidden = failures < 2;
-    if (notice.hidden) return;
-    const minutes = Math.max(1, Math.round((Date.now() - lastHeard) / 60000));
-    const words = new Intl.RelativeTimeFormat(root.lang, { numeric: "always" });
-    const ago = minutes < 120 ? words.format(-minutes, "minute") : words.format(-Math.round(minutes / 60), "hour");
-    notice.textContent = document.body.dataset.away.replace("%(ago)s", ago);
+    localize();
+    sayZone();
+    completeAddresses();
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    showWindow();
-    localize(document);
-    sayZone();
-    completeAddresses(document);
-    document.addEventListener("change", (event) => {
-      if (event.target.name !== "window") return;
-      root.dataset.window = event.target.value;
-      kept.set("window", event.target.value);
+    document.addEventListener("change", ({ target }) => {
+      if (target.name !== "window") return;
+      root.dataset.window = target.value;
+      kept.set("window", target.value);
     });
     document.addEventListener("keydown", moveAlong);
-    document.addEventListener("keydown", closeMenus);
+    document.addEventListener("keydown", escaped);
     document.addEventListener("pointerdown", touched);
     document.addEventListener("pointermove", slid);
+    document.addEventListener("pointercancel", () => mark(null));
     document.addEventListener("click", clicked);
-    if (Number(document.body.dataset.refresh) > 0) refresh();
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) sayAge(); });
+    dress();
   });
+  document.addEventListener("renewed", dress);
 })();

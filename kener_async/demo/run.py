@@ -1,0 +1,89 @@
+"""One run of the demo: a folder of its own, a past, the service, and nothing left."""
+
+import asyncio
+import secrets
+import shutil
+import signal
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from sqlite3 import Connection
+from tempfile import TemporaryDirectory
+
+import click
+
+from kener_async import log as logs
+from kener_async.api.auth import mint
+from kener_async.app import apply, create_app
+from kener_async.clock import system_clock
+from kener_async.config import Config, load
+from kener_async.demo import devices, live, past, scenes
+from kener_async.domain.access import DEFAULT_SCOPES
+from kener_async.domain.calendar import DAY
+from kener_async.secret import signing_secret
+from kener_async.server import listening_socket, serve
+from kener_async.store import database, tokens
+
+SITE = Path(__file__).parent / "site"
+WELCOME = """
+  The page    {url}/
+  The API     {url}/api/docs
+  A token     {token}
+  Try it      curl {url}/api/status -H "Authorization: Bearer $TOKEN" \\
+                -d '{{"tag": "website", "status": "DOWN", "latency": 0}}'
+
+  Ctrl-C stops it; nothing is kept.
+"""
+
+
+def run(scene: str, host: str, port: int) -> int:
+    """Serve one of SCENES until stopped; the exit status. Its folder is gone afterwards."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # until the service listens to signals
+    try:
+        with closing(listening_socket(host, port)) as free:
+            port = free.getsockname()[1]
+        with TemporaryDirectory(prefix="kener-demo-", ignore_cleanup_errors=True) as folder:
+            return _run_in(Path(folder), scene, host, port)
+    except OSError as error:
+        click.echo(f"{host}:{port}: {error.strerror}", err=True)
+        return 1
+
+
+def _run_in(folder: Path, name: str, host: str, port: int) -> int:
+    now = system_clock()
+    scene = scenes.scene(name, now)
+    lines = devices.lines(scene)
+    config = configured(folder, scene)
+    config = replace(config, server=replace(config.server, host=host, port=port, shutdown_seconds=5))
+    logs.configure(config.log)
+    if lines:
+        click.echo(f"Making up {devices.DAYS} days of history ...", err=True)
+    database.prepare(config.database.path)
+    with closing(database.connect(config.database.path, synchronous="OFF")) as connection:
+        database.transaction(
+            connection, lambda connection: past.fill(connection, config, lines, scene.reports, now)
+        )
+        send = _token(connection, config, "simulated devices", ("status:write",), now)
+        try_with = _token(connection, config, "demo", DEFAULT_SCOPES, now)
+    tokens.announce(config.database.path)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    app = create_app(config)
+    app.cleanup_ctx.append(live.reporting(lines, url, send, WELCOME.format(url=url, token=try_with)))
+    return asyncio.run(serve(app, config, lambda: apply(app, config)))
+
+
+def configured(folder: Path, scene: scenes.Scene) -> Config:
+    """The demo's configuration, its files in the folder. Without devices no status is taken for granted."""
+    shutil.copytree(SITE, folder, dirs_exist_ok=True)
+    config = load(folder / "config.toml", {})
+    if scene.has_devices:
+        return config
+    blank = (replace(one, settings=replace(one.settings, default_status=None)) for one in config.monitors)
+    return replace(config, monitors=tuple(blank))
+
+
+def _token(connection: Connection, config: Config, name: str, scopes: tuple[str, ...], now: int) -> str:
+    record = tokens.Token(secrets.token_hex(8), name, scopes, None, now, now + 7 * DAY)
+    database.transaction(connection, lambda connection: tokens.add(connection, record))
+    return mint(signing_secret(config.auth), record)

@@ -1,0 +1,238 @@
+"""The program put in place on a machine with systemd, and taken away again, step by step.
+
+A plan is made first and says in words what each step does; whoever only wants to know does not carry it out.
+"""
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from kener_async.config import Config, load
+from kener_async.faults import Fault
+from kener_async.resources import shipped
+
+SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
+BACKUP, TIMER = "kener-async-backup.service", "kener-async-backup.timer"
+UNITS = (SERVICE, SOCKET, BACKUP, TIMER)
+STARTED = (SOCKET, SERVICE, TIMER)
+DATABASE = "/var/lib/kener-async/kener.db"
+# The unit hides them from the service, or shows it others in their place.
+OUT_OF_REACH = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names, not files
+
+
+class InstallFault(Fault):
+    """It cannot be installed, or not be taken away, and why."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything goes below `root`; only a `root` of / has a systemd that is told of it."""
+
+    root: Path = Path("/")
+
+    @property
+    def program(self) -> Path:
+        return self.root / "usr/local/bin/kener-async"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc/kener-async/config.toml"
+
+    @property
+    def data(self) -> tuple[Path, Path]:
+        """Where a dynamic user's folder is, and the link to it; without systemd it is one plain folder."""
+        return self.root / "var/lib/private/kener-async", self.root / "var/lib/kener-async"
+
+    def unit(self, name: str) -> Path:
+        return self.root / "etc/systemd/system" / name
+
+    @property
+    def has_systemd(self) -> bool:
+        return self.root == Path("/")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done, in words, and how; `changes`: whether anything is different afterwards."""
+
+    words: str
+    do: Callable[[], object]
+    changes: bool = True
+
+
+def carry_out(steps: Iterable[Step], say: Callable[[str], None], *, only_say: bool) -> None:
+    """Raises InstallFault at the first step that fails; those before it are done, and may be repeated."""
+    for step in steps:
+        say(step.words)
+        if not only_say:
+            try:
+                step.do()
+            except OSError as error:
+                raise InstallFault(f"{error.filename or step.words}: {error.strerror}") from error
+
+
+def check_machine(places: Places) -> None:
+    """Raises InstallFault when nothing could come of it."""
+    if not places.has_systemd:
+        return
+    if not Path("/run/systemd/system").is_dir():
+        raise InstallFault("this machine does not run systemd")
+    if os.geteuid() != 0:
+        raise InstallFault("must be run by root: sudo kener-async ...")
+
+
+# Installing
+
+
+def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
+    """What it takes to install, or to upgrade; what is as it should be is left alone."""
+    config = _config_step(places)
+    programs = _file_step(places.program, program, 0o755)
+    units = {name: _file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
+    steps = [programs, config, *units.values()]
+    if places.has_systemd:
+        steps.append(_systemctl("daemon-reload"))
+        if start:
+            steps += starts(moved=units[SOCKET].changes, renewed=programs.changes or units[SERVICE].changes)
+    return steps
+
+
+def starts(*, moved: bool, renewed: bool) -> Iterator[Step]:
+    """What systemd is told: the address has changed, or what runs at it."""
+    if moved:  # a socket's address can only be changed while the service is down
+        yield _systemctl("stop", SERVICE, SOCKET)
+    elif renewed:
+        yield _systemctl("try-restart", SERVICE)
+    yield _systemctl("enable", "--now", *STARTED)
+
+
+def program(places: Places) -> bytes:
+    """This very program: the single binary, or a script that runs the checkout or environment it runs from.
+
+    Raises InstallFault when the service could not reach that.
+    """
+    if getattr(sys, "frozen", False):
+        return Path(sys.executable).read_bytes()
+    command = [Path(sys.executable).absolute(), Path(sys.argv[0]).absolute()]
+    for path in (*command, command[0].resolve()):
+        if places.has_systemd and any(path.is_relative_to(folder) for folder in OUT_OF_REACH):
+            raise InstallFault(f"{path}: out of the service's reach; have it in /opt, for instance")
+    return f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n'.encode()
+
+
+def _units(places: Places) -> Iterator[tuple[str, str]]:
+    """Each unit's name and text; the socket has the address of the configuration."""
+    for name in UNITS:
+        text = shipped(f"systemd/{name}")
+        if name == SOCKET and places.config.exists():
+            text = text.replace("127.0.0.1:3000", _address(load(places.config, {})))
+        yield name, text
+
+
+def _address(config: Config) -> str:
+    """Of the server, as ListenStream= wants it: in numbers."""
+    server = config.server
+    try:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise InstallFault(f"server.host: {server.host}: {error.strerror}") from error
+    host = found[0][4][0]
+    return f"[{host}]:{server.port}" if ":" in str(host) else f"{host}:{server.port}"
+
+
+def _config_step(places: Places) -> Step:
+    if places.config.exists():
+        return Step(f"keep {places.config}", _nothing, changes=False)
+    text = shipped("config.toml").replace('#path = "data/kener.db"', f'path = "{DATABASE}"')
+    return _file_step(places.config, text.encode(), 0o644)
+
+
+def _file_step(path: Path, content: bytes, mode: int) -> Step:
+    if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
+        return Step(f"keep {path}, which is the same", _nothing, changes=False)
+    verb = "replace" if path.exists() else "write"
+    return Step(f"{verb} {path}", partial(_write, path, content, mode))
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Whole or not at all; a program that runs is not written into, its name goes to another file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
+        try:
+            draft.write(content)
+            draft.flush()
+            os.fsync(draft.fileno())
+            os.fchmod(draft.fileno(), mode)
+            os.replace(draft.name, path)
+        except BaseException:
+            os.unlink(draft.name)
+            raise
+
+
+# Taking away
+
+
+def removal(places: Places, *, purge: bool) -> list[Step]:
+    """What takes the program away; configuration and data stay unless purged."""
+    units = [places.unit(name) for name in UNITS if places.unit(name).exists()]
+    steps = []
+    if units and places.has_systemd:
+        steps.append(_systemctl("disable", "--now", *(path.name for path in units)))
+    steps += [Step(f"remove {path}", path.unlink) for path in (*units, places.program) if path.exists()]
+    if units and places.has_systemd:
+        steps.append(_systemctl("daemon-reload"))
+    for folder in (*places.data, places.config.parent):
+        if purge and os.path.lexists(folder):
+            steps.append(Step(f"remove {folder} and all that is in it", partial(_remove, folder)))
+        elif folder.exists():
+            steps.append(Step(f"keep {folder}", _nothing, changes=False))
+    return steps
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
+
+
+def _nothing() -> None:
+    pass
+
+
+# systemd
+
+
+def _systemctl(*words: str) -> Step:
+    return Step(f"run systemctl {shlex.join(words)}", partial(_run_systemctl, words))
+
+
+def _run_systemctl(words: tuple[str, ...]) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            ["systemctl", *words],  # noqa: S607 - where it lies differs between distributions
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            check=False,
+        )
+    except OSError as error:
+        raise InstallFault(f"systemctl: {error.strerror}") from error
+    if done.returncode:
+        raise InstallFault(f"systemctl {shlex.join(words)} failed: {done.stderr.strip()}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the libraries that the single binary brought for itself."""
+    environment = dict(os.environ)
+    before = environment.pop("LD_LIBRARY_PATH_ORIG", None)
+    environment.pop("LD_LIBRARY_PATH", None)
+    return environment if before is None else environment | {"LD_LIBRARY_PATH": before}

@@ -1,0 +1,181 @@
+"""An export read back into a new database, with all that is counted counted again."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.samples import Source, Status
+from kener_async.faults import Fault
+from kener_async.store import dirty, incidents, rollups, tokens
+from kener_async.store.copies import Progress, quiet
+from kener_async.store.database import connect, faults_of, prepare, transaction
+from kener_async.store.exports import FORMAT, SHAPES, Line
+from kener_async.store.layers import settings_from, settings_text
+from kener_async.store.observer import kept_from
+from kener_async.store.samples import packed_latency
+
+QUARTERS_AT_ONCE = 30 * DAY // QUARTER
+
+
+class ImportFault(Fault):
+    """The line of an export that cannot be, and why; nothing was imported."""
+
+
+def load(lines: Iterable[bytes], database: Path, progress: Progress = quiet) -> int:
+    """Make a new database of the lines of an export; how many there were.
+
+    Raises ImportFault for the first line that cannot be, and where lines are missing at the end.
+    """
+    reader = Reader(lines, progress)
+    with faults_of(database):
+        prepare(database)
+        with closing(connect(database, synchronous="OFF")) as connection:
+            transaction(connection, lambda connection: _fill(connection, reader, progress))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return reader.number
+
+
+def _fill(connection: sqlite3.Connection, reader: "Reader", progress: Progress) -> None:
+    try:
+        for kind, run in groupby(reader, key=lambda line: line["kind"]):
+            STORED[kind](connection, run)
+    except (ValueError, KeyError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
+        raise ImportFault(f"line {reader.number}: {error}") from error
+    everyone = connection.execute("SELECT id FROM monitors").fetchall()
+    for position, (monitor,) in enumerate(everyone):
+        progress("counting", position, len(everyone))
+        _count(connection, monitor)
+
+
+class Reader:
+    """The lines between the header and the end, each with the fields of its kind; raises ValueError."""
+
+    def __init__(self, lines: Iterable[bytes], progress: Progress) -> None:
+        self._lines = iter(lines)
+        self._progress = progress
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Line]:
+        header = self._next()
+        if header["kind"] != "header" or header["program"] != "kener-async":
+            raise ValueError("is no export of this program")
+        if header["format"] != FORMAT:
+            raise ValueError(f"is of format {header['format']}; this program knows {FORMAT}")
+        while (line := self._next())["kind"] not in ("header", "end"):
+            yield line
+        if line["kind"] == "header" or line["lines"] != self.number - 1:
+            raise ValueError(f"should be the last of {line.get('lines', 0) + 1} lines")
+        if next(self._lines, b"").strip():
+            raise ValueError("is followed by another line, but ends the export")
+
+    def _next(self) -> Line:
+        self.number += 1
+        text = next(self._lines, None)
+        if text is None:
+            raise ValueError("is missing: the export is cut short")
+        line: Line = orjson.loads(text)
+        _check(line)
+        self._progress("importing", self.number, 0)
+        return line
+
+
+def _check(line: Any) -> None:
+    """Raises ValueError unless a line has the fields of its kind, and each the type it should have."""
+    kind = line.get("kind") if isinstance(line, dict) else None
+    shape = SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        raise ValueError(f"is of no known kind: {kind!r}")
+    if line.keys() != shape.keys():
+        raise ValueError(f"has other fields than a {kind}: {', '.join(line.keys() ^ shape.keys())}")
+    for name, types in shape.items():
+        if type(line[name]) not in types:
+            raise ValueError(f"{name}: cannot be {orjson.dumps(line[name]).decode()[:80]}")
+
+
+# Each kind, from its lines that follow one another
+
+
+def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        connection.execute(
+            "INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, ?, ?, ?)",
+            (line["last_seen"], line["rolled_until"], line["kept_from"]),
+        )
+
+
+def _monitors(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        monitor = connection.execute("INSERT INTO monitors (tag) VALUES (?)", (line["tag"],)).lastrowid
+        for version in line["history"]:
+            body = settings_text(settings_from(json.dumps(version["settings"])))
+            connection.execute("INSERT INTO settings VALUES (?, ?, ?)", (monitor, version["since"], body))
+
+
+def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    connection.executemany(
+        "INSERT INTO samples (monitor_id, minute, status, source, latency) VALUES (?, ?, ?, ?, ?)",
+        (
+            (
+                ids[line["monitor"]],
+                line["minute"],
+                Status[line["status"]],
+                Source[line["source"].upper()],
+                packed_latency(line["latency"]),
+            )
+            for line in lines
+        ),
+    )
+
+
+def _gaps(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    connection.executemany(
+        'INSERT INTO gaps (start, "end") VALUES (?, ?)', ((line["start"], line["end"]) for line in lines)
+    )
+
+
+def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name not in ("kind", "comments")}
+        impact = None if line["impact"] is None else Status[line["impact"]]
+        incident = Incident(**{**fields, "tags": tuple(line["tags"]), "impact": impact})
+        incidents.put_back(connection, incident, [Comment(**comment) for comment in line["comments"]])
+        if incidents.get(connection, incident.number).tags != incident.tags:
+            raise ValueError("tags: names a monitor that is not known")
+
+
+def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name != "kind"}
+        tags = None if line["tags"] is None else tuple(line["tags"])
+        tokens.add(connection, tokens.Token(**{**fields, "scopes": tuple(line["scopes"]), "tags": tags}))
+
+
+STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
+    "service": _service,
+    "monitor": _monitors,
+    "sample": _samples,
+    "gap": _gaps,
+    "incident": _incidents,
+    "token": _tokens,
+}
+
+
+def _count(connection: sqlite3.Connection, monitor: int) -> None:
+    """Count all quarters of a monitor that the exporting server had counted, or was about to."""
+    if connection.execute("SELECT 1 FROM service").fetchone() is None:
+        return
+    start, end = kept_from(connection), dirty.rolled_until(connection)
+    if start < end:
+        dirty.mark(connection, [(monitor, start, end)])
+    everything = False
+    while not everything:
+        _, everything = rollups.settle(connection, monitor, (start, end), end, QUARTERS_AT_ONCE)

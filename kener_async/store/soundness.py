@@ -1,0 +1,120 @@
+"""Whether a database is whole: what SQLite checks, and a recount of everything that is only counted.
+
+SQLite's pages carry no checksums. A byte that flips within a value leaves the structure sound; where the
+value decides an uptime, the recount finds it.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.timeline import count_quarters
+from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.store import dirty, layers
+from kener_async.store.copies import Progress, quiet
+from kener_async.store.dirty import Span
+from kener_async.store.observer import kept_from
+from kener_async.store.rollups import SUMS
+
+QUARTERS_AT_ONCE = 30 * DAY // QUARTER
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
+    return [name for (name,) in found if not name.startswith("sqlite_")]
+
+
+def rows(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many rows each table has."""
+    counted = {}
+    for table in tables(connection):
+        (counted[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608
+    return counted
+
+
+def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = quiet) -> Iterator[str]:
+    """What SQLite finds wrong, a line each; `quick` leaves out whether indexes agree with their tables."""
+    names = tables(connection)
+    pragma = "quick_check" if quick else "integrity_check"
+    for position, table in enumerate(names):
+        progress("checking", position, len(names))
+        for (answer,) in connection.execute(f"PRAGMA {pragma}('{table}')"):
+            if answer != "ok":
+                yield f"{table}: {answer}"
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield f"{table}: row {row} names a row of {parent} that is not there"
+    yield from _ownerless(connection)
+
+
+def _ownerless(connection: sqlite3.Connection) -> Iterator[str]:
+    """Large tables whose rows speak of a monitor that is not known; they declare no key, for speed."""
+    for table in ("samples", "quarters", "dirty"):
+        monitor = -1
+        while True:
+            (monitor,) = connection.execute(
+                f"SELECT min(monitor_id) FROM {table} WHERE monitor_id > ?",  # noqa: S608
+                (monitor,),
+            ).fetchone()
+            if monitor is None:
+                break
+            if connection.execute("SELECT 1 FROM monitors WHERE id = ?", (monitor,)).fetchone() is None:
+                yield f"{table}: rows of monitor {monitor}, which is not there"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A quarter-hour whose stored counts are not those that its layers give."""
+
+    tag: str
+    quarter: int
+    stored: Counts
+    counted: Counts
+
+
+def recount(
+    connection: sqlite3.Connection, *, days: int | None = None, progress: Progress = quiet
+) -> Iterator[Difference]:
+    """Count all quarters of all monitors again, or those of the newest days; yields what differs.
+
+    Quarters that are marked to be counted again may differ and are passed over. Each monitor is read from one
+    snapshot of its own, so that a server beside is not held up.
+    """
+    everyone = connection.execute("SELECT tag, id FROM monitors ORDER BY id").fetchall()
+    for position, (tag, monitor) in enumerate(everyone):
+        progress("recounting", position, len(everyone))
+        connection.execute("BEGIN")
+        try:
+            yield from _differences(connection, tag, monitor, _span(connection, days))
+        finally:
+            connection.execute("ROLLBACK")
+
+
+def _span(connection: sqlite3.Connection, days: int | None) -> Span:
+    if connection.execute("SELECT 1 FROM service").fetchone() is None:
+        return 0, 0  # no server has run on it
+    until = dirty.rolled_until(connection)
+    return max(kept_from(connection), 0 if days is None else until - days * DAY), until
+
+
+def _differences(connection: sqlite3.Connection, tag: str, monitor: int, span: Span) -> Iterator[Difference]:
+    marked = dirty.spans(connection, monitor, *span)
+    for start in range(*span, QUARTERS_AT_ONCE * QUARTER):
+        end = min(start + QUARTERS_AT_ONCE * QUARTER, span[1])
+        stored = _stored(connection, monitor, start, end)
+        counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
+        for quarter in sorted(stored.keys() | counted.keys()):
+            here, now = stored.get(quarter, NOTHING), counted.get(quarter, NOTHING)
+            if here != now and not any(first <= quarter < last for first, last in marked):
+                yield Difference(tag, quarter, here, now)
+
+
+def _stored(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
+    found = connection.execute(
+        f"""
+        SELECT quarter, {SUMS} FROM quarters
+         WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
+        """,  # noqa: S608
+        (monitor, start, end),
+    )
+    return {quarter: Counts(*counts) for quarter, *counts in found}

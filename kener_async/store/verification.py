@@ -1,0 +1,69 @@
+"""Whether a database, or a backup of one, can be relied on."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kener_async.domain.uptime import Counts
+from kener_async.store import copies, migrations, soundness
+from kener_async.store.archives import DATABASE
+from kener_async.store.copies import Progress, quiet
+from kener_async.store.database import connect, faults_of, prepare
+from kener_async.store.restores import bring, is_database
+from kener_async.store.soundness import Difference
+
+
+def verify(
+    source: Path, scratch: Path, *, quick: bool = False, days: int | None = None, progress: Progress = quiet
+) -> Iterator[str]:
+    """What is wrong, a line each; nothing: it is sound.
+
+    A server may be running on the database. A backup is unpacked into the scratch folder, and what has an
+    older schema is upgraded there, for the recount. `quick` leaves the recount and the indexes out; `days`
+    limits the recount to the newest. Raises Fault for what cannot be read at all.
+    """
+    with faults_of(source):
+        if is_database(source) and not _is_old(source):
+            yield from _faults(source, quick=quick, days=days, progress=progress)
+            return
+        with copies.workspace(scratch) as work:
+            bring(source, work, progress)
+            if _is_old(work / DATABASE):
+                prepare(work / DATABASE)
+            yield from _faults(work / DATABASE, quick=quick, days=days, progress=progress)
+
+
+def _is_old(database: Path) -> bool:
+    with closing(connect(database, read_only=True)) as connection:
+        return bool(migrations.lacking(connection))
+
+
+def _faults(database: Path, *, quick: bool, days: int | None, progress: Progress) -> Iterator[str]:
+    with closing(connect(database, read_only=True)) as connection:
+        found = False
+        try:
+            for fault in soundness.faults(connection, quick=quick, progress=progress):
+                found = True
+                yield fault
+            if not quick and not found:
+                for difference in soundness.recount(connection, days=days, progress=progress):
+                    yield _line(difference)
+        except sqlite3.DatabaseError as error:
+            yield str(error)
+
+
+def _line(difference: Difference) -> str:
+    quarter = datetime.fromtimestamp(difference.quarter, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    stored, counted = _words(difference.stored), _words(difference.counted)
+    return f"{difference.tag} {quarter}: stored {stored}; recounted {counted}"
+
+
+def _words(counts: Counts) -> str:
+    words = (
+        f"up {counts.up}, degraded {counts.degraded}, down {counts.down}, maintenance {counts.maintenance}"
+    )
+    if counts.latency_count:
+        words += f", latency {counts.latency_sum:g} in {counts.latency_count} samples"
+    return words

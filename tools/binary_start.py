@@ -1,0 +1,43 @@
+"""What the single binary does before the program proper.
+
+It is two processes: one unpacks to a folder of its own in $TMPDIR, waits, passes signals on, and removes the
+folder; the other, this one, is Python. When the first is killed, neither the second nor the folder may stay.
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+MARK = "kener-async.running"  # locked for as long as the process lives whose folder it lies in
+
+
+def _mark_as_used(folder: Path) -> int:
+    """The descriptor that holds the lock."""
+    draft = folder / f".{MARK}"
+    descriptor = os.open(draft, os.O_CREAT | os.O_WRONLY, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    draft.rename(folder / MARK)  # by now nobody can find it unlocked
+    return descriptor
+
+
+def _remove_unused(folders: Path) -> None:
+    """What programs left that were killed."""
+    for mark in folders.glob(f"_MEI*/{MARK}"):
+        with suppress(OSError):
+            if mark.parent.lstat().st_uid == os.getuid():
+                with open(mark, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(mark.parent)
+
+
+unpacked = Path(sys._MEIPASS)  # type: ignore[attr-defined]
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+held = _mark_as_used(unpacked)
+_remove_unused(unpacked.parent)
+sys.path.append(str(unpacked / "tzdata.zip"))  # the time zones, for a system that has none
