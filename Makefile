@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test deb deb-test lock dev clean
+.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test systemd-test deb deb-test lock dev clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -55,8 +55,17 @@ bench: dev system-bench ## Measure, each as a ratio to a reference in the same r
 binary: build/venv/build ## Build the program as one file that needs no Python: dist/kener-async
 	tools/binary.sh
 
+systemd-test: binary dev system-nspawn ## Run it under a real systemd, as root: install, kill, stall, hang, restart under load
+	$(PYTHON) -m tests.soak.systemd
+
 binary-test: binary dev system-chroot ## Run it in a Debian that has no Python
 	$(PYTHON) -m tests.soak.binary
+
+deb: binary ## Build a package for Debian around it
+	tools/deb.sh
+
+deb-test: deb dev system-nspawn ## Install, upgrade, remove and purge the package under a systemd of its own
+	$(PYTHON) -m tests.soak.deb
 
 lock: dev ## Pin the dependencies anew, with hashes
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt

@@ -15,8 +15,8 @@ from kener_async.server import serve
 
 log = structlog.get_logger(__name__)
 
-# How long a thread may compute while another wants to: the writer must not wait 5 ms, Python's default, each time
-# it needs the interpreter while the loop is busy with visitors.
+# How long a thread may compute while another wants to: the writer must not wait 5 ms, Python's default, each
+# time it needs the interpreter while the loop is busy with visitors.
 SWITCH_SECONDS = 0.0005
 
 

@@ -74,6 +74,7 @@ def faults(load: Load) -> Faults:
             },
         ),
         ("database", {"synchronous": "FULL", "retention_days": 400}),
+        ("backup", {"folder": None, "every": 86400, "keep": 7}),
         ("auth", {"secret_key": "", "algorithm": "HS256", "public_key_file": None, "allowed_ips": ()}),
         (
             "ingest",
@@ -200,7 +201,7 @@ def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented()), load()
-    for section in ("server", "database", "auth", "ingest", "rollups", "log"):
+    for section in ("server", "database", "backup", "auth", "ingest", "rollups", "log"):
         assert getattr(shown, section) == getattr(default, section)
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
@@ -266,6 +267,12 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -
     assert loaded.database.path == folder / "db/x.db"
     assert loaded.auth.secret_key_file == folder / "key"
     assert loaded.auth.public_key_file == Path("/run/public.pem")
+
+
+def test_backups_go_to_a_folder_beside_the_file_as_often_as_it_says(load: Load, tmp_path: Path) -> None:
+    read = load('[backup]\nfolder = "safe"\nevery = "6h"', KENER_BACKUP_KEEP="3")
+    assert read.backup == config.Backup(tmp_path / "safe", 21_600, 3)
+    assert load(KENER_BACKUP_EVERY="3600").backup.every == 3600
 
 
 def test_a_file_given_by_a_relative_path_gives_absolute_paths(load: Load, tmp_path: Path) -> None:

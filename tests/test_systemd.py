@@ -81,7 +81,7 @@ def test_a_supervisor_that_is_gone_keeps_nobody_from_serving(tmp_path: Path):
 
 STALLS = """
 import signal, time
-signal.signal(signal.SIGUSR1, lambda *_: time.sleep(1.5))
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3))
 """
 
 
@@ -263,7 +263,7 @@ async def test_who_stays_silent_is_not_waited_for_longer_than_the_farewell(tmp_p
         await client.ask("GET", "/healthz")
         began = time.monotonic()
         assert await asyncio.to_thread(server.stop) == 0
-        assert 0.9 < time.monotonic() - began < 4
+        assert 0.9 < time.monotonic() - began < 8
         await client.close()
 
 

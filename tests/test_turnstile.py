@@ -1,4 +1,4 @@
-"""The turnstile: visitors pass a few in each turn of the loop, in order, and whoever gives up holds up nobody."""
+"""Visitors pass a few in each turn of the loop, in order, and whoever gives up holds up nobody."""
 
 import asyncio
 

@@ -12,7 +12,7 @@ export SOURCE_DATE_EPOCH PYTHONHASHSEED=0 PYTHONPATH=.
 "$python" tools/notices.py build/libraries.txt >dist/THIRD-PARTY.txt
 (cd dist && sha256sum kener-async >kener-async.sha256)
 
-# A system whose C library is older than this cannot run it.
-glibc=$(while read -r library; do objdump -T "$library"; done <build/libraries.txt 2>/dev/null |
-    grep -o 'GLIBC_2\.[0-9]*' | sort -Vu | tail -n 1)
-printf 'dist/kener-async: %s bytes, needs glibc %s\n' "$(wc -c <dist/kener-async)" "${glibc#GLIBC_}"
+# On a system whose C library is older than this it does not run.
+while read -r library; do objdump -T "$library"; done <build/libraries.txt 2>/dev/null |
+    sed -n 's/.*GLIBC_\(2\.[0-9]*\).*/\1/p' | sort -Vu | tail -n 1 >build/glibc
+printf 'dist/kener-async: %s bytes, needs glibc %s\n' "$(wc -c <dist/kener-async)" "$(cat build/glibc)"

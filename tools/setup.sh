@@ -6,6 +6,7 @@
 #   setup.sh tests     what the tests use of the system: Chromium, strace, faketime
 #   setup.sh soak      what the long runs use of it
 #   setup.sh chroot    what it takes to run the single binary in a bare Debian
+#   setup.sh nspawn    what it takes to run it under a systemd of its own
 #   setup.sh bench     what the benchmarks use of it
 # On Debian, as root, missing system packages are installed; otherwise it says which are missing.
 set -eu
@@ -76,9 +77,10 @@ build)
 tests) programs chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime ;;
 soak) programs xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
+nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
 bench) programs wrk:wrk taskset:util-linux ;;
 *)
-    say "usage: setup.sh run | dev | build | tests | soak | chroot | bench"
+    say "usage: setup.sh run | dev | build | tests | soak | chroot | nspawn | bench"
     exit 2
     ;;
 esac

@@ -42,8 +42,8 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
         for (answer,) in connection.execute(f"PRAGMA {pragma}('{table}')"):
             if answer != "ok":
                 yield f"{table}: {answer}"
-    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{table}: row {row} names a row of {parent} that is not there"
+    for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield f"{table}: a row names one of {parent} that is not there"
     yield from _ownerless(connection)
 
 

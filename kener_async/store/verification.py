@@ -50,8 +50,8 @@ def _faults(database: Path, *, quick: bool, days: int | None, progress: Progress
             if not quick and not found:
                 for difference in soundness.recount(connection, days=days, progress=progress):
                     yield _line(difference)
-        except sqlite3.DatabaseError as error:
-            yield str(error)
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, OverflowError) as error:
+            yield f"cannot be read: {error!r}"
 
 
 def _line(difference: Difference) -> str:

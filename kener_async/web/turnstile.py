@@ -18,8 +18,8 @@ LONGEST_REST = 1.0
 class Turnstile:
     """Lets few through in one turn of the event loop; between turns whatever else is ready is served.
 
-    The loop is never idle while somebody waits, and there is no timer: without heartbeats visitors have all of
-    the processor, with them they have what the heartbeats leave.
+    The loop is never idle while somebody waits, and there is no timer: without heartbeats visitors have all
+    of the processor, with them they have what the heartbeats leave.
     """
 
     def __init__(self) -> None:

@@ -111,7 +111,7 @@ class View:
         return words.status(self.locale, status)
 
     def standing(self, shown: Shown, now: int) -> Markup:
-        """How a monitor stands, with its sign and its latency; or how it was today, if the site wants that."""
+        """How a monitor stands, with its sign and its latency; or how today was, if the site wants that."""
         status, text = shown.status, words.standing(self.locale, shown, now)
         if self.site.summary_style == "day" and status is not Status.NO_DATA:
             status, text = shown.days[-1].status, words.minutes(self.locale, shown.days[-1])

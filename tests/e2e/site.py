@@ -108,10 +108,10 @@ async def shown(config: Config) -> AsyncIterator[Service]:
 async def _beats(service: Service) -> None:
     beats = []
     for tag, latency in (("web", 0.21), ("api", 1.4), ("mail", 0.08), ("store", 43.5)):
-        for step in range(48):
-            beats.append(
-                service.beat(tag, at=NOON - step * 30 * MINUTE, latency=latency * (1 + step % 7 / 5))
-            )
+        beats += [
+            service.beat(tag, at=NOON - step * 30 * MINUTE, latency=latency * (1 + step % 7 / 5))
+            for step in range(48)
+        ]
     for step in range(20):
         beats.append(service.beat("web", "DOWN", at=NOON - 10 * DAY - step * MINUTE))
         beats.append(service.beat("api", "DEGRADED", at=NOON - 3 * DAY - step * 7 * MINUTE))

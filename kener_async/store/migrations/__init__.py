@@ -63,7 +63,7 @@ def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};")
         broken = connection.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
-            raise sqlite3.IntegrityError(f"a row of {broken[0]} names a row of {broken[2]} that is not there")
+            raise sqlite3.IntegrityError(f"a row of {broken[0]} names one of {broken[2]} that is not there")
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:

@@ -59,7 +59,8 @@
     document.title = fresh.title;
     document.dispatchEvent(new Event("renewed"));
     if (focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
-    if (anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - top);
+    const moved = anchor.isConnected ? anchor.getBoundingClientRect().top - top : 0;
+    if (moved) scrollBy(0, moved);
   }
 
   // What comes or goes above it does not move it.

@@ -1,0 +1,68 @@
+"""A database with something of everything in it, as a service leaves it, and ways to compare two of them."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from kener_async.domain.heartbeats import Every, Settings
+from kener_async.domain.samples import Status
+from tests.service import FakeClock, a_config, a_monitor, running
+
+EVERY_MINUTE = Settings(expectation=Every(60, 60, 600))
+STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
+
+
+async def fill(folder: Path, clock: FakeClock) -> Path:
+    """Two hours of two monitors, with incidents, a gap, other settings, tokens; every quarter is counted."""
+    config = a_config(folder, a_monitor("earth", EVERY_MINUTE), a_monitor("mars"))
+    async with running(config, clock) as service:
+        for minute in range(120):
+            service.pass_time(60)
+            if minute % 7:
+                await service.beat("earth", STATUSES[minute % 5], latency=minute / 7)
+            await service.beat("mars", STATUSES[minute % 3], latency=0.25)
+        opened = {"title": "Storm ☂", "body": "It *rains*", "tags": ["mars", "earth"], "impact": "DOWN"}
+        number = (await service.post("/api/incident", opened))["incidentNumber"]
+        for words in ("wet", "still wet"):
+            await service.post(f"/api/incident/{number}/comment", {"body": words})
+        await service.post(f"/api/incident/{number}/status", {"isResolved": True})
+        await service.post(
+            "/api/incident",
+            {
+                "title": "Repairs",
+                "tags": ["earth"],
+                "startDatetime": clock() - 1800,
+                "endDatetime": clock() + 1800,
+                "isMaintenance": True,
+            },
+        )
+        await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
+        await service.configure(
+            a_monitor("earth", EVERY_MINUTE), a_monitor("mars", Settings(default_status=Status.UP))
+        )
+        service.pass_time(900)
+    clock.now += 3600  # away: a gap
+    async with running(config, clock) as service:
+        service.pass_time(900)
+        await service.beat("earth")
+        await service.roll()
+    return config.database.path
+
+
+def contents(database: Path) -> dict[str, list[Any]]:
+    """All rows of all tables."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        return {
+            name: connection.execute(f'SELECT * FROM "{name}" ORDER BY 1, 2').fetchall() for (name,) in names
+        }
+
+
+def flip(path: Path, offset: int) -> None:
+    """Turn one bit of a byte of a file over."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 1 << offset % 8]))

@@ -1,0 +1,803 @@
+"""Backups: what is in them, that no byte of one can change unnoticed, and that the way back loses nothing."""
+
+import asyncio
+import gzip
+import io
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kener_async import keys
+from kener_async.api.auth import mint
+from kener_async.config import Backup, Config, load
+from kener_async.domain.errors import Unavailable
+from kener_async.faults import Fault
+from kener_async.metrics import Metrics
+from kener_async.safekeeping import put_key_back, source_of
+from kener_async.store import archives, backups, copies, migrations, restores, tokens, verification
+from kener_async.store.archives import ArchiveFault, Entry, Manifest
+from kener_async.store.backups import BackupFault, Source
+from kener_async.store.copies import NoRoom
+from kener_async.store.database import DatabaseFault, connect, locked
+from kener_async.worker.backups import RETRY_SECONDS, Backups, Plan
+from tests.filled import contents, fill, flip
+from tests.process import ROOT, Senders, Server, stored_samples
+from tests.process import a_config as a_process_config
+from tests.service import NOON, SECRET, FakeClock, running
+from tests.service import a_config as a_service_config
+
+HOUR, DAY = 3600, 86400
+LAST_SUCCESS = "kener_backup_last_success_timestamp_seconds"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filled database that nobody changes."""
+    return asyncio.run(fill(tmp_path_factory.mktemp("original"), FakeClock()))
+
+
+@pytest.fixture
+def database(original: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    (tmp_path / "data").mkdir()
+    return Path(shutil.copy(original, tmp_path / "data/kener.db"))
+
+
+@pytest.fixture
+def backup(original: Path, tmp_path: Path) -> Path:
+    """A backup of the filled database."""
+    backups.save(Source(original, {"config.toml": b"# as it was\n"}), tmp_path / "backup.tar.gz", NOON)
+    return tmp_path / "backup.tar.gz"
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# What is in a backup
+
+
+def test_a_backup_restored_into_an_empty_folder_is_the_same_database(
+    original: Path, backup: Path, tmp_path: Path
+):
+    restored = tmp_path / "new/kener.db"
+    assert restores.restore(backup, restored, NOON) == (None, None)
+    assert contents(restored) == contents(original)
+    assert all(contents(restored)[table] for table in ("samples", "gaps", "comments", "tokens", "quarters"))
+    assert list(verification.verify(restored, tmp_path)) == []
+
+
+def test_a_backup_says_what_is_in_it(original: Path, backup: Path):
+    with tarfile.open(backup) as tar:
+        assert tar.getnames() == ["manifest.json", "kener.db", "config.toml"]
+        file = tar.extractfile("manifest.json")
+        assert file is not None
+        manifest = json.load(file)
+    stored = {table: len(rows) for table, rows in contents(original).items() if table != "sqlite_sequence"}
+    assert manifest["rows"] == stored
+    assert (manifest["created_at"], manifest["schema"]) == (NOON, migrations.VERSION)
+    assert manifest["files"]["config.toml"]["bytes"] == len(b"# as it was\n")
+
+
+def test_any_tar_can_read_a_backup(original: Path, backup: Path, tmp_path: Path):
+    done = subprocess.run(["tar", "-xzf", backup, "-C", tmp_path], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert contents(tmp_path / "kener.db") == contents(original)
+
+
+def test_a_backup_is_for_its_owner_only(backup: Path):
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(database: Path, tmp_path: Path):
+    before = contents(database)
+    with closing(connect(database)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint = 10")
+
+        def write(what: str, done: int, total: int) -> None:
+            writer.execute('INSERT INTO gaps (start, "end") VALUES (1, 2)')
+            writer.execute("UPDATE samples SET status = 2")
+
+        backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON, write)
+        assert contents(database) != before
+    restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+    assert contents(tmp_path / "new/kener.db") == before
+
+
+def test_a_backup_holds_what_is_in_the_log_only_and_leaves_it_there(database: Path, tmp_path: Path):
+    with closing(connect(database)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.execute("UPDATE monitors SET tag = 'sedna' WHERE tag = 'earth'")
+        stored = database.read_bytes()
+        backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON)
+        assert database.read_bytes() == stored  # nothing was checkpointed
+    restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+    assert ("sedna" in dict(contents(tmp_path / "new/kener.db")["monitors"]).values()) is True
+
+
+# The configuration and the key
+
+
+def a_config(folder: Path, text: str) -> Config:
+    (folder / "config.toml").write_text(text)
+    return load(folder / "config.toml", {})
+
+
+KEY = "k" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "with_key", "names"),
+    [
+        ("", False, {"config.toml"}),
+        ("", True, {"config.toml", "secret.key"}),
+        (f'[auth]\nsecret_key = "{KEY}"', False, set()),
+        (f'[auth]\nsecret_key = "{KEY}"', True, {"config.toml", "secret.key"}),
+    ],
+)
+def test_the_key_goes_in_only_when_it_is_asked_for(
+    tmp_path: Path, text: str, with_key: bool, names: set[str]
+):
+    assert source_of(a_config(tmp_path, text), with_key=with_key).beside.keys() == names
+
+
+def test_the_key_is_put_back_where_there_is_none_and_never_over_another(tmp_path: Path):
+    auth = a_config(tmp_path, "").auth
+    auth.secret_key_file.parent.mkdir()
+    assert put_key_back(auth, KEY.encode()) == f"the signing key is in {auth.secret_key_file}"
+    assert auth.secret_key_file.read_text() == KEY
+    assert auth.secret_key_file.stat().st_mode & 0o777 == 0o600
+    assert "is the one in the backup" in put_key_back(auth, KEY.encode())
+    assert "was left as it is" in put_key_back(auth, b"x" * 40)
+    assert auth.secret_key_file.read_text() == KEY
+
+
+# Damage
+
+
+def test_a_flipped_byte_anywhere_in_a_backup_is_found(backup: Path, tmp_path: Path):
+    whole = backup.read_bytes()
+    for offset in range(len(whole)):
+        flip(backup, offset)
+        with pytest.raises(ArchiveFault):
+            archives.unpack(backup, tmp_path)
+        flip(backup, offset)
+    assert backup.read_bytes() == whole
+
+
+def test_a_backup_cut_short_anywhere_is_found(backup: Path, tmp_path: Path):
+    whole = backup.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        backup.write_bytes(whole[:length])
+        with pytest.raises(ArchiveFault):
+            archives.unpack(backup, tmp_path)
+
+
+def packed(path: Path, manifest: Manifest, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """A backup whose manifest was changed, and sealed with that."""
+    fields = asdict(manifest)
+    change(fields)
+    with pytest.MonkeyPatch.context() as patch, open(path, "wb") as out:
+        patch.setattr(archives, "asdict", lambda _: fields)
+        archives.pack(out, manifest, folder)
+
+
+def lie_about_the_digest(fields: dict[str, Any]) -> None:
+    fields["files"]["kener.db"]["sha256"] = "0" * 64
+
+
+def lie_about_the_size(fields: dict[str, Any]) -> None:
+    fields["files"]["kener.db"]["bytes"] = 1
+
+
+def come_from_the_future(fields: dict[str, Any]) -> None:
+    fields["format"] = archives.FORMAT + 1
+
+
+def name_one_more(fields: dict[str, Any]) -> None:
+    fields["files"]["secret.key"] = {"bytes": 1, "sha256": ""}
+
+
+def name_a_stranger(fields: dict[str, Any]) -> None:
+    fields["files"]["../evil"] = {"bytes": 1, "sha256": ""}
+
+
+def name_none(fields: dict[str, Any]) -> None:
+    fields["files"] = {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lie_about_the_digest, "is not the one in its manifest"),
+        (lie_about_the_size, "is not the one in its manifest"),
+        (come_from_the_future, "was made by a newer version"),
+        (name_one_more, r"lacks secret\.key"),
+        (name_a_stranger, "names files that no backup holds"),
+        (name_none, "names files that no backup holds, or no database"),
+    ],
+)
+def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
+    original: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], words: str
+):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    shutil.copy(original, tmp_path / "from/kener.db")
+    manifest = Manifest(NOON, "1", 1, {}, {"kener.db": archives.entry_of(original)})
+    packed(tmp_path / "b.tar.gz", manifest, tmp_path / "from", change)
+    with pytest.raises(ArchiveFault, match=words):
+        archives.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
+    text = json.dumps(asdict(Manifest(NOON, "1", 1, {}, {"kener.db": Entry(1, "")}))).encode()
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as tar:
+        for name, data in (("manifest.json", text), ("../evil", b"evil")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    with open(tmp_path / "b.tar.gz", "wb") as out:
+        sealed = archives._Sealed(out)
+        sealed.write(gzip.compress(inner.getvalue()))
+        sealed.seal()
+    (tmp_path / "to").mkdir()
+    with pytest.raises(ArchiveFault, match=r"holds '\.\./evil', which its manifest does not name"):
+        archives.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
+    assert names_in(tmp_path) == ["b.tar.gz", "to"]
+
+
+def damage(database: Path) -> None:
+    """Garbage in the middle of a page of samples."""
+    with closing(sqlite3.connect(database)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'samples'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with open(database, "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 64)
+
+
+def test_a_damaged_database_gives_no_backup_and_takes_no_good_one_away(database: Path, tmp_path: Path):
+    kept, _ = backups.add(Source(database, {}), tmp_path / "backups", NOON, keep=1)
+    damage(database)
+    with pytest.raises(Fault, match=r"malformed|damaged"):
+        backups.add(Source(database, {}), tmp_path / "backups", NOON + DAY, keep=1)
+    assert names_in(tmp_path / "backups") == [kept.name]
+
+
+# Where backups go
+
+
+def test_a_folder_keeps_the_newest_backups_of_a_database_and_all_that_is_not_one(
+    database: Path, tmp_path: Path
+):
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    others = [
+        "kener-20200101.tar.gz",
+        "kener-20209999T000000Z.tar.gz",
+        "notes.txt",
+        "other-20200101T000000Z.tar.gz",
+    ]
+    for name in others:
+        (folder / name).touch()
+    made = [backups.add(Source(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(4)]
+    assert made[0] == "kener-20251231T120000Z.tar.gz"
+    assert names_in(folder) == sorted([*others, *made[2:]])
+
+
+def test_backups_from_a_future_that_never_came_are_the_first_to_go(database: Path, tmp_path: Path):
+    folder = tmp_path / "backups"
+    for day in (365, 366, 367):
+        backups.add(Source(database, {}), folder, NOON + day * DAY)
+    assert backups.newest(folder, "kener", NOON) is None
+    made = [backups.add(Source(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(2)]
+    assert names_in(folder) == made
+    assert backups.newest(folder, "kener", NOON + DAY) == NOON + DAY
+
+
+def test_a_backup_takes_the_place_of_one_but_of_nothing_else(database: Path, backup: Path):
+    before = database.read_bytes()
+    with pytest.raises(BackupFault, match="exists and is no backup; it was left alone"):
+        backups.save(Source(database, {}), database, NOON)
+    assert database.read_bytes() == before
+    backups.save(Source(database, {}), backup, NOON + 1)
+    assert archives.unpack(backup, database.parent.parent).created_at == NOON + 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_no_database_of_ours_is_not_backed_up(tmp_path: Path, there: bool):
+    if there:
+        with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+            connection.execute("CREATE TABLE albums (title)")
+    with pytest.raises(DatabaseFault, match="of another program" if there else "there is no such file"):
+        backups.save(Source(tmp_path / "x.db", {}), tmp_path / "b.tar.gz", NOON)
+    assert names_in(tmp_path) == ["x.db"] * there
+
+
+def test_without_room_on_the_disk_nothing_is_begun(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    disk = os.statvfs(tmp_path)
+    full = os.statvfs_result([*disk[:4], 1000, *disk[5:]])  # f_bavail
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    with pytest.raises(NoRoom, match="but only 4 MB are free"):
+        backups.add(Source(database, {}), tmp_path / "backups", NOON)
+    assert names_in(tmp_path / "backups") == []
+
+
+def give_up(what: str, done: int, total: int) -> None:
+    if what == "packing" or done == total:
+        raise BackupFault("enough")
+
+
+def test_a_backup_that_is_given_up_leaves_nothing(database: Path, tmp_path: Path):
+    with pytest.raises(BackupFault, match="enough"):
+        backups.add(Source(database, {}), tmp_path / "backups", NOON, progress=give_up)
+    assert names_in(tmp_path / "backups") == []
+
+
+def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(tmp_path: Path):
+    killed = tmp_path / ".kener-killed.partial"
+    killed.mkdir()
+    (killed / "kener.db").touch()
+    with copies.workspace(tmp_path) as mine:
+        assert not killed.exists()
+        with copies.workspace(tmp_path) as other:
+            assert mine.exists()
+            assert mine != other
+    assert names_in(tmp_path) == []
+
+
+# The way back
+
+
+def test_a_database_is_not_replaced_without_being_told(database: Path, backup: Path):
+    before = contents(database)
+    with pytest.raises(Fault, match="exists; with --force it is kept beside"):
+        restores.restore(backup, database, NOON)
+    assert contents(database) == before
+
+
+def test_a_running_server_keeps_its_database_even_from_force(database: Path, backup: Path):
+    with locked(database), pytest.raises(DatabaseFault, match="another server is running"):
+        restores.restore(backup, database, NOON, force=True)
+
+
+def with_a_log(database: Path) -> dict[str, list[Any]]:
+    """Give a database a write-ahead log that was never played in, as kill -9 leaves it; its contents."""
+    with closing(connect(database)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.execute("UPDATE monitors SET tag = 'sedna' WHERE tag = 'mars'")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{database}{suffix}", f"{database}{suffix}.left")
+    for suffix in ("", "-wal"):
+        os.replace(f"{database}{suffix}.left", f"{database}{suffix}")
+    assert "sedna" not in str(contents_without_log(database)["monitors"])
+    return contents(database)
+
+
+def contents_without_log(database: Path) -> dict[str, list[Any]]:
+    copied = Path(shutil.copy(database, f"{database}.alone"))
+    try:
+        return contents(copied)
+    finally:
+        for left in copied.parent.glob(f"{copied.name}*"):
+            left.unlink()
+
+
+def test_the_database_before_is_kept_whole_and_its_log_does_not_touch_the_new_one(
+    original: Path, database: Path, backup: Path
+):
+    before = with_a_log(database)
+    kept, _ = restores.restore(backup, database, NOON, force=True)
+    assert kept == database.with_name("kener.db.before-restore-20251231T120000Z")
+    assert contents(kept) == before
+    assert contents(database) == contents(original)
+
+
+class Crash(Exception):
+    pass
+
+
+def test_a_restore_that_ends_at_any_step_leaves_the_old_database_or_the_new_one(
+    original: Path, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wrapped = [(os, "link"), (os, "replace"), (os, "fsync"), (Path, "unlink")]
+    outcomes = []
+    for step in range(1, 100):
+        database = tmp_path / f"{step}/kener.db"
+        database.parent.mkdir()
+        shutil.copy(original, database)
+        before = with_a_log(database)
+        calls = 0
+
+        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def crashing(*args: Any, **options: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == step:  # noqa: B023 - called within this turn of the loop only
+                    raise Crash
+                return call(*args, **options)
+
+            return crashing
+
+        with monkeypatch.context() as patch:
+            for owner, name in wrapped:
+                patch.setattr(owner, name, counted(getattr(owner, name)))
+            try:
+                restores.restore(backup, database, NOON, force=True)
+                outcomes.append("done")
+            except Crash:
+                outcomes.append("old" if contents(database) == before else "new")
+        assert contents(database) == (before if outcomes[-1] == "old" else contents(original))
+        if outcomes[-1] == "done":
+            break
+    assert outcomes == sorted(outcomes, key=["old", "new", "done"].index)
+    assert set(outcomes) == {"old", "new", "done"}
+
+
+def test_a_damaged_backup_changes_nothing(database: Path, backup: Path):
+    before = database.read_bytes()
+    flip(backup, 1000)
+    with pytest.raises(ArchiveFault, match="is damaged or cut short"):
+        restores.restore(backup, database, NOON, force=True)
+    assert database.read_bytes() == before
+    assert names_in(database.parent) == ["kener.db", "kener.db.lock"]
+
+
+def test_a_plain_copy_of_a_database_is_restored_too(original: Path, tmp_path: Path):
+    restores.restore(original, tmp_path / "new/kener.db", NOON)
+    assert contents(tmp_path / "new/kener.db") == contents(original)
+
+
+def test_a_plain_copy_that_is_damaged_is_not_restored(database: Path, tmp_path: Path):
+    damage(database)
+    with pytest.raises(Fault, match=r"malformed|damaged"):
+        restores.restore(database, tmp_path / "new/kener.db", NOON)
+    assert names_in(tmp_path / "new") == ["kener.db.lock"]
+
+
+def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA user_version = {migrations.VERSION + 1}")
+    with pytest.raises(DatabaseFault, match="was written by a newer version"):
+        restores.restore(database, tmp_path / "new/kener.db", NOON)
+
+
+@pytest.mark.parametrize("made_of", [b"", b"no backup at all", gzip.compress(b"something else")])
+def test_what_is_no_backup_is_refused(tmp_path: Path, made_of: bytes):
+    (tmp_path / "b.tar.gz").write_bytes(made_of)
+    with pytest.raises(ArchiveFault, match=r"is no backup|is damaged or cut short"):
+        restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+
+
+# Verifying
+
+
+def faults(database: Path, **options: Any) -> list[str]:
+    return list(verification.verify(database, database.parent, **options))
+
+
+def changed(database: Path, statement: str) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        assert connection.execute(statement).rowcount > 0
+
+
+QUARTER_OF_NOON = "2025-12-31T12:15Z"
+AT_NOON = f"minute BETWEEN {NOON + 900} AND {NOON + 1799}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        (
+            f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}",
+            f"mars {QUARTER_OF_NOON}: stored up",
+        ),
+        (
+            f"UPDATE samples SET latency = latency + 1 WHERE monitor_id = 2 AND minute = {NOON + 960}",
+            f"mars {QUARTER_OF_NOON}: stored up",
+        ),
+        (f"DELETE FROM samples WHERE monitor_id = 2 AND {AT_NOON}", f"mars {QUARTER_OF_NOON}: stored up"),
+        (
+            f"DELETE FROM quarters WHERE monitor_id = 1 AND quarter = {NOON + 900}",
+            f"earth {QUARTER_OF_NOON}: stored up 0, degraded 0, down 0, maintenance 0; recounted up",
+        ),
+        (
+            f"UPDATE quarters SET down = down + 1 WHERE monitor_id = 1 AND quarter = {NOON + 900}",
+            f"earth {QUARTER_OF_NOON}: stored up",
+        ),
+        (
+            f"UPDATE incidents SET start = {NOON + 900} WHERE number = 1",
+            f"earth {QUARTER_OF_NOON}: stored up",
+        ),
+        (
+            "UPDATE samples SET monitor_id = 77 WHERE monitor_id = 1",
+            "samples: rows of monitor 77, which is not",
+        ),
+        (
+            "DELETE FROM incidents WHERE number = 1",
+            "comments: a row names one of incidents that is not there",
+        ),
+    ],
+)
+def test_what_differs_is_named_with_its_monitor_and_its_quarter(database: Path, statement: str, line: str):
+    assert faults(database) == []
+    changed(database, statement)
+    assert faults(database)[0].startswith(line)
+
+
+def test_a_quarter_that_is_marked_to_be_counted_again_may_differ(database: Path):
+    changed(database, f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}")
+    assert len(faults(database)) == 1
+    changed(database, f"INSERT INTO dirty VALUES (2, {NOON + 900}, {NOON + 1800})")
+    assert faults(database) == []
+
+
+def test_the_recount_can_be_limited_to_the_newest_days_or_left_out(database: Path):
+    changed(database, f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}")
+    changed(database, f"UPDATE service SET rolled_until = {NOON + 3 * DAY}")
+    assert f"mars {QUARTER_OF_NOON}" in " ".join(faults(database, days=3))
+    assert QUARTER_OF_NOON not in " ".join(faults(database, days=2))
+    assert faults(database, quick=True) == []
+
+
+def test_a_backup_is_verified_like_the_database_in_it(database: Path, tmp_path: Path):
+    changed(database, f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}")
+    backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON)
+    (line,) = faults(tmp_path / "b.tar.gz")
+    assert line.startswith(f"mars {QUARTER_OF_NOON}")
+
+
+def test_a_flipped_byte_in_a_database_is_found_wherever_it_could_change_a_figure(
+    original: Path, database: Path
+):
+    """An incident's title is counted from nothing, and so is a quarter that has not ended."""
+    before, size, found = counted(original), original.stat().st_size, 0
+    for offset in range(1, size, max(1, size // 400)):
+        shutil.copy(original, database)
+        flip(database, offset)
+        try:
+            told = faults(database)
+        except Fault as fault:
+            told = [str(fault)]
+        found += bool(told)
+        assert told or counted(database) == before, offset
+    assert found > 30
+
+
+def counted(database: Path) -> tuple[list[Any], list[Any]]:
+    """The counts of quarters, and the samples they were counted from."""
+    found = contents(database)
+    ((_, _, until, _),) = found["service"]
+    return found["quarters"], [sample for sample in found["samples"] if sample[1] < until]
+
+
+# Scheduled backups
+
+
+@pytest.fixture
+def planned(database: Path, tmp_path: Path) -> Plan:
+    return Plan(Source(database, {}), tmp_path / "backups", every=DAY, keep=2)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def value(metrics: Metrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(name)
+
+
+async def test_a_backup_is_made_when_the_newest_is_too_old(planned: Plan, metrics: Metrics):
+    clock = FakeClock()
+    scheduled = Backups(lambda: planned, clock, metrics)
+    with scheduled.given_up_at_the_end():
+        for seconds in (0, 60, DAY - 61, 1, 60, DAY):
+            clock.now += seconds
+            await scheduled.make_if_due()
+    assert names_in(planned.folder) == ["kener-20260101T120000Z.tar.gz", "kener-20260102T120100Z.tar.gz"]
+    assert value(metrics, LAST_SUCCESS) == NOON + 2 * DAY + 60
+    (size,) = {path.stat().st_size for path in planned.folder.glob("*0102*")}
+    assert value(metrics, "kener_backup_last_bytes") == size
+
+
+async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: Plan, metrics: Metrics):
+    backups.add(planned.source, planned.folder, NOON - HOUR)
+    with (scheduled := Backups(lambda: planned, FakeClock(), metrics)).given_up_at_the_end():
+        await scheduled.make_if_due()
+    assert len(names_in(planned.folder)) == 1
+    assert value(metrics, LAST_SUCCESS) == NOON - HOUR
+
+
+async def test_a_backup_that_cannot_be_made_is_tried_again_later(
+    planned: Plan, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+):
+    planned.folder.write_text("a file in its place")
+    now = 1000.0
+    monkeypatch.setattr("kener_async.worker.backups.monotonic", lambda: now)
+    with (scheduled := Backups(lambda: planned, FakeClock(), metrics)).given_up_at_the_end():
+        with pytest.raises(Unavailable, match="File exists"):
+            await scheduled.make_if_due()
+        planned.folder.unlink()
+        now += RETRY_SECONDS - 1
+        await scheduled.make_if_due()
+        assert not planned.folder.exists()
+        now += 1
+        await scheduled.make_if_due()
+        assert len(names_in(planned.folder)) == 1
+
+
+async def test_a_stop_gives_up_the_backup_that_is_under_way(planned: Plan, metrics: Metrics):
+    scheduled = Backups(lambda: planned, FakeClock(), metrics)
+    with scheduled.given_up_at_the_end():
+        under_way = asyncio.create_task(scheduled.make_if_due())
+        await asyncio.sleep(0)
+    await under_way
+    assert names_in(planned.folder) == []
+
+
+async def test_the_service_makes_backups_by_its_configuration(tmp_path: Path):
+    config = a_service_config(tmp_path)
+    config = replace(config, backup=Backup(tmp_path / "backups", DAY, 7))
+    async with running(config, FakeClock()) as service:
+        await service.beat()
+        async with asyncio.timeout(20):
+            while value(service.app[keys.METRICS], LAST_SUCCESS) != NOON:
+                await asyncio.sleep(0.01)
+    (made,) = (tmp_path / "backups").iterdir()
+    assert archives.unpack(made, tmp_path / "backups").rows["monitors"] == 2
+    assert (tmp_path / "backups/kener.db").exists()
+
+
+async def test_a_token_is_as_good_after_a_restore_as_before(original: Path, backup: Path, tmp_path: Path):
+    config = a_service_config(tmp_path)
+    restores.restore(backup, config.database.path, NOON)
+    clock = FakeClock(NOON + 3 * HOUR)
+    async with running(config, clock) as service:
+        records = await service.app[keys.DATABASE].read(tokens.everyone)
+        for name, expected in (("token-0", 200), ("revoked", 401)):
+            token = mint(SECRET.encode(), records[name])
+            status, _ = await service.ask("GET", "/api/status", token, params={"tag": "earth"})
+            assert status == expected
+
+
+# The commands, beside the real server
+
+
+TAGS = ("earth", "mars", "venus", "titan")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Not started yet."""
+    (tmp_path / "server").mkdir()
+    with Server(tmp_path / "server", a_process_config(tags=TAGS)) as one:
+        yield one
+
+
+def elsewhere(folder: Path) -> Server:
+    """Another machine, as it were: only the configuration is the same."""
+    folder.mkdir()
+    return Server(folder, a_process_config(tags=TAGS))
+
+
+@pytest.mark.process
+async def test_a_restore_drill_loses_nothing_that_was_acknowledged_before_the_backup(
+    server: Server, tmp_path: Path
+):
+    server.start()
+    senders = Senders(server.port, server.add_token(), TAGS)
+    before: list[dict[Any, str]] = []
+    async with senders.running() as sent:
+        for number in range(2):
+            while len(sent.acked) < 200 * (number + 1):
+                await asyncio.sleep(0.01)
+            before.append(dict(sent.acked))
+            done = await asyncio.to_thread(server.run, "backup", str(tmp_path / f"{number}.tar.gz"))
+            assert done.returncode == 0, done.stderr
+    assert server.stop() == 0
+    for number, acked in enumerate(before):
+        other = elsewhere(tmp_path / f"machine-{number}")
+        backup = str(tmp_path / f"{number}.tar.gz")
+        assert other.run("verify", backup).returncode == 0
+        assert other.run("restore", backup).returncode == 0
+        assert other.run("verify").returncode == 0
+        stored = stored_samples(other.database)
+        assert acked.items() <= stored.items()
+        assert stored.items() <= (sent.acked | sent.unanswered).items()
+        with other.start():
+            assert other.stop() == 0
+        assert stored_samples(other.database) == stored
+
+
+@pytest.mark.process
+def test_a_flipped_byte_is_told_by_the_command_and_not_restored(original: Path, backup: Path, tmp_path: Path):
+    other = elsewhere(tmp_path / "machine")
+    flip(backup, backup.stat().st_size // 2)
+    for command in ("verify", "restore"):
+        done = other.run(command, str(backup))
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.endswith("is damaged or cut short: its bytes are not those that were written")
+    assert not other.database.exists()
+
+
+@pytest.mark.process
+def test_a_changed_figure_is_printed_with_its_monitor_and_its_quarter(database: Path, tmp_path: Path):
+    changed(database, f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}")
+    done = elsewhere(tmp_path / "machine").run("verify", str(database))
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"mars {QUARTER_OF_NOON}: stored up")
+    assert done.stderr == f"{database}: not sound\n"
+
+
+@pytest.mark.process
+def test_a_backup_goes_through_a_pipe(original: Path, tmp_path: Path):
+    one, other = elsewhere(tmp_path / "one"), elsewhere(tmp_path / "other")
+    shutil.copy(original, one.database)
+    run = [sys.executable, str(ROOT / "run.py")]
+    sent = subprocess.Popen(
+        [*run, "backup", "-", "--with-key", "--config", one.config],
+        stdout=subprocess.PIPE,
+        env={**one.environment, "KENER_DATABASE_PATH": str(one.database)},
+    )
+    received = subprocess.run(
+        [*run, "restore", "-", "--config", other.config],
+        stdin=sent.stdout,
+        env={**other.environment, "KENER_DATABASE_PATH": str(other.database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sent.stdout is not None
+    sent.stdout.close()
+    assert (sent.wait(), received.returncode) == (0, 0)
+    assert "the signing key is the one in the backup" in received.stderr
+    assert contents(other.database) == contents(original)
+
+
+@pytest.mark.process
+def test_a_folder_gets_a_backup_named_after_the_time_and_the_name_is_printed(original: Path, tmp_path: Path):
+    machine = elsewhere(tmp_path / "machine")
+    shutil.copy(original, machine.database)
+    names = [machine.run("backup", f"{tmp_path}/backups/", "--keep", "1").stdout.strip() for _ in range(2)]
+    assert [str(path) for path in (tmp_path / "backups").iterdir()] == names[1:]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["backup"], 2),
+        (["backup", "file.tar.gz", "--keep", "3"], 2),
+        (["backup", "nowhere/file.tar.gz"], 1),
+        (["backup", "file.tar.gz"], 1),  # there is no database
+        (["restore", "nowhere.tar.gz"], 1),
+        (["verify", "nowhere.tar.gz"], 1),
+        (["verify", "--days", "0"], 2),
+        (["export", "file.jsonl"], 1),
+        (["import", "nowhere.jsonl"], 1),
+        (["migrate"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_ends_with_a_status_and_a_line(tmp_path: Path, words: list[str], status: int):
+    done = elsewhere(tmp_path / "machine").run(*words)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert status == 2 or len(done.stderr.splitlines()) == 1

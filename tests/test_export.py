@@ -1,0 +1,351 @@
+"""Exports: everything that is stored, in lines that read back the same, and none of what must not leave."""
+
+import asyncio
+import json
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kener_async.cron import Cron
+from kener_async.domain.heartbeats import At, Every, OnChange, Settings
+from kener_async.domain.incidents import Incident
+from kener_async.domain.samples import Sample, Source, Status
+from kener_async.store import (
+    dirty,
+    exports,
+    imports,
+    incidents,
+    monitors,
+    observer,
+    rollups,
+    samples,
+    tokens,
+)
+from kener_async.store.database import connect, prepare, transaction
+from kener_async.store.imports import ImportFault
+from kener_async.store.tokens import Token
+from tests.filled import contents, fill
+from tests.process import Server
+from tests.service import NOON, FakeClock
+
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filled database that nobody changes."""
+    return asyncio.run(fill(tmp_path_factory.mktemp("original"), FakeClock()))
+
+
+def exported(database: Path) -> bytes:
+    with closing(connect(database, read_only=True)) as connection:
+        return b"".join(exports.export(connection))
+
+
+def imported(text: bytes, database: Path) -> Path:
+    imports.load(text.splitlines(keepends=True), database)
+    return database
+
+
+def records(text: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# Everything, and nothing but
+
+
+def test_an_import_of_an_export_is_exported_the_same_and_counted_the_same(original: Path, tmp_path: Path):
+    text = exported(original)
+    again = imported(text, tmp_path / "kener.db")
+    assert exported(again) == text
+    assert contents(again) == contents(original)
+
+
+def test_every_table_that_is_not_counted_from_others_is_exported(original: Path):
+    """A new table fails here until it is exported, or is named as one that is counted."""
+    counted = {"quarters", "dirty", "sqlite_sequence"}
+    stored = contents(original)
+    exported_as = {
+        "service": ["service"],
+        "monitor": ["monitors", "settings"],
+        "sample": ["samples"],
+        "gap": ["gaps"],
+        "incident": ["incidents", "incident_monitors", "comments"],
+        "token": ["tokens"],
+    }
+    assert stored.keys() - counted == {table for tables in exported_as.values() for table in tables}
+    lines = records(exported(original))
+    for kind, (table, *_) in exported_as.items():
+        assert len([line for line in lines if line["kind"] == kind]) == len(stored[table]) > 0
+
+
+def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
+    (revoked,) = [line for line in records(exported(original)) if line.get("id") == "revoked"]
+    assert revoked.keys() == {
+        "kind", "id", "name", "scopes", "tags", "created_at", "expires_at", "last_used", "revoked_at",
+    }  # fmt: skip
+    assert revoked["tags"] == ["site-7-*"]
+    assert revoked["revoked_at"] is not None
+
+
+def test_the_lines_are_what_the_documentation_says(original: Path):
+    page = (Path(__file__).parent.parent / "docs/operate.md").read_text()
+    shown = [json.loads(line) for line in page.splitlines() if line.startswith('    {"kind": ')]
+    assert [line["kind"] for line in shown] == list(exports.SHAPES)
+    for line in shown:
+        imports._check(line)
+    first = {line["kind"]: line for line in reversed(records(exported(original)))}
+    for line in shown:
+        assert list(line) == list(first[line["kind"]])
+
+
+def test_a_database_on_which_no_server_ever_ran_is_exported_and_read_back(tmp_path: Path):
+    prepare(tmp_path / "one.db")
+    text = exported(tmp_path / "one.db")
+    assert [line["kind"] for line in records(text)] == ["header", "end"]
+    assert exported(imported(text, tmp_path / "other.db")) == text
+
+
+# Any database
+
+TAGS = ("earth", "mars", "phobos")
+INSTANTS = st.integers(NOON - 2 * DAY, NOON + DAY)
+MAYBE = st.none() | INSTANTS
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+EXPECTATIONS = st.sampled_from(
+    [None, Every(60, 30, 600), At(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900), OnChange(5400)]
+)
+SETTINGS = st.builds(
+    Settings,
+    default_status=st.sampled_from([None, Status.UP, Status.DOWN]),
+    include_degraded_in_downtime=st.booleans(),
+    expectation=EXPECTATIONS,
+    stale_after=st.integers(1, DAY),
+)
+SAMPLES = st.builds(
+    Sample,
+    monitor=st.integers(1, len(TAGS)),
+    minute=INSTANTS.map(lambda instant: instant - instant % 60),
+    status=st.sampled_from([Status.UP, Status.DEGRADED, Status.DOWN]),
+    latency=st.floats(0, 1e300) | st.integers(0, 10**6).map(lambda n: n / 1e4),
+    source=st.sampled_from(Source),
+)
+INCIDENTS = st.builds(
+    Incident,
+    number=st.integers(1, 50),
+    title=TEXT,
+    body=TEXT,
+    tags=st.lists(st.sampled_from(TAGS), unique=True).map(tuple),
+    start=INSTANTS,
+    end=MAYBE,
+    impact=st.sampled_from([None, Status.DEGRADED, Status.DOWN]),
+    is_maintenance=st.booleans(),
+    is_identified=st.booleans(),
+    is_resolved=st.booleans(),
+    created_at=INSTANTS,
+    resolved_at=MAYBE,
+    closed_at=MAYBE,
+    ended_by_resolving=st.booleans(),
+)
+TOKENS = st.builds(
+    Token,
+    id=st.text("abc123", min_size=1, max_size=8),
+    name=TEXT,
+    scopes=st.sampled_from([(), ("status:write",), ("status:read", "admin")]),
+    tags=st.sampled_from([None, (), ("site-7-*", "mars")]),
+    created_at=INSTANTS,
+    expires_at=MAYBE,
+    last_used=MAYBE,
+    revoked_at=MAYBE,
+)
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    history=st.lists(
+        st.tuples(INSTANTS, st.lists(SETTINGS, min_size=len(TAGS), max_size=len(TAGS))), max_size=3
+    ),
+    batch=st.lists(SAMPLES, max_size=60),
+    events=st.lists(INCIDENTS, max_size=4, unique_by=lambda incident: incident.number),
+    remarks=st.lists(TEXT, max_size=3),
+    gaps=st.lists(st.tuples(INSTANTS, st.integers(1, 7200)), max_size=3),
+    everyone=st.lists(TOKENS, max_size=3, unique_by=lambda token: token.id),
+)
+def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
+    tmp_path: Path,
+    history: Sequence[tuple[int, Sequence[Settings]]],
+    batch: Sequence[Sample],
+    events: Sequence[Incident],
+    remarks: Sequence[str],
+    gaps: Sequence[tuple[int, int]],
+    everyone: Sequence[Token],
+):
+    folder = tmp_path / f"{random.randrange(2**60)}"
+    folder.mkdir()
+
+    def store(connection: sqlite3.Connection) -> None:
+        observer.begin(connection, NOON - 2 * DAY, DAY)
+        monitors.register(connection, {tag: Settings() for tag in TAGS}, NOON - 2 * DAY)
+        for since, each in sorted(history, key=lambda version: version[0]):
+            monitors.register(connection, dict(zip(TAGS, each, strict=True)), since)
+        samples.record(connection, batch)
+        for incident in events:
+            incidents.put_back(connection, incident, [])
+            for words in remarks:
+                incidents.comment(connection, incident.number, words, NOON)
+        for start, seconds in gaps:
+            connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (start, start + seconds))
+        for token in everyone:
+            tokens.add(connection, token)
+        dirty.mark_closed(connection, NOON + DAY)
+        kept, until = observer.kept_from(connection), dirty.rolled_until(connection)
+        for monitor in range(1, len(TAGS) + 1):
+            dirty.mark(connection, [(monitor, kept, until)])
+            rollups.settle(connection, monitor, (kept, until), until, 10**9)
+
+    prepare(folder / "one.db")
+    with closing(connect(folder / "one.db")) as connection:
+        transaction(connection, store)
+    text = exported(folder / "one.db")
+    other = imported(text, folder / "other.db")
+    assert exported(other) == text
+    assert contents(other) == contents(folder / "one.db")
+
+
+# What is no export
+
+
+def lines_of(original: Path) -> list[bytes]:
+    return exported(original).splitlines(keepends=True)
+
+
+def test_an_export_cut_short_at_any_line_is_refused(original: Path, tmp_path: Path):
+    lines = lines_of(original)
+    for length in [*range(0, len(lines), 29), len(lines) - 1]:
+        with pytest.raises(ImportFault, match=f"line {length + 1}: is missing: the export is cut short"):
+            imports.load(lines[:length], tmp_path / f"{length}.db")
+
+
+def changed(kind: str, /, **fields: Any) -> Callable[[list[dict[str, Any]]], None]:
+    """Change the first line of a kind."""
+
+    def change(lines: list[dict[str, Any]]) -> None:
+        next(line for line in lines if line["kind"] == kind).update(fields)
+
+    return change
+
+
+def without_a_sample(lines: list[dict[str, Any]]) -> None:
+    del lines[next(position for position, line in enumerate(lines) if line["kind"] == "sample")]
+
+
+def with_a_sample_twice(lines: list[dict[str, Any]]) -> None:
+    position = next(position for position, line in enumerate(lines) if line["kind"] == "sample")
+    lines.insert(position, lines[position])
+
+
+def with_a_line_after_the_end(lines: list[dict[str, Any]]) -> None:
+    lines.append(lines[1])
+
+
+def with_another_field(lines: list[dict[str, Any]]) -> None:
+    lines[1]["colour"] = "red"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (changed("header", format=2), "line 1: is of format 2; this program knows 1"),
+        (changed("header", program="other"), "line 1: is no export of this program"),
+        (changed("monitor", kind="moon"), "line 3: is of no known kind: 'moon'"),
+        (with_another_field, "line 2: has other fields than a service: colour"),
+        (changed("sample", minute="60"), 'line 5: minute: cannot be "60"'),
+        (changed("sample", minute=True), "line 5: minute: cannot be true"),
+        (changed("sample", minute=61), "line 5: CHECK constraint failed"),
+        (changed("sample", minute=2**63), "line 5: "),
+        (changed("sample", monitor="pluto"), "line 5: 'pluto'"),
+        (changed("sample", status="NO_DATA"), "line 5: CHECK constraint failed"),
+        (changed("sample", source="guess"), "line 5: 'GUESS'"),
+        (changed("sample", latency=None), "line 5: latency: cannot be null"),
+        (changed("incident", tags=["pluto"]), "tags: names a monitor that is not known"),
+        (changed("monitor", history=[{"since": 1, "settings": {}}]), "line 3: "),
+        (without_a_sample, "should be the last of"),
+        (with_a_sample_twice, "line 6: UNIQUE constraint failed"),
+        (with_a_line_after_the_end, "is followed by another line"),
+    ],
+)
+def test_a_line_that_cannot_be_is_named(
+    original: Path, tmp_path: Path, change: Callable[[list[dict[str, Any]]], None], words: str
+):
+    lines = records(exported(original))
+    change(lines)
+    with pytest.raises(ImportFault) as refusal:
+        imports.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\n", b"[]\n", b"{}\n", b"not JSON\n", b'{"kind": ["header"]}\n', b"\xff\n"]
+)
+def test_what_is_no_export_is_refused(tmp_path: Path, text: bytes):
+    with pytest.raises(ImportFault, match="line 1: "):
+        imported(text, tmp_path / "kener.db")
+
+
+# The commands
+
+
+@pytest.fixture
+def machine(tmp_path: Path, original: Path) -> Server:
+    (tmp_path / "machine").mkdir()
+    server = Server(tmp_path / "machine")
+    shutil.copy(original, server.database)
+    return server
+
+
+@pytest.mark.process
+def test_an_export_moves_everything_to_another_machine(machine: Server, original: Path, tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    other, file = Server(tmp_path / "other"), tmp_path / "all.jsonl"
+    assert machine.run("export", str(file)).returncode == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert machine.run("export").stdout.encode() == file.read_bytes()
+    done = other.run("import", str(file))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert contents(other.database) == contents(original)
+    assert other.run("verify").returncode == 0
+
+
+@pytest.mark.process
+def test_an_import_replaces_a_database_only_when_told_and_keeps_it(
+    machine: Server, original: Path, tmp_path: Path
+):
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(exported(original))
+    refused = machine.run("import", str(file))
+    assert (refused.returncode, "exists; with --force" in refused.stderr) == (1, True)
+    done = machine.run("import", str(file), "--force")
+    assert done.returncode == 0
+    (kept,) = machine.folder.glob("kener.db.before-restore-*")
+    assert contents(kept) == contents(machine.database) == contents(original)
+
+
+@pytest.mark.process
+def test_an_import_that_fails_leaves_no_database(machine: Server, original: Path, tmp_path: Path):
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(exported(original)[:-40])
+    machine.database.unlink()
+    assert machine.run("import", str(file)).returncode == 1
+    assert not list(machine.folder.glob("*kener.db")) + list(machine.folder.glob(".kener*"))
