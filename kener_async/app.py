@@ -23,7 +23,7 @@ from kener_async.safekeeping import source_of
 from kener_async.secret import signing_keys
 from kener_async.store import database
 from kener_async.web import routes as web_routes
-from kener_async.web.errors import error_page
+from kener_async.web.errors import public_error
 from kener_async.worker.backups import Backups, Plan
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.observer import Observer
@@ -52,7 +52,7 @@ NEEDS_RESTART = (
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
     metrics, running = Metrics(), keys.Running(config)
-    app = web.Application(middlewares=[gate(metrics, running, error_page)], client_max_size=config.ingest.max_body_bytes)
+    app = web.Application(middlewares=[gate(metrics, running, public_error)], client_max_size=config.ingest.max_body_bytes)
     app[keys.RUNNING] = running
     app[keys.CLOCK] = clock
     app[keys.METRICS] = metrics

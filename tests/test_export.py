@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import random
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +50,11 @@ def exported(database: Path) -> bytes:
         return b"".join(exports.export(connection))
 
 
+def stored(database: Path) -> dict[str, list[Any]]:
+    """All rows, save the marks: on the quarter that has not ended an import sets none."""
+    return {table: rows for table, rows in contents(database).items() if table != "dirty"}
+
+
 def imported(text: bytes, database: Path) -> Path:
     imports.load(text.splitlines(keepends=True), database)
     return database
@@ -66,13 +71,13 @@ def test_an_import_of_an_export_is_exported_the_same_and_counted_the_same(origin
     text = exported(original)
     again = imported(text, tmp_path / "kener.db")
     assert exported(again) == text
-    assert contents(again) == contents(original)
+    assert stored(again) == stored(original)
 
 
 def test_every_table_that_is_not_counted_from_others_is_exported(original: Path):
     """A new table fails here until it is exported, or is named as one that is counted."""
     counted = {"quarters", "dirty", "sqlite_sequence"}
-    stored = contents(original)
+    tables = contents(original)
     exported_as = {
         "service": ["service"],
         "monitor": ["monitors", "settings"],
@@ -81,10 +86,10 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "incident": ["incidents", "incident_monitors", "comments"],
         "token": ["tokens"],
     }
-    assert stored.keys() - counted == {table for tables in exported_as.values() for table in tables}
+    assert tables.keys() - counted == {table for names in exported_as.values() for table in names}
     lines = records(exported(original))
     for kind, (table, *_) in exported_as.items():
-        assert len([line for line in lines if line["kind"] == kind]) == len(stored[table]) > 0
+        assert len([line for line in lines if line["kind"] == kind]) == len(tables[table]) > 0
 
 
 def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
@@ -117,7 +122,7 @@ def test_a_database_on_which_no_server_ever_ran_is_exported_and_read_back(tmp_pa
 # Any database
 
 TAGS = ("earth", "mars", "phobos")
-INSTANTS = st.integers(NOON - 2 * DAY, NOON + DAY)
+INSTANTS = st.integers(NOON - DAY, NOON + DAY)
 MAYBE = st.none() | INSTANTS
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 EXPECTATIONS = st.sampled_from(
@@ -169,9 +174,9 @@ TOKENS = st.builds(
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(
     history=st.lists(
@@ -184,7 +189,6 @@ TOKENS = st.builds(
     everyone=st.lists(TOKENS, max_size=3, unique_by=lambda token: token.id),
 )
 def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
-    tmp_path: Path,
     history: Sequence[tuple[int, Sequence[Settings]]],
     batch: Sequence[Sample],
     events: Sequence[Incident],
@@ -192,12 +196,9 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     gaps: Sequence[tuple[int, int]],
     everyone: Sequence[Token],
 ):
-    folder = tmp_path / f"{random.randrange(2**60)}"
-    folder.mkdir()
-
     def store(connection: sqlite3.Connection) -> None:
-        observer.begin(connection, NOON - 2 * DAY, DAY)
-        monitors.register(connection, {tag: Settings() for tag in TAGS}, NOON - 2 * DAY)
+        observer.begin(connection, NOON - DAY, DAY)
+        monitors.register(connection, {tag: Settings() for tag in TAGS}, NOON - DAY)
         for since, each in sorted(history, key=lambda version: version[0]):
             monitors.register(connection, dict(zip(TAGS, each, strict=True)), since)
         samples.record(connection, batch)
@@ -215,13 +216,15 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             dirty.mark(connection, [(monitor, kept, until)])
             rollups.settle(connection, monitor, (kept, until), until, 10**9)
 
-    prepare(folder / "one.db")
-    with closing(connect(folder / "one.db")) as connection:
-        transaction(connection, store)
-    text = exported(folder / "one.db")
-    other = imported(text, folder / "other.db")
-    assert exported(other) == text
-    assert contents(other) == contents(folder / "one.db")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder / "one.db")
+        with closing(connect(folder / "one.db")) as connection:
+            transaction(connection, store)
+        text = exported(folder / "one.db")
+        other = imported(text, folder / "other.db")
+        assert exported(other) == text
+        assert stored(other) == stored(folder / "one.db")
 
 
 # What is no export
@@ -324,7 +327,7 @@ def test_an_export_moves_everything_to_another_machine(machine: Server, original
     assert machine.run("export").stdout.encode() == file.read_bytes()
     done = other.run("import", str(file))
     assert (done.returncode, done.stdout) == (0, "")
-    assert contents(other.database) == contents(original)
+    assert stored(other.database) == stored(original)
     assert other.run("verify").returncode == 0
 
 
@@ -339,7 +342,8 @@ def test_an_import_replaces_a_database_only_when_told_and_keeps_it(
     done = machine.run("import", str(file), "--force")
     assert done.returncode == 0
     (kept,) = machine.folder.glob("kener.db.before-restore-*")
-    assert contents(kept) == contents(machine.database) == contents(original)
+    assert contents(kept) == contents(original)
+    assert stored(machine.database) == stored(original)
 
 
 @pytest.mark.process

@@ -23,8 +23,7 @@ log = structlog.get_logger("kener_async.requests")
 HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes]]
-ErrorPage = Callable[[web.Request, int], Awaitable[web.Response]]
-KEPT_HEADERS = {"Allow", "Retry-After"}
+PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
 # Numbers for requests, told apart from those of other processes.
 new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
@@ -32,21 +31,15 @@ _sound_hosts: set[str] = set()
 SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has them checked each time
 
 
-def gate(metrics: Metrics, running: Running, error_page: ErrorPage) -> Middleware:
+def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middleware:
     """One error envelope for all of /api, the same headers for every answer, a number for every request.
 
-    `error_page` makes the errors of everything else, for whoever reads pages.
+    `public_error` makes what is right for visitors of a refusal of anything else.
     """
     outbox = Outbox()
 
     async def refused(request: web.Request, refusal: web.Response) -> web.Response:
-        wants_page = "text/html" in request.headers.get("Accept", "")
-        if not wants_page or request.path.startswith("/api"):
-            return refusal
-        page = await error_page(request, refusal.status)
-        for name in KEPT_HEADERS.intersection(refusal.headers):
-            page.headers[name] = refusal.headers[name]
-        return page
+        return refusal if request.path.startswith("/api") else await public_error(request, refusal)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

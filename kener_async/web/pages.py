@@ -37,13 +37,16 @@ class Finished:
     def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
         self.bodies = {"": body}
         self.etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
-        self._headers = {
-            "Content-Type": content_type,
-            "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding",
-            **headers,
-            "ETag": self.etag,
-        }
+        self._headers = CIMultiDict(
+            {
+                "Content-Type": content_type,
+                "Cache-Control": "no-cache",
+                "Vary": "Accept-Encoding",
+                **headers,
+                "ETag": self.etag,
+            }
+        )
+        self._may_be_compressed = len(body) > SMALL and not content_type.startswith(DRAWN)
         self._compressing = asyncio.Lock()
 
     @property
@@ -51,8 +54,10 @@ class Finished:
         return sum(map(len, self.bodies.values()))
 
     def headers(self, encoding: str) -> CIMultiDict[str]:
-        encoded = {"Content-Encoding": encoding} if encoding else {}
-        return CIMultiDict({**self._headers, **encoded})
+        headers = self._headers.copy()
+        if encoding:
+            headers["Content-Encoding"] = encoding
+        return headers
 
     async def encoded(self, encoding: str, pace: Pace) -> bytes:
         """The body in one of ENCODINGS, compressed by the first who asks."""
@@ -65,8 +70,7 @@ class Finished:
         return self.bodies[encoding]
 
     def encoding_for(self, accepted: str) -> str:
-        is_worth_it = len(self.bodies[""]) > SMALL and not self._headers["Content-Type"].startswith(DRAWN)
-        return _encoding(accepted) if is_worth_it else ""
+        return _encoding(accepted) if self._may_be_compressed else ""
 
 
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -88,6 +92,7 @@ def _encoding(accepted: str) -> str:
 
 Content = str | bytes
 Make = Callable[[Snapshot, Locale], Awaitable[Content]]
+Dress = tuple[str, Mapping[str, str]]
 
 
 class Pages:
@@ -96,7 +101,6 @@ class Pages:
     def __init__(self) -> None:
         self._pages: OrderedDict[tuple[str, str], tuple[int, Finished]] = OrderedDict()
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
-        self._bytes = 0
 
     async def finished(
         self,
@@ -104,10 +108,9 @@ class Pages:
         path: str,
         locale: Locale,
         make: Make,
-        content_type: str,
-        headers: Mapping[str, str],
+        dress: Callable[[], Dress],
     ) -> Finished:
-        """The page as of the current snapshot; raises what `make` raises."""
+        """The page as of the current snapshot; raises what `make` raises. `dress`: its type and headers."""
         key = (path, locale.tag)
         snapshot = await app[SNAPSHOTS].current(app)
         if (found := self._found(key, snapshot)) is not None:
@@ -120,7 +123,7 @@ class Pages:
                 async with app[PACE].turn():
                     content = await make(snapshot, locale)
                 body = content.encode() if isinstance(content, str) else content
-                return self._keep(key, snapshot, Finished(body, content_type, headers))
+                return self._keep(key, snapshot, Finished(body, *dress()))
         finally:
             if not turn.locked():
                 self._turns.pop(key, None)
@@ -156,9 +159,8 @@ def locale_of(request: web.Request) -> Locale:
     """The language the visitor chose, else the best that the browser accepts."""
     site = request.app[keys.RUNNING].config.site
     accepted = request.headers.get("Accept-Language", "")
-    return locales.locale(
-        locales.chosen(request.cookies.get(COOKIE), accepted[:512], site.locales, site.locale)
-    )
+    wanted = request.cookies.get(COOKIE) if "Cookie" in request.headers else None
+    return locales.locale(locales.chosen(wanted, accepted[:512], site.locales, site.locale))
 
 
 async def page(
@@ -178,14 +180,18 @@ async def page(
     given is that of a page that has no words. Pages with options in their address are `kept` in VARIANTS.
     """
     await request.app[TURNSTILE].passed()
-    if "lang" in request.query and content_type == HTML:
+    if content_type == HTML and "lang" in request.rel_url.raw_query_string and "lang" in request.query:
         return _language_chosen(request)
-    dress = {"Content-Security-Policy": POLICY.format(ancestors=frame_ancestors), **(headers or {})}
-    if locale is None:
-        locale = locale_of(request)
-        dress |= {"Vary": "Accept-Encoding, Accept-Language, Cookie", "Content-Language": locale.tag}
+    language = locale_of(request) if locale is None else locale
+
+    def dress() -> Dress:
+        worn = {"Content-Security-Policy": POLICY.format(ancestors=frame_ancestors), **(headers or {})}
+        if locale is None:
+            worn |= {"Vary": "Accept-Encoding, Accept-Language, Cookie", "Content-Language": language.tag}
+        return content_type, worn
+
     finished = await request.app[kept].finished(
-        request.app, request.path if path is None else path, locale, make, content_type, dress
+        request.app, request.path if path is None else path, language, make, dress
     )
     return await answer(request, finished)
 

@@ -16,6 +16,7 @@ from kener_async.web import (
     subscriptions,
     views,
 )
+from kener_async.web.errors import ERRORS, ErrorPages
 from kener_async.web.home import ROWS, Rows
 from kener_async.web.pages import PACE, PAGES, TURNSTILE, VARIANTS, Pages
 from kener_async.web.snapshot import SNAPSHOTS, Snapshots
@@ -28,7 +29,7 @@ def add_routes(app: web.Application) -> None:
     app[SNAPSHOTS] = Snapshots(app[PACE])
     app[PAGES], app[VARIANTS] = Pages(), Pages()
     app[TURNSTILE] = Turnstile()
-    app[ROWS] = Rows()
+    app[ROWS], app[ERRORS] = Rows(), ErrorPages()
     views.setup(app)
     app.add_routes(
         [

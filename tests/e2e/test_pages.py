@@ -58,11 +58,12 @@ SAID = {
     "home": """Example|Incidents|Contact|Interface|Call us at example.org any time.|Welcome|This is how we do.
         Partial outage|We are moving|On Saturday, all of it:|Short of disks|Change your passwords
         Ongoing|Mail is late|We look into it|Latest update|Outage|Investigating|New disks|In progress
-        Upcoming|New network|Everything will be gone for a while.|Jan 2, 2026, 12:00 PM \N{EN DASH} 4:00 PM|Scheduled
-        Website|What everyone sees|Up for|210 ms|99.9845% uptime|API|Degraded for
-        Storage|In maintenance for 30 min|Retired sensor|No data, last heard 2 h ago|Not heard yet|No data|No uptime figure
-        Past incidents|Database overloaded|Too many queries.|All well again.|Given up|Cancelled
-        Operational|As of Dec 31, 2025, 12:00 PM.|Times and days are those of UTC.|Made with care""",
+        Upcoming|New network|Everything will be gone for a while.|Jan 2, 2026, 12:00 PM \N{EN DASH} 4:00 PM
+        Scheduled|Website|What everyone sees|Up for|210 ms|99.9845% uptime|API|Degraded for
+        Storage|In maintenance for 30 min|Retired sensor|No data, last heard 2 h ago|Not heard yet
+        No uptime figure|Past incidents|Database overloaded|Too many queries.|All well again.|Given up
+        Cancelled|Operational
+        As of Dec 31, 2025, 12:00 PM.|Times and days are those of UTC.|Made with care""",
     "category": "Services|What people use|Partial outage|Website|API|Mail of|Mail is late|New network",
     "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard from|Dec 31, 2025, 12:00 PM
         New network|90 days|30 days|7 days|24 h|Today|how is this computed?|Latency|on average, between
@@ -73,7 +74,8 @@ SAID = {
     "today": "Wednesday, December 31, 2025|Day before|as reported|210 ms",
     "ongoing incident": """Mail is late|Outage|Investigating|since Dec 31, 2025, 11:00 AM|for 1 h
         We look into it|Affected|Mail of|Down for 1 h|Course of events|Started|We found it.|quoted""",
-    "past incident": """Database overloaded|Degraded performance|Resolved|Dec 21, 2025, 12:00 PM \N{EN DASH} 1:30 PM
+    "past incident": """Database overloaded|Degraded performance|Resolved
+        Dec 21, 2025, 12:00 PM \N{EN DASH} 1:30 PM
         1 h 30 min|Too many queries.|Affects:|Website|API|All well again.""",
     "maintenance under way": "New disks|Maintenance|In progress|for 30 min|Add to your calendar|Planned end",
     "maintenance to come": "New network|Scheduled|4 h|Planned start|Planned end|Storage",
