@@ -34,6 +34,7 @@ screenshots: dev system-tests ## Draw the pages of the demo anew, into docs/imag
 
 soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
+	$(PYTHON) -m tests.soak.restart
 	$(PYTHON) -m tests.soak.power --cuts 30
 	$(PYTHON) -m tests.soak.clock
 	$(PYTHON) -m tests.soak.mutations

@@ -25,7 +25,10 @@ from tests.service import NOON, FakeClock
 
 NEXT = VERSION + 1
 FIRST = "-- Monitors have notes.\nALTER TABLE monitors ADD COLUMN note TEXT; UPDATE monitors SET note = tag;"
-SECOND = "-- Notes have a table.\nCREATE TABLE notes (body TEXT) STRICT; INSERT INTO notes SELECT note FROM monitors;"
+SECOND = """-- Notes have a table.
+    CREATE TABLE notes (body TEXT) STRICT;
+    INSERT INTO notes SELECT note FROM monitors;
+"""
 FAILING = "DELETE FROM samples; INSERT INTO nowhere VALUES (1);"
 ORPHANING = "DELETE FROM incidents;"
 FULL = (

@@ -11,7 +11,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.typedefs import Middleware
 
-from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, answer
+from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
 from kener_async.api.errors import refusal, refusal_of
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
@@ -22,7 +22,7 @@ log = structlog.get_logger("kener_async.requests")
 
 HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | Whole]]
 PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
 # Numbers for requests, told apart from those of other processes.
@@ -61,10 +61,15 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
             log.exception("a request failed", method=request.method, path=request.path)
             response = await refused(request, refusal(500, "internal error"))
         if isinstance(response, bytes):
-            if outbox.takes(request) and not running.stopping:
+            if outbox.takes(request) and request.raw_path.startswith("/api/") and not running.stopping:
                 _note(request, 200)
                 return await outbox.send(request, response, request_id)
             response = answer(response)
+        elif isinstance(response, Whole):
+            if outbox.takes(request) and not running.stopping:
+                _note(request, response.status)
+                return await outbox.send_whole(request, response, request_id)
+            response = response.response()
         dress(response, request_id)
         if request.path.startswith("/api"):
             response.headers.setdefault("Cache-Control", NOT_STORED)

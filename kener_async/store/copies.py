@@ -16,6 +16,7 @@ from pathlib import Path
 from kener_async.faults import Fault
 
 PAGES_AT_ONCE = 256
+HELD = "held"  # a file that is locked as long as its folder is in use
 SPARE_BYTES = 16 << 20  # what the disk must have left beside a copy: the server writes to it too
 
 # Told what is being done, how much of it is done, and of how much; what it raises ends the work.
@@ -108,7 +109,7 @@ def workspace(folder: Path) -> Iterator[Path]:
         for left in folder.glob(".kener-*.partial"):
             _sweep(left)
         work = Path(tempfile.mkdtemp(prefix=".kener-", suffix=".partial", dir=folder))
-        mine = os.open(work, os.O_RDONLY)
+        mine = os.open(work / HELD, os.O_WRONLY | os.O_CREAT, 0o600)
         fcntl.flock(mine, fcntl.LOCK_EX)
     try:
         yield work
@@ -131,7 +132,7 @@ def _held(folder: Path) -> Iterator[None]:
 def _sweep(left: Path) -> None:
     """Remove a workspace unless whoever made it still holds it."""
     try:
-        descriptor = os.open(left, os.O_RDONLY)
+        descriptor = os.open(left / HELD, os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError:
         return
     try:

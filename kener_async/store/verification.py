@@ -10,7 +10,7 @@ from kener_async.domain.uptime import Counts
 from kener_async.store import copies, migrations, soundness
 from kener_async.store.archives import DATABASE
 from kener_async.store.copies import Progress, quiet
-from kener_async.store.database import connect, faults_of, prepare
+from kener_async.store.database import connect, faults_of
 from kener_async.store.restores import bring, is_database
 from kener_async.store.soundness import Difference
 
@@ -30,8 +30,8 @@ def verify(
             return
         with copies.workspace(scratch) as work:
             bring(source, work, progress)
-            if _is_old(work / DATABASE):
-                prepare(work / DATABASE)
+            with closing(connect(work / DATABASE)) as connection:
+                migrations.migrate(connection)
             yield from _faults(work / DATABASE, quick=quick, days=days, progress=progress)
 
 

@@ -41,7 +41,7 @@ HEADERS = {
 }
 
 
-async def badge(request: web.Request) -> web.Response:
+async def badge(request: web.Request) -> web.StreamResponse:
     """A badge with its options in the address; a monitor of which nothing is known has a grey one."""
     tag, kind, form = (request.match_info[name] for name in ("tag", "kind", "form"))
     is_json = form == ".json"

@@ -49,7 +49,7 @@ class Told:
     incidents: Sequence[incidents.Told]
 
 
-async def day(request: web.Request) -> web.Response:
+async def day(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> str:
         shown = found(snapshot, request.match_info["tag"])
         kept = await request.app[keys.DATABASE].read(observer.kept_from)

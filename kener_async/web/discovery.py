@@ -24,7 +24,7 @@ TEXT = "text/plain; charset=utf-8"
 NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
-async def robots(request: web.Request) -> web.Response:
+async def robots(request: web.Request) -> web.StreamResponse:
     """Everything may be read but the API; or nothing, if the site is not to be found."""
     origin = origin_of(request)
 
@@ -38,7 +38,7 @@ async def robots(request: web.Request) -> web.Response:
     return await page(request, make, f"{origin}/robots.txt", TEXT, locale=ENGLISH, kept=VARIANTS)
 
 
-async def sitemap(request: web.Request) -> web.Response:
+async def sitemap(request: web.Request) -> web.StreamResponse:
     """The pages that there are, after the sitemaps.org protocol."""
     origin = origin_of(request)
 
@@ -70,7 +70,7 @@ def _paths(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
         yield f"/incident/{event.incident.number}", max([event.incident.created_at, *said])
 
 
-async def preview_image(request: web.Request) -> web.Response:
+async def preview_image(request: web.Request) -> web.StreamResponse:
     """The picture that social networks show beside a link to the site."""
     from kener_async.web.preview import preview  # brings Pillow, which many a service never needs
 

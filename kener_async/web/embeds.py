@@ -20,7 +20,7 @@ THEMES = ("light", "dark")
 COLOR = re.compile(r"[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}", re.ASCII)
 
 
-async def embed(request: web.Request) -> web.Response:
+async def embed(request: web.Request) -> web.StreamResponse:
     """Options that make no sense count as not given."""
     tag, theme, ground = request.match_info["tag"], _theme(request), _ground(request)
     locale = _locale(request)
@@ -78,7 +78,7 @@ async def _made(
     )
 
 
-async def script(request: web.Request) -> web.Response:
+async def script(request: web.Request) -> web.StreamResponse:
     """The same for every monitor there is: it finds out from its own address which one is meant."""
 
     async def make(snapshot: Snapshot, _: Locale) -> bytes:

@@ -29,14 +29,14 @@ Rows = WeakKeyDictionary[Shown, dict[tuple[str, int], Markup]]
 ROWS: web.AppKey[Rows] = web.AppKey("rows")
 
 
-async def home(request: web.Request) -> web.Response:
+async def home(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> str:
         return await _made(request.app, snapshot, locale, snapshot.monitors, None)
 
     return await page(request, make, "/")
 
 
-async def category(request: web.Request) -> web.Response:
+async def category(request: web.Request) -> web.StreamResponse:
     """A category of its own."""
 
     async def make(snapshot: Snapshot, locale: Locale) -> str:

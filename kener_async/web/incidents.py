@@ -81,7 +81,7 @@ def step(locale: Locale, incident: Incident, moment: Moment, now: int) -> str:
     }[moment.step]
 
 
-async def incident(request: web.Request) -> web.Response:
+async def incident(request: web.Request) -> web.StreamResponse:
     """The page of one incident; hidden monitors' incidents do not exist."""
 
     async def make(snapshot: Snapshot, locale: Locale) -> str:
@@ -144,7 +144,7 @@ def duration(locale: Locale, incident: Incident, now: int) -> str:
 # The archive
 
 
-async def archive(request: web.Request) -> web.Response:
+async def archive(request: web.Request) -> web.StreamResponse:
     """The incidents of a month, of all monitors or of `?tag=`; the current month if none is named."""
     text, tag = request.match_info.get("month"), request.query.get("tag")
 

@@ -48,7 +48,7 @@ class Figure:
     query: str
 
 
-async def monitor(request: web.Request) -> web.Response:
+async def monitor(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> str:
         shown = found(snapshot, request.match_info["tag"])
         return await _made(request.app, snapshot, locale, shown)

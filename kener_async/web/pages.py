@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from typing import cast
 
 import brotli
 from aiohttp import web
-from multidict import CIMultiDict
 
 from kener_async import keys
+from kener_async.api.answers import Whole
 from kener_async.web import locales
 from kener_async.web.locales import Locale
 from kener_async.web.snapshot import SNAPSHOTS, Snapshot
@@ -35,39 +36,34 @@ class Finished:
     """The bytes of an answer and their headers, in every encoding that was asked for."""
 
     def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
-        self.bodies = {"": body}
         self.etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
-        self._headers = CIMultiDict(
-            {
-                "Content-Type": content_type,
-                "Cache-Control": "no-cache",
-                "Vary": "Accept-Encoding",
-                **headers,
-                "ETag": self.etag,
-            }
-        )
+        self._headers = {
+            "Content-Type": content_type,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            **headers,
+            "ETag": self.etag,
+        }
         self._may_be_compressed = len(body) > SMALL and not content_type.startswith(DRAWN)
+        self._answers = {"": Whole(200, self._headers, body)}
+        unchanged = {name: value for name, value in self._headers.items() if name != "Content-Type"}
+        self.not_modified = Whole(304, unchanged, b"")
         self._compressing = asyncio.Lock()
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.bodies.values()))
+        return sum(len(answer.body) for answer in self._answers.values())
 
-    def headers(self, encoding: str) -> CIMultiDict[str]:
-        headers = self._headers.copy()
-        if encoding:
-            headers["Content-Encoding"] = encoding
-        return headers
-
-    async def encoded(self, encoding: str, pace: Pace) -> bytes:
-        """The body in one of ENCODINGS, compressed by the first who asks."""
-        if encoding not in self.bodies:
+    async def answer(self, encoding: str, pace: Pace) -> Whole:
+        """The answer in one of ENCODINGS, compressed by the first who asks."""
+        if encoding not in self._answers:
             async with self._compressing:
-                if encoding not in self.bodies:
+                if encoding not in self._answers:
                     async with pace.turn():
-                        body = await asyncio.to_thread(ENCODINGS[encoding], self.bodies[""])
-                    self.bodies[encoding] = body
-        return self.bodies[encoding]
+                        body = await asyncio.to_thread(ENCODINGS[encoding], self._answers[""].body)
+                    headers = {**self._headers, "Content-Encoding": encoding}
+                    self._answers[encoding] = Whole(200, headers, body)
+        return self._answers[encoding]
 
     def encoding_for(self, accepted: str) -> str:
         return _encoding(accepted) if self._may_be_compressed else ""
@@ -173,7 +169,7 @@ async def page(
     frame_ancestors: str = "'none'",
     headers: Mapping[str, str] | None = None,
     kept: web.AppKey[Pages] = PAGES,
-) -> web.Response:
+) -> web.StreamResponse:
     """Answer with the page that `make` gives for the current snapshot in the visitor's language.
 
     `path` tells pages apart, with every option that makes a difference; None: the request's path. A `locale`
@@ -193,18 +189,16 @@ async def page(
     finished = await request.app[kept].finished(
         request.app, request.path if path is None else path, language, make, dress
     )
-    return await answer(request, finished)
+    # The gate sends what is whole.
+    return cast(web.StreamResponse, await answer(request, finished))
 
 
-async def answer(request: web.Request, finished: Finished) -> web.Response:
-    """Send it in the best encoding the client accepts, or 304 when it has it already."""
-    encoding = finished.encoding_for(request.headers.get("Accept-Encoding", ""))
+async def answer(request: web.Request, finished: Finished) -> Whole:
+    """The page in the best encoding the client accepts, or 304 when it has it already."""
     if _is_known(request.headers.get("If-None-Match", ""), finished.etag):
-        headers = finished.headers("")
-        del headers["Content-Type"]
-        return web.Response(status=304, headers=headers)
-    body = await finished.encoded(encoding, request.app[PACE])
-    return web.Response(body=body, headers=finished.headers(encoding))
+        return finished.not_modified
+    encoding = finished.encoding_for(request.headers.get("Accept-Encoding", ""))
+    return await finished.answer(encoding, request.app[PACE])
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:

@@ -29,7 +29,7 @@ FORMS: Mapping[str, tuple[str, Callable[[feeds.Feed], bytes]]] = {
 Build = Callable[[Snapshot, str], Awaitable[bytes]]
 
 
-async def feed(request: web.Request) -> web.Response:
+async def feed(request: web.Request) -> web.StreamResponse:
     """Incidents and maintenance of the last 90 days and to come, as Atom, RSS or JSON Feed."""
     tag, form = request.match_info.get("tag"), request.match_info["form"]
     content_type, written = FORMS[form]
@@ -54,7 +54,7 @@ async def feed(request: web.Request) -> web.Response:
     return await _answered(request, build, content_type)
 
 
-async def maintenance(request: web.Request) -> web.Response:
+async def maintenance(request: web.Request) -> web.StreamResponse:
     """Maintenance as a calendar that can be subscribed to."""
     tag = request.match_info.get("tag")
 
@@ -68,7 +68,7 @@ async def maintenance(request: web.Request) -> web.Response:
     return await _answered(request, build, "text/calendar; charset=utf-8")
 
 
-async def summarized(request: web.Request) -> web.Response:
+async def summarized(request: web.Request) -> web.StreamResponse:
     """The documents that readers of hosted status pages consume, from /api/v2/summary.json on."""
     name = request.match_info["name"]
 
@@ -97,7 +97,7 @@ async def _events(app: web.Application, snapshot: Snapshot, tag: str | None) -> 
     return visible(found, snapshot)
 
 
-async def _answered(request: web.Request, build: Build, content_type: str) -> web.Response:
+async def _answered(request: web.Request, build: Build, content_type: str) -> web.StreamResponse:
     origin = origin_of(request)
 
     async def make(snapshot: Snapshot, _: Locale) -> bytes:
