@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test systemd-test deb deb-test lock dev clean
+.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -67,6 +67,9 @@ deb: binary ## Build a package for Debian around it
 
 deb-test: deb dev system-nspawn ## Install, upgrade, remove and purge the package under a systemd of its own
 	$(PYTHON) -m tests.soak.deb
+
+container-test: dev system-chroot ## Carry out the Containerfile without an engine, and run what it makes
+	$(PYTHON) -m tests.soak.container
 
 lock: dev ## Pin the dependencies anew, with hashes
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt

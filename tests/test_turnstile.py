@@ -2,7 +2,10 @@
 
 import asyncio
 
-from kener_async.web.turnstile import PER_TURN, Turnstile
+import pytest
+
+from kener_async.web import turnstile as module
+from kener_async.web.turnstile import LONGEST_REST, PER_TURN, REST_FOR_EACH, Pace, Turnstile
 
 
 def passes_at_once(turnstile: Turnstile) -> bool:
@@ -54,3 +57,41 @@ async def test_nobody_waits_once_all_have_passed():
     await asyncio.gather(*(turnstile.passed() for _ in range(10 * PER_TURN)))
     await asyncio.sleep(0)
     assert passes_at_once(turnstile)
+
+
+@pytest.mark.parametrize(
+    ("heartbeats", "rest"),
+    [(0, 0), (1, REST_FOR_EACH), (200, 200 * REST_FOR_EACH), (1_000_000, LONGEST_REST)],
+    ids=["none came", "one came", "many came", "a flood"],
+)
+async def test_work_on_pages_rests_for_the_heartbeats_that_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, heartbeats: int, rest: float
+):
+    stored, rests = 0, []
+
+    async def slept(seconds: float) -> None:
+        rests.append(seconds)
+
+    pace = Pace(lambda: stored)
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(module.asyncio, "sleep", slept)
+    async with pace.turn():
+        stored += heartbeats
+    async with pace.turn():
+        pass
+    assert rests == [0, pytest.approx(rest)]
+
+
+async def test_one_piece_of_work_is_done_at_a_time():
+    pace, under_way, most = Pace(lambda: 0), 0, 0
+
+    async def work() -> None:
+        nonlocal under_way, most
+        async with pace.turn():
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+
+    await asyncio.gather(*(work() for _ in range(5)))
+    assert most == 1

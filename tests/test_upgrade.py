@@ -234,7 +234,7 @@ def test_an_upgrade_that_is_killed_leaves_the_file_as_it_was_and_the_next_start_
     server = machine(FIRST, ENDLESS)
     for _ in range(2):
         server.launch()
-        server.until_logged("upgrading the database")
+        server.until_logged("upgrading the database", seconds=30)
         log_has_grown(path)
         server.kill()
         assert version_of(path) == VERSION

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 PER_TURN = 1
-REST_FOR_EACH = 0.0006  # seconds; six times what a heartbeat costs
+REST_FOR_EACH = 0.001  # seconds; ten times what a heartbeat costs
 LONGEST_REST = 1.0
 
 
@@ -55,7 +55,7 @@ class Turnstile:
 class Pace:
     """Work on pages, one piece at a time; after each it rests for the heartbeats that came meanwhile.
 
-    So under a flood of heartbeats pages take a quarter of the processor, and without any there is no pause.
+    So under a flood of heartbeats pages take little of the processor, and without any there is no pause.
     `heartbeats` tells how many have been stored.
     """
 

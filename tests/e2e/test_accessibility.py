@@ -15,9 +15,9 @@ from tests.service import Service
 
 pytestmark = pytest.mark.browser
 
-# What axe judges unasked, best practices too, and the size of what is to be hit; of the dark scheme the contrast,
-# for it differs in nothing but colours. The bars are thinner than a finger: the first tap only tells of a day, and
-# the table of the monitor's page leads to the same days.
+# What axe judges unasked, best practices too, and the size of what is to be hit; of the dark scheme the
+# contrast, for it differs in nothing but colours. The bars are thinner than a finger: the first tap tells
+# only of a day, and the table of the monitor's page leads to the same days.
 AXE = """async (part) => {
   const judge = async (where, rules) =>
     (await axe.run(where, {...(rules && {runOnly: rules}), resultTypes: ["violations"]})).violations;
