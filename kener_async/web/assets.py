@@ -131,8 +131,9 @@ async def assets(request: web.Request) -> web.StreamResponse:
 async def favicon(request: web.Request) -> web.StreamResponse:
     """For browsers that ask before they have read the page."""
     config = request.app[keys.RUNNING].config
-    if config.site.favicon:
-        raise web.HTTPFound(file_address(config.site.favicon, config.server.base_path))
+    wanted = file_address(config.site.favicon, config.server.base_path)
+    if wanted and wanted != f"{config.server.base_path}/favicon.ico":
+        raise web.HTTPFound(wanted)
     icon = request.app[ASSETS].of(config).find("icon.svg")
     assert icon is not None  # noqa: S101 - it is one of OURS
     response = (await answer(request, icon)).response()

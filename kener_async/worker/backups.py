@@ -52,7 +52,8 @@ class Backups:
 
     async def make_if_due(self) -> None:
         """Make a backup when the newest one is too old; raises Unavailable when it cannot be made."""
-        if self._failed_at is not None and monotonic() < self._failed_at + RETRY_SECONDS:
+        waits = self._failed_at is not None and monotonic() < self._failed_at + RETRY_SECONDS
+        if waits or self._stopping.is_set():
             return
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._make_if_due)
