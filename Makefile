@@ -65,7 +65,7 @@ binary-test: binary dev system-chroot ## Run it in a Debian that has no Python
 deb: binary ## Build a package for Debian around it
 	tools/deb.sh
 
-deb-test: deb dev system-nspawn ## Install, upgrade, remove and purge the package under a systemd of its own
+deb-test: deb dev system-nspawn system-deb ## Install, upgrade, remove and purge the package under a systemd of its own
 	$(PYTHON) -m tests.soak.deb
 
 container-test: dev system-chroot ## Carry out the Containerfile without an engine, and run what it makes

@@ -52,7 +52,9 @@ NEEDS_RESTART = (
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
     metrics, running = Metrics(), keys.Running(config)
-    app = web.Application(middlewares=[gate(metrics, running, public_error)], client_max_size=config.ingest.max_body_bytes)
+    app = web.Application(
+        middlewares=[gate(metrics, running, public_error)], client_max_size=config.ingest.max_body_bytes
+    )
     app[keys.RUNNING] = running
     app[keys.CLOCK] = clock
     app[keys.METRICS] = metrics

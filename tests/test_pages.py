@@ -82,9 +82,7 @@ async def test_an_incident_is_on_the_page_from_its_first_to_its_last_second(serv
     seen = []
     for _ in range(4):
         text = await (await fetch(service)).text()
-        upcoming, ongoing = (
-            f'id="{name}">\n</div>' not in text for name in ("upcoming", "ongoing")
-        )
+        upcoming, ongoing = (f'id="{name}">\n</div>' not in text for name in ("upcoming", "ongoing"))
         seen.append((upcoming, ongoing))
         service.pass_time(7)
     assert seen == [(True, False), (True, False), (False, True), (False, False)]
