@@ -385,6 +385,7 @@ def test_uninstalling_keeps_configuration_and_data_unless_purged(tmp_path: Path)
 
 def test_a_program_that_the_service_could_not_reach_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "argv", ["/home/me/kener-async/run.py"])
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")  # wherever these tests themselves lie
     with pytest.raises(
         install.InstallFault, match=r"^/home/me/kener-async/run\.py: out of the service's reach"
     ):
