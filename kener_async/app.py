@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import health, incidents, monitors, openapi, status
+from kener_async.api import base_path, health, incidents, monitors, openapi, status
 from kener_async.api.auth import GATEKEEPER, Gatekeeper
 from kener_async.api.gate import gate
 from kener_async.clock import Clock, system_clock
@@ -63,6 +63,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
         app.add_routes(routes)
     web_routes.add_routes(app)
+    base_path.add_routes(app, running)
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app

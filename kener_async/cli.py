@@ -76,7 +76,7 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
     stored = replace(config.database, path=(database or config.database.path).absolute())
     if welcome:
         monitor = next((monitor.tag for monitor in config.monitors), "earth")
-        url = server.public_url or f"http://{server.host}:{server.port}"
+        url = (server.public_url or f"http://{server.host}:{server.port}") + server.base_path
         click.echo(WELCOME.format(url=url, run=" ".join(_program()), tag=monitor))
     sys.exit(service.run(replace(config, server=server, database=stored), _reloader(server, stored)))
 

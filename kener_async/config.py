@@ -52,7 +52,7 @@ class ConfigFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`public_url` and `base_path` have no slash at their end.
+    """`public_url` is scheme and host, `base_path` what follows in every address; no slash at their end.
 
     `max_connections` 0: 80 % of the file descriptor limit.
     """

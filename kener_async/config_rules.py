@@ -7,10 +7,14 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from kener_async.config_fields import hint, instant_of, is_asset, shown
 
 Place = tuple[str | int, ...]
+
+# What our own addresses begin with; below one of them nobody could tell a base path from a page.
+TAKEN = ("api", "assets", "badge", "category", "embed", "incident", "incidents", "monitor", "static")
 
 
 class Misplaced(NamedTuple):
@@ -24,6 +28,7 @@ def contradictions(
     read: Mapping[str, Any], written: Mapping[str, object], folder: Path
 ) -> Iterator[Misplaced]:
     """What is wrong between settings, or between a setting and a file; paths are relative to the folder."""
+    yield from _address_rules(read.get("server", {}))
     yield from _retention_rules(read)
     yield from _key_rules(_table(written, "auth"))
     yield from _locale_rules(read.get("site", {}))
@@ -48,6 +53,16 @@ def _table(within: object, *place: str | int) -> Mapping[str, object]:
             case list(), int():
                 within = within[part]
     return within if isinstance(within, dict) else {}
+
+
+def _address_rules(server: Mapping[str, Any]) -> Iterator[Misplaced]:
+    if urlsplit(server.get("public_url", "")).path:
+        text = "must be scheme and host alone, the path belongs into server.base_path"
+        yield Misplaced(("server", "public_url"), text)
+    first = server.get("base_path", "").split("/", 2)[1:2]
+    if first and first[0] in TAKEN:
+        text = f"must not begin with /{first[0]}, which is an address of ours"
+        yield Misplaced(("server", "base_path"), text)
 
 
 def _retention_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:

@@ -5,10 +5,9 @@ when another process revoked it. Verified tokens are remembered by digest, refus
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import jwt
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
+from kener_async.api.proxies import Networks, client_address, is_within
 from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
 from kener_async.domain.errors import Forbidden, Unauthenticated
@@ -23,12 +23,9 @@ from kener_async.store import tokens
 from kener_async.store.database import Database
 from kener_async.store.tokens import Token
 
-Networks = Sequence[IPv4Network | IPv6Network]
-
 TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here
 LONGEST_TOKEN = 8192
 REMEMBERED = 4096
-PROXY_HOPS = 10
 NEVER_READ = (-1, -1)  # differs from the stamp of a database whose stamp file is missing
 REQUIRED = ["iat", "jti", "sub"]
 
@@ -174,7 +171,7 @@ class Gatekeeper:
 
     def _check_address(self, request: web.Request) -> None:
         address = client_address(request, self.proxies)
-        if not _is_within(address, self.allowed):
+        if not is_within(address, self.allowed):
             raise Unauthenticated(f"invalid ip: {address}")
 
 
@@ -191,23 +188,6 @@ def bearer(request: web.Request) -> str:
     if scheme.strip().lower() not in ("bearer", "") or not token.isascii() or len(token) > LONGEST_TOKEN:
         raise Unauthenticated("invalid token")
     return token
-
-
-def client_address(request: web.Request, proxies: Networks) -> str:
-    """The address of the client: X-Forwarded-For is believed only as far as trusted proxies wrote it."""
-    address = request.remote or ""
-    if not _is_within(address, proxies):
-        return address
-    hops = [
-        hop.strip() for value in request.headers.getall("X-Forwarded-For", ()) for hop in value.split(",")
-    ]
-    for hop in reversed(hops[-PROXY_HOPS:]):
-        if not _is_address(hop):
-            return address
-        address = hop
-        if not _is_within(hop, proxies):
-            return address
-    return address
 
 
 def _granted(claims: Mapping[str, Any]) -> Grant:
@@ -241,22 +221,6 @@ def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[b
         return
     if not enough(grant.allows_tag(tag) for tag in tags):
         raise Forbidden("the token is for other monitors")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_within(text: str, networks: Networks) -> bool:
-    if not _is_address(text):
-        return False
-    address = ip_address(text)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
 
 
 GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)

@@ -1,7 +1,6 @@
 """The outermost middleware: it refuses what is no proper request, answers what fails, and counts both."""
 
 import itertools
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
 from kener_async.api.errors import refusal, refusal_of
+from kener_async.api.proxies import HOST, client_address
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
@@ -20,7 +20,6 @@ from kener_async.metrics import Metrics
 
 log = structlog.get_logger("kener_async.requests")
 
-HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | Whole]]
 PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
@@ -82,7 +81,8 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
         metrics.answered(request.method, status)
         if status >= 400 or running.config.log.requests == "all":
             level = log.warning if status >= 500 else log.info
-            level("answered", method=request.method, path=request.path, status=status, peer=request.remote)
+            peer = client_address(request, running.config.server.trusted_proxies)
+            level("answered", method=request.method, path=request.path, status=status, peer=peer)
 
     return middleware
 

@@ -48,7 +48,7 @@ def document(app: web.Application) -> dict[str, Any]:
             "Kener API 1.0.0.",
             "license": {"name": "MIT"},
         },
-        servers=[{"url": config.server.public_url or "/"}],
+        servers=[{"url": config.server.public_url + config.server.base_path or "/"}],
         tags=[
             {"name": "Monitors", "description": "Heartbeats, status and uptime"},
             {"name": "Incidents", "description": "Incidents, maintenance and their comments"},

@@ -212,10 +212,11 @@ def _is_known(if_none_match: str, etag: str) -> bool:
 def _language_chosen(request: web.Request) -> web.Response:
     """Keep the language in a cookie and show the same page again without it in the address."""
     query = {name: value for name, value in request.query.items() if name != "lang"}
-    response = web.Response(
-        status=303, headers={"Location": str(request.rel_url.with_query(query)), "Cache-Control": "no-store"}
-    )
+    config = request.app[keys.RUNNING].config
+    address = f"{config.server.base_path}{request.rel_url.with_query(query)}"
+    response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
     chosen = request.query["lang"]
-    if chosen in request.app[keys.RUNNING].config.site.locales:
-        response.set_cookie(COOKIE, chosen, max_age=YEAR, httponly=True, samesite="Lax", path="/")
+    if chosen in config.site.locales:
+        path = config.server.base_path or "/"
+        response.set_cookie(COOKIE, chosen, max_age=YEAR, httponly=True, samesite="Lax", path=path)
     return response
