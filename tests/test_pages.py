@@ -1,5 +1,6 @@
 """How pages are served: made once, compressed, in the visitor's language, and never outdated."""
 
+import asyncio
 import gzip
 import re
 from dataclasses import replace
@@ -8,9 +9,16 @@ from typing import Literal
 
 import brotli
 import pytest
+from aiohttp import web
 
+from kener_async import keys
 from kener_async.app import apply
 from kener_async.config import Category, Config
+from kener_async.domain.errors import TooSlow
+from kener_async.domain.samples import Status
+from kener_async.web.locales import Locale, locale
+from kener_async.web.pages import PAGES, Finished
+from kener_async.web.snapshot import SNAPSHOTS, Snapshot, Snapshots
 from tests.service import FakeClock, Service, a_config, a_monitor, running
 
 PAGE = {"Accept": "text/html"}
@@ -164,7 +172,13 @@ async def test_files_of_the_site_are_served_and_nothing_beside_them(tmp_path: Pa
         reply = await fetch(service, "/assets/logo.svg")
         assert reply.status == 200
         assert "sandbox" in reply.headers["Content-Security-Policy"]
-        for path in ("/assets/../kener.db", "/assets/%2e%2e/kener.db", "/assets/nothing", "/assets/."):
+        for path in (
+            "/assets/../kener.db",
+            "/assets/%2e%2e/kener.db",
+            "/assets/nothing",
+            "/assets/.",
+            "/assets/" + "a" * 300,
+        ):
             assert (await fetch(service, path)).status == 404
 
 
@@ -201,3 +215,62 @@ async def test_a_monitor_says_how_it_is_now_or_how_it_was_today(
         await service.beat()
         page = await (await fetch(service)).text()
         assert f"<span>{text}</span>" in page
+
+
+async def test_after_a_failed_making_nobody_is_shown_what_is_outdated(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    await service.beat(status="UP")
+    await fetch(service)
+    await service.beat(status="DOWN")
+    snapshots, made = service.app[SNAPSHOTS], Snapshots._made
+
+    async def failing(self: Snapshots, app: web.Application) -> Snapshot:
+        monkeypatch.setattr(Snapshots, "_made", made)
+        await asyncio.sleep(0)
+        raise RuntimeError("once")
+
+    monkeypatch.setattr(Snapshots, "_made", failing)
+    first, second = await asyncio.gather(
+        *(snapshots.current(service.app) for _ in range(2)), return_exceptions=True
+    )
+    assert isinstance(first, RuntimeError)
+    assert isinstance(second, Snapshot)
+    assert second.monitors[0].status is Status.DOWN
+
+
+async def test_pages_go_on_while_a_reload_adds_monitors(service: Service, monkeypatch: pytest.MonkeyPatch):
+    running_ = service.app[keys.RUNNING]
+    added = replace(running_.config, monitors=(*running_.config.monitors, a_monitor("venus")))
+    monkeypatch.setattr(running_, "config", added)  # in force, and venus not yet on the board
+    text = await (await fetch(service)).text()
+    assert "Earth" in text
+    assert "Venus" not in text
+    await apply(service.app, added)
+    assert "Venus" in await (await fetch(service)).text()
+
+
+async def test_nothing_is_made_for_who_has_gone(service: Service):
+    made = 0
+
+    async def make(_snapshot: Snapshot, _locale: Locale) -> str:
+        nonlocal made
+        made += 1
+        return "page"
+
+    async def visit(is_gone: bool) -> None:
+        await service.app[PAGES].finished(
+            service.app, "/some", locale("en"), make, lambda: ("text/plain", {}), lambda: is_gone
+        )
+
+    with pytest.raises(TooSlow):
+        await visit(is_gone=True)
+    assert made == 0
+    await visit(is_gone=False)
+    assert made == 1
+
+
+def test_a_header_of_kilobytes_is_not_read_to_its_end():
+    page = Finished(b"x" * 1000, "text/plain", {})
+    assert page.encoding_for(" " * 300 + ",br") == ""
+    assert page.encoding_for("gzip, br" + " " * 8000) == "br"

@@ -120,8 +120,12 @@ async def assets(request: web.Request) -> web.StreamResponse:
     if folder is None:
         raise NotFound("not found")
     root = folder.resolve()
-    path = (root / request.match_info["path"]).resolve()
-    if root not in path.parents or not path.is_file():
+    try:
+        path = (root / request.match_info["path"]).resolve()
+        is_there = root in path.parents and path.is_file()
+    except OSError:  # a name longer than any file's
+        raise NotFound("not found") from None
+    if not is_there:
         raise NotFound("not found")
     return web.FileResponse(
         path, headers={"Cache-Control": "public, max-age=3600", "Content-Security-Policy": AS_PICTURE}

@@ -87,9 +87,12 @@ def updated_at(event: "Event", now: int) -> int:
 
 def entries(events: Iterable["Event"], names: Mapping[str, str], base_url: str, now: int) -> list[Entry]:
     """What happened last comes first. `names` are the monitors that may be named, by tag."""
-    found = [_entry(event, names, base_url, now) for event in events]
-    found.sort(key=lambda entry: (entry.updated, entry.published, entry.id), reverse=True)
-    return found[:MOST_ENTRIES]
+
+    def recency(event: "Event") -> tuple[int, int, int]:
+        return updated_at(event, now), event.incident.created_at, event.incident.number
+
+    latest = sorted(events, key=recency, reverse=True)[:MOST_ENTRIES]
+    return [_entry(event, names, base_url, now) for event in latest]
 
 
 def _entry(event: "Event", names: Mapping[str, str], base_url: str, now: int) -> Entry:

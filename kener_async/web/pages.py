@@ -14,6 +14,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.answers import Whole
+from kener_async.domain.errors import TooSlow
 from kener_async.web import locales
 from kener_async.web.locales import Locale
 from kener_async.web.snapshot import SNAPSHOTS, Snapshot
@@ -28,6 +29,7 @@ KEPT = 1024  # pages; about 20 KB each
 KEPT_BYTES = 32 * 1024 * 1024
 SMALL = 256  # bytes that are not worth compressing
 COOKIE = "lang"
+LONGEST_HEADER = 256
 YEAR = 365 * 24 * 3600
 DRAWN = ("image/png", "font/")  # compressed already
 
@@ -66,7 +68,8 @@ class Finished:
         return self._answers[encoding]
 
     def encoding_for(self, accepted: str) -> str:
-        return _encoding(accepted) if self._may_be_compressed else ""
+        # Cut: what splits it may take long over a header of kilobytes.
+        return _encoding(accepted[:LONGEST_HEADER]) if self._may_be_compressed else ""
 
 
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -105,8 +108,12 @@ class Pages:
         locale: Locale,
         make: Make,
         dress: Callable[[], Dress],
+        is_gone: Callable[[], bool],
     ) -> Finished:
-        """The page as of the current snapshot; raises what `make` raises. `dress`: its type and headers."""
+        """The page as of the current snapshot; raises what `make` raises. `dress`: its type and headers.
+
+        For a visitor who is gone when it is his turn nothing is made; raises TooSlow.
+        """
         key = (path, locale.tag)
         snapshot = await app[SNAPSHOTS].current(app)
         if (found := self._found(key, snapshot)) is not None:
@@ -117,6 +124,8 @@ class Pages:
                 if (found := self._found(key, snapshot)) is not None:
                     return found
                 async with app[PACE].turn():
+                    if is_gone():
+                        raise TooSlow("the visitor has gone")
                     content = await make(snapshot, locale)
                 body = content.encode() if isinstance(content, str) else content
                 return self._keep(key, snapshot, Finished(body, *dress()))
@@ -156,7 +165,7 @@ def locale_of(request: web.Request) -> Locale:
     site = request.app[keys.RUNNING].config.site
     accepted = request.headers.get("Accept-Language", "")
     wanted = request.cookies.get(COOKIE) if "Cookie" in request.headers else None
-    return locales.locale(locales.chosen(wanted, accepted[:512], site.locales, site.locale))
+    return locales.locale(locales.chosen(wanted, accepted[:LONGEST_HEADER], site.locales, site.locale))
 
 
 async def page(
@@ -187,7 +196,12 @@ async def page(
         return content_type, worn
 
     finished = await request.app[kept].finished(
-        request.app, request.path if path is None else path, language, make, dress
+        request.app,
+        request.path if path is None else path,
+        language,
+        make,
+        dress,
+        lambda: request.transport is None,
     )
     # The gate sends what is whole.
     return cast(web.StreamResponse, await answer(request, finished))

@@ -122,13 +122,15 @@ class Snapshots:
         async with self._turn:
             if self._snapshot is None or (self._begun <= asked and not _holds(self._snapshot, app)):
                 async with self._pace.turn():
-                    self._begun = monotonic()
+                    begun = monotonic()
                     self._snapshot = await self._made(app)
+                    self._begun = begun  # not before: one that failed was made for nobody
             return self._snapshot
 
     async def _made(self, app: web.Application) -> Snapshot:
         config, board = app[keys.RUNNING].config, app[keys.BOARD]
-        monitors = [monitor for monitor in config.monitors if not monitor.hidden]
+        # During a reload some are configured and not on the board yet; its revision tells when they are.
+        monitors = [one for one in config.monitors if not one.hidden and board.find(one.tag) is not None]
         revision, now, shown = -1, 0, list[Shown]()
         for _ in range(TRIES):  # looking at one monitor may bring another up to date, and a minute may end
             revision, now = board.revision, app[keys.CLOCK]()

@@ -1,5 +1,6 @@
 """Feeds and a calendar, of the page or of one monitor, and the summary that readers of status pages know."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
@@ -38,18 +39,23 @@ async def feed(request: web.Request) -> web.StreamResponse:
         name, home = _subject(snapshot, tag)
         events = await _events(request.app, snapshot, tag)
         names = {shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors}
-        found = feeds.entries(events, names, base_url, snapshot.now)
-        return written(
-            feeds.Feed(
-                title=name,
-                home_url=base_url + home,
-                feed_url=f"{base_url}{home.rstrip('/')}/feed.{form}",
-                subtitle=snapshot.config.site.description,
-                updated=max((entry.updated for entry in found), default=snapshot.now - snapshot.now % DAY),
-                entries=found,
-                icon=f"{base_url}/favicon.ico",
+
+        def written_out() -> bytes:
+            found = feeds.entries(events, names, base_url, snapshot.now)
+            quiet = snapshot.now - snapshot.now % DAY
+            return written(
+                feeds.Feed(
+                    title=name,
+                    home_url=base_url + home,
+                    feed_url=f"{base_url}{home.rstrip('/')}/feed.{form}",
+                    subtitle=snapshot.config.site.description,
+                    updated=max((entry.updated for entry in found), default=quiet),
+                    entries=found,
+                    icon=f"{base_url}/favicon.ico",
+                )
             )
-        )
+
+        return await asyncio.to_thread(written_out)
 
     return await _answered(request, build, content_type)
 
@@ -63,7 +69,7 @@ async def maintenance(request: web.Request) -> web.StreamResponse:
         events = [
             event for event in await _events(request.app, snapshot, tag) if event.incident.is_maintenance
         ]
-        return icalendar.calendar(name, events, base_url, snapshot.now)
+        return await asyncio.to_thread(icalendar.calendar, name, events, base_url, snapshot.now)
 
     return await _answered(request, build, "text/calendar; charset=utf-8")
 
@@ -75,7 +81,7 @@ async def summarized(request: web.Request) -> web.StreamResponse:
     async def build(snapshot: Snapshot, base_url: str) -> bytes:
         if name not in summary.DOCUMENTS:
             raise NotFound("there is no such document")
-        return orjson.dumps(summary.document(name, snapshot, base_url))
+        return await asyncio.to_thread(lambda: orjson.dumps(summary.document(name, snapshot, base_url)))
 
     return await _answered(request, build, JSON)
 
