@@ -13,7 +13,7 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
 from kener_async.store import rollups
-from kener_async.web import locales, palette
+from kener_async.web import palette
 from kener_async.web.badge_svg import (
     DOT_CSS,
     NO_DATA_COLOR,
@@ -27,13 +27,12 @@ from kener_async.web.badge_svg import (
     svg,
     uptime_badge,
 )
-from kener_async.web.locales import Locale
+from kener_async.web.locales import ENGLISH, Locale
 from kener_async.web.pages import VARIANTS, page
 from kener_async.web.snapshot import WINDOWS, Shown, Snapshot
 
 SVG = "image/svg+xml; charset=utf-8"
 JSON = "application/json; charset=utf-8"
-ENGLISH = locales.locale(locales.SOURCE)  # badges have the words that other badges have
 _DOT_HASH = b64encode(sha256(DOT_CSS.encode()).digest()).decode()
 HEADERS = {
     "Access-Control-Allow-Origin": "*",
@@ -49,9 +48,7 @@ async def badge(request: web.Request) -> web.StreamResponse:
         raise NotFound("a dot has no text")
 
     async def make(snapshot: Snapshot, _: Locale) -> str | bytes:
-        shown = snapshot.find(tag)
-        if shown is None:
-            raise NotFound("there is no such monitor")
+        shown = snapshot.named(tag)
         asked = options(request.query, shown.monitor.name)
         if kind == "dot":
             return _dot(snapshot, shown, asked)

@@ -21,7 +21,6 @@ from kener_async.web import latency
 from kener_async.web.assets import ASSETS
 from kener_async.web.hours import clock, hours, joined, shape
 from kener_async.web.locales import Locale
-from kener_async.web.monitors import found
 from kener_async.web.pages import page
 from kener_async.web.reasons import reason_in_words
 from kener_async.web.snapshot import Shown, Snapshot, visible
@@ -51,7 +50,7 @@ class Told:
 
 async def day(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> str:
-        shown = found(snapshot, request.match_info["tag"])
+        shown = snapshot.named(request.match_info["tag"])
         kept = await request.app[keys.DATABASE].read(observer.kept_from)
         asked = _day(snapshot, _date(request.match_info["day"]), kept)
         return await _made(request.app, snapshot, locale, shown, asked, kept)

@@ -10,11 +10,9 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config import Config
-from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
-from kener_async.web import locales, palette, words
-from kener_async.web.badges import ENGLISH
-from kener_async.web.locales import Locale
+from kener_async.web import locales, months, palette, words
+from kener_async.web.locales import ENGLISH, Locale
 from kener_async.web.origin import origin_of
 from kener_async.web.pages import VARIANTS, page
 from kener_async.web.snapshot import Snapshot
@@ -77,7 +75,7 @@ async def preview_image(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> bytes:
         whole = summary(snapshot.statuses)
         colors = palette.colors(snapshot.config.site)
-        bars = [colors[status] for status in _worst_of_days(snapshot)]
+        bars = [colors[status] for status in months.measured(snapshot.monitors).values()]
         sentence = words.summary(locale, whole)
         title = snapshot.config.site.name
         return await asyncio.to_thread(preview, title, sentence, colors[whole.status], bars, whole.status)
@@ -89,12 +87,3 @@ async def preview_image(request: web.Request) -> web.StreamResponse:
 
 def _default(config: Config) -> Locale:
     return locales.locale(config.site.locale)
-
-
-def _worst_of_days(snapshot: Snapshot) -> list[Status]:
-    """One status for each day, that of the monitor that was worst off."""
-    days = zip(*(shown.days for shown in snapshot.monitors), strict=False)
-    return [max((day.status for day in monitors), key=_SEVERITY.index) for monitors in days]
-
-
-_SEVERITY = (Status.NO_DATA, Status.UP, Status.MAINTENANCE, Status.DEGRADED, Status.DOWN)

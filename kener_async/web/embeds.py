@@ -8,14 +8,12 @@ from kener_async import keys
 from kener_async.web import locales
 from kener_async.web.assets import ASSETS, STATIC, TYPES
 from kener_async.web.bars import bars
-from kener_async.web.locales import Locale
-from kener_async.web.monitors import found
+from kener_async.web.locales import ENGLISH, Locale
 from kener_async.web.pages import VARIANTS, locale_of, page
 from kener_async.web.snapshot import Snapshot
 from kener_async.web.views import View, render
 
 ANYWHERE = "*"
-ENGLISH = locales.locale(locales.SOURCE)  # of what has no words
 THEMES = ("light", "dark")
 COLOR = re.compile(r"[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}", re.ASCII)
 
@@ -60,7 +58,7 @@ def _locale(request: web.Request) -> Locale:
 async def _made(
     app: web.Application, snapshot: Snapshot, locale: Locale, tag: str, theme: str, ground: str
 ) -> str:
-    shown = found(snapshot, tag)
+    shown = snapshot.named(tag)
     view = View(snapshot.config, locale, app[ASSETS])
     path = f"/monitor/{tag}"
     return await render(
@@ -82,7 +80,7 @@ async def script(request: web.Request) -> web.StreamResponse:
     """The same for every monitor there is: it finds out from its own address which one is meant."""
 
     async def make(snapshot: Snapshot, _: Locale) -> bytes:
-        found(snapshot, request.match_info["tag"])
+        snapshot.named(request.match_info["tag"])  # there must be such a monitor
         return (STATIC / "embed.js").read_bytes()
 
     return await page(request, make, content_type=TYPES[".js"], locale=ENGLISH)

@@ -25,7 +25,7 @@ from kener_async.web.snapshot import Day, Event, Shown, Snapshot
 from kener_async.web.views import View, render
 
 # A row is made anew only when its monitor is another: the same object says the same.
-Rows = WeakKeyDictionary[Shown, dict[tuple[str, int], Markup]]
+Rows = WeakKeyDictionary[Shown, dict[str, Markup]]  # by language
 ROWS: web.AppKey[Rows] = web.AppKey("rows")
 
 
@@ -76,7 +76,7 @@ async def _made(
         upcoming=_of(snapshot.upcoming, tags),
         recent=_of(snapshot.recent, tags),
         names={shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors},
-        windows=_windows(locale),
+        windows=list(words.windows(locale).items()),
         count=len(listed),
         groups=list(_groups(view, snapshot, rows, category)),
         structured=_structured(view),
@@ -85,14 +85,6 @@ async def _made(
 
 def _of(events: Sequence[Event], tags: set[str]) -> list[Event]:
     return [event for event in events if tags.intersection(event.tags)]
-
-
-def _windows(locale: Locale) -> list[tuple[str, str]]:
-    return [
-        *((f"{days}d", locale.unit(days, "day")) for days in (90, 30, 7)),
-        ("24h", locale.unit(24, "hour")),
-        ("today", locale.gettext("Today")),
-    ]
 
 
 def _groups(
@@ -115,7 +107,7 @@ def _groups(
 def _rows(app: web.Application, view: View, snapshot: Snapshot, listed: Sequence[Shown]) -> dict[str, Markup]:
     """The finished rows by tag."""
     made, template = app[ROWS], aiohttp_jinja2.get_env(app).get_template("row.html")
-    key = (view.locale.tag, id(snapshot.config))
+    key = view.locale.tag
     common = view.context()
     for shown in listed:
         kept = made.setdefault(shown, {})

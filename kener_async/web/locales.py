@@ -167,6 +167,9 @@ def locale(tag: str) -> Locale:
     return Locale(tag)
 
 
+ENGLISH = locale(SOURCE)  # for what has no words, or those that everybody uses
+
+
 @lru_cache(1024)
 def chosen(wanted: str | None, header: str, offered: tuple[str, ...], default: str) -> str:
     """The offered language to answer in: the one the visitor chose, else the best of Accept-Language."""

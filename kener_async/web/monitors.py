@@ -13,11 +13,10 @@ from babel.numbers import format_decimal
 from kener_async import keys
 from kener_async.domain.board import Live
 from kener_async.domain.calendar import MINUTE, minute_of
-from kener_async.domain.errors import NotFound
 from kener_async.domain.timeline import Reason, runs
 from kener_async.store import incidents, observer
 from kener_async.store.explanations import Explanation, explain
-from kener_async.web import latency, share
+from kener_async.web import latency, share, words
 from kener_async.web.assets import ASSETS
 from kener_async.web.bars import bars
 from kener_async.web.locales import Locale
@@ -50,18 +49,10 @@ class Figure:
 
 async def monitor(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, locale: Locale) -> str:
-        shown = found(snapshot, request.match_info["tag"])
+        shown = snapshot.named(request.match_info["tag"])
         return await _made(request.app, snapshot, locale, shown)
 
     return await page(request, make)
-
-
-def found(snapshot: Snapshot, tag: str) -> Shown:
-    """The visible monitor of this tag; raises NotFound."""
-    shown = snapshot.find(tag)
-    if shown is None:
-        raise NotFound("there is no such monitor")
-    return shown
 
 
 async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: Shown) -> str:
@@ -71,7 +62,7 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
     await app[keys.PUBLISHER].settle(live.id, min(start for start, _ in windows.values()), now)
     work = partial(_read, monitor=live.id, tag=monitor.tag, windows=windows, now=now)
     past = await app[keys.DATABASE].read(work)
-    view, labels = View(snapshot.config, locale, app[ASSETS]), window_labels(locale)
+    view, labels = View(snapshot.config, locale, app[ASSETS]), words.windows(locale)
     charts = partial(latency.of_monitor, view, shown, past.latencies, labels, now)
     address = f"/monitor/{monitor.tag}"
     return await render(
@@ -131,14 +122,6 @@ def _figures(view: View, windows: Mapping[str, Explanation], labels: Mapping[str
         if name == "today":
             query += f"&timezone={view.site.timezone.key}"
         yield Figure(name, labels[name], explained, query)
-
-
-def window_labels(locale: Locale) -> dict[str, str]:
-    return {
-        **{f"{days}d": locale.unit(days, "day") for days in (90, 30, 7)},
-        "24h": locale.unit(24, "hour"),
-        "today": locale.gettext("Today"),
-    }
 
 
 def _of(events: Sequence[Event], tag: str) -> list[Event]:

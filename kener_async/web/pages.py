@@ -134,8 +134,8 @@ class Pages:
                 self._turns.pop(key, None)
 
     def _found(self, key: tuple[str, str], snapshot: Snapshot) -> Finished | None:
-        made_of, page = self._pages.get(key, (None, None))
-        if made_of != snapshot.serial:
+        made_of, page = self._pages.get(key, (0, None))
+        if made_of < snapshot.serial:  # one that is newer than what was asked for is as good
             return None
         self._pages.move_to_end(key)
         return page

@@ -17,6 +17,7 @@ from kener_async.config import Announcement, Config, Monitor
 from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
+from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
@@ -93,6 +94,13 @@ class Snapshot:
     def find(self, tag: str) -> Shown | None:
         return next((shown for shown in self.monitors if shown.monitor.tag == tag), None)
 
+    def named(self, tag: str) -> Shown:
+        """The visible monitor of this tag; raises NotFound."""
+        shown = self.find(tag)
+        if shown is None:
+            raise NotFound("there is no such monitor")
+        return shown
+
     @property
     def statuses(self) -> list[Status]:
         return [shown.status for shown in self.monitors]
@@ -131,9 +139,9 @@ class Snapshots:
         config, board = app[keys.RUNNING].config, app[keys.BOARD]
         # During a reload some are configured and not on the board yet; its revision tells when they are.
         monitors = [one for one in config.monitors if not one.hidden and board.find(one.tag) is not None]
-        revision, now, shown = -1, 0, list[Shown]()
+        revision, kept_from, now, shown = -1, 0, 0, list[Shown]()
         for _ in range(TRIES):  # looking at one monitor may bring another up to date, and a minute may end
-            revision, now = board.revision, app[keys.CLOCK]()
+            revision, kept_from, now = board.revision, board.kept_from, app[keys.CLOCK]()
             shown = await self._monitors(app, config, monitors, now)
             if revision == board.revision and minute_of(now) == minute_of(app[keys.CLOCK]()):
                 break
@@ -149,7 +157,7 @@ class Snapshots:
             now=now,
             until=min([minute_of(now) + MINUTE, *(edge for edge in edges if edge > now)]),
             revision=revision,
-            kept_from=board.kept_from,
+            kept_from=kept_from,
             monitors=shown,
             ongoing=[event for event in is_open if event.incident.start <= now],
             upcoming=[event for event in is_open if event.incident.start > now],

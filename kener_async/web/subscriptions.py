@@ -12,8 +12,8 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
 from kener_async.store import incidents
 from kener_async.web import feeds, icalendar, summary
-from kener_async.web.badges import ENGLISH, JSON
-from kener_async.web.locales import Locale
+from kener_async.web.badges import JSON
+from kener_async.web.locales import ENGLISH, Locale
 from kener_async.web.origin import origin_of
 from kener_async.web.pages import VARIANTS, page
 from kener_async.web.snapshot import Event, Snapshot, visible
@@ -91,10 +91,7 @@ def _subject(snapshot: Snapshot, tag: str | None) -> tuple[str, str]:
     title = snapshot.config.site.title
     if tag is None:
         return title, "/"
-    shown = snapshot.find(tag)
-    if shown is None:
-        raise NotFound("there is no such monitor")
-    return f"{shown.monitor.name} - {title}", f"/monitor/{tag}"
+    return f"{snapshot.named(tag).monitor.name} - {title}", f"/monitor/{tag}"
 
 
 async def _events(app: web.Application, snapshot: Snapshot, tag: str | None) -> Sequence[Event]:

@@ -70,11 +70,7 @@ class View:
 
     def absolute(self, path: str) -> str:
         """The same for those who are elsewhere; within the site while nobody said how it is reached."""
-        return (
-            self.config.server.public_url + self.link(path)
-            if self.config.server.public_url
-            else self.link(path)
-        )
+        return self.config.server.public_url + self.link(path)
 
     def file(self, text: str) -> str:
         """The address of an image or a link as the configuration names it."""

@@ -112,6 +112,15 @@ def _uptime(locale: Locale, figure: str) -> str:
     return locale.gettext("%(figure)s uptime") % {"figure": locale.figure(figure)}
 
 
+def windows(locale: Locale) -> dict[str, str]:
+    """What the windows are called, longest first."""
+    return {
+        **{f"{days}d": locale.unit(days, "day") for days in (90, 30, 7)},
+        "24h": locale.unit(24, "hour"),
+        "today": locale.gettext("Today"),
+    }
+
+
 def kind(incident: Incident) -> Status | None:
     """What an incident makes of its monitors; None: it only says something."""
     return Status.MAINTENANCE if incident.is_maintenance else incident.impact
