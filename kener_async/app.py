@@ -14,6 +14,7 @@ from kener_async.api.auth import GATEKEEPER, Gatekeeper
 from kener_async.api.gate import gate
 from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
+from kener_async.deadman import DeadMan
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
@@ -46,6 +47,7 @@ NEEDS_RESTART = (
     "ingest.max_body_bytes",
     "ingest.max_queue",
     "rollups.interval_seconds",
+    "watch.ping_every",
 )
 
 
@@ -115,11 +117,16 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(DAY, "integrity", store.check_large_tables)
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
+    deadman = DeadMan(
+        lambda: app[keys.RUNNING].config.watch.ping_url, partial(health.faults, app), clock, app[keys.METRICS]
+    )
+    schedule.every(config.watch.ping_every, "ping", deadman.ping)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())
         await stack.enter_async_context(app[keys.OBSERVER].watching(publisher.observe, schedule.reanchor))
         await stack.enter_async_context(schedule.running())
         stack.enter_context(backups.given_up_at_the_end())
+        stack.enter_context(deadman.given_up_at_the_end())
         yield
 
 

@@ -15,7 +15,8 @@ import click
 
 from kener_async import __version__
 from kener_async.cli_config import config_path, configured, faults_named
-from kener_async.cli_data import COMMANDS
+from kener_async.cli_data import COMMANDS as DATA_COMMANDS
+from kener_async.cli_watch import COMMANDS as WATCH_COMMANDS
 from kener_async.clock import system_clock
 from kener_async.config import Config, load
 from kener_async.demo import SCENES
@@ -54,7 +55,7 @@ def main(path: Path | None) -> None:
     """A self-hosted status page and incident server that speaks the Kener API 1.0.0."""
 
 
-for command in COMMANDS:
+for command in (*DATA_COMMANDS, *WATCH_COMMANDS):
     main.add_command(command)
 
 

@@ -125,6 +125,21 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """`max_monitors`: up to so many monitors each has metrics of its own."""
+
+    max_monitors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """`ping_url` is asked for `ping_every` so many seconds while the service is able to work; empty: none."""
+
+    ping_url: str
+    ping_every: int
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """`icon` is the address of an image, or empty."""
 
@@ -238,6 +253,8 @@ class Config:
     ingest: Ingest
     rollups: Rollups
     log: Log
+    metrics: Metrics
+    watch: Watch
     site: Site
     announcements: tuple[Announcement, ...]
     categories: tuple[Category, ...]
@@ -423,6 +440,8 @@ def _built(read: Mapping[str, Any], file: Path) -> Config:
         ingest=Ingest(**read["ingest"]),
         rollups=Rollups(**read["rollups"]),
         log=Log(**read["log"]),
+        metrics=Metrics(**read["metrics"]),
+        watch=Watch(**read["watch"]),
         site=_site(read["site"], folder),
         announcements=tuple(_announcement(table, zone) for table in read["announcements"]),
         categories=tuple(Category(**table) for table in read["categories"]),

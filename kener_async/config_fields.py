@@ -135,6 +135,16 @@ class Url(Text):
         return text.rstrip("/")
 
 
+class PingUrl(Text):
+    """An address to be asked for, as it is written."""
+
+    def parsed(self, text: str) -> str:
+        spoilt = any(character in "\\ " or not character.isprintable() for character in text)
+        if text and (spoilt or not text.lower().startswith(("http://", "https://")) or not _has_host(text)):
+            raise ValidationError(f"must be an http or https address, not {shown(text)}")
+        return text
+
+
 def _is_web_address(text: str) -> bool:
     plain = not (set("?#@\\") & set(text) or any(map(str.isspace, text)))
     return plain and text.lower().startswith(("http:", "https:")) and _has_host(text)

@@ -21,6 +21,7 @@ from kener_async.config_fields import (
     Name,
     Network,
     Pairs,
+    PingUrl,
     Secret,
     Tag,
     Text,
@@ -95,6 +96,15 @@ class _LogTable(_Table):
     format = Choice("auto", "json", "text", load_default="auto")
     level = Choice("debug", "info", "warning", "error", load_default="info")
     requests = Choice("errors", "all", load_default="errors")
+
+
+class _MetricsTable(_Table):
+    max_monitors = Whole(0, 1_000_000, load_default=1000)
+
+
+class _WatchTable(_Table):
+    ping_url = PingUrl(load_default="")
+    ping_every = Duration(1, load_default=MINUTE)
 
 
 class _LinkTable(_Table):
@@ -196,6 +206,8 @@ class _Document(_Table):
     ingest = fields.Nested(_IngestTable)
     rollups = fields.Nested(_RollupsTable)
     log = fields.Nested(_LogTable)
+    metrics = fields.Nested(_MetricsTable)
+    watch = fields.Nested(_WatchTable)
     site = fields.Nested(_SiteTable)
     announcements = _several(_AnnouncementTable, "announcements")
     categories = _several(_CategoryTable, "categories")

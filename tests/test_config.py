@@ -82,6 +82,8 @@ def faults(load: Load) -> Faults:
         ),
         ("rollups", {"interval_seconds": 5}),
         ("log", {"format": "auto", "level": "info", "requests": "errors"}),
+        ("metrics", {"max_monitors": 1000}),
+        ("watch", {"ping_url": "", "ping_every": 60}),
         ("site", {"title": "Status", "name": "Status", "timezone": ZoneInfo("UTC")}),
         ("site", {"locale": "en", "locales": ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")}),
         ("site", {"theme": "system", "theme_toggle": True, "pattern": "none", "is_indexed": True}),
@@ -201,7 +203,7 @@ def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented()), load()
-    for section in ("server", "database", "backup", "auth", "ingest", "rollups", "log"):
+    for section in ("server", "database", "backup", "auth", "ingest", "rollups", "log", "metrics", "watch"):
         assert getattr(shown, section) == getattr(default, section)
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 

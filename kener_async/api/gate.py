@@ -20,6 +20,7 @@ from kener_async.metrics import Metrics
 
 log = structlog.get_logger("kener_async.requests")
 
+HEARTBEATS = "/api/status"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | Whole]]
 PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
@@ -79,6 +80,8 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
 
     def _note(request: web.Request, status: int) -> None:
         metrics.answered(request.method, status)
+        if request.method == "POST" and request.raw_path == HEARTBEATS:
+            metrics.heartbeat(status)
         if status >= 400 or running.config.log.requests == "all":
             level = log.warning if status >= 500 else log.info
             peer = client_address(request, running.config.server.trusted_proxies)

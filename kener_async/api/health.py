@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from os import stat
 from time import monotonic
 
@@ -11,13 +12,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
+from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
+from kener_async.domain.overview import Overview
+from kener_async.metrics import Figures
 
 routes = Routes()
 
 LEAST_FREE_BYTES = 32 * 1024 * 1024
 WRITER_SECONDS = 2
 TICK_SECONDS = 60
+WINDOWS = {"24h": DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 
 
 @routes.get("/healthz")
@@ -40,18 +45,29 @@ async def healthz(call: Call) -> dict[str, object]:
 )
 async def readyz(call: Call) -> web.StreamResponse | dict[str, object]:
     """Whether the writer, the scheduler and the disk work."""
-    app = call.request.app
-    checks = {
+    checks = await _checks(call.request.app)
+    error = "; ".join(_faults(checks))
+    if not error:
+        return {"status": "ok", "checks": checks}
+    return web.json_response({"status": error, "checks": checks, "error": error}, status=503)
+
+
+async def faults(app: web.Application) -> list[str]:
+    """What keeps heartbeats from being stored; empty when nothing does."""
+    return _faults(await _checks(app))
+
+
+async def _checks(app: web.Application) -> dict[str, str]:
+    return {
         "writer": await _writer(app),
         "scheduler": _scheduler(app),
         "disk": _disk(app),
         "database": app[keys.DATABASE].damage or "ok",
     }
-    faults = [name for name, state in checks.items() if state != "ok"]
-    if not faults:
-        return {"status": "ok", "checks": checks}
-    error = "; ".join(f"{name}: {checks[name]}" for name in faults)
-    return web.json_response({"status": error, "checks": checks, "error": error}, status=503)
+
+
+def _faults(checks: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
 
 
 async def _writer(app: web.Application) -> str:
@@ -72,7 +88,7 @@ def _scheduler(app: web.Application) -> str:
 
 
 def _disk(app: web.Application) -> str:
-    free = shutil.disk_usage(app[keys.RUNNING].config.database.path.parent).free
+    free = _free(app)
     return "ok" if free >= LEAST_FREE_BYTES else f"only {free // 1024} KiB free"
 
 
@@ -81,12 +97,43 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text form; from this machine, or with the scope `admin`."""
     await require_loopback_or_admin(request)
     app = request.app
-    counted = app[keys.METRICS]
+    counted, board = app[keys.METRICS], app[keys.BOARD]
     counted.queue.set(app[keys.INBOX].waiting)
     counted.rollup_lag.set(monotonic() - app[keys.PUBLISHER].settled_at)
+    counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULE].last_tick)
+    counted.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
+    counted.stale_monitors.set(board.stale)
+    counted.damaged.set(app[keys.DATABASE].damage is not None)
+    counted.disk_free.set(_free(app))
     for name, suffix in (("main", ""), ("wal", "-wal")):
         counted.database_bytes.labels(name).set(_size(f"{app[keys.RUNNING].config.database.path}{suffix}"))
-    return web.Response(body=counted.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    counted.fleet.figures = await _figures(app)
+    # In a thread: with many monitors it takes longer than a heartbeat may wait.
+    text = await asyncio.to_thread(counted.text)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _figures(app: web.Application) -> dict[str, Figures]:
+    """Of each monitor, without a wait for the disk; the uptime told last stays until there is a newer one."""
+    config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
+    if len(app[keys.BOARD]) > config.metrics.max_monitors:
+        return {}
+    uptimes = {tag: known.uptime for tag, known in app[keys.METRICS].fleet.figures.items()}
+    async for live, overview in app[keys.PUBLISHER].at_hand(config.site.timezone):
+        uptimes[live.tag] = _ratios(overview)
+    return {
+        live.tag: Figures(int(live.report(now).standing.status), uptimes.get(live.tag, {}))
+        for live in app[keys.BOARD]
+    }
+
+
+def _ratios(overview: Overview) -> dict[str, float]:
+    windows = {name: overview.windows[length] for name, length in WINDOWS.items()}
+    return {name: counts.good / counts.counted for name, counts in windows.items() if counts.counted}
+
+
+def _free(app: web.Application) -> int:
+    return shutil.disk_usage(app[keys.RUNNING].config.database.path.parent).free
 
 
 def _size(path: str) -> int:

@@ -138,6 +138,11 @@ class Board:
         self.incidents_revision += 1
         self.note()
 
+    @property
+    def stale(self) -> int:
+        """How many monitors must be loaded anew."""
+        return len(self._stale)
+
     def is_stale(self, live: Live, now: int) -> bool:
         """Whether it must be loaded anew; also when the clock was set back before its base."""
         return live.id in self._stale or live.base > quarter_of(now)

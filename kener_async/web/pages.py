@@ -127,6 +127,7 @@ class Pages:
                     if is_gone():
                         raise TooSlow("the visitor has gone")
                     content = await make(snapshot, locale)
+                app[keys.METRICS].page_made()
                 body = content.encode() if isinstance(content, str) else content
                 return self._keep(key, snapshot, Finished(body, *dress()))
         finally:
@@ -203,8 +204,9 @@ async def page(
         dress,
         lambda: request.transport is None,
     )
-    # The gate sends what is whole.
-    return cast(web.StreamResponse, await answer(request, finished))
+    whole = await answer(request, finished)
+    request.app[keys.METRICS].page_served(whole.status)
+    return cast(web.StreamResponse, whole)  # the gate sends what is whole
 
 
 async def answer(request: web.Request, finished: Finished) -> Whole:

@@ -28,7 +28,8 @@ def add_routes(app: web.Application) -> None:
     app[PACE] = Pace(lambda: app[keys.INBOX].stored)
     app[SNAPSHOTS] = Snapshots(app[PACE])
     app[PAGES], app[VARIANTS] = Pages(), Pages()
-    app[TURNSTILE] = Turnstile()
+    app[TURNSTILE] = turnstile = Turnstile()
+    app[keys.METRICS].pages_waiting.set_function(lambda: turnstile.waiting)
     app[ROWS], app[ERRORS] = Rows(), ErrorPages()
     views.setup(app)
     app.add_routes(

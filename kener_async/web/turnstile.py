@@ -27,6 +27,11 @@ class Turnstile:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_turning = False
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     async def passed(self) -> None:
         """Return when it is the caller's turn, in order of arrival."""
         if self._passed < PER_TURN and not self._waiting:

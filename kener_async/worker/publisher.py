@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
@@ -35,6 +35,7 @@ TURN_SECONDS = 0.01  # how long counting may hold up heartbeats
 LOADED_AT_ONCE = 50
 READ_AT_ONCE = 10
 TOLD_AT_ONCE = 100
+GLANCED_AT_ONCE = 5
 
 Counted = tuple[int, int, int]
 
@@ -170,6 +171,17 @@ class Publisher:
             if len(overviews) % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return overviews
+
+    async def at_hand(self, zone: ZoneInfo) -> AsyncIterator[tuple[Live, Overview]]:
+        """The overviews for which nothing has to be read: of all, but just after a quarter turned."""
+        now = self._clock()
+        end = minute_of(now) + MINUTE
+        known = self._known_pasts(self._board, zone, quarter_of(now))
+        for count, (live, past) in enumerate(known.items()):
+            if live.base == quarter_of(now):
+                yield live, past.overview(live.running(now), end)
+            if count % GLANCED_AT_ONCE == 0:  # nobody waits for these: heartbeats go first
+                await asyncio.sleep(0)
 
     async def _based_on(self, base: int, lives: Sequence[Live], now: int) -> list[Live]:
         """The monitors, loaded anew where their base is another quarter; only read, if that cannot be."""

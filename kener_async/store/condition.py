@@ -1,0 +1,58 @@
+"""What can be seen of a database from outside, beside the server that may run on it; nothing is written."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kener_async.store import migrations, observer, tokens
+from kener_async.store.database import connect, faults_of
+from kener_async.store.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`steps`: how many steps of an upgrade it lacks. `last_seen`: when a server last noted that it is there.
+
+    Of a file that lacks steps nothing else is read.
+    """
+
+    journal_mode: str
+    steps: int
+    last_seen: int
+    tokens: Sequence[Token]
+
+
+def look(database: Path) -> Condition:
+    """The condition of a database that is there; raises DatabaseFault."""
+    with faults_of(database), closing(connect(database, read_only=True)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        steps = len(migrations.lacking(connection))
+        if steps or migrations.is_new(connection):
+            return Condition(mode, steps, 0, ())
+        records = tuple(tokens.everyone(connection).values())
+        return Condition(mode, 0, _last_seen(connection), records)
+
+
+def _last_seen(connection: sqlite3.Connection) -> int:
+    try:
+        return observer.last_seen(connection)
+    except TypeError:  # no server has been there yet
+        return 0
+
+
+def server_of(database: Path) -> int | None:
+    """The process that holds the database's lock, as a server does; None when none does, or none is seen."""
+    try:
+        inode = str(os.stat(f"{database}.lock").st_ino)
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        words = line.split()
+        if "->" not in words and words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode:
+            with suppress(ValueError):
+                return int(words[4])
+    return None

@@ -1,0 +1,62 @@
+"""Readings: how each monitor stands and what its uptime is, read from the file alone."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from kener_async.domain.board import Live, Report
+from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
+from kener_async.domain.overview import frame_at
+from kener_async.domain.samples import Status
+from kener_async.domain.streaks import streak
+from kener_async.domain.timeline import runs
+from kener_async.domain.uptime import Counts
+from kener_async.store import board, migrations, observer, overview, standings
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`since`: when the current status began, None while nothing is known; `windows`: counts by seconds."""
+
+    report: Report
+    since: int | None
+    windows: Mapping[int, Counts]
+
+
+def read(
+    connection: sqlite3.Connection, tags: Sequence[str], zone: ZoneInfo, now: int | None
+) -> tuple[int, dict[str, Reading]]:
+    """The readings of the monitors that are stored, by tag, and the instant they are of.
+
+    `now` None: the instant at which a server was last there. Raises ValueError for another schema.
+    """
+    if migrations.lacking(connection):
+        raise ValueError("has an older schema: start the service, or run `kener-async migrate`, first")
+    connection.execute("BEGIN")
+    instant = observer.last_seen(connection) if now is None else now
+    known: dict[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    return instant, {
+        tag: _reading(connection, known[tag], tag, zone, instant) for tag in tags if tag in known
+    }
+
+
+def _reading(connection: sqlite3.Connection, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
+    live = board.load(connection, monitor, tag, now)
+    report = live.report(now)
+    frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
+    past = overview.load(connection, monitor, frame, {}, now)
+    windows = past.overview(live.running(now), minute_of(now) + MINUTE).windows
+    return Reading(report, _since(connection, live, report.standing.status, now), windows)
+
+
+def _since(connection: sqlite3.Connection, live: Live, status: Status, now: int) -> int | None:
+    if status is Status.NO_DATA:
+        return None
+    begun = [overlay for overlay in live.layers.overlays if overlay.start <= now]
+    timeline = list(runs(replace(live.layers, overlays=begun), live.base, minute_of(now) + MINUTE))
+    begin, is_decided = streak(timeline, status)
+    if is_decided:
+        return begin
+    earlier = standings.since(connection, {live.id: status}, live.base)[live.id]
+    return begin if earlier is None else earlier
