@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,6 +16,7 @@ from kener_async.api import health
 from kener_async.config import Config
 from kener_async.deadman import DeadMan
 from kener_async.metrics import Metrics
+from kener_async.store.database import Work
 from tests.service import NOON, FakeClock, a_config, running
 
 
@@ -82,13 +84,17 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
         await deadman.ping()
         assert len(switch.asked) == 1
 
-        async def stalls(work: object) -> None:
-            await asyncio.Event().wait()
+        write, goes_on = service.app[keys.DATABASE].write, asyncio.Event()
+
+        async def stalls(work: Work[Any]) -> Any:
+            await goes_on.wait()  # jobs of the service may have got into it, too, and must end
+            return await write(work)
 
         monkeypatch.setattr(health, "WRITER_SECONDS", 0.01)
         with monkeypatch.context() as stalled:
             stalled.setattr(service.app[keys.DATABASE], "write", stalls)
             await deadman.ping()
+        goes_on.set()
         assert len(switch.asked) == 1
         assert pings(metrics, "withheld") == 1
 
