@@ -62,7 +62,7 @@ def make(path: Path, schema: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; {schema.read_text()}")
         connection.execute(f"PRAGMA user_version = {version}")
-        connection.execute("INSERT INTO monitors VALUES (1, 'earth')")
+        connection.execute("INSERT INTO monitors (id, tag) VALUES (1, 'earth')")
         connection.execute("INSERT INTO samples VALUES (1, 60, 2, 0, 1500000)")
 
 
@@ -234,7 +234,7 @@ async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[Databas
 
     def begin(connection: sqlite3.Connection) -> None:
         observer.begin(connection, NOON, 400 * DAY)
-        connection.execute("INSERT INTO monitors VALUES (1, 'earth') ON CONFLICT DO NOTHING")
+        connection.execute("INSERT INTO monitors (id, tag) VALUES (1, 'earth') ON CONFLICT DO NOTHING")
 
     async with database.opened(path, synchronous) as store:
         await store.write(begin)

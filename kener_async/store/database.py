@@ -24,8 +24,20 @@ Work = Callable[[sqlite3.Connection], T]
 log = structlog.get_logger(__name__)
 
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs"}
-SMALL_TABLES = ("service", "monitors", "settings", "gaps", "incidents", "incident_monitors", "tokens")
-LARGE_TABLES = ("dirty", "comments", "samples", "quarters")
+SMALL_TABLES = (
+    "service",
+    "monitors",
+    "settings",
+    "gaps",
+    "incidents",
+    "incident_monitors",
+    "tokens",
+    "devices",
+    "device_monitors",
+    "boots",
+    "runs",
+)
+LARGE_TABLES = ("dirty", "comments", "samples", "quarters", "heard", "claims")
 READERS = 2
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from kener_async.resources import shipped
 
 APPLICATION_ID = 0x4B656E72  # "Kenr": tells our files from other people's
-VERSION = 1
+VERSION = 2
 
 
 def lacking(connection: sqlite3.Connection) -> range:
