@@ -94,7 +94,7 @@ def _group_commit(rows: Sequence[Sample], callers: int) -> float:
 async def _served(path: Path, rows: Sequence[Sample], callers: int) -> float:
     async with database.opened(path, "FULL") as store:
         await store.write(_begin)
-        writer = Writer(store, Board(), Metrics(), limit=10_000)
+        writer = Writer(store, Board(), lambda: NOW, Metrics(), limit=10_000)
         left = iter(rows)
 
         async def caller() -> None:

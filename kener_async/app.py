@@ -9,9 +9,11 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import base_path, health, incidents, monitors, openapi, status
+from kener_async.api import base_path, batches, devices, health, incidents, monitors, openapi, status
 from kener_async.api.auth import GATEKEEPER, Gatekeeper
+from kener_async.api.batches import INTAKE, Intake
 from kener_async.api.gate import gate
+from kener_async.api.limits import LIMITS, Limits
 from kener_async.clock import Clock, system_clock
 from kener_async.config import Config
 from kener_async.deadman import DeadMan
@@ -23,10 +25,11 @@ from kener_async.metrics import Metrics
 from kener_async.safekeeping import source_of
 from kener_async.secret import signing_keys
 from kener_async.store import database
+from kener_async.store import monitors as stored_monitors
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import Backups, Plan
-from kener_async.worker.housekeeping import close_ended, drop_old
+from kener_async.worker.housekeeping import close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
 from kener_async.worker.schedule import Schedule
@@ -62,7 +65,17 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.METRICS] = metrics
     app[keys.BOARD] = Board()
     app[keys.ANSWERS] = WeakKeyDictionary()
-    for routes in (status.routes, incidents.routes, monitors.routes, health.routes, openapi.routes):
+    app[LIMITS] = Limits()
+    app[INTAKE] = Intake()
+    for routes in (
+        status.routes,
+        batches.routes,
+        incidents.routes,
+        monitors.routes,
+        devices.routes,
+        health.routes,
+        openapi.routes,
+    ):
         app.add_routes(routes)
     web_routes.add_routes(app)
     base_path.add_routes(app, running)
@@ -91,6 +104,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         )
         await app[keys.OBSERVER].begin()
         await apply(app, config)
+        app[keys.BOARD].remember(await store.read(stored_monitors.last_heard))
         yield
 
 
@@ -104,7 +118,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         app[keys.CLOCK],
         app[keys.PUBLISHER],
     )
-    app[keys.INBOX] = writer = Writer(store, board, app[keys.METRICS], config.ingest.max_queue)
+    app[keys.INBOX] = writer = Writer(store, board, clock, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", publisher.roll)
@@ -113,7 +127,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     )
     schedule.every(interval, "ended incidents", partial(close_ended, store, board, clock))
     schedule.every(60, "token uses", app[GATEKEEPER].note_uses)
+    schedule.every(60, "last heard", writer.save_heard)
     schedule.every(600, "retention", partial(drop_old, store, board, clock, partial(retention, app)))
+    schedule.every(600, "devices", partial(forget_devices, store, clock, partial(ages, app)))
     schedule.every(DAY, "integrity", store.check_large_tables)
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
@@ -157,6 +173,11 @@ def monitor_settings(app: web.Application) -> Mapping[str, Settings]:
 def retention(app: web.Application) -> int:
     """How long samples are kept, in seconds."""
     return app[keys.RUNNING].config.database.retention_days * DAY
+
+
+def ages(app: web.Application) -> tuple[int, int]:
+    """How old a report may be when it comes in, and how long samples are kept, in seconds."""
+    return app[keys.RUNNING].config.ingest.max_age_days * DAY, retention(app)
 
 
 def backup_plan(app: web.Application) -> Plan | None:

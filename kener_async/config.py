@@ -104,10 +104,15 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
+    """`token_rate` is in samples a second, 0: no limit; beyond it `token_burst` more may come at once."""
+
     clock_skew_seconds: int
     max_age_days: int
     max_body_bytes: int
+    max_batch_bytes: int
     max_queue: int
+    token_rate: int
+    token_burst: int
 
 
 @dataclass(frozen=True, slots=True)

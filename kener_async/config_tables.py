@@ -85,7 +85,10 @@ class _IngestTable(_Table):
     clock_skew_seconds = Whole(0, DAY, load_default=60)
     max_age_days = Whole(1, 36_500, load_default=90)
     max_body_bytes = Whole(1, 1 << 30, load_default=65_536)
+    max_batch_bytes = Whole(1, 1 << 30, load_default=4_194_304)
     max_queue = Whole(1, 10_000_000, load_default=10_000)
+    token_rate = Whole(0, 10_000_000, load_default=1000)
+    token_burst = Whole(1, 1_000_000_000, load_default=20_000)
 
 
 class _RollupsTable(_Table):

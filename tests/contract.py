@@ -234,7 +234,7 @@ def _parameter(document: Mapping[str, Any], described: Mapping[str, Any]) -> Par
 
 def _schema(document: Mapping[str, Any], holder: Mapping[str, Any]) -> Mapping[str, Any]:
     content = _resolved(document, holder)["content"]
-    assert list(content) == ["application/json"]
+    assert next(iter(content)) == "application/json"
     return _resolved(document, content["application/json"]["schema"])
 
 

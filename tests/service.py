@@ -118,7 +118,9 @@ class Service:
 @asynccontextmanager
 async def running(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
     """Start the service on the configuration's database; stop it on leaving, as SIGTERM would."""
-    async with TestClient(TestServer(create_app(config, clock))) as client:
+    server = TestServer(create_app(config, clock))
+    await server.start_server(auto_decompress=False)  # as in production
+    async with TestClient(server) as client:
         service = Service(client, clock)
         service.token = await service.mint()
         yield service

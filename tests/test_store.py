@@ -348,7 +348,7 @@ def beat(number: int, status: Status = Status.UP, source: Source = Source.PUSH) 
 
 
 def a_writer(store: Database, limit: int = 10_000) -> Writer:
-    return Writer(store, Board(), Metrics(), limit)
+    return Writer(store, Board(), FakeClock(), Metrics(), limit)
 
 
 class Held:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import zlib
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -38,6 +39,51 @@ async def _read(request: web.Request, seconds: float) -> bytes:
         raise TooLarge("the body is too large") from None
     except (web.RequestPayloadError, ConnectionResetError):
         raise Invalid("the body is cut short or malformed") from None
+
+
+async def read_packed(request: web.Request, limit: int, seconds: float) -> tuple[bytes, str]:
+    """The body as it was sent, of at most `limit` bytes, and its Content-Encoding: identity or gzip.
+
+    Something of it must arrive within every `seconds`, and all of it within twelve times that: a batch may
+    come over a slow line.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise Unsupported("Content-Encoding: must be gzip or identity")
+    if (request.content_length or 0) > limit:
+        raise TooLarge("the body is too large")
+    raw = bytearray()
+    try:
+        async with asyncio.timeout(12 * seconds):
+            while part := await asyncio.wait_for(request.content.readany(), seconds):
+                raw += part
+                if len(raw) > limit:
+                    raise TooLarge("the body is too large")
+    except TimeoutError:
+        raise TooSlow("the body did not arrive in time") from None
+    except (web.RequestPayloadError, ConnectionResetError):
+        raise Invalid("the body is cut short or malformed") from None
+    return bytes(raw), encoding
+
+
+def unpacked(raw: bytes, encoding: str, limit: int) -> bytes:
+    """What was packed, of at most `limit` bytes; raises Invalid and TooLarge."""
+    if encoding == "identity":
+        return raw
+    parts, length = [], 0
+    try:
+        while raw:  # a gzip file may have several members
+            unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            parts.append(unpacker.decompress(raw, limit - length + 1))
+            length += len(parts[-1])
+            if length > limit:
+                raise TooLarge(f"the body is larger than {limit} bytes when it is unpacked")
+            if not unpacker.eof:
+                raise Invalid("the body is gzip, but cut short")
+            raw = unpacker.unused_data
+    except zlib.error as error:
+        raise Invalid(f"the body is not gzip: {error}") from None
+    return b"".join(parts)
 
 
 def parse(raw: bytes) -> Any:

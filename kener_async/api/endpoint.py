@@ -27,7 +27,10 @@ ANONYMOUS = Grant("", "", frozenset(), None, None)
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an operation is. `scope` None: it is public. `errors` are the answers beside 400, 401 and 403."""
+    """What an operation is. `scope` None: it is public. `errors` are the answers beside 400, 401 and 403.
+
+    `line` is the shape of one line where the body may also be JSON Lines; the operation then reads the body.
+    """
 
     operation: str
     summary: str
@@ -35,6 +38,7 @@ class Spec:
     scope: str | None
     reply: Schema | None = None
     body: Schema | None = None
+    line: Schema | None = None
     query: Schema | None = None
     path: Mapping[str, str] = field(default_factory=dict)
     many: bool = False
@@ -78,7 +82,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
     """Make a handler of an operation that answers with JSON, either as values or as finished bytes."""
 
     load_query = None if spec.query is None else _query_loader(spec.query)
-    load_body = None if spec.body is None else loader(spec.body)
+    load_body = None if spec.body is None or spec.line is not None else loader(spec.body)
 
     def decorate(operation: Operation) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse | bytes:
@@ -92,7 +96,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
             body = {}
             if load_body is not None:
                 seconds = app[keys.RUNNING].config.server.request_timeout_seconds
-                body = _loaded(load_body, await read_object(request, seconds))
+                body = loaded(load_body, await read_object(request, seconds))
             value = await operation(Call(request, grant, body, query))
             return value if isinstance(value, web.StreamResponse) else as_json(value)
 
@@ -108,7 +112,7 @@ def _query_loader(schema: Schema) -> Callable[[str], Mapping[str, Any]]:
     load = loader(schema)
 
     def load_query(text: str) -> Mapping[str, Any]:
-        return MappingProxyType(_loaded(load, _query(text)))
+        return MappingProxyType(loaded(load, _query(text)))
 
     remembered = lru_cache(REMEMBERED_QUERIES)(load_query)
     return lambda text: remembered(text) if len(text) <= REMEMBERED_LENGTH else load_query(text)
@@ -123,7 +127,8 @@ def _query(text: str) -> dict[str, str]:
     return query
 
 
-def _loaded(load: Load, data: Mapping[str, Any]) -> dict[str, Any]:
+def loaded(load: Load, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data in the shape's form; raises Invalid with all that is wrong."""
     try:
         return load(data)
     except ValidationError as error:

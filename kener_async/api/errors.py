@@ -13,6 +13,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.TooSlow: 408,
     errors.TooLarge: 413,
     errors.Unsupported: 415,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 
@@ -35,4 +36,7 @@ def refusal(status: int, message: str) -> web.Response:
 
 
 def refusal_of(error: errors.DomainError) -> web.Response:
-    return refusal(STATUS[type(error)], error.message)
+    response = refusal(STATUS[type(error)], error.message)
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
 
 LAST_INSTANT = 253402300799  # the end of the year 9999, the last that a calendar here can name
 
@@ -120,6 +120,18 @@ class Tags(Fault, fields.List[Any]):
         if not isinstance(value, list) or not value or not all(isinstance(tag, str) for tag in value):
             raise self.refuse()
         return tuple(dict.fromkeys(value))
+
+
+class Items(Fault, fields.List[Any]):
+    """A list whose items are read one by one later, each with an answer of its own; loads it as it is."""
+
+    def __init__(self, shape: Schema, *, fault: str, **options: Any) -> None:
+        super().__init__(fault=fault, cls_or_instance=fields.Nested(shape), **options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.refuse()
+        return value
 
 
 class CommaSeparated(Fault, fields.String):

@@ -59,7 +59,11 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
     overviews = await app[keys.PUBLISHER].overviews(lives, zone)
     now = app[keys.CLOCK]()
-    return [_listed(*each, now) for each in zip(mine, lives, overviews, strict=True)]
+    board = app[keys.BOARD]
+    return [
+        _listed(monitor, live, overview, now) | {"lastHeardAt": board.last_heard(live, now)}
+        for monitor, live, overview in zip(mine, lives, overviews, strict=True)
+    ]
 
 
 def _listed(monitor: Monitor, live: Live, overview: Overview, now: int) -> dict[str, Any]:

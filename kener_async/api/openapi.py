@@ -24,6 +24,7 @@ ANSWERS = {
     408: "The body did not arrive in time",
     413: "The body is too large",
     415: "The body is encoded in a way that is not read here",
+    429: "More than this token's share; Retry-After says when there is room again",
     503: "It cannot be done now; nothing was stored",
 }
 
@@ -89,10 +90,10 @@ def _operation(spec: Spec, doc: str) -> dict[str, Any]:
     if spec.query is not None:
         operation["parameters"].append({"in": "query", "schema": spec.query})
     if spec.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": spec.body}},
-        }
+        content: dict[str, Any] = {"application/json": {"schema": spec.body}}
+        if spec.line is not None:
+            content["application/x-ndjson"] = {"schema": spec.line}
+        operation["requestBody"] = {"required": True, "content": content}
     if spec.scope is not None:
         operation["security"] = [{"bearerAuth": []}]
         for status in (400, 401, 403):

@@ -12,11 +12,14 @@ from kener_async.api.fields import (
     Choice,
     CommaSeparated,
     Instant,
+    Integer,
+    Items,
     Number,
     QueryInteger,
     Tags,
     Text,
 )
+from kener_async.domain.batches import Verdict
 from kener_async.domain.samples import MEASURABLE, Status
 
 MEASURED = {status.name: status for status in MEASURABLE}
@@ -64,6 +67,117 @@ class MonitorStatus(Shape):
 class Accepted(Schema):
     status = fields.Integer(metadata=described("Always 200", 200))
     message = fields.String(metadata=described("Names the minute that was stored", "success at 1731251760"))
+
+
+MOST_SAMPLES = 10_000
+HIGHEST_NUMBER = 2**53
+
+
+class Numbered(Shape):
+    device = Text(
+        minimum=1,
+        maximum=128,
+        required=True,
+        fault="Invalid device: must be text of 1 to 128 characters",
+        metadata=described("Who measured; the numbers are its own", "gate-7"),
+    )
+    seq = Integer(
+        minimum=0,
+        maximum=HIGHEST_NUMBER,
+        required=True,
+        fault="Invalid seq: must be an integer from 0 on",
+        metadata=described("The number the device gave to this sample; it counts from 1", 17),
+    )
+
+
+class BatchSample(MonitorStatus):
+    device = Text(
+        minimum=1,
+        maximum=128,
+        fault="Invalid device: must be text of 1 to 128 characters",
+        metadata=described("Who measured, if not the device of the batch", "gate-7"),
+    )
+    seq = Integer(
+        minimum=0,
+        maximum=HIGHEST_NUMBER,
+        fault="Invalid seq: must be an integer from 0 on",
+        metadata=described("The number the device gave to this sample; it counts from 1", 17),
+    )
+    monotonic = Number(
+        minimum=0,
+        fault="Invalid monotonic: must be a number of seconds",
+        metadata=described("Seconds since the boot, as it was measured", 5060.1),
+    )
+    boot = Text(
+        minimum=1,
+        maximum=128,
+        fault="Invalid boot: must be text of 1 to 128 characters",
+        metadata=described("Which boot that is, if not that of the batch", "8c1f2d4e"),
+    )
+
+
+class BatchHead(Shape):
+    device = Text(
+        minimum=1,
+        maximum=128,
+        fault="Invalid device: must be text of 1 to 128 characters",
+        metadata=described("Who sends", "gate-7"),
+    )
+    sent_at = Number(
+        minimum=0,
+        data_key="sentAt",
+        fault="Invalid sentAt: must be UTC seconds",
+        metadata=described("What its wall clock shows now, in UTC seconds", 1731251790.5),
+    )
+    monotonic = Number(
+        minimum=0,
+        fault="Invalid monotonic: must be a number of seconds",
+        metadata=described("Seconds since its boot", 5123.4),
+    )
+    boot = Text(
+        minimum=1,
+        maximum=128,
+        fault="Invalid boot: must be text of 1 to 128 characters",
+        metadata=described("Which boot that is", "8c1f2d4e"),
+    )
+
+
+class Batch(BatchHead):
+    samples = Items(
+        BatchSample(),
+        required=True,
+        fault="samples missing: must be a list of samples",
+        metadata={"description": "In any order", "maxItems": MOST_SAMPLES},
+    )
+
+
+class BatchResult(Schema):
+    verdict = fields.String(
+        metadata={
+            "enum": [verdict.value for verdict in Verdict],
+            **described("What became of the sample", "accepted"),
+        }
+    )
+    minute = fields.Integer(metadata=described("The minute it speaks for", 1731251760))
+    error = fields.String(metadata=described("Why it was rejected", "invalid tag"))
+
+
+class BatchClock(Schema):
+    offset = fields.Integer(
+        allow_none=True,
+        metadata=described("Seconds the sender's clock is behind; null, if it did not say its time", 2),
+    )
+    corrected = fields.Boolean(metadata=described("Whether timestamps were corrected by it", False))
+
+
+class BatchResponse(Schema):
+    status = fields.Integer(metadata=described("Always 200", 200))
+    accepted = fields.Integer(metadata=described("Samples that were new", 1))
+    duplicate = fields.Integer(metadata=described("Samples that were known", 0))
+    superseded = fields.Integer(metadata=described("Samples for whose minute another speaks", 0))
+    rejected = fields.Integer(metadata=described("Samples that are wrong", 0))
+    clock = fields.Nested(BatchClock, metadata={"description": "How the sender's clock stands to ours"})
+    results = fields.List(fields.Nested(BatchResult), metadata={"description": "In the order of the samples"})
 
 
 class StatusResponse(Schema):
@@ -287,6 +401,11 @@ class Monitor(Schema):
         allow_none=True,
         metadata=described("The newest sample's minute; null without one", 1731251760),
     )
+    last_heard = fields.Integer(
+        data_key="lastHeardAt",
+        allow_none=True,
+        metadata=described("When a report last came in, about whatever minute; null: never", 1731251790),
+    )
     latency = fields.Float(
         allow_none=True, metadata=described("Of the newest sample, as sent; null without one", 0.123)
     )
@@ -406,6 +525,29 @@ class HistoryResponse(Schema):
     resolution = fields.String(metadata=described("As asked for", "day"))
     timezone = fields.String(metadata=described("Whose days", "Europe/Berlin"))
     items = fields.List(fields.Nested(HistoryItem), metadata={"description": "Oldest first"})
+
+
+class Device(Schema):
+    sender = fields.String(metadata=described("The name of the token it sends with", "site-7"))
+    device = fields.String(metadata=described("Its own name", "gate-7"))
+    tags = fields.List(fields.String(), metadata=described("The monitors it has reported", ["earth"]))
+    last_heard = fields.Integer(
+        data_key="lastHeardAt", metadata=described("When a batch of it last came in", 1731251790)
+    )
+    newest = fields.Integer(
+        allow_none=True,
+        data_key="newestMinute",
+        metadata=described("The newest minute it has numbered a sample of", 1731251760),
+    )
+    offset = fields.Integer(
+        allow_none=True,
+        data_key="clockOffset",
+        metadata=described("Seconds its clock is behind ours; null, if it never said its time", 2),
+    )
+    missing = fields.Integer(
+        metadata=described("Numbers between its first and its last that have not come in", 0)
+    )
+    restarts = fields.Integer(metadata=described("How often it began to count anew", 0))
 
 
 class Health(Schema):

@@ -9,6 +9,7 @@ from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.auth import require_tags
 from kener_async.api.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.limits import LIMITS
 from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import day_so_far, minute_of
 from kener_async.domain.errors import Invalid
@@ -28,7 +29,7 @@ routes = Routes()
         scope="status:write",
         body=schemas.MonitorStatus(),
         reply=schemas.Accepted(),
-        errors=(408, 413, 415, 503),
+        errors=(408, 413, 415, 429, 503),
     )
 )
 async def report(call: Call) -> bytes:
@@ -40,6 +41,7 @@ async def report(call: Call) -> bytes:
     if live is None:
         raise Invalid("invalid tag")
     ingest = app[keys.RUNNING].config.ingest
+    app[LIMITS].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
     minute = minute_for(
         body.get("timestamp"),
         app[keys.CLOCK](),

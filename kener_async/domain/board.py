@@ -75,6 +75,7 @@ class Board:
         self.revision = 0
         self.incidents_revision = 0
         self.kept_from = 0
+        self._heard: dict[int, int] = {}
         self._by_tag: dict[str, Live] = {}
         self._by_id: dict[int, Live] = {}
         self._stale: set[int] = set()
@@ -114,6 +115,21 @@ class Board:
                 live.take(sample)
             else:
                 self._stale.add(live.id)
+
+    def hear(self, heard: Iterable[int], now: int) -> None:
+        """Note that reports of these monitors came in, about whatever minutes."""
+        for monitor in heard:
+            self._heard[monitor] = now
+
+    def remember(self, heard: Mapping[int, int]) -> None:
+        """Take in when monitors were heard before the start."""
+        self._heard = {**heard, **self._heard}
+
+    def last_heard(self, live: Live, now: int) -> int | None:
+        """When a report of the monitor last came in; None: never. The minute of one was not before it."""
+        newest = live.report(now).standing.newest
+        known = [self._heard[live.id]] if live.id in self._heard else []
+        return max([*known, newest.minute] if newest is not None else known, default=None)
 
     def outdate(self, tags: Iterable[str] | None = None) -> None:
         """Note that other layers of these monitors, or of all, have changed."""

@@ -37,5 +37,13 @@ class Unsupported(DomainError):
     """The body is encoded in a way this route does not read."""
 
 
+class TooMany(DomainError):
+    """The sender asks for more than its share; it may try again after `seconds`."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class Unavailable(DomainError):
     """The server cannot do it now; nothing was stored, and trying again later is right."""

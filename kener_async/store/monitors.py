@@ -41,3 +41,18 @@ def _current(connection: sqlite3.Connection, monitor: int) -> str | None:
         "SELECT body FROM settings WHERE monitor_id = ? ORDER BY since DESC LIMIT 1", (monitor,)
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def note_heard(connection: sqlite3.Connection, heard: Mapping[int, int]) -> None:
+    """Note when reports of these monitors came in, about whatever minutes."""
+    connection.executemany(
+        "UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), ?) WHERE id = ?",
+        [(instant, monitor) for monitor, instant in heard.items()],
+    )
+
+
+def last_heard(connection: sqlite3.Connection) -> dict[int, int]:
+    """When a report of each monitor last came in, where that is known."""
+    return dict(
+        connection.execute("SELECT id, last_heard FROM monitors WHERE last_heard IS NOT NULL").fetchall()
+    )

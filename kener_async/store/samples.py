@@ -14,6 +14,12 @@ ROWS_PER_STATEMENT = 500
 def record(connection: sqlite3.Connection, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
     """Store a batch in order of arrival and mark what it changes; what was stored, by (monitor, minute)."""
     stored = winners(batch, _pushed(connection, batch))
+    put(connection, stored)
+    return stored
+
+
+def put(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]) -> None:
+    """Store these samples, whatever was there before, and mark what that changes."""
     rows = list(stored.values())
     # One statement of many rows: executemany would hand over the interpreter's lock for each row.
     for first in range(0, len(rows), ROWS_PER_STATEMENT):
@@ -39,7 +45,23 @@ def record(connection: sqlite3.Connection, batch: Sequence[Sample]) -> Mapping[t
             values,
         )
     _mark_touched(connection, stored)
-    return stored
+
+
+def at(connection: sqlite3.Connection, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
+    """The samples at these (monitor, minute), where there are any."""
+    found = {}
+    for first in range(0, len(keys), ROWS_PER_STATEMENT):
+        some = keys[first : first + ROWS_PER_STATEMENT]
+        rows = connection.execute(
+            f"""
+            WITH asked (monitor, moment) AS (VALUES {", ".join(["(?, ?)"] * len(some))})
+            SELECT monitor_id, minute, status, source, latency
+              FROM asked JOIN samples ON monitor_id = monitor AND minute = moment
+            """,  # noqa: S608 - only placeholders are joined
+            [value for key in some for value in key],
+        )
+        found.update({row[:2]: _sample(row) for row in rows})
+    return found
 
 
 def _pushed(connection: sqlite3.Connection, batch: Sequence[Sample]) -> set[tuple[int, int]]:
@@ -62,9 +84,13 @@ def _mark_touched(connection: sqlite3.Connection, stored: Mapping[tuple[int, int
     From `rolled_until` on nothing has been counted yet, so the sample's own quarter is enough there.
     """
     counted_until = rolled_until(connection)
-    spans = set()
+    # What an earlier sample of the quarter speaks for ends at the newest one, if not before.
+    newest: dict[tuple[int, int], int] = {}
     for monitor, minute in stored:
-        start = quarter_of(minute)
+        key = (monitor, quarter_of(minute))
+        newest[key] = max(minute, newest.get(key, minute))
+    spans = set()
+    for (monitor, start), minute in newest.items():
         end = start + QUARTER
         if start < counted_until:
             (following,) = connection.execute(

@@ -9,7 +9,7 @@ import structlog
 from kener_async.clock import Clock
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
-from kener_async.store import incidents, observer, retention
+from kener_async.store import devices, incidents, observer, retention
 from kener_async.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -42,3 +42,10 @@ async def drop_old(database: Database, board: Board, clock: Clock, keep: Callabl
         more = await database.write(partial(retention.drop_before, instant=now - keep(), limit=ROWS_AT_ONCE))
         board.keep_from(await database.read(observer.kept_from))
         await asyncio.sleep(0.05)
+
+
+async def forget_devices(database: Database, clock: Clock, ages: Callable[[], tuple[int, int]]) -> None:
+    """Drop what devices are remembered for and no batch can ask for any more."""
+    accepted, kept = ages()
+    now = clock()
+    await database.write(partial(devices.drop_unneeded, too_old=now - accepted - DAY, forgotten=now - kept))

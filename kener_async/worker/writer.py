@@ -5,18 +5,20 @@ that wait for it. No timer gathers: the queue fills by itself while the disk wor
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from time import perf_counter
 
 import structlog
 
+from kener_async.clock import Clock
+from kener_async.domain.batches import Delivery
 from kener_async.domain.board import Board
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Sample
 from kener_async.metrics import Metrics
-from kener_async.store import samples
+from kener_async.store import batches, monitors, samples
 from kener_async.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -29,14 +31,16 @@ Waiting = tuple[Sample, asyncio.Future[None]]
 class Writer:
     """Where accepted samples go."""
 
-    def __init__(self, database: Database, board: Board, metrics: Metrics, limit: int) -> None:
+    def __init__(self, database: Database, board: Board, clock: Clock, metrics: Metrics, limit: int) -> None:
         self._database = database
         self._board = board
+        self._clock = clock
         self._metrics = metrics
         self._limit = limit
         self._waiting: list[Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._heard: dict[int, int] = {}  # not on disk yet
         self.stored = 0  # samples, since the start
 
     @property
@@ -54,6 +58,24 @@ class Writer:
         self._wake.set()
         await future
 
+    async def put_batch(self, delivery: Delivery, limits: batches.Limits) -> batches.Outcome:
+        """Return when all that is new of the batch is on disk and on the board; else Unavailable."""
+        if self._closing:
+            raise Unavailable("the service is stopping")
+        started = perf_counter()
+        outcome = await self._database.write(partial(batches.record, delivery=delivery, limits=limits))
+        self._board.take(outcome.stored)
+        self._board.hear(outcome.monitors, delivery.received)
+        self.stored += len(outcome.stored)
+        self._metrics.committed(len(outcome.stored), perf_counter() - started)
+        return outcome
+
+    async def save_heard(self) -> None:
+        """The scheduled job: keep when each monitor was last heard."""
+        heard, self._heard = self._heard, {}
+        if heard:
+            await self._database.write(partial(monitors.note_heard, heard=heard))
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:
         """Write until left; then whatever was accepted is written before this returns."""
@@ -64,6 +86,8 @@ class Writer:
             self._closing = True
             self._wake.set()
             await task
+            with suppress(Unavailable):
+                await self.save_heard()
 
     async def _run(self) -> None:
         while self._waiting or not self._closing:
@@ -91,11 +115,17 @@ class Writer:
                     await self._commit([one])
         else:
             self._board.take(stored)
+            self._note_heard({monitor for monitor, _ in stored})
             self.stored += len(batch)
             self._metrics.committed(len(batch), perf_counter() - started)
             for _, future in batch:
                 if not future.done():
                     future.set_result(None)
+
+    def _note_heard(self, heard: Iterable[int]) -> None:
+        now = self._clock()
+        self._board.hear(heard, now)
+        self._heard.update(dict.fromkeys(heard, now))
 
     async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:
         return await self._database.write(partial(samples.record, batch=batch))

@@ -45,7 +45,7 @@ CREATE TABLE claims (
 CREATE TABLE boots (
     device_id  INTEGER NOT NULL REFERENCES devices (id),
     boot       TEXT NOT NULL,
-    began_at   INTEGER NOT NULL,
+    began_at   REAL NOT NULL,
     PRIMARY KEY (device_id, boot)
 ) STRICT, WITHOUT ROWID;
 

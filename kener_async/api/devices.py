@@ -1,0 +1,41 @@
+"""Devices that report in batches: how their clocks stand, and what was lost on the way."""
+
+from typing import Any
+
+from kener_async import keys
+from kener_async.api import schemas
+from kener_async.api.endpoint import Call, Routes, Spec, endpoint
+from kener_async.store import devices as stored_devices
+from kener_async.store.devices import Known
+
+routes = Routes()
+
+
+@routes.get("/api/devices")
+@endpoint(
+    Spec(
+        operation="listDevices",
+        summary="List devices",
+        group="Monitors",
+        scope="status:read",
+        reply=schemas.Device(),
+        many=True,
+    )
+)
+async def devices(call: Call) -> list[dict[str, Any]]:
+    """The devices that name themselves in batches, of those whose monitors the token may read."""
+    known = await call.request.app[keys.DATABASE].read(stored_devices.everyone)
+    return [_listed(device) for device in known if all(map(call.grant.allows_tag, device.tags))]
+
+
+def _listed(device: Known) -> dict[str, Any]:
+    return {
+        "sender": device.sender,
+        "device": device.name,
+        "tags": device.tags,
+        "lastHeardAt": device.last_heard,
+        "newestMinute": device.newest or None,
+        "clockOffset": device.offset,
+        "missing": device.missing,
+        "restarts": device.restarts,
+    }

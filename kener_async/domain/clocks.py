@@ -1,0 +1,94 @@
+"""Clocks of devices: where on this server's time line a sample lies that was stamped by another clock.
+
+A wall clock may be wrong and may step; a monotonic one counts the seconds since its boot and never steps.
+When a batch comes in, what both showed as it was sent is set against this server's clock (Cristian, 1989: the
+way of the message is the error). All instants are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kener_async.domain.errors import Invalid
+
+JITTER = 5  # seconds by which the ways of two messages may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a device's clocks showed at a moment; what it did not say is None.
+
+    `wall` is in UTC seconds as it believes, `monotonic` in seconds since the begin of `boot`.
+    """
+
+    wall: float | None = None
+    monotonic: float | None = None
+    boot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How the clocks of a device stand to ours, as a batch tells that came at `received`.
+
+    `boots` says when each known boot of it began. Stamps that are off by up to `tolerance` stay as they are.
+    """
+
+    sent: Stamp
+    received: int
+    tolerance: int
+    boots: Mapping[str, float]
+
+    @property
+    def offset(self) -> int | None:
+        """What must be added to its wall clock; None: it did not say its time."""
+        return None if self.sent.wall is None else round(self.received - self.sent.wall)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether its wall clock is too far off."""
+        return self.offset is not None and abs(self.offset) > self.tolerance
+
+    def instant(self, stamp: Stamp) -> int:
+        """The moment of a stamp by our clock; a stamp that says nothing means now.
+
+        Raises Invalid for a moment that cannot be known.
+        """
+        began = None if stamp.boot is None or stamp.monotonic is None else self.boots.get(stamp.boot)
+        if began is not None and stamp.monotonic is not None:
+            return self._by_boot(stamp.wall, began + stamp.monotonic)
+        if stamp.wall is None:
+            if stamp.monotonic is not None:
+                raise Invalid("timestampInSeconds missing: when its boot began is not known")
+            return self.received
+        if self.offset is None or not self.corrects:
+            return int(stamp.wall)
+        if self._was_set_back_since(stamp):
+            raise Invalid("timestampInSeconds is of a clock that was set back since, and cannot be placed")
+        return int(stamp.wall + self.offset)
+
+    def _by_boot(self, wall: float | None, measured: float) -> int:
+        """A wall clock that agrees is the finer of the two."""
+        if wall is not None and abs(wall - measured) <= self.tolerance:
+            return int(wall)
+        return int(measured)
+
+    def _was_set_back_since(self, stamp: Stamp) -> bool:
+        """Whether an earlier boot saw a later time than the one that sends began with."""
+        if stamp.boot is None or self.sent.boot is None or stamp.boot == self.sent.boot:
+            return False
+        if stamp.wall is None or self.sent.wall is None or self.sent.monotonic is None:
+            return False
+        return stamp.wall > self.sent.wall - self.sent.monotonic
+
+
+def began_at(known: float | None, sent: Stamp, received: int) -> float | None:
+    """When the boot that sends began, with what earlier batches said; None: it does not say.
+
+    A message on its way makes it seem later, so the earliest is nearest the truth, and a batch that is sent
+    again is placed as it was before. A larger difference is a change of our clock, or a machine that slept.
+    """
+    if sent.monotonic is None:
+        return known
+    measured = received - sent.monotonic
+    if known is None or abs(measured - known) > JITTER:
+        return measured
+    return min(known, measured)

@@ -1,0 +1,86 @@
+"""A batch, from its clocks to its rows, in one transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from kener_async.domain.batches import Delivery, Item, Key, Result, judge
+from kener_async.domain.clocks import Clocks
+from kener_async.domain.errors import Invalid
+from kener_async.domain.samples import Sample, minute_for
+from kener_async.store import devices, monitors, samples
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What [ingest] says of the age of samples: seconds ahead, and days behind."""
+
+    clock_skew: int
+    max_age_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A result for each item, in order; the samples that were stored; how the sender's clocks stand.
+
+    `monitors` are those it spoke of.
+    """
+
+    results: Sequence[Result]
+    stored: Mapping[Key, Sample]
+    clocks: Clocks
+    monitors: Set[int]
+
+
+def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -> Outcome:
+    """Store what is new in a batch, with all that is remembered of its devices."""
+    names = delivery.devices
+    ids = devices.enrol(connection, delivery.sender, names, delivery.received)
+    sender = None if delivery.device is None else ids[delivery.device]
+    clocks = devices.clocks(connection, sender, delivery.sent, delivery.received, limits.clock_skew)
+
+    places = [_place(item, clocks, limits) for item in delivery.items]
+    keys = list(_keys(delivery.items, places))
+    known = {name: devices.load(connection, ids[name], keys) for name in names}
+    spans = {name: device.sequence.spans for name, device in known.items()}
+    results, stored = judge(delivery.items, places, known, samples.at(connection, keys))
+
+    samples.put(connection, stored)
+    for name, device in known.items():
+        devices.save(connection, ids[name], device, spans[name])
+    devices.note_monitors(connection, _reported(delivery, places, ids))
+    heard = {monitor for monitor, _ in keys}
+    monitors.note_heard(connection, dict.fromkeys(heard, delivery.received))
+    return Outcome(results, stored, clocks, heard)
+
+
+def _place(item: Item, clocks: Clocks, limits: Limits) -> int | str:
+    """The minute of an item, or what is wrong with it."""
+    if item.fault is not None:
+        return item.fault
+    try:
+        return minute_for(
+            clocks.instant(item.stamp),
+            clocks.received,
+            clock_skew=limits.clock_skew,
+            max_age_days=limits.max_age_days,
+        )
+    except Invalid as error:
+        return error.message
+
+
+def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, None]:
+    """The minutes that a batch speaks of, each once."""
+    pairs = zip(items, places, strict=True)
+    return dict.fromkeys((item.monitor, place) for item, place in pairs if isinstance(place, int))
+
+
+def _reported(
+    delivery: Delivery, places: Sequence[int | str], ids: Mapping[str, int]
+) -> Iterable[tuple[int, int]]:
+    """Which device has reported which monitor."""
+    return {
+        (ids[item.device], item.monitor)
+        for item, place in zip(delivery.items, places, strict=True)
+        if isinstance(place, int) and item.device is not None
+    }

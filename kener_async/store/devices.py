@@ -1,0 +1,212 @@
+"""Devices: what is remembered of each, so that a batch may come in any order and more than once."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kener_async.domain.batches import Device, Key
+from kener_async.domain.clocks import Clocks, Stamp, began_at
+from kener_async.domain.sequences import Sequence
+
+BOOTS = 16  # remembered of each device
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A device on record. `offset`: seconds its clock was behind ours when it last said its time, or None.
+
+    `missing` counts the numbers that have not come, `tags` the monitors it has reported.
+    """
+
+    sender: str
+    name: str
+    last_heard: int
+    newest: int
+    offset: int | None
+    missing: int
+    restarts: int
+    tags: tuple[str, ...]
+
+
+def everyone(connection: sqlite3.Connection) -> list[Known]:
+    """All devices, by sender and name."""
+    rows = connection.execute(
+        """
+        SELECT id, sender, name, last_heard, newest, clock_offset, lost, restarts FROM devices
+         ORDER BY sender, name
+        """
+    ).fetchall()
+    return [_known(connection, *row) for row in rows]
+
+
+def _known(
+    connection: sqlite3.Connection,
+    device: int,
+    sender: str,
+    name: str,
+    last_heard: int,
+    newest: int,
+    offset: int | None,
+    lost: int,
+    restarts: int,
+) -> Known:
+    missing = lost + Sequence(_spans(connection, device)).holes
+    return Known(sender, name, last_heard, newest, offset, missing, restarts, _tags(connection, device))
+
+
+def _tags(connection: sqlite3.Connection, device: int) -> tuple[str, ...]:
+    rows = connection.execute(
+        """
+        SELECT tag
+          FROM device_monitors JOIN monitors ON monitors.id = monitor_id
+         WHERE device_id = ?
+         ORDER BY tag
+        """,
+        (device,),
+    )
+    return tuple(tag for (tag,) in rows)
+
+
+def lost_by_monitor(connection: sqlite3.Connection) -> dict[int, int]:
+    """For each monitor that a device with missing numbers reports: how many those are."""
+    missing: dict[int, int] = {}
+    for monitor, first, last, count, lost in connection.execute(
+        """
+        SELECT monitor_id, min(first), max(last), sum(last - first + 1), lost
+          FROM device_monitors JOIN devices ON devices.id = device_monitors.device_id
+               JOIN heard ON heard.device_id = devices.id
+         GROUP BY monitor_id, devices.id
+        """
+    ):
+        missing[monitor] = missing.get(monitor, 0) + lost + (last - first + 1) - count
+    return {monitor: count for monitor, count in missing.items() if count}
+
+
+def enrol(connection: sqlite3.Connection, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
+    """The ids of the devices of a sender by name; those not seen before are taken on."""
+    ids = {}
+    for name in names:
+        (ids[name],) = connection.execute(
+            """
+            INSERT INTO devices (sender, name, last_heard, newest, floor, lost, restarts)
+            VALUES (?, ?, ?, 0, 0, 0, 0)
+                ON CONFLICT (sender, name) DO UPDATE SET last_heard = excluded.last_heard
+            RETURNING id
+            """,
+            (sender, name, now),
+        ).fetchone()
+    return ids
+
+
+def clocks(
+    connection: sqlite3.Connection, device: int | None, sent: Stamp, received: int, tolerance: int
+) -> Clocks:
+    """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
+    boots: dict[str, float] = {}
+    if device is not None:
+        boots = _boots(connection, device)
+    if sent.boot is not None:
+        began = began_at(boots.get(sent.boot), sent, received)
+        if began is not None:
+            boots[sent.boot] = began
+            _keep_boot(connection, device, sent.boot, began)
+    found = Clocks(sent, received, tolerance, boots)
+    if device is not None and found.offset is not None:
+        connection.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
+    return found
+
+
+def _boots(connection: sqlite3.Connection, device: int) -> dict[str, float]:
+    return dict(connection.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
+
+
+def _keep_boot(connection: sqlite3.Connection, device: int | None, boot: str, began: float) -> None:
+    if device is None:
+        return
+    connection.execute(
+        """
+        INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)
+            ON CONFLICT (device_id, boot) DO UPDATE SET began_at = excluded.began_at
+        """,
+        (device, boot, began),
+    )
+    connection.execute(
+        """
+        DELETE FROM boots
+         WHERE device_id = :device
+           AND boot NOT IN (SELECT boot FROM boots
+                             WHERE device_id = :device
+                             ORDER BY began_at DESC LIMIT :kept)
+        """,
+        {"device": device, "kept": BOOTS},
+    )
+
+
+def load(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> Device:
+    """What is known of a device, with its claims to these minutes."""
+    newest, floor, lost, restarts = connection.execute(
+        "SELECT newest, floor, lost, restarts FROM devices WHERE id = ?", (device,)
+    ).fetchone()
+    sequence = Sequence(_spans(connection, device), floor)
+    return Device(sequence, _claims(connection, device, keys), newest, lost, restarts)
+
+
+def _spans(connection: sqlite3.Connection, device: int) -> list[tuple[int, int]]:
+    return connection.execute(
+        "SELECT first, last FROM heard WHERE device_id = ? ORDER BY first", (device,)
+    ).fetchall()
+
+
+def _claims(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> dict[Key, int]:
+    if connection.execute("SELECT 1 FROM claims WHERE device_id = ? LIMIT 1", (device,)).fetchone() is None:
+        return {}
+    claims = {}
+    for key in keys:
+        found = connection.execute(
+            "SELECT number FROM claims WHERE device_id = ? AND monitor_id = ? AND minute = ?", (device, *key)
+        ).fetchone()
+        if found is not None:
+            claims[key] = found[0]
+    return claims
+
+
+def save(
+    connection: sqlite3.Connection, device: int, state: Device, spans_before: Iterable[tuple[int, int]]
+) -> None:
+    """Keep what is known of a device after a batch."""
+    state.settle()
+    sequence = state.sequence
+    connection.execute(
+        "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ? WHERE id = ?",
+        (state.newest, sequence.floor, state.lost, state.restarts, device),
+    )
+    before, after = set(spans_before), set(sequence.spans)
+    connection.executemany(
+        "DELETE FROM heard WHERE device_id = ? AND first = ?",
+        [(device, first) for first, _ in before - after],
+    )
+    connection.executemany("INSERT INTO heard VALUES (?, ?, ?)", [(device, *span) for span in after - before])
+    connection.execute(
+        "DELETE FROM claims WHERE device_id = ? AND number <= ?", (device, sequence.complete_until)
+    )
+    connection.executemany(
+        """
+        INSERT INTO claims (device_id, monitor_id, minute, number) VALUES (?, ?, ?, ?)
+            ON CONFLICT (device_id, monitor_id, minute) DO UPDATE SET number = excluded.number
+        """,
+        [(device, *key, number) for key, number in state.claims.items()],
+    )
+
+
+def note_monitors(connection: sqlite3.Connection, pairs: Iterable[tuple[int, int]]) -> None:
+    """Note which monitors devices report: pairs of device and monitor."""
+    connection.executemany("INSERT INTO device_monitors VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(pairs))
+
+
+def drop_unneeded(connection: sqlite3.Connection, too_old: int, forgotten: int) -> None:
+    """Drop the claims to minutes no batch may speak of any more, and devices silent since `forgotten`."""
+    connection.execute("DELETE FROM claims WHERE minute < ?", (too_old,))
+    silent = "SELECT id FROM devices WHERE last_heard < ?"
+    for table in ("device_monitors", "heard", "claims", "boots"):
+        connection.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (forgotten,))  # noqa: S608
+    connection.execute("DELETE FROM devices WHERE last_heard < ?", (forgotten,))

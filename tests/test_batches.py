@@ -1,0 +1,467 @@
+"""Batches: what devices send that were away for a while, in any order, and more than once."""
+
+import gzip
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kener_async import keys
+from kener_async.domain.batches import Delivery, Item
+from kener_async.domain.clocks import Stamp
+from kener_async.domain.heartbeats import Every, Settings
+from kener_async.domain.samples import Status
+from kener_async.store import batches, devices, monitors, observer
+from kener_async.store.database import connect, prepare
+from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+
+HOUR = 3600
+LIMITS = batches.Limits(clock_skew=60, max_age_days=90)
+
+
+def sample(ago: int = 0, tag: str = "earth", status: str = "UP", **fields: Any) -> dict[str, Any]:
+    """A sample of `ago` minutes before noon."""
+    return {
+        "tag": tag,
+        "status": status,
+        "latency": 0.1,
+        "timestampInSeconds": NOON - 60 * ago,
+    } | fields
+
+
+async def send(service: Service, *samples: Any, **head: Any) -> dict[str, Any]:
+    answer = await service.post("/api/status/batch", {**head, "samples": list(samples)})
+    assert sum(answer[verdict] for verdict in ("accepted", "duplicate", "superseded", "rejected")) == len(
+        samples
+    )
+    return dict(answer)
+
+
+def verdicts(answer: dict[str, Any]) -> list[str]:
+    return [result["verdict"] for result in answer["results"]]
+
+
+async def minutes(service: Service, tag: str = "earth", hours: int = 3) -> dict[int, str]:
+    """What is known of the minutes before noon, by how many minutes before."""
+    answer = await service.get(
+        f"/api/monitors/{tag}/history", resolution="minute", **{"from": NOON - hours * HOUR, "to": NOON + 60}
+    )
+    return {
+        (NOON - item["from"]) // 60: item["status"] for item in answer["items"] if item["reason"] == "sample"
+    }
+
+
+# What is answered
+
+
+async def test_each_sample_gets_a_verdict_in_order(service: Service):
+    answer = await send(service, sample(2, status="DOWN"), sample(1), sample(0, tag="mars"))
+    assert answer["results"] == [
+        {"verdict": "accepted", "minute": NOON - 120},
+        {"verdict": "accepted", "minute": NOON - 60},
+        {"verdict": "accepted", "minute": NOON},
+    ]
+    assert await minutes(service) == {2: "DOWN", 1: "UP"}
+    assert (await service.get("/api/status", tag="mars"))["status"] == "UP"
+
+
+async def test_a_batch_that_is_sent_again_changes_nothing(service: Service):
+    batch = [sample(2), sample(1, status="DOWN"), sample(1), {"tag": "earth"}]
+    first = await send(service, *batch)
+    revision = service.app[keys.BOARD].revision
+    second = await send(service, *batch)
+    assert verdicts(first) == ["accepted", "superseded", "accepted", "rejected"]
+    assert verdicts(second) == ["duplicate", "superseded", "duplicate", "rejected"]
+    assert await minutes(service) == {2: "UP", 1: "UP"}
+    assert service.app[keys.BOARD].revision > revision  # it was heard, though
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"tag": "pluto"}, "invalid tag"),
+        ({"status": "FINE"}, "status missing: must be UP, DOWN or DEGRADED"),
+        ({"latency": -1}, "latency missing or not a number: must be a number, at least 0"),
+        ({"latency": "1"}, "latency missing or not a number: must be a number, at least 0"),
+        ({"timestampInSeconds": NOON + 61}, "timestampInSeconds is in future"),
+        ({"timestampInSeconds": NOON - 91 * 86400}, "timestampInSeconds is older than 90days"),
+        ({"timestampInSeconds": "now"}, "Invalid timestampInSeconds: must be UTC seconds, an integer"),
+        ({"seq": 1}, "device missing: seq is a number of a device"),
+        ({"seq": -1, "device": "d"}, "Invalid seq: must be an integer from 0 on"),
+        ({"seq": 2**53 + 1, "device": "d"}, "Invalid seq: must be an integer from 0 on"),
+        ({"device": ""}, "Invalid device: must be text of 1 to 128 characters"),
+        ({"device": 7}, "Invalid device: must be text of 1 to 128 characters"),
+        ({"monotonic": "1"}, "Invalid monotonic: must be a number of seconds"),
+        ({"boot": 1}, "Invalid boot: must be text of 1 to 128 characters"),
+    ],
+    ids=str,
+)
+async def test_a_bad_sample_is_rejected_alone(service: Service, bad: dict[str, Any], error: str):
+    answer = await send(service, sample(2), sample(1) | bad, sample(0))
+    assert answer["results"][1] == {"verdict": "rejected", "error": error}
+    assert verdicts(answer) == ["accepted", "rejected", "accepted"]
+    assert await minutes(service) == {2: "UP", 0: "UP"}
+
+
+@pytest.mark.parametrize("bad", [None, 1, "UP", [], [sample()]], ids=repr)
+async def test_what_is_no_object_is_no_sample(service: Service, bad: Any):
+    answer = await send(service, bad, sample(0))
+    assert answer["results"][0] == {"verdict": "rejected", "error": "a sample must be a JSON object"}
+    assert verdicts(answer) == ["rejected", "accepted"]
+
+
+async def test_a_token_writes_its_own_monitors_only(service: Service):
+    token = await service.mint(tags=("mars",))
+    status, answer = await service.ask(
+        "POST", "/api/status/batch", token, json={"samples": [sample(), sample(tag="mars")]}
+    )
+    assert status == 200
+    assert answer["results"][0] == {"verdict": "rejected", "error": "the token is for other monitors"}
+    assert verdicts(answer) == ["rejected", "accepted"]
+    assert await minutes(service) == {}
+
+
+async def test_a_token_that_may_only_read_stores_nothing(service: Service):
+    token = await service.mint(scopes=("status:read",))
+    status, _ = await service.ask("POST", "/api/status/batch", token, json={"samples": [sample()]})
+    assert status == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b"", 400, "the body is not JSON"),
+        (b"[]", 400, "the body must be a JSON object"),
+        (b"{}", 400, "samples missing: must be a list of samples"),
+        (b'{"samples": {}}', 400, "samples missing: must be a list of samples"),
+        (b'{"samples": []}', 400, "samples: must be 1 to 10000, not 0"),
+        (b'{"samples": [1', 400, "the body is not JSON"),
+        (b'{"samples": [1], "sentAt": "now"}', 400, "Invalid sentAt: must be UTC seconds"),
+        (json.dumps({"samples": [1] * 10_001}).encode(), 400, "samples: must be 1 to 10000, not 10001"),
+        (b'{"samples": [' + b" " * 4_194_304 + b"]}", 413, "the body is too large"),
+    ],
+    ids=["empty", "list", "no samples", "object", "none", "cut short", "sentAt", "too many", "too long"],
+)
+async def test_a_batch_that_cannot_be_read_is_refused_as_a_whole(
+    service: Service, body: bytes, status: int, error: str
+):
+    answered, answer = await service.ask("POST", "/api/status/batch", data=BytesIO(body))
+    assert (answered, answer["error"][: len(error)]) == (status, error)
+
+
+async def test_a_batch_may_name_a_hundred_devices(service: Service):
+    batch = [sample(0, device=f"d{number}") for number in range(101)]
+    status, answer = await service.ask("POST", "/api/status/batch", json={"samples": batch})
+    assert (status, answer["error"]) == (400, "device: at most 100 different ones in a batch")
+    await send(service, *batch[1:])
+
+
+# JSON Lines and gzip
+
+
+def lines(*values: Any) -> bytes:
+    return "".join(json.dumps(value) + "\n" for value in values).encode()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-ndjson", "application/json", "application/x-www-form-urlencoded"]
+)
+async def test_samples_may_come_one_a_line(service: Service, content_type: str):
+    status, answer = await service.ask(
+        "POST",
+        "/api/status/batch",
+        data=lines(sample(2), sample(1)) + b'{"tag": "ear\n\xff\n\n' + lines(sample(0)),
+        headers={"Content-Type": content_type},
+    )
+    assert status == 200
+    assert verdicts(answer) == ["accepted", "accepted", "rejected", "rejected", "accepted"]
+    assert answer["results"][2]["error"].startswith("the line is not JSON")
+    assert answer["results"][3]["error"] == "the line is not UTF-8"
+    assert await minutes(service) == {2: "UP", 1: "UP", 0: "UP"}
+
+
+async def test_a_first_line_without_a_tag_speaks_for_all(service: Service):
+    head = {"device": "gate", "sentAt": NOON - HOUR}
+    _, answer = await service.ask(
+        "POST",
+        "/api/status/batch",
+        data=lines(head, sample(60, seq=1), sample(61, seq=2)),
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    assert answer["clock"] == {"offset": HOUR, "corrected": True}
+    assert await minutes(service) == {0: "UP", 1: "UP"}
+    (device,) = await service.get("/api/devices")
+    assert (device["device"], device["clockOffset"]) == ("gate", HOUR)
+
+
+async def test_one_line_is_a_batch_of_one(service: Service):
+    _, answer = await service.ask("POST", "/api/status/batch", data=lines(sample(0)))
+    assert verdicts(answer) == ["accepted"]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+async def test_a_batch_may_be_packed(service: Service, members: int):
+    some = [gzip.compress(lines(sample(number))) for number in range(members)]
+    status, answer = await service.ask(
+        "POST",
+        "/api/status/batch",
+        data=b"".join(some),
+        headers={"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"},
+    )
+    assert (status, answer["accepted"]) == (200, members)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "error"),
+    [
+        ("gzip", b"{}", 400, "the body is not gzip"),
+        ("gzip", gzip.compress(lines(sample()))[:-9], 400, "the body is gzip, but cut short"),
+        ("gzip", gzip.compress(bytes(1 << 26)), 413, "the body is larger than 4194304 bytes when it is"),
+        ("br", b"{}", 415, "Content-Encoding: must be gzip or identity"),
+    ],
+    ids=["not packed", "cut short", "a bomb", "another packing"],
+)
+async def test_what_cannot_be_unpacked_is_refused(
+    service: Service, encoding: str, body: bytes, status: int, error: str
+):
+    answered, answer = await service.ask(
+        "POST", "/api/status/batch", data=body, headers={"Content-Encoding": encoding}
+    )
+    assert (answered, answer["error"][: len(error)]) == (status, error)
+
+
+# Numbers
+
+
+async def test_the_highest_number_speaks_for_its_minute_whenever_it_comes(service: Service):
+    await send(service, sample(1, status="DOWN", seq=3), device="d")
+    answer = await send(service, sample(1, status="UP", seq=2), sample(2, seq=1), device="d")
+    assert verdicts(answer) == ["superseded", "accepted"]
+    assert await minutes(service) == {1: "DOWN", 2: "UP"}
+
+
+async def test_a_number_is_judged_once(service: Service):
+    await send(service, sample(1, seq=1), sample(0, tag="pluto", seq=2), device="d")
+    await service.beat(status="DOWN", at=NOON - 60)
+    answer = await send(service, sample(1, seq=1), sample(0, seq=2), device="d")
+    assert verdicts(answer) == ["duplicate", "duplicate"]
+    assert await minutes(service) == {1: "DOWN"}
+
+
+async def test_numbers_of_two_devices_do_not_meet(service: Service):
+    answer = await send(service, sample(1, seq=1, device="a"), sample(0, seq=1, device="b"))
+    assert verdicts(answer) == ["accepted", "accepted"]
+    stranger = await service.mint(name="someone else")
+    _, answer = await service.ask(
+        "POST",
+        "/api/status/batch",
+        stranger,
+        json={"device": "a", "samples": [sample(2, seq=1)]},
+    )
+    assert verdicts(answer) == ["accepted"]
+
+
+async def test_numbers_that_did_not_come_are_counted_until_they_do(service: Service):
+    await send(service, sample(9, seq=1), sample(5, seq=5), device="d")
+    (device,) = await service.get("/api/devices")
+    assert (device["missing"], device["newestMinute"], device["tags"]) == (3, NOON - 300, ["earth"])
+    await send(service, sample(8, seq=2), sample(6, seq=4), device="d")
+    (device,) = await service.get("/api/devices")
+    assert device["missing"] == 1
+
+
+async def test_a_device_that_counts_anew_loses_nothing(service: Service):
+    await send(service, *(sample(60 - number, seq=number) for number in range(1, 31)), device="d")
+    answer = await send(service, *(sample(10 - number, seq=number) for number in range(1, 11)), device="d")
+    assert answer["accepted"] == 10
+    (device,) = await service.get("/api/devices")
+    assert (device["restarts"], device["missing"]) == (1, 0)
+    again = await send(service, *(sample(10 - number, seq=number) for number in range(1, 11)), device="d")
+    assert again["duplicate"] == 10
+
+
+async def test_devices_are_shown_to_who_may_read_all_their_monitors(service: Service):
+    await send(service, sample(device="a"), sample(tag="mars", device="b"))
+    token = await service.mint(tags=("mars",))
+    _, seen = await service.ask("GET", "/api/devices", token)
+    assert [device["device"] for device in seen] == ["b"]
+
+
+async def test_what_devices_are_remembered_for_outlives_a_restart(config, clock: FakeClock):
+    async with running(config, clock) as service:
+        await send(service, sample(3, seq=1), sample(1, status="DOWN", seq=3), device="d", sentAt=NOON + 9)
+        heard = (await service.get("/api/monitors"))[0]["lastHeardAt"]
+    async with running(config, clock) as service:
+        answer = await send(service, sample(1, seq=2), sample(1, seq=3), device="d")
+        assert verdicts(answer) == ["superseded", "duplicate"]
+        assert (await service.get("/api/monitors"))[0]["lastHeardAt"] == heard == NOON
+
+
+# Clocks
+
+
+async def test_minutes_of_a_wrong_clock_are_put_right(service: Service):
+    """A clock 3 hours fast, one at 1970, one that was set back: in the end each minute is right."""
+    fast = await send(
+        service, sample(-178), sample(-179, status="DOWN"), device="fast", sentAt=NOON + 3 * HOUR
+    )
+    assert fast["clock"] == {"offset": -3 * HOUR, "corrected": True}
+    assert await minutes(service) == {2: "UP", 1: "DOWN"}
+
+    at_1970 = sample(tag="mars", timestampInSeconds=400, monotonic=400, boot="b")
+    await send(service, at_1970, device="cheap", sentAt=NOON, monotonic=1000, boot="b")
+    assert await minutes(service, "mars") == {10: "UP"}
+
+    set_back = sample(-60, tag="mars", monotonic=700, boot="c")
+    await send(service, set_back, device="stepping", sentAt=NOON, monotonic=1000, boot="c")
+    assert await minutes(service, "mars") == {10: "UP", 5: "UP"}
+
+
+async def test_a_clock_within_the_tolerance_is_left_alone(service: Service):
+    answer = await send(service, sample(1), sentAt=NOON - 60)
+    assert answer["clock"] == {"offset": 60, "corrected": False}
+    assert await minutes(service) == {1: "UP"}
+
+
+# Silence and its end
+
+
+@pytest.fixture
+async def expected(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Service]:
+    config = a_config(tmp_path, a_monitor("earth", Settings(expectation=Every(60, 0, 300))))
+    async with running(config, clock) as service:
+        yield service
+
+
+async def test_a_backlog_makes_of_a_silence_what_really_happened(expected: Service):
+    await expected.beat()
+    expected.pass_time(30 * 60)
+    await expected.roll()
+    silent = await expected.get("/api/monitors/earth/uptime", window="24h")
+    assert silent["minutes"]["down"] == 25
+
+    expected.clock.now += 1
+    backlog = [sample(-number, seq=number) for number in range(1, 31)]
+    await send(expected, *backlog, device="d")
+    after = await expected.get("/api/monitors/earth/uptime", window="24h")
+    assert (after["minutes"]["up"], after["minutes"]["down"], after["uptime"]) == (31, 0, "100")
+    assert (await expected.get("/api/status", tag="earth"))["uptime"] == "100"
+
+
+async def test_last_heard_is_apart_from_the_last_status(expected: Service):
+    expected.pass_time(2 * HOUR)
+    await send(expected, sample(0, status="DOWN"))
+    (listed,) = await expected.get("/api/monitors")
+    assert (listed["lastUpdatedAt"], listed["lastHeardAt"]) == (NOON, NOON + 2 * HOUR)
+
+
+# Shares
+
+
+async def test_who_sends_more_than_its_share_is_told_when_to_try_again(tmp_path: Path, clock: FakeClock):
+    config = a_config(tmp_path)
+    limited = replace(config, ingest=replace(config.ingest, token_rate=1, token_burst=5))
+    async with running(limited, clock) as service:
+        await send(service, *(sample(number) for number in range(8)))
+        for path, body in (("/api/status", sample()), ("/api/status/batch", {"samples": [sample()]})):
+            async with service.client.post(
+                path, json=body, headers={"Authorization": f"Bearer {service.token}"}
+            ) as reply:
+                assert reply.status == 429
+                assert 1 <= int(reply.headers["Retry-After"]) <= 3
+        other = await service.mint()
+        status, _ = await service.ask("POST", "/api/status", other, json=sample())
+        assert status == 200
+
+
+# Any order, any splitting, any repetition
+
+
+@dataclass(frozen=True)
+class Sent:
+    device: str
+    number: int
+    minute: int
+    monitor: int
+    status: Status
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Sent]:
+    """What devices measured, several times a minute now and then; each speaks of monitors of its own."""
+    sent = []
+    for position, device in enumerate(draw(st.sampled_from([["a"], ["a", "b"]]))):
+        ago = 40
+        for number in range(1, draw(st.integers(1, 20)) + 1):
+            ago -= draw(st.integers(0, 2))
+            monitor = 2 * position + draw(st.integers(1, 2))
+            sent.append(
+                Sent(device, number, NOON - 60 * ago, monitor, draw(st.sampled_from(list(Status)[:3])))
+            )
+    kept = [one for one in sent if draw(st.integers(0, 9))]  # some are lost on the way
+    return kept or sent
+
+
+def opened(folder: str) -> sqlite3.Connection:
+    path = Path(folder, "kener.db")
+    prepare(path)
+    connection = connect(path, synchronous="OFF")
+    observer.begin(connection, NOON - 86400, 400 * 86400)
+    monitors.register(connection, {tag: Settings() for tag in "abcd"}, NOON - 86400)
+    return connection
+
+
+def deliver(connection: sqlite3.Connection, sent: list[Sent]) -> None:
+    items = [
+        Item(one.device, one.number, one.monitor, one.status, 0.0, Stamp(wall=one.minute)) for one in sent
+    ]
+    batches.record(connection, Delivery("test", None, Stamp(), NOON, items), LIMITS)
+
+
+def outcome(connection: sqlite3.Connection) -> tuple[Any, Any]:
+    rows = connection.execute("SELECT monitor_id, minute, status FROM samples ORDER BY 1, 2").fetchall()
+    return rows, [(known.name, known.missing, known.newest) for known in devices.everyone(connection)]
+
+
+def pieces(sent: list[Sent], random: Random) -> Iterator[list[Sent]]:
+    """All of it at least once, in some order, in batches of some size, some more than once."""
+    left = sent + random.choices(sent, k=random.randrange(2 * len(sent)))
+    random.shuffle(left)
+    while left:
+        size = random.randint(1, len(left))
+        yield left[:size]
+        del left[:size]
+
+
+@given(histories(), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=60)
+def test_shuffled_split_and_repeated_batches_end_in_one_history(sent: list[Sent], random: Random):
+    highest = {(one.monitor, one.minute): one.status for one in sorted(sent, key=lambda one: one.number)}
+    with TemporaryDirectory() as folder, closing(opened(folder)) as connection:
+        deliver(connection, sent)
+        in_order = outcome(connection)
+    with TemporaryDirectory() as folder, closing(opened(folder)) as connection:
+        for piece in pieces(sent, random):
+            deliver(connection, piece)
+        assert outcome(connection) == in_order
+    assert {(monitor, minute): Status(status) for monitor, minute, status in in_order[0]} == highest
+
+
+def test_claims_are_forgotten_when_no_lower_number_can_come(tmp_path: Path):
+    with closing(opened(str(tmp_path))) as connection:
+        sent = [Sent("a", number, NOON - 600 + 60 * number, 1, Status.UP) for number in range(1, 6)]
+        deliver(connection, sent[1:])
+        assert connection.execute("SELECT count(*) FROM claims").fetchone() == (4,)
+        deliver(connection, sent[:1])
+        assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+        assert connection.execute("SELECT first, last FROM heard").fetchall() == [(1, 5)]
