@@ -37,6 +37,12 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
                 "isMaintenance": True,
             },
         )
+        batch = [
+            {"tag": tag, "status": "UP", "latency": 0.5, "timestampInSeconds": clock() - 60 * ago, "seq": seq}
+            for tag, ago, seq in (("earth", 7, 2), ("mars", 5, 3), ("earth", 3, 7))
+        ]
+        head = {"device": "gate", "sentAt": clock() - 5, "monotonic": 900.5, "boot": "first"}
+        await service.post("/api/status/batch", head | {"samples": batch})
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
             a_monitor("earth", EVERY_MINUTE), a_monitor("mars", Settings(default_status=Status.UP))

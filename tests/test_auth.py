@@ -274,6 +274,8 @@ LOCAL = ""  # from this machine for everybody, from elsewhere for admins
 ROUTES = {
     ("POST", "/api/status"): "status:write",
     ("GET", "/api/status"): "status:read",
+    ("POST", "/api/status/batch"): "status:write",
+    ("GET", "/api/devices"): "status:read",
     ("POST", "/api/incident"): "incident:write",
     ("GET", "/api/incident"): "incident:read",
     ("GET", "/api/incident/{incidentNumber}"): "incident:read",

@@ -1,7 +1,7 @@
 """Devices: what is remembered of each, so that a batch may come in any order and more than once."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kener_async.domain.batches import Device, Key
@@ -67,19 +67,12 @@ def _tags(connection: sqlite3.Connection, device: int) -> tuple[str, ...]:
     return tuple(tag for (tag,) in rows)
 
 
-def lost_by_monitor(connection: sqlite3.Connection) -> dict[int, int]:
-    """For each monitor that a device with missing numbers reports: how many those are."""
-    missing: dict[int, int] = {}
-    for monitor, first, last, count, lost in connection.execute(
-        """
-        SELECT monitor_id, min(first), max(last), sum(last - first + 1), lost
-          FROM device_monitors JOIN devices ON devices.id = device_monitors.device_id
-               JOIN heard ON heard.device_id = devices.id
-         GROUP BY monitor_id, devices.id
-        """
-    ):
-        missing[monitor] = missing.get(monitor, 0) + lost + (last - first + 1) - count
-    return {monitor: count for monitor, count in missing.items() if count}
+def missing_of(connection: sqlite3.Connection, monitor: int) -> int:
+    """How many numbers of the devices that report a monitor have not come in."""
+    reporting = connection.execute(
+        "SELECT id, lost FROM device_monitors JOIN devices ON id = device_id WHERE monitor_id = ?", (monitor,)
+    ).fetchall()
+    return sum(lost + Sequence(_spans(connection, device)).holes for device, lost in reporting)
 
 
 def enrol(connection: sqlite3.Connection, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
@@ -210,3 +203,84 @@ def drop_unneeded(connection: sqlite3.Connection, too_old: int, forgotten: int) 
     for table in ("device_monitors", "heard", "claims", "boots"):
         connection.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (forgotten,))  # noqa: S608
     connection.execute("DELETE FROM devices WHERE last_heard < ?", (forgotten,))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is stored of a device; `claims` are tag, minute and number, `boots` when each began."""
+
+    sender: str
+    name: str
+    last_heard: int
+    newest: int
+    clock_offset: int | None
+    floor: int
+    lost: int
+    restarts: int
+    monitors: list[str]
+    heard: list[list[int]]
+    claims: list[list[str | int]]
+    boots: dict[str, float]
+
+
+def ids(connection: sqlite3.Connection) -> list[int]:
+    """All devices, in the order in which they came."""
+    return [device for (device,) in connection.execute("SELECT id FROM devices ORDER BY id")]
+
+
+def record(connection: sqlite3.Connection, device: int) -> Record:
+    """All that is stored of one device, in names that mean the same in another database."""
+    row = connection.execute(
+        """
+        SELECT sender, name, last_heard, newest, clock_offset, floor, lost, restarts FROM devices WHERE id = ?
+        """,
+        (device,),
+    ).fetchone()
+    claims = connection.execute(
+        """
+        SELECT tag, minute, number
+          FROM claims JOIN monitors ON id = monitor_id
+         WHERE device_id = ?
+         ORDER BY tag, minute
+        """,
+        (device,),
+    )
+    return Record(
+        *row,
+        list(_tags(connection, device)),
+        [list(span) for span in _spans(connection, device)],
+        [list(claim) for claim in claims],
+        _boots(connection, device),
+    )
+
+
+def put_back(connection: sqlite3.Connection, record: Record) -> None:
+    """Store a record as it was; raises KeyError for a monitor that is not known."""
+    monitors: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    (device,) = connection.execute(
+        """
+        INSERT INTO devices (sender, name, last_heard, newest, clock_offset, floor, lost, restarts)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+        """,
+        (
+            record.sender,
+            record.name,
+            record.last_heard,
+            record.newest,
+            record.clock_offset,
+            record.floor,
+            record.lost,
+            record.restarts,
+        ),
+    ).fetchone()
+    note_monitors(connection, [(device, monitors[tag]) for tag in record.monitors])
+    connection.executemany(
+        "INSERT INTO heard VALUES (?, ?, ?)", [(device, first, last) for first, last in record.heard]
+    )
+    connection.executemany(
+        "INSERT INTO claims VALUES (?, ?, ?, ?)",
+        [(device, monitors[str(tag)], minute, number) for tag, minute, number in record.claims],
+    )
+    connection.executemany(
+        "INSERT INTO boots VALUES (?, ?, ?)", [(device, boot, began) for boot, began in record.boots.items()]
+    )

@@ -13,7 +13,7 @@ import orjson
 
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import Source, Status
-from kener_async.store import incidents, tokens
+from kener_async.store import devices, incidents, tokens
 from kener_async.store.samples import plain_latency
 
 FORMAT = 1
@@ -55,6 +55,21 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "closed_at": MAYBE,
         "ended_by_resolving": FLAG,
         "comments": LIST,
+    },
+    "device": {
+        "kind": TEXT,
+        "sender": TEXT,
+        "name": TEXT,
+        "last_heard": WHOLE,
+        "newest": WHOLE,
+        "clock_offset": MAYBE,
+        "floor": WHOLE,
+        "lost": WHOLE,
+        "restarts": WHOLE,
+        "monitors": LIST,
+        "heard": LIST,
+        "claims": LIST,
+        "boots": (dict,),
     },
     "token": {
         "kind": TEXT,
@@ -100,6 +115,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
         yield {"kind": "gap", "start": start, "end": end}
     for (number,) in connection.execute("SELECT number FROM incidents ORDER BY number").fetchall():
         yield _incident(*incidents.told(connection, number))
+    yield from _devices(connection)
     for token in tokens.everyone(connection).values():
         yield {"kind": "token", **asdict(token)}
 
@@ -140,6 +156,13 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
                 "latency": plain_latency(latency),
                 "source": Source(source).name.lower(),
             }
+
+
+def _devices(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Each with the monitors it reports, the spans of numbers heard, its claims to minutes, and its boots."""
+    for device in devices.ids(connection):
+        record = devices.record(connection, device)
+        yield {"kind": "device", **asdict(record)}
 
 
 def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:

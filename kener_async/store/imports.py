@@ -14,7 +14,7 @@ from kener_async.domain.calendar import DAY, QUARTER
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import Source, Status
 from kener_async.faults import Fault
-from kener_async.store import dirty, incidents, rollups, tokens
+from kener_async.store import devices, dirty, incidents, rollups, tokens
 from kener_async.store.copies import Progress, quiet
 from kener_async.store.database import connect, faults_of, prepare, transaction
 from kener_async.store.exports import FORMAT, SHAPES, Line
@@ -159,12 +159,19 @@ def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         tokens.add(connection, tokens.Token(**{**fields, "scopes": tuple(line["scopes"]), "tags": tags}))
 
 
+def _devices(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name != "kind"}
+        devices.put_back(connection, devices.Record(**fields))
+
+
 STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
     "service": _service,
     "monitor": _monitors,
     "sample": _samples,
     "gap": _gaps,
     "incident": _incidents,
+    "device": _devices,
     "token": _tokens,
 }
 

@@ -14,7 +14,7 @@ from kener_async import keys
 from kener_async.domain.board import Live
 from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.timeline import Reason, runs
-from kener_async.store import incidents, observer
+from kener_async.store import devices, incidents, observer
 from kener_async.store.explanations import Explanation, explain
 from kener_async.web import latency, share, words
 from kener_async.web.assets import ASSETS
@@ -30,11 +30,12 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the store says of a monitor; `windows` by name."""
+    """What the store says of a monitor; `windows` by name. `missing` counts reports lost on the way."""
 
     windows: Mapping[str, Explanation]
     latencies: latency.Stepped
     incidents: Sequence[incidents.Told]
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
         shown=shown,
         monitor=monitor,
         newest=shown.report.standing.newest,
+        heard=app[keys.BOARD].last_heard(live, now),
+        missing=past.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=_reason_now(live, shown, now),
         bars=bars(shown.days, view.link(address), locale, view.site.bar_style == "partial"),
@@ -107,6 +110,7 @@ def _read(connection: Connection, monitor: int, tag: str, windows: Mapping[str, 
         dict(zip(windows, explained, strict=True)),
         latency.stepped(connection, monitor, now),
         incidents.overlapping(connection, windows["90d"][0], now + 1, tag),
+        devices.missing_of(connection, monitor),
     )
 
 
