@@ -178,6 +178,7 @@ def reference(folder: Path) -> Iterator[Server]:
 def configure(folder: Path, monitors: int) -> Path:
     """A config.toml for so many monitors that report every minute; its path."""
     lines = [f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n']
+    lines.append("[ingest]\ntoken_rate = 0\n")
     for number in range(monitors):
         lines.append(f'[[monitors]]\ntag = "monitor-{number}"\n')
         lines.append('[monitors.heartbeat]\ninterval = 60\ngrace = "2m"\ndown_after = "10m"\n')

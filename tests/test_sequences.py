@@ -14,7 +14,7 @@ Numbers = st.lists(st.integers(0, 60), unique=True)
 def heard(numbers: list[int]) -> Sequence:
     sequence = Sequence()
     for number in numbers:
-        sequence.hear(number)
+        assert sequence.hear(number)
     return sequence
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import math
+import re
 import zlib
 from typing import Any, NoReturn
 
+import orjson
 from aiohttp import web
 
 from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unsupported
@@ -108,6 +110,26 @@ def parse(raw: bytes) -> Any:
     return value
 
 
+def parse_large(raw: bytes) -> Any:
+    """The same as `parse`, in a fraction of the time where a large body is plain and sound."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return parse(raw)
+    return value if raw.count(b'":') == _members(value) and not _LOOSE_COLON.search(raw) else parse(raw)
+
+
+def _members(value: Any) -> int:
+    """How many members an object, and those in its lists, have; each key stands before one colon in the text.
+
+    Where there are more colons a key stands twice, or a text holds one, or something is nested deeper.
+    """
+    if not isinstance(value, dict):
+        return -1
+    lists = (each for each in value.values() if isinstance(each, list))
+    return len(value) + sum(len(item) for items in lists for item in items if isinstance(item, dict))
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -133,6 +155,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
+_LOOSE_COLON = re.compile(rb'"\s+:')
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_bounded, parse_constant=_no_constant
 )

@@ -7,6 +7,7 @@ without numbers the last write speaks. So batches that are shuffled, split and r
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from kener_async.domain import sequences
 from kener_async.domain.calendar import MINUTE
@@ -14,6 +15,7 @@ from kener_async.domain.clocks import Stamp
 from kener_async.domain.samples import Sample, Status
 
 Key = tuple[int, int]  # a monitor and a minute
+UNSTAMPED = Stamp()
 
 
 class Verdict(StrEnum):
@@ -37,7 +39,7 @@ class Item:
     monitor: int = 0
     status: Status = Status.UP
     latency: float = 0.0
-    stamp: Stamp = field(default_factory=Stamp)
+    stamp: Stamp = UNSTAMPED
     fault: str | None = None
 
 
@@ -58,8 +60,7 @@ class Delivery:
         return sorted(name for name in named if name is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of an item: the minute it speaks for, or what is wrong with it."""
 
     verdict: Verdict
@@ -82,11 +83,10 @@ class Device:
 
         `key` is None when something else is wrong with the sample.
         """
-        if number in self.sequence or number < self.sequence.floor:
+        if not self.sequence.hear(number):
             if key is None or key[1] <= self.newest + MINUTE:
                 return self._known(number, key)
-            self._begin_anew()
-        self.sequence.hear(number)
+            self._begin_anew(number)
         if key is None:
             return Result(Verdict.REJECTED)
         self.newest = max(self.newest, key[1])
@@ -100,11 +100,11 @@ class Device:
             return Result(Verdict.DUPLICATE, None if key is None else key[1])
         return Result(Verdict.REJECTED, fault="seq is too far behind")
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, number: int) -> None:
         """An old number with a time later than all before: the device counts from the start again."""
         self.lost += self.sequence.holes
         self.restarts += 1
-        self.sequence = sequences.Sequence()
+        self.sequence = sequences.Sequence([(number, number)])
         self.claims.clear()
 
     def settle(self) -> None:
@@ -122,26 +122,32 @@ def judge(
 ) -> tuple[list[Result], dict[Key, Sample]]:
     """A result for each item, in order, and the samples that are to be stored.
 
-    `places` has the minute of each item, or what is wrong with it. `stored` holds what the minutes of the
-    batch have in the store now. The devices take note.
+    `places` has the minute of each item, or what is wrong with it. `stored` holds what the store has now of
+    those minutes of which an item without a number speaks last. The devices take note.
     """
     results: list[Result] = []
     speakers: dict[Key, int] = {}
     for position, (item, place) in enumerate(zip(items, places, strict=True)):
-        key = (item.monitor, place) if isinstance(place, int) else None
+        key = None if isinstance(place, str) else (item.monitor, place)
         result = None
         if item.number is not None and item.device is not None:
             result = devices[item.device].judge(item.number, key)
-        if isinstance(place, str) and (result is None or result.verdict is Verdict.REJECTED):
-            result = Result(Verdict.REJECTED, fault=place)
-        if result is None and key is not None:
-            result = Result(Verdict.ACCEPTED, key[1])
-            if key in speakers:
-                results[speakers[key]] = Result(Verdict.SUPERSEDED, key[1])
-            speakers[key] = position
-        assert result is not None  # noqa: S101 - a place is a minute or a fault
-        results.append(result)
+        if result is not None or key is None:
+            results.append(_refused(result, place))
+            continue
+        if key in speakers:
+            results[speakers[key]] = Result(Verdict.SUPERSEDED, key[1])
+        speakers[key] = position
+        results.append(Result(Verdict.ACCEPTED, key[1]))
     return results, dict(_changes(items, speakers, stored, results))
+
+
+def _refused(result: Result | None, place: int | str) -> Result:
+    """A verdict on the number, if there is one; a sample that cannot be placed says why."""
+    if isinstance(place, str) and (result is None or result.verdict is Verdict.REJECTED):
+        return Result(Verdict.REJECTED, fault=place)
+    assert result is not None  # noqa: S101 - it has a place
+    return result
 
 
 def _changes(

@@ -7,14 +7,15 @@ way of the message is the error). All instants are seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from kener_async.domain.errors import Invalid
 
 JITTER = 5  # seconds by which the ways of two messages may differ
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What a device's clocks showed at a moment; what it did not say is None.
 
     `wall` is in UTC seconds as it believes, `monotonic` in seconds since the begin of `boot`.
@@ -25,7 +26,7 @@ class Stamp:
     boot: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Clocks:
     """How the clocks of a device stand to ours, as a batch tells that came at `received`.
 
@@ -37,12 +38,12 @@ class Clocks:
     tolerance: int
     boots: Mapping[str, float]
 
-    @property
+    @cached_property
     def offset(self) -> int | None:
         """What must be added to its wall clock; None: it did not say its time."""
         return None if self.sent.wall is None else round(self.received - self.sent.wall)
 
-    @property
+    @cached_property
     def corrects(self) -> bool:
         """Whether its wall clock is too far off."""
         return self.offset is not None and abs(self.offset) > self.tolerance
@@ -52,18 +53,18 @@ class Clocks:
 
         Raises Invalid for a moment that cannot be known.
         """
-        began = None if stamp.boot is None or stamp.monotonic is None else self.boots.get(stamp.boot)
-        if began is not None and stamp.monotonic is not None:
-            return self._by_boot(stamp.wall, began + stamp.monotonic)
-        if stamp.wall is None:
-            if stamp.monotonic is not None:
+        wall, monotonic, boot = stamp
+        if monotonic is not None and boot is not None and boot in self.boots:
+            return self._by_boot(wall, self.boots[boot] + monotonic)
+        if wall is None:
+            if monotonic is not None:
                 raise Invalid("timestampInSeconds missing: when its boot began is not known")
             return self.received
         if self.offset is None or not self.corrects:
-            return int(stamp.wall)
+            return int(wall)
         if self._was_set_back_since(stamp):
             raise Invalid("timestampInSeconds is of a clock that was set back since, and cannot be placed")
-        return int(stamp.wall + self.offset)
+        return int(wall + self.offset)
 
     def _by_boot(self, wall: float | None, measured: float) -> int:
         """A wall clock that agrees is the finer of the two."""

@@ -1,8 +1,8 @@
 """Samples: what a device said, or a check saw, about one monitor in one minute."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from kener_async.domain.calendar import DAY, minute_of
 from kener_async.domain.errors import Invalid
@@ -28,8 +28,7 @@ class Source(IntEnum):
     CHECK = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One measured minute. `latency` is in the unit the sender uses, as sent."""
 
     monitor: int

@@ -43,9 +43,14 @@ class Sequence:
         position = bisect_right(self._firsts, number) - 1
         return position >= 0 and number <= self._lasts[position]
 
-    def hear(self, number: int) -> None:
-        """Take note of a number that was not heard before and is not below the floor."""
+    def hear(self, number: int) -> bool:
+        """Take note of a number; False: it was heard before, or lies below the floor."""
         firsts, lasts = self._firsts, self._lasts
+        if lasts and number == lasts[-1] + 1:
+            lasts[-1] = number
+            return True
+        if number < self.floor or number in self:
+            return False
         position = bisect_left(firsts, number)
         extends_one = position > 0 and lasts[position - 1] == number - 1
         meets_next = position < len(firsts) and firsts[position] == number + 1
@@ -59,6 +64,7 @@ class Sequence:
         else:
             firsts.insert(position, number)
             lasts.insert(position, number)
+        return True
 
     def give_up(self) -> int:
         """Forget the lowest spans that are too many; how many numbers the holes above them held."""

@@ -40,10 +40,11 @@ def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -
     clocks = devices.clocks(connection, sender, delivery.sent, delivery.received, limits.clock_skew)
 
     places = [_place(item, clocks, limits) for item in delivery.items]
-    keys = list(_keys(delivery.items, places))
+    keys = _keys(delivery.items, places)
     known = {name: devices.load(connection, ids[name], keys) for name in names}
     spans = {name: device.sequence.spans for name, device in known.items()}
-    results, stored = judge(delivery.items, places, known, samples.at(connection, keys))
+    before = samples.at(connection, [key for key, is_numbered in keys.items() if not is_numbered])
+    results, stored = judge(delivery.items, places, known, before)
 
     samples.put(connection, stored)
     for name, device in known.items():
@@ -69,10 +70,10 @@ def _place(item: Item, clocks: Clocks, limits: Limits) -> int | str:
         return error.message
 
 
-def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, None]:
-    """The minutes that a batch speaks of, each once."""
+def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, bool]:
+    """The minutes that a batch speaks of, and whether who speaks last of one numbers its samples."""
     pairs = zip(items, places, strict=True)
-    return dict.fromkeys((item.monitor, place) for item, place in pairs if isinstance(place, int))
+    return {(item.monitor, place): item.number is not None for item, place in pairs if isinstance(place, int)}
 
 
 def _reported(

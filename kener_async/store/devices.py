@@ -245,12 +245,20 @@ def record(connection: sqlite3.Connection, device: int) -> Record:
         """,
         (device,),
     )
+    sender, name, last_heard, newest, offset, floor, lost, restarts = row
     return Record(
-        *row,
-        list(_tags(connection, device)),
-        [list(span) for span in _spans(connection, device)],
-        [list(claim) for claim in claims],
-        _boots(connection, device),
+        sender,
+        name,
+        last_heard,
+        newest,
+        offset,
+        floor,
+        lost,
+        restarts,
+        monitors=list(_tags(connection, device)),
+        heard=[list(span) for span in _spans(connection, device)],
+        claims=[list(claim) for claim in claims],
+        boots=_boots(connection, device),
     )
 
 
