@@ -204,7 +204,8 @@ async def less_is_kept(earth: Quiet) -> None:
 
 async def less_is_kept_but_not_dropped_yet(earth: Quiet) -> None:
     horizon = NOON - 90 * DAY + 3 * HOUR
-    await earth.database.write(partial(retention.drop_before, instant=horizon, limit=1))
+    monitors = await earth.database.write(partial(retention.monitors, instant=horizon))
+    await earth.database.write(partial(retention.drop_before, some=monitors, instant=horizon, limit=1))
     earth.board.keep_from(horizon)
 
 

@@ -1,19 +1,25 @@
 """Dropping what is older than the operator wants to keep, a little at a time."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
 
 
-def drop_before(connection: sqlite3.Connection, instant: int, limit: int) -> bool:
-    """Drop up to `limit` rows each of samples and quarters before the instant; whether more are left.
+def monitors(connection: sqlite3.Connection, instant: int) -> list[int]:
+    """Note that nothing before the instant is kept any more; all monitors of which something may be."""
+    connection.execute("UPDATE service SET kept_from = max(kept_from, ?)", (quarter_of(instant),))
+    return [monitor for (monitor,) in connection.execute("SELECT id FROM monitors ORDER BY id")]
+
+
+def drop_before(connection: sqlite3.Connection, some: Sequence[int], instant: int, limit: int) -> bool:
+    """Drop up to `limit` rows of samples and quarters of these monitors; whether more are left to drop.
 
     Each monitor's newest sample before it stays: later minutes may be judged by it.
     """
     horizon = quarter_of(instant)
-    connection.execute("UPDATE service SET kept_from = max(kept_from, ?)", (horizon,))
     dropped = 0
-    for (monitor,) in connection.execute("SELECT id FROM monitors").fetchall():
+    for monitor in some:
         dropped += connection.execute(
             """
             DELETE FROM samples

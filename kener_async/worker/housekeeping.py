@@ -15,6 +15,7 @@ from kener_async.store.database import Database
 log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 1000
+MONITORS_AT_ONCE = 100
 TRUSTED_AFTER = DAY
 
 
@@ -37,10 +38,14 @@ async def drop_old(database: Database, board: Board, clock: Clock, keep: Callabl
     gap_end = await database.read(observer.last_gap_end)
     if gap_end is not None and now < gap_end + TRUSTED_AFTER:
         return
-    more = True
-    while more:
-        more = await database.write(partial(retention.drop_before, instant=now - keep(), limit=ROWS_AT_ONCE))
-        board.keep_from(await database.read(observer.kept_from))
+    instant = now - keep()
+    monitors = await database.write(partial(retention.monitors, instant=instant))
+    board.keep_from(await database.read(observer.kept_from))
+    while monitors:
+        some = monitors[:MONITORS_AT_ONCE]
+        work = partial(retention.drop_before, some=some, instant=instant, limit=ROWS_AT_ONCE)
+        if not await database.write(work):
+            del monitors[:MONITORS_AT_ONCE]
         await asyncio.sleep(0.05)
 
 
