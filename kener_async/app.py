@@ -9,12 +9,26 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import base_path, batches, devices, health, incidents, monitors, openapi, status
+from kener_async.api import (
+    base_path,
+    batches,
+    beats,
+    devices,
+    gatus,
+    health,
+    healthchecks,
+    incidents,
+    monitors,
+    openapi,
+    status,
+    uptime_kuma,
+)
 from kener_async.api.auth import GATEKEEPER, Gatekeeper
 from kener_async.api.batches import INTAKE, Intake
 from kener_async.api.gate import gate
 from kener_async.api.limits import LIMITS, Limits
-from kener_async.clock import Clock, system_clock
+from kener_async.api.senders import DIRECTORY, Directory
+from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config import Config
 from kener_async.deadman import DeadMan
 from kener_async.domain.board import Board
@@ -61,18 +75,23 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
         middlewares=[gate(metrics, running, public_error)], client_max_size=config.ingest.max_body_bytes
     )
     app[keys.RUNNING] = running
-    app[keys.CLOCK] = clock
+    app[keys.CLOCK], app[keys.STOPWATCH] = clock, stopwatch_of(clock)
     app[keys.METRICS] = metrics
     app[keys.BOARD] = Board()
     app[keys.ANSWERS] = WeakKeyDictionary()
     app[LIMITS] = Limits()
     app[INTAKE] = Intake()
+    app[DIRECTORY] = Directory(running)
     for routes in (
         status.routes,
         batches.routes,
         incidents.routes,
         monitors.routes,
         devices.routes,
+        beats.routes,
+        healthchecks.routes,
+        uptime_kuma.routes,
+        gatus.routes,
         health.routes,
         openapi.routes,
     ):

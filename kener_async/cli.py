@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from kener_async import __version__
+from kener_async.cli_agent import COMMANDS as AGENT_COMMANDS
 from kener_async.cli_config import config_path, configured, faults_named
 from kener_async.cli_data import COMMANDS as DATA_COMMANDS
 from kener_async.cli_watch import COMMANDS as WATCH_COMMANDS
@@ -55,7 +56,7 @@ def main(path: Path | None) -> None:
     """A self-hosted status page and incident server that speaks the Kener API 1.0.0."""
 
 
-for command in (*DATA_COMMANDS, *WATCH_COMMANDS):
+for command in (*DATA_COMMANDS, *WATCH_COMMANDS, *AGENT_COMMANDS):
     main.add_command(command)
 
 
@@ -178,31 +179,54 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--name", required=True, help="Who it is for.")
+@click.option("--name", help="Who it is for; of a beat key the tag, if left out.")
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="All but admin, if left out."
 )
 @click.option("--tag", "tags", multiple=True, help="A monitor's tag or a pattern such as site-7-*.")
-@click.option("--expires", default="365d", show_default=True, help="Such as 90d, 12h, 1y; or never.")
+@click.option("--expires", help="Such as 90d, 12h, 1y; or never. Default: 365d; of a beat key never.")
+@click.option("--beat", is_flag=True, help="A key for /beat/KEY, which reports the one monitor of --tag.")
 @configured
-def create(config: Config, name: str, scopes: tuple[str, ...], tags: tuple[str, ...], expires: str) -> None:
-    """Make a token and print it, once: only its record is kept."""
+def create(
+    config: Config,
+    name: str | None,
+    scopes: tuple[str, ...],
+    tags: tuple[str, ...],
+    expires: str | None,
+    beat: bool,
+) -> None:
+    """Make a token, or with --beat a key, and print it, once: only its record is kept."""
     from kener_async.api.auth import mint
     from kener_async.secret import signing_secret
     from kener_async.store import tokens
 
-    now = system_clock()
+    key = _beat_key(config, scopes, tags) if beat else None
+    if name is None and key is None:
+        raise click.UsageError("Missing option '--name'.")
+    expires, now = expires or ("365d" if key is None else "never"), system_clock()
     record = tokens.Token(
         id=secrets.token_hex(8),
-        name=name,
-        scopes=scopes or DEFAULT_SCOPES,
+        name=tags[0] if name is None else name,
+        scopes=scopes or DEFAULT_SCOPES if key is None else ("status:write",),
         tags=tags or None,
         created_at=now,
         expires_at=None if expires == "never" else now + _seconds(expires),
+        digest=None if key is None else tokens.digest_of(key),
     )
-    minted = mint(signing_secret(config.auth), record)
+    minted = mint(signing_secret(config.auth), record) if key is None else key
     _change_tokens(config, lambda connection: tokens.add(connection, record))
     click.echo(minted)
+
+
+def _beat_key(config: Config, scopes: tuple[str, ...], tags: tuple[str, ...]) -> str:
+    """A new key for the one monitor that is named."""
+    if scopes:
+        raise click.UsageError("--beat: has no --scope, it can do one thing only")
+    if len(tags) != 1 or set("*?[") & set(tags[0]):
+        raise click.UsageError("--beat: needs exactly one --tag, without * ? [")
+    if tags[0] not in {monitor.tag for monitor in config.monitors}:
+        click.echo(f"no monitor of the configuration has the tag {tags[0]} yet", err=True)
+    return secrets.token_urlsafe(32)
 
 
 def _seconds(text: str) -> int:
@@ -232,14 +256,21 @@ def list_tokens(config: Config, as_json: bool) -> None:
     with beside_the_server(config.database.path) as connection:
         records = list(tokens.everyone(connection).values())
     if as_json:
-        click.echo(json.dumps([asdict(record) for record in records], indent=2))
+        click.echo(json.dumps([_listed(record) for record in records], indent=2))
         return
     for record in records:
         state = _state(record.revoked_at, record.expires_at)
         click.echo(
-            f"{record.id}  {state:8}  {record.name}  {' '.join(record.scopes)}  "
+            f"{record.id}  {state:8}  {record.name}  "
+            f"{' '.join(record.scopes) if record.digest is None else 'beat'}  "
             f"tags: {' '.join(record.tags) if record.tags else 'all'}"
         )
+
+
+def _listed(record: Any) -> dict[str, Any]:
+    told = asdict(record)
+    is_beat = told.pop("digest") is not None
+    return told | {"beat": is_beat}
 
 
 def _state(revoked_at: int | None, expires_at: int | None) -> str:

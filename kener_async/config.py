@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields
 
+from kener_async.agent.settings import Settings as AgentSettings
+from kener_async.config_agent import agent_of
 from kener_async.config_fields import (
     Duration,
     Flag,
@@ -228,6 +230,19 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
+class Senders:
+    """What senders of other services call a monitor; empty: they do not. All but `gatus_key` is secret.
+
+    `checks` are the UUID of a check of Healthchecks, and its ping key and slug with a slash between them.
+    """
+
+    checks: tuple[str, ...] = ()
+    push_token: str = ""
+    gatus_key: str = ""
+    gatus_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """`category` is the name of one of the configured categories, or empty.
 
@@ -244,6 +259,7 @@ class Monitor:
     day_degraded_minimum_count: int
     day_down_minimum_count: int
     settings: Settings
+    senders: Senders = field(default=Senders(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +280,7 @@ class Config:
     announcements: tuple[Announcement, ...]
     categories: tuple[Category, ...]
     monitors: tuple[Monitor, ...]
+    agent: AgentSettings
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
@@ -272,8 +289,17 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
     stands for the file with the key. Raises ConfigFault with every fault found.
     """
+    return _loaded(path, _document(path), environment)
+
+
+def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
+    """The configuration of a folder in which there is no file."""
+    return _loaded(folder / "config.toml", {}, environment)
+
+
+def _loaded(path: Path, document: Mapping[str, object], environment: Mapping[str, str]) -> Config:
     overrides, strangers = _overrides(environment)
-    written = _with_overrides(_document(path), overrides)
+    written = _with_overrides(document, overrides)
     folder = path.absolute().parent
     read, faults = _validated(written, folder)
     if faults or strangers:
@@ -451,6 +477,7 @@ def _built(read: Mapping[str, Any], file: Path) -> Config:
         announcements=tuple(_announcement(table, zone) for table in read["announcements"]),
         categories=tuple(Category(**table) for table in read["categories"]),
         monitors=tuple(_monitor(table, zone, hidden) for table in read["monitors"]),
+        agent=agent_of(read["agent"], folder),
     )
 
 
@@ -504,6 +531,18 @@ def _monitor(table: Mapping[str, Any], site_zone: ZoneInfo, hidden_categories: S
         day_degraded_minimum_count=table["day_degraded_minimum_count"],
         day_down_minimum_count=table["day_down_minimum_count"],
         settings=_settings(table, site_zone),
+        senders=_senders(table),
+    )
+
+
+def _senders(table: Mapping[str, Any]) -> Senders:
+    check, gatus = table.get("healthchecks", {}), table.get("gatus", {})
+    by_slug = f"{check['ping_key']}/{check['slug']}" if check.get("slug") else ""
+    return Senders(
+        checks=tuple(name for name in (check.get("uuid"), by_slug) if name),
+        push_token=table.get("uptime_kuma", {}).get("token", ""),
+        gatus_key=gatus.get("key", ""),
+        gatus_token=gatus.get("token", ""),
     )
 
 

@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields, validate
 
 from kener_async.cron import Cron, is_cron
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, day_start
+from kener_async.domain.pings import SLUG, UUID
 
 _KINDS = {
     bool: "a boolean",
@@ -65,6 +66,18 @@ class Whole(fields.Field[int]):
         if type(value) is not int:
             raise ValidationError(f"must be a whole number, not {shown(value)}")
         return value
+
+
+class Seconds(fields.Field[float]):
+    """A positive number of seconds, with decimals or without."""
+
+    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> float:
+        if type(value) not in (int, float):
+            raise ValidationError(f"must be a number of seconds, not {shown(value)}")
+        seconds = float(value)  # type: ignore[arg-type]  # it is a number
+        if not 0 < seconds <= DAY:
+            raise ValidationError("must be more than 0 s and at most 1 day")
+        return seconds
 
 
 class Flag(fields.Field[bool]):
@@ -195,6 +208,17 @@ def is_asset(text: str) -> bool:
 _PART = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 
 
+class HostPort(Text):
+    """Such as "127.0.0.1:5432" or "[::1]:22", read as host and port."""
+
+    def parsed(self, text: str) -> tuple[str, int]:
+        host, colon, port = text.rpartition(":")
+        is_bare = ":" not in host or (host.startswith("[") and host.endswith("]"))
+        if not (colon and host and is_bare and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+            raise ValidationError(f'must be text such as "localhost:5432", not {shown(text)}')
+        return host.strip("[]"), int(port)
+
+
 class FontFile(Text):
     def parsed(self, text: str) -> str:
         if text and not (is_asset(text) and text.lower().endswith((".woff2", ".woff", ".ttf"))):
@@ -298,6 +322,49 @@ class Secret(Text):
             raise ValidationError("is a placeholder, not a secret")
         if text and len(text.encode()) < 32:
             raise ValidationError("must be at least 32 bytes long")
+        return text
+
+
+class Credential(Text):
+    """A secret that another service made up, of characters of a kind; faults do not show it."""
+
+    def __init__(self, pattern: str, kind: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pattern, self.kind = pattern, kind
+
+    def parsed(self, text: str) -> str:
+        if is_placeholder(text):
+            raise ValidationError("is a placeholder, not a secret")
+        if not re.fullmatch(f"{self.pattern}{{8,200}}", text):
+            raise ValidationError(f"must be 8 to 200 of {self.kind}")
+        return text
+
+
+class CheckId(Text):
+    """The UUID of a check, which is a secret too."""
+
+    def parsed(self, text: str) -> str:
+        if not re.fullmatch(UUID, text):
+            raise ValidationError("must be a UUID, 8-4-4-4-12 hexadecimal digits")
+        return text.lower()
+
+
+class Slug(Text):
+    def parsed(self, text: str) -> str:
+        if not re.fullmatch(SLUG, text):
+            raise ValidationError(f"must be 1 to 100 of a-z 0-9 _ -, not {shown(text)}")
+        return text
+
+
+class EndpointKey(Text):
+    """The group and the name of an endpoint as Gatus joins them, such as "core_front-end"."""
+
+    def parsed(self, text: str) -> str:
+        group, _, name = text.rpartition("_") if text.count("_") == 1 else ("", "", text)
+        key = "_".join(re.sub(r"[/_., #+&]", "-", part.strip().lower()) for part in (group, name))
+        if text != key or not name:
+            nearest = hint(text, [key])
+            raise ValidationError(f"must be group_name as Gatus writes it, not {shown(text)}{nearest}")
         return text
 
 

@@ -9,12 +9,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from kener_async.config_agent import agent_rules
 from kener_async.config_fields import hint, instant_of, is_asset, shown
 
 Place = tuple[str | int, ...]
 
 # What our own addresses begin with; below one of them nobody could tell a base path from a page.
-TAKEN = ("api", "assets", "badge", "category", "embed", "incident", "incidents", "monitor", "static")
+TAKEN = (
+    "api",
+    "assets",
+    "badge",
+    "beat",
+    "category",
+    "embed",
+    "incident",
+    "incidents",
+    "monitor",
+    "ping",
+    "static",
+)
 
 
 class Misplaced(NamedTuple):
@@ -37,11 +50,16 @@ def contradictions(
     yield from _twice(read, "categories", "name")
     yield from _twice(read, "monitors", "tag")
     yield from _category_rules(read)
+    yield from _sender_rules(read)
+    for fault in _twice(read.get("agent", {}), "checks", "tag"):
+        yield Misplaced(("agent", *fault.place), fault.text)
     for index, monitor in enumerate(read.get("monitors", ())):
         heartbeat = _table(_table(written, "monitors", index), "heartbeat")
         if "heartbeat" in monitor:
             for key, text in _heartbeat_rules(monitor["heartbeat"], heartbeat):
                 yield Misplaced(("monitors", index, "heartbeat", *key), text)
+    for place, text in agent_rules(read.get("agent", {}), _table(written, "agent")):
+        yield Misplaced(("agent", *place), text)
 
 
 def _table(within: object, *place: str | int) -> Mapping[str, object]:
@@ -157,6 +175,46 @@ def _category_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
         if name and name not in names:
             text = f"{shown(name)} is no category{hint(name, names)}"
             yield Misplaced(("monitors", index, "category"), text)
+
+
+def _sender_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
+    """Of what senders of other services call a monitor: enough, and each for one monitor only."""
+    seen: dict[tuple[str, ...], int] = {}
+    for index, monitor in enumerate(read.get("monitors", ())):
+        check = monitor.get("healthchecks")
+        if check is not None:
+            yield from _check_rules(("monitors", index, "healthchecks"), check)
+        for (table, key), name in _names_by_senders(monitor):
+            first = seen.setdefault((table, *name), index)
+            if first != index:
+                text = f"is that of monitors[{first}] already"
+                yield Misplaced(("monitors", index, table, key), text)
+
+
+def _check_rules(place: Place, check: Mapping[str, Any]) -> Iterator[Misplaced]:
+    match check:
+        case {"uuid": "", "ping_key": "", "slug": ""}:
+            yield Misplaced(place, "is empty, set uuid, or ping_key and slug")
+        case {"ping_key": "", "slug": slug} if slug:
+            yield Misplaced((*place, "slug"), "needs ping_key")
+        case {"ping_key": key, "slug": ""} if key:
+            yield Misplaced((*place, "ping_key"), "needs slug")
+
+
+def _names_by_senders(monitor: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
+    """The tables and keys in which senders' names of the monitor stand, with the names."""
+    match monitor.get("healthchecks"):
+        case {"uuid": uuid} if uuid:
+            yield ("healthchecks", "uuid"), (uuid,)
+    match monitor.get("healthchecks"):
+        case {"ping_key": key, "slug": slug} if key and slug:
+            yield ("healthchecks", "slug"), (key, slug)
+    match monitor.get("uptime_kuma"):
+        case {"token": token}:
+            yield ("uptime_kuma", "token"), (token,)
+    match monitor.get("gatus"):
+        case {"key": key}:
+            yield ("gatus", "key"), (key,)
 
 
 # Faults of a heartbeat, by place within its table

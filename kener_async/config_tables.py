@@ -7,14 +7,18 @@ from marshmallow import Schema, fields, validate
 
 from kener_async.config_fields import (
     BasePath,
+    CheckId,
     Choice,
     Color,
+    Credential,
     CronExpression,
     Duration,
+    EndpointKey,
     Flag,
     FoldedChoice,
     FontFamily,
     FontFile,
+    HostPort,
     Href,
     List,
     Moment,
@@ -22,7 +26,9 @@ from kener_async.config_fields import (
     Network,
     Pairs,
     PingUrl,
+    Seconds,
     Secret,
+    Slug,
     Tag,
     Text,
     TimeZone,
@@ -48,6 +54,9 @@ def _several(table: type[_Table], name: str) -> fields.Nested:
     return fields.Nested(
         table, many=True, load_default=(), error_messages={"type": f"must be [[{name}]] tables"}
     )
+
+
+_NOT_EMPTY = validate.Length(1, error="must not be empty")
 
 
 class _ServerTable(_Table):
@@ -112,7 +121,7 @@ class _WatchTable(_Table):
 
 class _LinkTable(_Table):
     name = Name(required=True)
-    url = Href("mailto", required=True, validate=validate.Length(1, error="must not be empty"))
+    url = Href("mailto", required=True, validate=_NOT_EMPTY)
     icon = Href(load_default="")
 
 
@@ -186,6 +195,21 @@ class _HeartbeatTable(_Table):
     stale_after = Duration(1)
 
 
+class _HealthchecksTable(_Table):
+    uuid = CheckId(load_default="")
+    ping_key = Credential("[A-Za-z0-9_-]", "A-Z a-z 0-9 _ -", load_default="")
+    slug = Slug(load_default="")
+
+
+class _UptimeKumaTable(_Table):
+    token = Credential("[A-Za-z0-9._~-]", "A-Z a-z 0-9 . _ ~ -", required=True)
+
+
+class _GatusTable(_Table):
+    key = EndpointKey(required=True)
+    token = Credential("[!-~]", "ASCII without spaces", required=True)
+
+
 class _MonitorTable(_Table):
     tag = Tag(required=True)
     name = Text(load_default="")
@@ -199,6 +223,39 @@ class _MonitorTable(_Table):
     day_degraded_minimum_count = Whole(1, 1440, load_default=1)
     day_down_minimum_count = Whole(1, 1440, load_default=1)
     heartbeat = fields.Nested(_HeartbeatTable)
+    healthchecks = fields.Nested(_HealthchecksTable)
+    uptime_kuma = fields.Nested(_UptimeKumaTable)
+    gatus = fields.Nested(_GatusTable)
+
+
+class _CheckTable(_Table):
+    tag = Tag(required=True)
+    every = Duration(1, load_default=MINUTE)
+    timeout = Duration(1)
+    latency_unit = Choice("s", "ms", load_default="s")
+    degraded_above = Seconds()
+    http = PingUrl(validate=_NOT_EMPTY)
+    expect_status = Whole(100, 599)
+    expect_text = Text(load_default="")
+    tcp = HostPort()
+    command = List(Name(), validate=_NOT_EMPTY)
+    degraded_exit = Whole(1, 255)
+    unit = Name()
+    file = Name()
+    max_age = Duration(1)
+    alive = Flag()
+
+
+class _AgentTable(_Table):
+    servers = List(Url(validate=_NOT_EMPTY), load_default=())
+    token = Text(load_default="")
+    token_file = Text(load_default="")
+    device = Text(load_default="", validate=validate.Length(max=100, error="must be at most 100 characters"))
+    spool = Name(load_default="data/agent.db")
+    spool_bytes = Whole(1 << 18, 1 << 40, load_default=67_108_864)
+    send_every = Duration(1, load_default=10)
+    send_timeout = Duration(1, load_default=30)
+    checks = _several(_CheckTable, "agent.checks")
 
 
 class _Document(_Table):
@@ -215,6 +272,7 @@ class _Document(_Table):
     announcements = _several(_AnnouncementTable, "announcements")
     categories = _several(_CategoryTable, "categories")
     monitors = _several(_MonitorTable, "monitors")
+    agent = fields.Nested(_AgentTable)
 
 
 SCHEMA = _Document()

@@ -22,6 +22,7 @@ from kener_async.resources import shipped
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
 BACKUP, TIMER = "kener-async-backup.service", "kener-async-backup.timer"
 UNITS = (SERVICE, SOCKET, BACKUP, TIMER)
+AGENT = "kener-agent.service"  # which runs the same program, alone or beside the service
 STARTED = (SOCKET, SERVICE, TIMER)
 DATABASE = "/var/lib/kener-async/kener.db"
 # The unit hides them from the service, or shows it others in their place.
@@ -95,11 +96,11 @@ def check_machine(places: Places) -> None:
 def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
     """What it takes to install, or to upgrade; what is as it should be is left alone."""
     config = _config_step(places)
-    programs = _file_step(places.program, program, 0o755)
-    units = {name: _file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
+    programs = file_step(places.program, program, 0o755)
+    units = {name: file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
     steps = [programs, config, *units.values()]
     if places.has_systemd:
-        steps.append(_systemctl("daemon-reload"))
+        steps.append(systemctl("daemon-reload"))
         if start:
             steps += starts(moved=units[SOCKET].changes, renewed=programs.changes or units[SERVICE].changes)
     return steps
@@ -108,10 +109,10 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
 def starts(*, moved: bool, renewed: bool) -> Iterator[Step]:
     """What systemd is told: the address has changed, or what runs at it."""
     if moved:  # a socket's address can only be changed while the service is down
-        yield _systemctl("stop", SERVICE, SOCKET)
+        yield systemctl("stop", SERVICE, SOCKET)
     elif renewed:
-        yield _systemctl("try-restart", SERVICE)
-    yield _systemctl("enable", "--now", *STARTED)
+        yield systemctl("try-restart", SERVICE)
+    yield systemctl("enable", "--now", *STARTED)
 
 
 def program(places: Places) -> bytes:
@@ -150,14 +151,14 @@ def _address(config: Config) -> str:
 
 def _config_step(places: Places) -> Step:
     if places.config.exists():
-        return Step(f"keep {places.config}", _nothing, changes=False)
+        return Step(f"keep {places.config}", nothing, changes=False)
     text = shipped("config.toml").replace('#path = "data/kener.db"', f'path = "{DATABASE}"')
-    return _file_step(places.config, text.encode(), 0o644)
+    return file_step(places.config, text.encode(), 0o644)
 
 
-def _file_step(path: Path, content: bytes, mode: int) -> Step:
+def file_step(path: Path, content: bytes, mode: int) -> Step:
     if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
-        return Step(f"keep {path}, which is the same", _nothing, changes=False)
+        return Step(f"keep {path}, which is the same", nothing, changes=False)
     verb = "replace" if path.exists() else "write"
     return Step(f"{verb} {path}", partial(_write, path, content, mode))
 
@@ -182,18 +183,27 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 def removal(places: Places, *, purge: bool) -> list[Step]:
     """What takes the program away; configuration and data stay unless purged."""
-    units = [places.unit(name) for name in UNITS if places.unit(name).exists()]
+    folders = (*places.data, places.config.parent)
+    return taken_away(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
+
+
+def taken_away(
+    places: Places, names: Iterable[str], folders: Iterable[Path], *, is_shared: bool, purge: bool
+) -> list[Step]:
+    """Units, folders if they are to be purged, and the program unless it `is_shared`."""
+    units = [places.unit(name) for name in names if places.unit(name).exists()]
+    files = units if is_shared else [*units, places.program]
     steps = []
     if units and places.has_systemd:
-        steps.append(_systemctl("disable", "--now", *(path.name for path in units)))
-    steps += [Step(f"remove {path}", path.unlink) for path in (*units, places.program) if path.exists()]
+        steps.append(systemctl("disable", "--now", *(path.name for path in units)))
+    steps += [Step(f"remove {path}", path.unlink) for path in files if path.exists()]
     if units and places.has_systemd:
-        steps.append(_systemctl("daemon-reload"))
-    for folder in (*places.data, places.config.parent):
+        steps.append(systemctl("daemon-reload"))
+    for folder in folders:
         if purge and os.path.lexists(folder):
             steps.append(Step(f"remove {folder} and all that is in it", partial(_remove, folder)))
         elif folder.exists():
-            steps.append(Step(f"keep {folder}", _nothing, changes=False))
+            steps.append(Step(f"keep {folder}", nothing, changes=False))
     return steps
 
 
@@ -204,14 +214,14 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     pass
 
 
 # systemd
 
 
-def _systemctl(*words: str) -> Step:
+def systemctl(*words: str) -> Step:
     return Step(f"run systemctl {shlex.join(words)}", partial(_run_systemctl, words))
 
 
@@ -221,7 +231,7 @@ def _run_systemctl(words: tuple[str, ...]) -> None:
             ["systemctl", *words],  # noqa: S607 - where it lies differs between distributions
             capture_output=True,
             text=True,
-            env=_environment(),
+            env=environment(),
             check=False,
         )
     except OSError as error:
@@ -230,9 +240,11 @@ def _run_systemctl(words: tuple[str, ...]) -> None:
         raise InstallFault(f"systemctl {shlex.join(words)} failed: {done.stderr.strip()}")
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without the libraries that the single binary brought for itself."""
+def environment() -> dict[str, str]:
+    """Ours, for other programs: without the libraries that the single binary brought for itself."""
     environment = dict(os.environ)
+    if not getattr(sys, "frozen", False):
+        return environment
     before = environment.pop("LD_LIBRARY_PATH_ORIG", None)
     environment.pop("LD_LIBRARY_PATH", None)
     return environment if before is None else environment | {"LD_LIBRARY_PATH": before}

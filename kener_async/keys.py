@@ -4,7 +4,7 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from kener_async.clock import Clock
+from kener_async.clock import Clock, Stopwatch
 from kener_async.config import Config
 from kener_async.domain.board import Board, Live, Report
 from kener_async.metrics import Metrics
@@ -28,6 +28,7 @@ class Running:
 
 RUNNING = web.AppKey("running", Running)
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
+STOPWATCH: web.AppKey[Stopwatch] = web.AppKey("stopwatch")
 METRICS = web.AppKey("metrics", Metrics)
 DATABASE = web.AppKey("database", Database)
 BOARD = web.AppKey("board", Board)

@@ -5,17 +5,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from kener_async.config import Senders
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from tests.service import FakeClock, a_config, a_monitor, running
 
 EVERY_MINUTE = Settings(expectation=Every(60, 60, 600))
+CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
 
 
 async def fill(folder: Path, clock: FakeClock) -> Path:
     """Two hours of two monitors, with incidents, a gap, other settings, tokens; every quarter is counted."""
-    config = a_config(folder, a_monitor("earth", EVERY_MINUTE), a_monitor("mars"))
+    watched = Senders(checks=(CHECK,))
+    config = a_config(folder, a_monitor("earth", EVERY_MINUTE), a_monitor("mars", senders=watched))
     async with running(config, clock) as service:
         for minute in range(120):
             service.pass_time(60)
@@ -43,6 +46,8 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         ]
         head = {"device": "gate", "sentAt": clock() - 5, "monotonic": 900.5, "boot": "first"}
         await service.post("/api/status/batch", head | {"samples": batch})
+        assert (await service.client.get(f"/ping/{CHECK}/start")).status == 200
+        await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
             a_monitor("earth", EVERY_MINUTE), a_monitor("mars", Settings(default_status=Status.UP))

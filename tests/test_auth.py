@@ -271,6 +271,7 @@ async def test_refusals_cannot_be_told_apart(service: Service):
 
 PUBLIC = None
 LOCAL = ""  # from this machine for everybody, from elsewhere for admins
+BY_KEY = ""  # for who knows the address, or the token of that one monitor
 ROUTES = {
     ("POST", "/api/status"): "status:write",
     ("GET", "/api/status"): "status:read",
@@ -310,6 +311,12 @@ ROUTES = {
     ("GET", "/robots.txt"): PUBLIC,
     ("GET", "/preview.png"): PUBLIC,
     ("GET", "/favicon.ico"): PUBLIC,
+    ("GET", "/beat/{key}"): BY_KEY,
+    ("POST", "/beat/{key}"): BY_KEY,
+    ("GET", "/ping/{address}"): BY_KEY,
+    ("POST", "/ping/{address}"): BY_KEY,
+    ("*", "/api/push/{token}"): BY_KEY,
+    ("POST", "/api/v1/endpoints/{key}/external"): BY_KEY,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): LOCAL,
@@ -328,7 +335,8 @@ def test_the_table_of_scopes_names_every_route_and_no_other(config: Config):
 
 def of_earth(path: str) -> str:
     named = {"month": "2025-12", "day": "2025-12-31", "kind": "status", "form": "atom", "name": "page.css"}
-    return path.format(incidentNumber=1, number=1, tag="earth", path="logo.svg", **named)
+    keys = {"key": "no-key", "address": "no-check", "token": "no-token"}
+    return path.format(incidentNumber=1, number=1, tag="earth", path="logo.svg", **named, **keys)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

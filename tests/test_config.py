@@ -15,6 +15,7 @@ from marshmallow import Schema
 from marshmallow.fields import Nested
 
 from kener_async import config
+from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp, Unit
 from kener_async.config import Config, ConfigFault
 from kener_async.cron import Cron
 from kener_async.domain.heartbeats import At, Every, OnChange, Settings
@@ -205,6 +206,7 @@ def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented()), load()
     for section in ("server", "database", "backup", "auth", "ingest", "rollups", "log", "metrics", "watch"):
         assert getattr(shown, section) == getattr(default, section)
+    assert replace(shown.agent, checks=()) == default.agent
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
 
@@ -218,7 +220,19 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "nightly-backup": Settings(expectation=At(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)),
         "door": Settings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": Settings(stale_after=21_600),
+        "backup": Settings(),
     }
+
+
+def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:
+    web, database, disk, mqtt, camera, gate = load(uncommented()).agent.checks
+    defaults = Check("web", Http("http://127.0.0.1:8080/health"))
+    assert web == replace(defaults, probe=Http("http://127.0.0.1:8080/health", 200), degraded_above=0.5)
+    assert database == Check("database", Tcp("127.0.0.1", 5432))
+    assert disk == Check("disk", Command(("/usr/local/bin/check-disk", "/data"), 1))
+    assert mqtt == Check("mqtt", Unit("mosquitto.service"))
+    assert camera == Check("camera", FileAge(Path("/var/lib/camera/latest.jpg"), 300))
+    assert gate == Check("gate", Alive())
 
 
 def test_the_examples_of_the_page_in_the_shipped_file_are_what_they_say(load: Load) -> None:

@@ -26,6 +26,7 @@ from kener_async.store import (
     monitors,
     observer,
     rollups,
+    runs,
     samples,
     tokens,
 )
@@ -85,6 +86,7 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "gap": ["gaps"],
         "incident": ["incidents", "incident_monitors", "comments"],
         "device": ["devices", "device_monitors", "heard", "claims", "boots"],
+        "run": ["runs"],
         "token": ["tokens"],
     }
     assert tables.keys() - counted == {table for names in exported_as.values() for table in names}
@@ -97,6 +99,7 @@ def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
     (revoked,) = [line for line in records(exported(original)) if line.get("id") == "revoked"]
     assert revoked.keys() == {
         "kind", "id", "name", "scopes", "tags", "created_at", "expires_at", "last_used", "revoked_at",
+        "digest",
     }  # fmt: skip
     assert revoked["tags"] == ["site-7-*"]
     assert revoked["revoked_at"] is not None
@@ -118,6 +121,33 @@ def test_a_database_on_which_no_server_ever_ran_is_exported_and_read_back(tmp_pa
     text = exported(tmp_path / "one.db")
     assert [line["kind"] for line in records(text)] == ["header", "end"]
     assert exported(imported(text, tmp_path / "other.db")) == text
+
+
+FORMAT_1 = b"""\
+{"kind": "header", "program": "kener-async", "format": 1}
+{"kind": "service", "last_seen": 1767183300, "rolled_until": 1767182400, "kept_from": 1743062400}
+{"kind": "monitor", "tag": "earth", "history": []}
+{"kind": "sample", "monitor": "earth", "minute": 1767182400, "status": "UP", "latency": 0.5, "source": "push"}
+{"kind": "token", "id": "50bc", "name": "door", "scopes": ["status:write"], "tags": null, \
+"created_at": 1767182400, "expires_at": null, "last_used": null, "revoked_at": null}
+{"kind": "end", "lines": 5}
+"""
+
+
+def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
+    again = records(exported(imported(FORMAT_1, tmp_path / "kener.db")))
+    (monitor,) = [line for line in again if line["kind"] == "monitor"]
+    (token,) = [line for line in again if line["kind"] == "token"]
+    assert (again[0]["format"], monitor["last_heard"]) == (2, None)
+    assert (token["name"], token["digest"]) == ("door", None)
+
+
+@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 2}])
+def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, wrong: dict[str, Any]):
+    lines = records(FORMAT_1)
+    lines[0] |= wrong
+    with pytest.raises(ImportFault):
+        imports.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
 
 
 # Any database
@@ -171,7 +201,9 @@ TOKENS = st.builds(
     expires_at=MAYBE,
     last_used=MAYBE,
     revoked_at=MAYBE,
+    digest=st.none() | st.binary(min_size=32, max_size=32),
 )
+RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.floats(NOON - 900, NOON))
 
 
 @settings(
@@ -188,6 +220,8 @@ TOKENS = st.builds(
     remarks=st.lists(TEXT, max_size=3),
     gaps=st.lists(st.tuples(INSTANTS, st.integers(1, 7200)), max_size=3),
     everyone=st.lists(TOKENS, max_size=3, unique_by=lambda token: token.id),
+    begun=st.lists(RUNS, max_size=3),
+    heard=st.dictionaries(st.integers(1, len(TAGS)), INSTANTS),
 )
 def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     history: Sequence[tuple[int, Sequence[Settings]]],
@@ -196,6 +230,8 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     remarks: Sequence[str],
     gaps: Sequence[tuple[int, int]],
     everyone: Sequence[Token],
+    begun: Sequence[tuple[int, str, float]],
+    heard: dict[int, int],
 ):
     def store(connection: sqlite3.Connection) -> None:
         observer.begin(connection, NOON - DAY, DAY)
@@ -211,6 +247,9 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (start, start + seconds))
         for token in everyone:
             tokens.add(connection, token)
+        for run in begun:
+            runs.begin(connection, *run)
+        monitors.note_heard(connection, heard)
         dirty.mark_closed(connection, NOON + DAY)
         kept, until = observer.kept_from(connection), dirty.rolled_until(connection)
         for monitor in range(1, len(TAGS) + 1):
@@ -271,7 +310,7 @@ def with_another_field(lines: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("header", format=2), "line 1: is of format 2; this program knows 1"),
+        (changed("header", format=3), "line 1: is of format 3; this program knows up to 2"),
         (changed("header", program="other"), "line 1: is no export of this program"),
         (changed("monitor", kind="moon"), "line 3: is of no known kind: 'moon'"),
         (with_another_field, "line 2: has other fields than a service: colour"),

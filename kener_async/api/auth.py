@@ -18,7 +18,7 @@ from aiohttp.hdrs import AUTHORIZATION
 from kener_async.api.proxies import Networks, client_address, is_within
 from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
-from kener_async.domain.errors import Forbidden, Unauthenticated
+from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
 from kener_async.store import tokens
 from kener_async.store.database import Database
 from kener_async.store.tokens import Token
@@ -66,6 +66,7 @@ class Gatekeeper:
         self._path = path
         self._clock = clock
         self._records: dict[str, Token] = {}
+        self._beats: dict[bytes, Token] = {}
         self._stamp: tokens.Stamp = NEVER_READ
         self._found: tokens.Stamp = NEVER_READ
         self._has_looked = False
@@ -78,7 +79,7 @@ class Gatekeeper:
     def remembered(self, request: web.Request) -> Grant | None:
         """The grant of a token that was verified before and is still good, or None: then ask for `grant`."""
         if self.allowed:
-            self._check_address(request)
+            self.check_address(request)
         values = request.headers.getall(AUTHORIZATION, ())
         if len(values) != 1 or not self._is_current():
             return None
@@ -93,8 +94,7 @@ class Gatekeeper:
 
     async def grant(self, request: web.Request) -> Grant:
         """The verified grant; raises Unauthenticated."""
-        if self.allowed:
-            self._check_address(request)
+        self.check_address(request)
         token = bearer(request)
         if not self._is_current():
             await self._reload(self._found)
@@ -107,6 +107,26 @@ class Gatekeeper:
         self._verified[_digest(request.headers[AUTHORIZATION])] = grant
         self._uses[grant.id] = now
         return grant
+
+    async def beat(self, request: web.Request, key: str) -> Token:
+        """The record of a beat key; raises NotFound for any other, and for one that is good no more."""
+        self.check_address(request)
+        if not self._is_current():
+            await self._reload(self._found)
+        record = self._beats.get(tokens.digest_of(key))
+        now = self._clock()
+        if record is None or (record.expires_at is not None and record.expires_at <= now):
+            raise NotFound("not found")
+        self._uses[record.id] = now
+        return record
+
+    def check_address(self, request: web.Request) -> None:
+        """Raises Unauthenticated for a client whose address is not among those allowed."""
+        if not self.allowed:
+            return
+        address = client_address(request, self.proxies)
+        if not is_within(address, self.allowed):
+            raise Unauthenticated(f"invalid ip: {address}")
 
     def _is_current(self) -> bool:
         """Whether the records are those of the database.
@@ -125,6 +145,11 @@ class Gatekeeper:
 
     async def _reload(self, stamp: tokens.Stamp) -> None:
         self._records = await self._database.read(tokens.everyone)
+        self._beats = {
+            record.digest: record
+            for record in self._records.values()
+            if record.digest is not None and record.revoked_at is None
+        }
         self._verified.clear()
         self._stamp = stamp
 
@@ -164,15 +189,10 @@ class Gatekeeper:
         record = self._records.get(grant.id)
         if record is not None and record.revoked_at is not None:
             raise Unauthenticated("invalid token")
-        if own and (record is None or record.expires_at != grant.expires):
+        if own and (record is None or record.expires_at != grant.expires or record.digest is not None):
             raise Unauthenticated("invalid token")
         if not own and grant.expires is None:
             raise Unauthenticated("invalid token")
-
-    def _check_address(self, request: web.Request) -> None:
-        address = client_address(request, self.proxies)
-        if not is_within(address, self.allowed):
-            raise Unauthenticated(f"invalid ip: {address}")
 
 
 def _digest(authorization: str) -> bytes:

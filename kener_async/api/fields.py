@@ -1,5 +1,7 @@
 """Marshmallow fields that take a type at its word: a number is not text, a boolean is not a number."""
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +69,18 @@ class QueryInteger(Integer):
         if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 19:
             raise self.refuse()
         return super()._deserialize(int(text), *args, **options)
+
+
+class QueryNumber(Number):
+    """A number in a query string, such as 12 or 0.5 or 1e-3."""
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> float:
+        if not re.fullmatch(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?", str(value)):
+            raise self.refuse()
+        number = float(value)
+        if not math.isfinite(number):
+            raise self.refuse()
+        return super()._deserialize(number, *args, **options)
 
 
 class Boolean(Fault, fields.Boolean):

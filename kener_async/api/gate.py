@@ -11,6 +11,7 @@ from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.typedefs import Middleware
 
 from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
+from kener_async.api.dialects import UNCACHED, masked, translated
 from kener_async.api.errors import refusal, refusal_of
 from kener_async.api.proxies import HOST, client_address
 from kener_async.domain.errors import DomainError, Invalid
@@ -34,11 +35,14 @@ SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has t
 def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middleware:
     """One error envelope for all of /api, the same headers for every answer, a number for every request.
 
-    `public_error` makes what is right for visitors of a refusal of anything else.
+    Senders made for other services are refused in their words (`dialects`). Of a refusal of anything else
+    `public_error` makes what is right for visitors.
     """
     outbox = Outbox()
 
     async def refused(request: web.Request, refusal: web.Response) -> web.Response:
+        if (told := translated(refusal, request.path)) is not None:
+            return told
         return refusal if request.path.startswith("/api") else await public_error(request, refusal)
 
     @web.middleware
@@ -58,7 +62,7 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
                 answered.headers["Allow"] = error.headers["Allow"]
             response = await refused(request, answered)
         except Exception:
-            log.exception("a request failed", method=request.method, path=request.path)
+            log.exception("a request failed", method=request.method, path=masked(request.path))
             response = await refused(request, refusal(500, "internal error"))
         if isinstance(response, bytes):
             if outbox.takes(request) and request.raw_path.startswith("/api/") and not running.stopping:
@@ -71,7 +75,7 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
                 return await outbox.send_whole(request, response, request_id)
             response = response.response()
         dress(response, request_id)
-        if request.path.startswith("/api"):
+        if request.path.startswith(UNCACHED):
             response.headers.setdefault("Cache-Control", NOT_STORED)
         if running.stopping:
             response.force_close()
@@ -85,7 +89,7 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
         if status >= 400 or running.config.log.requests == "all":
             level = log.warning if status >= 500 else log.info
             peer = client_address(request, running.config.server.trusted_proxies)
-            level("answered", method=request.method, path=request.path, status=status, peer=peer)
+            level("answered", method=request.method, path=masked(request.path), status=status, peer=peer)
 
     return middleware
 

@@ -16,6 +16,7 @@ from kener_async.api.fields import (
     Items,
     Number,
     QueryInteger,
+    QueryNumber,
     Tags,
     Text,
 )
@@ -62,6 +63,15 @@ class MonitorStatus(Shape):
         fault="tag missing: must be the tag of a monitor",
         metadata=described("Tag of a monitor", "earth"),
     )
+
+
+class BeatQuery(Shape):
+    status = Choice(
+        choices=MEASURED | {name.lower(): status for name, status in MEASURED.items()},
+        load_default=Status.UP,
+        fault="status: must be UP, DOWN or DEGRADED",
+    )
+    latency = QueryNumber(minimum=0, load_default=0.0, fault="latency: must be a number, at least 0")
 
 
 class Accepted(Schema):

@@ -16,7 +16,7 @@ from kener_async.domain.samples import Source, Status
 from kener_async.store import devices, incidents, tokens
 from kener_async.store.samples import plain_latency
 
-FORMAT = 1
+FORMAT = 2
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
@@ -28,7 +28,7 @@ MAYBE = (int, type(None))  # an instant, or none
 SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "header": {"kind": TEXT, "program": TEXT, "format": WHOLE},
     "service": {"kind": TEXT, "last_seen": WHOLE, "rolled_until": WHOLE, "kept_from": WHOLE},
-    "monitor": {"kind": TEXT, "tag": TEXT, "history": LIST},
+    "monitor": {"kind": TEXT, "tag": TEXT, "last_heard": MAYBE, "history": LIST},
     "sample": {
         "kind": TEXT,
         "monitor": TEXT,
@@ -71,6 +71,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "claims": LIST,
         "boots": (dict,),
     },
+    "run": {"kind": TEXT, "monitor": TEXT, "run": TEXT, "started_at": (float,)},
     "token": {
         "kind": TEXT,
         "id": TEXT,
@@ -81,6 +82,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "expires_at": MAYBE,
         "last_used": MAYBE,
         "revoked_at": MAYBE,
+        "digest": (str, type(None)),
     },
     "end": {"kind": TEXT, "lines": WHOLE},
 }
@@ -116,8 +118,9 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     for (number,) in connection.execute("SELECT number FROM incidents ORDER BY number").fetchall():
         yield _incident(*incidents.told(connection, number))
     yield from _devices(connection)
+    yield from _runs(connection)
     for token in tokens.everyone(connection).values():
-        yield {"kind": "token", **asdict(token)}
+        yield {"kind": "token", **asdict(token), "digest": token.digest and token.digest.hex()}
 
 
 def _service(connection: sqlite3.Connection) -> Iterator[Line]:
@@ -133,12 +136,13 @@ def _service(connection: sqlite3.Connection) -> Iterator[Line]:
 
 
 def _monitors(connection: sqlite3.Connection) -> Iterator[Line]:
-    for monitor, tag in connection.execute("SELECT id, tag FROM monitors ORDER BY id").fetchall():
+    found = connection.execute("SELECT id, tag, last_heard FROM monitors ORDER BY id").fetchall()
+    for monitor, tag, last_heard in found:
         versions = connection.execute(
             "SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,)
         )
         history = [{"since": since, "settings": json.loads(body)} for since, body in versions]
-        yield {"kind": "monitor", "tag": tag, "history": history}
+        yield {"kind": "monitor", "tag": tag, "last_heard": last_heard, "history": history}
 
 
 def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
@@ -163,6 +167,14 @@ def _devices(connection: sqlite3.Connection) -> Iterator[Line]:
     for device in devices.ids(connection):
         record = devices.record(connection, device)
         yield {"kind": "device", **asdict(record)}
+
+
+def _runs(connection: sqlite3.Connection) -> Iterator[Line]:
+    found = connection.execute(
+        "SELECT tag, run, started_at FROM runs JOIN monitors ON id = monitor_id ORDER BY monitor_id, run"
+    )
+    for tag, run, started_at in found:
+        yield {"kind": "run", "monitor": tag, "run": run, "started_at": started_at}
 
 
 def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:

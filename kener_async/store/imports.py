@@ -24,6 +24,11 @@ from kener_async.store.samples import packed_latency
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
+# What the lines of older formats say nothing of, by kind.
+OLDER: Mapping[int, Mapping[str, Line]] = {
+    1: {"monitor": {"last_heard": None}, "token": {"digest": None}},
+}
+
 
 class ImportFault(Fault):
     """The line of an export that cannot be, and why; nothing was imported."""
@@ -61,14 +66,16 @@ class Reader:
     def __init__(self, lines: Iterable[bytes], progress: Progress) -> None:
         self._lines = iter(lines)
         self._progress = progress
+        self._unsaid: Mapping[str, Line] = {}
         self.number = 0
 
     def __iter__(self) -> Iterator[Line]:
         header = self._next()
         if header["kind"] != "header" or header["program"] != "kener-async":
             raise ValueError("is no export of this program")
-        if header["format"] != FORMAT:
-            raise ValueError(f"is of format {header['format']}; this program knows {FORMAT}")
+        if header["format"] not in (*OLDER, FORMAT):
+            raise ValueError(f"is of format {header['format']}; this program knows up to {FORMAT}")
+        self._unsaid = OLDER.get(header["format"], {})
         while (line := self._next())["kind"] not in ("header", "end"):
             yield line
         if line["kind"] == "header" or line["lines"] != self.number - 1:
@@ -82,6 +89,8 @@ class Reader:
         if text is None:
             raise ValueError("is missing: the export is cut short")
         line: Line = orjson.loads(text)
+        if isinstance(line, dict) and line.get("kind") in tuple(self._unsaid):
+            line = {**self._unsaid[line["kind"]], **line}
         _check(line)
         self._progress("importing", self.number, 0)
         return line
@@ -113,7 +122,9 @@ def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
 
 def _monitors(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
-        monitor = connection.execute("INSERT INTO monitors (tag) VALUES (?)", (line["tag"],)).lastrowid
+        monitor = connection.execute(
+            "INSERT INTO monitors (tag, last_heard) VALUES (?, ?)", (line["tag"], line["last_heard"])
+        ).lastrowid
         for version in line["history"]:
             body = settings_text(settings_from(json.dumps(version["settings"])))
             connection.execute("INSERT INTO settings VALUES (?, ?, ?)", (monitor, version["since"], body))
@@ -156,13 +167,26 @@ def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         fields = {name: value for name, value in line.items() if name != "kind"}
         tags = None if line["tags"] is None else tuple(line["tags"])
-        tokens.add(connection, tokens.Token(**{**fields, "scopes": tuple(line["scopes"]), "tags": tags}))
+        read = {
+            "scopes": tuple(line["scopes"]),
+            "tags": tags,
+            "digest": None if line["digest"] is None else bytes.fromhex(line["digest"]),
+        }
+        tokens.add(connection, tokens.Token(**(fields | read)))
 
 
 def _devices(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         fields = {name: value for name, value in line.items() if name != "kind"}
         devices.put_back(connection, devices.Record(**fields))
+
+
+def _runs(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    connection.executemany(
+        "INSERT INTO runs (monitor_id, run, started_at) VALUES (?, ?, ?)",
+        ((ids[line["monitor"]], line["run"], line["started_at"]) for line in lines),
+    )
 
 
 STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
@@ -172,6 +196,7 @@ STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
     "gap": _gaps,
     "incident": _incidents,
     "device": _devices,
+    "run": _runs,
     "token": _tokens,
 }
 

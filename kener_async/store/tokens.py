@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from kener_async.domain.errors import NotFound
@@ -32,7 +33,10 @@ def announce(database: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token's record; instants are UTC seconds, `expires_at` None: never."""
+    """A token's record; instants are UTC seconds, `expires_at` None: never.
+
+    `digest` is that of a beat key, which stands for the one monitor that `tags` names; None: it is a JWT.
+    """
 
     id: str
     name: str
@@ -42,13 +46,19 @@ class Token:
     expires_at: int | None
     last_used: int | None = None
     revoked_at: int | None = None
+    digest: bytes | None = None
+
+
+def digest_of(key: str) -> bytes:
+    """What is kept of a beat key."""
+    return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def add(connection: sqlite3.Connection, token: Token) -> None:
     connection.execute(
         """
-        INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             token.id,
@@ -59,6 +69,7 @@ def add(connection: sqlite3.Connection, token: Token) -> None:
             token.expires_at,
             token.last_used,
             token.revoked_at,
+            token.digest,
         ),
     )
 
@@ -67,7 +78,7 @@ def everyone(connection: sqlite3.Connection) -> dict[str, Token]:
     """All records by id, oldest first."""
     rows = connection.execute(
         """
-        SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at
+        SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest
           FROM tokens ORDER BY created_at, id
         """
     )
@@ -95,8 +106,11 @@ def used(connection: sqlite3.Connection, uses: Mapping[str, int]) -> None:
     )
 
 
-def _token(row: tuple[str, str, str, str | None, int, int | None, int | None, int | None]) -> Token:
-    token_id, name, scopes, tags, created_at, expires_at, last_used, revoked_at = row
+Row = tuple[str, str, str, str | None, int, int | None, int | None, int | None, bytes | None]
+
+
+def _token(row: Row) -> Token:
+    token_id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest = row
     patterns: Iterable[str] | None = None if tags is None else json.loads(tags)
     return Token(
         token_id,
@@ -107,4 +121,5 @@ def _token(row: tuple[str, str, str, str | None, int, int | None, int | None, in
         expires_at,
         last_used,
         revoked_at,
+        digest,
     )

@@ -31,9 +31,10 @@ from kener_async.worker.observer import Observer
 log = structlog.get_logger(__name__)
 
 CHUNK = 96  # quarters counted at a time: one day
-TURN_SECONDS = 0.01  # how long counting may hold up heartbeats
-LOADED_AT_ONCE = 50
+TURN_SECONDS = 0.005  # how long counting may hold up heartbeats
+LOADED_AT_ONCE = 10
 READ_AT_ONCE = 10
+LOOKED_AT_ONCE = 100
 TOLD_AT_ONCE = 100
 GLANCED_AT_ONCE = 5
 
@@ -227,8 +228,13 @@ class Publisher:
     async def read_ahead(self, zone: ZoneInfo) -> None:
         """The scheduled job: read what overviews will need, so that nobody waits for it."""
         now = self._clock()
-        current = [live for live in self._board if live.base == quarter_of(now)]
-        await self._pasts_of([live for live in current if not self._board.is_stale(live, now)], zone, now)
+        everyone = list(self._board)
+        for first in range(0, len(everyone), LOOKED_AT_ONCE):
+            some = everyone[first : first + LOOKED_AT_ONCE]
+            current = [live for live in some if live.base == quarter_of(now)]
+            ready = [live for live in current if not self._board.is_stale(live, now)]
+            await self._pasts_of(ready, zone, now)
+            await asyncio.sleep(0)  # of thousands that are all known already, too, heartbeats go first
 
     async def roll(self) -> None:
         """The scheduled job: count every dirty quarter that has ended, then publish what changed."""

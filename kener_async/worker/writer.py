@@ -24,6 +24,7 @@ from kener_async.store.database import Database
 log = structlog.get_logger(__name__)
 
 BATCH_LIMIT = 1000
+HEARD_AT_ONCE = 500
 
 Waiting = tuple[Sample, asyncio.Future[None]]
 
@@ -72,9 +73,10 @@ class Writer:
 
     async def save_heard(self) -> None:
         """The scheduled job: keep when each monitor was last heard."""
-        heard, self._heard = self._heard, {}
-        if heard:
-            await self._database.write(partial(monitors.note_heard, heard=heard))
+        heard, self._heard = list(self._heard.items()), {}
+        for first in range(0, len(heard), HEARD_AT_ONCE):
+            some = dict(heard[first : first + HEARD_AT_ONCE])
+            await self._database.write(partial(monitors.note_heard, heard=some))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:

@@ -36,6 +36,7 @@ class Fleet:
     """So many devices, each with a monitor of its own."""
 
     def __init__(self, port: int, token: str, devices: int, seed: int) -> None:
+        self.own_delays: list[float] = []
         self.port = port
         self.token = token
         self.tags = [f"d{number:05d}" for number in range(devices)]
@@ -63,6 +64,13 @@ class Fleet:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
+
+    async def watch_oneself(self) -> None:
+        """How late this program itself is woken: that much of a wait is not the server's."""
+        while True:
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            self.own_delays.append(time.perf_counter() - due)
 
     async def _report(self, tag: str, minute: int) -> None:
         status = self._random.choice(STATUSES)
@@ -114,10 +122,10 @@ async def watched(server: Server, fleet: Fleet, minutes: int) -> None:
 
 def _line(waits: list[float]) -> str:
     if len(waits) < 100:
-        return f"{len(waits)} reports"
+        return f"{len(waits)} times"
     cuts = quantiles(waits, n=1000)
     return (
-        f"{len(waits)} reports, p50 {cuts[499] * 1e3:.1f} ms, p99 {cuts[989] * 1e3:.1f} ms, "
+        f"{len(waits)} times, p50 {cuts[499] * 1e3:.1f} ms, p99 {cuts[989] * 1e3:.1f} ms, "
         f"p99.9 {cuts[998] * 1e3:.1f} ms, longest {max(waits) * 1e3:.0f} ms"
     )
 
@@ -130,6 +138,7 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
         await asyncio.to_thread(server.start, 60)
         fleet = Fleet(server.port, token, devices, seed)
         watch = asyncio.create_task(watched(server, fleet, minutes))
+        control = asyncio.create_task(fleet.watch_oneself())
         if is_mad:
             async with gone_mad(server.port, other) as mad:
                 await fleet.report_for(minutes)
@@ -137,12 +146,14 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
         else:
             await fleet.report_for(minutes)
         watch.cancel()
+        control.cancel()
         stopped = await asyncio.to_thread(server.stop)
         found = compare(server.database, fleet.sent)
         phantom = {key for key in found.phantom if key[0] != "mad"}
         check = integrity(server.database)
     sent = fleet.sent
     print(f"{devices} devices, {minutes} minutes: {_line(fleet.waits)}")
+    print(f"this program was itself woken late: {_line(fleet.own_delays)}")
     print(
         f"{len(sent.acked)} acknowledged, {len(found.lost)} of them lost, {sum(sent.refused.values())} "
         f"refused, {len(sent.unanswered)} unanswered, {len(phantom)} that nobody sent; database: {check}"

@@ -1,0 +1,26 @@
+"""GET and POST /beat/{key}: a heartbeat of what can only fetch an address."""
+
+from aiohttp import web
+from aiohttp.hdrs import METH_HEAD
+
+from kener_async.api import schemas
+from kener_async.api.auth import GATEKEEPER
+from kener_async.api.endpoint import Routes, loaded
+from kener_async.api.loading import loader
+from kener_async.api.senders import admitted, store
+
+routes = Routes()
+
+load_query = loader(schemas.BeatQuery())
+
+
+@routes.get("/beat/{key}")
+@routes.post("/beat/{key}")
+async def beat(request: web.Request) -> web.Response:
+    """Store `status` (UP) and `latency` (0) of the key's monitor; HEAD only says whether the key is good."""
+    token = await request.app[GATEKEEPER].beat(request, request.match_info["key"])
+    said = loaded(load_query, request.query)
+    live = admitted(request, token.id, (token.tags or ("",))[0])
+    if request.method != METH_HEAD:
+        await store(request, live, said["status"], said["latency"])
+    return web.Response(text="OK")

@@ -1,0 +1,46 @@
+"""/api/v1/endpoints/{key}/external: what is sent to external endpoints of Gatus, answered as it does."""
+
+from hmac import compare_digest
+
+from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+
+from kener_async.api.endpoint import Routes
+from kener_async.api.senders import GATUS, admitted, called, store
+from kener_async.domain.durations import go_milliseconds, latency
+from kener_async.domain.errors import Invalid, Unauthenticated
+from kener_async.domain.samples import Status
+
+routes = Routes()
+
+STATUSES = {"true": Status.UP, "false": Status.DOWN}
+
+
+@routes.post("/api/v1/endpoints/{key}/external")
+async def result(request: web.Request) -> web.Response:
+    """Take a result: `success` is required, `duration` as Go writes it; `error` is not kept."""
+    status = STATUSES.get(request.query.get("success", ""))
+    if status is None:
+        raise Invalid("missing or invalid success query parameter")
+    token = _token(request)
+    monitor = called(request, GATUS, request.match_info["key"], "not found")
+    if not compare_digest(token.encode("utf-8", "replace"), monitor.senders.gatus_token.encode()):
+        raise Unauthenticated("invalid token")
+    took = _duration(request.query.get("duration", ""))
+    live = admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
+    await store(request, live, status, latency(took, monitor.latency_unit))
+    return web.Response(text="")
+
+
+def _token(request: web.Request) -> str:
+    header = request.headers.get(AUTHORIZATION, "")
+    if not header.startswith("Bearer "):
+        raise Unauthenticated("invalid Authorization header")
+    return header.removeprefix("Bearer ").strip()
+
+
+def _duration(text: str) -> float:
+    try:
+        return go_milliseconds(text) if text else 0.0
+    except Invalid as error:
+        raise Invalid(f"invalid duration: {error.message}") from None

@@ -1,0 +1,101 @@
+"""The agent put in place on a device with systemd, and taken away again; the program is that of `install`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kener_async.install import (
+    AGENT,
+    SERVICE,
+    InstallFault,
+    Places,
+    Step,
+    file_step,
+    nothing,
+    systemctl,
+    taken_away,
+)
+from kener_async.resources import shipped
+
+
+@dataclass(frozen=True)
+class Device:
+    """What is new about this device. `token` None: it has one already; without `servers` so has its file."""
+
+    servers: Sequence[str]
+    alive: Sequence[str]
+    token: str | None
+
+
+def configuration(places: Places) -> Path:
+    return places.root / "etc/kener-agent/config.toml"
+
+
+def credential(places: Places) -> Path:
+    """The token, which root only can read; systemd passes it on."""
+    return places.root / "etc/kener-agent/token"
+
+
+def folders(places: Places) -> tuple[Path, ...]:
+    """The spool and the link to it, and the configuration."""
+    data = "var/lib/private/kener-agent", "var/lib/kener-agent"
+    return (*(places.root / name for name in data), configuration(places).parent)
+
+
+def installation(places: Places, program: bytes, device: Device, *, start: bool) -> list[Step]:
+    """What it takes to install, or to upgrade; what is as it should be is left alone.
+
+    Raises InstallFault when something is neither told nor there.
+    """
+    programs = file_step(places.program, program, 0o755)
+    unit = file_step(places.unit(AGENT), shipped(f"systemd/{AGENT}").encode(), 0o644)
+    token = _token_step(credential(places), device.token)
+    steps = [programs, _config_step(configuration(places), device), token, unit]
+    if places.has_systemd:
+        steps.append(systemctl("daemon-reload"))
+        if start:
+            steps += _starts(renewed=any(step.changes for step in (programs, unit, token)))
+    return steps
+
+
+def _starts(*, renewed: bool) -> Iterator[Step]:
+    if renewed:
+        yield systemctl("try-restart", AGENT)
+    yield systemctl("enable", "--now", AGENT)
+
+
+def _config_step(path: Path, device: Device) -> Step:
+    text = _text(device)
+    if path.exists() and path.read_text() != text:
+        return Step(f"keep {path}, and whatever it says", nothing, changes=False)
+    if not (device.servers and device.alive) and not path.exists():
+        raise InstallFault(f"{path}: is not there yet; say --server URL and --alive TAG, or write it first")
+    return file_step(path, text.encode(), 0o644)
+
+
+def _token_step(path: Path, token: str | None) -> Step:
+    if token is not None:
+        return file_step(path, f"{token}\n".encode(), 0o600)
+    if not path.exists():
+        raise InstallFault(f"{path}: is not there yet; say --token-file FILE")
+    return Step(f"keep {path}", nothing, changes=False)
+
+
+def _text(device: Device) -> str:
+    checks = [f"\n[[agent.checks]]\ntag = {json.dumps(tag)}\nalive = true\n" for tag in device.alive]
+    return "\n".join(
+        [
+            "# What the agent of this device does. After a change: systemctl restart kener-agent",
+            "# `[agent]` of the reference has every setting and every kind of check.",
+            "[agent]",
+            f"servers = {json.dumps(list(device.servers))}",
+            "".join(checks),
+        ]
+    )
+
+
+def removal(places: Places, *, purge: bool) -> list[Step]:
+    """What takes the agent away; configuration, token and what was not sent stay unless purged."""
+    is_shared = places.unit(SERVICE).exists()
+    return taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)

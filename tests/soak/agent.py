@@ -1,0 +1,401 @@
+"""An agent through network cuts and kills, also of the server: every sample exactly once, its minute right.
+
+    python -m tests.soak.agent --cuts 50 --kills 20
+
+A real agent and a real server run in real time, and between them is a proxy that fails. The agent makes its
+checks every second, so that each minute holds samples that replace each other. What it has measured is taken
+from a journal that a wrapper around its spool writes after each commit, and from the spool itself where a
+kill came between the two. The true minute of a sample is that of its monotonic clock, which nothing moves.
+Compared are what is stored, what the server told of each sample, and which numbers it says it has heard.
+
+With --clock the agent runs under libfaketime: 3 hours fast, in 1970, or stepping back again and again.
+Without it, all of them follow each other. At the end the server's database is recounted (`verify`).
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.cuts import Cuts
+from tests.device import AgentProcess
+from tests.process import MINUTE, STATUSES, Server, a_config, integrity, reading
+from tests.soak.clock import HOUR, FakedClock, preload
+
+WEB = [f"web{number}" for number in range(10)]
+TAGS = [*WEB, "port", "closed", "command", "file", "alive"]
+PAUSE = 4.0  # seconds between two events at most, and as long a cut may last
+SETTLING = 3.0  # seconds for the agent to send what is left
+CLOCKS = ("right", "fast", "1970", "back")
+# How near to the end of a minute its sample may be taken for one of the next, in seconds. What a wrong clock
+# says is placed by when a message arrived, which may have been on its way for so long.
+EDGE = {"right": 0.05, "fast": 5, "1970": 5, "back": 5}
+
+JOURNALS = """
+import json, os
+from kener_async.agent import answers, spool
+flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY
+journal, verdicts = os.open("journal", flags), os.open("verdicts", flags)
+def write(to, lines):
+    os.write(to, "".join(json.dumps(line) + "\\n" for line in lines).encode())
+def add(self, samples, before=spool.Spool.add):
+    samples = list(samples)
+    dropped = before(self, samples)
+    (last,) = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'samples'")
+    rows = zip(range(last - len(samples) + 1, last + 1), samples)
+    write(journal, [[seq, each.tag, each.status, each.latency, each.moment.monotonic] for seq, each in rows])
+    return dropped
+spool.Spool.add = add
+def reply(status, headers, body, samples, before=answers.reply):
+    found = before(status, headers, body, samples)
+    if isinstance(found, answers.Taken):
+        results = zip(samples, json.loads(body)["results"])
+        write(verdicts, [[each.seq, result["verdict"], result.get("minute", 0)] for each, result in results])
+    return found
+answers.reply = reply
+"""
+# Bugs on purpose, to prove that the rig sees them.
+FAULTS = {
+    "forgetful": """
+from kener_async.agent import courier
+async def posted(self, server, parcel, before=courier.Courier._posted):
+    await self._keeper.forget(parcel, 0)   # before the server has it
+    return await before(self, server, parcel)
+courier.Courier._posted = posted
+""",
+    "simple": """
+from kener_async.agent import batches
+def as_sent(spooled, newest, before=batches._as_sent):
+    return {key: value for key, value in before(spooled, newest).items() if key not in ("monotonic", "boot")}
+batches._as_sent = as_sent
+""",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as the agent measured it, at a true time."""
+
+    seq: int
+    tag: str
+    status: str
+    latency: float
+    at: float
+
+    def minutes(self, edge: float) -> set[int]:
+        """Those it may be taken for."""
+        return {int(moment // MINUTE) * MINUTE for moment in (self.at - edge, self.at + edge)}
+
+
+Row = tuple[str, float]  # status and latency
+Verdict = tuple[int, str, int]  # number, verdict, minute
+
+
+@dataclass
+class Report:
+    clock: str
+    seed: int
+    cuts: int = 0
+    agent_kills: int = 0
+    server_kills: int = 0
+    met: dict[str, int] = field(default_factory=dict)
+    measured: int = 0
+    stored: int = 0
+    left: int = 0
+    faults: list[str] = field(default_factory=list)
+    resident: tuple[int, int] = (0, 0)  # MB of the agent, at the first look and at the end
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.faults and not self.left and self.measured > 0
+
+    def __str__(self) -> str:
+        met = ", ".join(f"{count} {kind}" for kind, count in sorted(self.met.items()))
+        lines = [
+            f"clock {self.clock}, seed {self.seed}: {self.cuts} cuts, {self.agent_kills} kills of the agent, "
+            f"{self.server_kills} of the server; connections: {met}",
+            f"  {self.measured} samples measured, {self.stored} minutes stored, {self.left} left, "
+            f"{len(self.faults)} faults; agent: {self.resident[0]} to {self.resident[1]} MB",
+        ]
+        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults[:20])])
+
+
+def faults_of(samples: Sequence[Sample], stored: dict[tuple[str, int], Row], edge: float) -> Iterator[str]:
+    """What differs between what was measured and what is stored; of a minute the highest number speaks."""
+    numbers = sorted(sample.seq for sample in samples)
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield "the numbers of the samples are not 1, 2, 3 and so on"
+    certain: dict[tuple[str, int], int] = {}
+    speakers: dict[tuple[str, int], dict[Row, int]] = {}
+    for sample in samples:
+        minutes = sample.minutes(edge)
+        for minute in minutes:
+            speakers.setdefault((sample.tag, minute), {})[sample.status, sample.latency] = sample.seq
+        if len(minutes) == 1:
+            key = sample.tag, minutes.pop()
+            certain[key] = max(certain.get(key, 0), sample.seq)
+    for key in certain.keys() - stored.keys():
+        yield f"lost: {key}, sample {certain[key]}"
+    for key, row in stored.items():
+        seq = speakers.get(key, {}).get(row)
+        if seq is None:
+            yield f"never measured: {key} {row}"
+        elif seq < certain.get(key, 0):
+            yield f"sample {seq} speaks for {key} in place of {certain[key]}"
+
+
+def misjudged(samples: Sequence[Sample], verdicts: Sequence[Verdict], edge: float) -> Iterator[str]:
+    """What the server told of each sample, where it was wrong, or nothing at all."""
+    by_seq = {sample.seq: sample for sample in samples}
+    for seq, verdict, minute in verdicts:
+        if verdict == "rejected":
+            yield f"sample {seq} was rejected"
+        elif minute not in by_seq[seq].minutes(edge):
+            yield f"sample {seq} of {by_seq[seq].at:.1f} was {verdict} for {minute}"
+    untold = by_seq.keys() - {seq for seq, *_ in verdicts}
+    if untold:
+        yield f"nothing was told of samples {sorted(untold)[:10]}"
+
+
+def stored_rows(database: Path) -> dict[tuple[str, int], Row]:
+    with closing(reading(database)) as connection:
+        rows = connection.execute(
+            "SELECT tag, minute, status, latency FROM samples JOIN monitors ON id = monitor_id"
+        )
+        return {(tag, minute): (STATUSES[status], micro / 1e6) for tag, minute, status, micro in rows}
+
+
+def miscounted(database: Path, count: int) -> Iterator[str]:
+    """What the server has noted of the device's numbers, where it is not: each of them, once."""
+    with closing(reading(database)) as connection:
+        devices = connection.execute("SELECT lost, restarts FROM devices").fetchall()
+        spans = connection.execute("SELECT first, last FROM heard ORDER BY first").fetchall()
+    if devices != [(0, 0)]:
+        yield f"devices, with their losses and restarts: {devices}"
+    if spans != [(1, count)]:
+        yield f"numbers heard: {spans}, of {count}"
+
+
+class Rig:
+    def __init__(self, folder: Path, report: Report, pause: float, fault: str) -> None:
+        self.folder = folder
+        self.report = report
+        self.chance = random.Random(report.seed)
+        self.server = Server(folder, a_config({"rollups": {"interval_seconds": 1}}, TAGS))
+        self.clock = FakedClock(folder)
+        self._pause_seconds = pause
+        self._fault = fault
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        match self.report.clock:
+            case "fast":
+                self.clock.step_to(3 * HOUR)
+            case "1970":
+                self.clock.step_to(20 - int(time.time()))
+            case "back":
+                self.clock.step_to(self.clock.offset - self.chance.randint(1, 3 * HOUR))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        token = self.server.add_token()
+        async with (
+            a_world() as world,
+            Cuts(self.server.port, seed=self.report.seed, chance=0.2) as self.network,
+        ):
+            config = agent_config(f"http://127.0.0.1:{self.network.port}", token, world, self.network.port)
+            environment = {} if self.report.clock == "right" else self.clock.environment()
+            code = JOURNALS + self._fault
+            self.agent = AgentProcess(self.folder / "device", config, environment=environment, fault=code)
+            with self.server, self.agent:
+                await asyncio.to_thread(self.server.start)
+                self.agent.launch()
+                yield
+
+    async def live(self, cuts: int, agent_kills: int, server_kills: int) -> None:
+        """Let all of that happen, in any order."""
+        events = [self._cut] * cuts + [self._kill_agent] * agent_kills + [self._kill_server] * server_kills
+        self.chance.shuffle(events)
+        for event in events:
+            await self._pause()
+            await event()
+            if self.report.clock == "back":
+                self._set_clock()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self.chance.uniform(self._pause_seconds / 8, self._pause_seconds))
+
+    async def _cut(self) -> None:
+        self.network.cut("reset" if self.chance.random() < 0.5 else "stall")
+        await self._pause()
+        self.network.mend()
+        self.report.cuts += 1
+
+    async def _kill_agent(self) -> None:
+        await asyncio.to_thread(self.agent.kill)
+        self.note_spooled()
+        self.agent.launch()
+        self.report.agent_kills += 1
+
+    async def _kill_server(self) -> None:
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.sleep(self.chance.uniform(0, 1))
+        await asyncio.to_thread(self.server.start)
+        self.report.server_kills += 1
+
+    async def arrive(self) -> None:
+        """In a network that works, stop the agent again and again until it has left nothing behind."""
+        self.network.chance = 0
+        for _ in range(10):
+            await asyncio.sleep(SETTLING)
+            self.report.resident = (self.report.resident[0] or self._resident(), self._resident())
+            status = await asyncio.to_thread(self.agent.stop)
+            if status:
+                self.report.faults.append(f"the agent ended with status {status}")
+            self.note_spooled()
+            self.report.left = len(self.agent.spooled())
+            if not self.report.left:
+                return
+            self.agent.launch()
+
+    def _resident(self) -> int:
+        text = Path(f"/proc/{self.agent.pid}/status").read_text()
+        return int(text.partition("VmRSS:")[2].split()[0]) // 1024
+
+    @property
+    def journal(self) -> Path:
+        return self.agent.folder / "journal"
+
+    def note_spooled(self) -> None:
+        """Put into the journal what the spool has and the kill kept from it."""
+        known = {sample.seq for sample in self.samples()}
+        with open(self.journal, "a") as journal:
+            for row in self.agent.spooled():
+                if row[0] not in known:
+                    journal.write(json.dumps(row) + "\n")
+
+    def samples(self) -> list[Sample]:
+        began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        rows = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else ()
+        return [
+            Sample(seq, tag, STATUSES[status], latency, began + monotonic)
+            for seq, tag, status, latency, monotonic in rows
+        ]
+
+    def _verdicts(self) -> list[Verdict]:
+        lines = (self.agent.folder / "verdicts").read_text().splitlines()
+        return [(seq, verdict, minute) for seq, verdict, minute in map(json.loads, lines)]
+
+    def judge(self) -> None:
+        samples, database = self.samples(), self.server.database
+        stored = stored_rows(database)
+        self.report.met = dict(self.network.met)
+        self.report.measured, self.report.stored = len(samples), len(stored)
+        self.report.faults += faults_of(samples, stored, EDGE[self.report.clock])
+        self.report.faults += misjudged(samples, self._verdicts(), EDGE[self.report.clock])
+        self.report.faults += miscounted(database, len(samples))
+        verified = self.server.run("verify", str(database))
+        if verified.returncode:
+            self.report.faults += verified.stdout.splitlines() or [verified.stderr]
+        if (found := integrity(database)) != "ok":
+            self.report.faults.append(found)
+
+
+@asynccontextmanager
+async def a_world() -> AsyncIterator[str]:
+    """What the agent looks at: pages that are fine, slow, or broken, by chance."""
+    chance = random.Random(0)
+
+    async def page(_: web.Request) -> web.Response:
+        await asyncio.sleep(chance.choice((0, 0, 0, 0.05, 0.3)))
+        return web.Response(status=chance.choice((200, 200, 500)))
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+def agent_config(server: str, token: str, world: str, port: int) -> str:
+    """Of an agent with checks of every kind but units, each of them every second."""
+    checks: list[dict[str, Any]] = [{"tag": tag, "http": world, "degraded_above": 0.2} for tag in WEB]
+    checks += [
+        {"tag": "port", "tcp": f"127.0.0.1:{port}"},
+        {"tag": "closed", "tcp": "127.0.0.1:1"},
+        {"tag": "command", "command": ["sh", "-c", "exit $(($$ % 3))"], "degraded_exit": 1},
+        {"tag": "file", "file": "spool.db", "max_age": 3},
+        {"tag": "alive", "alive": True},
+    ]
+    lines = ["[agent]", f'servers = ["{server}"]', f'token = "{token}"', "send_every = 1", "send_timeout = 2"]
+    for check in checks:
+        lines.append("[[agent.checks]]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in ({"every": 1} | check).items()]
+    return "\n".join(lines) + "\n"
+
+
+async def run(
+    folder: Path,
+    clock: str = "right",
+    cuts: int = 50,
+    kills: int = 20,
+    seed: int = 1,
+    pause: float = PAUSE,
+    fault: str = "",
+) -> Report:
+    report = Report(clock, seed)
+    rig = Rig(folder, report, pause, fault)
+    async with rig.running():
+        await asyncio.to_thread(rig.agent.until_logged, "started")
+        await rig.live(cuts, kills, kills)
+        await rig.arrive()
+        await asyncio.to_thread(rig.server.stop)  # with the last rollup done
+        rig.judge()
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--cuts", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=20, help="of the agent, and as many of the server")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument(
+        "--clock", choices=CLOCKS, help="one only; else all, the wrong ones with fewer events"
+    )
+    parser.add_argument("--fault", choices=FAULTS, help="run an agent with this bug, which must be seen")
+    options = parser.parse_args()
+    if preload() is None and options.clock != "right":
+        print("libfaketime is missing")
+        return 1
+    sound = True
+    for clock in [options.clock] if options.clock else CLOCKS:
+        share = 1 if clock == "right" or options.clock else 4
+        with tempfile.TemporaryDirectory(prefix="kener-agent-") as folder:
+            report = asyncio.run(
+                run(
+                    Path(folder),
+                    clock,
+                    options.cuts // share,
+                    options.kills // share,
+                    options.seed,
+                    fault=FAULTS.get(options.fault, ""),
+                )
+            )
+        print(report, flush=True)
+        sound = sound and report.is_sound
+    print("sound" if sound else "FAILED")
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

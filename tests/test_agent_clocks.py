@@ -1,0 +1,298 @@
+"""Devices with wrong clocks: the schedule does not care, and on the server every minute is right in the end.
+
+The server is the real one, in this process, with the true time; between it and the device is a bad network.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kener_async import keys
+from kener_async.agent import run as runs
+from kener_async.agent.courier import Courier
+from kener_async.agent.keeper import Keeper
+from kener_async.agent.probes import NotMeasured, Prober
+from kener_async.agent.run import Agent
+from kener_async.agent.settings import Alive, Check
+from kener_async.agent.spool import Measured
+from kener_async.agent.verdicts import Seen
+from kener_async.domain.samples import Status
+from tests.cuts import Cuts
+from tests.device import DeviceClock, agent_settings
+from tests.process import Key, reading
+from tests.service import NOON, FakeClock, Service
+
+HOUR, MINUTE = 3600, 60
+TAGS = ("earth", "mars")
+STATUSES = (Status.UP, Status.DEGRADED, Status.DOWN)
+
+# The schedule
+
+
+class Passing:
+    """Time that passes where the agent sleeps, and while it looks at something: `slow` seconds each time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = float(NOON)
+        self.slow: Callable[[int], float] = lambda _: 0
+        self.looks = 0
+        self.kept: list[Measured] = []
+        monkeypatch.setattr(runs, "asyncio", SimpleNamespace(sleep=self._sleep))
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    async def look(self, _: Check) -> Seen:
+        self.looks += 1
+        self.now += self.slow(self.looks)
+        return Seen(Status.UP)
+
+    async def keep(self, sample: Measured) -> None:
+        self.kept.append(sample)
+        if len(self.kept) == 10:
+            raise Enough
+
+    async def samples(self, clock: DeviceClock, every: int = 60) -> list[Measured]:
+        """The first ten of a check."""
+        settings = agent_settings(Path(), "http://nowhere")
+        courier = SimpleNamespace(hurry=lambda: None)
+        keeper, prober = cast(Keeper, self), cast(Prober, self)
+        agent = Agent(settings, keeper, prober, cast(Courier, courier), clock)
+        with pytest.raises(Enough):
+            await agent._checked_on(Check("earth", Alive(), every))
+        return self.kept
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    return Passing(monkeypatch)
+
+
+def spans(samples: list[Measured]) -> list[float]:
+    times = [each.moment.monotonic for each in samples]
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 3, 59])
+async def test_samples_are_as_far_apart_as_they_should_however_long_a_check_takes(
+    passing: Passing, seconds: float
+):
+    passing.slow = lambda count: seconds * (count % 2)
+    assert spans(await passing.samples(DeviceClock(lambda: passing.now))) == [60] * 9
+
+
+async def test_a_wall_clock_that_jumps_moves_no_check(passing: Passing):
+    clock = DeviceClock(lambda: passing.now)
+
+    def jump(count: int) -> float:
+        clock.error = (-1) ** count * count * HOUR
+        return 1
+
+    passing.slow = jump
+    assert spans(await passing.samples(clock)) == [60] * 9
+
+
+async def test_a_machine_that_slept_for_hours_makes_up_for_one_check_and_not_for_all(passing: Passing):
+    passing.slow = lambda count: 5 * HOUR + 7 if count == 4 else 0
+    found = await passing.samples(DeviceClock(lambda: passing.now))
+    # The one that was due when it awoke is told of now, not of the past in which nobody looked.
+    assert spans(found) == [60, 60, 60, 5 * HOUR + 7, 53, 60, 60, 60, 60]
+
+
+async def test_a_check_that_could_not_be_made_is_no_sample(passing: Passing, monkeypatch: pytest.MonkeyPatch):
+    async def look(check: Check) -> Seen:
+        seen = await Passing.look(passing, check)
+        if passing.looks % 2:
+            raise NotMeasured("no process could be started")
+        return seen
+
+    monkeypatch.setattr(passing, "look", look)
+    assert spans(await passing.samples(DeviceClock(lambda: passing.now))) == [120] * 9
+
+
+# The minutes on the server
+
+
+class Life:
+    """A device that measures each minute by the true time, in a network that fails as often as it works."""
+
+    def __init__(self, service: Service, clock: DeviceClock, network: Cuts, seed: int) -> None:
+        self.service = service
+        self.clock = clock
+        self.network = network
+        self.chance = Random(seed)
+        self.truth: dict[Key, str] = {}
+
+    @asynccontextmanager
+    async def living(self, folder: Path) -> AsyncIterator[None]:
+        self.folder = folder
+        async with AsyncExitStack() as self._stack:
+            await self._start()
+            yield
+
+    async def _start(self) -> None:
+        url = f"http://127.0.0.1:{self.network.port}"
+        settings = agent_settings(self.folder, url, token=self.service.token, send_timeout=0.3)
+        enter = self._stack.enter_async_context
+        self.keeper = await enter(Keeper.opened(settings.spool, settings.spool_bytes))
+        chance = self.chance.random
+        self.courier = await enter(Courier.running(settings, self.keeper, self.clock, "test", chance))
+
+    async def boot(self, wall: float | None = None) -> None:
+        """Off and on again; without a battery the clock shows `wall` then."""
+        await self._stack.aclose()
+        self.clock.boot()
+        if wall is not None:
+            self.clock.set_to(wall)
+        await self._start()
+
+    async def measure(self, minutes: int, *, sends: bool = True) -> None:
+        for _ in range(minutes):
+            self.service.pass_time(MINUTE)
+            for tag in TAGS:
+                status = self.chance.choice(STATUSES)
+                self.truth[tag, self.service.clock() // MINUTE * MINUTE] = status.name
+                await self.keeper.keep(Measured(tag, status, self.chance.random(), self.clock()))
+            if sends:
+                await self.courier.deliver()
+
+    async def arrive(self) -> None:
+        """Send what is left, in a network that works."""
+        self.network.chance = 0
+        self.service.pass_time(301)
+        assert await self.courier.deliver()
+
+    def stored(self) -> dict[Key, str]:
+        names = [status.name for status in Status]
+        path = self.service.app[keys.RUNNING].config.database.path
+        with closing(reading(path)) as connection:
+            rows = connection.execute(
+                "SELECT tag, minute, status FROM samples JOIN monitors ON id = monitor_id"
+            )
+            return {(tag, minute): names[status] for tag, minute, status in rows}
+
+    async def device(self) -> dict[str, Any]:
+        (device,) = await self.service.get("/api/devices")
+        return dict(device)
+
+
+@pytest.fixture
+async def life(service: Service, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Life]:
+    clock.now = NOON + 17  # the middle of a minute
+    port = service.client.port
+    assert port is not None
+    async with Cuts(port, seed=3, chance=0.4) as network:
+        one = Life(service, DeviceClock(clock), network, seed=3)
+        async with one.living(tmp_path / "device"):
+            yield one
+
+
+async def the_clock_is_right(life: Life) -> None:
+    await life.measure(60)
+
+
+async def the_clock_is_three_hours_fast(life: Life) -> None:
+    life.clock.error = 3 * HOUR
+    await life.measure(60)
+
+
+async def the_clock_is_three_hours_slow(life: Life) -> None:
+    life.clock.error = -3 * HOUR
+    await life.measure(60)
+
+
+async def it_lives_in_1970(life: Life) -> None:
+    life.clock.set_to(20)
+    await life.measure(60)
+
+
+async def it_boots_in_1970_and_learns_the_time_when_the_network_comes(life: Life) -> None:
+    life.clock.set_to(20)
+    await life.measure(40, sends=False)
+    life.clock.error = 0
+    await life.measure(20)
+
+
+async def it_boots_in_1970_and_learns_the_time_and_is_off_before_it_could_send(life: Life) -> None:
+    life.clock.set_to(20)
+    await life.measure(20, sends=False)
+    life.clock.error = 0
+    await life.measure(10, sends=False)
+    await life.boot()
+    await life.measure(20)
+
+
+async def it_boots_again_and_again_in_1970(life: Life) -> None:
+    for _ in range(5):
+        await life.boot(wall=20)
+        life.network.chance = 0
+        await life.measure(1)  # the server hears of each boot
+        life.network.chance = 0.4
+        await life.measure(12)
+
+
+async def the_clock_steps_back_and_forth(life: Life) -> None:
+    for error in (0, -600, 120, -7200, 86_400, 0, -61):
+        life.clock.error = error
+        await life.measure(9)
+
+
+async def the_clock_is_set_back_while_it_is_offline(life: Life) -> None:
+    await life.measure(5)
+    await life.measure(10, sends=False)
+    life.clock.error = -2 * HOUR
+    await life.measure(10, sends=False)
+    await life.measure(5)
+
+
+LIVES = (
+    the_clock_is_right,
+    the_clock_is_three_hours_fast,
+    the_clock_is_three_hours_slow,
+    it_lives_in_1970,
+    it_boots_in_1970_and_learns_the_time_when_the_network_comes,
+    it_boots_in_1970_and_learns_the_time_and_is_off_before_it_could_send,
+    it_boots_again_and_again_in_1970,
+    the_clock_steps_back_and_forth,
+    the_clock_is_set_back_while_it_is_offline,
+)
+
+
+@pytest.mark.parametrize("lives", LIVES, ids=lambda lives: lives.__name__)
+async def test_every_minute_is_right_in_the_end(life: Life, lives: Callable[[Life], Any]):
+    await lives(life)
+    await life.arrive()
+    assert life.stored() == life.truth
+    assert sum(life.network.met.values()) >= 3
+    device = await life.device()
+    assert (device["missing"], device["restarts"]) == (0, 0)
+
+
+async def test_the_server_tells_how_far_off_the_clock_is(life: Life):
+    life.clock.error = 3 * HOUR
+    await life.measure(3)
+    await life.arrive()
+    assert (await life.device())["clockOffset"] == -3 * HOUR
+
+
+async def test_what_the_spool_had_to_drop_is_missed_by_the_server(life: Life):
+    await life.measure(3)
+    await life.measure(20, sends=False)
+    await life.keeper._do(
+        lambda spool: spool._connection.execute("DELETE FROM samples WHERE seq IN (20, 21, 22)")
+    )
+    await life.measure(3)
+    await life.arrive()
+    assert (await life.device())["missing"] == 3

@@ -1,0 +1,313 @@
+"""The courier: what is in the spool comes to the server, whatever the server says and the network does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
+
+from kener_async.agent.courier import Courier
+from kener_async.agent.keeper import Keeper
+from kener_async.agent.settings import Settings
+from kener_async.agent.spool import Measured
+from kener_async.domain.samples import Status
+from tests.cuts import Cuts
+from tests.device import DeviceClock, agent_settings
+from tests.process import a_free_port
+from tests.service import FakeClock
+
+Answer = Callable[[dict[str, Any]], web.Response]
+
+
+def taken(batch: dict[str, Any]) -> web.Response:
+    return web.json_response({"status": 200, "results": [{"verdict": "accepted"} for _ in batch["samples"]]})
+
+
+def refused(status: int, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: web.json_response({"error": "no"}, status=status, headers=named)
+
+
+class FakeServer:
+    """Answers each batch as the next of `answers` does, then takes all, and remembers."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.seen: list[list[int]] = []
+        self.taken: list[int] = []
+        self.tokens: list[str] = []
+        self.url = ""
+        self.port = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        batch = json.loads(await request.read())
+        numbers = [sample["seq"] for sample in batch["samples"]]
+        self.seen.append(numbers)
+        self.tokens.append(request.headers["Authorization"])
+        answer = (self.answers.pop(0) if self.answers else taken)(batch)
+        if answer.status == 200 and answer.content_type == "application/json":
+            self.taken += numbers
+        return answer
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[FakeServer]:
+    fake = FakeServer()
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_post("/api/status/batch", fake.handle)
+    async with TestServer(app) as server:
+        fake.url, fake.port = str(server.make_url("")).rstrip("/"), server.port or 0
+        yield fake
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeServer]:
+    async with serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+def time() -> FakeClock:
+    return FakeClock()
+
+
+class Rig:
+    """A courier with its spool, on a device whose time the test moves."""
+
+    def __init__(self, courier: Courier, keeper: Keeper, clock: DeviceClock) -> None:
+        self.courier = courier
+        self.keeper = keeper
+        self.clock = clock
+        self.deliver = courier.deliver
+
+    async def measure(self, count: int = 1, tag: str = "earth", status: Status = Status.UP) -> None:
+        for _ in range(count):
+            await self.keeper.keep(Measured(tag, status, 0.5, self.clock()))
+
+    async def left(self) -> list[int]:
+        return [each.seq for each in (await self.keeper.parcel(100_000)).samples]
+
+
+@asynccontextmanager
+async def rigged(settings: Settings, time: FakeClock, chance: float = 0.5) -> AsyncIterator[Rig]:
+    clock = DeviceClock(time)
+    async with (
+        Keeper.opened(settings.spool, settings.spool_bytes) as keeper,
+        Courier.running(settings, keeper, clock, "kener-agent/test", lambda: chance) as courier,
+    ):
+        yield Rig(courier, keeper, clock)
+
+
+@pytest.fixture
+async def rig(server: FakeServer, time: FakeClock, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rigged(agent_settings(tmp_path, server.url), time) as one:
+        yield one
+
+
+async def test_what_was_measured_is_sent_oldest_first_and_then_gone(rig: Rig, server: FakeServer):
+    await rig.measure(3)
+    assert await rig.deliver()
+    assert (server.seen, await rig.left()) == ([[1, 2, 3]], [])
+
+
+async def test_nothing_is_asked_of_the_server_when_there_is_nothing(rig: Rig, server: FakeServer):
+    assert await rig.deliver()
+    assert server.seen == []
+
+
+async def test_a_backlog_goes_in_batches_of_a_thousand(rig: Rig, server: FakeServer):
+    rows = [Measured("earth", Status.UP, 0, rig.clock()) for _ in range(2500)]
+    await rig.keeper._do(lambda spool: spool.add(rows))
+    assert await rig.deliver()
+    assert [len(batch) for batch in server.seen] == [1000, 1000, 500]
+    assert server.taken == list(range(1, 2501))
+
+
+async def test_a_batch_that_is_too_large_is_halved_until_it_passes(rig: Rig, server: FakeServer):
+    await rig.measure(10)
+    server.answers = [refused(413), refused(413)]
+    assert await rig.deliver()
+    assert server.seen == [list(range(1, 11)), [1, 2, 3, 4, 5], [1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(refused(status) for status in (301, 400, 401, 403, 404, 413, 415, 429, 500, 503)),
+        lambda _: web.Response(text="<html>Please log in</html>", content_type="text/html"),
+        lambda _: web.Response(status=204),
+    ],
+)
+async def test_whatever_else_is_answered_nothing_is_lost(
+    rig: Rig, server: FakeServer, time: FakeClock, answer: Answer
+):
+    await rig.measure()
+    server.answers = [answer]
+    assert not await rig.deliver()
+    assert await rig.left() == [1]
+    time.now += 300
+    assert await rig.deliver()
+    assert server.taken == [1]
+
+
+async def test_the_server_is_left_alone_for_as_long_as_it_asks(rig: Rig, server: FakeServer, time: FakeClock):
+    await rig.measure()
+    server.answers = [refused(429, Retry_After="100")]
+    assert not await rig.deliver()
+    time.now += 99
+    assert not await rig.deliver()
+    assert len(server.seen) == 1
+    time.now += 10
+    assert await rig.deliver()
+
+
+async def test_a_rejected_sample_is_named_counted_and_gone(rig: Rig, server: FakeServer):
+    results = [{"verdict": "accepted"}, {"verdict": "rejected", "error": "invalid tag"}]
+    server.answers = [lambda _: web.json_response({"results": results})]
+    await rig.measure(2)
+    with capture_logs() as logs:
+        assert await rig.deliver()
+    assert logs == [
+        {
+            "event": "a sample was rejected",
+            "log_level": "warning",
+            "tag": "earth",
+            "seq": 2,
+            "reason": "invalid tag",
+        }
+    ]
+    assert await rig.keeper._do(lambda spool: spool.counts()) == (0, 1)
+
+
+async def test_a_refused_token_is_said_as_an_error_with_the_words_of_the_server(rig: Rig, server: FakeServer):
+    await rig.measure()
+    server.answers = [refused(401)]
+    with capture_logs() as logs:
+        await rig.deliver()
+    (line,) = logs
+    assert (line["log_level"], line["reason"], line["server"]) == ("error", "answered 401: no", server.url)
+    assert line["again_in_seconds"] >= 150
+
+
+async def test_a_new_token_is_used_without_a_restart(server: FakeServer, time: FakeClock, tmp_path: Path):
+    file = tmp_path / "token"
+    settings = agent_settings(tmp_path, server.url, token="", token_file=file)
+    async with rigged(settings, time) as rig:
+        await rig.measure()
+        assert not await rig.deliver()  # there is no such file yet
+        for token in ("first", "second"):
+            file.write_text(f"{token}\n")
+            time.now += 300
+            await rig.measure()
+            assert await rig.deliver()
+    assert server.tokens == ["Bearer first", "Bearer second"]
+
+
+async def test_the_second_server_is_used_while_the_first_fails(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    async with (
+        serving() as second,
+        rigged(agent_settings(tmp_path, server.url, second.url), time) as rig,
+    ):
+        await rig.measure()
+        server.answers = [refused(503, Retry_After="50")]
+        assert await rig.deliver()
+        await rig.measure()
+        assert await rig.deliver()
+        assert (server.taken, second.taken) == ([], [1, 2])
+        time.now += 60
+        await rig.measure()
+        assert await rig.deliver()
+        assert (server.taken, second.taken) == ([3], [1, 2])
+
+
+async def test_a_server_that_is_not_there_costs_only_a_pause(time: FakeClock, tmp_path: Path):
+    nowhere = f"http://127.0.0.1:{a_free_port()}"
+    async with rigged(agent_settings(tmp_path, nowhere), time) as rig:
+        await rig.measure()
+        with capture_logs() as logs:
+            assert not await rig.deliver()
+            assert not await rig.deliver()  # too early: nobody is asked
+    assert [line["event"] for line in logs] == ["the server took nothing"]
+
+
+# When it is sent
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def at_work(rig: Rig) -> AsyncIterator[None]:
+    task = asyncio.create_task(rig.courier.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_news_are_sent_at_once_and_the_rest_with_the_next_batch(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    async with rigged(agent_settings(tmp_path, server.url, send_every=3600), time) as rig, at_work(rig):
+        await rig.measure(2)
+        rig.courier.hurry()
+        await until(lambda: server.taken == [1, 2])
+        await rig.measure()
+        assert await rig.left() == [3]
+        rig.courier.hurry()
+        await until(lambda: server.taken == [1, 2, 3])
+
+
+async def test_without_news_it_is_sent_every_so_often(server: FakeServer, time: FakeClock, tmp_path: Path):
+    async with rigged(agent_settings(tmp_path, server.url, send_every=0.01), time) as rig, at_work(rig):
+        for number in range(1, 4):
+            await rig.measure()
+            await until(lambda number=number: server.taken == list(range(1, number + 1)))  # type: ignore[misc]
+
+
+async def test_news_do_not_press_a_server_that_wants_to_be_left_alone(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    async with rigged(agent_settings(tmp_path, server.url, send_every=0.01), time) as rig:
+        server.answers = [refused(503, Retry_After="60")]
+        await rig.measure()
+        async with at_work(rig):
+            await until(lambda: len(server.seen) == 1)
+            rig.courier.hurry()
+            assert rig.courier._backoff_left() >= 60
+            await asyncio.sleep(0.05)
+            assert len(server.seen) == 1
+
+
+# Bad networks
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_through_every_kind_of_cut_each_sample_is_taken_and_none_is_skipped(
+    server: FakeServer, time: FakeClock, tmp_path: Path, seed: int
+):
+    async with Cuts(server.port, seed=seed, chance=0.7) as network:
+        settings = agent_settings(tmp_path, f"http://127.0.0.1:{network.port}", send_timeout=0.2)
+        async with rigged(settings, time) as rig:
+            for _ in range(60):
+                await rig.measure(3)
+                await rig.deliver()
+                time.now += 300
+            network.chance = 0
+            assert await rig.deliver()
+    assert set(server.taken) == set(range(1, 181))
+    firsts = list(dict.fromkeys(server.taken))
+    assert firsts == sorted(firsts)
+    assert len(network.met) >= 5

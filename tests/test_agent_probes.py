@@ -1,0 +1,227 @@
+"""Checks on real things: what each calls UP, how it ends when it hangs, and that it leaves nothing behind."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from kener_async.agent import probes
+from kener_async.agent.probes import NotMeasured, Prober
+from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
+from kener_async.domain.samples import Status
+from tests.process import a_free_port
+
+UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
+SOON = 0.3  # seconds until a check that hangs is given up
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Prober]:
+    async with Prober.running("kener-agent/test", dict(os.environ)) as one:
+        yield one
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[str]:
+    """The address of a web server with some pages."""
+    app = web.Application()
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        match request.match_info["page"]:
+            case "hangs":
+                await asyncio.Event().wait()
+            case "moved":
+                raise web.HTTPFound("/fine")
+            case "broken":
+                raise web.HTTPInternalServerError
+            case "endless":
+                return await endless(request)
+        return web.Response(text=f"all is fine, {request.headers['User-Agent']}")
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"x" * 100_000)
+
+    app.router.add_get("/{page}", page)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+def check(probe: Probe, **more: Any) -> Check:
+    return Check("thing", probe, **{"timeout": 5, **more})
+
+
+async def status(prober: Prober, probe: Probe, **more: Any) -> Status:
+    return (await prober.look(check(probe, **more))).status
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "expected"),
+    [
+        ("fine", "", UP),
+        ("fine", "all is fine", UP),
+        ("fine", "kener-agent/test", UP),
+        ("fine", "all is lost", DOWN),
+        ("moved", "all is fine", UP),
+        ("broken", "", DOWN),
+        ("endless", "", UP),
+        ("endless", "y", DOWN),
+    ],
+)
+async def test_a_web_page(prober: Prober, site: str, page: str, text: str, expected: Status):
+    assert await status(prober, Http(site + page, text=text)) is expected
+
+
+async def test_what_cannot_be_connected_is_down_and_says_why(prober: Prober):
+    port = a_free_port()
+    for probe in (Http(f"http://127.0.0.1:{port}"), Tcp("127.0.0.1", port)):
+        seen = await prober.look(check(probe))
+        assert seen.status is DOWN
+        assert "onnect" in seen.reason
+        assert 0 < seen.seconds < 5
+
+
+async def test_a_host_without_an_address_is_down(prober: Prober):
+    assert await status(prober, Tcp("nowhere.invalid", 80)) is DOWN
+    assert await status(prober, Http("http://nowhere.invalid/")) is DOWN
+
+
+async def test_a_port_that_listens_is_up(prober: Prober, site: str):
+    port = int(site.rpartition(":")[2].strip("/"))
+    assert await status(prober, Tcp("127.0.0.1", port)) is UP
+
+
+async def test_what_takes_longer_than_it_should_is_degraded(prober: Prober, site: str):
+    assert await status(prober, Http(site + "fine"), degraded_above=1e-9) is DEGRADED
+    assert await status(prober, Http(site + "fine"), degraded_above=4) is UP
+
+
+@pytest.mark.parametrize(("exit_status", "expected"), [(0, UP), (1, DOWN), (2, DEGRADED)])
+async def test_a_command(prober: Prober, exit_status: int, expected: Status):
+    assert await status(prober, Command(("sh", "-c", f"exit {exit_status}"), 2)) is expected
+
+
+async def test_the_output_of_a_command_may_be_as_long_as_it_likes(prober: Prober):
+    assert await status(prober, Command(("head", "-c", "10000000", "/dev/zero"))) is UP
+
+
+async def test_a_command_that_is_not_there_is_our_fault_and_not_that_of_the_thing(prober: Prober):
+    with pytest.raises(NotMeasured, match="/no/such/command: No such file"):
+        await prober.look(check(Command(("/no/such/command",))))
+
+
+@pytest.mark.parametrize(("state", "expected"), [("active", UP), ("failed", DOWN), ("", DOWN)])
+async def test_a_unit_is_what_systemctl_says(tmp_path: Path, state: str, expected: Status):
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$5" = my.service ] && echo {state}\nexit 0\n')
+    systemctl.chmod(0o755)
+    async with Prober.running("test", {"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as prober:
+        assert await status(prober, Unit("my.service")) is expected
+
+
+async def test_a_systemd_that_does_not_answer_says_nothing_of_its_units(tmp_path: Path):
+    (tmp_path / "systemctl").symlink_to("/bin/false")
+    async with Prober.running("test", {"PATH": str(tmp_path)}) as prober:
+        with pytest.raises(NotMeasured, match="systemctl ended with status 1"):
+            await prober.look(check(Unit("my.service")))
+
+
+async def test_the_age_of_a_file(prober: Prober, tmp_path: Path):
+    file = tmp_path / "latest"
+    assert await status(prober, FileAge(file, 60)) is DOWN
+    file.touch()
+    assert await status(prober, FileAge(file, 60)) is UP
+    os.utime(file, (time.time() - 100, time.time() - 100))
+    assert await status(prober, FileAge(file, 60)) is DOWN
+    assert await status(prober, FileAge(file / "below", 60)) is DOWN
+
+
+async def test_a_device_that_runs_is_alive(prober: Prober):
+    seen = await prober.look(check(Alive()))
+    assert (seen.status, seen.seconds) == (UP, 0)
+
+
+# What hangs
+
+
+async def test_a_page_that_hangs_is_down_when_its_time_is_over(prober: Prober, site: str):
+    seen = await prober.look(check(Http(site + "hangs"), timeout=SOON))
+    assert (seen.status, seen.seconds, seen.reason) == (DOWN, SOON, f"no result within {SOON} s")
+
+
+async def test_a_command_that_hangs_is_down_and_gone_with_all_its_children(prober: Prober, tmp_path: Path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # A child and a grandchild hold the pipe, and neither wants to end.
+    family = f"trap '' TERM; exec 9>{fifo}; (trap '' TERM; sleep 1000 & sleep 1000) & wait"
+    end = asyncio.create_task(asyncio.to_thread(fifo.read_bytes))
+    assert await status(prober, Command(("sh", "-c", family)), timeout=SOON) is DOWN
+    async with asyncio.timeout(5):
+        assert await end == b""  # nobody holds it any more
+
+
+async def test_a_command_is_ended_when_the_agent_is(prober: Prober, tmp_path: Path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    started = asyncio.create_task(asyncio.to_thread(fifo.open, "rb"))
+    looking = asyncio.create_task(prober.look(check(Command(("sh", "-c", f"exec 9>{fifo}; sleep 1000")))))
+    with await started as pipe:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(pipe.read) == b""
+
+
+async def test_a_disk_that_hangs_is_down_and_costs_one_thread(
+    prober: Prober, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    comes_back = threading.Event()
+    waiting: list[FileAge] = []
+
+    def age(probe: FileAge) -> float:
+        waiting.append(probe)
+        comes_back.wait()
+        return 0
+
+    monkeypatch.setattr(probes, "_age", age)
+    for _ in range(3):
+        assert await status(prober, FileAge(tmp_path, 60), timeout=0.05) is DOWN
+    assert len(waiting) == 1
+    comes_back.set()
+    assert await status(prober, FileAge(tmp_path, 60)) is UP
+
+
+async def test_one_that_hangs_does_not_delay_the_others(prober: Prober, site: str):
+    hanging = [check(Http(site + "hangs"), timeout=60) for _ in range(200)]
+    hanging += [check(Command(("sleep", "1000")), timeout=60) for _ in range(5)]
+    tasks = [asyncio.create_task(prober.look(each)) for each in hanging]
+    await asyncio.sleep(0)  # let them begin
+    try:
+        async with asyncio.timeout(10):
+            assert await status(prober, Http(site + "fine")) is UP
+            assert await status(prober, Command((sys.executable, "-c", ""))) is UP
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_no_descriptor_left_is_our_fault(prober: Prober, site: str, monkeypatch: pytest.MonkeyPatch):
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("socket.socket.__init__", none_left)
+    with pytest.raises(NotMeasured, match="Too many open files"):
+        await prober.look(check(Tcp("127.0.0.1", 1)))
+    with pytest.raises(NotMeasured, match="Too many open files"):
+        await prober.look(check(Http(site + "fine")))

@@ -1,0 +1,272 @@
+"""What the agent decides by thinking alone: when, how long to wait, what a result and an answer mean."""
+
+import gzip
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kener_async.agent import answers, batches, verdicts
+from kener_async.agent.answers import Failed, Reply, Taken, TooLarge
+from kener_async.agent.clocks import Moment
+from kener_async.agent.schedule import LONGEST_PAUSE, Backoff, next_due
+from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe
+from kener_async.agent.spool import Measured, Parcel, Spooled
+from kener_async.agent.verdicts import Seen
+from kener_async.domain.samples import Status
+
+UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
+CERTAIN = 0.999999  # a chance that makes a pause as long as can be
+
+# The schedule
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [(0, 60), (59.9, 60), (60, 60), (119, 60), (121, 120), (301, 300), (86_400 + 59, 86_400)],
+    ids=["at once", "a slow check", "just in time", "one late", "one missed", "four missed", "a day asleep"],
+)
+def test_of_the_times_that_were_missed_only_the_last_is_made_up_for(now: float, due: float):
+    assert next_due(0, 60, now) == due
+
+
+@given(st.floats(0, 1e6), st.integers(1, 3600), st.floats(0, 1e6))
+def test_the_schedule_never_leaves_its_steps_and_never_goes_back(due: float, every: int, late: float):
+    following = next_due(due, every, due + late)
+    assert following >= due + every
+    assert (following - due) / every == pytest.approx(round((following - due) / every))
+    assert following > due + late - every - 1e-6
+
+
+# The pauses after failures
+
+
+def pauses(chance: float, count: int, **how: Any) -> list[float]:
+    backoff, found = Backoff(), []
+    for _ in range(count):
+        backoff = backoff.after_failure(1000, chance=chance, **how)
+        found.append(backoff.until - 1000)
+    return found
+
+
+def test_the_longest_pause_doubles_from_a_second_to_five_minutes():
+    assert pauses(CERTAIN, 11) == pytest.approx([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300], rel=1e-4)
+
+
+def test_a_pause_may_be_anything_up_to_that():
+    assert pauses(0.25, 3) == [0.25, 0.5, 1.0]
+
+
+def test_a_pause_that_was_asked_for_is_kept_and_a_little_spread():
+    assert pauses(0, 1, at_least=120) == [120]
+    assert 120 < pauses(CERTAIN, 1, at_least=120)[0] <= 132
+
+
+def test_what_somebody_must_mend_is_tried_rarely_from_the_start():
+    assert pauses(0, 1, is_hopeless=True) == [LONGEST_PAUSE / 2]
+    assert pauses(CERTAIN, 1, is_hopeless=True) == pytest.approx([LONGEST_PAUSE], rel=1e-4)
+
+
+def test_a_year_of_failures_overflows_nothing():
+    assert Backoff(failures=10**9).after_failure(0, chance=0.5).until == LONGEST_PAUSE / 2
+
+
+# What a result means
+
+
+@pytest.mark.parametrize(
+    ("probe", "status", "body", "expected"),
+    [
+        (Http("http://a"), 200, "", UP),
+        (Http("http://a"), 302, "", UP),
+        (Http("http://a"), 404, "", DOWN),
+        (Http("http://a"), 500, "", DOWN),
+        (Http("http://a", status=404), 404, "", UP),
+        (Http("http://a", status=200), 204, "", DOWN),
+        (Http("http://a", text="ready"), 200, "all is ready", UP),
+        (Http("http://a", text="ready"), 200, "not yet", DOWN),
+        (Http("http://a", text="ready"), 500, "ready", DOWN),
+    ],
+)
+def test_an_answer_is_judged_by_its_status_and_its_text(
+    probe: Http, status: int, body: str, expected: Status
+):
+    assert verdicts.of_answer(probe, status, body).status is expected
+
+
+@pytest.mark.parametrize(
+    ("degraded", "status", "expected"),
+    [(None, 0, UP), (None, 1, DOWN), (None, -9, DOWN), (3, 0, UP), (3, 3, DEGRADED), (3, 1, DOWN)],
+)
+def test_a_command_is_judged_by_its_exit_status(degraded: int | None, status: int, expected: Status):
+    assert verdicts.of_exit(Command(("x",), degraded), status).status is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("active", UP),
+        ("reloading", UP),
+        ("activating", DOWN),
+        ("failed", DOWN),
+        ("inactive", DOWN),
+        ("", DOWN),
+    ],
+)
+def test_a_unit_is_up_while_it_is_active(state: str, expected: Status):
+    assert verdicts.of_unit(state).status is expected
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, UP), (300, UP), (301, DOWN), (-86_400, UP), (None, DOWN)])
+def test_a_file_is_judged_by_its_age(age: float | None, expected: Status, tmp_path):
+    assert verdicts.of_age(FileAge(tmp_path, 300), age).status is expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "seen", "seconds", "expected"),
+    [(None, UP, 9, UP), (0.5, UP, 0.5, UP), (0.5, UP, 0.6, DEGRADED), (0.5, DOWN, 9, DOWN)],
+)
+def test_an_up_that_took_too_long_is_degraded(
+    limit: float | None, seen: Status, seconds: float, expected: Status
+):
+    check = Check("web", Http("http://a"), degraded_above=limit)
+    assert verdicts.timed(check, Seen(seen), seconds).status is expected
+
+
+# What an answer of the server means
+
+
+def a_sample(seq: int = 1, tag: str = "earth", wall: float = 1000.5, boot: str = "b1") -> Spooled:
+    return Spooled(seq, Measured(tag, UP, 0.25, Moment(wall, wall - 900, boot)))
+
+
+def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Reply:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return answers.reply(status, named, text, [a_sample(seq) for seq in range(1, samples + 1)])
+
+
+def test_every_verdict_ends_a_sample_and_the_rejected_are_named():
+    results = [{"verdict": "duplicate", "minute": 60}, {"verdict": "rejected", "error": "invalid tag"}]
+    assert reply(200, {"results": results}) == Taken([(a_sample(2), "invalid tag")])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Please log in</html>",
+        b"",
+        b"\xff",
+        {},
+        [],
+        {"results": None},
+        {"results": [{"verdict": "accepted"}]},
+        {"results": [{"verdict": "accepted"}, "accepted"]},
+        {"results": [{"verdict": "accepted"}, {}]},
+    ],
+)
+def test_a_200_without_a_verdict_for_each_sample_takes_nothing(body: Any):
+    found = reply(200, body)
+    assert isinstance(found, Failed)
+    assert not found.is_hopeless  # the next network may have no login page
+
+
+def test_a_batch_that_is_too_large_may_be_halved_and_a_single_sample_may_not():
+    assert reply(413) == TooLarge()
+    assert isinstance(reply(413, samples=1), Failed)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_some_failures_pass_by_themselves(status: int):
+    assert reply(status, {"error": "later"}) == Failed(f"answered {status}: later")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 415])
+def test_others_must_be_mended_by_somebody(status: int):
+    assert reply(status, b"no") == Failed(f"answered {status}", is_hopeless=True)
+
+
+def test_a_redirect_is_no_address_to_send_a_token_to():
+    expected = Failed("answered 301: it is at https://elsewhere/", is_hopeless=True)
+    assert reply(301, Location="https://elsewhere/") == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("", 0),
+        ("-1", 0),
+        ("1.5", 0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ("9" * 30, 3600),
+    ],
+)
+def test_retry_after_is_read_in_seconds_and_an_hour_at_most(asked: str, seconds: float):
+    assert reply(503, Retry_After=asked) == Failed("answered 503", at_least=seconds)
+
+
+# What is sent
+
+
+def sent(parcel: Parcel, now: Moment) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(gzip.decompress(batches.body("gate-1a2b3c", parcel, now)))
+    return document
+
+
+def test_a_batch_says_who_counts_and_what_all_clocks_show():
+    sample = a_sample(seq=17)
+    document = sent(
+        Parcel("host", "1a2b3c", [sample], {"b1": sample.sample.moment}), Moment(1010.25, 110, "b1")
+    )
+    assert document == {
+        "device": "gate-1a2b3c",
+        "sentAt": 1010.25,
+        "monotonic": 110,
+        "boot": "b1",
+        "samples": [
+            {
+                "tag": "earth",
+                "status": "UP",
+                "latency": 0.25,
+                "timestampInSeconds": 1000,
+                "seq": 17,
+                "monotonic": 100.5,
+                "boot": "b1",
+            }
+        ],
+    }
+
+
+def test_a_clock_before_1970_is_sent_as_the_begin_of_time():
+    sample = a_sample(wall=-5000)
+    document = sent(Parcel("", "", [sample], {"b1": sample.sample.moment}), Moment(-4000, 7, "b1"))
+    assert (document["sentAt"], document["samples"][0]["timestampInSeconds"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("stepped", "expected"),
+    [(1_700_000_000, 1_700_000_100), (0.5, 100), (-0.5, 100), (-3600, -3500)],
+    ids=["learned the time", "slewed ahead", "slewed back", "set back"],
+)
+def test_a_moment_is_told_by_the_clock_as_it_was_set_last_in_that_boot(stepped: float, expected: float):
+    moment = Moment(100, 50, "b1")
+    newest = Moment(100 + 500 + stepped, 550, "b1")
+    assert batches.believed(moment, newest) == Moment(expected, 50, "b1")
+
+
+@pytest.mark.parametrize(
+    ("name", "device"), [("gate", "gate-1a2b3c"), ("", "pi-1a2b3c"), ("g" * 100, "g" * 100 + "-1a2b3c")]
+)
+def test_the_name_of_a_device_is_its_own_or_the_hosts_with_the_suffix_of_its_spool(name: str, device: str):
+    assert Parcel("pi", "1a2b3c", [], {}).device(name) == device
+
+
+def test_a_check_that_is_too_late_took_as_long_as_it_may():
+    check = replace(Check("web", Alive()), timeout=7)
+    assert verdicts.too_late(check) == Seen(DOWN, 7, "no result within 7 s")
+    assert isinstance(check.probe, Probe)
