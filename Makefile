@@ -37,6 +37,8 @@ soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random
 	$(PYTHON) -m tests.soak.restart
 	$(PYTHON) -m tests.soak.power --cuts 30
 	$(PYTHON) -m tests.soak.clock
+	$(PYTHON) -m tests.soak.fleet
+	$(PYTHON) -m tests.soak.fleet --minutes 2 --mad
 	$(PYTHON) -m tests.soak.mutations
 	$(MAKE) histories fuzz
 
@@ -49,6 +51,7 @@ fuzz: dev ## At least 5,000 requests by schemathesis
 bench: dev system-bench ## Measure, each as a ratio to a reference in the same run
 	$(PYTHON) -m benchmarks.http
 	$(PYTHON) -m benchmarks.store
+	$(PYTHON) -m benchmarks.batches
 	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth

@@ -85,6 +85,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self._requests = Tallied("kener_http_requests", "Answered requests", "method", "status")
         self._heartbeats = Tallied("kener_heartbeats", "Heartbeats by what became of them", "outcome")
+        self._batched = Tallied("kener_batch_samples", "Samples of batches by their verdict", "verdict")
         self._pages_made = Tallied("kener_pages_made", "Pages made anew, for a snapshot and a language")
         self._pages_served = Tallied("kener_pages_served", "Pages sent, or 304: the visitor has it", "status")
         self.fleet = Monitors()
@@ -175,7 +176,7 @@ class Metrics:
         )
 
     def _collectors(self) -> Iterable[Collector]:
-        tallies = (self._requests, self._heartbeats, self._pages_made, self._pages_served)
+        tallies = (self._requests, self._heartbeats, self._batched, self._pages_made, self._pages_served)
         return (*tallies, self.fleet, Process())
 
     def answered(self, method: str, status: int) -> None:
@@ -190,6 +191,11 @@ class Metrics:
 
     def page_served(self, status: int) -> None:
         self._pages_served.tally[(status,)] += 1
+
+    def judged(self, verdicts: Iterable[str]) -> None:
+        """The verdicts on the samples of a batch."""
+        for verdict in verdicts:
+            self._batched.tally[verdict,] += 1
 
     def committed(self, samples: int, seconds: float) -> None:
         self.samples.inc(samples)

@@ -1,5 +1,6 @@
 """Batches: what devices send that were away for a while, in any order, and more than once."""
 
+import asyncio
 import gzip
 import json
 import sqlite3
@@ -17,8 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
+from kener_async.api.batches import INTAKE, Intake
+from kener_async.api.body import parse, parse_large
 from kener_async.domain.batches import Delivery, Item
 from kener_async.domain.clocks import Stamp
+from kener_async.domain.errors import Invalid
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from kener_async.store import batches, devices, monitors, observer
@@ -382,6 +386,68 @@ async def test_who_sends_more_than_its_share_is_told_when_to_try_again(tmp_path:
         other = await service.mint()
         status, _ = await service.ask("POST", "/api/status", other, json=sample())
         assert status == 200
+
+
+async def test_a_batch_that_is_one_too_many_is_told_to_come_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Intake, "READ", 0)
+    async with service.client.post(
+        "/api/status/batch",
+        json={"samples": [sample()]},
+        headers={"Authorization": f"Bearer {service.token}"},
+    ) as reply:
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
+        assert await reply.json() == {"error": "too many batches are waiting to be stored"}
+    assert await minutes(service) == {}
+
+
+async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_again(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Intake, "READ", 1)
+    config = a_config(tmp_path)
+    impatient = replace(config, server=replace(config.server, request_timeout_seconds=0))
+    async with running(impatient, clock) as service:
+        reader, writer = await asyncio.open_connection(service.client.host, service.client.port)
+        head = f"POST /api/status/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.token}\r\n"
+        writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        assert b" 408 " in await reader.readline()
+        writer.close()
+        await service.app[keys.DATABASE].read(lambda connection: None)
+        assert service.app[INTAKE].under_way == 0
+
+
+def test_two_unusual_spellings_are_read_as_the_plain_one_is():
+    """What the fast way takes is what the thorough way takes."""
+    plain = b'{"samples":[{"tag":"earth","status":"UP","latency":1}]}'
+    for text in (
+        plain,
+        b'{"samples" : [{"tag" :"earth", "status":"UP","latency":1}]}',
+        b'{"samples":[{"t\\u0061g":"earth","status":"UP","latency":1}]}',
+    ):
+        assert parse_large(text) == parse(text) == json.loads(plain)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"samples":[{"tag":"a","tag":"b"}]}',
+        b'{"samples":[],"samples":[]}',
+        b'{"samples":[{"tag" :"a","tag" :"b"}]}',
+        b'{"samples":[{"x":{"a":1,"a":2}}]}',
+        b'{"samples":[{"tag":"a","tag" :"b","x\\"":1}]}',
+        b'{"samples":[NaN]}',
+        b'{"samples":[1e999]}',
+        b'{"samples":["\\ud800"]}',
+        b'{"samples":["\xff"]}',
+    ],
+    ids=repr,
+)
+def test_what_is_refused_elsewhere_is_refused_in_a_batch(text: bytes):
+    for read in (parse, parse_large):
+        with pytest.raises(Invalid):
+            read(text)
 
 
 # Any order, any splitting, any repetition

@@ -50,19 +50,19 @@ class Intake:
     READ, WORKED_ON = 32, 2
 
     def __init__(self) -> None:
-        self._read = 0
+        self.under_way = 0
         self.lanes = Semaphore(self.WORKED_ON)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Raises Unavailable when too many are on their way already."""
-        if self._read >= self.READ:
+        if self.under_way >= self.READ:
             raise Unavailable("too many batches are waiting to be stored")
-        self._read += 1
+        self.under_way += 1
         try:
             yield
         finally:
-            self._read -= 1
+            self.under_way -= 1
 
 
 INTAKE = web.AppKey("intake", Intake)

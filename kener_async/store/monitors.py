@@ -44,10 +44,15 @@ def _current(connection: sqlite3.Connection, monitor: int) -> str | None:
 
 
 def note_heard(connection: sqlite3.Connection, heard: Mapping[int, int]) -> None:
-    """Note when reports of these monitors came in, about whatever minutes."""
-    connection.executemany(
-        "UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), ?) WHERE id = ?",
-        [(instant, monitor) for monitor, instant in heard.items()],
+    """Note when reports of these monitors came in, about whatever minutes; of up to 10,000 at once."""
+    if not heard:
+        return
+    connection.execute(
+        f"""
+        WITH noted (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
+        UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), instant) FROM noted WHERE id = monitor
+        """,  # noqa: S608 - only placeholders are joined
+        [value for pair in heard.items() for value in pair],
     )
 
 
