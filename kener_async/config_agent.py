@@ -32,6 +32,7 @@ Faults = Iterator[tuple[tuple[str | int, ...], str]]
 
 
 def agent_rules(read: Mapping[str, Any], written: Mapping[str, Any]) -> Faults:
+    """What is wrong between settings, by what is valid by itself and what was written."""
     if written.get("token") and written.get("token_file"):
         yield ("token_file",), "contradicts token, set one of them"
     for index, check in enumerate(read.get("checks", ())):

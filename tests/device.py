@@ -110,21 +110,32 @@ class AgentProcess:
     def wait(self, seconds: float = 20) -> int:
         """The exit status."""
         assert self._process is not None
-        return self._process.wait(seconds)
+        status = self._process.wait(seconds)
+        for name in ("faketime_shm", "sem.faketime_sem"):  # which libfaketime leaves behind
+            Path(f"/dev/shm/{name}_{self.pid}").unlink(missing_ok=True)
+        return status
 
     def stop(self) -> int:
         """Ask it to stop; the exit status."""
         os.kill(self.pid, signal.SIGTERM)
         return self.wait()
 
+    def freeze(self) -> None:
+        """Stop all its threads, and return when the last one has stopped."""
+        os.kill(self.pid, signal.SIGSTOP)
+        while any(self._state(task) not in "Tt" for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            time.sleep(0.001)
+
+    @staticmethod
+    def _state(task: Path) -> str:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
     def kill(self) -> None:
         """End it as a crash would, with what it started; harmless when it has ended."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait(20)
-            for name in ("faketime_shm", "sem.faketime_sem"):  # which libfaketime leaves behind
-                Path(f"/dev/shm/{name}_{self.pid}").unlink(missing_ok=True)
+            self.wait()
 
     def spooled(self) -> list[tuple[Any, ...]]:
         """What is in the spool of an agent that does not run: seq, tag, status, latency, monotonic."""

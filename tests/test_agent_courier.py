@@ -182,7 +182,7 @@ async def test_a_rejected_sample_is_named_counted_and_gone(rig: Rig, server: Fak
             "reason": "invalid tag",
         }
     ]
-    assert await rig.keeper._do(lambda spool: spool.counts()) == (0, 1)
+    assert await rig.keeper.counts() == (0, 0, 1)
 
 
 async def test_a_refused_token_is_said_as_an_error_with_the_words_of_the_server(rig: Rig, server: FakeServer):

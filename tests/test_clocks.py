@@ -107,9 +107,9 @@ def test_the_offset_is_what_must_be_added(wall: float | None, offset: int | None
     ("known", "measured", "kept"),
     [
         pytest.param(None, NOW - 500, NOW - 500, id="the first time"),
-        pytest.param(NOW - 500, NOW - 497, NOW - 500, id="a message that took longer"),
+        pytest.param(NOW - 500, NOW - 440, NOW - 500, id="a message that took longer"),
         pytest.param(NOW - 500, NOW - 502, NOW - 502, id="a message that was faster"),
-        pytest.param(NOW - 500, NOW - 400, NOW - 400, id="a machine that slept, or our clock set forward"),
+        pytest.param(NOW - 500, NOW - 400, NOW - 400, id="our clock set forward"),
         pytest.param(NOW - 500, NOW - 4100, NOW - 4100, id="our clock set back"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from kener_async.agent import spool
-from kener_async.agent.spool import Measured, Parcel, Spool, SpoolBroken
+from kener_async.agent.spool import Counts, Measured, Parcel, Spool, SpoolBroken
 from kener_async.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,9 @@ class Keeper:
     async def forget(self, parcel: Parcel, rejected: int) -> None:
         """The server has judged them, and so many of them it did not want."""
         await self._do(lambda spool: spool.forget(parcel, rejected))
+
+    async def counts(self) -> Counts:
+        return await self._do(lambda spool: spool.counts())
 
     async def answer(self) -> None:
         """Return when no disk is waited for; one that refuses is not."""

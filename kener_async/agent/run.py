@@ -139,7 +139,8 @@ async def run(
         if once:
             return await agent.once()
         async with supervisor.watching(keeper.answer):
-            log.info("started", servers=settings.servers, checks=len(settings.checks))
+            counts = (await keeper.counts())._asdict()
+            log.info("started", servers=settings.servers, checks=len(settings.checks), **counts)
             supervisor.tell("READY=1", f"STATUS={len(settings.checks)} checks")
             await agent.until(stop)
         supervisor.tell("STOPPING=1")

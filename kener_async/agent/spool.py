@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kener_async.agent.clocks import Moment
 from kener_async.domain.errors import Unavailable
@@ -72,6 +72,14 @@ class Parcel:
     def device(self, name: str) -> str:
         """Who numbered them: the name, or where that is empty the host's, with the suffix of the spool."""
         return f"{(name or self.host)[:100]}-{self.suffix}"
+
+
+class Counts(NamedTuple):
+    """How many samples wait, and how many were dropped and rejected since the spool was made."""
+
+    waiting: int
+    dropped: int
+    rejected: int
 
 
 class Spool:
@@ -148,13 +156,8 @@ class Spool:
             if rejected:
                 self._connection.execute("UPDATE spool SET rejected = rejected + ?", (rejected,))
 
-    def __len__(self) -> int:
-        return int(self._one("SELECT count(*) FROM samples")[0])
-
-    def counts(self) -> tuple[int, int]:
-        """How many were dropped, and how many rejected, since the spool was made."""
-        dropped, rejected = self._one("SELECT dropped, rejected FROM spool")
-        return int(dropped), int(rejected)
+    def counts(self) -> Counts:
+        return Counts(*self._one("SELECT (SELECT count(*) FROM samples), dropped, rejected FROM spool"))
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
         with named_faults():

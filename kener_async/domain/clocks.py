@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kener_async.domain.errors import Invalid
 
-JITTER = 5  # seconds by which the ways of two messages may differ
+JITTER = 60  # seconds that a message may be on its way longer than another
 
 
 class Stamp(NamedTuple):
@@ -85,11 +85,11 @@ def began_at(known: float | None, sent: Stamp, received: int) -> float | None:
     """When the boot that sends began, with what earlier batches said; None: it does not say.
 
     A message on its way makes it seem later, so the earliest is nearest the truth, and a batch that is sent
-    again is placed as it was before. A larger difference is a change of our clock, or a machine that slept.
+    again is placed as it was before. What is later by more than a slow line explains is our clock, set forward.
     """
     if sent.monotonic is None:
         return known
     measured = received - sent.monotonic
-    if known is None or abs(measured - known) > JITTER:
+    if known is None or measured - known > JITTER:
         return measured
     return min(known, measured)

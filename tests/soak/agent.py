@@ -9,7 +9,8 @@ kill came between the two. The true minute of a sample is that of its monotonic 
 Compared are what is stored, what the server told of each sample, and which numbers it says it has heard.
 
 With --clock the agent runs under libfaketime: 3 hours fast, in 1970, or stepping back again and again.
-Without it, all of them follow each other. At the end the server's database is recounted (`verify`).
+Without it, all of them follow each other. With --power its spool lies on a file system that forgets what it
+had not written, as in soak/power.py. At the end the server's database is recounted (`verify`).
 """
 
 import argparse
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.cuts import Cuts
 from tests.device import AgentProcess
 from tests.process import MINUTE, STATUSES, Server, a_config, integrity, reading
 from tests.soak.clock import HOUR, FakedClock, preload
+from tests.soak.power import Disk, ext4
 
 WEB = [f"web{number}" for number in range(10)]
 TAGS = [*WEB, "port", "closed", "command", "file", "alive"]
@@ -74,6 +76,14 @@ async def posted(self, server, parcel, before=courier.Courier._posted):
     return await before(self, server, parcel)
 courier.Courier._posted = posted
 """,
+    "hasty": """
+from kener_async.agent import spool
+prepare = spool._prepare
+def hasty(connection):
+    prepare(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")
+spool._prepare = hasty
+""",
     "simple": """
 from kener_async.agent import batches
 def as_sent(spooled, newest, before=batches._as_sent):
@@ -109,6 +119,7 @@ class Report:
     cuts: int = 0
     agent_kills: int = 0
     server_kills: int = 0
+    power_cuts: int = 0
     met: dict[str, int] = field(default_factory=dict)
     measured: int = 0
     stored: int = 0
@@ -124,7 +135,7 @@ class Report:
         met = ", ".join(f"{count} {kind}" for kind, count in sorted(self.met.items()))
         lines = [
             f"clock {self.clock}, seed {self.seed}: {self.cuts} cuts, {self.agent_kills} kills of the agent, "
-            f"{self.server_kills} of the server; connections: {met}",
+            f"{self.server_kills} of the server, {self.power_cuts} power cuts; connections: {met}",
             f"  {self.measured} samples measured, {self.stored} minutes stored, {self.left} left, "
             f"{len(self.faults)} faults; agent: {self.resident[0]} to {self.resident[1]} MB",
         ]
@@ -188,12 +199,13 @@ def miscounted(database: Path, count: int) -> Iterator[str]:
 
 
 class Rig:
-    def __init__(self, folder: Path, report: Report, pause: float, fault: str) -> None:
+    def __init__(self, folder: Path, report: Report, disk: Disk | None, pause: float, fault: str) -> None:
         self.folder = folder
         self.report = report
         self.chance = random.Random(report.seed)
         self.server = Server(folder, a_config({"rollups": {"interval_seconds": 1}}, TAGS))
         self.clock = FakedClock(folder)
+        self.disk = disk
         self._pause_seconds = pause
         self._fault = fault
         self._set_clock()
@@ -218,14 +230,17 @@ class Rig:
             environment = {} if self.report.clock == "right" else self.clock.environment()
             code = JOURNALS + self._fault
             self.agent = AgentProcess(self.folder / "device", config, environment=environment, fault=code)
+            if self.disk is not None:
+                self.agent.spool = self.disk.point / "spool.db"
             with self.server, self.agent:
                 await asyncio.to_thread(self.server.start)
                 self.agent.launch()
                 yield
 
-    async def live(self, cuts: int, agent_kills: int, server_kills: int) -> None:
+    async def live(self, cuts: int, kills: int, power_cuts: int) -> None:
         """Let all of that happen, in any order."""
-        events = [self._cut] * cuts + [self._kill_agent] * agent_kills + [self._kill_server] * server_kills
+        events = [self._cut] * cuts + [self._kill_agent, self._kill_server] * kills
+        events += [self._cut_power] * power_cuts
         self.chance.shuffle(events)
         for event in events:
             await self._pause()
@@ -247,6 +262,18 @@ class Rig:
         self.note_spooled()
         self.agent.launch()
         self.report.agent_kills += 1
+
+    async def _cut_power(self) -> None:
+        """Of the device: what its file system holds in memory is gone."""
+        assert self.disk is not None
+        await asyncio.to_thread(self.agent.freeze)
+        await asyncio.to_thread(self.disk.cut_power)
+        await asyncio.to_thread(self.agent.kill)
+        self.disk.unmount()
+        self.disk.mount()
+        self.note_spooled()
+        self.agent.launch()
+        self.report.power_cuts += 1
 
     async def _kill_server(self) -> None:
         await asyncio.to_thread(self.server.kill)
@@ -349,18 +376,20 @@ async def run(
     clock: str = "right",
     cuts: int = 50,
     kills: int = 20,
+    power_cuts: int = 0,
     seed: int = 1,
     pause: float = PAUSE,
     fault: str = "",
 ) -> Report:
     report = Report(clock, seed)
-    rig = Rig(folder, report, pause, fault)
-    async with rig.running():
-        await asyncio.to_thread(rig.agent.until_logged, "started")
-        await rig.live(cuts, kills, kills)
-        await rig.arrive()
-        await asyncio.to_thread(rig.server.stop)  # with the last rollup done
-        rig.judge()
+    with ext4(folder / "disk") if power_cuts else nullcontext() as disk:
+        rig = Rig(folder, report, disk, pause, fault)
+        async with rig.running():
+            await asyncio.to_thread(rig.agent.until_logged, "started")
+            await rig.live(cuts, kills, power_cuts)
+            await rig.arrive()
+            await asyncio.to_thread(rig.server.stop)  # with the last rollup done
+            rig.judge()
     return report
 
 
@@ -368,6 +397,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--kills", type=int, default=20, help="of the agent, and as many of the server")
+    parser.add_argument("--power", type=int, default=0, help="cuts of the device's power; needs root")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument(
         "--clock", choices=CLOCKS, help="one only; else all, the wrong ones with fewer events"
@@ -387,6 +417,7 @@ def main() -> int:
                     clock,
                     options.cuts // share,
                     options.kills // share,
+                    options.power // share,
                     options.seed,
                     fault=FAULTS.get(options.fault, ""),
                 )
