@@ -85,7 +85,7 @@ def began_at(known: float | None, sent: Stamp, received: int) -> float | None:
     """When the boot that sends began, with what earlier batches said; None: it does not say.
 
     A message on its way makes it seem later, so the earliest is nearest the truth, and a batch that is sent
-    again is placed as it was before. What is later by more than a slow line explains is our clock, set forward.
+    again is placed as it was before. What is later by more than a slow line is our clock, set forward.
     """
     if sent.monotonic is None:
         return known
