@@ -13,8 +13,7 @@ url=${KENER_URL:-} token=${KENER_TOKEN:-} proc=${KENER_PROC:-/proc}
 state=${KENER_STATE:-${STATE_DIRECTORY:-/var/lib/kener-heartbeat}}
 unset KENER_TOKEN # which is not for COMMAND
 
-say() { echo "heartbeat.sh: $*" >&2; }
-die() { say "$2"; exit "$1"; }
+say() { echo "heartbeat.sh: $*" >&2; }; die() { say "$2"; exit "$1"; }
 durable() { sync "$@" 2>/dev/null || sync; } # an old sync knows no files
 clocks() { # What they show now; `uptime` never steps, and counts from `boot`.
     now=$(date +%s) uptime='' boot='' stamp=''
