@@ -15,7 +15,7 @@ import click
 
 from kener_async import __version__
 from kener_async.cli_agent import COMMANDS as AGENT_COMMANDS
-from kener_async.cli_config import config_path, configured, faults_named
+from kener_async.cli_config import ROOT, config_path, configured, faults_named, say
 from kener_async.cli_data import COMMANDS as DATA_COMMANDS
 from kener_async.cli_watch import COMMANDS as WATCH_COMMANDS
 from kener_async.clock import system_clock
@@ -30,7 +30,6 @@ WELCOME = """
   A heartbeat   curl {url}/api/status -H "Authorization: Bearer $({run} token create --name curl)" \\
                   -d '{{"tag": "{tag}", "status": "UP", "latency": 0.042}}'
 """
-ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
@@ -147,8 +146,8 @@ def install_program(no_start: bool, dry_run: bool, root: Path) -> None:
         if not dry_run:
             install.check_machine(places)
         steps = install.installation(places, install.program(places), start=not no_start)
-        install.carry_out(steps, _say, only_say=dry_run)
-        _say("To make a token: kener-async token create --name my-device")
+        install.carry_out(steps, say, only_say=dry_run)
+        say("To make a token: kener-async token create --name my-device")
 
 
 @main.command("uninstall")
@@ -166,11 +165,7 @@ def uninstall_program(purge: bool, yes: bool, dry_run: bool, root: Path) -> None
             install.check_machine(places)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and every heartbeat ever stored?", abort=True, err=True)
-        install.carry_out(install.removal(places, purge=purge), _say, only_say=dry_run)
-
-
-def _say(words: str) -> None:
-    click.echo(words, err=True)
+        install.carry_out(install.removal(places, purge=purge), say, only_say=dry_run)
 
 
 @main.group()

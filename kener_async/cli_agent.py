@@ -13,13 +13,12 @@ from marshmallow import ValidationError
 
 from kener_async import __version__
 from kener_async.agent.settings import Alive, Check, Settings
-from kener_async.cli_config import config_path, faults_named
+from kener_async.cli_config import ROOT, config_path, faults_named, say
 from kener_async.config import Config, defaults, load
 from kener_async.config_fields import Tag, Text, Url
 from kener_async.faults import Fault
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
-ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)
 NEEDED = {
     "servers": "no server: set [agent] servers, or say --server URL",
     "token": "no token: set [agent] token_file, or say --token-file FILE",
@@ -166,7 +165,7 @@ def install(
         token = None if token_file is None else token_file.read_text().strip()
         device = install_agent.Device(servers, alive, token)
         steps = install_agent.installation(places, installs.program(places), device, start=not no_start)
-        installs.carry_out(steps, _say, only_say=dry_run)
+        installs.carry_out(steps, say, only_say=dry_run)
 
 
 @agent.command()
@@ -186,11 +185,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
             installs.check_machine(places)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and what was not sent?", abort=True, err=True)
-        installs.carry_out(install_agent.removal(places, purge=purge), _say, only_say=dry_run)
-
-
-def _say(words: str) -> None:
-    click.echo(words, err=True)
+        installs.carry_out(install_agent.removal(places, purge=purge), say, only_say=dry_run)
 
 
 COMMANDS = (agent,)

@@ -14,6 +14,7 @@ from kener_async.config import load
 from kener_async.domain.errors import DomainError
 from kener_async.faults import Fault
 
+ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)  # below which things are installed
 INSTALLED = Path("/etc/kener-async/config.toml")
 
 config_option = click.option(
@@ -56,5 +57,10 @@ def faults_named() -> Iterator[None]:
 
 
 def fail(message: str) -> None:
-    click.echo(message, err=True)
+    say(message)
     sys.exit(1)
+
+
+def say(words: str) -> None:
+    """Tell the operator something that is no data."""
+    click.echo(words, err=True)

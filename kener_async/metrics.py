@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from kener_async import __version__
+from kener_async.domain.batches import Verdict
 
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "OPTIONS"})
@@ -192,10 +193,9 @@ class Metrics:
     def page_served(self, status: int) -> None:
         self._pages_served.tally[(status,)] += 1
 
-    def judged(self, verdicts: Iterable[str]) -> None:
-        """The verdicts on the samples of a batch."""
-        for verdict in verdicts:
-            self._batched.tally[verdict,] += 1
+    def judged(self, tally: Mapping[Verdict, int]) -> None:
+        """How many samples of a batch had each verdict."""
+        self._batched.tally.update({(verdict,): count for verdict, count in tally.items()})
 
     def committed(self, samples: int, seconds: float) -> None:
         self.samples.inc(samples)

@@ -18,13 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
-from kener_async.api.batches import INTAKE, Intake
+from kener_async.api.batches import INTAKE, Intake, Tags, _item
 from kener_async.api.body import parse, parse_large
+from kener_async.domain.access import Grant
 from kener_async.domain.batches import Delivery, Item
+from kener_async.domain.board import Board, Live
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
+from kener_async.domain.timeline import Layers
+from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
 from kener_async.store.database import connect, prepare
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
@@ -115,6 +119,31 @@ async def test_a_bad_sample_is_rejected_alone(service: Service, bad: dict[str, A
     assert answer["results"][1] == {"verdict": "rejected", "error": error}
     assert verdicts(answer) == ["accepted", "rejected", "accepted"]
     assert await minutes(service) == {2: "UP", 0: "UP"}
+
+
+ODD: dict[str, list[Any]] = {
+    "tag": ["pluto", 7],
+    "status": ["FINE", None],
+    "latency": [0, 0.5, -1, True, "1", None],
+    "timestampInSeconds": [float(NOON), -1, 10**12, True, None],
+    "seq": [0, 1, 5.0, -1, 2**53, 2**53 + 1, True, None],
+    "device": ["b", None],
+    "monotonic": [5.5],
+    "boot": ["x"],
+}
+ODDITIES = st.sampled_from([(name, value) for name, values in ODD.items() for value in values])
+SAID = st.lists(ODDITIES, max_size=2).map(lambda oddities: sample() | dict(oddities))
+
+
+@given(SAID, st.sampled_from([{}, {"device": "a"}]))
+def test_the_quick_way_reads_a_sample_as_the_schema_does(said: dict[str, Any], head: dict[str, Any]):
+    board = Board()
+    board.publish([Live(7, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
+    grant = Grant("id", "test", frozenset(), None, None)
+    anew, known = Tags(board, grant), Tags(board, grant)
+    known.find("earth")
+    thorough = _item(said | {"else": 1}, head, anew)  # which the quick way does not take
+    assert _item(said, head, known) == thorough
 
 
 @pytest.mark.parametrize("bad", [None, 1, "UP", [], [sample()]], ids=repr)
@@ -260,6 +289,13 @@ async def test_a_number_is_judged_once(service: Service):
     answer = await send(service, sample(1, seq=1), sample(0, seq=2), device="d")
     assert verdicts(answer) == ["duplicate", "duplicate"]
     assert await minutes(service) == {1: "DOWN"}
+
+
+async def test_a_known_sample_without_a_number_is_a_duplicate_also_beside_numbered_ones(service: Service):
+    batch = [sample(1), sample(1, seq=1, device="d"), sample(1)]
+    assert verdicts(await send(service, *batch)) == ["superseded", "superseded", "accepted"]
+    mixed = [sample(1), sample(1, seq=1, device="d")]
+    assert verdicts(await send(service, *mixed)) == ["duplicate", "duplicate"]
 
 
 async def test_numbers_of_two_devices_do_not_meet(service: Service):

@@ -2,7 +2,6 @@
 
 import asyncio
 from asyncio import Semaphore
-from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ T = TypeVar("T")
 
 routes = Routes()
 
-LARGEST = 10_000  # samples
 DEVICES = 100
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
@@ -148,8 +146,8 @@ class Letter:
 def _delivery(letter: Letter, tags: Tags, received: int) -> Delivery:
     """What a body says; raises Invalid and TooLarge for one that cannot be read as a whole."""
     head, samples = _opened(unpacked(letter.raw, letter.encoding, letter.limit), letter.is_lines)
-    if not 1 <= len(samples) <= LARGEST:
-        raise Invalid(f"samples: must be 1 to {LARGEST}, not {len(samples)}")
+    if not 1 <= len(samples) <= schemas.MOST_SAMPLES:
+        raise Invalid(f"samples: must be 1 to {schemas.MOST_SAMPLES}, not {len(samples)}")
     items = [_item(sample, head, tags) for sample in samples]
     sent = Stamp(head.get("sent_at"), head.get("monotonic"), head.get("boot"))
     delivery = Delivery(tags.sender, head.get("device"), sent, received, items)
@@ -223,7 +221,7 @@ def _plain_item(sample: dict[str, Any], head: Mapping[str, Any], tags: Tags) -> 
         or type(status) is not str
         or type(latency) not in NUMBERS
         or type(timestamp) is not int
-        or (number is not None and (type(number) is not int or device is None))
+        or ("seq" in sample and (type(number) is not int or device is None))
         or not sample.keys() <= USUAL
     ):
         return None
@@ -246,11 +244,10 @@ def _name_and_number(sample: dict[str, Any], head: Mapping[str, Any]) -> tuple[s
 
 
 def _answer(outcome: Outcome) -> bytes:
-    tally = Tally(result.verdict for result in outcome.results)
     return orjson.dumps(
         {
             "status": 200,
-            **{verdict.value: tally[verdict] for verdict in Verdict},
+            **{verdict.value: outcome.tally[verdict] for verdict in Verdict},
             "clock": {"offset": outcome.clocks.offset, "corrected": outcome.clocks.corrects},
             "results": [_told(result) for result in outcome.results],
         }

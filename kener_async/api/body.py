@@ -5,6 +5,8 @@ import json
 import math
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import orjson
@@ -13,6 +15,7 @@ from aiohttp import web
 from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unsupported
 
 INT64 = 2**63
+SLOW_LINE = 12  # times as long as a plain body may take in all
 
 
 async def read_object(request: web.Request, seconds: float) -> dict[str, Any]:
@@ -27,7 +30,7 @@ async def read_object(request: web.Request, seconds: float) -> dict[str, Any]:
 async def _read(request: web.Request, seconds: float) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
-    try:
+    with _reading(f"the body did not arrive within {seconds:g} seconds"):
         if request.content.is_eof():
             raw = request.content.read_nowait()
             if len(raw) > request.client_max_size:
@@ -35,8 +38,15 @@ async def _read(request: web.Request, seconds: float) -> bytes:
             return raw
         async with asyncio.timeout(seconds):
             return await request.read()
+
+
+@contextmanager
+def _reading(too_slow: str) -> Iterator[None]:
+    """What can happen while a body comes in, in our words."""
+    try:
+        yield
     except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
+        raise TooSlow(too_slow) from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge("the body is too large") from None
     except (web.RequestPayloadError, ConnectionResetError):
@@ -54,18 +64,20 @@ async def read_packed(request: web.Request, limit: int, seconds: float) -> tuple
         raise Unsupported("Content-Encoding: must be gzip or identity")
     if (request.content_length or 0) > limit:
         raise TooLarge("the body is too large")
-    raw = bytearray()
-    try:
-        async with asyncio.timeout(12 * seconds):
-            while part := await asyncio.wait_for(request.content.readany(), seconds):
-                raw += part
-                if len(raw) > limit:
-                    raise TooLarge("the body is too large")
-    except TimeoutError:
-        raise TooSlow("the body did not arrive in time") from None
-    except (web.RequestPayloadError, ConnectionResetError):
-        raise Invalid("the body is cut short or malformed") from None
-    return bytes(raw), encoding
+    with _reading("the body did not arrive in time"):
+        return await _arrived(request, limit, seconds), encoding
+
+
+async def _arrived(request: web.Request, limit: int, seconds: float) -> bytes:
+    now, raw = asyncio.get_running_loop().time, bytearray()
+    last = now() + SLOW_LINE * seconds
+    async with asyncio.timeout(seconds) as patience:
+        while part := await request.content.readany():
+            raw += part
+            if len(raw) > limit:
+                raise TooLarge("the body is too large")
+            patience.reschedule(min(now() + seconds, last))
+    return bytes(raw)
 
 
 def unpacked(raw: bytes, encoding: str, limit: int) -> bytes:

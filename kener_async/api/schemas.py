@@ -83,73 +83,50 @@ MOST_SAMPLES = 10_000
 HIGHEST_NUMBER = 2**53
 
 
-class Numbered(Shape):
-    device = Text(
-        minimum=1,
-        maximum=128,
-        required=True,
-        fault="Invalid device: must be text of 1 to 128 characters",
-        metadata=described("Who measured; the numbers are its own", "gate-7"),
-    )
-    seq = Integer(
+def _named(field: str, description: str, example: str, **options: Any) -> Text:
+    """A name that a device gives, to itself or to a boot."""
+    fault = f"Invalid {field}: must be text of 1 to 128 characters"
+    return Text(minimum=1, maximum=128, fault=fault, metadata=described(description, example), **options)
+
+
+def _number(**options: Any) -> Integer:
+    """The number a device gives to a sample."""
+    return Integer(
         minimum=0,
         maximum=HIGHEST_NUMBER,
-        required=True,
         fault="Invalid seq: must be an integer from 0 on",
         metadata=described("The number the device gave to this sample; it counts from 1", 17),
+        **options,
     )
+
+
+def _monotonic(description: str, example: float) -> Number:
+    fault = "Invalid monotonic: must be a number of seconds"
+    return Number(minimum=0, fault=fault, metadata=described(description, example))
+
+
+class Numbered(Shape):
+    device = _named("device", "Who measured; the numbers are its own", "gate-7", required=True)
+    seq = _number(required=True)
 
 
 class BatchSample(MonitorStatus):
-    device = Text(
-        minimum=1,
-        maximum=128,
-        fault="Invalid device: must be text of 1 to 128 characters",
-        metadata=described("Who measured, if not the device of the batch", "gate-7"),
-    )
-    seq = Integer(
-        minimum=0,
-        maximum=HIGHEST_NUMBER,
-        fault="Invalid seq: must be an integer from 0 on",
-        metadata=described("The number the device gave to this sample; it counts from 1", 17),
-    )
-    monotonic = Number(
-        minimum=0,
-        fault="Invalid monotonic: must be a number of seconds",
-        metadata=described("Seconds since the boot, as it was measured", 5060.1),
-    )
-    boot = Text(
-        minimum=1,
-        maximum=128,
-        fault="Invalid boot: must be text of 1 to 128 characters",
-        metadata=described("Which boot that is, if not that of the batch", "8c1f2d4e"),
-    )
+    device = _named("device", "Who measured, if not the device of the batch", "gate-7")
+    seq = _number()
+    monotonic = _monotonic("Seconds since the boot, as it was measured", 5060.1)
+    boot = _named("boot", "Which boot that is, if not that of the batch", "8c1f2d4e")
 
 
 class BatchHead(Shape):
-    device = Text(
-        minimum=1,
-        maximum=128,
-        fault="Invalid device: must be text of 1 to 128 characters",
-        metadata=described("Who sends", "gate-7"),
-    )
+    device = _named("device", "Who sends", "gate-7")
     sent_at = Number(
         minimum=0,
         data_key="sentAt",
         fault="Invalid sentAt: must be UTC seconds",
         metadata=described("What its wall clock shows now, in UTC seconds", 1731251790.5),
     )
-    monotonic = Number(
-        minimum=0,
-        fault="Invalid monotonic: must be a number of seconds",
-        metadata=described("Seconds since its boot", 5123.4),
-    )
-    boot = Text(
-        minimum=1,
-        maximum=128,
-        fault="Invalid boot: must be text of 1 to 128 characters",
-        metadata=described("Which boot that is", "8c1f2d4e"),
-    )
+    monotonic = _monotonic("Seconds since its boot", 5123.4)
+    boot = _named("boot", "Which boot that is", "8c1f2d4e")
 
 
 class Batch(BatchHead):

@@ -1,7 +1,6 @@
 """Senders that do not speak our API: which monitor they report, and the way of their reports to the disk."""
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Sample, Status
 from kener_async.keys import Running
+from kener_async.store.tokens import digest_of
 
 HEALTHCHECKS, UPTIME_KUMA, GATUS = "healthchecks", "uptime_kuma", "gatus"
 
@@ -34,7 +34,7 @@ class Directory:
         config = self._running.config
         if config is not self._config:
             self._config, self._monitors = config, dict(_named(config))
-        return self._monitors.get(_digest(service, name))
+        return self._monitors.get(_key(service, name))
 
 
 DIRECTORY = web.AppKey("directory", Directory)
@@ -44,15 +44,15 @@ def _named(config: Config) -> Iterator[tuple[bytes, Monitor]]:
     for monitor in config.monitors:
         names = monitor.senders
         for check in names.checks:
-            yield _digest(HEALTHCHECKS, check), monitor
+            yield _key(HEALTHCHECKS, check), monitor
         if names.push_token:
-            yield _digest(UPTIME_KUMA, names.push_token), monitor
+            yield _key(UPTIME_KUMA, names.push_token), monitor
         if names.gatus_key:
-            yield _digest(GATUS, names.gatus_key), monitor
+            yield _key(GATUS, names.gatus_key), monitor
 
 
-def _digest(service: str, name: str) -> bytes:
-    return sha256(f"{service} {name}".encode("utf-8", "surrogateescape")).digest()
+def _key(service: str, name: str) -> bytes:
+    return digest_of(f"{service} {name}")
 
 
 def called(request: web.Request, service: str, name: str, otherwise: str) -> Monitor:

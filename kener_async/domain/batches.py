@@ -7,6 +7,7 @@ without numbers the last write speaks. So batches that are shuffled, split and r
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from kener_async.domain import sequences
@@ -43,7 +44,7 @@ class Item:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Delivery:
     """A batch as it came in at `received`. `sender` is who its token speaks for, `device` who packed it."""
 
@@ -53,7 +54,7 @@ class Delivery:
     received: int
     items: Sequence[Item]
 
-    @property
+    @cached_property
     def devices(self) -> list[str]:
         """All devices it names, in order of their names."""
         named = {self.device, *(item.device for item in self.items)}
@@ -123,7 +124,7 @@ def judge(
     """A result for each item, in order, and the samples that are to be stored.
 
     `places` has the minute of each item, or what is wrong with it. `stored` holds what the store has now of
-    those minutes of which an item without a number speaks last. The devices take note.
+    those minutes of which an item without a number speaks. The devices take note.
     """
     results: list[Result] = []
     speakers: dict[Key, int] = {}

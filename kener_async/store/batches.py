@@ -1,10 +1,11 @@
 """A batch, from its clocks to its rows, in one transaction."""
 
 import sqlite3
+from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from kener_async.domain.batches import Delivery, Item, Key, Result, judge
+from kener_async.domain.batches import Delivery, Item, Key, Result, Verdict, judge
 from kener_async.domain.clocks import Clocks
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
@@ -23,10 +24,11 @@ class Limits:
 class Outcome:
     """A result for each item, in order; the samples that were stored; how the sender's clocks stand.
 
-    `monitors` are those it spoke of.
+    `tally` counts the verdicts; `monitors` are those it spoke of.
     """
 
     results: Sequence[Result]
+    tally: Mapping[Verdict, int]
     stored: Mapping[Key, Sample]
     clocks: Clocks
     monitors: Set[int]
@@ -43,7 +45,7 @@ def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -
     keys = _keys(delivery.items, places)
     known = {name: devices.load(connection, ids[name], keys) for name in names}
     spans = {name: device.sequence.spans for name, device in known.items()}
-    before = samples.at(connection, [key for key, is_numbered in keys.items() if not is_numbered])
+    before = samples.at(connection, [key for key, is_plain in keys.items() if is_plain])
     results, stored = judge(delivery.items, places, known, before)
 
     samples.put(connection, stored)
@@ -52,7 +54,7 @@ def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -
     devices.note_monitors(connection, _reported(delivery, places, ids))
     heard = {monitor for monitor, _ in keys}
     monitors.note_heard(connection, dict.fromkeys(heard, delivery.received))
-    return Outcome(results, stored, clocks, heard)
+    return Outcome(results, Tally(result.verdict for result in results), stored, clocks, heard)
 
 
 def _place(item: Item, clocks: Clocks, limits: Limits) -> int | str:
@@ -71,9 +73,13 @@ def _place(item: Item, clocks: Clocks, limits: Limits) -> int | str:
 
 
 def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, bool]:
-    """The minutes that a batch speaks of, and whether who speaks last of one numbers its samples."""
-    pairs = zip(items, places, strict=True)
-    return {(item.monitor, place): item.number is not None for item, place in pairs if isinstance(place, int)}
+    """The minutes that a batch speaks of, and whether an item without a number is among those of one."""
+    keys: dict[Key, bool] = {}
+    for item, place in zip(items, places, strict=True):
+        if isinstance(place, int):
+            key = (item.monitor, place)
+            keys[key] = item.number is None or keys.get(key, False)
+    return keys
 
 
 def _reported(

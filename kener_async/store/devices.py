@@ -95,17 +95,13 @@ def clocks(
     connection: sqlite3.Connection, device: int | None, sent: Stamp, received: int, tolerance: int
 ) -> Clocks:
     """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
-    boots: dict[str, float] = {}
-    if device is not None:
-        boots = _boots(connection, device)
-    if sent.boot is not None:
-        began = began_at(boots.get(sent.boot), sent, received)
-        if began is not None:
-            boots[sent.boot] = began
-            _keep_boot(connection, device, sent.boot, began)
+    boots = {} if device is None else _boots(connection, device)
+    began = None if sent.boot is None else began_at(boots.get(sent.boot), sent, received)
+    if sent.boot is not None and began is not None:
+        boots[sent.boot] = began
     found = Clocks(sent, received, tolerance, boots)
-    if device is not None and found.offset is not None:
-        connection.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
+    if device is not None:
+        _keep_clocks(connection, device, found)
     return found
 
 
@@ -113,15 +109,18 @@ def _boots(connection: sqlite3.Connection, device: int) -> dict[str, float]:
     return dict(connection.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
 
 
-def _keep_boot(connection: sqlite3.Connection, device: int | None, boot: str, began: float) -> None:
-    if device is None:
+def _keep_clocks(connection: sqlite3.Connection, device: int, found: Clocks) -> None:
+    if found.offset is not None:
+        connection.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
+    boot = found.sent.boot
+    if boot is None or boot not in found.boots:
         return
     connection.execute(
         """
         INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)
             ON CONFLICT (device_id, boot) DO UPDATE SET began_at = excluded.began_at
         """,
-        (device, boot, began),
+        (device, boot, found.boots[boot]),
     )
     connection.execute(
         """

@@ -69,7 +69,7 @@ class Writer:
         self._board.hear(outcome.monitors, delivery.received)
         self.stored += len(outcome.stored)
         self._metrics.committed(len(outcome.stored), perf_counter() - started)
-        self._metrics.judged(result.verdict.value for result in outcome.results)
+        self._metrics.judged(outcome.tally)
         return outcome
 
     async def save_heard(self) -> None:
