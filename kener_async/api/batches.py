@@ -5,7 +5,6 @@ from asyncio import Semaphore
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -88,15 +87,14 @@ async def batch(call: Call) -> bytes:
     app = call.request.app
     received = app[keys.CLOCK]()
     ingest = app[keys.RUNNING].config.ingest
-    share = partial(app[LIMITS].take, call.grant.id, rate=ingest.token_rate, burst=ingest.token_burst)
-    share(0)
+    await app[LIMITS].take(call.grant.id, 0, ingest.token_rate, ingest.token_burst)
     with app[INTAKE].reading():
         seconds = app[keys.RUNNING].config.server.request_timeout_seconds
         raw, encoding = await read_packed(call.request, ingest.max_batch_bytes, seconds)
         async with app[INTAKE].lanes:
             letter = Letter(raw, encoding, ingest.max_batch_bytes, call.request.content_type in LINES)
             delivery = await _beside(_delivery, letter, Tags(app[keys.BOARD], call.grant), received)
-            share(len(delivery.items))
+            app[LIMITS].charge(call.grant.id, len(delivery.items), ingest.token_rate)
             limits = Limits(ingest.clock_skew_seconds, ingest.max_age_days)
             outcome = await app[keys.INBOX].put_batch(delivery, limits)
             return await _beside(_answer, outcome)

@@ -27,7 +27,7 @@ async def result(request: web.Request) -> web.Response:
     if not compare_digest(token.encode("utf-8", "replace"), monitor.senders.gatus_token.encode()):
         raise Unauthenticated("invalid token")
     took = _duration(request.query.get("duration", ""))
-    live = admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
+    live = await admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
     await store(request, live, status, latency(took, monitor.latency_unit))
     return web.Response(text="")
 

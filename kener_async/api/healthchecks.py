@@ -29,7 +29,7 @@ async def ping(request: web.Request) -> web.Response:
     said = ping_at(request.match_info["address"])
     monitor = called(request, HEALTHCHECKS, said.check, "not found")
     run = run_named(request.query.get("rid"))
-    live = admitted(request, f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
+    live = await admitted(request, f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
     if said.signal is Signal.START:
         await _begin(request, live, run)
     elif said.signal in STATUSES:

@@ -64,14 +64,14 @@ def called(request: web.Request, service: str, name: str, otherwise: str) -> Mon
     return monitor
 
 
-def admitted(request: web.Request, sender: str, tag: str) -> Live:
+async def admitted(request: web.Request, sender: str, tag: str) -> Live:
     """The monitor of a sender that has not used up its share; raises NotFound and TooMany."""
     app = request.app
     live = app[keys.BOARD].find(tag)
     if live is None:
         raise NotFound("not found")
     ingest = app[keys.RUNNING].config.ingest
-    app[LIMITS].take(sender, 1, ingest.token_rate, ingest.token_burst)
+    await app[LIMITS].take(sender, 1, ingest.token_rate, ingest.token_burst)
     return live
 
 

@@ -41,7 +41,7 @@ async def report(call: Call) -> bytes:
     if live is None:
         raise Invalid("invalid tag")
     ingest = app[keys.RUNNING].config.ingest
-    app[LIMITS].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
+    await app[LIMITS].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
     minute = minute_for(
         body.get("timestamp"),
         app[keys.CLOCK](),
