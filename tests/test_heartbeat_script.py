@@ -1,37 +1,96 @@
 """The shell script: small, sound, and what it keeps arrives."""
 
+import asyncio
+import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.process import ROOT, Server, a_config, stored_samples
+from tests.soak import script as soak
+from tests.soak.script import SCRIPT, SHELLS, Device
 
-SCRIPT = ROOT / "contrib/heartbeat.sh"
+needs_shells = pytest.mark.skipif(
+    any(shutil.which(program) is None for program in ("busybox", "dash", "bash", "curl")),
+    reason="tools/setup.sh tests brings the shells, BusyBox and curl",
+)
 
 
 def test_it_is_short():
     assert len(SCRIPT.read_text().splitlines()) < 100
 
 
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="tools/setup.sh tests brings shellcheck")
+def test_shellcheck_has_nothing_to_say():
+    done = subprocess.run(["shellcheck", "--shell=sh", SCRIPT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_unit_and_the_cron_line_call_it_as_it_wants_to_be_called():
+    unit = (ROOT / "contrib/kener-heartbeat.service").read_text()
+    assert re.search(r"^ExecStart=/usr/local/bin/heartbeat\.sh \$\{TAG\}$", unit, re.MULTILINE)
+    assert "/usr/local/bin/heartbeat.sh earth -- ping" in (ROOT / "docs/edge-devices.md").read_text()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Not started yet."""
+    with Server(tmp_path, a_config()) as one:
+        yield one
+
+
+@needs_shells
 @pytest.mark.process
-@pytest.mark.parametrize("shell", [("dash",), ("bash", "--posix")], ids=["dash", "bash"])
-def test_what_was_kept_while_the_server_was_away_arrives(tmp_path: Path, shell: tuple[str, ...]):
-    with Server(tmp_path, a_config()) as server:
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "KENER_URL": f"http://127.0.0.1:{server.port}",
-            "KENER_TOKEN": server.add_token(),
-            "KENER_STATE": str(tmp_path / "state"),
-            "KENER_TIMEOUT": "5",
-        }
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_was_kept_while_the_server_was_away_arrives(tmp_path: Path, server: Server, shell: str):
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "KENER_URL": f"http://127.0.0.1:{server.port}",
+        "KENER_TOKEN": server.add_token(),
+        "KENER_STATE": str(tmp_path / "state"),
+        "KENER_TIMEOUT": "5",
+    }
 
-        def run(*words: str) -> int:
-            return subprocess.run([*shell, str(SCRIPT), *words], env=environment, check=False).returncode
+    def run(*words: str) -> int:
+        command = [*SHELLS[shell], str(SCRIPT), *words]
+        return subprocess.run(command, env=environment, check=False).returncode
 
-        assert run("earth", "DOWN", "0.25") == 0
-        assert run("not a tag") == 2
-        server.start()
-        assert run("mars", "--", "true") == 0
-        stored = {tag: status for (tag, _), status in stored_samples(server.database).items()}
-        assert stored == {"earth": "DOWN", "mars": "UP"}
+    assert run("earth", "DOWN", "0.25") == 0
+    assert run("not a tag") == 2
+    assert run("earth", "ILL") == 2
+    assert run("--flush") == 1
+    server.start()
+    assert run("mars", "--", "true") == 0
+    assert run("--flush") == 0
+    stored = {tag: status for (tag, _), status in stored_samples(server.database).items()}
+    assert stored == {"earth": "DOWN", "mars": "UP"}
+
+
+# Through network cuts and kills; `make soak` does the same for longer.
+
+
+@needs_shells
+@pytest.mark.process
+@pytest.mark.parametrize(("shell", "clock"), [*((shell, "right") for shell in SHELLS), ("ash", "back")])
+def test_what_it_promised_arrives_through_cuts_and_kills(tmp_path: Path, shell: str, clock: str):
+    report = asyncio.run(soak.run(tmp_path, shell, clock, cuts=2, kills=1))
+    assert report.is_sound, report
+
+
+@needs_shells
+@pytest.mark.process
+@pytest.mark.parametrize("fault", soak.FAULTS)
+def test_the_rig_sees_a_script_that_loses_samples(tmp_path: Path, fault: str):
+    report = asyncio.run(soak.run(tmp_path, "dash", "back", cuts=4, kills=0, seed=2, fault=fault))
+    assert report.faults
+
+
+@needs_shells
+def test_under_busybox_it_finds_nothing_else_but_curl(tmp_path: Path):
+    device = Device(tmp_path, "ash", SCRIPT)
+    found = {shutil.which(name, path=device.path) for name in ("od", "tail", "grep", "sync", "mv")}
+    assert {Path(str(path)).resolve().name for path in found} == {"busybox"}
+    assert shutil.which("perl", path=device.path) is None

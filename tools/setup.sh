@@ -3,7 +3,7 @@
 #   setup.sh run       the virtual environment with what the service needs
 #   setup.sh dev       the same with what tests and checks need
 #   setup.sh build     another one, in build/venv, with what the single binary is made of and by
-#   setup.sh tests     what the tests use of the system: Chromium, strace, faketime, nginx, openssl
+#   setup.sh tests     what the tests use of the system: Chromium, strace, faketime, nginx, openssl, shells
 #   setup.sh soak      what the long runs use of it
 #   setup.sh chroot    what it takes to run the single binary in a bare Debian
 #   setup.sh nspawn    what it takes to run it under a systemd of its own
@@ -75,8 +75,11 @@ build)
     programs strip:binutils "libpython$version.so.1.0:libpython$version"
     environment build/venv build
     ;;
-tests) programs chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime nginx:nginx-light openssl:openssl ;;
-soak) programs xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
+tests)
+    programs busybox:busybox dash:dash curl:curl shellcheck:shellcheck \
+        chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime nginx:nginx-light openssl:openssl
+    ;;
+soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
 deb) programs lintian:lintian ;;
