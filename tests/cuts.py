@@ -118,7 +118,7 @@ class Cuts:
         self, client: tuple[StreamReader, StreamWriter], server: tuple[StreamReader, StreamWriter]
     ) -> None:
         """Both ways, until one side or a fault ends it."""
-        link = Link()
+        link = Link(client[1])
         request = asyncio.create_task(self._requests(link, client[0], server[1]))
         answer = asyncio.create_task(self._answers(link, server[0], client[1]))
         try:
@@ -133,6 +133,8 @@ class Cuts:
     async def _requests(self, link: "Link", reader: StreamReader, writer: StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             await self._passing.wait()
+            if link.client.is_closing():
+                return
             link.fault = link.fault or self._drawn(*KINDS[1:])
             if link.fault in ("reset", "stall", "half-close"):
                 self.met[link.fault] += 1
@@ -163,6 +165,7 @@ class Cuts:
 class Link:
     """What happens on a connection: its fault, and whether only the answer is still to come."""
 
+    client: StreamWriter
     fault: str = ""
     still_answers: bool = False
 

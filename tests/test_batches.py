@@ -373,6 +373,23 @@ async def test_a_clock_within_the_tolerance_is_left_alone(service: Service):
     assert await minutes(service) == {1: "UP"}
 
 
+@pytest.mark.parametrize("error", [0, 3 * HOUR])
+async def test_a_batch_that_waited_for_a_network_is_placed_by_when_its_boot_began(
+    service: Service, error: int
+):
+    """It came in ten minutes after it was sent; what its clocks showed then does not stand for now."""
+
+    def measured(ago: int, status: str) -> dict[str, Any]:
+        return sample(ago, status=status, monotonic=1000 - 60 * ago, boot="a") | {
+            "timestampInSeconds": NOON - 60 * ago + error
+        }
+
+    await send(service, measured(10, "UP"), device="d", sentAt=NOON + error, monotonic=1000, boot="a")
+    service.pass_time(620)
+    await send(service, measured(9, "DOWN"), device="d", sentAt=NOON + 20 + error, monotonic=1020, boot="a")
+    assert await minutes(service) == {10: "UP", 9: "DOWN"}
+
+
 # Silence and its end
 
 

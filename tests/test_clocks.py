@@ -12,7 +12,7 @@ HOUR = 3600
 def clocks(sent: Stamp, boots: dict[str, float] | None = None) -> Clocks:
     """As the store makes them: the boot that sends is known."""
     boots = dict(boots or {})
-    began = None if sent.boot is None else began_at(boots.get(sent.boot), sent, NOW)
+    began = None if sent.boot is None else began_at(boots.get(sent.boot), sent, NOW, None)
     if sent.boot is not None and began is not None:
         boots[sent.boot] = began
     return Clocks(sent, NOW, 60, boots)
@@ -104,14 +104,26 @@ def test_the_offset_is_what_must_be_added(wall: float | None, offset: int | None
 
 
 @pytest.mark.parametrize(
-    ("known", "measured", "kept"),
+    ("known", "measured", "offset", "before", "kept"),
     [
-        pytest.param(None, NOW - 500, NOW - 500, id="the first time"),
-        pytest.param(NOW - 500, NOW - 440, NOW - 500, id="a message that took longer"),
-        pytest.param(NOW - 500, NOW - 502, NOW - 502, id="a message that was faster"),
-        pytest.param(NOW - 500, NOW - 400, NOW - 400, id="our clock set forward"),
-        pytest.param(NOW - 500, NOW - 4100, NOW - 4100, id="our clock set back"),
+        pytest.param(None, NOW - 500, None, None, NOW - 500, id="the first time"),
+        pytest.param(NOW - 500, NOW - 440, None, None, NOW - 500, id="a message that took longer"),
+        pytest.param(NOW - 500, NOW - 502, None, None, NOW - 502, id="a message that was faster"),
+        pytest.param(NOW - 500, NOW - 4100, 0, HOUR, NOW - 4100, id="our clock set back"),
+        pytest.param(NOW - 500, NOW - 200, 0, -300, NOW - 200, id="our clock set forward, and now right"),
+        pytest.param(NOW - 500, NOW - 200, 300, 300, NOW - 200, id="the same, and it is said again"),
+        pytest.param(NOW - 500, NOW - 200, 0, 0, NOW - 200, id="it slept, and its monotonic clock too"),
+        pytest.param(NOW - 500, NOW - 200, -HOUR, -HOUR, NOW - 200, id="the same with a fast clock"),
+        pytest.param(NOW - 500, NOW - 200, 300, 0, NOW - 500, id="a message that waited for a network"),
+        pytest.param(NOW - 500, NOW - 200, 300 - HOUR, -HOUR, NOW - 500, id="the same with a fast clock"),
+        pytest.param(
+            NOW - 500, NOW - 200, 900, None, NOW - 500, id="what its clock showed before is not known"
+        ),
+        pytest.param(NOW - 500, NOW - 200, None, None, NOW - 500, id="it has no wall clock"),
     ],
 )
-def test_when_a_boot_began(known: float | None, measured: float, kept: float) -> None:
-    assert began_at(known, Stamp(monotonic=NOW - measured, boot="a"), NOW) == kept
+def test_when_a_boot_began(
+    known: float | None, measured: float, offset: int | None, before: int | None, kept: float
+) -> None:
+    sent = Stamp(None if offset is None else NOW - offset, NOW - measured, "a")
+    assert began_at(known, sent, NOW, before) == kept

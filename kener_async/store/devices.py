@@ -96,13 +96,20 @@ def clocks(
 ) -> Clocks:
     """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
     boots = {} if device is None else _boots(connection, device)
-    began = None if sent.boot is None else began_at(boots.get(sent.boot), sent, received)
-    if sent.boot is not None and began is not None:
-        boots[sent.boot] = began
+    if sent.boot is not None:
+        offset_before = None if device is None else _clock_offset(connection, device)
+        began = began_at(boots.get(sent.boot), sent, received, offset_before)
+        if began is not None:
+            boots[sent.boot] = began
     found = Clocks(sent, received, tolerance, boots)
     if device is not None:
         _keep_clocks(connection, device, found)
     return found
+
+
+def _clock_offset(connection: sqlite3.Connection, device: int) -> int | None:
+    (offset,) = connection.execute("SELECT clock_offset FROM devices WHERE id = ?", (device,)).fetchone()
+    return None if offset is None else int(offset)
 
 
 def _boots(connection: sqlite3.Connection, device: int) -> dict[str, float]:
