@@ -55,6 +55,14 @@ class Places:
     def unit(self, name: str) -> Path:
         return self.root / "etc/systemd/system" / name
 
+    def packaged_unit(self, name: str) -> Path:
+        """Where a unit lies that came with a package."""
+        return self.root / "usr/lib/systemd/system" / name
+
+    def is_packaged(self, name: str) -> bool:
+        """Whether the unit and its program are a package's; a unit that we put in place goes before it."""
+        return self.packaged_unit(name).exists() and not self.unit(name).exists()
+
     @property
     def has_systemd(self) -> bool:
         return self.root == Path("/")
@@ -94,7 +102,11 @@ def check_machine(places: Places) -> None:
 
 
 def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
-    """What it takes to install, or to upgrade; what is as it should be is left alone."""
+    """What it takes to install, or to upgrade; what is as it should be is left alone.
+
+    Raises InstallFault when a package has done so.
+    """
+    _check_unpackaged(places)
     config = _config_step(places)
     programs = file_step(places.program, program, 0o755)
     units = {name: file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
@@ -104,6 +116,11 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
         if start:
             steps += starts(moved=units[SOCKET].changes, renewed=programs.changes or units[SERVICE].changes)
     return steps
+
+
+def _check_unpackaged(places: Places) -> None:
+    if places.is_packaged(SERVICE):
+        raise InstallFault(f"{places.packaged_unit(SERVICE)}: came with a package, and goes with it")
 
 
 def starts(*, moved: bool, renewed: bool) -> Iterator[Step]:
@@ -182,7 +199,11 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def removal(places: Places, *, purge: bool) -> list[Step]:
-    """What takes the program away; configuration and data stay unless purged."""
+    """What takes the program away; configuration and data stay unless purged.
+
+    Raises InstallFault when it came with a package.
+    """
+    _check_unpackaged(places)
     folders = (*places.data, places.config.parent)
     return taken_away(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
 
@@ -222,22 +243,22 @@ def nothing() -> None:
 
 
 def systemctl(*words: str) -> Step:
-    return Step(f"run systemctl {shlex.join(words)}", partial(_run_systemctl, words))
+    return command("systemctl", *words)
 
 
-def _run_systemctl(words: tuple[str, ...]) -> None:
+def command(*words: str) -> Step:
+    return Step(f"run {shlex.join(words)}", partial(_run, words))
+
+
+def _run(words: tuple[str, ...]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - our own words
-            ["systemctl", *words],  # noqa: S607 - where it lies differs between distributions
-            capture_output=True,
-            text=True,
-            env=environment(),
-            check=False,
+            words, capture_output=True, text=True, env=environment(), check=False
         )
     except OSError as error:
-        raise InstallFault(f"systemctl: {error.strerror}") from error
+        raise InstallFault(f"{words[0]}: {error.strerror}") from error
     if done.returncode:
-        raise InstallFault(f"systemctl {shlex.join(words)} failed: {done.stderr.strip()}")
+        raise InstallFault(f"{shlex.join(words)} failed: {done.stderr.strip()}")
 
 
 def environment() -> dict[str, str]:

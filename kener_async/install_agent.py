@@ -1,6 +1,11 @@
-"""The agent put in place on a device with systemd, and taken away again; the program is that of `install`."""
+"""The agent put in place on a device with systemd, and taken away again; the program is that of `install`.
+
+Where a package has brought unit and program they are left to it, and only what is new about this device
+is added.
+"""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +16,15 @@ from kener_async.install import (
     InstallFault,
     Places,
     Step,
+    command,
     file_step,
     nothing,
     systemctl,
     taken_away,
 )
 from kener_async.resources import shipped
+
+SYSUSERS, USER = "systemd-sysusers", "kener-agent.conf"
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ def credential(places: Places) -> Path:
     return places.root / "etc/kener-agent/token"
 
 
+def user(places: Places) -> Path:
+    """What systemd-sysusers makes the agent's user by, now or at the next boot."""
+    return places.root / "etc/sysusers.d" / USER
+
+
 def folders(places: Places) -> tuple[Path, ...]:
     """The spool and the link to it, and the configuration."""
     data = "var/lib/private/kener-agent", "var/lib/kener-agent"
@@ -48,15 +61,34 @@ def installation(places: Places, program: bytes, device: Device, *, start: bool)
 
     Raises InstallFault when something is neither told nor there.
     """
-    programs = file_step(places.program, program, 0o755)
-    unit = file_step(places.unit(AGENT), shipped(f"systemd/{AGENT}").encode(), 0o644)
-    token = _token_step(credential(places), device.token)
-    steps = [programs, _config_step(configuration(places), device), token, unit]
+    steps = [
+        *_program_steps(places, program),
+        _config_step(configuration(places), device),
+        _token_step(credential(places), device.token),
+    ]
+    renewed = any(step.changes for step in steps)
     if places.has_systemd:
+        if shutil.which(SYSUSERS):
+            steps.append(command(SYSUSERS, USER))
         steps.append(systemctl("daemon-reload"))
         if start:
-            steps += _starts(renewed=any(step.changes for step in (programs, unit, token)))
+            steps += _starts(renewed=renewed)
     return steps
+
+
+def _program_steps(places: Places, program: bytes) -> list[Step]:
+    if places.is_packaged(AGENT):
+        return [_left_to_the_package(places)]
+    return [
+        file_step(places.program, program, 0o755),
+        file_step(user(places), shipped("systemd/kener-agent.sysusers").encode(), 0o644),
+        file_step(places.unit(AGENT), shipped(f"systemd/{AGENT}").encode(), 0o644),
+    ]
+
+
+def _left_to_the_package(places: Places) -> Step:
+    words = f"keep {places.packaged_unit(AGENT)} and its program, which are a package's"
+    return Step(words, nothing, changes=False)
 
 
 def _starts(*, renewed: bool) -> Iterator[Step]:
@@ -97,5 +129,13 @@ def _text(device: Device) -> str:
 
 def removal(places: Places, *, purge: bool) -> list[Step]:
     """What takes the agent away; configuration, token and what was not sent stay unless purged."""
-    is_shared = places.unit(SERVICE).exists()
-    return taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
+    packaged = places.is_packaged(AGENT)
+    is_shared = packaged or places.unit(SERVICE).exists()
+    steps = taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
+    if packaged:
+        steps.insert(0, _left_to_the_package(places))
+        if places.has_systemd:
+            steps.insert(0, systemctl("disable", "--now", AGENT))
+    if user(places).exists():
+        steps.append(Step(f"remove {user(places)}; the user stays", user(places).unlink))
+    return steps

@@ -281,7 +281,7 @@ def root(tmp_path: Path) -> Path:
 LINE = "install", "--server", "https://status.example.org", "--token-file", "token", "--alive", "gate"
 
 
-def test_one_line_puts_program_configuration_token_and_unit_in_place(root: Path):
+def test_one_line_puts_program_configuration_token_user_and_unit_in_place(root: Path):
     carried_out(root, *LINE)
     files = installed(root)
     assert files.keys() == {
@@ -289,6 +289,7 @@ def test_one_line_puts_program_configuration_token_and_unit_in_place(root: Path)
         "etc/kener-agent/config.toml",
         "etc/kener-agent/token",
         "etc/systemd/system/kener-agent.service",
+        "etc/sysusers.d/kener-agent.conf",
     }
     assert files["etc/kener-agent/token"] == "the-token\n"
     assert (root / "etc/kener-agent/token").stat().st_mode & 0o777 == 0o600
@@ -372,6 +373,46 @@ def test_service_and_agent_on_one_machine_share_the_program_until_the_last_is_go
     assert (root / "etc/kener-agent/token").exists()
     carried_out(root, "uninstall")
     assert not shared.exists()
+
+
+@pytest.fixture
+def packaged(root: Path) -> Path:
+    """A root in which a package has put the agent's unit."""
+    unit = root / "usr/lib/systemd/system/kener-agent.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("the package's")
+    return root
+
+
+def test_program_user_and_unit_of_a_package_are_left_to_it(packaged: Path):
+    before = installed(packaged)
+    said = carried_out(packaged, *LINE)
+    assert f"keep {packaged}/usr/lib/systemd/system/kener-agent.service" in said
+    assert installed(packaged).keys() - before.keys() == {
+        "etc/kener-agent/config.toml",
+        "etc/kener-agent/token",
+    }
+    carried_out(packaged, "uninstall", "--purge", "--yes")
+    assert installed(packaged) == before
+
+
+def test_what_was_installed_without_the_package_goes_on_without_it(root: Path):
+    carried_out(root, *LINE)
+    unit = root / "usr/lib/systemd/system/kener-agent.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("the package's")
+    (root / "usr/local/bin/kener-async").write_text("an old one")
+    carried_out(root, "install")
+    assert (root / "usr/local/bin/kener-async").read_text().startswith("#!/bin/sh")
+    carried_out(root, "uninstall", "--purge", "--yes")
+    assert installed(root) == {"usr/lib/systemd/system/kener-agent.service": "the package's"}
+
+
+def test_an_agent_of_a_package_is_stopped_and_left_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(install.Places, "is_packaged", lambda *_: True)
+    stop, left, *_ = [step.words for step in install_agent.removal(install.Places(), purge=False)]
+    assert stop == "run systemctl disable --now kener-agent.service"
+    assert left.startswith("keep /usr/lib/systemd/system/kener-agent.service and its program")
 
 
 ANALYZE = pytest.mark.skipif(

@@ -6,11 +6,14 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kener_async import install
 from kener_async.config import load
 from tests.process import ROOT, a_config
 from tests.soak.container import instructions
@@ -106,6 +109,7 @@ def test_the_binary_holds_every_data_file_where_the_code_looks_for_it(recipe):
     assert {file.relative_to(ROOT) for file in data_files()} <= placed
     assert {Path("kener_async/schema.sql"), Path("kener_async/config.toml")} <= placed
     assert Path("kener_async/systemd/kener-async.service") in placed
+    assert Path("kener_async/systemd/kener-agent.sysusers") in placed
 
 
 def test_the_binary_leaves_out_no_module_that_is_used(recipe, used):
@@ -138,9 +142,25 @@ def test_every_work_in_the_binary_has_its_licence():
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
 def test_the_package_names_units_that_there_are(script):
     text = (ROOT / "tools/deb" / script).read_text()
-    named = set(re.findall(r"(?<!stamp-)\bkener-async[\w-]*\.(?:service|socket|timer)", text))
-    assert named
+    named = set(re.findall(r"(?<!stamp-)\bkener-a[\w-]*\.(?:service|socket|timer)", text))
+    assert {install.SERVICE, install.AGENT} <= named
     assert named <= {file.name for file in (ROOT / "systemd").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        partial(install.installation, program=b"", start=True),
+        partial(install.removal, purge=False),
+    ],
+)
+def test_a_service_that_came_with_a_package_is_left_to_it(tmp_path: Path, plan: Callable[..., object]):
+    places = install.Places(tmp_path)
+    unit = places.packaged_unit(install.SERVICE)
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    with pytest.raises(install.InstallFault, match="came with a package, and goes with it"):
+        plan(places)
 
 
 def test_the_manual_page_tells_of_every_option():

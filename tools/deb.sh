@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds dist/kener-async_VERSION_ARCHITECTURE.deb around dist/kener-async. What the package puts in place is what
-# `kener-async install` does, in the folders that belong to packages.
+# `kener-async install` does, in the folders that belong to packages, and the agent's unit and user.
 # DEBFULLNAME and DEBEMAIL, as in devscripts, say who answers for it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,6 +20,9 @@ mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/usr/lib/systemd" "$root/usr/share
     "$root/usr/share/doc/kener-async" "$root/usr/share/lintian/overrides"
 mv "$root/usr/local/bin/kener-async" "$root/usr/bin/"
 mv "$root/etc/systemd/system" "$root/usr/lib/systemd/system"
+install -m 644 systemd/kener-agent.service "$root/usr/lib/systemd/system/"
+install -D -m 644 systemd/kener-agent.sysusers "$root/usr/lib/sysusers.d/kener-agent.conf"
+sed -i 's|^ExecStart=kener-async |ExecStart=/usr/bin/kener-async |' "$root"/usr/lib/systemd/system/*.service
 rmdir "$root/usr/local/bin" "$root/usr/local" "$root/etc/systemd"
 
 docs="$root/usr/share/doc/kener-async"

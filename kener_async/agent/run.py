@@ -141,7 +141,7 @@ async def run(
         async with supervisor.watching(keeper.answer):
             counts = (await keeper.counts())._asdict()
             log.info("started", servers=settings.servers, checks=len(settings.checks), **counts)
-            supervisor.tell("READY=1", f"STATUS={len(settings.checks)} checks")
+            supervisor.tell("READY=1", f"STATUS=Checks: {len(settings.checks)}")
             await agent.until(stop)
         supervisor.tell("STOPPING=1")
         log.info("stopping")

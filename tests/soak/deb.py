@@ -1,6 +1,6 @@
 """The Debian package under a real systemd: installed, upgraded, removed, installed again, purged.
 
-Needs root. Takes the newest package in dist/; the Debian it goes into is that of tests/soak/systemd.py.
+Needs root. Takes the newest package in dist/; the Debian it goes into is that of tests/soak/machine.py.
 """
 
 import argparse
@@ -10,17 +10,21 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.process import ROOT, Refused, a_free_port, connected
-from tests.soak import systemd
-from tests.soak.systemd import TREE, Machine, Unmet, make_tree, until
+from tests.process import ROOT, Refused, connected
+from tests.soak.machine import TREE, Machine, Unmet, booted, make_tree, until
 
 CONFIG = "/etc/kener-async/config.toml"
 STARTED = ("kener-async.socket", "kener-async.service", "kener-async-backup.timer")
-KEPT = ("/etc/kener-async", "/var/lib/kener-async", "/var/lib/private/kener-async")
+AGENT = "kener-agent.service"
+KEPT = [
+    f"{folder}/{name}"
+    for name in ("kener-async", "kener-agent")
+    for folder in ("/etc", "/var/lib", "/var/lib/private")
+]
 BEAT = {"tag": "earth", "status": "UP", "latency": 0.042}
 NO_ADDRESS = "bogus-mail-host,bogus-mail-host-in-debian-changelog,root-in-contact"  # unless DEBEMAIL is set
 
@@ -41,30 +45,6 @@ def newer(package: Path, folder: Path) -> Path:
     return made
 
 
-@contextmanager
-def booted(folder: Path) -> Iterator[Machine]:
-    """The machine, in which the folder is /packages."""
-    with open(folder / "console", "wb") as console:
-        nspawn = subprocess.Popen(
-            [
-                *("systemd-nspawn", "-q", "-D", str(TREE), "--boot", "--volatile=overlay"),
-                *("--link-journal=no", "--register=no", "--keep-unit", f"--machine=kener-deb-{os.getpid()}"),
-                f"--bind-ro={folder}:/packages",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
-        try:
-            machine = Machine(systemd._leader(nspawn), folder, a_free_port())
-            until(machine.is_up, "the machine boots")
-            yield machine
-        finally:
-            nspawn.terminate()
-            nspawn.wait(60)
-
-
 class Package:
     """What is done with it on a machine, and what is seen then."""
 
@@ -75,16 +55,30 @@ class Package:
     def dpkg(self, *words: str) -> None:
         self.machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", *words)
 
-    def states(self, asked: str) -> list[str]:
-        return self.machine.run("systemctl", asked, *STARTED, check=False).stdout.split()
+    def states(self, asked: str, *units: str) -> list[str]:
+        return self.machine.run("systemctl", asked, *(units or STARTED), check=False).stdout.split()
 
-    def has(self, path: str) -> bool:
-        return self.machine.run("test", "-e", path, check=False).returncode == 0
+    def agent(self) -> list[str]:
+        """Whether it is enabled, and whether it runs."""
+        return self.states("is-enabled", AGENT) + self.states("is-active", AGENT)
 
     async def status(self) -> int:
         """Of a heartbeat that is sent."""
         async with connected(self.machine.port, self.token) as client:
             return (await client.ask("POST", "/api/status", BEAT)).status
+
+    async def heard(self, after: int = 0) -> int:
+        """When the one device was heard that there is, of which nothing may be missing; waits until then."""
+        deadline = time.monotonic() + 60
+        async with connected(self.machine.port, self.token) as client:
+            while time.monotonic() < deadline:
+                devices = await client.get("/api/devices")
+                if len(devices) > 1 or any(each["missing"] or each["restarts"] for each in devices):
+                    raise Unmet(str(devices))
+                if devices and devices[0]["lastHeardAt"] > after:
+                    return int(devices[0]["lastHeardAt"])
+                await asyncio.sleep(0.2)
+        raise Unmet("the agent is not heard")
 
 
 async def is_installed(package: Package) -> str:
@@ -93,8 +87,7 @@ async def is_installed(package: Package) -> str:
     package.dpkg("-i", "/packages/package.deb")
     if package.states("is-active") != ["active"] * 3 or package.states("is-enabled") != ["enabled"] * 3:
         raise Unmet(f"{package.states('is-active')}, {package.states('is-enabled')}")
-    made = package.machine.run("kener-async", "token", "create", "--name", "test")
-    package.token = made.stdout.strip()
+    package.token = package.machine.token()
     return _taken(await package.status())
 
 
@@ -114,18 +107,54 @@ async def is_upgraded(package: Package) -> str:
     return f"{_taken(await package.status())}; the configuration and a disabled timer are as they were"
 
 
+async def agent_is_left_alone(package: Package) -> str:
+    if package.agent() != ["disabled", "inactive"]:
+        raise Unmet(f"{package.agent()}")
+    return "neither enabled nor started, by installing nor by upgrading"
+
+
+async def agent_is_enabled(package: Package) -> str:
+    machine = package.machine
+    machine.write("/root/token", package.token)
+    said = "--server", f"http://127.0.0.1:{machine.port}", "--token-file", "/root/token", "--alive", "earth"
+    machine.run("kener-async", "agent", "install", *said)
+    added = machine.run("find", "/etc", "/usr/local", "-name", "kener-a*", "-type", "f").stdout
+    if added:
+        raise Unmet(f"beside the package's own: {added.split()}")
+    if "path=/usr/bin/kener-async " not in machine.about(AGENT).show("ExecStart"):
+        raise Unmet(machine.about(AGENT).show("ExecStart"))
+    if package.agent() != ["enabled", "active"]:
+        raise Unmet(f"{package.agent()}")
+    await package.heard()
+    return "it runs the package's program by the package's unit, and is heard"
+
+
+async def agent_is_upgraded(package: Package) -> str:
+    agent = package.machine.about(AGENT)
+    before, heard = agent.show("MainPID"), await package.heard()
+    package.dpkg("-i", "/packages/newer.deb")
+    if agent.show("MainPID") == before or package.agent() != ["enabled", "active"]:
+        raise Unmet(f"{package.agent()}, process {agent.show('MainPID')} after {before}")
+    await package.heard(heard)
+    return "the new one runs; the same device, and nothing is missing"
+
+
 async def is_removed(package: Package) -> str:
+    machine = package.machine
     package.dpkg("--remove", "kener-async")
-    if "active" in package.states("is-active") or package.has("/usr/bin/kener-async"):
-        raise Unmet(f"{package.states('is-active')}")
-    if not all(map(package.has, KEPT)):
-        raise Unmet("the configuration or the data are gone")
-    return "nothing runs; configuration and data are kept"
+    if "active" in package.states("is-active", *STARTED, AGENT) or machine.has("/usr/bin/kener-async"):
+        raise Unmet(f"{package.states('is-active', *STARTED, AGENT)}")
+    if not all(map(machine.has, KEPT)):
+        raise Unmet("a configuration or the data are gone")
+    return "nothing runs; configurations, data and spool are kept"
 
 
 async def comes_back(package: Package) -> str:
     package.dpkg("-i", "/packages/newer.deb")
-    return f"{_taken(await package.status())}, with the token of before"
+    heard = await package.heard()
+    taken = _taken(await package.status())
+    await package.heard(heard)
+    return f"{taken}, with the token of before; so is the agent's, which counts on"
 
 
 async def is_purged(package: Package) -> str:
@@ -150,6 +179,9 @@ def _taken(status: int) -> str:
 SHOWN: dict[str, Callable[[Package], Awaitable[str]]] = {
     "It is installed": is_installed,
     "It is upgraded": is_upgraded,
+    "Its agent is left alone": agent_is_left_alone,
+    "Its agent is enabled": agent_is_enabled,
+    "Its agent is upgraded": agent_is_upgraded,
     "It is removed": is_removed,
     "It is installed again": comes_back,
     "It is purged": is_purged,
@@ -189,7 +221,7 @@ async def run(package: Path, folder: Path) -> bool:
 
     await show("Lintian says", lambda: lintian(package))
     await show("Without systemd", lambda: without_systemd(folder))
-    with booted(folder) as machine:
+    with booted(folder, folder, f"--bind-ro={folder}:/packages") as machine:
         installed = Package(machine)
         for name, step in SHOWN.items():
             await show(name, lambda step=step: step(installed))  # type: ignore[misc]
@@ -198,7 +230,7 @@ async def run(package: Path, folder: Path) -> bool:
 
 def main() -> int:
     argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
-    make_tree(TREE)
+    make_tree()
     package = newest()
     with tempfile.TemporaryDirectory(prefix="kener-deb-") as name:
         folder = Path(name)
