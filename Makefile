@@ -53,7 +53,7 @@ fuzz: dev ## At least 5,000 requests by schemathesis
 bench: dev system-bench ## Measure, each as a ratio to a reference in the same run
 	$(PYTHON) -m benchmarks.http
 	$(PYTHON) -m benchmarks.store
-	$(PYTHON) -m benchmarks.batches
+	$(PYTHON) -m benchmarks.ingest
 	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth

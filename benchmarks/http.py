@@ -107,7 +107,7 @@ def _measure(case: Case, trees: Sequence[Path], rounds: int, seconds: int) -> bo
                 for server in servers:
                     seen[server.name].append(wrk(server, case.what, case.monitors, seconds, stretch))
             ended = time.time()
-            committed = {name: _committed(server) for name, server in zip(seen, servers, strict=True)}
+            committed = {name: server.committed for name, server in zip(seen, servers, strict=True)}
         _print(case, seen)
         sound = not sum(one.failed for one in seen["bare"])
         for name, path in databases.items():
@@ -125,14 +125,6 @@ def _first_minute() -> int:
 
 def _warm(server: Server, case: Case) -> None:
     wrk(server, "get" if case.what == "get" else "now", case.monitors, 1)
-
-
-def _committed(server: Server) -> int:
-    """The samples that were part of a commit, as `/metrics` tells; several may speak of one minute."""
-    if server.database is None:
-        return 0
-    lines = server.fetch("/metrics").decode().splitlines()
-    return next(int(float(line.split()[1])) for line in lines if line.startswith("kener_samples_total"))
 
 
 def _print(case: Case, seen: Mapping[str, Sequence[Round]]) -> None:

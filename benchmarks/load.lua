@@ -1,5 +1,6 @@
 -- wrk's side of a measurement. Arguments: what to send, how many monitors, where to begin.
---   now    a report of this moment, from one monitor after the other
+--   now    a report of this moment, from one monitor after the other, no two alike: for a row that stays as
+--          it was SQLite would write nothing
 --   late   a report of a minute of its own each, from one monitor after the other, from minute `begin` on
 --   get    a question about one monitor after the other
 -- The first answer that is no 200 is printed; the totals come as one line for a program to read.
@@ -16,7 +17,7 @@ end
 
 local function report(tag, instant)
    local body = string.format(
-      '{"tag":"%s","status":"UP","latency":0.%03d,"timestampInSeconds":%d}', tag, sent % 1000, instant)
+      '{"tag":"%s","status":"UP","latency":0.%06d,"timestampInSeconds":%d}', tag, sent % 1000000, instant)
    return wrk.format("POST", "/api/status", nil, body)
 end
 
@@ -28,15 +29,13 @@ function request()
    if what == "late" then
       return report(tag, begin + 60 * round)
    end
-   -- Made once for each monitor and second, so that the load costs little beside the server.
-   local instant = what == "get" and 0 or os.time()
-   local made = ready[monitor]
-   if made == nil or made[1] ~= instant then
-      local text = what == "get" and wrk.format("GET", "/api/status?tag=" .. tag) or report(tag, instant)
-      made = { instant, text }
-      ready[monitor] = made
+   if what == "now" then
+      return report(tag, os.time())
    end
-   return made[2]
+   if ready[monitor] == nil then
+      ready[monitor] = wrk.format("GET", "/api/status?tag=" .. tag)
+   end
+   return ready[monitor]
 end
 
 function done(summary, latency, requests)

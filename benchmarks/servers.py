@@ -57,6 +57,14 @@ class Server:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
+    @property
+    def committed(self) -> int:
+        """The samples that were part of a commit, as `/metrics` tells; several may speak of one minute."""
+        if self.database is None:
+            return 0
+        lines = self.fetch("/metrics").decode().splitlines()
+        return next(int(float(line.split()[1])) for line in lines if line.startswith("kener_samples_total"))
+
     def become_idle(self) -> float:
         """Wait until it has done what it does after a start; the seconds that took."""
         started = time.monotonic()
