@@ -213,6 +213,8 @@ def outcome_of(status: int) -> str:
             return "stored"
         case 401 | 403:
             return "denied"
+        case 429:
+            return "limited"
         case 503:
             return "unavailable"
     return "invalid" if status < 500 else "failed"

@@ -54,6 +54,18 @@ def stored(service: Service) -> list[tuple[Any, ...]]:
 # What it says
 
 
+async def test_a_beat_is_counted_with_the_heartbeats(service: Service):
+    await a_beat(service)
+    for method, path in (("GET", f"/beat/{KEY}"), ("POST", "/beat/unknown"), ("HEAD", f"/beat/{KEY}")):
+        await fetch(service, path, method)
+    _, told = await fetch(service, "/metrics")
+    counted = [line for line in told.splitlines() if line.startswith("kener_heartbeats_total")]
+    assert counted == [
+        'kener_heartbeats_total{outcome="stored"} 1.0',
+        'kener_heartbeats_total{outcome="invalid"} 1.0',
+    ]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_beat_is_up_now_and_on_disk_when_it_is_answered(service: Service, method: str):
     await a_beat(service)

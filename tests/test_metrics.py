@@ -74,6 +74,7 @@ def test_the_dashboard_asks_for_metrics_that_are_there():
         (401, "denied"),
         (403, "denied"),
         (413, "invalid"),
+        (429, "limited"),
         (500, "failed"),
         (503, "unavailable"),
     ],

@@ -24,7 +24,8 @@ DIALECTS: dict[str, Dialect] = {
     "/api/push/": _like_uptime_kuma,
     "/api/v1/endpoints/": _plain,
 }
-UNCACHED = ("/api", *DIALECTS)
+SENDERS = tuple(DIALECTS)
+UNCACHED = ("/api", *SENDERS)
 
 # Wherever it stands in a path: a proxy that is set up wrongly may put something before it.
 _SECRET = re.compile(r"(/(?:beat|ping|api/push)/).+", re.IGNORECASE | re.DOTALL)

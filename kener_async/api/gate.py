@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.hdrs import HOST as HOST_HEADER
+from aiohttp.hdrs import METH_HEAD
 from aiohttp.typedefs import Middleware
 
 from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
-from kener_async.api.dialects import UNCACHED, masked, translated
+from kener_async.api.dialects import SENDERS, UNCACHED, masked, translated
 from kener_async.api.errors import refusal, refusal_of
 from kener_async.api.proxies import HOST, client_address
 from kener_async.domain.errors import DomainError, Invalid
@@ -84,7 +85,7 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
 
     def _note(request: web.Request, status: int) -> None:
         metrics.answered(request.method, status)
-        if request.method == "POST" and request.raw_path == HEARTBEATS:
+        if _is_heartbeat(request):
             metrics.heartbeat(status)
         if status >= 400 or running.config.log.requests == "all":
             level = log.warning if status >= 500 else log.info
@@ -92,6 +93,12 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
             level("answered", method=request.method, path=masked(request.path), status=status, peer=peer)
 
     return middleware
+
+
+def _is_heartbeat(request: web.Request) -> bool:
+    if request.method == "POST" and request.raw_path == HEARTBEATS:
+        return True
+    return request.method != METH_HEAD and request.path.startswith(SENDERS)
 
 
 def dress(response: web.StreamResponse, request_id: str) -> None:
