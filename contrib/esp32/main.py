@@ -1,10 +1,11 @@
 """Heartbeats of a microcontroller to kener_async: MicroPython on an ESP32, as main.py.
 
-A sample a minute goes to a file in flash; a batch of them goes to the server and leaves the file when it was
-answered. Each has a number, so that sending again after a lost answer is harmless, and the seconds since the
-boot, so that it is placed right whatever the clock says: this one is never set.
+A sample a minute goes to a file in flash, and leaves it when the server has answered for it. It has a number,
+so that sending it again after a lost answer is harmless, and the seconds since the boot, so that the server
+knows its minute whatever the clock says: this one is never set.
 """
 
+import gc
 import json
 import os
 import time
@@ -15,13 +16,12 @@ import requests
 
 WIFI = ("name", "password")
 URL = "https://status.example.org/api/status/batch"
-TOKEN = "..."  # status:write, for this monitor only
+TOKEN = "..."  # status:write, for this monitor only: `requests` checks no certificate
 TAG = "greenhouse"
-SPOOL, COUNT = "spool.txt", "count.txt"
-MOST = 500  # samples in flash; of a longer outage the rest is not measured
-BLOCK = 100  # numbers taken at once: the flash is written once for so many
-
-_serial = "".join("%02x" % byte for byte in os.urandom(4))
+SPOOL = "spool.txt"
+FULL = 64 * 1024  # bytes, some 600 samples: of a longer outage the rest is not measured
+PIECE = 50  # samples sent at once: they and the answer must fit into memory
+EVERY = 59000  # ms; just below a minute, so that none is skipped where this clock is slow
 
 
 def measure():
@@ -29,90 +29,114 @@ def measure():
     return "UP", 0
 
 
-class Numbers:
-    """1, 2, 3, ... over all boots. A block is noted before it is used: a power cut repeats none."""
+class Clock:
+    """Whole seconds since the boot. (Ticks wrap around after 12 days, and floats have 7 digits here.)"""
 
     def __init__(self):
+        self.boot = "".join("%02x" % byte for byte in os.urandom(4))
+        self.ticks, self.ms = time.ticks_ms(), 0
+
+    def stamp(self):
+        ticks = time.ticks_ms()
+        self.ms, self.ticks = self.ms + time.ticks_diff(ticks, self.ticks), ticks
+        return {"boot": self.boot, "monotonic": self.ms // 1000}
+
+
+class Spool:
+    """What waits, in a file below the name of the device and the number of the last sample that has left.
+
+    A power cut may tear the last line; its number is then given again, for it was not sent.
+    """
+
+    def __init__(self):
+        self.clock = Clock()
+        self.judged = 0  # up to where in the file the server has answered
         try:
-            with open(COUNT) as file:
-                self.device, last = file.read().split()
-            self.next = self.end = int(last) + 1
+            with open(SPOOL, "rb") as file:
+                name, last = file.readline().split()
+                self.device, self.last = name.decode(), int(last)
+                for line in whole_lines(file):
+                    self.last = json.loads(line)["seq"]
         except (OSError, ValueError):  # new, or lost: then it is a new device to the server
-            self.device, self.next, self.end = "esp32-" + _serial, 1, 1
+            self.device, self.last = "esp32-" + self.clock.boot, 0
+            self.clear()
 
-    def take(self):
-        if self.next == self.end:
-            self.end += BLOCK
-            with open(COUNT + ".new", "w") as file:
-                file.write("%s %d" % (self.device, self.end - 1))
-            os.rename(COUNT + ".new", COUNT)
-        self.next += 1
-        return self.next - 1
+    def keep(self):
+        if os.stat(SPOOL)[6] < FULL:
+            sample = self.clock.stamp()
+            sample["status"], sample["latency"] = measure()
+            self.last += 1
+            sample["tag"], sample["seq"] = TAG, self.last
+            with open(SPOOL, "a") as file:  # on a line of its own, also after one that was torn
+                file.write("\n" + json.dumps(sample) + "\n")
+
+    def send(self):
+        """Send the next samples, and say whether more may wait."""
+        lines = []
+        with open(SPOOL, "rb") as file:
+            file.seek(self.judged)
+            for line in whole_lines(file):
+                lines.append(line)
+                if len(lines) == PIECE:
+                    break
+            end = file.tell()
+        if lines:
+            head = self.clock.stamp()
+            head["device"] = self.device
+            post(json.dumps(head).encode(), lines)
+        self.judged = end
+        if len(lines) < PIECE:
+            self.clear()
+        return len(lines) == PIECE
+
+    def clear(self):
+        with open(SPOOL + ".new", "w") as file:
+            file.write("%s %d\n" % (self.device, self.last))
+        os.rename(SPOOL + ".new", SPOOL)
+        self.judged = 0
+        if self.clock.ms > 86400000:
+            self.clock = Clock()  # as after a boot: what it is wrong in a day does not add up
 
 
-def uptime():
-    """Seconds since the boot. Called more often than the ticks wrap around, which is every 12 days."""
-    global _last, _seconds
-    now = time.ticks_ms()
-    _seconds += time.ticks_diff(now, _last) / 1000
-    _last = now
-    return _seconds
+def whole_lines(file):
+    return (line.strip() for line in file if line.strip().endswith(b"}"))
 
 
-_last, _seconds = time.ticks_ms(), 0.0
-
-
-def keep(number):
-    status, latency = measure()
-    sample = {"tag": TAG, "status": status, "latency": latency, "seq": number}
-    sample["monotonic"], sample["boot"] = uptime(), _serial
-    with open(SPOOL, "a") as file:
-        file.write(json.dumps(sample) + "\n")
-
-
-def waiting():
-    """The lines of the spool that are whole: a power cut may have torn the last one."""
+def post(head, lines):
+    """Raises something unless the server has judged each of the lines."""
+    gc.collect()  # TLS needs much at once
+    headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/x-ndjson"}
+    answer = requests.post(URL, data=head + b"\n" + b"\n".join(lines), headers=headers, timeout=20)
     try:
-        with open(SPOOL) as file:
-            return [line for line in file if line.endswith("}\n")]
-    except OSError:
-        return []
+        if answer.status_code != 200 or len(answer.json()["results"]) != len(lines):
+            raise OSError("answered with %d" % answer.status_code)
+    finally:
+        answer.close()
 
 
-def send(device):
-    """Send what waits; it stays in flash until the server has judged it."""
-    lines = waiting()
-    head = {"device": device, "monotonic": uptime(), "boot": _serial}
-    answer = requests.post(
-        URL,
-        data=json.dumps(head) + "\n" + "".join(lines),
-        headers={"Authorization": "Bearer " + TOKEN, "Content-Type": "application/x-ndjson"},
-        timeout=20,
-    )
-    judged = answer.status_code == 200 and len(answer.json()["results"]) == len(lines)
-    answer.close()
-    if judged:
-        os.remove(SPOOL)
+def attempt(step):
+    try:
+        return step()
+    except Exception as error:  # whatever it is: the next minute is another chance
+        print("later again:", repr(error))
 
 
 def main():
+    watchdog = machine.WDT(timeout=180000)  # a request may take its timeout several times
     station = network.WLAN(network.STA_IF)
     station.active(True)
-    watchdog, numbers = machine.WDT(timeout=60000), Numbers()
+    station.connect(*WIFI)  # once: it connects again by itself
+    spool, due = Spool(), time.ticks_add(time.ticks_ms(), 10000)  # the network is there by then
     while True:
-        began = time.ticks_ms()
-        if len(waiting()) < MOST:
-            keep(numbers.take())
-        try:
-            if not station.isconnected():
-                station.connect(*WIFI)
-            else:
-                send(numbers.device)
-        except (OSError, ValueError, KeyError) as error:
-            print("kept, to be sent later:", error)
-        while time.ticks_diff(time.ticks_ms(), began) < 60000:
+        watchdog.feed()
+        left = time.ticks_diff(due, time.ticks_ms())
+        if left > 0:
+            time.sleep_ms(min(left, 1000))
+            continue
+        due = time.ticks_add(due, (-left // EVERY + 1) * EVERY)  # not from now on: delays do not add up
+        attempt(spool.keep)
+        while station.isconnected() and attempt(spool.send):
             watchdog.feed()
-            time.sleep(1)
 
 
 if __name__ == "__main__":
