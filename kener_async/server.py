@@ -137,9 +137,9 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     async with supervisor.starting():
         listeners = await _listeners(supervisor, config, runner, connections)
     addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
-    log.info("listening", address=addresses, connections=connections.limit)
     states = "READY=1", f"STATUS=Listening on {addresses}"
-    stop = _signals(supervisor, reload, states)
+    stop = _signals(supervisor, reload, states)  # before anybody is told that we are there
+    log.info("listening", address=addresses, connections=connections.limit)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     supervisor.tell(*states)
     async with supervisor.watching(partial(_writer_answers, app)):

@@ -119,7 +119,7 @@ def test_the_offset_is_what_must_be_added(wall: float | None, offset: int | None
         pytest.param(
             NOW - 500, NOW - 200, 900, None, NOW - 500, id="what its clock showed before is not known"
         ),
-        pytest.param(NOW - 500, NOW - 200, None, None, NOW - 500, id="it has no wall clock"),
+        pytest.param(NOW - 500, NOW - 200, None, None, NOW - 200, id="it has no wall clock to see a wait"),
     ],
 )
 def test_when_a_boot_began(

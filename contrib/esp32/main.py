@@ -63,10 +63,9 @@ class Spool:
 
     def keep(self):
         if os.stat(SPOOL)[6] < FULL:
-            sample = self.clock.stamp()
-            sample["status"], sample["latency"] = measure()
+            stamp, (status, latency) = self.clock.stamp(), measure()
             self.last += 1
-            sample["tag"], sample["seq"] = TAG, self.last
+            sample = dict(stamp, tag=TAG, status=status, latency=latency, seq=self.last)
             with open(SPOOL, "a") as file:  # on a line of its own, also after one that was torn
                 file.write("\n" + json.dumps(sample) + "\n")
 
@@ -81,9 +80,7 @@ class Spool:
                     break
             end = file.tell()
         if lines:
-            head = self.clock.stamp()
-            head["device"] = self.device
-            post(json.dumps(head).encode(), lines)
+            post(dict(self.clock.stamp(), device=self.device), lines)
         self.judged = end
         if len(lines) < PIECE:
             self.clear()
@@ -106,7 +103,8 @@ def post(head, lines):
     """Raises something unless the server has judged each of the lines."""
     gc.collect()  # TLS needs much at once
     headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/x-ndjson"}
-    answer = requests.post(URL, data=head + b"\n" + b"\n".join(lines), headers=headers, timeout=20)
+    body = json.dumps(head).encode() + b"\n" + b"\n".join(lines)
+    answer = requests.post(URL, data=body, headers=headers, timeout=20)
     try:
         if answer.status_code != 200 or len(answer.json()["results"]) != len(lines):
             raise OSError("answered with %d" % answer.status_code)

@@ -85,17 +85,19 @@ def began_at(known: float | None, sent: Stamp, received: int, offset_before: int
     """When the boot that sends began, with what earlier batches said; None: it does not say.
 
     A message on its way makes it seem later, so the earliest is nearest the truth, and a batch that is sent
-    again is placed as it was before. One that seems far later may have waited for a network: it is believed
-    only if the wall clock saw no wait, being right, or as far off as before. Then it was our own clock that
-    was set forward, or the device's monotonic one that stood still in its sleep.
+    again is placed as it was before. One that seems far later may have waited for a network, and is not
+    believed if the wall clock saw it wait: if that is neither right nor as far off as before. Else it was our
+    own clock that was set forward, or the device's monotonic one that is slow, or stood still in its sleep.
     """
     if sent.monotonic is None:
         return known
     measured = received - sent.monotonic
     if known is None or measured < known:
         return measured
-    if measured - known > JITTER and sent.wall is not None:
-        offset = received - sent.wall
-        if any(abs(offset - usual) <= JITTER for usual in (0, offset_before) if usual is not None):
-            return measured
-    return known
+    if measured - known <= JITTER:
+        return known
+    if sent.wall is None:
+        return measured
+    offset = received - sent.wall
+    saw_no_wait = any(abs(offset - usual) <= JITTER for usual in (0, offset_before) if usual is not None)
+    return measured if saw_no_wait else known
