@@ -48,7 +48,7 @@ CASES = (
     Case("now", 1),
     Case("now", 50),
     Case("now", 1000),
-    Case("late", 1),
+    Case("late", 10),
     Case("get", 1),
     Case("get", 1000),
 )
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES))
-    parser.add_argument("--monitors", nargs="+", type=int, default=[1, 50, 1000])
+    parser.add_argument("--monitors", nargs="+", type=int, default=[1, 10, 50, 1000])
     parser.add_argument(
         "--tree",
         action="append",
