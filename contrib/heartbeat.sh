@@ -28,8 +28,8 @@ measure() {
     latency=$((took / 100)).$((took / 10 % 10))$((took % 10))
 }
 keep() { # A sample is a file of its own at first, so that nobody waits for anybody.
-    clocks; file=$state/new.$now.$$
-    while [ -e "$file" ]; do file=$file.1; done # left by an earlier run with our process id
+    clocks; for last in "$state"/new.*; do :; done; last=${last##*/new.}; last=${last%%.*}
+    [ "$last" != '*' ] || last=1000000; file=$state/new.$((last + 1)).$$ # behind all, whatever the clock says
     printf '"tag":"%s","status":"%s","latency":%s,"timestampInSeconds":%s%s}' "$tag" "$status" "$latency" "$now" \
         "$stamp" > "$state/tmp.$$" && durable "$state/tmp.$$" && mv "$state/tmp.$$" "$file" && durable "$state"
 }

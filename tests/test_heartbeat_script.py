@@ -4,12 +4,13 @@ import asyncio
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.process import ROOT, Server, a_config, stored_samples
+from tests.process import MINUTE, ROOT, Server, a_config, stored_samples
 from tests.soak import script as soak
 from tests.soak.script import SCRIPT, SHELLS, Device
 
@@ -67,6 +68,32 @@ def test_what_was_kept_while_the_server_was_away_arrives(tmp_path: Path, server:
     assert run("--flush") == 0
     stored = {tag: status for (tag, _), status in stored_samples(server.database).items()}
     assert stored == {"earth": "DOWN", "mars": "UP"}
+
+
+@needs_shells
+@pytest.mark.process
+async def test_the_later_sample_of_a_minute_speaks_also_if_the_clock_was_set_back(
+    tmp_path: Path, server: Server
+):
+    """Both wait for another run, which has the lock, to be numbered."""
+    await asyncio.to_thread(server.start)
+    token, device = server.add_token(), Device(tmp_path / "device", "dash", SCRIPT)
+    minute = int(time.time()) // MINUTE * MINUTE
+    device.boot(minute)
+    device.state.mkdir()
+
+    async def run(*words: str, at: int, shown: int) -> int:
+        device.tell_time(at, shown)
+        return await (await device.launch(server.port, token, *words)).wait()
+
+    with subprocess.Popen(["sleep", "60"]) as another:
+        (device.state / f"lock.{another.pid}.0.sleep").touch()
+        assert await run("earth", "UP", "1", at=minute, shown=minute) == 0
+        assert await run("earth", "DOWN", "2", at=minute + 1, shown=minute - 3600) == 0
+        another.kill()
+    now = int(time.time())
+    assert await run("--flush", at=now, shown=now - 3601) == 0
+    assert stored_samples(server.database) == {("earth", minute): "DOWN"}
 
 
 # Through network cuts and kills; `make soak` does the same for longer.
