@@ -131,11 +131,12 @@ def removal(places: Places, *, purge: bool) -> list[Step]:
     """What takes the agent away; configuration, token and what was not sent stay unless purged."""
     packaged = places.is_packaged(AGENT)
     is_shared = packaged or places.unit(SERVICE).exists()
-    steps = taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
+    steps = []
+    if packaged and places.has_systemd:
+        steps.append(systemctl("disable", "--now", AGENT))
     if packaged:
-        steps.insert(0, _left_to_the_package(places))
-        if places.has_systemd:
-            steps.insert(0, systemctl("disable", "--now", AGENT))
+        steps.append(_left_to_the_package(places))
+    steps += taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
     if user(places).exists():
         steps.append(Step(f"remove {user(places)}; the user stays", user(places).unlink))
     return steps

@@ -426,6 +426,15 @@ def compare(database: Path, sent: Sent) -> Comparison:
     )
 
 
+def unsound(server: Server) -> Iterator[str]:
+    """What a recount of the figures and SQLite's check find wrong, after the server has stopped."""
+    verified = server.run("verify", str(server.database))
+    if verified.returncode:
+        yield from verified.stdout.splitlines() or [verified.stderr]
+    if (found := integrity(server.database)) != "ok":
+        yield found
+
+
 def integrity(database: Path) -> str:
     """SQLite's answer to a full check: "ok", or what is wrong."""
     with closing(reading(database)) as connection:

@@ -98,7 +98,7 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
 def _is_heartbeat(request: web.Request) -> bool:
     if request.method == "POST" and request.raw_path == HEARTBEATS:
         return True
-    return request.method != METH_HEAD and request.path.startswith(SENDERS)
+    return request.method != METH_HEAD and request.raw_path.startswith(SENDERS)
 
 
 def dress(response: web.StreamResponse, request_id: str) -> None:

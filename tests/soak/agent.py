@@ -31,7 +31,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.cuts import Cuts
 from tests.device import AgentProcess
-from tests.process import MINUTE, STATUSES, Server, a_config, integrity, reading
+from tests.process import MINUTE, STATUSES, Server, a_config, reading, unsound
 from tests.soak.clock import HOUR, FakedClock, preload
 from tests.soak.power import Disk, ext4
 
@@ -332,11 +332,7 @@ class Rig:
         self.report.faults += faults_of(samples, stored, EDGE[self.report.clock])
         self.report.faults += misjudged(samples, self._verdicts(), EDGE[self.report.clock])
         self.report.faults += miscounted(database, len(samples))
-        verified = self.server.run("verify", str(database))
-        if verified.returncode:
-            self.report.faults += verified.stdout.splitlines() or [verified.stderr]
-        if (found := integrity(database)) != "ok":
-            self.report.faults.append(found)
+        self.report.faults += unsound(self.server)
 
 
 @asynccontextmanager
