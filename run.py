@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The launcher."""
 
-from kener_async.cli import main
+from kener_async.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -30,19 +30,19 @@ from kener_async.api.limits import LIMITS, Limits
 from kener_async.api.senders import DIRECTORY, Directory
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config import Config
-from kener_async.deadman import DeadMan
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.metrics import Metrics
-from kener_async.safekeeping import source_of
-from kener_async.secret import signing_keys
+from kener_async.ops.backup_source import source_of
+from kener_async.ops.signing_key import signing_keys
 from kener_async.store import database
 from kener_async.store import monitors as stored_monitors
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import Backups, Plan
+from kener_async.worker.dead_man_switch import DeadMan
 from kener_async.worker.housekeeping import close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher

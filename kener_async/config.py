@@ -30,7 +30,7 @@ from kener_async.cron import Cron
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.heartbeats import At, Every, Expectation, OnChange, Settings
 from kener_async.domain.samples import Status
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 __all__ = ["LOCALES", "SCHEMA", "is_placeholder"]  # beside what is defined here
 

@@ -69,7 +69,7 @@ class AgentProcess:
         self.config.write_text(config)
         self.spool = folder / "spool.db"
         self.log_file = folder / "agent.log"
-        run = f"{fault}\nfrom kener_async.cli import main\nmain()"
+        run = f"{fault}\nfrom kener_async.cli.main import main\nmain()"
         self._program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None

@@ -83,7 +83,7 @@ class Server:
         self.database = database or folder / "kener.db"
         self.before = [*within, *before]
         self.within = list(within)
-        run = f"{fault}\nfrom kener_async.cli import main\nmain()"
+        run = f"{fault}\nfrom kener_async.cli.main import main\nmain()"
         self.program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self.inherits = inherits

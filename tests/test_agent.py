@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from kener_async import install, install_agent
 from kener_async.config import load
+from kener_async.ops import install, install_agent
 from tests.activation import Told
 from tests.cuts import Cuts
 from tests.device import AgentProcess

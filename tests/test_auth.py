@@ -25,7 +25,7 @@ from kener_async.api.auth import GATEKEEPER, TOKEN_TYPE
 from kener_async.app import create_app
 from kener_async.config import Auth, Config, load
 from kener_async.domain.access import SCOPES
-from kener_async.secret import KeyFault, signing_keys, signing_secret
+from kener_async.ops.signing_key import KeyFault, signing_keys, signing_secret
 from kener_async.store import tokens
 from tests.process import ROOT
 from tests.service import NOON, SECRET, FakeClock, Service, a_config, a_monitor, running

@@ -22,9 +22,9 @@ from kener_async import keys
 from kener_async.api.auth import mint
 from kener_async.config import Backup, Config, load
 from kener_async.domain.errors import Unavailable
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.metrics import Metrics
-from kener_async.safekeeping import put_key_back, source_of
+from kener_async.ops.backup_source import put_key_back, source_of
 from kener_async.store import archives, backups, copies, migrations, restores, tokens, verification
 from kener_async.store.archives import ArchiveFault, Entry, Manifest
 from kener_async.store.backups import BackupFault, Source

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from kener_async import keys
 from kener_async.api import health
 from kener_async.config import Config
-from kener_async.deadman import DeadMan
 from kener_async.metrics import Metrics
 from kener_async.store.database import Work
+from kener_async.worker.dead_man_switch import DeadMan
 from tests.service import NOON, FakeClock, a_config, running
 
 

@@ -14,10 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 
-from kener_async import diagnosis, doctor
-from kener_async.cli import main
+from kener_async.cli.main import main
 from kener_async.config import Backup, Config, Server
-from kener_async.diagnosis import BUILT_AFTER, Finding, State
+from kener_async.ops import diagnosis, doctor
+from kener_async.ops.diagnosis import BUILT_AFTER, Finding, State
 from kener_async.store.tokens import Token
 from tests.process import a_free_port
 from tests.service import FakeClock, running

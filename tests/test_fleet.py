@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kener_async import fleet
-from kener_async.cli import main
+from kener_async.cli.main import main
 from kener_async.config import Config
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
-from kener_async.faults import Fault
+from kener_async.errors import Fault
+from kener_async.ops import status
 from kener_async.store import condition
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -45,12 +45,12 @@ async def lived(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
         yield service
 
 
-def rows(seen: fleet.Fleet) -> dict[str, dict[str, object]]:
-    return {row["tag"]: row for row in fleet.as_json(seen)["monitors"]}
+def rows(seen: status.Fleet) -> dict[str, dict[str, object]]:
+    return {row["tag"]: row for row in status.as_json(seen)["monitors"]}
 
 
 async def test_beside_a_server_it_says_what_the_api_says(lived: Service, config: Config):
-    seen = rows(fleet.look(config, lived.clock))
+    seen = rows(status.look(config, lived.clock))
     listed = {row["tag"]: row for row in await lived.get("/api/monitors")}
     assert seen.keys() == listed.keys()
     for tag, row in listed.items():
@@ -61,7 +61,7 @@ async def test_beside_a_server_it_says_what_the_api_says(lived: Service, config:
 
 
 async def test_each_status_has_its_begin(lived: Service, config: Config):
-    seen = rows(fleet.look(config, lived.clock))
+    seen = rows(status.look(config, lived.clock))
     assert seen["earth"]["since"] == NOON + HOUR
     asked = {"resolution": "minute", "from": NOON, "to": lived.clock()}
     history = await lived.get("/api/monitors/mars/history", **asked)
@@ -73,7 +73,7 @@ async def test_each_status_has_its_begin(lived: Service, config: Config):
 async def test_a_server_is_seen_as_long_as_it_runs(config: Config, clock: FakeClock):
     async with running(config, clock):
         assert condition.server_of(config.database.path) == os.getpid()
-        assert fleet.look(config, clock).is_served
+        assert status.look(config, clock).is_served
     assert condition.server_of(config.database.path) is None
 
 
@@ -81,14 +81,14 @@ async def test_without_a_server_it_is_of_the_instant_one_was_last_there(config: 
     async with running(config, clock) as service:
         await service.beat("mars")
     clock.now += 10 * HOUR
-    seen = fleet.look(config, clock)
+    seen = status.look(config, clock)
     assert (seen.is_served, seen.as_of) == (False, NOON)
     assert rows(seen)["mars"]["status"] == "UP"  # nobody was there to see it fall silent
 
 
 async def test_nothing_is_written(lived: Service, config: Config):
     before = config.database.path.stat().st_mtime_ns, Path(f"{config.database.path}-wal").stat().st_size
-    fleet.look(config, lived.clock)
+    status.look(config, lived.clock)
     after = config.database.path.stat().st_mtime_ns, Path(f"{config.database.path}-wal").stat().st_size
     assert before == after
 
@@ -96,7 +96,7 @@ async def test_nothing_is_written(lived: Service, config: Config):
 async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, clock: FakeClock):
     async with running(config, clock):
         added = replace(config, monitors=(*config.monitors, a_monitor("pluto")))
-        assert rows(fleet.look(added, clock))["pluto"] == {
+        assert rows(status.look(added, clock))["pluto"] == {
             "tag": "pluto",
             "name": "Pluto",
             "category": "",
@@ -112,7 +112,7 @@ async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, cloc
 
 def test_without_a_database_it_says_so(config: Config, clock: FakeClock):
     with pytest.raises(Fault, match="there is no database yet"):
-        fleet.look(config, clock)
+        status.look(config, clock)
 
 
 LINES = [
@@ -124,9 +124,9 @@ LINES = [
 
 
 async def test_the_table_has_a_line_for_each_and_a_word_and_a_sign(lived: Service, config: Config):
-    seen = fleet.look(config, lived.clock)
-    assert [line for line, _ in fleet.table(seen)] == LINES
-    assert fleet.summary(seen) == "3 monitors: 1 up, 1 down, 1 no data; 2025-12-31 15:00:00 UTC"
+    seen = status.look(config, lived.clock)
+    assert [line for line, _ in status.table(seen)] == LINES
+    assert status.summary(seen) == "3 monitors: 1 up, 1 down, 1 no data; 2025-12-31 15:00:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ async def test_the_table_has_a_line_for_each_and_a_word_and_a_sign(lived: Servic
     ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds: int, text: str):
-    assert fleet.duration(seconds) == text
+    assert status.duration(seconds) == text
 
 
 def test_every_status_has_its_own_sign_word_and_colour():
-    for looks in zip(*(fleet.LOOKS[status] for status in Status), strict=True):
+    for looks in zip(*(status.LOOKS[one] for one in Status), strict=True):
         assert len(set(looks)) == len(Status)
 
 

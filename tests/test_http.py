@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kener_async.server import BUSY
+from kener_async.process.server import BUSY
 from tests.contract import complaints
 from tests.process import Server, a_config
 

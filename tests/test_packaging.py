@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kener_async import install
 from kener_async.config import load
+from kener_async.ops import install
 from tests.process import ROOT, a_config
 from tests.soak.container import instructions
 from tools import manpage, notices

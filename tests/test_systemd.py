@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from kener_async import install
 from kener_async.config import load
+from kener_async.ops import install
+from kener_async.process.systemd import SocketFault, Supervisor
 from kener_async.store.database import connect
-from kener_async.supervisor import SocketFault, Supervisor
 from tests.activation import Told, activated
 from tests.process import ROOT, Client, Server, a_config, connected
 from tests.soak import restart
@@ -181,7 +181,7 @@ def passed(*descriptors: socket.socket, names: str = "") -> list[str]:
         "import os, sys\n"
         "for to, at in enumerate(map(int, sys.argv[2:]), 100): os.dup2(at, to)\n"
         "for to in range(len(sys.argv) - 2): os.dup2(100 + to, 3 + to)\n"
-        "from kener_async.supervisor import Supervisor, SocketFault\n"
+        "from kener_async.process.systemd import Supervisor, SocketFault\n"
         "environment = {'LISTEN_FDS': str(len(sys.argv) - 2), 'LISTEN_PID': str(os.getpid()),"
         " 'LISTEN_FDNAMES': sys.argv[1]}\n"
         "try: print(*(one.getsockname()[1] for one in Supervisor(environment).passed_sockets()))\n"

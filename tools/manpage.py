@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from kener_async import __version__
-from kener_async.cli import main
+from kener_async.cli.main import main
 
 SIGNALS = (
     ("SIGTERM, SIGINT", "Answer what is under way, close the database, end."),

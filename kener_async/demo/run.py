@@ -21,8 +21,8 @@ from kener_async.config import Config, load
 from kener_async.demo import devices, live, past, scenes
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.calendar import DAY
-from kener_async.secret import signing_secret
-from kener_async.server import listening_socket, serve
+from kener_async.ops.signing_key import signing_secret
+from kener_async.process.server import listening_socket, serve
 from kener_async.store import database, tokens
 
 SITE = Path(__file__).parent / "site"

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store.copies import Progress, quiet, require_room
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kener_async import __version__
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store import archives, copies, migrations, soundness
 from kener_async.store.archives import DATABASE, Manifest, entry_of
 from kener_async.store.copies import Progress, quiet

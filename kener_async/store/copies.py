@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 PAGES_AT_ONCE = 256
 HELD = "held"  # a file that is locked as long as its folder is in use

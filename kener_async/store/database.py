@@ -15,7 +15,7 @@ import aiosqlite
 import structlog
 
 from kener_async.domain.errors import Unavailable
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store import copies, migrations, upgrades
 
 T = TypeVar("T")

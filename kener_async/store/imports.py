@@ -13,7 +13,7 @@ import orjson
 from kener_async.domain.calendar import DAY, QUARTER
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import Source, Status
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store import devices, dirty, incidents, rollups, tokens
 from kener_async.store.copies import Progress, quiet
 from kener_async.store.database import connect, faults_of, prepare, transaction

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store import archives, copies, migrations, soundness
 from kener_async.store.archives import DATABASE, KEY, Manifest
 from kener_async.store.backups import TIME

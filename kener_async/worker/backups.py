@@ -14,7 +14,7 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.errors import Unavailable
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.metrics import Metrics
 from kener_async.store import backups
 from kener_async.store.backups import Source

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kener_async.api.auth import Keys
 from kener_async.config import Auth, is_placeholder
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 log = structlog.get_logger(__name__)
 

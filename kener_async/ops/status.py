@@ -11,7 +11,7 @@ from kener_async.clock import Clock
 from kener_async.config import Config, Monitor
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.samples import Status
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.store import condition, readings
 from kener_async.store.database import connect, faults_of
 from kener_async.store.readings import Reading

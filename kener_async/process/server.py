@@ -20,7 +20,7 @@ from kener_async.api.errors import refusal
 from kener_async.api.gate import dress, new_request_id
 from kener_async.config import Config
 from kener_async.metrics import Metrics
-from kener_async.supervisor import Supervisor
+from kener_async.process.systemd import Supervisor
 
 log = structlog.get_logger(__name__)
 

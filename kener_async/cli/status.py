@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from kener_async.cli_config import configured
+from kener_async.cli.common import configured
 from kener_async.clock import system_clock
 from kener_async.config import Config
 
@@ -20,18 +20,18 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @configured
 def status(config: Config, as_json: bool, check: bool) -> None:
     """Show how each monitor stands; also while the service does not run."""
-    from kener_async import fleet
     from kener_async.domain.samples import Status
+    from kener_async.ops import status as overview
 
-    seen = fleet.look(config, system_clock)
+    seen = overview.look(config, system_clock)
     if not seen.is_served:
         click.echo("no server runs on this database: this is what it knew when it was last there", err=True)
     if as_json:
-        click.echo(json.dumps(fleet.as_json(seen), indent=2))
+        click.echo(json.dumps(overview.as_json(seen), indent=2))
     else:
-        for line, colour in fleet.table(seen):
+        for line, colour in overview.table(seen):
             _show(line, colour)
-        click.echo(fleet.summary(seen))
+        click.echo(overview.summary(seen))
     if check and Status.DOWN in seen.statuses:
         sys.exit(2)
 
@@ -42,7 +42,7 @@ def status(config: Config, as_json: bool, check: bool) -> None:
 @configured
 def doctor(config: Config, as_json: bool, online: bool) -> None:
     """Examine clock, disk, permissions, key, tokens, proxy and backups; status 1 when something fails."""
-    from kener_async import doctor as doctors
+    from kener_async.ops import doctor as doctors
 
     found = list(doctors.examine(config, system_clock(), online=online))
     if as_json:

@@ -12,7 +12,7 @@ import click
 
 from kener_async.config import load
 from kener_async.domain.errors import DomainError
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)  # below which things are installed
 INSTALLED = Path("/etc/kener-async/config.toml")

@@ -11,8 +11,8 @@ from kener_async import log as logs
 from kener_async.app import apply, create_app
 from kener_async.config import Config, ConfigFault
 from kener_async.domain.errors import Unavailable
-from kener_async.faults import Fault
-from kener_async.server import serve
+from kener_async.errors import Fault
+from kener_async.process.server import serve
 
 log = structlog.get_logger(__name__)
 

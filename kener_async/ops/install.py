@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from kener_async.config import Config, load
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 from kener_async.resources import shipped
 
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"

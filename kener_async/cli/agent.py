@@ -13,10 +13,10 @@ from marshmallow import ValidationError
 
 from kener_async import __version__
 from kener_async.agent.settings import Alive, Check, Settings
-from kener_async.cli_config import ROOT, config_path, faults_named, say
+from kener_async.cli.common import ROOT, config_path, faults_named, say
 from kener_async.config import Config, defaults, load
 from kener_async.config_fields import Tag, Text, Url
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
 NEEDED = {
@@ -129,8 +129,8 @@ def _run(config: Config, settings: Settings, *, once: bool) -> None:
     from kener_async import log
     from kener_async.agent.clocks import system_clock
     from kener_async.agent.run import run
-    from kener_async.install import environment
-    from kener_async.supervisor import Supervisor
+    from kener_async.ops.install import environment
+    from kener_async.process.systemd import Supervisor
 
     log.configure(config.log)
     name = f"kener-agent/{__version__}"
@@ -155,8 +155,8 @@ def install(
     root: Path,
 ) -> None:
     """Install the agent as a service of systemd, or upgrade it; it may be repeated."""
-    from kener_async import install as installs
-    from kener_async import install_agent
+    from kener_async.ops import install as installs
+    from kener_async.ops import install_agent
 
     with faults_named():
         places = installs.Places(root)
@@ -176,8 +176,8 @@ def install(
 @_place_options
 def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
     """Take the agent away; its configuration and what it has not sent stay, unless purged."""
-    from kener_async import install as installs
-    from kener_async import install_agent
+    from kener_async.ops import install as installs
+    from kener_async.ops import install_agent
 
     with faults_named():
         places = installs.Places(root)

@@ -14,7 +14,7 @@ from time import monotonic_ns
 
 import structlog
 
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 log = structlog.get_logger(__name__)
 

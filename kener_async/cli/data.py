@@ -12,10 +12,10 @@ from typing import IO
 
 import click
 
-from kener_async.cli_config import config_option, config_path, configured, faults_named
+from kener_async.cli.common import config_option, config_path, configured, faults_named
 from kener_async.clock import system_clock
 from kener_async.config import Config, load
-from kener_async.faults import Fault
+from kener_async.errors import Fault
 
 STREAM = "-"
 
@@ -57,7 +57,7 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     DEST is a file, a folder, in which it is named after the time, or - for standard output. The name of the
     file is printed.
     """
-    from kener_async.safekeeping import source_of
+    from kener_async.ops.backup_source import source_of
     from kener_async.store import backups
 
     source, now, target = source_of(config, with_key=with_key), system_clock(), Path(dest)
@@ -93,7 +93,7 @@ def restore(config: Config, src: str, force: bool) -> None:
 
     SRC is a backup, a plain copy of a database, or - for standard input.
     """
-    from kener_async.safekeeping import put_key_back
+    from kener_async.ops.backup_source import put_key_back
     from kener_async.store import restores
 
     database = config.database.path

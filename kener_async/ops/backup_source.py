@@ -4,7 +4,7 @@ import os
 import tomllib
 
 from kener_async.config import Auth, Config
-from kener_async.secret import signing_secret
+from kener_async.ops.signing_key import signing_secret
 from kener_async.store import copies
 from kener_async.store.archives import CONFIG, KEY
 from kener_async.store.backups import Source

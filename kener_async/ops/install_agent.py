@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kener_async.install import (
+from kener_async.ops.install import (
     AGENT,
     SERVICE,
     InstallFault,

@@ -19,11 +19,11 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 from zoneinfo import available_timezones
 
-from kener_async import diagnosis
 from kener_async.config import Auth, Config, Server
-from kener_async.diagnosis import Finding, Findings, fail, ok, warn
-from kener_async.faults import Fault
-from kener_async.secret import KeyFault, signing_secret
+from kener_async.errors import Fault
+from kener_async.ops import diagnosis
+from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
+from kener_async.ops.signing_key import KeyFault, signing_secret
 from kener_async.store import backups, condition
 from kener_async.store.database import file_system
 

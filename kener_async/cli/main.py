@@ -14,10 +14,10 @@ from typing import Any
 import click
 
 from kener_async import __version__
-from kener_async.cli_agent import COMMANDS as AGENT_COMMANDS
-from kener_async.cli_config import ROOT, config_path, configured, faults_named, say
-from kener_async.cli_data import COMMANDS as DATA_COMMANDS
-from kener_async.cli_watch import COMMANDS as WATCH_COMMANDS
+from kener_async.cli.agent import COMMANDS as AGENT_COMMANDS
+from kener_async.cli.common import ROOT, config_path, configured, faults_named, say
+from kener_async.cli.data import COMMANDS as DATA_COMMANDS
+from kener_async.cli.status import COMMANDS as WATCH_COMMANDS
 from kener_async.clock import system_clock
 from kener_async.config import Config, load
 from kener_async.demo import SCENES
@@ -68,7 +68,7 @@ for command in (*DATA_COMMANDS, *WATCH_COMMANDS, *AGENT_COMMANDS):
 def serve(config: Config, host: str | None, port: int | None, database: Path | None, welcome: bool) -> None:
     """Run the service (the default command)."""
     gc.disable()  # what is imported is no garbage, and to look for some takes a third of the time
-    from kener_async import service
+    from kener_async.process import run
 
     gc.enable()
     server = replace(
@@ -79,7 +79,7 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
         monitor = next((monitor.tag for monitor in config.monitors), "earth")
         url = (server.public_url or f"http://{server.host}:{server.port}") + server.base_path
         click.echo(WELCOME.format(url=url, run=" ".join(_program()), tag=monitor))
-    sys.exit(service.run(replace(config, server=server, database=stored), _reloader(server, stored)))
+    sys.exit(run.run(replace(config, server=server, database=stored), _reloader(server, stored)))
 
 
 def _reloader(server: Any, database: Any) -> Callable[[], Config]:
@@ -139,7 +139,7 @@ def openapi(config: Config) -> None:
 @click.option("--root", type=ROOT, default="/", help="Put it below this folder; systemd is not told.")
 def install_program(no_start: bool, dry_run: bool, root: Path) -> None:
     """Install this program as a service of systemd, or upgrade it; it may be repeated."""
-    from kener_async import install
+    from kener_async.ops import install
 
     with faults_named():
         places = install.Places(root)
@@ -157,7 +157,7 @@ def install_program(no_start: bool, dry_run: bool, root: Path) -> None:
 @click.option("--root", type=ROOT, default="/", help="It was installed below this folder.")
 def uninstall_program(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
     """Take the service away; its configuration and data stay, unless purged."""
-    from kener_async import install
+    from kener_async.ops import install
 
     with faults_named():
         places = install.Places(root)
@@ -192,7 +192,7 @@ def create(
 ) -> None:
     """Make a token, or with --beat a key, and print it, once: only its record is kept."""
     from kener_async.api.auth import mint
-    from kener_async.secret import signing_secret
+    from kener_async.ops.signing_key import signing_secret
     from kener_async.store import tokens
 
     key = _beat_key(config, scopes, tags) if beat else None

@@ -1,0 +1,6 @@
+"""`python -m kener_async`: the same program as `kener-async`."""
+
+from kener_async.cli.main import main
+
+if __name__ == "__main__":
+    main(prog_name="kener-async")
