@@ -34,7 +34,7 @@ from benchmarks.servers import (
 )
 from kener_async import keys
 from kener_async.app import create_app, storage
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import database, monitors, observer, samples

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import growth
 from benchmarks.servers import SECRET
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, HOUR, QUARTER, quarter_of
 from kener_async.domain.incidents import opened
 from kener_async.domain.samples import Status

@@ -29,7 +29,7 @@ from kener_async.api.gate import gate
 from kener_async.api.limits import LIMITS, Limits
 from kener_async.api.senders import DIRECTORY, Directory
 from kener_async.clock import Clock, stopwatch_of, system_clock
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable

@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from kener_async.clock import Clock, Stopwatch
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.board import Board, Live, Report
 from kener_async.metrics import Metrics
 from kener_async.store.database import Database

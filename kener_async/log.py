@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from kener_async.config import Log
+from kener_async.config.model import Log
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 

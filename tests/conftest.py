@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.config import Config
+from kener_async.config.model import Config
 from tests.service import FakeClock, Service, a_config, running
 
 

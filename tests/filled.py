@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from kener_async.config import Senders
+from kener_async.config.model import Senders
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from tests.service import FakeClock, a_config, a_monitor, running

@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from kener_async import keys
 from kener_async.api.auth import mint
 from kener_async.app import apply, create_app
-from kener_async.config import Config, Monitor, load
+from kener_async.config.load import load
+from kener_async.config.model import Config, Monitor
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.heartbeats import Settings
 from kener_async.store import tokens

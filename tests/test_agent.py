@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.ops import install, install_agent
 from tests.activation import Told
 from tests.cuts import Cuts

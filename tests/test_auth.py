@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from kener_async import keys
 from kener_async.api.auth import GATEKEEPER, TOKEN_TYPE
 from kener_async.app import create_app
-from kener_async.config import Auth, Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Auth, Config
 from kener_async.domain.access import SCOPES
 from kener_async.ops.signing_key import KeyFault, signing_keys, signing_secret
 from kener_async.store import tokens

@@ -20,7 +20,8 @@ import pytest
 
 from kener_async import keys
 from kener_async.api.auth import mint
-from kener_async.config import Backup, Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Backup, Config
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import Fault
 from kener_async.metrics import Metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.samples import Status
 from kener_async.web import palette
 from tests.service import FakeClock, Service, a_config, a_monitor, running

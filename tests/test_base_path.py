@@ -10,8 +10,9 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from kener_async.app import create_app
-from kener_async.config import Config, ConfigFault, load
-from kener_async.config_rules import TAKEN
+from kener_async.config.load import ConfigFault, load
+from kener_async.config.model import Config
+from kener_async.config.rules import TAKEN
 from tests.service import FakeClock, Service, a_config, running
 
 BASE = "/status"

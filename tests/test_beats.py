@@ -17,7 +17,7 @@ from kener_async import keys
 from kener_async.api.auth import GATEKEEPER, mint
 from kener_async.api.dialects import masked
 from kener_async.api.limits import LIMITS
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.store import tokens
 from kener_async.store.tokens import digest_of
 from tests.process import Server, a_config

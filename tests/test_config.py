@@ -14,10 +14,13 @@ import pytest
 from marshmallow import Schema
 from marshmallow.fields import Nested
 
-from kener_async import config
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp, Unit
-from kener_async.config import Config, ConfigFault
-from kener_async.cron import Cron
+from kener_async.clock import Cron
+from kener_async.config import load as loading
+from kener_async.config import model
+from kener_async.config.load import ConfigFault
+from kener_async.config.model import Config
+from kener_async.config.schema import LOCALES, SCHEMA
 from kener_async.domain.heartbeats import At, Every, OnChange, Settings
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
@@ -26,7 +29,7 @@ Load = Callable[..., Config]
 Faults = Callable[..., list[str]]
 
 DOCUMENTATION = Path(__file__).parent.parent / "docs/configure.md"
-NO_COLORS = config.Colors(up="", degraded="", down="", maintenance="", no_data="", accent="")
+NO_COLORS = model.Colors(up="", degraded="", down="", maintenance="", no_data="", accent="")
 SECRET = "cAW0tS6kYQhW1mZr9n2uXb5eJ8vLd3gP"
 
 
@@ -38,7 +41,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     def load(text: str = "", **environment: str) -> Config:
         path = Path("config.toml")
         path.write_text(text, encoding="utf-8")
-        return config.load(path, environment)
+        return loading.load(path, environment)
 
     return load
 
@@ -120,7 +123,7 @@ def test_an_empty_file_has_no_monitors_no_categories_and_no_announcements(load: 
 
 def test_a_monitor_needs_only_a_tag(load: Load) -> None:
     (earth,) = load('[[monitors]]\ntag = "earth"').monitors
-    assert earth == config.Monitor(
+    assert earth == model.Monitor(
         tag="earth",
         name="earth",
         description="",
@@ -199,7 +202,7 @@ def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -
 
 
 def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
-    assert set(keys_in(tomllib.loads(uncommented()))) == set(keys_of(config.SCHEMA))
+    assert set(keys_in(tomllib.loads(uncommented()))) == set(keys_of(SCHEMA))
 
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
@@ -237,7 +240,7 @@ def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:
 
 def test_the_examples_of_the_page_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = load(uncommented())
-    assert shown.site.nav == (config.Link("Contact", "mailto:control@example.org", ""),)
+    assert shown.site.nav == (model.Link("Contact", "mailto:control@example.org", ""),)
     assert shown.site.meta == (("author", "Mission Control"), ("og:type", "website"))
     (moving,) = shown.announcements
     assert (moving.title, moving.level) == ("We are moving", "info")
@@ -279,7 +282,7 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -
         '[database]\npath = "db/x.db"\n'
         '[auth]\nsecret_key_file = "key"\nalgorithm = "RS256"\npublic_key_file = "/run/public.pem"'
     )
-    loaded = config.load(folder / "kener.toml", {})
+    loaded = loading.load(folder / "kener.toml", {})
     assert loaded.database.path == folder / "db/x.db"
     assert loaded.auth.secret_key_file == folder / "key"
     assert loaded.auth.public_key_file == Path("/run/public.pem")
@@ -287,7 +290,7 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -
 
 def test_backups_go_to_a_folder_beside_the_file_as_often_as_it_says(load: Load, tmp_path: Path) -> None:
     read = load('[backup]\nfolder = "safe"\nevery = "6h"', KENER_BACKUP_KEEP="3")
-    assert read.backup == config.Backup(tmp_path / "safe", 21_600, 3)
+    assert read.backup == model.Backup(tmp_path / "safe", 21_600, 3)
     assert load(KENER_BACKUP_EVERY="3600").backup.every == 3600
 
 
@@ -387,7 +390,7 @@ def test_an_address_is_kept_as_it_is_written(load: Load, assets: Path, key: str,
 @pytest.mark.parametrize("url", ["mailto:a@example.org", "/incidents", "https://example.org/", "terms.html"])
 def test_a_link_leads_to_an_address_or_a_mailbox(load: Load, assets: Path, url: str) -> None:
     text = with_assets(f'[[site.nav]]\nname = "There"\nurl = "{url}"\nicon = "logo.svg"')
-    assert load(text).site.nav == (config.Link("There", url, "logo.svg"),)
+    assert load(text).site.nav == (model.Link("There", url, "logo.svg"),)
 
 
 @pytest.mark.parametrize(
@@ -490,7 +493,7 @@ def test_the_page_in_the_documentation_loads(load: Load, assets: Path, tmp_path:
 
 def test_a_hero_that_says_nothing_is_none(load: Load) -> None:
     assert load("[site.hero]").site.hero is None
-    assert load('[site.hero]\nsubtitle = "All is well"').site.hero == config.Hero("", "All is well", "")
+    assert load('[site.hero]\nsubtitle = "All is well"').site.hero == model.Hero("", "All is well", "")
 
 
 def test_colors_are_of_the_light_and_of_the_dark_theme(load: Load) -> None:
@@ -543,7 +546,7 @@ def test_an_announcement_without_an_offset_is_read_in_the_zone_of_the_site(
 
 def test_an_announcement_needs_only_a_title(load: Load) -> None:
     assert load('[[announcements]]\ntitle = "We move"').announcements == (
-        config.Announcement(title="We move", text="", level="info", start=None, end=None),
+        model.Announcement(title="We move", text="", level="info", start=None, end=None),
     )
 
 
@@ -926,19 +929,19 @@ def test_a_fault_names_the_file_as_it_was_given(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text("[server]\nport = -1")
     with pytest.raises(ConfigFault, match=f"^{re.escape(str(path))}: server.port: "):
-        config.load(path, {})
+        loading.load(path, {})
 
 
 def test_a_missing_file_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigFault) as refusal:
-        config.load(Path("config.toml"), {})
+        loading.load(Path("config.toml"), {})
     assert str(refusal.value) == "config.toml: there is no such file"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault) as refusal:
-        config.load(tmp_path, {})
+        loading.load(tmp_path, {})
     assert str(refusal.value) == f"{tmp_path}: Is a directory"
 
 
@@ -946,7 +949,7 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"[site]\ntitle = '\xff'")
     with pytest.raises(ConfigFault) as refusal:
-        config.load(path, {})
+        loading.load(path, {})
     assert str(refusal.value) == f"{path}: not UTF-8 (at line 2)"
 
 
@@ -1040,7 +1043,7 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
         ("KENER_DATABASE_RETENTION_DAYS", "1", ": must be at least ingest.max_age_days, 90, not 1"),
         ("KENER_AUTH_ALGORITHMS", "", ': unknown setting, did you mean "KENER_AUTH_ALGORITHM"?'),
         ("KENER_SITE_qqq", "", ": unknown setting"),
-        ("KENER_SITE_LOCALE", "de_DE", f': must be one of {", ".join(config.LOCALES)}, not "de_DE"'),
+        ("KENER_SITE_LOCALE", "de_DE", f': must be one of {", ".join(LOCALES)}, not "de_DE"'),
         *(
             (f"KENER_SITE_{name}", "x", f": unknown setting, site.{table} is set in the file only")
             for name, table in [

@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 from kener_async.api.openapi import document
 from kener_async.app import create_app
-from kener_async.config import Config
+from kener_async.config.model import Config
 from tests.contract import (
     CONTRACT,
     ERROR,

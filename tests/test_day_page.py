@@ -11,7 +11,7 @@ import pytest
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.calendar import day_start
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from kener_async import keys
 from kener_async.api import health
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.metrics import Metrics
 from kener_async.store.database import Work
 from kener_async.worker.dead_man_switch import DeadMan

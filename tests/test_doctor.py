@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 
 from kener_async.cli.main import main
-from kener_async.config import Backup, Config, Server
+from kener_async.config.model import Backup, Config, Server
 from kener_async.ops import diagnosis, doctor
 from kener_async.ops.diagnosis import BUILT_AFTER, Finding, State
 from kener_async.store.tokens import Token

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config import Config
+from kener_async.config.model import Config
 from tests.service import Service, a_config, a_monitor
 
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kener_async.cron import Cron
+from kener_async.clock import Cron
 from kener_async.domain.heartbeats import At, Every, OnChange, Settings
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Sample, Source, Status

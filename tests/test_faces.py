@@ -19,7 +19,8 @@ from healthchecks_decorator import healthcheck
 from kener_async import keys
 from kener_async.api.auth import GATEKEEPER
 from kener_async.api.limits import LIMITS
-from kener_async.config import Config, ConfigFault, Senders, load
+from kener_async.config.load import ConfigFault, load
+from kener_async.config.model import Config, Senders
 from kener_async.domain.durations import go_milliseconds, latency, pushed_milliseconds
 from kener_async.domain.errors import Invalid
 from kener_async.domain.pings import Ping, Signal, ping_at

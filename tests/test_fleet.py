@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kener_async.cli.main import main
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from kener_async.errors import Fault

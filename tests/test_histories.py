@@ -29,8 +29,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
-from kener_async.config import Config
-from kener_async.cron import Cron
+from kener_async.clock import Cron
+from kener_async.config.model import Config
 from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.board import Report
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Comment, Incident

@@ -10,7 +10,7 @@ import pytest
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config import Category, Config
+from kener_async.config.model import Category, Config
 from kener_async.domain.heartbeats import Every, OnChange, Settings
 from kener_async.domain.samples import Status
 from kener_async.store import latencies

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.ops import install
 from tests.process import ROOT, a_config
 from tests.soak.container import instructions

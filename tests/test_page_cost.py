@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kener_async import keys
-from kener_async.config import Config
+from kener_async.config.model import Config
 from tests.service import FakeClock, Service, a_monitor, running
 
 BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br"}

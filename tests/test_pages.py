@@ -13,7 +13,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config import Category, Config
+from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
 from kener_async.domain.samples import Status
 from kener_async.web.locales import Locale, locale

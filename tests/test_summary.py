@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from kener_async.config import Category, Config, Monitor
+from kener_async.config.model import Category, Config, Monitor
 from kener_async.domain.board import Report
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Sample, Status

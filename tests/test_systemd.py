@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.ops import install
 from kener_async.process.systemd import SocketFault, Supervisor
 from kener_async.store.database import connect

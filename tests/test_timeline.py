@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kener_async.cron import Cron
+from kener_async.clock import Cron
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER
 from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version, merged
 from kener_async.domain.incidents import Overlay

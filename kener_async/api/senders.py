@@ -7,7 +7,7 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api.auth import GATEKEEPER
 from kener_async.api.limits import LIMITS
-from kener_async.config import Config, Monitor
+from kener_async.config.model import Config, Monitor
 from kener_async.domain.board import Live
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import NotFound

@@ -14,8 +14,9 @@ from marshmallow import ValidationError
 from kener_async import __version__
 from kener_async.agent.settings import Alive, Check, Settings
 from kener_async.cli.common import ROOT, config_path, faults_named, say
-from kener_async.config import Config, defaults, load
-from kener_async.config_fields import Tag, Text, Url
+from kener_async.config.fields import Tag, Text, Url
+from kener_async.config.load import defaults, load
+from kener_async.config.model import Config
 from kener_async.errors import Fault
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from kener_async.config import load
+from kener_async.config.load import load
 from kener_async.domain.errors import DomainError
 from kener_async.errors import Fault
 

@@ -14,7 +14,8 @@ import click
 
 from kener_async.cli.common import config_option, config_path, configured, faults_named
 from kener_async.clock import system_clock
-from kener_async.config import Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Config
 from kener_async.errors import Fault
 
 STREAM = "-"

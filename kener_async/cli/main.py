@@ -19,7 +19,8 @@ from kener_async.cli.common import ROOT, config_path, configured, faults_named, 
 from kener_async.cli.data import COMMANDS as DATA_COMMANDS
 from kener_async.cli.status import COMMANDS as WATCH_COMMANDS
 from kener_async.clock import system_clock
-from kener_async.config import Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Config
 from kener_async.demo import SCENES
 from kener_async.domain.access import DEFAULT_SCOPES, SCOPES
 

@@ -9,7 +9,7 @@ import click
 
 from kener_async.cli.common import configured
 from kener_async.clock import system_clock
-from kener_async.config import Config
+from kener_async.config.model import Config
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from sqlite3 import Connection
 
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.demo.devices import DAYS, Line
 from kener_async.demo.scenes import Report
 from kener_async.domain.calendar import DAY, utc_day_of

@@ -17,7 +17,8 @@ from kener_async import log as logs
 from kener_async.api.auth import mint
 from kener_async.app import apply, create_app
 from kener_async.clock import system_clock
-from kener_async.config import Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Config
 from kener_async.demo import devices, live, past, scenes
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.calendar import DAY

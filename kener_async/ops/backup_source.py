@@ -3,7 +3,7 @@
 import os
 import tomllib
 
-from kener_async.config import Auth, Config
+from kener_async.config.model import Auth, Config
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store import copies
 from kener_async.store.archives import CONFIG, KEY

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kener_async.config import Backup, Server
+from kener_async.config.model import Backup, Server
 from kener_async.domain.calendar import DAY
 from kener_async.store.database import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token

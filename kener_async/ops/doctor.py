@@ -19,7 +19,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 from zoneinfo import available_timezones
 
-from kener_async.config import Auth, Config, Server
+from kener_async.config.model import Auth, Config, Server
 from kener_async.errors import Fault
 from kener_async.ops import diagnosis
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn

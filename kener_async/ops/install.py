@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from kener_async.config import Config, load
+from kener_async.config.load import load
+from kener_async.config.model import Config
 from kener_async.errors import Fault
 from kener_async.resources import shipped
 

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kener_async.api.auth import Keys
-from kener_async.config import Auth, is_placeholder
+from kener_async.config.fields import is_placeholder
+from kener_async.config.model import Auth
 from kener_async.errors import Fault
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kener_async.clock import Clock
-from kener_async.config import Config, Monitor
+from kener_async.config.model import Config, Monitor
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.samples import Status
 from kener_async.errors import Fault

@@ -9,7 +9,8 @@ import structlog
 
 from kener_async import log as logs
 from kener_async.app import apply, create_app
-from kener_async.config import Config, ConfigFault
+from kener_async.config.load import ConfigFault
+from kener_async.config.model import Config
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import Fault
 from kener_async.process.server import serve

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from typing import Any
 
-from kener_async.cron import Cron
+from kener_async.clock import Cron
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version, merged
 from kener_async.domain.incidents import Overlay

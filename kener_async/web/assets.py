@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config import Colors, Config, Site
+from kener_async.config.model import Colors, Config, Site
 from kener_async.domain.errors import NotFound
 from kener_async.web.pages import YEAR, Finished, answer
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.summary import summary
 from kener_async.web import locales, months, palette, words
 from kener_async.web.locales import ENGLISH, Locale

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.web.locales import Locale
 from kener_async.web.pages import HTML, POLICY, TURNSTILE, locale_of
 from kener_async.web.views import render

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from markupsafe import Markup
 
-from kener_async.config import Category
+from kener_async.config.model import Category
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 
 from markupsafe import Markup
 
-from kener_async.config import Monitor
+from kener_async.config.model import Monitor
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER
 from kener_async.domain.heartbeats import Every, Expectation
 from kener_async.domain.samples import Sample

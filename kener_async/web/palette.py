@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kener_async.config import Site
+from kener_async.config.model import Site
 from kener_async.domain.samples import Status
 
 # As the stylesheet has them in light; a test holds that.

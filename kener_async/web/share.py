@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from kener_async.config import Monitor
+from kener_async.config.model import Monitor
 from kener_async.web.views import View
 
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config import Announcement, Config, Monitor
+from kener_async.config.model import Announcement, Config, Monitor
 from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
 from kener_async.domain.days import status_of_day

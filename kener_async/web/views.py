@@ -11,7 +11,7 @@ from aiohttp import web
 from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from kener_async.config import Config
+from kener_async.config.model import Config
 from kener_async.domain.calendar import day_of
 from kener_async.domain.samples import Status
 from kener_async.web import locales, markdown, words

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kener_async.config import Announcement, Category, Config, Hero, Link
+from kener_async.config.model import Announcement, Category, Config, Hero, Link
 from kener_async.domain.heartbeats import Settings
 from kener_async.domain.samples import Status
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running

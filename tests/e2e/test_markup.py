@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route
 
-from kener_async.config import Announcement, Category, Config, Hero, Link
+from kener_async.config.model import Announcement, Category, Config, Hero, Link
 from tests.e2e.watched import Watched, watching
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 

@@ -3,38 +3,47 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network, IPv6Network
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields
 
-from kener_async.agent.settings import Settings as AgentSettings
-from kener_async.config_agent import agent_of
-from kener_async.config_fields import (
-    Duration,
-    Flag,
-    List,
-    Pairs,
-    Whole,
+from kener_async.clock import Cron
+from kener_async.config.agent import agent_of
+from kener_async.config.environment import VARIABLES, overrides, passed_key, with_overrides
+from kener_async.config.fields import (
     hint,
     instant_of,
-    is_placeholder,
     shown,
 )
-from kener_async.config_rules import Misplaced, Place, contradictions
-from kener_async.config_tables import LOCALES, SCHEMA
-from kener_async.cron import Cron
+from kener_async.config.model import (
+    Announcement,
+    Auth,
+    Backup,
+    Category,
+    Colors,
+    Config,
+    Database,
+    Hero,
+    Ingest,
+    Link,
+    Log,
+    Metrics,
+    Monitor,
+    Rollups,
+    Senders,
+    Server,
+    Site,
+    Watch,
+)
+from kener_async.config.rules import Misplaced, Place, contradictions
+from kener_async.config.schema import SCHEMA
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.heartbeats import At, Every, Expectation, OnChange, Settings
 from kener_async.domain.samples import Status
 from kener_async.errors import Fault
-
-__all__ = ["LOCALES", "SCHEMA", "is_placeholder"]  # beside what is defined here
-
-Network = IPv4Network | IPv6Network
 
 
 class ConfigFault(Fault):
@@ -47,240 +56,6 @@ class ConfigFault(Fault):
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = tuple(faults)
-
-
-# What the program sees
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """`public_url` is scheme and host, `base_path` what follows in every address; no slash at their end.
-
-    `max_connections` 0: 80 % of the file descriptor limit.
-    """
-
-    host: str
-    port: int
-    public_url: str
-    trusted_proxies: tuple[Network, ...]
-    shutdown_seconds: int
-    max_connections: int
-    request_timeout_seconds: int
-    base_path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    path: Path
-    synchronous: Literal["FULL", "NORMAL", "EXTRA"]
-    retention_days: int
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """Scheduled backups: `every` so many seconds one is made in the folder, and the newest `keep` stay there.
-
-    `folder` None: none are made.
-    """
-
-    folder: Path | None
-    every: int
-    keep: int
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """The key is `secret_key`, or when that is empty what `secret_key_file` holds.
-
-    `makes_secret_key`: no key was configured, so the file is made where it does not exist yet.
-    `public_key_file` is None exactly when `algorithm` is HS256.
-    """
-
-    secret_key: str = field(repr=False)
-    secret_key_file: Path
-    makes_secret_key: bool
-    algorithm: Literal["HS256", "EdDSA", "RS256"]
-    public_key_file: Path | None
-    allowed_ips: tuple[Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ingest:
-    """`token_rate` is in samples a second, 0: no limit; beyond it `token_burst` more may come at once."""
-
-    clock_skew_seconds: int
-    max_age_days: int
-    max_body_bytes: int
-    max_batch_bytes: int
-    max_queue: int
-    token_rate: int
-    token_burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rollups:
-    interval_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """`format` auto: text on a terminal, else JSON. `requests`: which answered requests are logged."""
-
-    format: Literal["auto", "json", "text"]
-    level: Literal["debug", "info", "warning", "error"]
-    requests: Literal["errors", "all"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """`max_monitors`: up to so many monitors each has metrics of its own."""
-
-    max_monitors: int
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """`ping_url` is asked for `ping_every` so many seconds while the service is able to work; empty: none."""
-
-    ping_url: str
-    ping_every: int
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """`icon` is the address of an image, or empty."""
-
-    name: str
-    url: str
-    icon: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hero:
-    title: str
-    subtitle: str
-    image: str
-
-
-@dataclass(frozen=True, slots=True)
-class Colors:
-    """Each is #rgb, #rrggbb, or empty: the stylesheet's own."""
-
-    up: str
-    degraded: str
-    down: str
-    maintenance: str
-    no_data: str
-    accent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """`header` and `footer` are Markdown, `meta` is pairs of name and content.
-
-    Addresses (`home`, `logo`, `favicon`, of links and images) are as written: a web address, a path that
-    begins with /, the name of a file within `assets`, or empty. `font_file` is such a name, or empty.
-    """
-
-    title: str
-    name: str
-    description: str
-    timezone: ZoneInfo
-    locale: str
-    locales: tuple[str, ...]
-    home: str
-    is_indexed: bool
-    assets: Path | None
-    logo: str
-    favicon: str
-    header: str
-    footer: str
-    theme: Literal["system", "light", "dark"]
-    theme_toggle: bool
-    pattern: Literal["none", "dots", "squares"]
-    bar_style: Literal["full", "partial"]
-    bar_roundness: Literal["rounded", "sharp"]
-    summary_style: Literal["current", "day"]
-    font_family: str
-    font_file: str
-    custom_css: Path | None
-    hero: Hero | None
-    colors: Colors
-    dark_colors: Colors
-    meta: tuple[tuple[str, str], ...]
-    nav: tuple[Link, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """Shown in `[start, end)`, UTC seconds; None: from ever, for ever. `text` is Markdown."""
-
-    title: str
-    text: str
-    level: Literal["info", "warning", "critical"]
-    start: int | None
-    end: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Category:
-    name: str
-    description: str
-    hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Senders:
-    """What senders of other services call a monitor; empty: they do not. All but `gatus_key` is secret.
-
-    `checks` are the UUID of a check of Healthchecks, and its ping key and slug with a slash between them.
-    """
-
-    checks: tuple[str, ...] = ()
-    push_token: str = ""
-    gatus_key: str = ""
-    gatus_token: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Monitor:
-    """`category` is the name of one of the configured categories, or empty.
-
-    `hidden`: it is hidden itself, or its category is.
-    """
-
-    tag: str
-    name: str
-    description: str
-    image: str
-    category: str
-    hidden: bool
-    latency_unit: Literal["s", "ms"]
-    day_degraded_minimum_count: int
-    day_down_minimum_count: int
-    settings: Settings
-    senders: Senders = field(default=Senders(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """`file` is where it was read from."""
-
-    file: Path
-    server: Server
-    database: Database
-    backup: Backup
-    auth: Auth
-    ingest: Ingest
-    rollups: Rollups
-    log: Log
-    metrics: Metrics
-    watch: Watch
-    site: Site
-    announcements: tuple[Announcement, ...]
-    categories: tuple[Category, ...]
-    monitors: tuple[Monitor, ...]
-    agent: AgentSettings
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
@@ -298,86 +73,18 @@ def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _loaded(path: Path, document: Mapping[str, object], environment: Mapping[str, str]) -> Config:
-    overrides, strangers = _overrides(environment)
-    written = _with_overrides(document, overrides)
+    set_there, strangers = overrides(environment)
+    written = with_overrides(document, set_there)
     folder = path.absolute().parent
     read, faults = _validated(written, folder)
     if faults or strangers:
-        names = {place: name for name, place in _VARIABLES.items() if name in environment}
+        names = {place: name for name, place in VARIABLES.items() if name in environment}
         raise ConfigFault([*(_line(fault, str(path), names) for fault in faults), *strangers])
     config = _built(read, path.absolute())
-    passed = _passed_key(environment)
+    passed = passed_key(environment)
     if passed is None:
         return config
     return replace(config, auth=replace(config.auth, secret_key_file=passed, makes_secret_key=False))
-
-
-def _passed_key(environment: Mapping[str, str]) -> Path | None:
-    """The file of systemd's credential `secret_key`; a blank one, which our unit passes, is none."""
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder, "secret_key") if folder else None
-    return path if path is not None and path.is_file() and path.read_bytes().strip() else None
-
-
-# The environment. It sets what is text, a number, a flag or a list of those; tables within tables it does not
-
-_SECTIONS = {
-    name: table.schema.fields
-    for name, table in SCHEMA.fields.items()
-    if isinstance(table, fields.Nested) and not table.many
-}
-_PLAIN = {
-    name: {key: each for key, each in table.items() if not isinstance(each, fields.Nested | Pairs)}
-    for name, table in _SECTIONS.items()
-}
-_INNER = [(name, key) for name, table in _SECTIONS.items() for key in table if key not in _PLAIN[name]]
-_VARIABLES = {f"KENER_{name}_{key}".upper(): (name, key) for name, table in _PLAIN.items() for key in table}
-
-
-def _overrides(environment: Mapping[str, str]) -> tuple[dict[tuple[str, str], object], list[str]]:
-    """What the environment sets, by section and key, and a fault for each name that no setting has."""
-    sections = tuple(f"KENER_{name}_".upper() for name in _PLAIN)
-    mine = sorted(name for name in environment if name.startswith(sections))
-    known = {name: _VARIABLES[name] for name in mine if name in _VARIABLES}
-    found = {
-        (section, key): _from_text(_PLAIN[section][key], environment[name])
-        for name, (section, key) in known.items()
-    }
-    return found, [f"{name}: unknown setting{_what_else(name)}" for name in mine if name not in known]
-
-
-def _what_else(name: str) -> str:
-    for section, key in _INNER:
-        if f"{name}_".startswith(f"KENER_{section}_{key}_".upper()):
-            return f", {section}.{key} is set in the file only"
-    return hint(name, _VARIABLES, 0.85)
-
-
-def _from_text(setting: fields.Field[Any], text: str) -> object:
-    """The text as the type of the setting; as it is where that cannot be, for validation to refuse."""
-    match setting:
-        case List():
-            return [item.strip() for item in text.split(",") if item.strip()]
-        case Whole() | Duration() if re.fullmatch(r"-?[0-9]{1,18}", text):
-            return int(text)
-        case Flag():
-            return {"true": True, "false": False}.get(text, text)
-    return text
-
-
-def _with_overrides(
-    document: Mapping[str, object], overrides: Mapping[tuple[str, str], object]
-) -> dict[str, object]:
-    """The document with every plain table present, overridden; what is no table is left for validation."""
-    tables = {**{name: {} for name in _PLAIN}, **document}
-    for (section, key), value in overrides.items():
-        table = tables[section]
-        if isinstance(table, dict):
-            tables[section] = {**table, key: value}
-    return tables
-
-
-# Reading and checking
 
 
 def _document(path: Path) -> dict[str, object]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from marshmallow import ValidationError, fields, validate
 
-from kener_async.cron import Cron, is_cron
+from kener_async.clock import Cron, is_cron
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, day_start
 from kener_async.domain.pings import SLUG, UUID
 

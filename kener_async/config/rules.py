@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kener_async.config_agent import agent_rules
-from kener_async.config_fields import hint, instant_of, is_asset, shown
+from kener_async.config.agent import agent_rules
+from kener_async.config.fields import hint, instant_of, is_asset, shown
 
 Place = tuple[str | int, ...]
 

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, fields, validate
 
-from kener_async.config_fields import (
+from kener_async.config.fields import (
     BasePath,
     CheckId,
     Choice,
