@@ -37,7 +37,8 @@ from kener_async.app import create_app, storage
 from kener_async.config.load import load
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.samples import Sample, Status
-from kener_async.store import database, monitors, observer, samples
+from kener_async.store import monitors, observer, samples
+from kener_async.store.sqlite import connections
 from kener_async.worker.publisher import Publisher
 
 DAY = 86400
@@ -115,8 +116,8 @@ def fill(config: Path, days: int) -> str:
     path = config.parent / "kener.db"
     now = int(time.time())
     end = quarter_of(now)
-    database.prepare(path)
-    with closing(database.connect(path, synchronous="OFF")) as connection:
+    connections.prepare(path)
+    with closing(connections.connect(path, synchronous="OFF")) as connection:
         connection.execute("PRAGMA cache_size = -200000")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("BEGIN IMMEDIATE")

@@ -17,7 +17,8 @@ from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, HOUR, QUARTER, quarter_of
 from kener_async.domain.incidents import opened
 from kener_async.domain.samples import Status
-from kener_async.store import database, incidents
+from kener_async.store import incidents
+from kener_async.store.sqlite import connections
 
 DAYS = 90
 PAST_INCIDENTS = 40
@@ -60,9 +61,9 @@ def fill(config: Path) -> str:
     """Put 90 days on disk for the monitors of the configuration; tells what is there."""
     filled = growth.fill(config, DAYS)
     now = int(time.time())
-    with closing(database.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
-        database.transaction(connection, lambda connection: _go_wrong(connection, now))
-        database.transaction(connection, lambda connection: _tell(connection, config, now))
+    with closing(connections.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
+        connections.transaction(connection, lambda connection: _go_wrong(connection, now))
+        connections.transaction(connection, lambda connection: _tell(connection, config, now))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return f"{filled}, {PAST_INCIDENTS + 2} incidents"
 

@@ -39,7 +39,7 @@ from benchmarks.servers import (
     wrk,
 )
 from benchmarks.store import UPSERT
-from kener_async.store import database
+from kener_async.store.sqlite import connections
 
 MONITORS = 100
 DAY = 86_400
@@ -136,8 +136,8 @@ def _rows(number: int, first: int, batches: int, samples: int) -> list[Batch]:
 
 def _raw(folder: Path) -> sqlite3.Connection:
     path = folder / "raw.db"
-    database.prepare(path)
-    return database.connect(path)
+    connections.prepare(path)
+    return connections.connect(path)
 
 
 def _executemany(folder: Path, batches: Sequence[Batch]) -> float:

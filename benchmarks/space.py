@@ -20,7 +20,8 @@ from benchmarks.servers import leave_on_sigterm
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Sample, Status
-from kener_async.store import database, dirty, monitors, observer, rollups, samples
+from kener_async.store import dirty, monitors, observer, rollups, samples
+from kener_async.store.sqlite import connections
 
 BUDGET = 24
 BEGIN = 1_760_000_400  # a quarter-hour
@@ -74,8 +75,8 @@ def measure(shape: str, count: int, days: int) -> Size:
     """Load so many days and measure the file."""
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
-        database.prepare(path)
-        with closing(database.connect(path, synchronous="OFF")) as connection:
+        connections.prepare(path)
+        with closing(connections.connect(path, synchronous="OFF")) as connection:
             _load(connection, SHAPES[shape], count, days)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             tables = _tables(connection)

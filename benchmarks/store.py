@@ -18,10 +18,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.servers import SERVER_CORE, first_among_sessions, machine
-from kener_async.domain.board import Board
 from kener_async.domain.samples import Sample, Status
+from kener_async.domain.states import Board
 from kener_async.metrics import Metrics
-from kener_async.store import database, samples
+from kener_async.store import samples
+from kener_async.store.sqlite import connections
 from kener_async.worker.writer import Writer
 
 UPSERT = """
@@ -69,8 +70,8 @@ def _executemany(rows: Sequence[Sample], size: int) -> float:
     values = [(s.monitor, s.minute, s.status, s.source, samples.packed_latency(s.latency)) for s in rows]
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
-        database.prepare(path)
-        with closing(database.connect(path)) as connection:
+        connections.prepare(path)
+        with closing(connections.connect(path)) as connection:
             started = time.perf_counter()
             for first in range(0, len(values), size):
                 connection.execute("BEGIN IMMEDIATE")
@@ -86,13 +87,13 @@ def _group_commit(rows: Sequence[Sample], callers: int) -> float:
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
         seconds = asyncio.run(_served(path, rows, callers))
-        with closing(database.connect(path)) as connection:
+        with closing(connections.connect(path)) as connection:
             _check(connection, rows)
     return len(rows) / seconds
 
 
 async def _served(path: Path, rows: Sequence[Sample], callers: int) -> float:
-    async with database.opened(path, "FULL") as store:
+    async with connections.opened(path, "FULL") as store:
         await store.write(_begin)
         writer = Writer(store, Board(), lambda: NOW, Metrics(), limit=10_000)
         left = iter(rows)

@@ -30,15 +30,15 @@ from kener_async.api.limits import LIMITS, Limits
 from kener_async.api.senders import DIRECTORY, Directory
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
-from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Settings
+from kener_async.domain.states import Board
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.signing_key import signing_keys
-from kener_async.store import database
 from kener_async.store import monitors as stored_monitors
+from kener_async.store.sqlite import connections
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import Backups, Plan
@@ -107,7 +107,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
 async def storage(app: web.Application) -> AsyncIterator[None]:
     """The database, the observer's gap since the last stop, and the board as stored."""
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
-    async with database.opened(config.database.path, config.database.synchronous) as store:
+    async with connections.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
         app[GATEKEEPER] = Gatekeeper(signing_keys(config.auth), store, config.database.path, clock)
         app[keys.OBSERVER] = Observer(

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from kener_async.clock import Clock, Stopwatch
 from kener_async.config.model import Config
-from kener_async.domain.board import Board, Live, Report
+from kener_async.domain.states import Board, Live, Report
 from kener_async.metrics import Metrics
-from kener_async.store.database import Database
+from kener_async.store.sqlite.connections import Database
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
 from kener_async.worker.schedule import Schedule

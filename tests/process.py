@@ -24,7 +24,7 @@ from typing import Any
 from kener_async.api.auth import mint
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.store import tokens
-from kener_async.store.database import beside_the_server, transaction
+from kener_async.store.sqlite.connections import beside_the_server, transaction
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "for-tests-only-" + "p" * 32

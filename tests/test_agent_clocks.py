@@ -16,13 +16,13 @@ import pytest
 
 from kener_async import keys
 from kener_async.agent import run as runs
-from kener_async.agent.courier import Courier
-from kener_async.agent.keeper import Keeper
+from kener_async.agent.async_spool import Keeper
 from kener_async.agent.probes import NotMeasured, Prober
+from kener_async.agent.results import Seen
 from kener_async.agent.run import Agent
 from kener_async.agent.settings import Alive, Check
 from kener_async.agent.spool import Measured
-from kener_async.agent.verdicts import Seen
+from kener_async.agent.uploader import Courier
 from kener_async.domain.samples import Status
 from tests.cuts import Cuts
 from tests.device import DeviceClock, agent_settings

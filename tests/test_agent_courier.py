@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from kener_async.agent.courier import Courier
-from kener_async.agent.keeper import Keeper
+from kener_async.agent.async_spool import Keeper
 from kener_async.agent.settings import Settings
 from kener_async.agent.spool import Measured
+from kener_async.agent.uploader import Courier
 from kener_async.domain.samples import Status
 from tests.cuts import Cuts
 from tests.device import DeviceClock, agent_settings

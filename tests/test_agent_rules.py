@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.agent import answers, batches, verdicts
-from kener_async.agent.answers import Failed, Reply, Taken, TooLarge
+from kener_async.agent import batches, responses, results
 from kener_async.agent.clocks import Moment
+from kener_async.agent.responses import Failed, Reply, Taken, TooLarge
+from kener_async.agent.results import Seen
 from kener_async.agent.schedule import LONGEST_PAUSE, Backoff, next_due
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe
 from kener_async.agent.spool import Measured, Parcel, Spooled
-from kener_async.agent.verdicts import Seen
 from kener_async.domain.samples import Status
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
@@ -94,7 +94,7 @@ def test_a_year_of_failures_overflows_nothing():
 def test_an_answer_is_judged_by_its_status_and_its_text(
     probe: Http, status: int, body: str, expected: Status
 ):
-    assert verdicts.of_answer(probe, status, body).status is expected
+    assert results.of_answer(probe, status, body).status is expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_answer_is_judged_by_its_status_and_its_text(
     [(None, 0, UP), (None, 1, DOWN), (None, -9, DOWN), (3, 0, UP), (3, 3, DEGRADED), (3, 1, DOWN)],
 )
 def test_a_command_is_judged_by_its_exit_status(degraded: int | None, status: int, expected: Status):
-    assert verdicts.of_exit(Command(("x",), degraded), status).status is expected
+    assert results.of_exit(Command(("x",), degraded), status).status is expected
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_a_command_is_judged_by_its_exit_status(degraded: int | None, status: in
     ],
 )
 def test_a_unit_is_up_while_it_is_active(state: str, expected: Status):
-    assert verdicts.of_unit(state).status is expected
+    assert results.of_unit(state).status is expected
 
 
 @pytest.mark.parametrize(("age", "expected"), [(0, UP), (300, UP), (301, DOWN), (-86_400, UP), (None, DOWN)])
 def test_a_file_is_judged_by_its_age(age: float | None, expected: Status, tmp_path):
-    assert verdicts.of_age(FileAge(tmp_path, 300), age).status is expected
+    assert results.of_age(FileAge(tmp_path, 300), age).status is expected
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_up_that_took_too_long_is_degraded(
     limit: float | None, seen: Status, seconds: float, expected: Status
 ):
     check = Check("web", Http("http://a"), degraded_above=limit)
-    assert verdicts.timed(check, Seen(seen), seconds).status is expected
+    assert results.timed(check, Seen(seen), seconds).status is expected
 
 
 # What an answer of the server means
@@ -146,7 +146,7 @@ def a_sample(seq: int = 1, tag: str = "earth", wall: float = 1000.5, boot: str =
 def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Reply:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return answers.reply(status, named, text, [a_sample(seq) for seq in range(1, samples + 1)])
+    return responses.reply(status, named, text, [a_sample(seq) for seq in range(1, samples + 1)])
 
 
 def test_every_verdict_ends_a_sample_and_the_rejected_are_named():
@@ -268,5 +268,5 @@ def test_the_name_of_a_device_is_its_own_or_the_hosts_with_the_suffix_of_its_spo
 
 def test_a_check_that_is_too_late_took_as_long_as_it_may():
     check = replace(Check("web", Alive()), timeout=7)
-    assert verdicts.too_late(check) == Seen(DOWN, 7, "no result within 7 s")
+    assert results.too_late(check) == Seen(DOWN, 7, "no result within 7 s")
     assert isinstance(check.probe, Probe)

@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from kener_async.agent import spool
+from kener_async.agent.async_spool import Keeper
 from kener_async.agent.clocks import Moment
-from kener_async.agent.keeper import Keeper
 from kener_async.agent.spool import Measured, Spool, SpoolBroken
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status

@@ -26,11 +26,14 @@ from kener_async.domain.errors import Unavailable
 from kener_async.errors import Fault
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import put_key_back, source_of
-from kener_async.store import archives, backups, copies, migrations, restores, tokens, verification
-from kener_async.store.archives import ArchiveFault, Entry, Manifest
-from kener_async.store.backups import BackupFault, Source
-from kener_async.store.copies import NoRoom
-from kener_async.store.database import DatabaseFault, connect, locked
+from kener_async.store import tokens
+from kener_async.store.admin import archive, restore, verify
+from kener_async.store.admin import backup as backups
+from kener_async.store.admin.archive import ArchiveFault, Entry, Manifest
+from kener_async.store.admin.backup import BackupFault, Source
+from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite.connections import DatabaseFault, connect, locked
+from kener_async.store.sqlite.files import NoRoom
 from kener_async.worker.backups import RETRY_SECONDS, Backups, Plan
 from tests.filled import contents, fill, flip
 from tests.process import ROOT, Senders, Server, stored_samples
@@ -73,10 +76,10 @@ def test_a_backup_restored_into_an_empty_folder_is_the_same_database(
     original: Path, backup: Path, tmp_path: Path
 ):
     restored = tmp_path / "new/kener.db"
-    assert restores.restore(backup, restored, NOON) == (None, None)
+    assert restore.restore(backup, restored, NOON) == (None, None)
     assert contents(restored) == contents(original)
     assert all(contents(restored)[table] for table in ("samples", "gaps", "comments", "tokens", "quarters"))
-    assert list(verification.verify(restored, tmp_path)) == []
+    assert list(verify.verify(restored, tmp_path)) == []
 
 
 def test_a_backup_says_what_is_in_it(original: Path, backup: Path):
@@ -112,7 +115,7 @@ def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(database: Path,
 
         backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON, write)
         assert contents(database) != before
-    restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+    restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
     assert contents(tmp_path / "new/kener.db") == before
 
 
@@ -123,7 +126,7 @@ def test_a_backup_holds_what_is_in_the_log_only_and_leaves_it_there(database: Pa
         stored = database.read_bytes()
         backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON)
         assert database.read_bytes() == stored  # nothing was checkpointed
-    restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+    restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
     assert "sedna" in [tag for _, tag, *_ in contents(tmp_path / "new/kener.db")["monitors"]]
 
 
@@ -172,7 +175,7 @@ def test_a_flipped_byte_anywhere_in_a_backup_is_found(backup: Path, tmp_path: Pa
     for offset in range(len(whole)):
         flip(backup, offset)
         with pytest.raises(ArchiveFault):
-            archives.unpack(backup, tmp_path)
+            archive.unpack(backup, tmp_path)
         flip(backup, offset)
     assert backup.read_bytes() == whole
 
@@ -182,7 +185,7 @@ def test_a_backup_cut_short_anywhere_is_found(backup: Path, tmp_path: Path):
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         backup.write_bytes(whole[:length])
         with pytest.raises(ArchiveFault):
-            archives.unpack(backup, tmp_path)
+            archive.unpack(backup, tmp_path)
 
 
 def packed(path: Path, manifest: Manifest, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -190,8 +193,8 @@ def packed(path: Path, manifest: Manifest, folder: Path, change: Callable[[dict[
     fields = asdict(manifest)
     change(fields)
     with pytest.MonkeyPatch.context() as patch, open(path, "wb") as out:
-        patch.setattr(archives, "asdict", lambda _: fields)
-        archives.pack(out, manifest, folder)
+        patch.setattr(archive, "asdict", lambda _: fields)
+        archive.pack(out, manifest, folder)
 
 
 def lie_about_the_digest(fields: dict[str, Any]) -> None:
@@ -203,7 +206,7 @@ def lie_about_the_size(fields: dict[str, Any]) -> None:
 
 
 def come_from_the_future(fields: dict[str, Any]) -> None:
-    fields["format"] = archives.FORMAT + 1
+    fields["format"] = archive.FORMAT + 1
 
 
 def name_one_more(fields: dict[str, Any]) -> None:
@@ -235,10 +238,10 @@ def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
     (tmp_path / "from").mkdir()
     (tmp_path / "to").mkdir()
     shutil.copy(original, tmp_path / "from/kener.db")
-    manifest = Manifest(NOON, "1", 1, {}, {"kener.db": archives.entry_of(original)})
+    manifest = Manifest(NOON, "1", 1, {}, {"kener.db": archive.entry_of(original)})
     packed(tmp_path / "b.tar.gz", manifest, tmp_path / "from", change)
     with pytest.raises(ArchiveFault, match=words):
-        archives.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
+        archive.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
 
 
 def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
@@ -250,12 +253,12 @@ def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     with open(tmp_path / "b.tar.gz", "wb") as out:
-        sealed = archives._Sealed(out)
+        sealed = archive._Sealed(out)
         sealed.write(gzip.compress(inner.getvalue()))
         sealed.seal()
     (tmp_path / "to").mkdir()
     with pytest.raises(ArchiveFault, match=r"holds '\.\./evil', which its manifest does not name"):
-        archives.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
+        archive.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
     assert names_in(tmp_path) == ["b.tar.gz", "to"]
 
 
@@ -314,7 +317,7 @@ def test_a_backup_takes_the_place_of_one_but_of_nothing_else(database: Path, bac
         backups.save(Source(database, {}), database, NOON)
     assert database.read_bytes() == before
     backups.save(Source(database, {}), backup, NOON + 1)
-    assert archives.unpack(backup, database.parent.parent).created_at == NOON + 1
+    assert archive.unpack(backup, database.parent.parent).created_at == NOON + 1
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -353,9 +356,9 @@ def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(t
     killed = tmp_path / ".kener-killed.partial"
     killed.mkdir()
     (killed / "kener.db").touch()
-    with copies.workspace(tmp_path) as mine:
+    with files.workspace(tmp_path) as mine:
         assert not killed.exists()
-        with copies.workspace(tmp_path) as other:
+        with files.workspace(tmp_path) as other:
             assert mine.exists()
             assert mine != other
     assert names_in(tmp_path) == []
@@ -367,13 +370,13 @@ def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(t
 def test_a_database_is_not_replaced_without_being_told(database: Path, backup: Path):
     before = contents(database)
     with pytest.raises(Fault, match="exists; with --force it is kept beside"):
-        restores.restore(backup, database, NOON)
+        restore.restore(backup, database, NOON)
     assert contents(database) == before
 
 
 def test_a_running_server_keeps_its_database_even_from_force(database: Path, backup: Path):
     with locked(database), pytest.raises(DatabaseFault, match="another server is running"):
-        restores.restore(backup, database, NOON, force=True)
+        restore.restore(backup, database, NOON, force=True)
 
 
 def with_a_log(database: Path) -> dict[str, list[Any]]:
@@ -402,7 +405,7 @@ def test_the_database_before_is_kept_whole_and_its_log_does_not_touch_the_new_on
     original: Path, database: Path, backup: Path
 ):
     before = with_a_log(database)
-    kept, _ = restores.restore(backup, database, NOON, force=True)
+    kept, _ = restore.restore(backup, database, NOON, force=True)
     assert kept == database.with_name("kener.db.before-restore-20251231T120000Z")
     assert contents(kept) == before
     assert contents(database) == contents(original)
@@ -438,7 +441,7 @@ def test_a_restore_that_ends_at_any_step_leaves_the_old_database_or_the_new_one(
             for owner, name in wrapped:
                 patch.setattr(owner, name, counted(getattr(owner, name)))
             try:
-                restores.restore(backup, database, NOON, force=True)
+                restore.restore(backup, database, NOON, force=True)
                 outcomes.append("done")
             except Crash:
                 outcomes.append("old" if contents(database) == before else "new")
@@ -453,20 +456,20 @@ def test_a_damaged_backup_changes_nothing(database: Path, backup: Path):
     before = database.read_bytes()
     flip(backup, 1000)
     with pytest.raises(ArchiveFault, match="is damaged or cut short"):
-        restores.restore(backup, database, NOON, force=True)
+        restore.restore(backup, database, NOON, force=True)
     assert database.read_bytes() == before
     assert names_in(database.parent) == ["kener.db", "kener.db.lock"]
 
 
 def test_a_plain_copy_of_a_database_is_restored_too(original: Path, tmp_path: Path):
-    restores.restore(original, tmp_path / "new/kener.db", NOON)
+    restore.restore(original, tmp_path / "new/kener.db", NOON)
     assert contents(tmp_path / "new/kener.db") == contents(original)
 
 
 def test_a_plain_copy_that_is_damaged_is_not_restored(database: Path, tmp_path: Path):
     damage(database)
     with pytest.raises(Fault, match=r"malformed|damaged"):
-        restores.restore(database, tmp_path / "new/kener.db", NOON)
+        restore.restore(database, tmp_path / "new/kener.db", NOON)
     assert names_in(tmp_path / "new") == ["kener.db.lock"]
 
 
@@ -474,7 +477,7 @@ def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA user_version = {migrations.VERSION + 1}")
     with pytest.raises(DatabaseFault, match="was written by a newer version"):
-        restores.restore(database, tmp_path / "new/kener.db", NOON)
+        restore.restore(database, tmp_path / "new/kener.db", NOON)
 
 
 @pytest.mark.parametrize(
@@ -485,7 +488,7 @@ def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
 def test_what_is_no_backup_is_refused(tmp_path: Path, made_of: bytes):
     (tmp_path / "b.tar.gz").write_bytes(made_of)
     with pytest.raises(ArchiveFault, match=r"is no backup|is damaged or cut short"):
-        restores.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
+        restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -493,7 +496,7 @@ def test_what_root_restores_belongs_to_whom_the_folder_belongs(backup: Path, tmp
     folder = tmp_path / "service"
     folder.mkdir()
     os.chown(folder, 12345, 54321)
-    restores.restore(backup, folder / "kener.db", NOON)
+    restore.restore(backup, folder / "kener.db", NOON)
     for name in ("kener.db", "kener.db.lock"):
         found = (folder / name).stat()
         assert (found.st_uid, found.st_gid) == (12345, 54321)
@@ -503,7 +506,7 @@ def test_what_root_restores_belongs_to_whom_the_folder_belongs(backup: Path, tmp
 
 
 def faults(database: Path, **options: Any) -> list[str]:
-    return list(verification.verify(database, database.parent, **options))
+    return list(verify.verify(database, database.parent, **options))
 
 
 def changed(database: Path, statement: str) -> None:
@@ -675,13 +678,13 @@ async def test_the_service_makes_backups_by_its_configuration(tmp_path: Path):
             while value(service.app[keys.METRICS], LAST_SUCCESS) != NOON:
                 await asyncio.sleep(0.01)
     (made,) = (tmp_path / "backups").iterdir()
-    assert archives.unpack(made, tmp_path / "backups").rows["monitors"] == 2
+    assert archive.unpack(made, tmp_path / "backups").rows["monitors"] == 2
     assert (tmp_path / "backups/kener.db").exists()
 
 
 async def test_a_token_is_as_good_after_a_restore_as_before(original: Path, backup: Path, tmp_path: Path):
     config = a_service_config(tmp_path)
-    restores.restore(backup, config.database.path, NOON)
+    restore.restore(backup, config.database.path, NOON)
     clock = FakeClock(NOON + 3 * HOUR)
     async with running(config, clock) as service:
         records = await service.app[keys.DATABASE].read(tokens.everyone)

@@ -22,15 +22,15 @@ from kener_async.api.batches import INTAKE, Intake, Tags, _item
 from kener_async.api.body import parse, parse_large
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Delivery, Item
-from kener_async.domain.board import Board, Live
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
+from kener_async.domain.states import Board, Live
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
-from kener_async.store.database import connect, prepare
+from kener_async.store.sqlite.connections import connect, prepare
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600

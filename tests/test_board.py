@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kener_async import keys
-from kener_async.domain.board import Board, Live
 from kener_async.domain.samples import Sample, Status
+from kener_async.domain.states import Board, Live
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.worker.housekeeping import close_ended, drop_old

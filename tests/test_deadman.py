@@ -15,7 +15,7 @@ from kener_async import keys
 from kener_async.api import health
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
-from kener_async.store.database import Work
+from kener_async.store.sqlite.connections import Work
 from kener_async.worker.dead_man_switch import DeadMan
 from tests.service import NOON, FakeClock, a_config, running
 

@@ -20,7 +20,7 @@ from kener_async.demo.devices import DEVICES, lines
 from kener_async.demo.run import configured
 from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
-from kener_async.store import database
+from kener_async.store.sqlite import connections
 from tests.service import NOON, FakeClock, running
 
 pytestmark = pytest.mark.timeout(300)
@@ -186,10 +186,10 @@ async def test_a_scene_shows_what_its_name_says(
     now = NOON - 12 * HOUR + int(hour * HOUR)
     told = scene(name, now)
     config = configured(tmp_path, told)
-    database.prepare(config.database.path)
-    with closing(database.connect(config.database.path, synchronous="OFF")) as connection:
+    connections.prepare(config.database.path)
+    with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
         work = partial(past.fill, config=config, lines=lines(told), reports=told.reports, now=now)
-        database.transaction(connection, work)
+        connections.transaction(connection, work)
     async with running(config, FakeClock(now)) as service:
         page = await (await service.client.get("/")).text()
     assert f"<h1>{sentence}</h1>" in page

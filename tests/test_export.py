@@ -18,20 +18,10 @@ from kener_async.clock import Cron
 from kener_async.domain.heartbeats import At, Every, OnChange, Settings
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Sample, Source, Status
-from kener_async.store import (
-    dirty,
-    exports,
-    imports,
-    incidents,
-    monitors,
-    observer,
-    rollups,
-    runs,
-    samples,
-    tokens,
-)
-from kener_async.store.database import connect, prepare, transaction
-from kener_async.store.imports import ImportFault
+from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
+from kener_async.store.admin import export, import_
+from kener_async.store.admin.import_ import ImportFault
+from kener_async.store.sqlite.connections import connect, prepare, transaction
 from kener_async.store.tokens import Token
 from tests.filled import contents, fill
 from tests.process import Server
@@ -48,7 +38,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def exported(database: Path) -> bytes:
     with closing(connect(database, read_only=True)) as connection:
-        return b"".join(exports.export(connection))
+        return b"".join(export.export(connection))
 
 
 def stored(database: Path) -> dict[str, list[Any]]:
@@ -57,7 +47,7 @@ def stored(database: Path) -> dict[str, list[Any]]:
 
 
 def imported(text: bytes, database: Path) -> Path:
-    imports.load(text.splitlines(keepends=True), database)
+    import_.load(text.splitlines(keepends=True), database)
     return database
 
 
@@ -108,9 +98,9 @@ def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
 def test_the_lines_are_what_the_documentation_says(original: Path):
     page = (Path(__file__).parent.parent / "docs/operate.md").read_text()
     shown = [json.loads(line) for line in page.splitlines() if line.startswith('    {"kind": ')]
-    assert [line["kind"] for line in shown] == list(exports.SHAPES)
+    assert [line["kind"] for line in shown] == list(export.SHAPES)
     for line in shown:
-        imports._check(line)
+        import_._check(line)
     first = {line["kind"]: line for line in reversed(records(exported(original)))}
     for line in shown:
         assert list(line) == list(first[line["kind"]])
@@ -147,7 +137,7 @@ def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, w
     lines = records(FORMAT_1)
     lines[0] |= wrong
     with pytest.raises(ImportFault):
-        imports.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
+        import_.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
 
 
 # Any database
@@ -278,7 +268,7 @@ def test_an_export_cut_short_at_any_line_is_refused(original: Path, tmp_path: Pa
     lines = lines_of(original)
     for length in [*range(0, len(lines), 29), len(lines) - 1]:
         with pytest.raises(ImportFault, match=f"line {length + 1}: is missing: the export is cut short"):
-            imports.load(lines[:length], tmp_path / f"{length}.db")
+            import_.load(lines[:length], tmp_path / f"{length}.db")
 
 
 def changed(kind: str, /, **fields: Any) -> Callable[[list[dict[str, Any]]], None]:
@@ -335,7 +325,7 @@ def test_a_line_that_cannot_be_is_named(
     lines = records(exported(original))
     change(lines)
     with pytest.raises(ImportFault) as refusal:
-        imports.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
+        import_.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
     assert words in str(refusal.value)
 
 

@@ -16,7 +16,7 @@ from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from kener_async.errors import Fault
 from kener_async.ops import status
-from kener_async.store import condition
+from kener_async.store.sqlite import condition
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR = 60, 3600

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kener_async.config.model import Config
-from kener_async.domain.board import Report
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
+from kener_async.domain.states import Report
 from kener_async.domain.timeline import Standing
 from kener_async.domain.uptime import NOTHING
 from kener_async.web.incidents import Step, duration, story

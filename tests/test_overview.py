@@ -24,7 +24,8 @@ from kener_async.domain.overview import LENGTHS, CutQuarter, Overview, frame_at
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, count_span
 from kener_async.domain.uptime import Counts
-from kener_async.store import database, incidents, retention, rollups, samples
+from kener_async.store import incidents, retention, rollups, samples
+from kener_async.store.sqlite import connections
 from kener_async.worker.housekeeping import drop_old
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor
 
@@ -396,7 +397,7 @@ def test_spans_are_counted_as_windows_are_unless_they_are_known(
 ):
     filled(tmp_path, NOON)
     spans = frame_at(NOON, KOLKATA, NOON - 50 * DAY).spans
-    with closing(database.connect(tmp_path / "kener.db", read_only=True)) as connection:
+    with closing(connections.connect(tmp_path / "kener.db", read_only=True)) as connection:
         counted = rollups.count_spans(connection, 1, spans, {}, NOON)
         assert counted == {span: rollups.count_window(connection, 1, span, NOON) for span in spans}
         known = dict.fromkeys(spans, Counts(up=7))

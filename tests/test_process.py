@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from kener_async.store.migrations import VERSION
+from kener_async.store.sqlite.migrations import VERSION
 from tests.process import (
     ROOT,
     Client,

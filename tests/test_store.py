@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 
 from kener_async import keys
-from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap
 from kener_async.domain.samples import Sample, Source, Status
+from kener_async.domain.states import Board
 from kener_async.metrics import Metrics
 from kener_async.resources import shipped
-from kener_async.store import database, migrations, observer, retention, samples, tokens
-from kener_async.store.database import Database, DatabaseFault, connect, prepare
-from kener_async.store.migrations import APPLICATION_ID, VERSION, migrate
+from kener_async.store import observer, retention, samples, tokens
+from kener_async.store.sqlite import connections, migrations
+from kener_async.store.sqlite.connections import Database, DatabaseFault, connect, prepare
+from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
 from kener_async.worker.housekeeping import drop_old
 from kener_async.worker.schedule import Every, Pool, Schedule
 from kener_async.worker.writer import BATCH_LIMIT, Writer
@@ -236,7 +237,7 @@ async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[Databas
         observer.begin(connection, NOON, 400 * DAY)
         connection.execute("INSERT INTO monitors (id, tag) VALUES (1, 'earth') ON CONFLICT DO NOTHING")
 
-    async with database.opened(path, synchronous) as store:
+    async with connections.opened(path, synchronous) as store:
         await store.write(begin)
         yield store
 
@@ -261,7 +262,7 @@ async def test_a_row_that_refers_to_nothing_is_refused(store: Database):
 
 
 async def test_only_one_connection_can_write(store: Database):
-    for _ in range(database.READERS + 1):
+    for _ in range(connections.READERS + 1):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await store.read(partial(insert, tag="x"))
     await store.write(partial(insert, tag="x"))
@@ -280,7 +281,7 @@ async def test_only_the_writer_checkpoints(store: Database):
 
 
 async def test_a_command_beside_the_server_never_checkpoints(path: Path, store: Database):
-    with database.beside_the_server(path) as connection:
+    with connections.beside_the_server(path) as connection:
         assert pragma(connection, "wal_autocheckpoint") == 0
         assert pragma(connection, "synchronous") == 2
 

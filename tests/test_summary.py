@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from kener_async.config.model import Category, Config, Monitor
-from kener_async.domain.board import Report
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Sample, Status
+from kener_async.domain.states import Report
 from kener_async.domain.timeline import Standing
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.web.snapshot import Day, Event, Shown, Snapshot

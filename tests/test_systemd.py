@@ -21,7 +21,7 @@ import pytest
 from kener_async.config.load import load
 from kener_async.ops import install
 from kener_async.process.systemd import SocketFault, Supervisor
-from kener_async.store.database import connect
+from kener_async.store.sqlite.connections import connect
 from tests.activation import Told, activated
 from tests.process import ROOT, Client, Server, a_config, connected
 from tests.soak import restart

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.store import database, migrations, restores
-from kener_async.store.copies import NoRoom
-from kener_async.store.database import DatabaseFault, connect, prepare
-from kener_async.store.migrations import VERSION
+from kener_async.store.admin import restore
+from kener_async.store.sqlite import connections, migrations
+from kener_async.store.sqlite.connections import DatabaseFault, connect, prepare
+from kener_async.store.sqlite.files import NoRoom
+from kener_async.store.sqlite.migrations import VERSION
 from tests.filled import contents, fill
 from tests.process import NotReady, Server, a_config
 from tests.service import NOON, FakeClock
@@ -87,7 +88,7 @@ def test_what_was_kept_is_a_way_back(
     monkeypatch.undo()  # the old program again
     with pytest.raises(DatabaseFault, match="was written by a newer version"):
         prepare(path)
-    restores.restore(kept(path), path, NOON, force=True)
+    restore.restore(kept(path), path, NOON, force=True)
     prepare(path)
     assert contents(path) == contents(original)
 
@@ -139,7 +140,7 @@ def test_a_command_beside_a_server_that_is_still_the_old_one_does_not_upgrade_it
     original: Path, path: Path, steps: Steps
 ):
     with pytest.raises(DatabaseFault, match="has an older schema: start the service"):  # noqa: SIM117
-        with database.beside_the_server(path):
+        with connections.beside_the_server(path):
             pass
     assert contents(path) == contents(original)
 
@@ -160,7 +161,7 @@ def test_a_step_may_make_a_table_anew_that_others_refer_to(original: Path, path:
 # The real program
 
 PATCH = """
-from kener_async.store import migrations
+from kener_async.store.sqlite import migrations
 steps = {steps!r}
 migrations.step = steps.__getitem__
 migrations.VERSION = {version}

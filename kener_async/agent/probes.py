@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from kener_async.agent import verdicts
-from kener_async.agent.answers import read_up_to
+from kener_async.agent import results
+from kener_async.agent.responses import read_up_to
+from kener_async.agent.results import Seen
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
-from kener_async.agent.verdicts import Seen
 from kener_async.domain.samples import Status
 
 LARGEST_BODY = 1 << 20  # bytes of an answer that are searched for a text
@@ -49,14 +49,14 @@ class Prober:
             async with asyncio.timeout(check.timeout):
                 seen = await self._seen(check.probe)
         except TimeoutError:
-            return verdicts.too_late(check)
+            return results.too_late(check)
         except (ClientError, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in OUR_OWN:
                 raise NotMeasured(_named(error)) from error
             seen = Seen(Status.DOWN, reason=_named(error))
         if isinstance(check.probe, Unit | FileAge | Alive):
             return seen
-        return verdicts.timed(check, seen, time.monotonic() - began)
+        return results.timed(check, seen, time.monotonic() - began)
 
     async def _seen(self, probe: Probe) -> Seen:
         match probe:
@@ -66,22 +66,22 @@ class Prober:
                 return await _connected(probe)
             case Command():
                 status, _ = await _run(probe.words, self._environment, DEVNULL)
-                return verdicts.of_exit(probe, status)
+                return results.of_exit(probe, status)
             case Unit(name):
                 words = ("systemctl", "show", "--property=ActiveState", "--value", "--", name)
                 status, output = await _run(words, self._environment, PIPE)
                 if status:
                     raise NotMeasured(f"systemctl ended with status {status}")
-                return verdicts.of_unit(output.decode().strip())
+                return results.of_unit(output.decode().strip())
             case FileAge():
-                return verdicts.of_age(probe, await self._age(probe))
+                return results.of_age(probe, await self._age(probe))
             case Alive():
                 return Seen(Status.UP)
 
     async def _answered(self, probe: Http) -> Seen:
         async with self._session.get(probe.url, timeout=ClientTimeout()) as reply:
             body = await read_up_to(reply.content, LARGEST_BODY) if probe.text else b""
-            return verdicts.of_answer(probe, reply.status, body.decode(errors="replace"))
+            return results.of_answer(probe, reply.status, body.decode(errors="replace"))
 
     async def _age(self, probe: FileAge) -> float | None:
         """A disk that hangs has one thread waiting for it, not one more each time."""

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import structlog
 
+from kener_async.agent.async_spool import Keeper
 from kener_async.agent.clocks import Clock, Moment
-from kener_async.agent.courier import Courier
-from kener_async.agent.keeper import Keeper
 from kener_async.agent.probes import NotMeasured, Prober
 from kener_async.agent.schedule import next_due
 from kener_async.agent.settings import Check, Settings
 from kener_async.agent.spool import Measured
+from kener_async.agent.uploader import Courier
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
 

@@ -20,7 +20,7 @@ from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
 from kener_async.store import tokens
-from kener_async.store.database import Database
+from kener_async.store.sqlite.connections import Database
 from kener_async.store.tokens import Token
 
 TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here

@@ -20,9 +20,9 @@ from kener_async.api.limits import LIMITS
 from kener_async.api.loading import loader
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Delivery, Item, Result, Verdict
-from kener_async.domain.board import Board
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid, Unavailable
+from kener_async.domain.states import Board
 from kener_async.store.batches import Limits, Outcome
 
 T = TypeVar("T")

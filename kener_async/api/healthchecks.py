@@ -11,10 +11,10 @@ from kener_async import keys
 from kener_async.api.endpoint import Routes
 from kener_async.api.senders import HEALTHCHECKS, admitted, called, store
 from kener_async.config.model import Monitor
-from kener_async.domain.board import Live
 from kener_async.domain.durations import latency
 from kener_async.domain.pings import Signal, ping_at, run_named
 from kener_async.domain.samples import Status
+from kener_async.domain.states import Live
 from kener_async.store import runs
 
 routes = Routes()

@@ -11,7 +11,6 @@ from kener_async.api import schemas
 from kener_async.api.auth import require_tags
 from kener_async.api.endpoint import Call, Routes, Spec, endpoint
 from kener_async.config.model import Monitor
-from kener_async.domain.board import Live
 from kener_async.domain.calendar import (
     DAY,
     HOUR,
@@ -26,6 +25,7 @@ from kener_async.domain.calendar import (
 )
 from kener_async.domain.errors import Invalid
 from kener_async.domain.overview import Overview
+from kener_async.domain.states import Live
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import explanations, layers, observer, rollups

@@ -8,10 +8,10 @@ from kener_async import keys
 from kener_async.api.auth import GATEKEEPER
 from kener_async.api.limits import LIMITS
 from kener_async.config.model import Config, Monitor
-from kener_async.domain.board import Live
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Sample, Status
+from kener_async.domain.states import Live
 from kener_async.keys import Running
 from kener_async.store.tokens import digest_of
 

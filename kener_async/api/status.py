@@ -10,10 +10,10 @@ from kener_async.api import schemas
 from kener_async.api.auth import require_tags
 from kener_async.api.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.limits import LIMITS
-from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import day_so_far, minute_of
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
+from kener_async.domain.states import Live, Report
 from kener_async.domain.timeline import standing
 from kener_async.store import layers, rollups
 

@@ -59,7 +59,7 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     file is printed.
     """
     from kener_async.ops.backup_source import source_of
-    from kener_async.store import backups
+    from kener_async.store.admin import backup
 
     source, now, target = source_of(config, with_key=with_key), system_clock(), Path(dest)
     into_folder = target.is_dir() or dest.endswith("/")
@@ -68,12 +68,12 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     with _watched() as progress:
         if dest == STREAM:
             out = _standard_output()
-            manifest = backups.write(source, out, config.database.path.parent, now, progress)
+            manifest = backup.write(source, out, config.database.path.parent, now, progress)
             out.flush()
         elif into_folder:
-            target, manifest = backups.add(source, target, now, keep, progress)
+            target, manifest = backup.add(source, target, now, keep, progress)
         else:
-            manifest = backups.save(source, target, now, progress)
+            manifest = backup.save(source, target, now, progress)
     if dest != STREAM:
         click.echo(target)
     click.echo(f"backed up {manifest.rows['samples']:,} samples", err=True)
@@ -95,11 +95,11 @@ def restore(config: Config, src: str, force: bool) -> None:
     SRC is a backup, a plain copy of a database, or - for standard input.
     """
     from kener_async.ops.backup_source import put_key_back
-    from kener_async.store import restores
+    from kener_async.store.admin import restore
 
     database = config.database.path
     with _watched() as progress, _named(src, database.parent) as source:
-        kept, key = restores.restore(source, database, system_clock(), force=force, progress=progress)
+        kept, key = restore.restore(source, database, system_clock(), force=force, progress=progress)
     _say_where(database, kept)
     if key is not None:
         click.echo(put_key_back(config.auth, key), err=True)
@@ -108,13 +108,13 @@ def restore(config: Config, src: str, force: bool) -> None:
 @contextmanager
 def _named(source: str, folder: Path) -> Iterator[Path]:
     """The file; standard input is put into one first, in a folder of its own within the given one."""
-    from kener_async.store import copies
+    from kener_async.store.sqlite import files
 
     if source != STREAM:
         yield Path(source)
         return
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    with copies.workspace(folder) as work:
+    with files.workspace(folder) as work:
         received = work / "standard input"
         with open(received, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
@@ -138,13 +138,13 @@ def verify(path: Path | None, src: str | None, quick: bool, days: int | None) ->
     SRC is a backup, a database, or - for standard input; left out, it is the configured database. What is
     wrong is printed, a line each, and ends with status 1.
     """
-    from kener_async.store import verification
+    from kener_async.store.admin import verify
 
     with faults_named():
         named = src or str(load(config_path(), os.environ).database.path)
         found = 0
         with _watched() as progress, _named(named, _scratch()) as source:
-            for line in verification.verify(source, _scratch(), quick=quick, days=days, progress=progress):
+            for line in verify.verify(source, _scratch(), quick=quick, days=days, progress=progress):
                 progress.done()
                 click.echo(line)
                 found += 1
@@ -165,20 +165,21 @@ def export_data(config: Config, dest: str) -> None:
 
     DEST is a file, or - for standard output, which is the default.
     """
-    from kener_async.store import copies, exports
-    from kener_async.store.database import connect, faults_of
+    from kener_async.store.admin import export
+    from kener_async.store.sqlite import files
+    from kener_async.store.sqlite.connections import connect, faults_of
 
     database = config.database.path
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
         if dest == STREAM:
-            sys.stdout.buffer.writelines(exports.export(connection))
+            sys.stdout.buffer.writelines(export.export(connection))
             return
         target = Path(dest)
-        with copies.workspace(target.parent) as work:
+        with files.workspace(target.parent) as work:
             draft = work / "export"
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.writelines(exports.export(connection))
-            copies.put(draft, target)
+                out.writelines(export.export(connection))
+            files.put(draft, target)
 
 
 @click.command("import")
@@ -190,12 +191,12 @@ def import_data(config: Config, src: str, force: bool) -> None:
 
     SRC is a file, or - for standard input.
     """
-    from kener_async.store import imports, restores
+    from kener_async.store.admin import import_, restore
 
     database = config.database.path
-    with _watched() as progress, _opened(src) as lines, restores.alone_with(database, force=force) as work:
-        count = imports.load(lines, work / database.name, progress)
-        kept = restores.place(work / database.name, database, system_clock())
+    with _watched() as progress, _opened(src) as lines, restore.alone_with(database, force=force) as work:
+        count = import_.load(lines, work / database.name, progress)
+        kept = restore.place(work / database.name, database, system_clock())
     _say_where(database, kept)
     click.echo(f"imported {count:,} lines", err=True)
 
@@ -221,14 +222,14 @@ def migrate(config: Config, dry_run: bool) -> None:
 
     A copy of the old file is kept. The service must be stopped, save for --dry-run.
     """
-    from kener_async.store import upgrades
-    from kener_async.store.database import connect, faults_of, locked, prepare
+    from kener_async.store.sqlite import upgrade
+    from kener_async.store.sqlite.connections import connect, faults_of, locked, prepare
 
     database = config.database.path
     if not database.exists():
         raise Fault(f"{database}: there is no database yet")
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
-        plan = upgrades.plan(connection)
+        plan = upgrade.plan(connection)
         click.echo(f"schema {plan.found}; this program's is {plan.target}")
         for number, title in plan.steps:
             click.echo(f"step {number}: {title}")
@@ -241,10 +242,10 @@ def migrate(config: Config, dry_run: bool) -> None:
 
 
 def _rehearse(connection: sqlite3.Connection, database: Path) -> None:
-    from kener_async.store import upgrades
+    from kener_async.store.sqlite import upgrade
 
     with _watched() as progress:
-        changed = upgrades.rehearse(connection, database.parent, progress)
+        changed = upgrade.rehearse(connection, database.parent, progress)
     click.echo(f"on a copy it went well and changed {changed:,} rows")
 
 

@@ -234,7 +234,7 @@ def _seconds(text: str) -> int:
 
 def _change_tokens(config: Config, work: Callable[[Any], None]) -> None:
     from kener_async.store import tokens
-    from kener_async.store.database import beside_the_server, transaction
+    from kener_async.store.sqlite.connections import beside_the_server, transaction
 
     with beside_the_server(config.database.path) as connection:
         transaction(connection, work)
@@ -247,7 +247,7 @@ def _change_tokens(config: Config, work: Callable[[Any], None]) -> None:
 def list_tokens(config: Config, as_json: bool) -> None:
     """Show the records of all tokens."""
     from kener_async.store import tokens
-    from kener_async.store.database import beside_the_server
+    from kener_async.store.sqlite.connections import beside_the_server
 
     with beside_the_server(config.database.path) as connection:
         records = list(tokens.everyone(connection).values())

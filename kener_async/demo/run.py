@@ -24,7 +24,8 @@ from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.calendar import DAY
 from kener_async.ops.signing_key import signing_secret
 from kener_async.process.server import listening_socket, serve
-from kener_async.store import database, tokens
+from kener_async.store import tokens
+from kener_async.store.sqlite import connections
 
 SITE = Path(__file__).parent / "site"
 WELCOME = """
@@ -60,9 +61,9 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     logs.configure(config.log)
     if lines:
         click.echo(f"Making up {devices.DAYS} days of history ...", err=True)
-    database.prepare(config.database.path)
-    with closing(database.connect(config.database.path, synchronous="OFF")) as connection:
-        database.transaction(
+    connections.prepare(config.database.path)
+    with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
+        connections.transaction(
             connection, lambda connection: past.fill(connection, config, lines, scene.reports, now)
         )
         send = _token(connection, config, "simulated devices", ("status:write",), now)
@@ -86,5 +87,5 @@ def configured(folder: Path, scene: scenes.Scene) -> Config:
 
 def _token(connection: Connection, config: Config, name: str, scopes: tuple[str, ...], now: int) -> str:
     record = tokens.Token(secrets.token_hex(8), name, scopes, None, now, now + 7 * DAY)
-    database.transaction(connection, lambda connection: tokens.add(connection, record))
+    connections.transaction(connection, lambda connection: tokens.add(connection, record))
     return mint(signing_secret(config.auth), record)

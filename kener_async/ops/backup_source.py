@@ -5,9 +5,9 @@ import tomllib
 
 from kener_async.config.model import Auth, Config
 from kener_async.ops.signing_key import signing_secret
-from kener_async.store import copies
-from kener_async.store.archives import CONFIG, KEY
-from kener_async.store.backups import Source
+from kener_async.store.admin.archive import CONFIG, KEY
+from kener_async.store.admin.backup import Source
+from kener_async.store.sqlite import files
 
 
 def source_of(config: Config, *, with_key: bool = False) -> Source:
@@ -44,9 +44,9 @@ def put_key_back(auth: Auth, key: bytes) -> str:
             "the signing key was left as it is; the one in the backup is another: its tokens will be refused"
         )
     path = auth.secret_key_file
-    with copies.workspace(path.parent) as work:
+    with files.workspace(path.parent) as work:
         draft = work / "key"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(key)
-        copies.put(draft, path)
+        files.put(draft, path)
     return f"the signing key is in {path}"

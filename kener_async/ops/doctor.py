@@ -24,8 +24,9 @@ from kener_async.errors import Fault
 from kener_async.ops import diagnosis
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import KeyFault, signing_secret
-from kener_async.store import backups, condition
-from kener_async.store.database import file_system
+from kener_async.store.admin import backup
+from kener_async.store.sqlite import condition
+from kener_async.store.sqlite.connections import file_system
 
 FLUSHES = 9
 SECONDS = 3  # for an answer from this machine
@@ -54,7 +55,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
         yield from _online(config.server, now)
     yield _zones(config)
     folder = config.backup.folder or database.parent / "backups"
-    newest = backups.newest(folder, database.stem, now)
+    newest = backup.newest(folder, database.stem, now)
     yield diagnosis.of_backups(newest, config.backup, now, str(folder))
     yield from _watchdog(server)
 

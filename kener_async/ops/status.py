@@ -12,9 +12,10 @@ from kener_async.config.model import Config, Monitor
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.samples import Status
 from kener_async.errors import Fault
-from kener_async.store import condition, readings
-from kener_async.store.database import connect, faults_of
-from kener_async.store.readings import Reading
+from kener_async.store import status
+from kener_async.store.sqlite import condition
+from kener_async.store.sqlite.connections import connect, faults_of
+from kener_async.store.status import Reading
 
 # A sign, a word and a colour for each: none of them has to be seen for the others to be understood.
 LOOKS = {
@@ -57,7 +58,7 @@ def look(config: Config, clock: Clock) -> Fleet:
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
-        as_of, found = readings.read(connection, tags, config.site.timezone, clock() if is_served else None)
+        as_of, found = status.read(connection, tags, config.site.timezone, clock() if is_served else None)
     return Fleet(as_of, is_served, [(monitor, found.get(monitor.tag)) for monitor in config.monitors])
 
 

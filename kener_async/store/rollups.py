@@ -19,7 +19,7 @@ SUMS = """
     max(iif(typeof(latency_max) = 'integer', latency_max / 1e6, latency_max))
 """
 
-# Days are kept by the thousand (domain/daybook.py): equal numbers of minutes are one object.
+# Days are kept by the thousand (domain/day_counts.py): equal numbers of minutes are one object.
 MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from babel.numbers import format_decimal
 
 from kener_async import keys
-from kener_async.domain.board import Live
 from kener_async.domain.calendar import MINUTE, minute_of
+from kener_async.domain.states import Live
 from kener_async.domain.timeline import Reason, runs
 from kener_async.store import devices, incidents, observer
 from kener_async.store.explanations import Explanation, explain

@@ -14,17 +14,17 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config.model import Announcement, Config, Monitor
-from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
+from kener_async.domain.states import Live, Report
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
-from kener_async.store import incidents, standings
+from kener_async.store import incidents, streaks
 from kener_async.web.turnstile import Pace
 
 WINDOWS = {"90d": 90 * DAY, "30d": 30 * DAY, "7d": 7 * DAY, "24h": 24 * HOUR}
@@ -247,20 +247,20 @@ class Since:
         self, app: web.Application, lives: Sequence[Live], reports: Sequence[Report], now: int
     ) -> list[int | None]:
         """For each monitor the begin of the streak of its current status; None while there is none."""
-        streaks = [
+        streaks_now = [
             _streak(live, report.standing.status, now) for live, report in zip(lives, reports, strict=True)
         ]
         asked = defaultdict[int, dict[int, Status]](dict)
-        for live, report, (_, is_decided) in zip(lives, reports, streaks, strict=True):
+        for live, report, (_, is_decided) in zip(lives, reports, streaks_now, strict=True):
             status = report.standing.status
             known = self._before.setdefault(live, {Status.NO_DATA: None})
             if not is_decided and status not in known:
                 asked[live.base][live.id] = status
         found: dict[int, int | None] = {}
         for base, statuses in asked.items():
-            found |= await app[keys.DATABASE].read(partial(standings.since, statuses=statuses, base=base))
+            found |= await app[keys.DATABASE].read(partial(streaks.since, statuses=statuses, base=base))
         since = []
-        for live, report, (begin, is_decided) in zip(lives, reports, streaks, strict=True):
+        for live, report, (begin, is_decided) in zip(lives, reports, streaks_now, strict=True):
             before = self._before[live]
             if live.id in found:
                 before[report.standing.status] = found[live.id]

@@ -16,8 +16,8 @@ from kener_async.clock import Clock
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import Fault
 from kener_async.metrics import Metrics
-from kener_async.store import backups
-from kener_async.store.backups import Source
+from kener_async.store.admin import backup
+from kener_async.store.admin.backup import Source
 
 log = structlog.get_logger(__name__)
 
@@ -68,14 +68,14 @@ class Backups:
         plan, now = self._plan(), self._clock()
         if plan is None:
             return
-        newest = backups.newest(plan.folder, plan.source.database.stem, now)
+        newest = backup.newest(plan.folder, plan.source.database.stem, now)
         self._metrics.backup_time.set(newest or 0)
         if newest is None or now - newest >= plan.every:
             self._make(plan, now)
 
     def _make(self, plan: Plan, now: int) -> None:
         began = monotonic()
-        path, manifest = backups.add(plan.source, plan.folder, now, plan.keep, self._pace)
+        path, manifest = backup.add(plan.source, plan.folder, now, plan.keep, self._pace)
         size, seconds = path.stat().st_size, monotonic() - began
         self._metrics.backup_time.set(now)
         self._metrics.backup_seconds.set(seconds)

@@ -7,10 +7,10 @@ from functools import partial
 import structlog
 
 from kener_async.clock import Clock
-from kener_async.domain.board import Board
 from kener_async.domain.calendar import DAY
+from kener_async.domain.states import Board
 from kener_async.store import devices, incidents, observer, retention
-from kener_async.store.database import Database
+from kener_async.store.sqlite.connections import Database
 
 log = structlog.get_logger(__name__)
 

@@ -13,13 +13,13 @@ from time import monotonic
 import structlog
 
 from kener_async.clock import Clock
-from kener_async.domain.board import Board
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap, gap_between
+from kener_async.domain.states import Board
 from kener_async.metrics import Metrics
 from kener_async.store import observer
-from kener_async.store.database import Database
+from kener_async.store.sqlite.connections import Database
 
 log = structlog.get_logger(__name__)
 

@@ -13,19 +13,19 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from kener_async.clock import Clock
-from kener_async.domain.board import Board, Live
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_of, quarter_of, utc_day_of
-from kener_async.domain.daybook import DayBook
+from kener_async.domain.day_counts import DayBook
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import Settings
 from kener_async.domain.overview import Overview, Past, first_instant, frame_at
+from kener_async.domain.states import Board, Live
 from kener_async.domain.uptime import Counts
 from kener_async.metrics import Metrics
-from kener_async.store import board as stored_board
 from kener_async.store import dirty, monitors, observer, rollups
 from kener_async.store import overview as stored_overview
-from kener_async.store.database import Database
+from kener_async.store import states as stored_board
 from kener_async.store.dirty import Span
+from kener_async.store.sqlite.connections import Database
 from kener_async.worker.observer import Observer
 
 log = structlog.get_logger(__name__)

@@ -15,12 +15,12 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.batches import Delivery
-from kener_async.domain.board import Board
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Sample
+from kener_async.domain.states import Board
 from kener_async.metrics import Metrics
 from kener_async.store import batches, monitors, samples
-from kener_async.store.database import Database
+from kener_async.store.sqlite.connections import Database
 
 log = structlog.get_logger(__name__)
 

@@ -46,7 +46,7 @@ EDGE = {"right": 0.05, "fast": 5, "1970": 5, "back": 5}
 
 JOURNALS = """
 import json, os
-from kener_async.agent import answers, spool
+from kener_async.agent import responses, spool
 flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY
 journal, verdicts = os.open("journal", flags), os.open("verdicts", flags)
 def write(to, lines):
@@ -59,22 +59,22 @@ def add(self, samples, before=spool.Spool.add):
     write(journal, [[seq, each.tag, each.status, each.latency, each.moment.monotonic] for seq, each in rows])
     return dropped
 spool.Spool.add = add
-def reply(status, headers, body, samples, before=answers.reply):
+def reply(status, headers, body, samples, before=responses.reply):
     found = before(status, headers, body, samples)
-    if isinstance(found, answers.Taken):
+    if isinstance(found, responses.Taken):
         results = zip(samples, json.loads(body)["results"])
         write(verdicts, [[each.seq, result["verdict"], result.get("minute", 0)] for each, result in results])
     return found
-answers.reply = reply
+responses.reply = reply
 """
 # Bugs on purpose, to prove that the rig sees them.
 FAULTS = {
     "forgetful": """
-from kener_async.agent import courier
-async def posted(self, server, parcel, before=courier.Courier._posted):
+from kener_async.agent import uploader
+async def posted(self, server, parcel, before=uploader.Courier._posted):
     await self._keeper.forget(parcel, 0)   # before the server has it
     return await before(self, server, parcel)
-courier.Courier._posted = posted
+uploader.Courier._posted = posted
 """,
     "hasty": """
 from kener_async.agent import spool

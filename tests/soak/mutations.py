@@ -131,19 +131,19 @@ MUTATIONS = (
     ),
     Mutation(
         "the board does not take in new samples",
-        "domain/board.py",
+        "domain/states.py",
         "                live.take(sample)",
         "                pass",
     ),
     Mutation(
         "a late sample leaves the board as it is",
-        "domain/board.py",
+        "domain/states.py",
         "                self._stale.add(live.id)",
         "                pass",
     ),
     Mutation(
         "the board paints what is still to come in this minute",
-        "domain/board.py",
+        "domain/states.py",
         "if overlay.start <= now]",
         "if overlay.start]",
     ),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kener_async.errors import Fault
-from kener_async.store.copies import Progress, quiet, require_room
+from kener_async.store.sqlite.files import Progress, quiet, require_room
 
 FORMAT = 1
 MAGIC = b"\x1f\x8b"

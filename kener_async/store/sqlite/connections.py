@@ -16,7 +16,7 @@ import structlog
 
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import Fault
-from kener_async.store import copies, migrations, upgrades
+from kener_async.store.sqlite import files, migrations, upgrade
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -214,7 +214,7 @@ def prepare(path: Path, *, may_upgrade: bool = True) -> None:
     with faults_of(path), closing(connect(path)) as connection:
         if not may_upgrade and migrations.lacking(connection):
             raise ValueError("has an older schema: start the service, or run `kener-async migrate`, first")
-        upgrades.upgrade(connection, path)
+        upgrade.upgrade(connection, path)
         for table in SMALL_TABLES:
             check(connection, table)
 
@@ -258,7 +258,7 @@ def locked(path: Path) -> Iterator[IO[str]]:
     """Held by a server as long as it runs, and by whoever must have the file alone; raises DatabaseFault."""
     try:
         lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
-        copies.give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
+        files.give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
     except OSError as error:
         raise DatabaseFault(f"{path}.lock: {error.strerror}") from error
     try:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kener_async.errors import Fault
-from kener_async.store import archives, copies, migrations, soundness
-from kener_async.store.archives import DATABASE, KEY, Manifest
-from kener_async.store.backups import TIME
-from kener_async.store.copies import Progress, quiet
-from kener_async.store.database import connect, faults_of, locked, prepare_folder
+from kener_async.store.admin import archive, integrity
+from kener_async.store.admin.archive import DATABASE, KEY, Manifest
+from kener_async.store.admin.backup import TIME
+from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite.connections import connect, faults_of, locked, prepare_folder
+from kener_async.store.sqlite.files import Progress, quiet
 
 SQLITE = b"SQLite format 3\0"
 
@@ -33,7 +34,7 @@ def restore(
     with alone_with(database, force=force) as work, faults_of(source):
         bring(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
-            for fault in soundness.faults(connection, quick=False, progress=progress):
+            for fault in integrity.faults(connection, quick=False, progress=progress):
                 raise RestoreFault(f"{source}: is damaged: {fault}")
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
         return place(work / DATABASE, database, now), key
@@ -45,9 +46,9 @@ def bring(source: Path, folder: Path, progress: Progress = quiet) -> Manifest | 
     with faults_of(source):
         if is_database(source):
             with closing(connect(source, read_only=True)) as connection:
-                copies.copy(connection, folder / DATABASE, progress)
+                files.copy(connection, folder / DATABASE, progress)
         else:
-            manifest = archives.unpack(source, folder, progress)
+            manifest = archive.unpack(source, folder, progress)
         with closing(connect(folder / DATABASE, read_only=True)) as connection:
             migrations.lacking(connection)
     return manifest
@@ -69,7 +70,7 @@ def alone_with(database: Path, *, force: bool) -> Iterator[Path]:
     with locked(database):
         if _holds_something(database) and not force:
             raise RestoreFault(f"{database}: exists; with --force it is kept beside, under another name")
-        with copies.workspace(database.parent) as work:
+        with files.workspace(database.parent) as work:
             yield work
 
 
@@ -86,7 +87,7 @@ def place(new: Path, database: Path, now: int) -> Path | None:
     # A log that belongs to the old file would be played into the new one.
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
-    copies.put(new, database)
+    files.put(new, database)
     return kept
 
 
@@ -101,5 +102,5 @@ def _kept_beside(database: Path, now: int) -> Path:
     for suffix in ("-wal", ""):
         if Path(f"{database}{suffix}").exists():
             os.link(f"{database}{suffix}", f"{kept}{suffix}")
-    copies.flush(database.parent)
+    files.flush(database.parent)
     return kept

@@ -7,8 +7,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kener_async.store import migrations, observer, tokens
-from kener_async.store.database import connect, faults_of
+from kener_async.store import observer, tokens
+from kener_async.store.sqlite import migrations
+from kener_async.store.sqlite.connections import connect, faults_of
 from kener_async.store.tokens import Token
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from kener_async.store import copies, migrations
-from kener_async.store.copies import Progress, quiet
+from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite.files import Progress, quiet
 
 log = structlog.get_logger(__name__)
 
@@ -33,16 +33,16 @@ def plan(connection: sqlite3.Connection) -> Plan:
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file to this program's schema; an old one is copied first, to `<path>.v<schema>.bak`.
 
-    A migration that fails leaves the file as it was. Raises as `migrations.migrate` and `copies.copy` do.
+    A migration that fails leaves the file as it was. Raises as `migrations.migrate` and `files.copy` do.
     """
     ahead = plan(connection)
     if not ahead.steps:
         migrations.migrate(connection)
         return
     kept = path.with_name(f"{path.name}.v{ahead.found}.bak")
-    with copies.workspace(path.parent) as work:
-        copies.copy(connection, work / "copy.db")
-        copies.put(work / "copy.db", kept)
+    with files.workspace(path.parent) as work:
+        files.copy(connection, work / "copy.db")
+        files.put(work / "copy.db", kept)
     log.info("upgrading the database", schema=ahead.found, to=ahead.target, kept=str(kept))
     try:
         migrations.migrate(connection)
@@ -58,8 +58,8 @@ def rehearse(connection: sqlite3.Connection, folder: Path, progress: Progress = 
 
     The copy is made in the folder, and the file itself is only read. Raises as `upgrade` does.
     """
-    with copies.workspace(folder) as work:
-        copies.copy(connection, work / "copy.db", progress)
+    with files.workspace(folder) as work:
+        files.copy(connection, work / "copy.db", progress)
         with closing(sqlite3.connect(work / "copy.db", isolation_level=None)) as copied:
             migrations.migrate(copied)
             return copied.total_changes

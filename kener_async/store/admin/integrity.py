@@ -12,10 +12,10 @@ from kener_async.domain.calendar import DAY, QUARTER
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers
-from kener_async.store.copies import Progress, quiet
 from kener_async.store.dirty import Span
 from kener_async.store.observer import kept_from
 from kener_async.store.rollups import SUMS
+from kener_async.store.sqlite.files import Progress, quiet
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 

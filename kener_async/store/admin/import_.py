@@ -15,12 +15,12 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import Source, Status
 from kener_async.errors import Fault
 from kener_async.store import devices, dirty, incidents, rollups, tokens
-from kener_async.store.copies import Progress, quiet
-from kener_async.store.database import connect, faults_of, prepare, transaction
-from kener_async.store.exports import FORMAT, SHAPES, Line
+from kener_async.store.admin.export import FORMAT, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import kept_from
 from kener_async.store.samples import packed_latency
+from kener_async.store.sqlite.connections import connect, faults_of, prepare, transaction
+from kener_async.store.sqlite.files import Progress, quiet
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kener_async.domain.uptime import Counts
-from kener_async.store import copies, migrations, soundness
-from kener_async.store.archives import DATABASE
-from kener_async.store.copies import Progress, quiet
-from kener_async.store.database import connect, faults_of
-from kener_async.store.restores import bring, is_database
-from kener_async.store.soundness import Difference
+from kener_async.store.admin import integrity
+from kener_async.store.admin.archive import DATABASE
+from kener_async.store.admin.integrity import Difference
+from kener_async.store.admin.restore import bring, is_database
+from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite.connections import connect, faults_of
+from kener_async.store.sqlite.files import Progress, quiet
 
 
 def verify(
@@ -28,7 +29,7 @@ def verify(
         if is_database(source) and not _is_old(source):
             yield from _faults(source, quick=quick, days=days, progress=progress)
             return
-        with copies.workspace(scratch) as work:
+        with files.workspace(scratch) as work:
             bring(source, work, progress)
             with closing(connect(work / DATABASE)) as connection:
                 migrations.migrate(connection)
@@ -44,11 +45,11 @@ def _faults(database: Path, *, quick: bool, days: int | None, progress: Progress
     with closing(connect(database, read_only=True)) as connection:
         found = False
         try:
-            for fault in soundness.faults(connection, quick=quick, progress=progress):
+            for fault in integrity.faults(connection, quick=quick, progress=progress):
                 found = True
                 yield fault
             if not quick and not found:
-                for difference in soundness.recount(connection, days=days, progress=progress):
+                for difference in integrity.recount(connection, days=days, progress=progress):
                     yield _line(difference)
         except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, OverflowError) as error:
             yield f"cannot be read: {error!r}"

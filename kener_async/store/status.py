@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.board import Live, Report
 from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
 from kener_async.domain.overview import frame_at
 from kener_async.domain.samples import Status
+from kener_async.domain.states import Live, Report
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
-from kener_async.store import board, migrations, observer, overview, standings
+from kener_async.store import observer, overview, states, streaks
+from kener_async.store.sqlite import migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def read(
 
 
 def _reading(connection: sqlite3.Connection, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
-    live = board.load(connection, monitor, tag, now)
+    live = states.load(connection, monitor, tag, now)
     report = live.report(now)
     frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
     past = overview.load(connection, monitor, frame, {}, now)
@@ -58,5 +59,5 @@ def _since(connection: sqlite3.Connection, live: Live, status: Status, now: int)
     begin, is_decided = streak(timeline, status)
     if is_decided:
         return begin
-    earlier = standings.since(connection, {live.id: status}, live.base)[live.id]
+    earlier = streaks.since(connection, {live.id: status}, live.base)[live.id]
     return begin if earlier is None else earlier

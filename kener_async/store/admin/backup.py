@@ -12,10 +12,11 @@ from typing import IO
 
 from kener_async import __version__
 from kener_async.errors import Fault
-from kener_async.store import archives, copies, migrations, soundness
-from kener_async.store.archives import DATABASE, Manifest, entry_of
-from kener_async.store.copies import Progress, quiet
-from kener_async.store.database import connect, faults_of
+from kener_async.store.admin import archive, integrity
+from kener_async.store.admin.archive import DATABASE, Manifest, entry_of
+from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite.connections import connect, faults_of
+from kener_async.store.sqlite.files import Progress, quiet
 
 NAME = re.compile(r"(.+)-([0-9]{8}T[0-9]{6}Z)\.tar\.gz")
 TIME = "%Y%m%dT%H%M%SZ"
@@ -38,21 +39,21 @@ def write(source: Source, out: IO[bytes], folder: Path, now: int, progress: Prog
 
     Raises BackupFault when the database is damaged: a backup that was made is a good one.
     """
-    with _told(folder), copies.workspace(folder) as work:
+    with _told(folder), files.workspace(folder) as work:
         manifest = _gather(source, work, now, progress)
-        archives.pack(out, manifest, work, progress)
+        archive.pack(out, manifest, work, progress)
     return manifest
 
 
 def save(source: Source, target: Path, now: int, progress: Progress = quiet) -> Manifest:
     """Make a backup file: whole and on disk, or not there. One that had the name is replaced."""
     _refuse_to_replace_what_is_no_backup(target)
-    with _told(target.parent), copies.workspace(target.parent) as work:
+    with _told(target.parent), files.workspace(target.parent) as work:
         manifest = _gather(source, work, now, progress)
         draft = work / "draft"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            archives.pack(out, manifest, work, progress)
-        copies.put(draft, target)
+            archive.pack(out, manifest, work, progress)
+        files.put(draft, target)
     return manifest
 
 
@@ -99,23 +100,23 @@ def _gather(source: Source, work: Path, now: int, progress: Progress) -> Manifes
             raise ValueError("there is no such file")
         with closing(connect(source.database, read_only=True)) as connection:
             migrations.lacking(connection)
-            copies.copy(connection, work / DATABASE, progress)
+            files.copy(connection, work / DATABASE, progress)
     with closing(sqlite3.connect(work / DATABASE)) as copied:
-        for fault in soundness.faults(copied, quick=True, progress=progress):
+        for fault in integrity.faults(copied, quick=True, progress=progress):
             raise BackupFault(f"{source.database}: is damaged, no backup was made: {fault}")
         (schema,) = copied.execute("PRAGMA user_version").fetchone()
-        rows = soundness.rows(copied)
+        rows = integrity.rows(copied)
     for name, text in source.beside.items():
         (work / name).write_bytes(text)
-    files = {name: entry_of(work / name) for name in (DATABASE, *source.beside)}
-    copies.require_room(work, files[DATABASE].bytes)
-    return Manifest(now, __version__, schema, rows, files)
+    entries = {name: entry_of(work / name) for name in (DATABASE, *source.beside)}
+    files.require_room(work, entries[DATABASE].bytes)
+    return Manifest(now, __version__, schema, rows, entries)
 
 
 def _refuse_to_replace_what_is_no_backup(target: Path) -> None:
     if target.exists():
         with _told(target), open(target, "rb") as file:
-            if file.read(len(archives.MAGIC)) != archives.MAGIC:
+            if file.read(len(archive.MAGIC)) != archive.MAGIC:
                 raise BackupFault(f"{target}: exists and is no backup; it was left alone")
 
 

@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from kener_async.domain.board import Live
 from kener_async.domain.calendar import quarter_of, utc_day_of
+from kener_async.domain.states import Live
 from kener_async.store import layers, rollups
 
 ALL_TIME = 2**62  # overlays of the future count too: their begin is when a standing changes

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from kener_async.agent import answers, batches
-from kener_async.agent.answers import Failed, Reply, Taken, TooLarge
+from kener_async.agent import batches, responses
+from kener_async.agent.async_spool import Keeper
 from kener_async.agent.clocks import Clock
-from kener_async.agent.keeper import Keeper
+from kener_async.agent.responses import Failed, Reply, Taken, TooLarge
 from kener_async.agent.schedule import Backoff
 from kener_async.agent.settings import Settings
 from kener_async.agent.spool import Parcel
@@ -109,8 +109,8 @@ class Courier:
             async with self._session.post(
                 f"{server}/api/status/batch", data=body, headers=headers, allow_redirects=False
             ) as answer:
-                text = await answers.read_up_to(answer.content, LARGEST_ANSWER)
-                return answers.reply(answer.status, answer.headers, text, parcel.samples)
+                text = await responses.read_up_to(answer.content, LARGEST_ANSWER)
+                return responses.reply(answer.status, answer.headers, text, parcel.samples)
         except TimeoutError:
             return Failed(f"no answer within {self._settings.send_timeout} s")
         except (ClientError, OSError, ValueError) as error:

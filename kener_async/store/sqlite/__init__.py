@@ -1,0 +1,1 @@
+"""The SQLite engine: its file, its connections, its schema and the steps between schemas."""
