@@ -9,25 +9,14 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import (
-    base_path,
-    batches,
-    beats,
-    devices,
-    gatus,
-    health,
-    healthchecks,
-    incidents,
-    monitors,
-    openapi,
-    status,
-    uptime_kuma,
-)
-from kener_async.api.auth import GATEKEEPER, Gatekeeper
+from kener_async.api import batches, devices, health, incidents, monitors, openapi, status
 from kener_async.api.batches import INTAKE, Intake
-from kener_async.api.gate import gate
-from kener_async.api.limits import LIMITS, Limits
-from kener_async.api.senders import DIRECTORY, Directory
+from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
+from kener_async.api.compat.senders import DIRECTORY, Directory
+from kener_async.api.http import base_path
+from kener_async.api.http.auth import GATEKEEPER, Gatekeeper
+from kener_async.api.http.middleware import gate
+from kener_async.api.http.rate_limit import LIMITS, Limits
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kener_async.api.auth import mint
+from kener_async.api.http.auth import mint
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.store import tokens
 from kener_async.store.sqlite.connections import beside_the_server, transaction

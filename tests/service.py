@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 
 from kener_async import keys
-from kener_async.api.auth import mint
+from kener_async.api.http.auth import mint
 from kener_async.app import apply, create_app
 from kener_async.config.load import load
 from kener_async.config.model import Config, Monitor

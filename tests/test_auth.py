@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kener_async import keys
-from kener_async.api.auth import GATEKEEPER, TOKEN_TYPE
+from kener_async.api.http.auth import GATEKEEPER, TOKEN_TYPE
 from kener_async.app import create_app
 from kener_async.config.load import load
 from kener_async.config.model import Auth, Config

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from kener_async import keys
-from kener_async.api.auth import mint
+from kener_async.api.http.auth import mint
 from kener_async.config.load import load
 from kener_async.config.model import Backup, Config
 from kener_async.domain.errors import Unavailable

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from kener_async import keys
 from kener_async.api.batches import INTAKE, Intake, Tags, _item
-from kener_async.api.body import parse, parse_large
+from kener_async.api.http.body import parse, parse_large
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Delivery, Item
 from kener_async.domain.clocks import Stamp

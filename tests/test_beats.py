@@ -14,9 +14,9 @@ import pytest
 from aiohttp import ClientResponse
 
 from kener_async import keys
-from kener_async.api.auth import GATEKEEPER, mint
-from kener_async.api.dialects import masked
-from kener_async.api.limits import LIMITS
+from kener_async.api.http.auth import GATEKEEPER, mint
+from kener_async.api.http.error_formats import masked
+from kener_async.api.http.rate_limit import LIMITS
 from kener_async.config.model import Config
 from kener_async.store import tokens
 from kener_async.store.tokens import digest_of
@@ -289,7 +289,7 @@ async def test_a_key_made_by_the_command_beats_is_listed_and_revoked_and_never_l
 @pytest.mark.process
 async def test_a_beat_that_fails_for_a_fault_of_ours_is_logged_without_its_key(tmp_path: Path):
     fault = """
-import kener_async.api.beats as beats
+import kener_async.api.compat.beats as beats
 async def broken(*_): raise RuntimeError("broken on purpose")
 beats.store = broken
 """

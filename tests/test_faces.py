@@ -17,8 +17,8 @@ import pytest
 from healthchecks_decorator import healthcheck
 
 from kener_async import keys
-from kener_async.api.auth import GATEKEEPER
-from kener_async.api.limits import LIMITS
+from kener_async.api.http.auth import GATEKEEPER
+from kener_async.api.http.rate_limit import LIMITS
 from kener_async.config.load import ConfigFault, load
 from kener_async.config.model import Config, Senders
 from kener_async.domain.durations import go_milliseconds, latency, pushed_milliseconds

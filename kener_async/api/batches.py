@@ -13,11 +13,11 @@ from marshmallow import ValidationError
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.body import parse_large, read_packed, unpacked
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint, loaded
-from kener_async.api.fields import LAST_INSTANT
-from kener_async.api.limits import LIMITS
-from kener_async.api.loading import loader
+from kener_async.api.http.body import parse_large, read_packed, unpacked
+from kener_async.api.http.compiled_loader import loader
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
+from kener_async.api.http.fields import LAST_INSTANT
+from kener_async.api.http.rate_limit import LIMITS
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Delivery, Item, Result, Verdict
 from kener_async.domain.clocks import Stamp

@@ -4,7 +4,7 @@ from typing import Any
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.store import devices as stored_devices
 from kener_async.store.devices import Known
 

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview

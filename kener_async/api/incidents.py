@@ -8,8 +8,8 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.http.auth import require_tags
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.store import incidents

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.http.auth import require_tags
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.config.model import Monitor
 from kener_async.domain.calendar import (
     DAY,

@@ -11,7 +11,7 @@ from marshmallow import Schema
 
 from kener_async import __version__, keys
 from kener_async.api import schemas
-from kener_async.api.endpoint import Spec
+from kener_async.api.http.endpoint import Spec
 
 routes = web.RouteTableDef()
 

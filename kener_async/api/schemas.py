@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
-from kener_async.api.fields import (
+from kener_async.api.http.fields import (
     Boolean,
     Choice,
     CommaSeparated,

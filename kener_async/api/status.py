@@ -7,9 +7,9 @@ import orjson
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.auth import require_tags
-from kener_async.api.endpoint import Call, Routes, Spec, endpoint
-from kener_async.api.limits import LIMITS
+from kener_async.api.http.auth import require_tags
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.http.rate_limit import LIMITS
 from kener_async.domain.calendar import day_so_far, minute_of
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for

@@ -192,7 +192,7 @@ def create(
     beat: bool,
 ) -> None:
     """Make a token, or with --beat a key, and print it, once: only its record is kept."""
-    from kener_async.api.auth import mint
+    from kener_async.api.http.auth import mint
     from kener_async.ops.signing_key import signing_secret
     from kener_async.store import tokens
 

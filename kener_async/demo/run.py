@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from kener_async import log as logs
-from kener_async.api.auth import mint
+from kener_async.api.http.auth import mint
 from kener_async.app import apply, create_app
 from kener_async.clock import system_clock
 from kener_async.config.load import load

@@ -1,4 +1,4 @@
-"""What can be wrong with a request, in the words of the domain. `api/errors.py` turns them into HTTP."""
+"""What can be wrong with a request, in the words of the domain. `api/http/errors.py` turns them into HTTP."""
 
 
 class DomainError(Exception):

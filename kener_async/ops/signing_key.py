@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from kener_async.api.auth import Keys
+from kener_async.api.http.auth import Keys
 from kener_async.config.fields import is_placeholder
 from kener_async.config.model import Auth
 from kener_async.errors import Fault

@@ -16,8 +16,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
-from kener_async.api.errors import refusal
-from kener_async.api.gate import dress, new_request_id
+from kener_async.api.http.errors import refusal
+from kener_async.api.http.middleware import dress, new_request_id
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
 from kener_async.process.systemd import Supervisor

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.proxies import client_origin
+from kener_async.api.http.forwarded import client_origin
 
 
 def origin_of(request: web.Request) -> str:

@@ -13,7 +13,7 @@ import brotli
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.answers import Whole
+from kener_async.api.http.responses import Whole
 from kener_async.domain.errors import TooSlow
 from kener_async.web import locales
 from kener_async.web.locales import Locale

@@ -8,8 +8,8 @@ from functools import partial
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.endpoint import Routes
-from kener_async.api.senders import HEALTHCHECKS, admitted, called, store
+from kener_async.api.compat.senders import HEALTHCHECKS, admitted, called, store
+from kener_async.api.http.endpoint import Routes
 from kener_async.config.model import Monitor
 from kener_async.domain.durations import latency
 from kener_async.domain.pings import Signal, ping_at, run_named

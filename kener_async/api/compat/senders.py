@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.auth import GATEKEEPER
-from kener_async.api.limits import LIMITS
+from kener_async.api.http.auth import GATEKEEPER
+from kener_async.api.http.rate_limit import LIMITS
 from kener_async.config.model import Config, Monitor
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import NotFound

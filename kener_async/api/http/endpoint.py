@@ -11,12 +11,12 @@ from marshmallow import Schema, ValidationError
 from yarl import URL
 
 from kener_async import keys
-from kener_async.api.answers import as_json
-from kener_async.api.auth import GATEKEEPER, require_scope
-from kener_async.api.body import read_object
-from kener_async.api.errors import refusal
-from kener_async.api.gate import dress, new_request_id
-from kener_async.api.loading import Load, loader
+from kener_async.api.http.auth import GATEKEEPER, require_scope
+from kener_async.api.http.body import read_object
+from kener_async.api.http.compiled_loader import Load, loader
+from kener_async.api.http.errors import refusal
+from kener_async.api.http.middleware import dress, new_request_id
+from kener_async.api.http.responses import as_json
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 

@@ -5,8 +5,8 @@ from hmac import compare_digest
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from kener_async.api.endpoint import Routes
-from kener_async.api.senders import GATUS, admitted, called, store
+from kener_async.api.compat.senders import GATUS, admitted, called, store
+from kener_async.api.http.endpoint import Routes
 from kener_async.domain.durations import go_milliseconds, latency
 from kener_async.domain.errors import Invalid, Unauthenticated
 from kener_async.domain.samples import Status

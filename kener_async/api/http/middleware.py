@@ -11,10 +11,10 @@ from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.hdrs import METH_HEAD
 from aiohttp.typedefs import Middleware
 
-from kener_async.api.answers import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
-from kener_async.api.dialects import SENDERS, UNCACHED, masked, translated
-from kener_async.api.errors import refusal, refusal_of
-from kener_async.api.proxies import HOST, client_address
+from kener_async.api.http.error_formats import SENDERS, UNCACHED, masked, translated
+from kener_async.api.http.errors import refusal, refusal_of
+from kener_async.api.http.forwarded import HOST, client_address
+from kener_async.api.http.responses import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID

@@ -4,10 +4,10 @@ from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from kener_async.api import schemas
-from kener_async.api.auth import GATEKEEPER
-from kener_async.api.endpoint import Routes, loaded
-from kener_async.api.loading import loader
-from kener_async.api.senders import admitted, store
+from kener_async.api.compat.senders import admitted, store
+from kener_async.api.http.auth import GATEKEEPER
+from kener_async.api.http.compiled_loader import loader
+from kener_async.api.http.endpoint import Routes, loaded
 
 routes = Routes()
 

@@ -15,7 +15,7 @@ import jwt
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from kener_async.api.proxies import Networks, client_address, is_within
+from kener_async.api.http.forwarded import Networks, client_address, is_within
 from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated

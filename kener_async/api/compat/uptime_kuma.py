@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from kener_async.api.endpoint import Routes
-from kener_async.api.senders import UPTIME_KUMA, admitted, called, store
+from kener_async.api.compat.senders import UPTIME_KUMA, admitted, called, store
+from kener_async.api.http.endpoint import Routes
 from kener_async.domain.durations import latency, pushed_milliseconds
 from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.samples import Status

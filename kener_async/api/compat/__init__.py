@@ -1,0 +1,1 @@
+"""Senders made for other services: push keys, Healthchecks, Uptime Kuma, Gatus."""

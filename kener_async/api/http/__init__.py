@@ -1,0 +1,1 @@
+"""The small framework that the routes stand on: endpoint, bodies, fields, tokens, errors, responses."""
