@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kener_async.domain.samples import Status
-from kener_async.web import badge_svg
-from kener_async.web.badge_svg import Badge, Options, Style, options, status_badge, svg, uptime_badge
+from kener_async.web.formats import badge_svg
+from kener_async.web.formats.badge_svg import Badge, Options, Style, options, status_badge, svg, uptime_badge
 
 COLORS = {Status.UP: "#4ead94", Status.DEGRADED: "#e6ca61", Status.DOWN: "#ca3038"}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.web import charts
-from kener_async.web.charts import Chart, Point
-from kener_async.web.locales import locale
+from kener_async.web.pages.locales import locale
+from kener_async.web.parts import charts
+from kener_async.web.parts.charts import Chart, Point
 
 ENGLISH, GERMAN = locale("en"), locale("de")
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")

@@ -16,8 +16,8 @@ from kener_async.domain.calendar import day_start
 from kener_async.domain.heartbeats import Every, Settings
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.web import hours
-from kener_async.web.locales import locale
+from kener_async.web.pages.locales import locale
+from kener_async.web.parts import hours
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
-from kener_async.web.feeds import Entry, Feed, atom, entries, json_feed, rss, stage, updated_at
-from kener_async.web.snapshot import Event
+from kener_async.web.formats.feeds import Entry, Feed, atom, entries, json_feed, rss, stage, updated_at
+from kener_async.web.pages.snapshot import Event
 from tests.service import NOON
 
 HOUR = 3600

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
-from kener_async.web.icalendar import calendar
-from kener_async.web.snapshot import Event
+from kener_async.web.formats.icalendar import calendar
+from kener_async.web.pages.snapshot import Event
 from tests.service import NOON
 
 HOUR = 3600

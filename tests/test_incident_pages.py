@@ -19,9 +19,9 @@ from kener_async.domain.states import Report
 from kener_async.domain.timeline import Standing
 from kener_async.domain.uptime import NOTHING
 from kener_async.web.incidents import Step, duration, story
-from kener_async.web.locales import locale
-from kener_async.web.months import Cell, measured, sentence, weeks, within
-from kener_async.web.snapshot import Day, Event, Shown
+from kener_async.web.pages.locales import locale
+from kener_async.web.pages.snapshot import Day, Event, Shown
+from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
 from tests.service import NOON, FakeClock, Service, a_monitor, running
 
 ENGLISH = locale("en")

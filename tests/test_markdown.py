@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.web import markdown
-from kener_async.web.markdown import LONGEST, excerpt, rendered, rendered_inline
+from kener_async.web.parts import markdown
+from kener_async.web.parts.markdown import LONGEST, excerpt, rendered, rendered_inline
 
 REL = 'rel="nofollow noopener noreferrer"'
 BARE = (

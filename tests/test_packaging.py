@@ -36,8 +36,8 @@ for module in walk_packages(kener_async.__path__, "kener_async."):
 
 from babel import localedata
 from kener_async.domain.samples import Status
-from kener_async.web import locales
-from kener_async.web.preview import preview
+from kener_async.web.pages import locales
+from kener_async.web.formats.preview import preview
 preview("A title", "A sentence", "#00ff00", ["#00ff00"], Status.UP)
 for tag in locales.NAMES:
     locales.locale(tag).day(date(2026, 1, 1))

@@ -16,9 +16,9 @@ from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
 from kener_async.domain.samples import Status
-from kener_async.web.locales import Locale, locale
-from kener_async.web.pages import PAGES, Finished
-from kener_async.web.snapshot import SNAPSHOTS, Snapshot, Snapshots
+from kener_async.web.pages.cache import PAGES, Finished
+from kener_async.web.pages.locales import Locale, locale
+from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot, Snapshots
 from tests.service import FakeClock, Service, a_config, a_monitor, running
 
 PAGE = {"Accept": "text/html"}

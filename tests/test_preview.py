@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from kener_async.domain.samples import Status
-from kener_async.web import preview as drawing
-from kener_async.web.preview import preview
+from kener_async.web.formats import preview as drawing
+from kener_async.web.formats.preview import preview
 
 GREEN, RED = "#4ead94", "#ca3038"
 DAYS = [GREEN] * 91

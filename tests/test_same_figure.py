@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kener_async.domain.heartbeats import Settings
 from kener_async.domain.samples import Status
-from kener_async.web.locales import NAMES
+from kener_async.web.pages.locales import NAMES
 from tests import recount
 from tests.markup import Element, parsed
 from tests.service import NOON

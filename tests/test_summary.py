@@ -16,8 +16,8 @@ from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import Report
 from kener_async.domain.timeline import Standing
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.web.snapshot import Day, Event, Shown, Snapshot
-from kener_async.web.summary import DOCUMENTS, Document, document
+from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
+from kener_async.web.pages.snapshot import Day, Event, Shown, Snapshot
 from tests.service import NOON, a_config, a_monitor
 
 HOUR, DAY = 3600, 86400

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kener_async.web.turnstile import LONGEST_REST, PER_TURN, REST_FOR_EACH, Pace, Turnstile
+from kener_async.web.pages.throttle import LONGEST_REST, PER_TURN, REST_FOR_EACH, Pace, Turnstile
 
 
 def passes_at_once(turnstile: Turnstile) -> bool:
@@ -72,8 +72,8 @@ async def test_work_on_pages_rests_for_the_heartbeats_that_came_meanwhile(
         rests.append(seconds)
 
     pace = Pace(lambda: stored)
-    monkeypatch.setattr("kener_async.web.turnstile.monotonic", lambda: 1000.0)
-    monkeypatch.setattr("kener_async.web.turnstile.asyncio.sleep", slept)
+    monkeypatch.setattr("kener_async.web.pages.throttle.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("kener_async.web.pages.throttle.asyncio.sleep", slept)
     async with pace.turn():
         stored += heartbeats
     async with pace.turn():

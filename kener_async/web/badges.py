@@ -13,8 +13,7 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
 from kener_async.store import rollups
-from kener_async.web import palette
-from kener_async.web.badge_svg import (
+from kener_async.web.formats.badge_svg import (
     DOT_CSS,
     NO_DATA_COLOR,
     WORDS,
@@ -27,9 +26,10 @@ from kener_async.web.badge_svg import (
     svg,
     uptime_badge,
 )
-from kener_async.web.locales import ENGLISH, Locale
-from kener_async.web.pages import VARIANTS, page
-from kener_async.web.snapshot import WINDOWS, Shown, Snapshot
+from kener_async.web.pages.cache import VARIANTS, page
+from kener_async.web.pages.locales import ENGLISH, Locale
+from kener_async.web.pages.snapshot import WINDOWS, Shown, Snapshot
+from kener_async.web.parts import palette
 
 SVG = "image/svg+xml; charset=utf-8"
 JSON = "application/json; charset=utf-8"

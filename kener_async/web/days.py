@@ -17,14 +17,14 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import Run, runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import incidents, layers, observer, rollups
-from kener_async.web import latency
-from kener_async.web.assets import ASSETS
-from kener_async.web.hours import clock, hours, joined, shape
-from kener_async.web.locales import Locale
-from kener_async.web.pages import page
-from kener_async.web.reasons import reason_in_words
-from kener_async.web.snapshot import Shown, Snapshot, visible
-from kener_async.web.views import View, render
+from kener_async.web.pages.assets import ASSETS
+from kener_async.web.pages.cache import page
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.reasons import reason_in_words
+from kener_async.web.pages.snapshot import Shown, Snapshot, visible
+from kener_async.web.pages.templates import View, render
+from kener_async.web.parts import latency
+from kener_async.web.parts.hours import clock, hours, joined, shape
 
 
 @dataclass(frozen=True, slots=True)

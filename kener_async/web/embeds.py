@@ -5,13 +5,13 @@ import re
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.web import locales
-from kener_async.web.assets import ASSETS, STATIC, TYPES
-from kener_async.web.bars import bars
-from kener_async.web.locales import ENGLISH, Locale
-from kener_async.web.pages import VARIANTS, locale_of, page
-from kener_async.web.snapshot import Snapshot
-from kener_async.web.views import View, render
+from kener_async.web.pages import locales
+from kener_async.web.pages.assets import ASSETS, STATIC, TYPES
+from kener_async.web.pages.cache import VARIANTS, locale_of, page
+from kener_async.web.pages.locales import ENGLISH, Locale
+from kener_async.web.pages.snapshot import Snapshot
+from kener_async.web.pages.templates import View, render
+from kener_async.web.parts.bars import bars
 
 ANYWHERE = "*"
 THEMES = ("light", "dark")

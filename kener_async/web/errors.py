@@ -4,9 +4,9 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config.model import Config
-from kener_async.web.locales import Locale
-from kener_async.web.pages import HTML, POLICY, TURNSTILE, locale_of
-from kener_async.web.views import render
+from kener_async.web.pages.cache import HTML, POLICY, TURNSTILE, locale_of
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.templates import render
 
 KEPT_HEADERS = {"Allow", "Retry-After"}
 

@@ -16,13 +16,13 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
-from kener_async.web import words
-from kener_async.web.assets import ASSETS
-from kener_async.web.bars import bars
-from kener_async.web.locales import Locale
-from kener_async.web.pages import page
-from kener_async.web.snapshot import Day, Event, Shown, Snapshot
-from kener_async.web.views import View, render
+from kener_async.web.pages import labels
+from kener_async.web.pages.assets import ASSETS
+from kener_async.web.pages.cache import page
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Day, Event, Shown, Snapshot
+from kener_async.web.pages.templates import View, render
+from kener_async.web.parts.bars import bars
 
 # A row is made anew only when its monitor is another: the same object says the same.
 Rows = WeakKeyDictionary[Shown, dict[str, Markup]]  # by language
@@ -70,13 +70,13 @@ async def _made(
         now=snapshot.now,
         category=category,
         summary=whole,
-        sentence=words.summary(locale, whole),
+        sentence=labels.summary(locale, whole),
         announcements=snapshot.announcements,
         ongoing=_of(snapshot.ongoing, tags),
         upcoming=_of(snapshot.upcoming, tags),
         recent=_of(snapshot.recent, tags),
         names={shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors},
-        windows=list(words.windows(locale).items()),
+        windows=list(labels.windows(locale).items()),
         count=len(listed),
         groups=list(_groups(view, snapshot, rows, category)),
         structured=_structured(view),
@@ -127,8 +127,8 @@ def _row(view: View, shown: Shown, now: int) -> dict[str, Any]:
         "bars": bars(shown.days, address, locale, view.site.bar_style == "partial"),
         "ago_90": _ago(locale, shown.days, 90),
         "ago_30": _ago(locale, shown.days, 29),
-        "figures": [(name, words.uptime(locale, counts)) for name, counts in shown.windows.items()],
-        "troubled": [words.day(locale, day).split("\n") for day in shown.days if _is_troubled(day)],
+        "figures": [(name, labels.uptime(locale, counts)) for name, counts in shown.windows.items()],
+        "troubled": [labels.day(locale, day).split("\n") for day in shown.days if _is_troubled(day)],
     }
 
 

@@ -15,11 +15,12 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.store import incidents as store
-from kener_async.web import markdown, months, words
-from kener_async.web.locales import Locale
-from kener_async.web.pages import PAGES, VARIANTS, page
-from kener_async.web.snapshot import Event, Shown, Snapshot, visible
-from kener_async.web.views import render
+from kener_async.web.pages import labels
+from kener_async.web.pages.cache import PAGES, VARIANTS, page
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Event, Shown, Snapshot, visible
+from kener_async.web.pages.templates import render
+from kener_async.web.parts import calendar, markdown
 
 DESCRIPTION = 160  # characters, what search engines show
 EXCERPT = 280
@@ -58,7 +59,7 @@ def _steps(incident: Incident, now: int) -> Iterator[Moment]:
     if incident.is_maintenance and incident.created_at < incident.start:
         yield Moment(incident.created_at, Step.ANNOUNCED)
     closed = incident.closed_as_of(now)
-    if words.is_cancelled(incident):
+    if labels.is_cancelled(incident):
         assert closed is not None  # noqa: S101 - that is what it means
         yield Moment(closed, Step.CANCELLED)
         return
@@ -76,7 +77,7 @@ def step(locale: Locale, incident: Incident, moment: Moment, now: int) -> str:
         Step.ANNOUNCED: _("Announced"),
         Step.BEGAN: _("Planned start") if is_planned else _("Started"),
         Step.COMMENT: "",
-        Step.ENDED: _("Planned end") if is_planned else words.state(locale, incident, now),
+        Step.ENDED: _("Planned end") if is_planned else labels.state(locale, incident, now),
         Step.CANCELLED: _("Cancelled"),
     }[moment.step]
 
@@ -127,12 +128,12 @@ def _description(locale: Locale, incident: Incident, affected: Sequence[Shown], 
     """The beginning of the body, else what can be said without it."""
     said = markdown.excerpt(incident.body, DESCRIPTION)
     names = ", ".join(shown.monitor.name for shown in affected)
-    return said or f"{words.impact(locale, incident)}, {words.state(locale, incident, now)}: {names}"
+    return said or f"{labels.impact(locale, incident)}, {labels.state(locale, incident, now)}: {names}"
 
 
 def duration(locale: Locale, incident: Incident, now: int) -> str:
     """How long it lasted, lasts so far or shall last; "" where nobody can say."""
-    if words.is_cancelled(incident):
+    if labels.is_cancelled(incident):
         return ""
     closed = incident.closed_as_of(now)
     if closed is None and incident.start <= now:
@@ -173,10 +174,10 @@ async def _month_page(
     monitors = snapshot.monitors if chosen is None else [chosen]
     tags = [shown.monitor.tag for shown in monitors]
     found, extent = await app[keys.DATABASE].read(partial(_read, month=month, zone=zone, tags=tags))
-    events = months.within(visible(found, snapshot), month, zone, now)
+    events = calendar.within(visible(found, snapshot), month, zone, now)
     reach = [current, *(Month.of(instant, zone) for instant in extent or ())]
     back, forth = neighbours(month, min(reach), max(reach))
-    bars, first_weekday = months.measured(monitors), locale.cldr.first_week_day
+    bars, first_weekday = calendar.measured(monitors), locale.cldr.first_week_day
     return await render(
         app,
         "incidents.html",
@@ -191,8 +192,8 @@ async def _month_page(
         monitors=[shown.monitor for shown in snapshot.monitors],
         chosen=None if chosen is None else chosen.monitor,
         names={shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors},
-        weeks=months.weeks(month, first_weekday, zone, bars, events, now),
-        sentence=partial(months.sentence, locale),
+        weeks=calendar.weeks(month, first_weekday, zone, bars, events, now),
+        sentence=partial(calendar.sentence, locale),
         address=partial(address, current=current),
         events=events,
         duration=partial(duration, locale, now=now),

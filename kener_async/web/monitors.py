@@ -16,14 +16,15 @@ from kener_async.domain.states import Live
 from kener_async.domain.timeline import Reason, runs
 from kener_async.store import devices, incidents, observer
 from kener_async.store.explanations import Explanation, explain
-from kener_async.web import latency, share, words
-from kener_async.web.assets import ASSETS
-from kener_async.web.bars import bars
-from kener_async.web.locales import Locale
-from kener_async.web.pages import page
-from kener_async.web.reasons import reason_in_words
-from kener_async.web.snapshot import WINDOWS, Event, Shown, Snapshot, visible
-from kener_async.web.views import View, render
+from kener_async.web.pages import labels
+from kener_async.web.pages.assets import ASSETS
+from kener_async.web.pages.cache import page
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.reasons import reason_in_words
+from kener_async.web.pages.snapshot import WINDOWS, Event, Shown, Snapshot, visible
+from kener_async.web.pages.templates import View, render
+from kener_async.web.parts import latency, share
+from kener_async.web.parts.bars import bars
 
 Span = tuple[int, int]
 
@@ -63,8 +64,8 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
     await app[keys.PUBLISHER].settle(live.id, min(start for start, _ in windows.values()), now)
     work = partial(_read, monitor=live.id, tag=monitor.tag, windows=windows, now=now)
     past = await app[keys.DATABASE].read(work)
-    view, labels = View(snapshot.config, locale, app[ASSETS]), words.windows(locale)
-    charts = partial(latency.of_monitor, view, shown, past.latencies, labels, now)
+    view, texts = View(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
+    charts = partial(latency.of_monitor, view, shown, past.latencies, texts, now)
     address = f"/monitor/{monitor.tag}"
     return await render(
         app,
@@ -81,7 +82,7 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=_reason_now(live, shown, now),
         bars=bars(shown.days, view.link(address), locale, view.site.bar_style == "partial"),
-        figures=list(_figures(view, past.windows, labels)),
+        figures=list(_figures(view, past.windows, texts)),
         drawn=await asyncio.to_thread(lambda: list(charts())),
         ongoing=_of(snapshot.ongoing, monitor.tag),
         upcoming=_of(snapshot.upcoming, monitor.tag),

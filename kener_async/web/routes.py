@@ -3,24 +3,13 @@
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.web import (
-    assets,
-    badges,
-    days,
-    discovery,
-    docs,
-    embeds,
-    home,
-    incidents,
-    monitors,
-    subscriptions,
-    views,
-)
+from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERRORS, ErrorPages
 from kener_async.web.home import ROWS, Rows
-from kener_async.web.pages import PACE, PAGES, TURNSTILE, VARIANTS, Pages
-from kener_async.web.snapshot import SNAPSHOTS, Snapshots
-from kener_async.web.turnstile import Pace, Turnstile
+from kener_async.web.pages import assets, templates
+from kener_async.web.pages.cache import PACE, PAGES, TURNSTILE, VARIANTS, Pages
+from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshots
+from kener_async.web.pages.throttle import Pace, Turnstile
 
 
 def add_routes(app: web.Application) -> None:
@@ -31,7 +20,7 @@ def add_routes(app: web.Application) -> None:
     app[TURNSTILE] = turnstile = Turnstile()
     app[keys.METRICS].pages_waiting.set_function(lambda: turnstile.waiting)
     app[ROWS], app[ERRORS] = Rows(), ErrorPages()
-    views.setup(app)
+    templates.setup(app)
     app.add_routes(
         [
             web.get("/", home.home),
@@ -44,14 +33,14 @@ def add_routes(app: web.Application) -> None:
             web.get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
             web.get("/embed/{tag}.js", embeds.script),
             web.get("/embed/{tag}", embeds.embed),
-            web.get("/feed.{form:atom|rss|json}", subscriptions.feed),
-            web.get("/monitor/{tag}/feed.{form:atom|rss|json}", subscriptions.feed),
-            web.get("/maintenance.ics", subscriptions.maintenance),
-            web.get("/monitor/{tag}/maintenance.ics", subscriptions.maintenance),
-            web.get("/api/v2/{name:.+[.]json}", subscriptions.summarized),
-            web.get("/sitemap.xml", discovery.sitemap),
-            web.get("/robots.txt", discovery.robots),
-            web.get("/preview.png", discovery.preview_image),
+            web.get("/feed.{form:atom|rss|json}", feeds.feed),
+            web.get("/monitor/{tag}/feed.{form:atom|rss|json}", feeds.feed),
+            web.get("/maintenance.ics", feeds.maintenance),
+            web.get("/monitor/{tag}/maintenance.ics", feeds.maintenance),
+            web.get("/api/v2/{name:.+[.]json}", feeds.summarized),
+            web.get("/sitemap.xml", robots.sitemap),
+            web.get("/robots.txt", robots.robots),
+            web.get("/preview.png", robots.preview_image),
             web.get("/static/{name}", assets.static),
             web.get("/assets/{path:.+}", assets.assets),
             web.get("/favicon.ico", assets.favicon),

@@ -25,7 +25,7 @@ from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import incidents, streaks
-from kener_async.web.turnstile import Pace
+from kener_async.web.pages.throttle import Pace
 
 WINDOWS = {"90d": 90 * DAY, "30d": 30 * DAY, "7d": 7 * DAY, "24h": 24 * HOUR}
 RECENT = 14 * DAY

@@ -15,10 +15,10 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api.http.responses import Whole
 from kener_async.domain.errors import TooSlow
-from kener_async.web import locales
-from kener_async.web.locales import Locale
-from kener_async.web.snapshot import SNAPSHOTS, Snapshot
-from kener_async.web.turnstile import Pace, Turnstile
+from kener_async.web.pages import locales
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot
+from kener_async.web.pages.throttle import Pace, Turnstile
 
 HTML = "text/html; charset=utf-8"
 POLICY = (

@@ -8,8 +8,8 @@ from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
 from kener_async.domain.uptime import Counts
-from kener_async.web.locales import Locale
-from kener_async.web.snapshot import Day, Shown
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Day, Shown
 
 # The class that gives an element the colour and the sign of a status.
 CLASSES = {

@@ -11,9 +11,9 @@ from markupsafe import Markup, escape
 from kener_async.domain.calendar import HOUR, MINUTE
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.web import words
-from kener_async.web.locales import Locale
-from kener_async.web.reasons import reason_in_words
+from kener_async.web.pages import labels
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.reasons import reason_in_words
 
 # Where a status is drawn in a row of 20 units: bands, each from and to.
 BANDS = {
@@ -89,9 +89,9 @@ def _drawing(pieces: Sequence[Run], begin: int, zone: ZoneInfo, locale: Locale, 
     for run in pieces:
         first, last = (run.start - begin) // MINUTE, (run.end - begin) // MINUTE
         times = [clock(instant, zone, locale, is_odd) for instant in (run.start, run.end)]
-        said = f"{words.status(locale, run.status)}, {reason_in_words(locale, run.reason)}"
+        said = f"{labels.status(locale, run.status)}, {reason_in_words(locale, run.reason)}"
         paths.append(
-            f'<path class="{words.CLASSES[run.status]}" d="{shape(run.status, first, last)}">'
+            f'<path class="{labels.CLASSES[run.status]}" d="{shape(run.status, first, last)}">'
             f"<title>{escape('–'.join(times))}\n{escape(said)}</title></path>"  # noqa: RUF001
         )
     return Markup("".join(paths))  # noqa: S704 - everything in it is escaped

@@ -19,11 +19,11 @@ from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
 from kener_async.domain.summary import summary as overall
-from kener_async.web.feeds import address, stage, updated_at
-from kener_async.web.markdown import excerpt
+from kener_async.web.formats.feeds import address, stage, updated_at
+from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
-    from kener_async.web.snapshot import Event, Shown, Snapshot
+    from kener_async.web.pages.snapshot import Event, Shown, Snapshot
 
 Document = dict[str, Any]
 

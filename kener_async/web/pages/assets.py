@@ -9,9 +9,9 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.config.model import Colors, Config, Site
 from kener_async.domain.errors import NotFound
-from kener_async.web.pages import YEAR, Finished, answer
+from kener_async.web.pages.cache import YEAR, Finished, answer
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent.parent / "static"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

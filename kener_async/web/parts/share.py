@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from kener_async.config.model import Monitor
-from kener_async.web.views import View
+from kener_async.web.pages.templates import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
-from kener_async.web import words
-from kener_async.web.locales import Locale
-from kener_async.web.snapshot import Event, Shown
+from kener_async.web.pages import labels
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Event, Shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +87,7 @@ def _by_day(month: Month, zone: ZoneInfo, events: Iterable[Event], now: int) -> 
 
 def _told(events: Iterable[Event]) -> Status | None:
     """The worst that incidents say of a day without bars, None where they say nothing of it."""
-    kinds = [kind for event in events if (kind := words.kind(event.incident)) is not None]
+    kinds = [kind for event in events if (kind := labels.kind(event.incident)) is not None]
     return summary(kinds).status if kinds else None
 
 

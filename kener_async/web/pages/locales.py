@@ -18,7 +18,7 @@ from babel.support import Translations
 
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 
-CATALOGS = Path(__file__).parent / "locales"
+CATALOGS = Path(__file__).parent.parent / "locales"
 LAST = 253_402_300_799 - DAY
 SOURCE = "en"  # the language the templates are written in
 

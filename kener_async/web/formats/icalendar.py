@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.incidents import Incident
-from kener_async.web.feeds import address, updated_at
-from kener_async.web.markdown import excerpt
+from kener_async.web.formats.feeds import address, updated_at
+from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
-    from kener_async.web.snapshot import Event
+    from kener_async.web.pages.snapshot import Event
 
 LONGEST_LINE = 75  # octets
 DESCRIPTION = 1000  # characters

@@ -9,7 +9,7 @@ from typing import cast
 from PIL import Image, ImageDraw, ImageFont
 
 from kener_async.domain.samples import Status
-from kener_async.web.badge_svg import WHITE, ink
+from kener_async.web.formats.badge_svg import WHITE, ink
 
 WIDTH, HEIGHT = 1200, 630
 GROUND, CARD, LINE, EMPTY = "#eef1f4", "#ffffff", "#d9dee4", "#e8ebef"

@@ -14,12 +14,13 @@ from markupsafe import Markup, escape
 from kener_async.config.model import Config
 from kener_async.domain.calendar import day_of
 from kener_async.domain.samples import Status
-from kener_async.web import locales, markdown, words
-from kener_async.web.assets import ASSETS, Assets, file_address
-from kener_async.web.locales import Locale
-from kener_async.web.snapshot import Shown
+from kener_async.web.pages import labels, locales
+from kener_async.web.pages.assets import ASSETS, Assets, file_address
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Shown
+from kener_async.web.parts import markdown
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent.parent / "templates"
 SPRITE = Markup((TEMPLATES / "icons.svg").read_text(encoding="utf-8"))  # noqa: S704 - ours
 _MARKS = {
     Status.UP: "m7.5 12.5 3 3 6-6.5",
@@ -49,7 +50,7 @@ def icon(name: str) -> Markup:
 def sign(status: Status) -> Markup:
     """A status as a sign whose shape alone tells it."""
     return Markup(  # noqa: S704 - ours
-        f'<svg class="sign {words.CLASSES[status]}" viewBox="0 0 24 24" aria-hidden="true">'
+        f'<svg class="sign {labels.CLASSES[status]}" viewBox="0 0 24 24" aria-hidden="true">'
         f'{_GROUNDS.get(status, _ROUND)}<path class="mark" d="{_MARKS[status]}"/></svg>'
     )
 
@@ -104,20 +105,20 @@ class View:
         return self.locale.duration(seconds)
 
     def word(self, status: Status) -> str:
-        return words.status(self.locale, status)
+        return labels.status(self.locale, status)
 
     def standing(self, shown: Shown, now: int) -> Markup:
         """How a monitor stands, with its sign and its latency; or how today was, if the site wants that."""
-        status, text = shown.status, words.standing(self.locale, shown, now)
+        status, text = shown.status, labels.standing(self.locale, shown, now)
         if self.site.summary_style == "day" and status is not Status.NO_DATA:
-            status, text = shown.days[-1].status, words.minutes(self.locale, shown.days[-1])
+            status, text = shown.days[-1].status, labels.minutes(self.locale, shown.days[-1])
         parts = [sign(status), Markup(" <span>{}</span>").format(text)]
         newest = shown.report.standing.newest
         if newest is not None and newest.latency and shown.status in (Status.UP, Status.DEGRADED):
             latency = self.locale.latency(newest.latency, shown.monitor.latency_unit)
             title = self.locale.gettext("Latency")
             parts.append(Markup(' <span class="latency" title="{}">{}</span>').format(title, latency))
-        name = words.CLASSES[status]
+        name = labels.CLASSES[status]
         return Markup('<p class="standing {}">{}</p>').format(name, Markup("").join(parts))
 
     def context(self) -> dict[str, Any]:
@@ -162,8 +163,8 @@ def setup(app: web.Application) -> None:
         "icon": icon,
         "sign": sign,
         "sprite": SPRITE,
-        "classes": words.CLASSES,
-        "words": words,
+        "classes": labels.CLASSES,
+        "words": labels,
         "markdown": markdown,
         "language_names": locales.NAMES,
         "Status": Status,

@@ -9,9 +9,9 @@ from markupsafe import Markup, escape
 
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.samples import Status
-from kener_async.web import words
-from kener_async.web.locales import Locale
-from kener_async.web.snapshot import Day
+from kener_async.web.pages import labels
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.snapshot import Day
 
 # The height of a partial bar, by the share of the day that had its status: up to so many percent, a class.
 STEPS = ((10, "s1"), (20, "s2"), (40, "s3"), (60, "s4"), (80, "s5"), (99.999, "s6"))
@@ -24,7 +24,7 @@ def bars(days: Sequence[Day], address: str, locale: Locale, is_partial: bool) ->
     start = f'<a tabindex=-1 href="{escape(address)}/'
     links = [
         f'{start}{day.date}" class="{_classes(day, is_partial)}" '
-        f'aria-label="{escape(words.day(locale, day))}"></a>'
+        f'aria-label="{escape(labels.day(locale, day))}"></a>'
         for day in days
     ]
     if links:
@@ -33,7 +33,7 @@ def bars(days: Sequence[Day], address: str, locale: Locale, is_partial: bool) ->
 
 
 def _classes(day: Day, is_partial: bool) -> str:
-    name = words.CLASSES[day.status]
+    name = labels.CLASSES[day.status]
     if not is_partial or day.status is Status.NO_DATA:
         return name
     step = next((step for share, step in STEPS if _share(day) <= share), "")

@@ -11,11 +11,12 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.config.model import Config
 from kener_async.domain.summary import summary
-from kener_async.web import locales, months, palette, words
-from kener_async.web.locales import ENGLISH, Locale
-from kener_async.web.origin import origin_of
-from kener_async.web.pages import VARIANTS, page
-from kener_async.web.snapshot import Snapshot
+from kener_async.web.pages import labels, locales
+from kener_async.web.pages.cache import VARIANTS, page
+from kener_async.web.pages.locales import ENGLISH, Locale
+from kener_async.web.pages.origin import origin_of
+from kener_async.web.pages.snapshot import Snapshot
+from kener_async.web.parts import calendar, palette
 
 XML = "application/xml; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
@@ -70,13 +71,13 @@ def _paths(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
 
 async def preview_image(request: web.Request) -> web.StreamResponse:
     """The picture that social networks show beside a link to the site."""
-    from kener_async.web.preview import preview  # brings Pillow, which many a service never needs
+    from kener_async.web.formats.preview import preview  # brings Pillow, which many a service never needs
 
     async def make(snapshot: Snapshot, locale: Locale) -> bytes:
         whole = summary(snapshot.statuses)
         colors = palette.colors(snapshot.config.site)
-        bars = [colors[status] for status in months.measured(snapshot.monitors).values()]
-        sentence = words.summary(locale, whole)
+        bars = [colors[status] for status in calendar.measured(snapshot.monitors).values()]
+        sentence = labels.summary(locale, whole)
         title = snapshot.config.site.name
         return await asyncio.to_thread(preview, title, sentence, colors[whole.status], bars, whole.status)
 

@@ -1,7 +1,7 @@
 """Why a minute has its status, in the words of a language."""
 
 from kener_async.domain.timeline import Reason
-from kener_async.web.locales import Locale
+from kener_async.web.pages.locales import Locale
 
 
 def reason_in_words(locale: Locale, reason: Reason) -> str:

@@ -13,10 +13,10 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import latencies
-from kener_async.web import charts
-from kener_async.web.charts import Chart
-from kener_async.web.snapshot import WINDOWS, Shown
-from kener_async.web.views import View
+from kener_async.web.pages.snapshot import WINDOWS, Shown
+from kener_async.web.pages.templates import View
+from kener_async.web.parts import charts
+from kener_async.web.parts.charts import Chart
 
 # How far apart the points of a window are; the 90 days have a point a day, and a day one every five minutes.
 STEPS = {"24h": QUARTER, "7d": HOUR, "30d": 4 * HOUR}

@@ -1,0 +1,260 @@
+"""Incidents and maintenance as feeds: Atom, RSS 2.0 and JSON Feed, all made of the same neutral entries."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import orjson
+from markupsafe import Markup
+
+from kener_async.domain.incidents import Incident
+from kener_async.domain.samples import Status
+from kener_async.web.parts.markdown import excerpt, rendered
+
+if TYPE_CHECKING:
+    from kener_async.web.pages.snapshot import Event
+
+MOST_ENTRIES = 50
+EXCERPT = 300  # characters of a summary
+
+Stage = Literal["scheduled", "in_progress", "completed", "investigating", "identified", "resolved"]
+
+_IMPACTS = {Status.DOWN: "Outage", Status.DEGRADED: "Degraded performance", None: "Notice"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One incident in any feed. `id` is a URI that stays the same, instants are UTC seconds."""
+
+    id: str
+    url: str
+    title: str
+    published: int
+    updated: int
+    html: str
+    summary: str
+    categories: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Entries under a title, `updated` in UTC seconds. `subtitle` and `icon`, an address, may be empty."""
+
+    title: str
+    home_url: str
+    feed_url: str
+    subtitle: str
+    updated: int
+    entries: Sequence[Entry]
+    icon: str
+
+
+# What is said of an incident outside of the pages
+
+
+def address(incident: Incident, base_url: str) -> str:
+    return f"{base_url}/incident/{incident.number}"
+
+
+def stage(incident: Incident, at: int) -> Stage:
+    """Where it is in its life at an instant, as far as is known, in the words of hosted status pages."""
+    closed = incident.closed_as_of(at)
+    if closed is not None and closed <= at:
+        return "completed" if incident.is_maintenance else "resolved"
+    if incident.start > at:
+        return "scheduled"
+    if incident.is_maintenance:
+        return "in_progress"
+    return "identified" if incident.is_identified else "investigating"
+
+
+def updated_at(event: "Event", now: int) -> int:
+    """The newest instant at which something happened to it; edits of its text leave no trace."""
+    incident = event.incident
+    comments = (comment.created_at for comment in event.comments)
+    happened = (incident.start, incident.closed_as_of(now), *comments)
+    return max([incident.created_at, *(at for at in happened if at is not None and at <= now)])
+
+
+# Entries
+
+
+def entries(events: Iterable["Event"], names: Mapping[str, str], base_url: str, now: int) -> list[Entry]:
+    """What happened last comes first. `names` are the monitors that may be named, by tag."""
+
+    def recency(event: "Event") -> tuple[int, int, int]:
+        return updated_at(event, now), event.incident.created_at, event.incident.number
+
+    latest = sorted(events, key=recency, reverse=True)[:MOST_ENTRIES]
+    return [_entry(event, names, base_url, now) for event in latest]
+
+
+def _entry(event: "Event", names: Mapping[str, str], base_url: str, now: int) -> Entry:
+    incident = event.incident
+    kind = "Maintenance" if incident.is_maintenance else _IMPACTS[incident.impact]
+    state = stage(incident, now).replace("_", " ")
+    return Entry(
+        id=_tag_uri(incident, base_url),
+        url=address(incident, base_url),
+        title=incident.title,
+        published=incident.created_at,
+        updated=updated_at(event, now),
+        html=_html(event, names),
+        summary=f"{kind}, {state}, {_span(incident)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
+        categories=(kind.lower(), state),
+    )
+
+
+def _tag_uri(incident: Incident, base_url: str) -> str:
+    """A name (RFC 4151) that stays when the page moves from http to https, or to another port."""
+    base = urlsplit(base_url)
+    return f"tag:{base.hostname},{_utc(incident.created_at):%Y-%m-%d}:{base.path}/incident/{incident.number}"
+
+
+def _html(event: "Event", names: Mapping[str, str]) -> str:
+    """The body, the comments with their times, when it was and what it affects."""
+    parts = [rendered(event.incident.body)]
+    for comment in event.comments:
+        machine, human = _iso(comment.created_at), _shown(comment.created_at)
+        parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
+        parts.append(rendered(comment.body))
+    affected = ", ".join(names[tag] for tag in event.tags if tag in names)
+    parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(event.incident), affected))
+    return "".join(str(part) for part in parts)
+
+
+def _span(incident: Incident) -> str:
+    begin, end = incident.start, incident.overlay.end
+    if end is None:
+        return f"from {_shown(begin)}"
+    return f"{_shown(begin)} to {_shown(max(begin, end))}"
+
+
+def _utc(instant: int) -> datetime:
+    return datetime.fromtimestamp(instant, UTC)
+
+
+def _iso(instant: int) -> str:
+    return f"{_utc(instant):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _shown(instant: int) -> str:
+    return f"{_utc(instant):%Y-%m-%d %H:%M} UTC"
+
+
+# The three forms
+
+
+def atom(feed: Feed) -> bytes:
+    """RFC 4287."""
+    root = ElementTree.Element("feed", {"xmlns": "http://www.w3.org/2005/Atom"})
+    _add(root, "id", feed.feed_url)
+    _add(root, "title", feed.title)
+    if feed.subtitle:
+        _add(root, "subtitle", feed.subtitle)
+    _add(root, "updated", _iso(feed.updated))
+    _add(_add(root, "author"), "name", feed.title)
+    _add(root, "link", rel="self", type="application/atom+xml", href=feed.feed_url)
+    _add(root, "link", rel="alternate", type="text/html", href=feed.home_url)
+    if feed.icon:
+        _add(root, "icon", feed.icon)
+    for entry in feed.entries:
+        _add_to_atom(root, entry)
+    return _document(root)
+
+
+def _add_to_atom(root: ElementTree.Element, entry: Entry) -> None:
+    element = _add(root, "entry")
+    _add(element, "id", entry.id)
+    _add(element, "title", entry.title)
+    _add(element, "published", _iso(entry.published))
+    _add(element, "updated", _iso(entry.updated))
+    _add(element, "link", rel="alternate", type="text/html", href=entry.url)
+    for category in entry.categories:
+        _add(element, "category", term=category)
+    _add(element, "summary", entry.summary, type="text")
+    _add(element, "content", entry.html, type="html")
+
+
+def rss(feed: Feed) -> bytes:
+    """RSS 2.0, with the Atom link to itself and the whole content that readers look for."""
+    namespaces = {
+        "xmlns:atom": "http://www.w3.org/2005/Atom",
+        "xmlns:content": "http://purl.org/rss/1.0/modules/content/",
+    }
+    root = ElementTree.Element("rss", {"version": "2.0", **namespaces})
+    channel = _add(root, "channel")
+    _add(channel, "title", feed.title)
+    _add(channel, "link", feed.home_url)
+    _add(channel, "description", feed.subtitle or feed.title)
+    _add(channel, "lastBuildDate", _rfc822(feed.updated))
+    _add(channel, "atom:link", rel="self", type="application/rss+xml", href=feed.feed_url)
+    if feed.icon:
+        image = _add(channel, "image")
+        for tag, text in (("url", feed.icon), ("title", feed.title), ("link", feed.home_url)):
+            _add(image, tag, text)
+    for entry in feed.entries:
+        _add_to_rss(channel, entry)
+    return _document(root)
+
+
+def _add_to_rss(channel: ElementTree.Element, entry: Entry) -> None:
+    item = _add(channel, "item")
+    _add(item, "title", entry.title)
+    _add(item, "link", entry.url)
+    _add(item, "guid", entry.id, isPermaLink="false")
+    _add(item, "pubDate", _rfc822(entry.published))
+    for category in entry.categories:
+        _add(item, "category", category)
+    _add(item, "description", entry.summary)
+    _add(item, "content:encoded", entry.html)
+
+
+def json_feed(feed: Feed) -> bytes:
+    """JSON Feed 1.1."""
+    document: dict[str, Any] = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": feed.title,
+        "home_page_url": feed.home_url,
+        "feed_url": feed.feed_url,
+        "description": feed.subtitle,
+        "icon": feed.icon,
+        "items": [_item(entry) for entry in feed.entries],
+    }
+    return orjson.dumps({key: value for key, value in document.items() if value != ""})
+
+
+def _item(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "url": entry.url,
+        "title": entry.title,
+        "content_html": entry.html,
+        "summary": entry.summary,
+        "date_published": _iso(entry.published),
+        "date_modified": _iso(entry.updated),
+        "tags": entry.categories,
+    }
+
+
+def _add(parent: ElementTree.Element, tag: str, text: str = "", **attributes: str) -> ElementTree.Element:
+    """A child element; characters that no XML document may hold are left out."""
+    plain = {name: _NOT_XML.sub("", value) for name, value in attributes.items()}
+    element = ElementTree.SubElement(parent, tag, plain)
+    element.text = _NOT_XML.sub("", text)
+    return element
+
+
+def _document(root: ElementTree.Element) -> bytes:
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
+
+
+def _rfc822(instant: int) -> str:
+    return format_datetime(_utc(instant), usegmt=True)

@@ -1,0 +1,1 @@
+"""How pages are made and kept: snapshot, templates, labels, languages, cache, throttle."""
