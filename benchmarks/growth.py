@@ -243,7 +243,7 @@ async def _rolled(config: Path) -> tuple[float, float, float]:
 
 async def _quarter(app: web.Application, clock: _Clock) -> None:
     """Fifteen minutes of reports; then the quarter-hour is over."""
-    store, board = app[keys.DATABASE], app[keys.BOARD]
+    store, board = app[keys.DATABASE], app[keys.STATES]
     ids = [live.id for live in board]
     for _ in range(QUARTER // MINUTE):
         batch = [Sample(one, clock.now - clock.now % 60, Status.UP, 0.123) for one in ids]
@@ -255,7 +255,7 @@ async def _quarter(app: web.Application, clock: _Clock) -> None:
 
 async def _probe(app: web.Application, clock: _Clock) -> float:
     """Heartbeats one after the other; the longest that one took."""
-    store, ids = app[keys.DATABASE], [live.id for live in app[keys.BOARD]]
+    store, ids = app[keys.DATABASE], [live.id for live in app[keys.STATES]]
     longest, number = 0.0, 0
     try:
         while True:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.servers import SERVER_CORE, first_among_sessions, machine
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.states import Board
+from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import samples
 from kener_async.store.sqlite import connections
@@ -95,7 +95,7 @@ def _group_commit(rows: Sequence[Sample], callers: int) -> float:
 async def _served(path: Path, rows: Sequence[Sample], callers: int) -> float:
     async with connections.opened(path, "FULL") as store:
         await store.write(_begin)
-        writer = Writer(store, Board(), lambda: NOW, Metrics(), limit=10_000)
+        writer = Writer(store, MonitorStates(), lambda: NOW, Metrics(), limit=10_000)
         left = iter(rows)
 
         async def caller() -> None:

@@ -10,19 +10,19 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import batches, devices, health, incidents, monitors, openapi, status
-from kener_async.api.batches import INTAKE, Intake
+from kener_async.api.batches import BATCH_LIMITER, BatchLimiter
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
-from kener_async.api.compat.senders import DIRECTORY, Directory
+from kener_async.api.compat.senders import SENDERS, SenderIndex
 from kener_async.api.http import base_path
-from kener_async.api.http.auth import GATEKEEPER, Gatekeeper
-from kener_async.api.http.middleware import gate
-from kener_async.api.http.rate_limit import LIMITS, Limits
+from kener_async.api.http.auth import AUTHENTICATOR, Authenticator
+from kener_async.api.http.middleware import request_middleware
+from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.heartbeats import Settings
-from kener_async.domain.states import Board
+from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.signing_key import signing_keys
@@ -30,12 +30,12 @@ from kener_async.store import monitors as stored_monitors
 from kener_async.store.sqlite import connections
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
-from kener_async.worker.backups import Backups, Plan
+from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMan
 from kener_async.worker.housekeeping import close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
-from kener_async.worker.schedule import Schedule
+from kener_async.worker.schedule import Scheduler
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -61,16 +61,17 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
     metrics, running = Metrics(), keys.Running(config)
     app = web.Application(
-        middlewares=[gate(metrics, running, public_error)], client_max_size=config.ingest.max_body_bytes
+        middlewares=[request_middleware(metrics, running, public_error)],
+        client_max_size=config.ingest.max_body_bytes,
     )
     app[keys.RUNNING] = running
     app[keys.CLOCK], app[keys.STOPWATCH] = clock, stopwatch_of(clock)
     app[keys.METRICS] = metrics
-    app[keys.BOARD] = Board()
-    app[keys.ANSWERS] = WeakKeyDictionary()
-    app[LIMITS] = Limits()
-    app[INTAKE] = Intake()
-    app[DIRECTORY] = Directory(running)
+    app[keys.STATES] = MonitorStates()
+    app[keys.STATUS_BODIES] = WeakKeyDictionary()
+    app[RATE_LIMITER] = RateLimiter()
+    app[BATCH_LIMITER] = BatchLimiter()
+    app[SENDERS] = SenderIndex(running)
     for routes in (
         status.routes,
         batches.routes,
@@ -98,13 +99,13 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
     async with connections.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
-        app[GATEKEEPER] = Gatekeeper(signing_keys(config.auth), store, config.database.path, clock)
+        app[AUTHENTICATOR] = Authenticator(signing_keys(config.auth), store, config.database.path, clock)
         app[keys.OBSERVER] = Observer(
-            store, app[keys.BOARD], clock, metrics, retention=config.database.retention_days * DAY
+            store, app[keys.STATES], clock, metrics, retention=config.database.retention_days * DAY
         )
         app[keys.PUBLISHER] = Publisher(
             store,
-            app[keys.BOARD],
+            app[keys.STATES],
             clock,
             app[keys.OBSERVER],
             metrics,
@@ -112,7 +113,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         )
         await app[keys.OBSERVER].begin()
         await apply(app, config)
-        app[keys.BOARD].remember(await store.read(stored_monitors.last_heard))
+        app[keys.STATES].remember(await store.read(stored_monitors.last_heard))
         yield
 
 
@@ -122,19 +123,19 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     config, store, board, clock, publisher = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
-        app[keys.BOARD],
+        app[keys.STATES],
         app[keys.CLOCK],
         app[keys.PUBLISHER],
     )
-    app[keys.INBOX] = writer = Writer(store, board, clock, app[keys.METRICS], config.ingest.max_queue)
-    app[keys.SCHEDULE] = schedule = Schedule(app[keys.METRICS])
+    app[keys.WRITER] = writer = Writer(store, board, clock, app[keys.METRICS], config.ingest.max_queue)
+    app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", publisher.roll)
     schedule.every(
         interval, "overviews", lambda: publisher.read_ahead(app[keys.RUNNING].config.site.timezone)
     )
     schedule.every(interval, "ended incidents", partial(close_ended, store, board, clock))
-    schedule.every(60, "token uses", app[GATEKEEPER].note_uses)
+    schedule.every(60, "token uses", app[AUTHENTICATOR].note_uses)
     schedule.every(60, "last heard", writer.save_heard)
     schedule.every(600, "retention", partial(drop_old, store, board, clock, partial(retention, app)))
     schedule.every(600, "devices", partial(forget_devices, store, clock, partial(ages, app)))
@@ -170,11 +171,11 @@ async def apply(app: web.Application, config: Config) -> None:
     except Unavailable:
         app[keys.RUNNING].config = before
         raise
-    app[GATEKEEPER].allowed = config.auth.allowed_ips
-    app[GATEKEEPER].proxies = config.server.trusted_proxies
+    app[AUTHENTICATOR].allowed = config.auth.allowed_ips
+    app[AUTHENTICATOR].proxies = config.server.trusted_proxies
 
 
-def monitor_settings(app: web.Application) -> Mapping[str, Settings]:
+def monitor_settings(app: web.Application) -> Mapping[str, MonitorSettings]:
     return {monitor.tag: monitor.settings for monitor in app[keys.RUNNING].config.monitors}
 
 
@@ -188,8 +189,8 @@ def ages(app: web.Application) -> tuple[int, int]:
     return app[keys.RUNNING].config.ingest.max_age_days * DAY, retention(app)
 
 
-def backup_plan(app: web.Application) -> Plan | None:
+def backup_plan(app: web.Application) -> BackupPlan | None:
     """What to back up, where to, and how often; None: nothing."""
     config = app[keys.RUNNING].config
     folder, every, keep = config.backup.folder, config.backup.every, config.backup.keep
-    return None if folder is None else Plan(source_of(config), folder, every, keep)
+    return None if folder is None else BackupPlan(source_of(config), folder, every, keep)

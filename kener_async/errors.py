@@ -1,5 +1,5 @@
 """What keeps the program from running."""
 
 
-class Fault(Exception):
+class FatalError(Exception):
     """Its text says what is wrong, one line for each thing; the program ends with status 1."""

@@ -6,16 +6,16 @@ from aiohttp import web
 
 from kener_async.clock import Clock, Stopwatch
 from kener_async.config.model import Config
-from kener_async.domain.states import Board, Live, Report
+from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.sqlite.connections import Database
 from kener_async.worker.observer import Observer
 from kener_async.worker.publisher import Publisher
-from kener_async.worker.schedule import Schedule
+from kener_async.worker.schedule import Scheduler
 from kener_async.worker.writer import Writer
 
 # The JSON of a monitor's current report, kept as long as the report is.
-Answers = WeakKeyDictionary[Live, tuple[Report, bytes]]
+StatusBodies = WeakKeyDictionary[MonitorState, tuple[StatusReport, bytes]]
 
 
 class Running:
@@ -31,9 +31,9 @@ CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 STOPWATCH: web.AppKey[Stopwatch] = web.AppKey("stopwatch")
 METRICS = web.AppKey("metrics", Metrics)
 DATABASE = web.AppKey("database", Database)
-BOARD = web.AppKey("board", Board)
+STATES = web.AppKey("board", MonitorStates)
 OBSERVER = web.AppKey("observer", Observer)
 PUBLISHER = web.AppKey("publisher", Publisher)
-SCHEDULE = web.AppKey("schedule", Schedule)
-INBOX = web.AppKey("inbox", Writer)
-ANSWERS: web.AppKey[Answers] = web.AppKey("answers")
+SCHEDULER = web.AppKey("schedule", Scheduler)
+WRITER = web.AppKey("inbox", Writer)
+STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("answers")

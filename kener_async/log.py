@@ -9,12 +9,12 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from kener_async.config.model import Log
+from kener_async.config.model import LogConfig
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
-def configure(settings: Log) -> None:
+def configure(settings: LogConfig) -> None:
     """Send our logs and those of the libraries the same way; once, at the start of the program."""
     level = getattr(logging, settings.level.upper())
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())

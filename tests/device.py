@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from kener_async.agent.clocks import Moment
-from kener_async.agent.settings import Settings
+from kener_async.agent.clocks import ClockReading
+from kener_async.agent.settings import AgentSettings
 from tests.process import ROOT
 
 
@@ -30,16 +30,16 @@ class DeviceClock:
         self.boots += 1
         self._booted = self._true() - 20  # the agent is not the first that starts
 
-    def __call__(self) -> Moment:
+    def __call__(self) -> ClockReading:
         true = self._true()
-        return Moment(true + self.error, true - self._booted, f"boot-{self.boots}")
+        return ClockReading(true + self.error, true - self._booted, f"boot-{self.boots}")
 
     def set_to(self, wall: float) -> None:
         """As without a battery, or by hand."""
         self.error = wall - self._true()
 
 
-def agent_settings(folder: Path, *servers: str, **fields: Any) -> Settings:
+def agent_settings(folder: Path, *servers: str, **fields: Any) -> AgentSettings:
     """Of an agent without checks, whose spool is in the folder."""
     plain: dict[str, Any] = {
         "token": "a-token",
@@ -51,7 +51,7 @@ def agent_settings(folder: Path, *servers: str, **fields: Any) -> Settings:
         "send_timeout": 5,
         "checks": (),
     }
-    return Settings(servers=servers, **(plain | fields))
+    return AgentSettings(servers=servers, **(plain | fields))
 
 
 class AgentProcess:

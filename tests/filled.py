@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kener_async.config.model import Senders
-from kener_async.domain.heartbeats import Every, Settings
+from kener_async.domain.heartbeats import Every, MonitorSettings
 from kener_async.domain.samples import Status
 from tests.service import FakeClock, a_config, a_monitor, running
 
-EVERY_MINUTE = Settings(expectation=Every(60, 60, 600))
+EVERY_MINUTE = MonitorSettings(expectation=Every(60, 60, 600))
 CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
 
@@ -50,7 +50,7 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
-            a_monitor("earth", EVERY_MINUTE), a_monitor("mars", Settings(default_status=Status.UP))
+            a_monitor("earth", EVERY_MINUTE), a_monitor("mars", MonitorSettings(default_status=Status.UP))
         )
         service.pass_time(900)
     clock.now += 3600  # away: a gap

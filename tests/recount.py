@@ -7,7 +7,7 @@ quarters or caching, and sharing nothing with the code it is compared to except 
 import decimal
 from decimal import Decimal
 
-from kener_async.domain.heartbeats import At, Every, Gap, OnChange, Settings, Version
+from kener_async.domain.heartbeats import At, Every, Gap, MonitorSettings, OnChange, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 
@@ -92,7 +92,7 @@ def degraded_as_downtime(
     return count
 
 
-def settings_in_force(minute: int, versions: list[Version]) -> Settings | None:
+def settings_in_force(minute: int, versions: list[Version]) -> MonitorSettings | None:
     """The newest settings loaded in this minute or before it."""
     loaded = [version for version in versions if version.since < minute + 60]
     if not loaded:

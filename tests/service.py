@@ -12,9 +12,9 @@ from kener_async import keys
 from kener_async.api.http.auth import mint
 from kener_async.app import apply, create_app
 from kener_async.config.load import load
-from kener_async.config.model import Config, Monitor
+from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.access import DEFAULT_SCOPES
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import tokens
 from kener_async.store.tokens import Token
 
@@ -32,7 +32,7 @@ class FakeClock:
         return self.now
 
 
-def a_monitor(tag: str, settings: Settings | None = None, **fields: Any) -> Monitor:
+def a_monitor(tag: str, settings: MonitorSettings | None = None, **fields: Any) -> MonitorConfig:
     """A monitor as config.toml would give it."""
     plain: dict[str, Any] = {
         "name": tag.title(),
@@ -44,10 +44,10 @@ def a_monitor(tag: str, settings: Settings | None = None, **fields: Any) -> Moni
         "day_degraded_minimum_count": 1,
         "day_down_minimum_count": 1,
     }
-    return Monitor(tag=tag, settings=settings or Settings(), **(plain | fields))
+    return MonitorConfig(tag=tag, settings=settings or MonitorSettings(), **(plain | fields))
 
 
-def a_config(folder: Path, *monitors: Monitor) -> Config:
+def a_config(folder: Path, *monitors: MonitorConfig) -> Config:
     """The defaults, with these monitors (earth and mars, if none is given) and a database in the folder."""
     file = folder / "config.toml"
     file.write_text(f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n')
@@ -107,7 +107,7 @@ class Service:
         """Let the wall clock step, as a wrong time source or a suspended machine makes it."""
         self.clock.now += seconds
 
-    async def configure(self, *monitors: Monitor) -> None:
+    async def configure(self, *monitors: MonitorConfig) -> None:
         """Reload the configuration with other monitors."""
         await apply(self.app, replace(self.app[keys.RUNNING].config, monitors=monitors))
 

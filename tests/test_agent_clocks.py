@@ -16,13 +16,13 @@ import pytest
 
 from kener_async import keys
 from kener_async.agent import run as runs
-from kener_async.agent.async_spool import Keeper
+from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.probes import NotMeasured, Prober
 from kener_async.agent.results import Seen
 from kener_async.agent.run import Agent
 from kener_async.agent.settings import Alive, Check
 from kener_async.agent.spool import Measured
-from kener_async.agent.uploader import Courier
+from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.cuts import Cuts
 from tests.device import DeviceClock, agent_settings
@@ -64,8 +64,8 @@ class Passing:
         """The first ten of a check."""
         settings = agent_settings(Path(), "http://nowhere")
         courier = SimpleNamespace(hurry=lambda: None)
-        keeper, prober = cast(Keeper, self), cast(Prober, self)
-        agent = Agent(settings, keeper, prober, cast(Courier, courier), clock)
+        keeper, prober = cast(AsyncSpool, self), cast(Prober, self)
+        agent = Agent(settings, keeper, prober, cast(Uploader, courier), clock)
         with pytest.raises(Enough):
             await agent._checked_on(Check("earth", Alive(), every))
         return self.kept
@@ -146,9 +146,9 @@ class Life:
         url = f"http://127.0.0.1:{self.network.port}"
         settings = agent_settings(self.folder, url, token=self.service.token, send_timeout=0.3)
         enter = self._stack.enter_async_context
-        self.keeper = await enter(Keeper.opened(settings.spool, settings.spool_bytes))
+        self.keeper = await enter(AsyncSpool.opened(settings.spool, settings.spool_bytes))
         chance = self.chance.random
-        self.courier = await enter(Courier.running(settings, self.keeper, self.clock, "test", chance))
+        self.courier = await enter(Uploader.running(settings, self.keeper, self.clock, "test", chance))
 
     async def boot(self, wall: float | None = None) -> None:
         """Off and on again; without a battery the clock shows `wall` then."""

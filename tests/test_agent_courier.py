@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from kener_async.agent.async_spool import Keeper
-from kener_async.agent.settings import Settings
+from kener_async.agent.async_spool import AsyncSpool
+from kener_async.agent.settings import AgentSettings
 from kener_async.agent.spool import Measured
-from kener_async.agent.uploader import Courier
+from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.cuts import Cuts
 from tests.device import DeviceClock, agent_settings
@@ -80,7 +80,7 @@ def time() -> FakeClock:
 class Rig:
     """A courier with its spool, on a device whose time the test moves."""
 
-    def __init__(self, courier: Courier, keeper: Keeper, clock: DeviceClock) -> None:
+    def __init__(self, courier: Uploader, keeper: AsyncSpool, clock: DeviceClock) -> None:
         self.courier = courier
         self.keeper = keeper
         self.clock = clock
@@ -95,11 +95,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(settings: Settings, time: FakeClock, chance: float = 0.5) -> AsyncIterator[Rig]:
+async def rigged(settings: AgentSettings, time: FakeClock, chance: float = 0.5) -> AsyncIterator[Rig]:
     clock = DeviceClock(time)
     async with (
-        Keeper.opened(settings.spool, settings.spool_bytes) as keeper,
-        Courier.running(settings, keeper, clock, "kener-agent/test", lambda: chance) as courier,
+        AsyncSpool.opened(settings.spool, settings.spool_bytes) as keeper,
+        Uploader.running(settings, keeper, clock, "kener-agent/test", lambda: chance) as courier,
     ):
         yield Rig(courier, keeper, clock)
 

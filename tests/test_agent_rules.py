@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kener_async.agent import batches, responses, results
-from kener_async.agent.clocks import Moment
-from kener_async.agent.responses import Failed, Reply, Taken, TooLarge
+from kener_async.agent.clocks import ClockReading
+from kener_async.agent.responses import BatchTooLarge, Failed, Reply, Taken
 from kener_async.agent.results import Seen
 from kener_async.agent.schedule import LONGEST_PAUSE, Backoff, next_due
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe
-from kener_async.agent.spool import Measured, Parcel, Spooled
+from kener_async.agent.spool import Measured, Spooled, SpooledBatch
 from kener_async.domain.samples import Status
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
@@ -140,7 +140,7 @@ def test_an_up_that_took_too_long_is_degraded(
 
 
 def a_sample(seq: int = 1, tag: str = "earth", wall: float = 1000.5, boot: str = "b1") -> Spooled:
-    return Spooled(seq, Measured(tag, UP, 0.25, Moment(wall, wall - 900, boot)))
+    return Spooled(seq, Measured(tag, UP, 0.25, ClockReading(wall, wall - 900, boot)))
 
 
 def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Reply:
@@ -175,7 +175,7 @@ def test_a_200_without_a_verdict_for_each_sample_takes_nothing(body: Any):
 
 
 def test_a_batch_that_is_too_large_may_be_halved_and_a_single_sample_may_not():
-    assert reply(413) == TooLarge()
+    assert reply(413) == BatchTooLarge()
     assert isinstance(reply(413, samples=1), Failed)
 
 
@@ -213,7 +213,7 @@ def test_retry_after_is_read_in_seconds_and_an_hour_at_most(asked: str, seconds:
 # What is sent
 
 
-def sent(parcel: Parcel, now: Moment) -> dict[str, Any]:
+def sent(parcel: SpooledBatch, now: ClockReading) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(gzip.decompress(batches.body("gate-1a2b3c", parcel, now)))
     return document
 
@@ -221,7 +221,8 @@ def sent(parcel: Parcel, now: Moment) -> dict[str, Any]:
 def test_a_batch_says_who_counts_and_what_all_clocks_show():
     sample = a_sample(seq=17)
     document = sent(
-        Parcel("host", "1a2b3c", [sample], {"b1": sample.sample.moment}), Moment(1010.25, 110, "b1")
+        SpooledBatch("host", "1a2b3c", [sample], {"b1": sample.sample.moment}),
+        ClockReading(1010.25, 110, "b1"),
     )
     assert document == {
         "device": "gate-1a2b3c",
@@ -244,7 +245,9 @@ def test_a_batch_says_who_counts_and_what_all_clocks_show():
 
 def test_a_clock_before_1970_is_sent_as_the_begin_of_time():
     sample = a_sample(wall=-5000)
-    document = sent(Parcel("", "", [sample], {"b1": sample.sample.moment}), Moment(-4000, 7, "b1"))
+    document = sent(
+        SpooledBatch("", "", [sample], {"b1": sample.sample.moment}), ClockReading(-4000, 7, "b1")
+    )
     assert (document["sentAt"], document["samples"][0]["timestampInSeconds"]) == (0, 0)
 
 
@@ -254,16 +257,16 @@ def test_a_clock_before_1970_is_sent_as_the_begin_of_time():
     ids=["learned the time", "slewed ahead", "slewed back", "set back"],
 )
 def test_a_moment_is_told_by_the_clock_as_it_was_set_last_in_that_boot(stepped: float, expected: float):
-    moment = Moment(100, 50, "b1")
-    newest = Moment(100 + 500 + stepped, 550, "b1")
-    assert batches.believed(moment, newest) == Moment(expected, 50, "b1")
+    moment = ClockReading(100, 50, "b1")
+    newest = ClockReading(100 + 500 + stepped, 550, "b1")
+    assert batches.believed(moment, newest) == ClockReading(expected, 50, "b1")
 
 
 @pytest.mark.parametrize(
     ("name", "device"), [("gate", "gate-1a2b3c"), ("", "pi-1a2b3c"), ("g" * 100, "g" * 100 + "-1a2b3c")]
 )
 def test_the_name_of_a_device_is_its_own_or_the_hosts_with_the_suffix_of_its_spool(name: str, device: str):
-    assert Parcel("pi", "1a2b3c", [], {}).device(name) == device
+    assert SpooledBatch("pi", "1a2b3c", [], {}).device(name) == device
 
 
 def test_a_check_that_is_too_late_took_as_long_as_it_may():

@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from kener_async.agent import spool
-from kener_async.agent.async_spool import Keeper
-from kener_async.agent.clocks import Moment
+from kener_async.agent.async_spool import AsyncSpool
+from kener_async.agent.clocks import ClockReading
 from kener_async.agent.spool import Measured, Spool, SpoolBroken
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
@@ -25,7 +25,7 @@ LIMIT = 1 << 20
 
 
 def measured(number: int, boot: str = "b1", wall: float = 1e9) -> Measured:
-    return Measured("earth", Status.DOWN, number / 8, Moment(wall + number, float(number), boot))
+    return Measured("earth", Status.DOWN, number / 8, ClockReading(wall + number, float(number), boot))
 
 
 @pytest.fixture
@@ -119,13 +119,13 @@ KEEPER = """
 import sys
 from pathlib import Path
 from kener_async.agent import spool
-from kener_async.agent.clocks import Moment
+from kener_async.agent.clocks import ClockReading
 from kener_async.agent.spool import Measured
 from kener_async.domain.samples import Status
 one = spool.opened(Path(sys.argv[1]), 1 << 24)
 number = 0
 while True:
-    one.add([Measured("earth", Status.UP, 0.0, Moment(number, number, "b1"))])
+    one.add([Measured("earth", Status.UP, 0.0, ClockReading(number, number, "b1"))])
     number += 1
     print(number, flush=True)
 """
@@ -175,7 +175,7 @@ async def test_a_spool_that_is_broken_at_the_start_is_put_aside_and_said(path: P
     with pytest.raises(SpoolBroken):
         spool.opened(path, LIMIT)
     with capture_logs() as logs:
-        async with Keeper.opened(path, LIMIT) as keeper:
+        async with AsyncSpool.opened(path, LIMIT) as keeper:
             await keeper.keep(measured(1))
             parcel = await keeper.parcel(10)
     assert [each.seq for each in parcel.samples] == [1]
@@ -186,7 +186,7 @@ async def test_a_spool_that_is_broken_at_the_start_is_put_aside_and_said(path: P
 
 
 async def test_a_spool_that_breaks_while_it_is_used_is_replaced_without_a_restart(path: Path):
-    async with Keeper.opened(path, LIMIT) as keeper:
+    async with AsyncSpool.opened(path, LIMIT) as keeper:
         for number in range(3):
             await keeper.keep(measured(number))
         old = await keeper.parcel(10)
@@ -212,7 +212,7 @@ def test_only_the_last_broken_spool_is_kept(path: Path):
 
 
 async def test_a_full_disk_is_said_and_the_samples_before_it_stay(path: Path):
-    async with Keeper.opened(path, LIMIT) as keeper:
+    async with AsyncSpool.opened(path, LIMIT) as keeper:
         await keeper.keep(measured(1))
         connection = keeper._spool._connection  # type: ignore[union-attr]
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
 
 
 async def test_samples_of_the_same_moment_share_a_transaction(path: Path):
-    async with Keeper.opened(path, LIMIT) as keeper:
+    async with AsyncSpool.opened(path, LIMIT) as keeper:
         added: list[int] = []
 
         def add(one: Spool, samples: list[Measured]) -> None:

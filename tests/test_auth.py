@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kener_async import keys
-from kener_async.api.http.auth import GATEKEEPER, TOKEN_TYPE
+from kener_async.api.http.auth import AUTHENTICATOR, TOKEN_TYPE
 from kener_async.app import create_app
 from kener_async.config.load import load
-from kener_async.config.model import Auth, Config
+from kener_async.config.model import AuthConfig, Config
 from kener_async.domain.access import SCOPES
-from kener_async.ops.signing_key import KeyFault, signing_keys, signing_secret
+from kener_async.ops.signing_key import SigningKeyError, signing_keys, signing_secret
 from kener_async.store import tokens
 from tests.process import ROOT
 from tests.service import NOON, SECRET, FakeClock, Service, a_config, a_monitor, running
@@ -521,7 +521,7 @@ async def test_the_list_names_every_token_and_shows_none(
 ):
     token = await service.mint(name="door", tags=("site-7-*",), expires_at=real_clock.now + 600)
     await answer_to(service, service.token)
-    await service.app[GATEKEEPER].note_uses()
+    await service.app[AUTHENTICATOR].note_uses()
     _, text, _ = await command(config, "token", "list")
     _, listed, _ = await command(config, "token", "list", "--json")
     records = {one["id"]: one for one in json.loads(listed)}
@@ -548,17 +548,17 @@ async def test_the_last_use_is_noted_and_never_set_back(service: Service):
     for moment in (NOON, NOON + 60):
         service.clock.now = moment
         await answer_to(service, record)
-        await service.app[GATEKEEPER].note_uses()
+        await service.app[AUTHENTICATOR].note_uses()
     service.clock.now = NOON + 30
     await answer_to(service, record)
-    await service.app[GATEKEEPER].note_uses()
+    await service.app[AUTHENTICATOR].note_uses()
     records = await service.app[keys.DATABASE].read(tokens.everyone)
     assert records["token-1"].last_used == NOON + 60
 
 
 async def test_a_refused_token_is_not_noted_as_used(service: Service):
     await answer_to(service, await service.mint(expires_at=NOON - 1))
-    await service.app[GATEKEEPER].note_uses()
+    await service.app[AUTHENTICATOR].note_uses()
     assert (await service.app[keys.DATABASE].read(tokens.everyone))["token-1"].last_used is None
 
 
@@ -662,9 +662,9 @@ async def address_believed(service: Service, *forwarded: str) -> str:
 
 
 async def test_of_the_forwarded_addresses_the_last_that_no_trusted_proxy_has_is_believed(service: Service):
-    service.app[GATEKEEPER].allowed = (ip_network("192.0.2.255/32"),)
+    service.app[AUTHENTICATOR].allowed = (ip_network("192.0.2.255/32"),)
     for proxies, forwarded, believed in BELIEVED:
-        service.app[GATEKEEPER].proxies = tuple(ip_network(one) for one in proxies)
+        service.app[AUTHENTICATOR].proxies = tuple(ip_network(one) for one in proxies)
         assert await address_believed(service, *forwarded) == believed, forwarded
 
 
@@ -691,7 +691,7 @@ async def test_only_allowed_addresses_may_use_a_token(
 # The key
 
 
-def auth_of(folder: Path, text: str = "") -> Auth:
+def auth_of(folder: Path, text: str = "") -> AuthConfig:
     path = folder / "config.toml"
     path.write_text(text)
     return load(path, {}).auth
@@ -734,7 +734,7 @@ def test_a_key_file_that_protects_nothing_is_refused(
     if content is not None:
         path.write_bytes(content)
         path.chmod(mode)
-    with pytest.raises(KeyFault) as refused:
+    with pytest.raises(SigningKeyError) as refused:
         signing_secret(auth_of(tmp_path, '[auth]\nsecret_key_file = "my.key"'))
     assert fault in str(refused.value)
     assert str(path) in str(refused.value)
@@ -750,14 +750,14 @@ def test_a_public_key_that_is_none_is_refused(tmp_path: Path, content: bytes | N
     if content is not None:
         (tmp_path / "public.pem").write_bytes(content)
     text = f'[auth]\nsecret_key = "{SECRET}"\nalgorithm = "RS256"\npublic_key_file = "public.pem"'
-    with pytest.raises(KeyFault, match=r"public\.pem"):
+    with pytest.raises(SigningKeyError, match=r"public\.pem"):
         signing_keys(auth_of(tmp_path, text))
 
 
 def test_a_public_key_of_another_kind_than_the_algorithm_is_refused(tmp_path: Path):
     (tmp_path / "public.pem").write_bytes(pem(ED25519))
     text = f'[auth]\nsecret_key = "{SECRET}"\nalgorithm = "RS256"\npublic_key_file = "public.pem"'
-    with pytest.raises(KeyFault, match=r"public\.pem"):
+    with pytest.raises(SigningKeyError, match=r"public\.pem"):
         signing_keys(auth_of(tmp_path, text))
 
 

@@ -21,20 +21,20 @@ import pytest
 from kener_async import keys
 from kener_async.api.http.auth import mint
 from kener_async.config.load import load
-from kener_async.config.model import Backup, Config
+from kener_async.config.model import BackupConfig, Config
 from kener_async.domain.errors import Unavailable
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import put_key_back, source_of
 from kener_async.store import tokens
 from kener_async.store.admin import archive, restore, verify
 from kener_async.store.admin import backup as backups
-from kener_async.store.admin.archive import ArchiveFault, Entry, Manifest
-from kener_async.store.admin.backup import BackupFault, Source
+from kener_async.store.admin.archive import ArchiveEntry, ArchiveError, Manifest
+from kener_async.store.admin.backup import BackupError, BackupSource
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import DatabaseFault, connect, locked
-from kener_async.store.sqlite.files import NoRoom
-from kener_async.worker.backups import RETRY_SECONDS, Backups, Plan
+from kener_async.store.sqlite.connections import DatabaseFileError, connect, locked
+from kener_async.store.sqlite.files import NotEnoughSpace
+from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
 from tests.filled import contents, fill, flip
 from tests.process import ROOT, Senders, Server, stored_samples
 from tests.process import a_config as a_process_config
@@ -61,7 +61,7 @@ def database(original: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def backup(original: Path, tmp_path: Path) -> Path:
     """A backup of the filled database."""
-    backups.save(Source(original, {"config.toml": b"# as it was\n"}), tmp_path / "backup.tar.gz", NOON)
+    backups.save(BackupSource(original, {"config.toml": b"# as it was\n"}), tmp_path / "backup.tar.gz", NOON)
     return tmp_path / "backup.tar.gz"
 
 
@@ -113,7 +113,7 @@ def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(database: Path,
             writer.execute('INSERT INTO gaps (start, "end") VALUES (1, 2)')
             writer.execute("UPDATE samples SET status = 2")
 
-        backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON, write)
+        backups.save(BackupSource(database, {}), tmp_path / "b.tar.gz", NOON, write)
         assert contents(database) != before
     restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
     assert contents(tmp_path / "new/kener.db") == before
@@ -124,7 +124,7 @@ def test_a_backup_holds_what_is_in_the_log_only_and_leaves_it_there(database: Pa
         writer.execute("PRAGMA wal_autocheckpoint = 0")
         writer.execute("UPDATE monitors SET tag = 'sedna' WHERE tag = 'earth'")
         stored = database.read_bytes()
-        backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON)
+        backups.save(BackupSource(database, {}), tmp_path / "b.tar.gz", NOON)
         assert database.read_bytes() == stored  # nothing was checkpointed
     restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
     assert "sedna" in [tag for _, tag, *_ in contents(tmp_path / "new/kener.db")["monitors"]]
@@ -174,7 +174,7 @@ def test_a_flipped_byte_anywhere_in_a_backup_is_found(backup: Path, tmp_path: Pa
     whole = backup.read_bytes()
     for offset in range(len(whole)):
         flip(backup, offset)
-        with pytest.raises(ArchiveFault):
+        with pytest.raises(ArchiveError):
             archive.unpack(backup, tmp_path)
         flip(backup, offset)
     assert backup.read_bytes() == whole
@@ -184,7 +184,7 @@ def test_a_backup_cut_short_anywhere_is_found(backup: Path, tmp_path: Path):
     whole = backup.read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         backup.write_bytes(whole[:length])
-        with pytest.raises(ArchiveFault):
+        with pytest.raises(ArchiveError):
             archive.unpack(backup, tmp_path)
 
 
@@ -240,12 +240,12 @@ def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
     shutil.copy(original, tmp_path / "from/kener.db")
     manifest = Manifest(NOON, "1", 1, {}, {"kener.db": archive.entry_of(original)})
     packed(tmp_path / "b.tar.gz", manifest, tmp_path / "from", change)
-    with pytest.raises(ArchiveFault, match=words):
+    with pytest.raises(ArchiveError, match=words):
         archive.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
 
 
 def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
-    text = json.dumps(asdict(Manifest(NOON, "1", 1, {}, {"kener.db": Entry(1, "")}))).encode()
+    text = json.dumps(asdict(Manifest(NOON, "1", 1, {}, {"kener.db": ArchiveEntry(1, "")}))).encode()
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as tar:
         for name, data in (("manifest.json", text), ("../evil", b"evil")):
@@ -257,7 +257,7 @@ def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
         sealed.write(gzip.compress(inner.getvalue()))
         sealed.seal()
     (tmp_path / "to").mkdir()
-    with pytest.raises(ArchiveFault, match=r"holds '\.\./evil', which its manifest does not name"):
+    with pytest.raises(ArchiveError, match=r"holds '\.\./evil', which its manifest does not name"):
         archive.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
     assert names_in(tmp_path) == ["b.tar.gz", "to"]
 
@@ -273,10 +273,10 @@ def damage(database: Path) -> None:
 
 
 def test_a_damaged_database_gives_no_backup_and_takes_no_good_one_away(database: Path, tmp_path: Path):
-    kept, _ = backups.add(Source(database, {}), tmp_path / "backups", NOON, keep=1)
+    kept, _ = backups.add(BackupSource(database, {}), tmp_path / "backups", NOON, keep=1)
     damage(database)
-    with pytest.raises(Fault, match=r"malformed|damaged"):
-        backups.add(Source(database, {}), tmp_path / "backups", NOON + DAY, keep=1)
+    with pytest.raises(FatalError, match=r"malformed|damaged"):
+        backups.add(BackupSource(database, {}), tmp_path / "backups", NOON + DAY, keep=1)
     assert names_in(tmp_path / "backups") == [kept.name]
 
 
@@ -296,7 +296,9 @@ def test_a_folder_keeps_the_newest_backups_of_a_database_and_all_that_is_not_one
     ]
     for name in others:
         (folder / name).touch()
-    made = [backups.add(Source(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(4)]
+    made = [
+        backups.add(BackupSource(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(4)
+    ]
     assert made[0] == "kener-20251231T120000Z.tar.gz"
     assert names_in(folder) == sorted([*others, *made[2:]])
 
@@ -304,19 +306,21 @@ def test_a_folder_keeps_the_newest_backups_of_a_database_and_all_that_is_not_one
 def test_backups_from_a_future_that_never_came_are_the_first_to_go(database: Path, tmp_path: Path):
     folder = tmp_path / "backups"
     for day in (365, 366, 367):
-        backups.add(Source(database, {}), folder, NOON + day * DAY)
+        backups.add(BackupSource(database, {}), folder, NOON + day * DAY)
     assert backups.newest(folder, "kener", NOON) is None
-    made = [backups.add(Source(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(2)]
+    made = [
+        backups.add(BackupSource(database, {}), folder, NOON + day * DAY, keep=2)[0].name for day in range(2)
+    ]
     assert names_in(folder) == made
     assert backups.newest(folder, "kener", NOON + DAY) == NOON + DAY
 
 
 def test_a_backup_takes_the_place_of_one_but_of_nothing_else(database: Path, backup: Path):
     before = database.read_bytes()
-    with pytest.raises(BackupFault, match="exists and is no backup; it was left alone"):
-        backups.save(Source(database, {}), database, NOON)
+    with pytest.raises(BackupError, match="exists and is no backup; it was left alone"):
+        backups.save(BackupSource(database, {}), database, NOON)
     assert database.read_bytes() == before
-    backups.save(Source(database, {}), backup, NOON + 1)
+    backups.save(BackupSource(database, {}), backup, NOON + 1)
     assert archive.unpack(backup, database.parent.parent).created_at == NOON + 1
 
 
@@ -325,8 +329,8 @@ def test_what_is_no_database_of_ours_is_not_backed_up(tmp_path: Path, there: boo
     if there:
         with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
             connection.execute("CREATE TABLE albums (title)")
-    with pytest.raises(DatabaseFault, match="of another program" if there else "there is no such file"):
-        backups.save(Source(tmp_path / "x.db", {}), tmp_path / "b.tar.gz", NOON)
+    with pytest.raises(DatabaseFileError, match="of another program" if there else "there is no such file"):
+        backups.save(BackupSource(tmp_path / "x.db", {}), tmp_path / "b.tar.gz", NOON)
     assert names_in(tmp_path) == ["x.db"] * there
 
 
@@ -336,19 +340,19 @@ def test_without_room_on_the_disk_nothing_is_begun(
     disk = os.statvfs(tmp_path)
     full = os.statvfs_result([*disk[:4], 1000, *disk[5:]])  # f_bavail
     monkeypatch.setattr(os, "statvfs", lambda _: full)
-    with pytest.raises(NoRoom, match="but only 4 MB are free"):
-        backups.add(Source(database, {}), tmp_path / "backups", NOON)
+    with pytest.raises(NotEnoughSpace, match="but only 4 MB are free"):
+        backups.add(BackupSource(database, {}), tmp_path / "backups", NOON)
     assert names_in(tmp_path / "backups") == []
 
 
 def give_up(what: str, done: int, total: int) -> None:
     if what == "packing" or done == total:
-        raise BackupFault("enough")
+        raise BackupError("enough")
 
 
 def test_a_backup_that_is_given_up_leaves_nothing(database: Path, tmp_path: Path):
-    with pytest.raises(BackupFault, match="enough"):
-        backups.add(Source(database, {}), tmp_path / "backups", NOON, progress=give_up)
+    with pytest.raises(BackupError, match="enough"):
+        backups.add(BackupSource(database, {}), tmp_path / "backups", NOON, progress=give_up)
     assert names_in(tmp_path / "backups") == []
 
 
@@ -369,13 +373,13 @@ def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(t
 
 def test_a_database_is_not_replaced_without_being_told(database: Path, backup: Path):
     before = contents(database)
-    with pytest.raises(Fault, match="exists; with --force it is kept beside"):
+    with pytest.raises(FatalError, match="exists; with --force it is kept beside"):
         restore.restore(backup, database, NOON)
     assert contents(database) == before
 
 
 def test_a_running_server_keeps_its_database_even_from_force(database: Path, backup: Path):
-    with locked(database), pytest.raises(DatabaseFault, match="another server is running"):
+    with locked(database), pytest.raises(DatabaseFileError, match="another server is running"):
         restore.restore(backup, database, NOON, force=True)
 
 
@@ -455,7 +459,7 @@ def test_a_restore_that_ends_at_any_step_leaves_the_old_database_or_the_new_one(
 def test_a_damaged_backup_changes_nothing(database: Path, backup: Path):
     before = database.read_bytes()
     flip(backup, 1000)
-    with pytest.raises(ArchiveFault, match="is damaged or cut short"):
+    with pytest.raises(ArchiveError, match="is damaged or cut short"):
         restore.restore(backup, database, NOON, force=True)
     assert database.read_bytes() == before
     assert names_in(database.parent) == ["kener.db", "kener.db.lock"]
@@ -468,7 +472,7 @@ def test_a_plain_copy_of_a_database_is_restored_too(original: Path, tmp_path: Pa
 
 def test_a_plain_copy_that_is_damaged_is_not_restored(database: Path, tmp_path: Path):
     damage(database)
-    with pytest.raises(Fault, match=r"malformed|damaged"):
+    with pytest.raises(FatalError, match=r"malformed|damaged"):
         restore.restore(database, tmp_path / "new/kener.db", NOON)
     assert names_in(tmp_path / "new") == ["kener.db.lock"]
 
@@ -476,7 +480,7 @@ def test_a_plain_copy_that_is_damaged_is_not_restored(database: Path, tmp_path: 
 def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA user_version = {migrations.VERSION + 1}")
-    with pytest.raises(DatabaseFault, match="was written by a newer version"):
+    with pytest.raises(DatabaseFileError, match="was written by a newer version"):
         restore.restore(database, tmp_path / "new/kener.db", NOON)
 
 
@@ -487,7 +491,7 @@ def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
 )
 def test_what_is_no_backup_is_refused(tmp_path: Path, made_of: bytes):
     (tmp_path / "b.tar.gz").write_bytes(made_of)
-    with pytest.raises(ArchiveFault, match=r"is no backup|is damaged or cut short"):
+    with pytest.raises(ArchiveError, match=r"is no backup|is damaged or cut short"):
         restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
 
 
@@ -575,7 +579,7 @@ def test_the_recount_can_be_limited_to_the_newest_days_or_left_out(database: Pat
 
 def test_a_backup_is_verified_like_the_database_in_it(database: Path, tmp_path: Path):
     changed(database, f"UPDATE samples SET status = 2 WHERE monitor_id = 2 AND minute = {NOON + 900}")
-    backups.save(Source(database, {}), tmp_path / "b.tar.gz", NOON)
+    backups.save(BackupSource(database, {}), tmp_path / "b.tar.gz", NOON)
     (line,) = faults(tmp_path / "b.tar.gz")
     assert line.startswith(f"mars {QUARTER_OF_NOON}")
 
@@ -590,7 +594,7 @@ def test_a_flipped_byte_in_a_database_is_found_wherever_it_could_change_a_figure
         flip(database, offset)
         try:
             told = faults(database)
-        except Fault as fault:
+        except FatalError as fault:
             told = [str(fault)]
         found += bool(told)
         assert told or counted(database) == before, offset
@@ -608,8 +612,8 @@ def counted(database: Path) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.fixture
-def planned(database: Path, tmp_path: Path) -> Plan:
-    return Plan(Source(database, {}), tmp_path / "backups", every=DAY, keep=2)
+def planned(database: Path, tmp_path: Path) -> BackupPlan:
+    return BackupPlan(BackupSource(database, {}), tmp_path / "backups", every=DAY, keep=2)
 
 
 @pytest.fixture
@@ -621,7 +625,7 @@ def value(metrics: Metrics, name: str) -> float | None:
     return metrics.registry.get_sample_value(name)
 
 
-async def test_a_backup_is_made_when_the_newest_is_too_old(planned: Plan, metrics: Metrics):
+async def test_a_backup_is_made_when_the_newest_is_too_old(planned: BackupPlan, metrics: Metrics):
     clock = FakeClock()
     scheduled = Backups(lambda: planned, clock, metrics)
     with scheduled.given_up_at_the_end():
@@ -634,7 +638,7 @@ async def test_a_backup_is_made_when_the_newest_is_too_old(planned: Plan, metric
     assert value(metrics, "kener_backup_last_bytes") == size
 
 
-async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: Plan, metrics: Metrics):
+async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: BackupPlan, metrics: Metrics):
     backups.add(planned.source, planned.folder, NOON - HOUR)
     with (scheduled := Backups(lambda: planned, FakeClock(), metrics)).given_up_at_the_end():
         await scheduled.make_if_due()
@@ -643,7 +647,7 @@ async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: 
 
 
 async def test_a_backup_that_cannot_be_made_is_tried_again_later(
-    planned: Plan, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    planned: BackupPlan, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ):
     planned.folder.write_text("a file in its place")
     now = 1000.0
@@ -660,7 +664,7 @@ async def test_a_backup_that_cannot_be_made_is_tried_again_later(
         assert len(names_in(planned.folder)) == 1
 
 
-async def test_a_stop_gives_up_the_backup_that_is_under_way(planned: Plan, metrics: Metrics):
+async def test_a_stop_gives_up_the_backup_that_is_under_way(planned: BackupPlan, metrics: Metrics):
     scheduled = Backups(lambda: planned, FakeClock(), metrics)
     with scheduled.given_up_at_the_end():
         under_way = asyncio.create_task(scheduled.make_if_due())
@@ -671,7 +675,7 @@ async def test_a_stop_gives_up_the_backup_that_is_under_way(planned: Plan, metri
 
 async def test_the_service_makes_backups_by_its_configuration(tmp_path: Path):
     config = a_service_config(tmp_path)
-    config = replace(config, backup=Backup(tmp_path / "backups", DAY, 7))
+    config = replace(config, backup=BackupConfig(tmp_path / "backups", DAY, 7))
     async with running(config, FakeClock()) as service:
         await service.beat()
         async with asyncio.timeout(20):

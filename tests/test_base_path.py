@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from kener_async.app import create_app
-from kener_async.config.load import ConfigFault, load
+from kener_async.config.load import ConfigError, load
 from kener_async.config.model import Config
 from kener_async.config.rules import TAKEN
 from tests.service import FakeClock, Service, a_config, running
@@ -181,5 +181,5 @@ def test_no_base_path_may_begin_as_one_of_our_addresses(config: Config):
 def test_contradicting_addresses_are_refused(tmp_path: Path, text: str, fault: str):
     file = tmp_path / "config.toml"
     file.write_text(f"[server]\n{text}\n")
-    with pytest.raises(ConfigFault, match=re.escape(fault)):
+    with pytest.raises(ConfigError, match=re.escape(fault)):
         load(file, {})

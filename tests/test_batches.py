@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
-from kener_async.api.batches import INTAKE, Intake, Tags, _item
+from kener_async.api.batches import BATCH_LIMITER, BatchLimiter, TagResolver, _item
 from kener_async.api.http.body import parse, parse_large
 from kener_async.domain.access import Grant
-from kener_async.domain.batches import Delivery, Item
+from kener_async.domain.batches import Batch, Item
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
-from kener_async.domain.heartbeats import Every, Settings
+from kener_async.domain.heartbeats import Every, MonitorSettings
 from kener_async.domain.samples import Status
-from kener_async.domain.states import Board, Live
+from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
@@ -34,7 +34,7 @@ from kener_async.store.sqlite.connections import connect, prepare
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600
-LIMITS = batches.Limits(clock_skew=60, max_age_days=90)
+LIMITS = batches.IngestLimits(clock_skew=60, max_age_days=90)
 
 
 def sample(ago: int = 0, tag: str = "earth", status: str = "UP", **fields: Any) -> dict[str, Any]:
@@ -86,12 +86,12 @@ async def test_each_sample_gets_a_verdict_in_order(service: Service):
 async def test_a_batch_that_is_sent_again_changes_nothing(service: Service):
     batch = [sample(2), sample(1, status="DOWN"), sample(1), {"tag": "earth"}]
     first = await send(service, *batch)
-    revision = service.app[keys.BOARD].revision
+    revision = service.app[keys.STATES].revision
     second = await send(service, *batch)
     assert verdicts(first) == ["accepted", "superseded", "accepted", "rejected"]
     assert verdicts(second) == ["duplicate", "superseded", "duplicate", "rejected"]
     assert await minutes(service) == {2: "UP", 1: "UP"}
-    assert service.app[keys.BOARD].revision > revision  # it was heard, though
+    assert service.app[keys.STATES].revision > revision  # it was heard, though
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ SAID = st.lists(ODDITIES, max_size=2).map(lambda oddities: sample() | dict(oddit
 
 @given(SAID, st.sampled_from([{}, {"device": "a"}]))
 def test_the_quick_way_reads_a_sample_as_the_schema_does(said: dict[str, Any], head: dict[str, Any]):
-    board = Board()
-    board.publish([Live(7, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
+    board = MonitorStates()
+    board.publish([MonitorState(7, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
     grant = Grant("id", "test", frozenset(), None, None)
-    anew, known = Tags(board, grant), Tags(board, grant)
+    anew, known = TagResolver(board, grant), TagResolver(board, grant)
     known.find("earth")
     thorough = _item(said | {"else": 1}, head, anew)  # which the quick way does not take
     assert _item(said, head, known) == thorough
@@ -395,7 +395,7 @@ async def test_a_batch_that_waited_for_a_network_is_placed_by_when_its_boot_bega
 
 @pytest.fixture
 async def expected(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Service]:
-    config = a_config(tmp_path, a_monitor("earth", Settings(expectation=Every(60, 0, 300))))
+    config = a_config(tmp_path, a_monitor("earth", MonitorSettings(expectation=Every(60, 0, 300))))
     async with running(config, clock) as service:
         yield service
 
@@ -444,7 +444,7 @@ async def test_who_sends_more_than_its_share_is_told_when_to_try_again(tmp_path:
 async def test_a_batch_that_is_one_too_many_is_told_to_come_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Intake, "READ", 0)
+    monkeypatch.setattr(BatchLimiter, "READ", 0)
     async with service.client.post(
         "/api/status/batch",
         json={"samples": [sample()]},
@@ -458,7 +458,7 @@ async def test_a_batch_that_is_one_too_many_is_told_to_come_again(
 async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_again(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Intake, "READ", 1)
+    monkeypatch.setattr(BatchLimiter, "READ", 1)
     config = a_config(tmp_path)
     impatient = replace(config, server=replace(config.server, request_timeout_seconds=0))
     async with running(impatient, clock) as service:
@@ -468,7 +468,7 @@ async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_aga
         assert b" 408 " in await reader.readline()
         writer.close()
         await service.app[keys.DATABASE].read(lambda connection: None)
-        assert service.app[INTAKE].under_way == 0
+        assert service.app[BATCH_LIMITER].under_way == 0
 
 
 def test_two_unusual_spellings_are_read_as_the_plain_one_is():
@@ -536,7 +536,7 @@ def opened(folder: str) -> sqlite3.Connection:
     prepare(path)
     connection = connect(path, synchronous="OFF")
     observer.begin(connection, NOON - 86400, 400 * 86400)
-    monitors.register(connection, {tag: Settings() for tag in "abcd"}, NOON - 86400)
+    monitors.register(connection, {tag: MonitorSettings() for tag in "abcd"}, NOON - 86400)
     return connection
 
 
@@ -544,7 +544,7 @@ def deliver(connection: sqlite3.Connection, sent: list[Sent]) -> None:
     items = [
         Item(one.device, one.number, one.monitor, one.status, 0.0, Stamp(wall=one.minute)) for one in sent
     ]
-    batches.record(connection, Delivery("test", None, Stamp(), NOON, items), LIMITS)
+    batches.record(connection, Batch("test", None, Stamp(), NOON, items), LIMITS)
 
 
 def outcome(connection: sqlite3.Connection) -> tuple[Any, Any]:

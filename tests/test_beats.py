@@ -14,9 +14,9 @@ import pytest
 from aiohttp import ClientResponse
 
 from kener_async import keys
-from kener_async.api.http.auth import GATEKEEPER, mint
+from kener_async.api.http.auth import AUTHENTICATOR, mint
 from kener_async.api.http.error_formats import masked
-from kener_async.api.http.rate_limit import LIMITS
+from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.config.model import Config
 from kener_async.store import tokens
 from kener_async.store.tokens import digest_of
@@ -196,15 +196,15 @@ async def test_when_a_key_was_last_used_is_noted(service: Service):
     await a_beat(service)
     service.pass_time(300)
     await fetch(service, f"/beat/{KEY}")
-    await service.app[GATEKEEPER].note_uses()
+    await service.app[AUTHENTICATOR].note_uses()
     assert (await service.app[keys.DATABASE].read(tokens.everyone))["beat"].last_used == NOON + 300
 
 
 async def test_only_allowed_addresses_may_use_a_key(service: Service):
     await a_beat(service)
-    service.app[GATEKEEPER].allowed = (ip_network("203.0.113.0/24"),)
+    service.app[AUTHENTICATOR].allowed = (ip_network("203.0.113.0/24"),)
     assert await fetch(service, f"/beat/{KEY}") == (401, "invalid ip: 127.0.0.1")
-    service.app[GATEKEEPER].allowed = (ip_network("127.0.0.1"),)
+    service.app[AUTHENTICATOR].allowed = (ip_network("127.0.0.1"),)
     assert (await fetch(service, f"/beat/{KEY}"))[0] == 200
 
 
@@ -212,7 +212,7 @@ async def test_a_key_has_its_own_share(service: Service):
     running_now = service.app[keys.RUNNING]
     ingest = replace(running_now.config.ingest, token_rate=1, token_burst=2)
     running_now.config = replace(running_now.config, ingest=ingest)
-    service.app[LIMITS]._clock = lambda: 1000.0
+    service.app[RATE_LIMITER]._clock = lambda: 1000.0
     await a_beat(service)
     await a_beat(service, "another-key", id="other")
     answers: list[ClientResponse] = [await service.client.get(f"/beat/{KEY}") for _ in range(4)]

@@ -7,16 +7,16 @@ import pytest
 
 from kener_async import keys
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.states import Board, Live
+from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.worker.housekeeping import close_ended, drop_old
 from tests.service import NOON, Service
 
 
-def a_board() -> Board:
-    board = Board()
-    board.publish([Live(1, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
+def a_board() -> MonitorStates:
+    board = MonitorStates()
+    board.publish([MonitorState(1, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
     return board
 
 
@@ -32,7 +32,7 @@ def a_board() -> Board:
         pytest.param(lambda board: board.note(), id="anything else"),
     ],
 )
-def test_the_revision_grows_with(change: Callable[[Board], None]):
+def test_the_revision_grows_with(change: Callable[[MonitorStates], None]):
     board = a_board()
     before, incidents_before = board.revision, board.incidents_revision
     change(board)
@@ -73,16 +73,16 @@ async def test_what_is_written_of_incidents_is_noted_before_it_is_answered(
     service: Service, method: str, path: str, body: dict[str, Any]
 ):
     await opened(service)
-    before = service.app[keys.BOARD].incidents_revision
+    before = service.app[keys.STATES].incidents_revision
     status, _ = await service.ask(method, path, json=body)
     assert status == 200
-    assert service.app[keys.BOARD].incidents_revision > before
+    assert service.app[keys.STATES].incidents_revision > before
 
 
 async def test_an_incident_that_was_closed_at_its_end_is_noted_once(service: Service):
     await opened(service, endDatetime=NOON + 60)
     service.pass_time(60)
-    board = service.app[keys.BOARD]
+    board = service.app[keys.STATES]
     before = board.incidents_revision
     await close_ended(service.app[keys.DATABASE], board, service.clock)
     assert board.incidents_revision == before + 1
@@ -91,7 +91,7 @@ async def test_an_incident_that_was_closed_at_its_end_is_noted_once(service: Ser
 
 
 async def test_the_board_knows_from_the_start_what_is_kept(service: Service):
-    board = service.app[keys.BOARD]
+    board = service.app[keys.STATES]
     days = service.app[keys.RUNNING].config.database.retention_days
     assert board.kept_from == NOON - days * 86400
     await drop_old(service.app[keys.DATABASE], board, service.clock, lambda: 3600)

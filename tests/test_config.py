@@ -18,10 +18,10 @@ from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp
 from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
-from kener_async.config.load import ConfigFault
+from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
 from kener_async.config.schema import LOCALES, SCHEMA
-from kener_async.domain.heartbeats import At, Every, OnChange, Settings
+from kener_async.domain.heartbeats import At, Every, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
 
@@ -51,7 +51,7 @@ def faults(load: Load) -> Faults:
     """The lines of the refusal of a text."""
 
     def faults(text: str = "", **environment: str) -> list[str]:
-        with pytest.raises(ConfigFault) as refusal:
+        with pytest.raises(ConfigError) as refusal:
             load(text, **environment)
         return str(refusal.value).splitlines()
 
@@ -123,7 +123,7 @@ def test_an_empty_file_has_no_monitors_no_categories_and_no_announcements(load: 
 
 def test_a_monitor_needs_only_a_tag(load: Load) -> None:
     (earth,) = load('[[monitors]]\ntag = "earth"').monitors
-    assert earth == model.Monitor(
+    assert earth == model.MonitorConfig(
         tag="earth",
         name="earth",
         description="",
@@ -133,7 +133,7 @@ def test_a_monitor_needs_only_a_tag(load: Load) -> None:
         latency_unit="s",
         day_degraded_minimum_count=1,
         day_down_minimum_count=1,
-        settings=Settings(),
+        settings=MonitorSettings(),
     )
 
 
@@ -197,8 +197,8 @@ def test_the_shipped_file_loads_as_it_is(load: Load) -> None:
 
 def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -> None:
     earth, mars = load(shipped("config.toml")).monitors
-    assert earth.settings == Settings()
-    assert mars.settings == Settings(expectation=Every(60, 120, 600))
+    assert earth.settings == MonitorSettings()
+    assert mars.settings == MonitorSettings(expectation=Every(60, 120, 600))
 
 
 def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
@@ -216,14 +216,14 @@ def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
     assert shown == {
-        "earth": Settings(),
-        "mars": Settings(expectation=Every(60, 120, 600)),
-        "phobos": Settings(default_status=Status.UP),
-        "deimos": Settings(expectation=Every(5400, 0, 5400)),
-        "nightly-backup": Settings(expectation=At(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)),
-        "door": Settings(expectation=OnChange(172_800), stale_after=172_800),
-        "weather": Settings(stale_after=21_600),
-        "backup": Settings(),
+        "earth": MonitorSettings(),
+        "mars": MonitorSettings(expectation=Every(60, 120, 600)),
+        "phobos": MonitorSettings(default_status=Status.UP),
+        "deimos": MonitorSettings(expectation=Every(5400, 0, 5400)),
+        "nightly-backup": MonitorSettings(expectation=At(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)),
+        "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
+        "weather": MonitorSettings(stale_after=21_600),
+        "backup": MonitorSettings(),
     }
 
 
@@ -290,7 +290,7 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -
 
 def test_backups_go_to_a_folder_beside_the_file_as_often_as_it_says(load: Load, tmp_path: Path) -> None:
     read = load('[backup]\nfolder = "safe"\nevery = "6h"', KENER_BACKUP_KEEP="3")
-    assert read.backup == model.Backup(tmp_path / "safe", 21_600, 3)
+    assert read.backup == model.BackupConfig(tmp_path / "safe", 21_600, 3)
     assert load(KENER_BACKUP_EVERY="3600").backup.every == 3600
 
 
@@ -571,32 +571,32 @@ def with_heartbeat(lines: str) -> str:
     return f'[[monitors]]\ntag = "mars"\n[monitors.heartbeat]\n{lines}'
 
 
-def heartbeat_of(load: Load, lines: str, above: str = "") -> Settings:
+def heartbeat_of(load: Load, lines: str, above: str = "") -> MonitorSettings:
     return load(above + with_heartbeat(lines)).monitors[0].settings
 
 
 @pytest.mark.parametrize(
     ("lines", "settings"),
     [
-        ("interval = 60", Settings(expectation=Every(60, 0, 60))),
-        ('interval = 60\ngrace = "2m"', Settings(expectation=Every(60, 120, 180))),
-        ('interval = 60\ngrace = "2m"\ndown_after = 180', Settings(expectation=Every(60, 120, 180))),
-        ('interval = 60\ndown_after = "10m"', Settings(expectation=Every(60, 0, 600))),
-        ('cron = "0 3 * * *"', Settings(expectation=At(Cron("0 3 * * *", "UTC"), 0, 0))),
-        ('cron = "0 3 * * *"\ngrace = 60', Settings(expectation=At(Cron("0 3 * * *", "UTC"), 60, 60))),
+        ("interval = 60", MonitorSettings(expectation=Every(60, 0, 60))),
+        ('interval = 60\ngrace = "2m"', MonitorSettings(expectation=Every(60, 120, 180))),
+        ('interval = 60\ngrace = "2m"\ndown_after = 180', MonitorSettings(expectation=Every(60, 120, 180))),
+        ('interval = 60\ndown_after = "10m"', MonitorSettings(expectation=Every(60, 0, 600))),
+        ('cron = "0 3 * * *"', MonitorSettings(expectation=At(Cron("0 3 * * *", "UTC"), 0, 0))),
+        ('cron = "0 3 * * *"\ngrace = 60', MonitorSettings(expectation=At(Cron("0 3 * * *", "UTC"), 60, 60))),
         (
             'cron = "0 3 * * *"\ntimezone = "Europe/Paris"\ngrace = 60\ndown_after = 90',
-            Settings(expectation=At(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
+            MonitorSettings(expectation=At(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
         ),
         (
             'carry_forward = true\nstale_after = "1d"',
-            Settings(expectation=OnChange(86400), stale_after=86400),
+            MonitorSettings(expectation=OnChange(86400), stale_after=86400),
         ),
-        ("stale_after = 600", Settings(stale_after=600)),
-        ("carry_forward = false\ninterval = 60", Settings(expectation=Every(60, 0, 60))),
+        ("stale_after = 600", MonitorSettings(stale_after=600)),
+        ("carry_forward = false\ninterval = 60", MonitorSettings(expectation=Every(60, 0, 60))),
     ],
 )
-def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, settings: Settings) -> None:
+def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, settings: MonitorSettings) -> None:
     assert heartbeat_of(load, lines) == settings
 
 
@@ -928,19 +928,19 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
 def test_a_fault_names_the_file_as_it_was_given(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text("[server]\nport = -1")
-    with pytest.raises(ConfigFault, match=f"^{re.escape(str(path))}: server.port: "):
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: server.port: "):
         loading.load(path, {})
 
 
 def test_a_missing_file_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigFault) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         loading.load(Path("config.toml"), {})
     assert str(refusal.value) == "config.toml: there is no such file"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFault) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         loading.load(tmp_path, {})
     assert str(refusal.value) == f"{tmp_path}: Is a directory"
 
@@ -948,7 +948,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"[site]\ntitle = '\xff'")
-    with pytest.raises(ConfigFault) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         loading.load(path, {})
     assert str(refusal.value) == f"{path}: not UTF-8 (at line 2)"
 

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 
 from kener_async.cli.main import main
-from kener_async.config.model import Backup, Config, Server
+from kener_async.config.model import BackupConfig, Config, ServerConfig
 from kener_async.ops import diagnosis, doctor
 from kener_async.ops.diagnosis import BUILT_AFTER, Finding, State
 from kener_async.store.tokens import Token
@@ -24,8 +24,8 @@ from tests.service import FakeClock, running
 
 DAY = 86400
 NOW = BUILT_AFTER + 200 * DAY
-NOWHERE = Backup(None, DAY, 7)
-PLANNED = Backup(Path("/srv/backups"), 3600, 7)
+NOWHERE = BackupConfig(None, DAY, 7)
+PLANNED = BackupConfig(Path("/srv/backups"), 3600, 7)
 
 
 def states(found: Iterable[Finding]) -> dict[str, str]:
@@ -36,8 +36,8 @@ def states(found: Iterable[Finding]) -> dict[str, str]:
     return worst
 
 
-def a_server(**fields: object) -> Server:
-    plain = Server("127.0.0.1", 3000, "", (), 10, 0, 10, "")
+def a_server(**fields: object) -> ServerConfig:
+    plain = ServerConfig("127.0.0.1", 3000, "", (), 10, 0, 10, "")
     return replace(plain, **fields)  # type: ignore[arg-type]
 
 

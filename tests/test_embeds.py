@@ -54,9 +54,9 @@ async def test_it_says_what_the_monitors_page_says(service: Service):
     html, whole = await page(service, "/embed/earth"), await page(service, "/monitor/earth")
     told = await service.get("/api/monitors/earth/uptime", window="90d")
     assert f"{told['uptime']}% uptime" in html
-    standing = re.search(r'<p class="standing.*?</p>', html)
-    assert standing is not None
-    assert standing[0] in whole
+    current = re.search(r'<p class="current-status.*?</p>', html)
+    assert current is not None
+    assert current[0] in whole
     bars = re.findall(r'<a (?:tabindex=-1 )?href="/monitor/earth/[\d-]+".*?</a>', html, re.DOTALL)
     assert len(bars) == 91
     assert all(bar in whole for bar in bars)

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async.clock import Cron
-from kener_async.domain.heartbeats import At, Every, OnChange, Settings
+from kener_async.domain.heartbeats import At, Every, MonitorSettings, OnChange
 from kener_async.domain.incidents import Incident
-from kener_async.domain.samples import Sample, Source, Status
+from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
 from kener_async.store.admin import export, import_
-from kener_async.store.admin.import_ import ImportFault
+from kener_async.store.admin.import_ import ImportRefused
 from kener_async.store.sqlite.connections import connect, prepare, transaction
 from kener_async.store.tokens import Token
 from tests.filled import contents, fill
@@ -136,7 +136,7 @@ def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
 def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, wrong: dict[str, Any]):
     lines = records(FORMAT_1)
     lines[0] |= wrong
-    with pytest.raises(ImportFault):
+    with pytest.raises(ImportRefused):
         import_.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
 
 
@@ -150,7 +150,7 @@ EXPECTATIONS = st.sampled_from(
     [None, Every(60, 30, 600), At(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900), OnChange(5400)]
 )
 SETTINGS = st.builds(
-    Settings,
+    MonitorSettings,
     default_status=st.sampled_from([None, Status.UP, Status.DOWN]),
     include_degraded_in_downtime=st.booleans(),
     expectation=EXPECTATIONS,
@@ -162,7 +162,7 @@ SAMPLES = st.builds(
     minute=INSTANTS.map(lambda instant: instant - instant % 60),
     status=st.sampled_from([Status.UP, Status.DEGRADED, Status.DOWN]),
     latency=st.floats(0, 1e300) | st.integers(0, 10**6).map(lambda n: n / 1e4),
-    source=st.sampled_from(Source),
+    source=st.sampled_from(SampleSource),
 )
 INCIDENTS = st.builds(
     Incident,
@@ -214,7 +214,7 @@ RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.
     heard=st.dictionaries(st.integers(1, len(TAGS)), INSTANTS),
 )
 def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
-    history: Sequence[tuple[int, Sequence[Settings]]],
+    history: Sequence[tuple[int, Sequence[MonitorSettings]]],
     batch: Sequence[Sample],
     events: Sequence[Incident],
     remarks: Sequence[str],
@@ -225,7 +225,7 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
 ):
     def store(connection: sqlite3.Connection) -> None:
         observer.begin(connection, NOON - DAY, DAY)
-        monitors.register(connection, {tag: Settings() for tag in TAGS}, NOON - DAY)
+        monitors.register(connection, {tag: MonitorSettings() for tag in TAGS}, NOON - DAY)
         for since, each in sorted(history, key=lambda version: version[0]):
             monitors.register(connection, dict(zip(TAGS, each, strict=True)), since)
         samples.record(connection, batch)
@@ -267,7 +267,7 @@ def lines_of(original: Path) -> list[bytes]:
 def test_an_export_cut_short_at_any_line_is_refused(original: Path, tmp_path: Path):
     lines = lines_of(original)
     for length in [*range(0, len(lines), 29), len(lines) - 1]:
-        with pytest.raises(ImportFault, match=f"line {length + 1}: is missing: the export is cut short"):
+        with pytest.raises(ImportRefused, match=f"line {length + 1}: is missing: the export is cut short"):
             import_.load(lines[:length], tmp_path / f"{length}.db")
 
 
@@ -324,7 +324,7 @@ def test_a_line_that_cannot_be_is_named(
 ):
     lines = records(exported(original))
     change(lines)
-    with pytest.raises(ImportFault) as refusal:
+    with pytest.raises(ImportRefused) as refusal:
         import_.load([json.dumps(line).encode() for line in lines], tmp_path / "kener.db")
     assert words in str(refusal.value)
 
@@ -333,7 +333,7 @@ def test_a_line_that_cannot_be_is_named(
     "text", [b"", b"\n", b"[]\n", b"{}\n", b"not JSON\n", b'{"kind": ["header"]}\n', b"\xff\n"]
 )
 def test_what_is_no_export_is_refused(tmp_path: Path, text: bytes):
-    with pytest.raises(ImportFault, match="line 1: "):
+    with pytest.raises(ImportRefused, match="line 1: "):
         imported(text, tmp_path / "kener.db")
 
 

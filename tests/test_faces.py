@@ -17,9 +17,9 @@ import pytest
 from healthchecks_decorator import healthcheck
 
 from kener_async import keys
-from kener_async.api.http.auth import GATEKEEPER
-from kener_async.api.http.rate_limit import LIMITS
-from kener_async.config.load import ConfigFault, load
+from kener_async.api.http.auth import AUTHENTICATOR
+from kener_async.api.http.rate_limit import RATE_LIMITER
+from kener_async.config.load import ConfigError, load
 from kener_async.config.model import Config, Senders
 from kener_async.domain.durations import go_milliseconds, latency, pushed_milliseconds
 from kener_async.domain.errors import Invalid
@@ -217,7 +217,7 @@ async def test_a_clock_that_was_set_back_makes_no_latency_below_nothing(service:
 
 async def test_a_run_is_forgotten_only_when_its_end_is_on_disk(service: Service, config: Config):
     await ping(service, f"{CHECK}/start")
-    inbox = service.app[keys.INBOX]
+    inbox = service.app[keys.WRITER]
     inbox._limit = 0
     async with service.client.get(f"/ping/{CHECK}") as reply:
         assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
@@ -438,7 +438,7 @@ async def test_each_has_a_share_of_its_own(service: Service, face: str):
     current = service.app[keys.RUNNING]
     ingest = replace(current.config.ingest, token_rate=1, token_burst=1)
     current.config = replace(current.config, ingest=ingest)
-    service.app[LIMITS]._clock = lambda: 1000.0
+    service.app[RATE_LIMITER]._clock = lambda: 1000.0
     assert (await SENDS[face](service))[0] == 200
     status, text = await SENDS[face](service)
     assert status == 429
@@ -449,7 +449,7 @@ async def test_each_has_a_share_of_its_own(service: Service, face: str):
 
 @every_face
 async def test_only_allowed_addresses_may_send(service: Service, config: Config, face: str):
-    service.app[GATEKEEPER].allowed = (ip_network("203.0.113.0/24"),)
+    service.app[AUTHENTICATOR].allowed = (ip_network("203.0.113.0/24"),)
     status, text = await SENDS[face](service)
     assert (status, bare(text)) == (401, "invalid ip: 127.0.0.1")
     assert stored(config.database.path) == []
@@ -468,7 +468,7 @@ async def test_what_was_taken_out_of_the_configuration_is_known_no_more(service:
 
 @every_face
 async def test_a_heartbeat_that_cannot_be_stored_is_to_be_sent_again(service: Service, face: str):
-    service.app[keys.INBOX]._limit = 0
+    service.app[keys.WRITER]._limit = 0
     status, text = await SENDS[face](service)
     assert (status, bare(text)) == (503, "too many heartbeats are waiting to be stored")
 
@@ -498,7 +498,7 @@ async def test_they_are_answered_below_the_base_path_too(
 def faults(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "config.toml"
     file.write_text(text)
-    with pytest.raises(ConfigFault) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         load(file, {})
     return [fault.removeprefix(f"{file}: ") for fault in refusal.value.faults]
 

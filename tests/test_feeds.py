@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
-from kener_async.web.formats.feeds import Entry, Feed, atom, entries, json_feed, rss, stage, updated_at
-from kener_async.web.pages.snapshot import Event
+from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, stage, updated_at
+from kener_async.web.pages.snapshot import IncidentView
 from tests.service import NOON
 
 HOUR = 3600
@@ -29,11 +29,13 @@ def an_incident(number: int = 1, at: int = NOON, **fields: Any) -> Incident:
     return opened(number, {"title": "Disk full", "tags": ("earth",), **fields}, at)
 
 
-def an_event(incident: Incident | None = None, *comments: Comment, tags: Sequence[str] = ("earth",)) -> Event:
-    return Event(incident or an_incident(), comments, tags)
+def an_event(
+    incident: Incident | None = None, *comments: Comment, tags: Sequence[str] = ("earth",)
+) -> IncidentView:
+    return IncidentView(incident or an_incident(), comments, tags)
 
 
-def an_entry(event: Event, now: int = NOON) -> Entry:
+def an_entry(event: IncidentView, now: int = NOON) -> FeedEntry:
     (entry,) = entries([event], NAMES, BASE, now)
     return entry
 
@@ -186,7 +188,7 @@ def test_the_id_of_an_entry_outlives_edits_and_a_move_to_another_scheme_or_port(
 # Forms
 
 
-def a_feed(*events: Event, **fields: Any) -> Feed:
+def a_feed(*events: IncidentView, **fields: Any) -> Feed:
     feed = Feed(
         title="Status & more",
         home_url=f"{BASE}/",

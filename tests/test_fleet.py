@@ -12,15 +12,15 @@ from click.testing import CliRunner, Result
 
 from kener_async.cli.main import main
 from kener_async.config.model import Config
-from kener_async.domain.heartbeats import Every, Settings
+from kener_async.domain.heartbeats import Every, MonitorSettings
 from kener_async.domain.samples import Status
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.ops import status
 from kener_async.store.sqlite import condition
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR = 60, 3600
-WATCHED = Settings(expectation=Every(interval=60, grace=60, down_after=180))
+WATCHED = MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def lived(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
         yield service
 
 
-def rows(seen: status.Fleet) -> dict[str, dict[str, object]]:
+def rows(seen: status.MonitorStatuses) -> dict[str, dict[str, object]]:
     return {row["tag"]: row for row in status.as_json(seen)["monitors"]}
 
 
@@ -111,7 +111,7 @@ async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, cloc
 
 
 def test_without_a_database_it_says_so(config: Config, clock: FakeClock):
-    with pytest.raises(Fault, match="there is no database yet"):
+    with pytest.raises(FatalError, match="there is no database yet"):
         status.look(config, clock)
 
 

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from kener_async import keys
 from kener_async.clock import Cron
 from kener_async.config.model import Config
-from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version
+from kener_async.domain.heartbeats import At, Every, Expectation, Gap, MonitorSettings, OnChange, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
@@ -114,7 +114,7 @@ class Stored:
         }
 
 
-def settings_of(body: Mapping[str, Any]) -> Settings:
+def settings_of(body: Mapping[str, Any]) -> MonitorSettings:
     default, expected = body["default_status"], body["expectation"]
     expectation: Expectation | None = None
     if expected is not None and "interval" in expected:
@@ -124,7 +124,7 @@ def settings_of(body: Mapping[str, Any]) -> Settings:
         expectation = At(schedule, expected["grace"], expected["down_after"])
     elif expected is not None:
         expectation = OnChange(**expected)
-    return Settings(
+    return MonitorSettings(
         default_status=None if default is None else Status[default],
         include_degraded_in_downtime=body["include_degraded_in_downtime"],
         expectation=expectation,
@@ -218,7 +218,7 @@ class Recount:
         minutes = [minute for minute in self.samples if minute <= self.now]
         return self.samples[max(minutes)] if minutes else None
 
-    def standing(self) -> tuple[Status, Status | None]:
+    def current(self) -> tuple[Status, Status | None]:
         """The status to show, and that of the contract."""
         active = [
             overlay
@@ -235,7 +235,7 @@ class Recount:
 
     def _measured(self) -> tuple[Status, Status | None]:
         minute, newest = self.now // MINUTE * MINUTE, self.newest()
-        in_force = recount.settings_in_force(minute, self.layers["versions"]) or Settings()
+        in_force = recount.settings_in_force(minute, self.layers["versions"]) or MonitorSettings()
         if newest is None:
             default = in_force.default_status
             return (Status.NO_DATA if default is None else default), default
@@ -420,7 +420,7 @@ def about_all(world: World) -> Question:
             assert one["uptime"] == {
                 name: mine.uptime(mine.window(name)) for name in ("today", "24h", "7d", "30d", "90d")
             }, one["tag"]
-            assert one["status"] == mine.standing()[0].name, one["tag"]
+            assert one["status"] == mine.current()[0].name, one["tag"]
             assert one["lastUpdatedAt"] == (newest and newest.minute), one["tag"]
             assert one["latency"] == (newest and newest.latency), one["tag"]
 
@@ -435,7 +435,7 @@ def about_status(world: World, tag: str, instant: int | None = None) -> Question
             assert status == 400, answer
             return
         mine = told[tag]
-        reported, newest = mine.standing()[1], mine.newest()
+        reported, newest = mine.current()[1], mine.newest()
         expected: dict[str, Any] = {"uptime": mine.uptime(mine.window("today"))}
         if reported is not None:
             expected["status"] = reported.name
@@ -707,7 +707,7 @@ def _sent(fields: Mapping[str, Any], now: int) -> dict[str, Any]:
 class Configure:
     """Other settings for some monitors; None: the monitor is taken out."""
 
-    changes: Mapping[str, Settings | None]
+    changes: Mapping[str, MonitorSettings | None]
 
     async def take(self, world: World) -> None:
         self.plan(world)
@@ -716,7 +716,7 @@ class Configure:
     def plan(self, world: World) -> None:
         before = {monitor.tag: monitor.settings for monitor in world.config.monitors}
         after = {tag: given for tag, given in {**before, **self.changes}.items() if given is not None}
-        after = after or {TAGS[0]: Settings()}
+        after = after or {TAGS[0]: MonitorSettings()}
         monitors = tuple(a_monitor(tag, given) for tag, given in after.items())
         world.config = replace(world.config, monitors=monitors)
 
@@ -762,10 +762,10 @@ class Tidy:
 
     async def take(self, world: World) -> None:
         app = world.service.app
-        await close_ended(app[keys.DATABASE], app[keys.BOARD], world.clock)
+        await close_ended(app[keys.DATABASE], app[keys.STATES], world.clock)
         await drop_old(
             app[keys.DATABASE],
-            app[keys.BOARD],
+            app[keys.STATES],
             world.clock,
             lambda: world.config.database.retention_days * DAY,
         )
@@ -885,7 +885,7 @@ latencies = st.sampled_from([0.0, 0.1, 12.0, 0.000_000_3, 1234.567_891])
 
 
 @st.composite
-def drawn_settings(draw: st.DrawFn) -> Settings:
+def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
     grace = draw(st.sampled_from([0, 45, 60, 600]))
     longer = draw(st.sampled_from([0, 30, 120, 1800, 3 * HOUR]))
     expectation: Expectation | None = None
@@ -907,7 +907,7 @@ def drawn_settings(draw: st.DrawFn) -> Settings:
             expectation = At(schedule, grace, grace + longer)
         case "on change":
             expectation = OnChange(draw(st.sampled_from([90, 600, 3 * HOUR])))
-    return Settings(
+    return MonitorSettings(
         default_status=draw(st.sampled_from([None, None, *MEASURED])),
         include_degraded_in_downtime=draw(st.booleans()),
         expectation=expectation,
@@ -983,7 +983,7 @@ looks_at_all = st.builds(
 class History:
     start: int
     retention_days: int
-    monitors: Mapping[str, Settings]
+    monitors: Mapping[str, MonitorSettings]
     steps: list[Step]
     long_wait: int
     end: LookAtAll
@@ -995,7 +995,7 @@ histories = st.builds(
     start=st.builds(lambda start, more: start + more, st.sampled_from(STARTS), st.integers(0, 1000)),
     retention_days=st.sampled_from([400, 400, 3]),
     monitors=st.fixed_dictionaries(
-        {"earth": st.just(Settings())} | dict.fromkeys(TAGS[1:], drawn_settings())
+        {"earth": st.just(MonitorSettings())} | dict.fromkeys(TAGS[1:], drawn_settings())
     ),
     steps=st.lists(st.lists(steps, max_size=7), min_size=2, max_size=6).map(
         lambda parts: [step for part in parts for step in part]  # longer than one list would be drawn
@@ -1029,11 +1029,14 @@ async def lived(history: History, folder: Path) -> None:
         await world.stop()
 
 
-UP_ALWAYS, DOWN_ALWAYS = Settings(default_status=Status.UP), Settings(default_status=Status.DOWN)
-HELD_LONG = Settings(expectation=OnChange(stale_after=30 * DAY))
+UP_ALWAYS, DOWN_ALWAYS = (
+    MonitorSettings(default_status=Status.UP),
+    MonitorSettings(default_status=Status.DOWN),
+)
+HELD_LONG = MonitorSettings(expectation=OnChange(stale_after=30 * DAY))
 
 
-def short(sentence: str, given: Settings, steps: list[Step], *spans: tuple[Moment, Moment]) -> object:
+def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tuple[Moment, Moment]) -> object:
     """A history of one monitor, whose samples are kept for three days."""
     return pytest.param(History(NOON, 3, {"earth": given}, steps, 0, LookAtAll(spans, "UTC", 0)), id=sentence)
 
@@ -1068,7 +1071,7 @@ def short(sentence: str, given: Settings, steps: list[Step], *spans: tuple[Momen
         ),
         short(
             "settings loaded last are in force, also after the clock was set back a little",
-            Settings(),
+            MonitorSettings(),
             [Configure({"earth": UP_ALWAYS}), Jump(-3), Configure({"earth": DOWN_ALWAYS})],
         ),
         short(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.web.formats.icalendar import calendar
-from kener_async.web.pages.snapshot import Event
+from kener_async.web.pages.snapshot import IncidentView
 from tests.service import NOON
 
 HOUR = 3600
@@ -20,8 +20,8 @@ def maintenance(number: int = 1, **fields: Any) -> Incident:
     return opened(number, {"title": "New disks", "tags": ("earth",), "is_maintenance": True, **fields}, NOON)
 
 
-def an_event(incident: Incident, *comments: Comment) -> Event:
-    return Event(incident, comments, ("earth",))
+def an_event(incident: Incident, *comments: Comment) -> IncidentView:
+    return IncidentView(incident, comments, ("earth",))
 
 
 def lines_of(document: bytes) -> list[str]:
@@ -47,7 +47,7 @@ def entries_of(document: bytes) -> list[dict[str, str]]:
     return found
 
 
-def entry_of(*events: Event, now: int = NOON) -> dict[str, str]:
+def entry_of(*events: IncidentView, now: int = NOON) -> dict[str, str]:
     (entry,) = entries_of(calendar("Status", events, BASE, now))
     return entry
 

@@ -15,12 +15,12 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
-from kener_async.domain.states import Report
-from kener_async.domain.timeline import Standing
+from kener_async.domain.states import StatusReport
+from kener_async.domain.timeline import CurrentStatus
 from kener_async.domain.uptime import NOTHING
-from kener_async.web.incidents import Step, duration, story
+from kener_async.web.incidents import IncidentStage, duration, story
 from kener_async.web.pages.locales import locale
-from kener_async.web.pages.snapshot import Day, Event, Shown
+from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
 from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
 from tests.service import NOON, FakeClock, Service, a_monitor, running
 
@@ -58,8 +58,8 @@ def an_incident(start: int, end: int | None = None, **fields: object) -> Inciden
     return Incident(start=start, end=end, **(plain | fields))  # type: ignore[arg-type]
 
 
-def an_event(start: int, end: int | None = None, **fields: object) -> Event:
-    return Event(an_incident(start, end, **fields), (), ("earth",))
+def an_event(start: int, end: int | None = None, **fields: object) -> IncidentView:
+    return IncidentView(an_incident(start, end, **fields), (), ("earth",))
 
 
 # Months
@@ -223,7 +223,7 @@ def test_a_site_without_incidents_has_one_month():
         ),
     ],
 )
-def test_a_month_shows_what_overlaps_it(event: Event, zone: ZoneInfo, shown_in: list[Month]):
+def test_a_month_shows_what_overlaps_it(event: IncidentView, zone: ZoneInfo, shown_in: list[Month]):
     asked = [Month(2025, 9), OCTOBER, NOVEMBER, DECEMBER, JANUARY]
     assert [month for month in asked if within([event], month, zone, NOW)] == shown_in
 
@@ -235,7 +235,7 @@ def test_a_month_shows_the_newest_first():
 
 
 def cells(
-    month: Month, zone: ZoneInfo, *events: Event, bars: dict[date, Status] | None = None
+    month: Month, zone: ZoneInfo, *events: IncidentView, bars: dict[date, Status] | None = None
 ) -> dict[date, Cell]:
     made = weeks(month, MONDAY, zone, bars or {}, events, NOW)
     return {cell.day: cell for week in made for cell in week if cell is not None}
@@ -302,7 +302,7 @@ def cells(
     ],
 )
 def test_an_incident_is_marked_on_each_day_it_touches(
-    event: Event, month: Month, zone: ZoneInfo, days: list[int]
+    event: IncidentView, month: Month, zone: ZoneInfo, days: list[int]
 ):
     shown = cells(month, zone, event)
     assert [cell.day.day for cell in shown.values() if cell.events] == days
@@ -345,10 +345,10 @@ def test_the_worst_bar_speaks_for_a_day(statuses: tuple[Status, ...], worst: Sta
     assert measured(a_bar(day, status) for status in statuses) == {day: worst}
 
 
-def a_bar(day: date, status: Status) -> Shown:
+def a_bar(day: date, status: Status) -> MonitorView:
     """A monitor of which this day is known."""
-    report = Report(Standing(status, None, None, NOW), NOTHING, NOW)
-    return Shown(a_monitor("earth"), report, {}, [Day(day, 0, DAY, NOTHING, status)], None)
+    report = StatusReport(CurrentStatus(status, None, None, NOW), NOTHING, NOW)
+    return MonitorView(a_monitor("earth"), report, {}, [DayView(day, 0, DAY, NOTHING, status)], None)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_today_is_that_of_the_zone(zone: ZoneInfo, today: date):
         (None, [PLANNED, WORK], "November 3, 2025: 2 maintenances"),
     ],
 )
-def test_a_day_is_told_in_words(status: Status | None, events: list[Event], text: str):
+def test_a_day_is_told_in_words(status: Status | None, events: list[IncidentView], text: str):
     assert sentence(ENGLISH, Cell(date(2025, 11, 3), status, events, is_today=False)) == text
 
 
@@ -384,34 +384,36 @@ START = at("2025-11-10 10:00")
 @pytest.mark.parametrize(
     ("incident", "expected"),
     [
-        pytest.param(an_incident(START), [(0, Step.BEGAN)], id="open"),
+        pytest.param(an_incident(START), [(0, IncidentStage.BEGAN)], id="open"),
         pytest.param(
-            an_incident(START, START + HOUR), [(0, Step.BEGAN), (HOUR, Step.ENDED)], id="its end has passed"
+            an_incident(START, START + HOUR),
+            [(0, IncidentStage.BEGAN), (HOUR, IncidentStage.ENDED)],
+            id="its end has passed",
         ),
         pytest.param(
             an_incident(START, START + 30 * DAY, closed_at=START + HOUR),
-            [(0, Step.BEGAN), (HOUR, Step.ENDED)],
+            [(0, IncidentStage.BEGAN), (HOUR, IncidentStage.ENDED)],
             id="closed before its planned end",
         ),
         pytest.param(
             an_incident(START, START + DAY, is_maintenance=True, created_at=START - DAY),
-            [(-DAY, Step.ANNOUNCED), (0, Step.BEGAN), (DAY, Step.ENDED)],
+            [(-DAY, IncidentStage.ANNOUNCED), (0, IncidentStage.BEGAN), (DAY, IncidentStage.ENDED)],
             id="a maintenance was announced",
         ),
         pytest.param(
             an_incident(START, START + DAY, is_maintenance=True, created_at=START + MINUTE),
-            [(0, Step.BEGAN), (DAY, Step.ENDED)],
+            [(0, IncidentStage.BEGAN), (DAY, IncidentStage.ENDED)],
             id="a maintenance written down afterwards was not",
         ),
         pytest.param(
             an_incident(START, START, is_maintenance=True, created_at=START - DAY, closed_at=START - HOUR),
-            [(-DAY, Step.ANNOUNCED), (-HOUR, Step.CANCELLED)],
+            [(-DAY, IncidentStage.ANNOUNCED), (-HOUR, IncidentStage.CANCELLED)],
             id="resolved before its begin, it never was",
         ),
     ],
 )
 def test_the_course_of_events_tells_what_happened_and_what_is_planned(
-    incident: Incident, expected: list[tuple[int, Step]]
+    incident: Incident, expected: list[tuple[int, IncidentStage]]
 ):
     assert [(moment.at - START, moment.step) for moment in story(incident, (), NOW)] == expected
 

@@ -284,7 +284,7 @@ async def test_the_worker_stores_the_closing_that_readers_saw(service: Service):
     service.pass_time(600)
     seen = await service.get("/api/incident/1")
     database = service.app[keys.DATABASE]
-    await close_ended(database, service.app[keys.BOARD], service.clock)
+    await close_ended(database, service.app[keys.STATES], service.clock)
     stored = await database.read(partial(incidents.get, number=1))
     assert stored.closed_at == seen["closedAt"] == NOON + 60
     assert await service.get("/api/incident/1") == seen

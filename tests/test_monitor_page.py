@@ -11,7 +11,7 @@ import pytest
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
-from kener_async.domain.heartbeats import Every, OnChange, Settings
+from kener_async.domain.heartbeats import Every, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.store import latencies
 from tests.service import Service, a_config, a_monitor
@@ -24,14 +24,14 @@ WINDOWS = ("90d", "30d", "7d", "24h", "today")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    strict = Settings(include_degraded_in_downtime=True)
+    strict = MonitorSettings(include_degraded_in_downtime=True)
     config = a_config(
         tmp_path,
         a_monitor("earth", name=MARKUP, description=MARKUP, category="Planets"),
         a_monitor("mars", strict, latency_unit="ms"),
-        a_monitor("pump", Settings(expectation=Every(interval=60, grace=60, down_after=180))),
-        a_monitor("valve", Settings(expectation=OnChange(stale_after=HOUR))),
-        a_monitor("moon", Settings(default_status=Status.UP)),
+        a_monitor("pump", MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180))),
+        a_monitor("valve", MonitorSettings(expectation=OnChange(stale_after=HOUR))),
+        a_monitor("moon", MonitorSettings(default_status=Status.UP)),
         a_monitor("secret", hidden=True),
     )
     return replace(config, categories=(Category("Planets", ""),))

@@ -18,7 +18,7 @@ from kener_async import keys
 from kener_async.app import create_app, storage
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, days_between, minute_of
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.heartbeats import Every, Settings, Version
+from kener_async.domain.heartbeats import Every, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay, opened
 from kener_async.domain.overview import LENGTHS, CutQuarter, Overview, frame_at
 from kener_async.domain.samples import Sample, Status
@@ -30,7 +30,9 @@ from kener_async.worker.housekeeping import drop_old
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor
 
 BERLIN, KOLKATA, APIA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Pacific/Apia")
-EXPECTED = Settings(expectation=Every(20 * MINUTE, MINUTE, 30 * MINUTE), include_degraded_in_downtime=True)
+EXPECTED = MonitorSettings(
+    expectation=Every(20 * MINUTE, MINUTE, 30 * MINUTE), include_degraded_in_downtime=True
+)
 STATUSES = (Status.UP, Status.UP, Status.UP, Status.DEGRADED, Status.UP, Status.DOWN, Status.UP)
 
 
@@ -47,7 +49,7 @@ class Quiet:
     def __init__(self, app: web.Application, clock: FakeClock) -> None:
         self.app = app
         self.clock = clock
-        self.database, self.board = app[keys.DATABASE], app[keys.BOARD]
+        self.database, self.board = app[keys.DATABASE], app[keys.STATES]
         self.publisher = app[keys.PUBLISHER]
 
     async def overview(self, zone: ZoneInfo = BERLIN) -> Overview:
@@ -413,7 +415,7 @@ def test_a_cut_quarter_is_counted_from_any_minute_on():
         None,
         [Overlay(1, NOON + 7 * 60 + 30, NOON + 9 * 60, Status.DOWN, False)],
         [
-            Version(NOON - DAY, Settings(default_status=Status.DEGRADED)),
+            Version(NOON - DAY, MonitorSettings(default_status=Status.DEGRADED)),
             Version(NOON + 13 * 60, replace(EXPECTED, default_status=Status.DEGRADED, expectation=None)),
         ],
         (),

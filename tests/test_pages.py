@@ -16,7 +16,7 @@ from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
 from kener_async.domain.samples import Status
-from kener_async.web.pages.cache import PAGES, Finished
+from kener_async.web.pages.cache import PAGE_CACHE, CachedPage
 from kener_async.web.pages.locales import Locale, locale
 from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot, Snapshots
 from tests.service import FakeClock, Service, a_config, a_monitor, running
@@ -259,7 +259,7 @@ async def test_nothing_is_made_for_who_has_gone(service: Service):
         return "page"
 
     async def visit(is_gone: bool) -> None:
-        await service.app[PAGES].finished(
+        await service.app[PAGE_CACHE].finished(
             service.app, "/some", locale("en"), make, lambda: ("text/plain", {}), lambda: is_gone
         )
 
@@ -271,6 +271,6 @@ async def test_nothing_is_made_for_who_has_gone(service: Service):
 
 
 def test_a_header_of_kilobytes_is_not_read_to_its_end():
-    page = Finished(b"x" * 1000, "text/plain", {})
+    page = CachedPage(b"x" * 1000, "text/plain", {})
     assert page.encoding_for(" " * 300 + ",br") == ""
     assert page.encoding_for("gzip, br" + " " * 8000) == "br"

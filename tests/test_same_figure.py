@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.web.pages.locales import NAMES
 from tests import recount
@@ -153,7 +153,7 @@ class Reader:
             (item,) = history["items"]
             assert item["date"] == str(day)
             page = await self._page(f"/monitor/{self.tag}/{day}")
-            told |= {"GET history": item["uptime"], "day": number(page.one(kind="standing").text)}
+            told |= {"GET history": item["uptime"], "day": number(page.one(kind="current-status").text)}
         return told
 
     def _bars_and_tables(self, ago: int) -> Told:
@@ -228,7 +228,7 @@ def test_a_window_is_the_same_to_the_minute_wherever_it_is_told(zone: str, tmp_p
     for ago in (*(edge - MINUTE for edge in EDGES), *MIDNIGHTS):
         beats += [Beat("earth", Status.DEGRADED, Moment(-ago), 0.1)]
         beats += [Beat("earth", Status.DOWN, Moment(-ago - MINUTE), 0.1)]
-    strict = Settings(include_degraded_in_downtime=True)
+    strict = MonitorSettings(include_degraded_in_downtime=True)
     history = History(NOON, 400, {"earth": strict}, [*beats, Roll()], 0, LookAtAll((), "UTC", 0), zone)
     asyncio.run(lived(ending(history, LookEverywhere(0, (0, 1, 7, 30, 90), "hi")), tmp_path))
 

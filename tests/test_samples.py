@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Invalid
-from kener_async.domain.samples import Sample, Source, Status, minute_for, winners
+from kener_async.domain.samples import Sample, SampleSource, Status, minute_for, winners
 from kener_async.store.samples import packed_latency, plain_latency
 
 MINUTE = 1_731_251_760
@@ -54,11 +54,11 @@ def test_without_a_skew_only_the_past_is_taken() -> None:
 
 
 def push(status: Status, minute: int = MINUTE, monitor: int = 1) -> Sample:
-    return Sample(monitor, minute, status, 0.5, Source.PUSH)
+    return Sample(monitor, minute, status, 0.5, SampleSource.PUSH)
 
 
 def check(status: Status, minute: int = MINUTE, monitor: int = 1) -> Sample:
-    return Sample(monitor, minute, status, 0.5, Source.CHECK)
+    return Sample(monitor, minute, status, 0.5, SampleSource.CHECK)
 
 
 UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN

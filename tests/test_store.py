@@ -17,16 +17,16 @@ from kener_async import keys
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap
-from kener_async.domain.samples import Sample, Source, Status
-from kener_async.domain.states import Board
+from kener_async.domain.samples import Sample, SampleSource, Status
+from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.resources import shipped
 from kener_async.store import observer, retention, samples, tokens
 from kener_async.store.sqlite import connections, migrations
-from kener_async.store.sqlite.connections import Database, DatabaseFault, connect, prepare
+from kener_async.store.sqlite.connections import Database, DatabaseFileError, connect, prepare
 from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
 from kener_async.worker.housekeeping import drop_old
-from kener_async.worker.schedule import Every, Pool, Schedule
+from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler
 from kener_async.worker.writer import BATCH_LIMIT, Writer
 from tests.service import NOON, FakeClock, Service, a_monitor
 
@@ -190,7 +190,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
-    with pytest.raises(DatabaseFault, match=r"was written by a newer version"):
+    with pytest.raises(DatabaseFileError, match=r"was written by a newer version"):
         prepare(path)
     assert path.read_bytes() == before
 
@@ -198,7 +198,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path):
 def test_a_file_of_another_program_is_refused(path: Path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE albums (title)")
-    with pytest.raises(DatabaseFault, match="is a database of another program"):
+    with pytest.raises(DatabaseFileError, match="is a database of another program"):
         prepare(path)
     with closing(sqlite3.connect(path)) as connection:
         assert list(shape(connection)) == [("table", "albums")]
@@ -344,12 +344,12 @@ def count_of(table: str) -> Callable[[sqlite3.Connection], int]:
 # Group commit
 
 
-def beat(number: int, status: Status = Status.UP, source: Source = Source.PUSH) -> Sample:
+def beat(number: int, status: Status = Status.UP, source: SampleSource = SampleSource.PUSH) -> Sample:
     return Sample(MONITOR, NOON - 60 * number, status, 0.5, source)
 
 
 def a_writer(store: Database, limit: int = 10_000) -> Writer:
-    return Writer(store, Board(), FakeClock(), Metrics(), limit)
+    return Writer(store, MonitorStates(), FakeClock(), Metrics(), limit)
 
 
 class Held:
@@ -464,7 +464,7 @@ async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_ta
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
 async def test_a_check_never_replaces_a_push(store: Database, together: bool):
-    push, check = beat(0, Status.UP), beat(0, Status.DOWN, Source.CHECK)
+    push, check = beat(0, Status.UP), beat(0, Status.DOWN, SampleSource.CHECK)
     async with a_writer(store).running() as writer:
         if together:
             await asyncio.gather(writer.put(push), writer.put(check))
@@ -545,7 +545,7 @@ async def test_what_is_too_old_goes_except_the_newest_of_it(store: Database):
 async def test_dropping_goes_in_small_steps_to_the_end(store: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kener_async.worker.housekeeping.ROWS_AT_ONCE", 3)
     await store.write(partial(fill, days=20))
-    await drop_old(store, Board(), lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
     assert len(await stored(store)) == 12
 
 
@@ -554,7 +554,7 @@ async def test_nothing_is_dropped_for_a_day_after_a_gap(store: Database, since_g
     await store.write(partial(fill, days=20))
     end = NOON - since_gap
     await store.write(partial(observer.seen, gaps=[Gap(end - 3600, end)], now=end))
-    await drop_old(store, Board(), lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
     assert len(await stored(store)) == left
 
 
@@ -562,7 +562,7 @@ async def test_a_clock_a_year_ahead_by_mistake_drops_nothing(service: Service, c
     await service.beat()
     service.jump(500 * DAY)
     await service.app[keys.PUBLISHER].observe()
-    await drop_old(service.app[keys.DATABASE], service.app[keys.BOARD], clock, lambda: 400 * DAY)
+    await drop_old(service.app[keys.DATABASE], service.app[keys.STATES], clock, lambda: 400 * DAY)
     service.jump(-500 * DAY)
     await service.beat("mars")
     assert (await service.get("/api/status", tag="earth"))["lastUpdatedAt"] == NOON
@@ -632,7 +632,7 @@ async def test_leaving_the_schedule_waits_for_the_run_under_way():
         await asyncio.sleep(0.05)
         finished = True
 
-    schedule = Schedule(Metrics())
+    schedule = Scheduler(Metrics())
     schedule.every(3600, "slow", job)
     async with schedule.running():
         await asyncio.wait_for(begun.wait(), 5)
@@ -641,7 +641,7 @@ async def test_leaving_the_schedule_waits_for_the_run_under_way():
 
 async def test_after_a_step_of_the_clock_every_job_runs_at_once():
     runs = asyncio.Queue[str]()
-    schedule = Schedule(Metrics())
+    schedule = Scheduler(Metrics())
     for name in ("a", "b"):
         schedule.every(3600, name, partial(runs.put, name))
     async with schedule.running():
@@ -654,8 +654,8 @@ async def test_after_a_step_of_the_clock_every_job_runs_at_once():
 def test_the_next_run_is_counted_from_now_whatever_was_missed(jump: timedelta):
     planned = datetime(2026, 1, 1, tzinfo=UTC)
     now = planned + jump
-    assert Every(5).get_next_fire_time(planned, now) == now + timedelta(seconds=5)
-    assert Every(5).get_next_fire_time(None, now) == now + timedelta(seconds=5)
+    assert DelayTrigger(5).get_next_fire_time(planned, now) == now + timedelta(seconds=5)
+    assert DelayTrigger(5).get_next_fire_time(None, now) == now + timedelta(seconds=5)
 
 
 # The stamp of the tokens

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from kener_async.config.model import Category, Config, Monitor
+from kener_async.config.model import Category, Config, MonitorConfig
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.states import Report
-from kener_async.domain.timeline import Standing
+from kener_async.domain.states import StatusReport
+from kener_async.domain.timeline import CurrentStatus
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
-from kener_async.web.pages.snapshot import Day, Event, Shown, Snapshot
+from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
 from tests.service import NOON, a_config, a_monitor
 
 HOUR, DAY = 3600, 86400
@@ -90,23 +90,23 @@ def shown(
     since: int | None = None,
     days: Sequence[Counts] = (NOTHING,),
     **fields: Any,
-) -> Shown:
+) -> MonitorView:
     """A monitor as the snapshot has it. `known`: the newest status, where there are no recent data."""
     newest = Sample(1, heard, known or UP, 0.1) if heard is not None else None
-    standing = Standing(status, known if status is NO_DATA else status, newest, NOON + 60)
+    current = CurrentStatus(status, known if status is NO_DATA else status, newest, NOON + 60)
     first = MIDNIGHT - DAY * (len(days) - 1)
     starts = [first + DAY * number for number in range(len(days))]
-    bars = [Day(date(2025, 12, 31), *span, status) for span in zip(starts, starts, days, strict=True)]
-    monitor: Monitor = a_monitor(tag, **fields)
-    return Shown(monitor, Report(standing, NOTHING, NOON), {}, bars, since)
+    bars = [DayView(date(2025, 12, 31), *span, status) for span in zip(starts, starts, days, strict=True)]
+    monitor: MonitorConfig = a_monitor(tag, **fields)
+    return MonitorView(monitor, StatusReport(current, NOTHING, NOON), {}, bars, since)
 
 
 def a_snapshot(
     config: Config,
-    *monitors: Shown,
-    ongoing: Sequence[Event] = (),
-    upcoming: Sequence[Event] = (),
-    recent: Sequence[Event] = (),
+    *monitors: MonitorView,
+    ongoing: Sequence[IncidentView] = (),
+    upcoming: Sequence[IncidentView] = (),
+    recent: Sequence[IncidentView] = (),
 ) -> Snapshot:
     """What else a snapshot has plays no part here."""
     parts = {"config": config, "now": NOON, "monitors": monitors}
@@ -119,8 +119,8 @@ def an_incident(number: int = 1, at: int = NOON - HOUR, **fields: Any) -> Incide
     return opened(number, {"title": "Disk full", "tags": ("earth",), **fields}, at)
 
 
-def an_event(incident: Incident, *comments: Comment, tags: Sequence[str] = ("earth",)) -> Event:
-    return Event(incident, comments, tags)
+def an_event(incident: Incident, *comments: Comment, tags: Sequence[str] = ("earth",)) -> IncidentView:
+    return IncidentView(incident, comments, tags)
 
 
 def instant(text: str) -> int:
@@ -178,7 +178,7 @@ def test_the_worst_monitor_speaks_for_the_page(config, statuses, indicator, desc
 # Components
 
 
-def components(config: Config, *monitors: Shown) -> list[Document]:
+def components(config: Config, *monitors: MonitorView) -> list[Document]:
     found: list[Document] = document("components.json", a_snapshot(config, *monitors), BASE)["components"]
     return found
 
@@ -283,7 +283,7 @@ def test_ids_are_short_stay_the_same_and_differ(config):
 # Incidents
 
 
-def incidents(config: Config, *events: Event, monitors: Sequence[Shown] = ()) -> list[Document]:
+def incidents(config: Config, *events: IncidentView, monitors: Sequence[MonitorView] = ()) -> list[Document]:
     snapshot = a_snapshot(config, *(monitors or (shown("earth"), shown("mars"))), ongoing=events)
     found: list[Document] = document("incidents.json", snapshot, BASE)["incidents"]
     return found

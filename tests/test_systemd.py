@@ -20,7 +20,7 @@ import pytest
 
 from kener_async.config.load import load
 from kener_async.ops import install
-from kener_async.process.systemd import SocketFault, Supervisor
+from kener_async.process.systemd import SocketError, SystemdNotifier
 from kener_async.store.sqlite.connections import connect
 from tests.activation import Told, activated
 from tests.process import ROOT, Client, Server, a_config, connected
@@ -129,7 +129,7 @@ def test_the_watchdog_goes_hungry_while_it_stalls(
     ],
 )
 def test_no_watchdog_is_fed_that_is_not_ours(environment: dict[str, str]):
-    assert Supervisor(environment).watchdog_seconds is None
+    assert SystemdNotifier(environment).watchdog_seconds is None
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -137,7 +137,7 @@ def test_the_single_binary_answers_for_the_process_that_unpacked_it(
     monkeypatch: pytest.MonkeyPatch, frozen: bool
 ):
     monkeypatch.setattr(sys, "frozen", frozen, raising=False)
-    watched = Supervisor({**WATCHDOG, "WATCHDOG_PID": str(os.getppid())}).watchdog_seconds
+    watched = SystemdNotifier({**WATCHDOG, "WATCHDOG_PID": str(os.getppid())}).watchdog_seconds
     assert watched == (0.4 if frozen else None)
 
 
@@ -172,7 +172,7 @@ async def is_refused_by(server: Server) -> bool:
     ],
 )
 def test_no_socket_is_taken_that_is_not_ours(environment: dict[str, str]):
-    assert Supervisor(environment).passed_sockets() == []
+    assert SystemdNotifier(environment).passed_sockets() == []
 
 
 def passed(*descriptors: socket.socket, names: str = "") -> list[str]:
@@ -181,11 +181,11 @@ def passed(*descriptors: socket.socket, names: str = "") -> list[str]:
         "import os, sys\n"
         "for to, at in enumerate(map(int, sys.argv[2:]), 100): os.dup2(at, to)\n"
         "for to in range(len(sys.argv) - 2): os.dup2(100 + to, 3 + to)\n"
-        "from kener_async.process.systemd import Supervisor, SocketFault\n"
+        "from kener_async.process.systemd import SocketError, SystemdNotifier\n"
         "environment = {'LISTEN_FDS': str(len(sys.argv) - 2), 'LISTEN_PID': str(os.getpid()),"
         " 'LISTEN_FDNAMES': sys.argv[1]}\n"
-        "try: print(*(one.getsockname()[1] for one in Supervisor(environment).passed_sockets()))\n"
-        "except SocketFault as fault: print(fault)\n"
+        "try: print(*(one.getsockname()[1] for one in SystemdNotifier(environment).passed_sockets()))\n"
+        "except SocketError as fault: print(fault)\n"
     )
     numbers = [one.fileno() for one in descriptors]
     command = [sys.executable, "-c", script, names, *map(str, numbers)]
@@ -205,7 +205,7 @@ def test_what_is_no_listening_tcp_socket_is_refused():
         complaint = "passed by systemd: is no listening TCP socket"
         assert passed(deaf) == [f"descriptor 3, {complaint}"]
         assert passed(local) == [f"descriptor 3, {complaint}"]
-    assert issubclass(SocketFault, Exception)
+    assert issubclass(SocketError, Exception)
 
 
 # The last answer of a connection
@@ -387,7 +387,7 @@ def test_a_program_that_the_service_could_not_reach_is_not_installed(monkeypatch
     monkeypatch.setattr(sys, "argv", ["/home/me/kener-async/run.py"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")  # wherever these tests themselves lie
     with pytest.raises(
-        install.InstallFault, match=r"^/home/me/kener-async/run\.py: out of the service's reach"
+        install.InstallError, match=r"^/home/me/kener-async/run\.py: out of the service's reach"
     ):
         install.program(install.Places())
 

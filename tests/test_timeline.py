@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 
 from kener_async.clock import Cron
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER
-from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version, merged
+from kener_async.domain.heartbeats import (
+    At,
+    Every,
+    Expectation,
+    Gap,
+    MonitorSettings,
+    OnChange,
+    Version,
+    merged,
+)
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.timeline import Layers, Reason, count_quarters, count_span, runs, standing
+from kener_async.domain.timeline import Layers, Reason, count_quarters, count_span, current_status, runs
 from kener_async.domain.uptime import NOTHING, Counts
 from tests import recount
 
@@ -41,7 +50,7 @@ def maintenance(start: int, end: int | None, impact: Status | None = None, numbe
 
 
 def since(start: int, **values) -> Version:
-    return Version(T + start, Settings(**values))
+    return Version(T + start, MonitorSettings(**values))
 
 
 def always(**values) -> list[Version]:
@@ -544,7 +553,7 @@ STANDINGS = [
         overlays=[incident(0, None, DEGRADED)],
     ),
     stands(
-        "the worst of several incidents is the standing",
+        "the worst of several incidents is the current status",
         "U",
         30,
         DOWN,
@@ -618,28 +627,28 @@ STANDINGS = [
 
 
 @pytest.mark.parametrize(("drawing", "now", "shown", "reported", "overlays", "versions", "gaps"), STANDINGS)
-def test_standing_is(drawing, now, shown, reported, overlays, versions, gaps) -> None:
-    stands = standing(layers_of(drawing, overlays=overlays, versions=versions, gaps=gaps), T + now)
+def test_current_status_is(drawing, now, shown, reported, overlays, versions, gaps) -> None:
+    stands = current_status(layers_of(drawing, overlays=overlays, versions=versions, gaps=gaps), T + now)
     assert (stands.status, stands.kener_status) == (shown, reported)
 
 
-def test_standing_names_the_newest_sample_that_is_not_in_the_future() -> None:
+def test_current_status_names_the_newest_sample_that_is_not_in_the_future() -> None:
     earlier = Sample(1, T - HOUR, UP, 0.5)
     layers = layers_of("..U.D", versions=PLAIN, earlier=earlier)
-    assert standing(layers, T + 119).newest == earlier
-    assert standing(layers, T + 239).newest == layers.samples[T + 120]
-    assert standing(layers, T + 240).newest == layers.samples[T + 240]
-    assert standing(layers_of(versions=PLAIN), T).newest is None
+    assert current_status(layers, T + 119).newest == earlier
+    assert current_status(layers, T + 239).newest == layers.samples[T + 120]
+    assert current_status(layers, T + 240).newest == layers.samples[T + 240]
+    assert current_status(layers_of(versions=PLAIN), T).newest is None
 
 
 @pytest.mark.parametrize(
     ("overlays", "now", "fresh_until"),
     [
-        pytest.param([], 0, 60, id="a standing is fresh until the minute ends"),
-        pytest.param([], 59, 60, id="a standing of the last second is fresh until the minute ends"),
-        pytest.param([incident(30, None)], 10, 30, id="a standing is fresh until an incident begins"),
+        pytest.param([], 0, 60, id="a current status is fresh until the minute ends"),
+        pytest.param([], 59, 60, id="a current status of the last second is fresh until the minute ends"),
+        pytest.param([incident(30, None)], 10, 30, id="a current status is fresh until an incident begins"),
         pytest.param([incident(30, None)], 30, 60, id="a begun incident does not end the freshness"),
-        pytest.param([incident(0, 45)], 10, 45, id="a standing is fresh until an incident ends"),
+        pytest.param([incident(0, 45)], 10, 45, id="a current status is fresh until an incident ends"),
         pytest.param([incident(0, 45)], 45, 60, id="an incident that is over does not end the freshness"),
         pytest.param(
             [incident(50, 70), maintenance(20, 40)], 10, 20, id="the first change ends the freshness"
@@ -648,7 +657,10 @@ def test_standing_names_the_newest_sample_that_is_not_in_the_future() -> None:
     ],
 )
 def test_freshness(overlays, now, fresh_until) -> None:
-    assert standing(layers_of("U", overlays=overlays, versions=PLAIN), T + now).fresh_until == T + fresh_until
+    assert (
+        current_status(layers_of("U", overlays=overlays, versions=PLAIN), T + now).fresh_until
+        == T + fresh_until
+    )
 
 
 @dataclass(frozen=True)
@@ -720,7 +732,7 @@ expectations: st.SearchStrategy[Expectation | None] = st.one_of(
 versions_of_time = st.builds(
     Version,
     st.one_of(instants, st.just(FIRST - 300)),
-    st.builds(Settings, st.sampled_from([None, UP, DEGRADED, DOWN]), st.booleans(), expectations),
+    st.builds(MonitorSettings, st.sampled_from([None, UP, DEGRADED, DOWN]), st.booleans(), expectations),
 )
 gaps_of_time = st.builds(lambda start, length: Gap(start, start + length), instants, st.integers(1, 1200))
 overlays_of_time = st.builds(

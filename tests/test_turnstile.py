@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from kener_async.web.pages.throttle import LONGEST_REST, PER_TURN, REST_FOR_EACH, Pace, Turnstile
+from kener_async.web.pages.throttle import LONGEST_REST, PER_TURN, REST_FOR_EACH, FairQueue, RenderThrottle
 
 
-def passes_at_once(turnstile: Turnstile) -> bool:
+def passes_at_once(turnstile: FairQueue) -> bool:
     visit = turnstile.passed()
     try:
         visit.send(None)
@@ -18,12 +18,12 @@ def passes_at_once(turnstile: Turnstile) -> bool:
 
 
 async def test_a_few_pass_without_waiting():
-    turnstile = Turnstile()
+    turnstile = FairQueue()
     assert [passes_at_once(turnstile) for _ in range(PER_TURN + 1)] == [True] * PER_TURN + [False]
 
 
 async def test_between_two_groups_everything_else_has_its_turn():
-    turnstile, order = Turnstile(), []
+    turnstile, order = FairQueue(), []
 
     async def visit(number: int) -> None:
         await turnstile.passed()
@@ -40,7 +40,7 @@ async def test_between_two_groups_everything_else_has_its_turn():
 
 
 async def test_whoever_gives_up_is_passed_over():
-    turnstile = Turnstile()
+    turnstile = FairQueue()
     visitors = [asyncio.create_task(turnstile.passed()) for _ in range(3 * PER_TURN)]
     await asyncio.sleep(0)
     for visitor in visitors[PER_TURN : 2 * PER_TURN]:
@@ -52,7 +52,7 @@ async def test_whoever_gives_up_is_passed_over():
 
 
 async def test_nobody_waits_once_all_have_passed():
-    turnstile = Turnstile()
+    turnstile = FairQueue()
     await asyncio.gather(*(turnstile.passed() for _ in range(10 * PER_TURN)))
     await asyncio.sleep(0)
     assert passes_at_once(turnstile)
@@ -71,7 +71,7 @@ async def test_work_on_pages_rests_for_the_heartbeats_that_came_meanwhile(
     async def slept(seconds: float) -> None:
         rests.append(seconds)
 
-    pace = Pace(lambda: stored)
+    pace = RenderThrottle(lambda: stored)
     monkeypatch.setattr("kener_async.web.pages.throttle.monotonic", lambda: 1000.0)
     monkeypatch.setattr("kener_async.web.pages.throttle.asyncio.sleep", slept)
     async with pace.turn():
@@ -82,7 +82,7 @@ async def test_work_on_pages_rests_for_the_heartbeats_that_came_meanwhile(
 
 
 async def test_one_piece_of_work_is_done_at_a_time():
-    pace, under_way, most = Pace(lambda: 0), 0, 0
+    pace, under_way, most = RenderThrottle(lambda: 0), 0, 0
 
     async def work() -> None:
         nonlocal under_way, most

@@ -17,8 +17,8 @@ import pytest
 
 from kener_async.store.admin import restore
 from kener_async.store.sqlite import connections, migrations
-from kener_async.store.sqlite.connections import DatabaseFault, connect, prepare
-from kener_async.store.sqlite.files import NoRoom
+from kener_async.store.sqlite.connections import DatabaseFileError, connect, prepare
+from kener_async.store.sqlite.files import NotEnoughSpace
 from kener_async.store.sqlite.migrations import VERSION
 from tests.filled import contents, fill
 from tests.process import NotReady, Server, a_config
@@ -86,7 +86,7 @@ def test_what_was_kept_is_a_way_back(
 ):
     prepare(path)
     monkeypatch.undo()  # the old program again
-    with pytest.raises(DatabaseFault, match="was written by a newer version"):
+    with pytest.raises(DatabaseFileError, match="was written by a newer version"):
         prepare(path)
     restore.restore(kept(path), path, NOON, force=True)
     prepare(path)
@@ -113,7 +113,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(
 ):
     steps[NEXT + 1] = last
     with pytest.raises(
-        DatabaseFault, match=f"from schema {VERSION} to {NEXT + 1} failed and was taken back: .*{words}"
+        DatabaseFileError, match=f"from schema {VERSION} to {NEXT + 1} failed and was taken back: .*{words}"
     ):
         prepare(path)
     assert version_of(path) == VERSION
@@ -130,7 +130,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(
     disk = os.statvfs(path)
     full = os.statvfs_result([*disk[:4], 1000, *disk[5:]])  # f_bavail
     monkeypatch.setattr(os, "statvfs", lambda _: full)
-    with pytest.raises(NoRoom):
+    with pytest.raises(NotEnoughSpace):
         prepare(path)
     assert contents(path) == contents(original)
     assert not list(path.parent.glob("*.bak"))
@@ -139,7 +139,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(
 def test_a_command_beside_a_server_that_is_still_the_old_one_does_not_upgrade_its_file(
     original: Path, path: Path, steps: Steps
 ):
-    with pytest.raises(DatabaseFault, match="has an older schema: start the service"):  # noqa: SIM117
+    with pytest.raises(DatabaseFileError, match="has an older schema: start the service"):  # noqa: SIM117
         with connections.beside_the_server(path):
             pass
     assert contents(path) == contents(original)

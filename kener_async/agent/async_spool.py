@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from kener_async.agent import spool
-from kener_async.agent.spool import Counts, Measured, Parcel, Spool, SpoolBroken
+from kener_async.agent.spool import Measured, Spool, SpoolBroken, SpoolCounts, SpooledBatch
 from kener_async.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Keeper:
+class AsyncSpool:
     """Its methods raise Unavailable when the disk does not let it do its work."""
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -31,7 +31,7 @@ class Keeper:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, limit: int) -> AsyncIterator["Keeper"]:
+    async def opened(cls, path: Path, limit: int) -> AsyncIterator["AsyncSpool"]:
         """The spool in the file, of at most `limit` bytes; it is closed at the end."""
         keeper = cls(path, limit)
         try:
@@ -55,15 +55,15 @@ class Keeper:
         if dropped:
             log.warning("the spool is full, the oldest samples were dropped", samples=dropped)
 
-    async def parcel(self, limit: int) -> Parcel:
+    async def parcel(self, limit: int) -> SpooledBatch:
         """The oldest samples, so many at most."""
         return await self._do(lambda spool: spool.parcel(limit))
 
-    async def forget(self, parcel: Parcel, rejected: int) -> None:
+    async def forget(self, parcel: SpooledBatch, rejected: int) -> None:
         """The server has judged them, and so many of them it did not want."""
         await self._do(lambda spool: spool.forget(parcel, rejected))
 
-    async def counts(self) -> Counts:
+    async def counts(self) -> SpoolCounts:
         return await self._do(lambda spool: spool.counts())
 
     async def answer(self) -> None:

@@ -9,26 +9,26 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ClockReading:
     """What both clocks show: `wall` in UTC seconds as the device believes, `monotonic` since its `boot`."""
 
     wall: float
     monotonic: float
     boot: str
 
-    def at(self, monotonic: float) -> "Moment":
+    def at(self, monotonic: float) -> "ClockReading":
         """Another moment of the same boot, as the wall clock of this one would have shown it."""
-        return Moment(self.wall + monotonic - self.monotonic, monotonic, self.boot)
+        return ClockReading(self.wall + monotonic - self.monotonic, monotonic, self.boot)
 
 
-Clock = Callable[[], Moment]
+Clock = Callable[[], ClockReading]
 
 
 def system_clock() -> Clock:
     """The kernel's clocks; the monotonic one counts on while the device sleeps."""
     boot = BOOT_ID.read_text().strip()
 
-    def now() -> Moment:
-        return Moment(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), boot)
+    def now() -> ClockReading:
+        return ClockReading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), boot)
 
     return now

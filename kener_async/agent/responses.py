@@ -17,7 +17,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLarge:
+class BatchTooLarge:
     """Fewer samples at once might pass."""
 
 
@@ -33,7 +33,7 @@ class Failed:
     is_hopeless: bool = False
 
 
-Reply = Taken | TooLarge | Failed
+Reply = Taken | BatchTooLarge | Failed
 
 PASSING = {408, 425, 429}  # of the statuses below 500
 LONGEST_REQUEST = 3600.0  # seconds for which a server is left alone because it asked for that
@@ -43,7 +43,7 @@ def reply(status: int, headers: Mapping[str, str], body: bytes, samples: Sequenc
     if status == 200:
         return _taken(body, samples)
     if status == 413 and len(samples) > 1:
-        return TooLarge()
+        return BatchTooLarge()
     passes = status in PASSING or status >= 500
     return Failed(_reason(status, headers, body), _pause(headers), is_hopeless=not passes)
 

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import structlog
 
-from kener_async.agent.async_spool import Keeper
-from kener_async.agent.clocks import Clock, Moment
+from kener_async.agent.async_spool import AsyncSpool
+from kener_async.agent.clocks import Clock, ClockReading
 from kener_async.agent.probes import NotMeasured, Prober
 from kener_async.agent.schedule import next_due
-from kener_async.agent.settings import Check, Settings
+from kener_async.agent.settings import AgentSettings, Check
 from kener_async.agent.spool import Measured
-from kener_async.agent.uploader import Courier
+from kener_async.agent.uploader import Uploader
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
 
@@ -28,7 +28,7 @@ LATE = 5  # seconds: a check that begins later than that has the time at which i
 THREADS = 32  # for name servers and file systems that do not answer
 
 
-class Supervisor(Protocol):
+class ServiceManager(Protocol):
     """Who started the agent and watches it."""
 
     def tell(self, *states: str) -> None: ...
@@ -40,7 +40,7 @@ class Agent:
     """`clock` is that of the device."""
 
     def __init__(
-        self, settings: Settings, keeper: Keeper, prober: Prober, courier: Courier, clock: Clock
+        self, settings: AgentSettings, keeper: AsyncSpool, prober: Prober, courier: Uploader, clock: Clock
     ) -> None:
         self._settings = settings
         self._keeper = keeper
@@ -80,7 +80,7 @@ class Agent:
             await self._checked(check, now.at(due) if now.monotonic - due < LATE else now)
             due = next_due(due, check.every, self._clock().monotonic)
 
-    async def _come(self, due: float) -> Moment:
+    async def _come(self, due: float) -> ClockReading:
         """Return when it is due. The loop's own clock stands still while the machine sleeps."""
         now = self._clock()
         while now.monotonic < due:
@@ -88,7 +88,7 @@ class Agent:
             now = self._clock()
         return now
 
-    async def _checked(self, check: Check, moment: Moment) -> None:
+    async def _checked(self, check: Check, moment: ClockReading) -> None:
         """Look, and keep what was seen. Where the disk or we ourselves fail, the thing is not called DOWN."""
         try:
             seen = await self._prober.look(check)
@@ -111,9 +111,9 @@ class Agent:
 
 
 async def run(
-    settings: Settings,
+    settings: AgentSettings,
     clock: Clock,
-    supervisor: Supervisor,
+    supervisor: ServiceManager,
     environment: Mapping[str, str],
     name: str,
     *,
@@ -130,10 +130,10 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        keeper = await stack.enter_async_context(Keeper.opened(settings.spool, settings.spool_bytes))
+        keeper = await stack.enter_async_context(AsyncSpool.opened(settings.spool, settings.spool_bytes))
         prober = await stack.enter_async_context(Prober.running(name, environment))
         courier = await stack.enter_async_context(
-            Courier.running(settings, keeper, clock, name, random.random)
+            Uploader.running(settings, keeper, clock, name, random.random)
         )
         agent = Agent(settings, keeper, prober, courier, clock)
         if once:

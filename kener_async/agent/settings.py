@@ -63,7 +63,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AgentSettings:
     """`servers` are the addresses of one server, in order of preference.
 
     `token` is used when it is not empty, else what `token_file` holds each time it is needed. `device` is

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kener_async.agent.clocks import Moment
+from kener_async.agent.clocks import ClockReading
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
 
@@ -51,7 +51,7 @@ class Measured:
     tag: str
     status: Status
     latency: float
-    moment: Moment
+    moment: ClockReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,20 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class SpooledBatch:
     """The oldest samples of a spool, in order; `newest` is what the clocks showed last in each boot in it."""
 
     host: str
     suffix: str
     samples: Sequence[Spooled]
-    newest: Mapping[str, Moment]
+    newest: Mapping[str, ClockReading]
 
     def device(self, name: str) -> str:
         """Who numbered them: the name, or where that is empty the host's, with the suffix of the spool."""
         return f"{(name or self.host)[:100]}-{self.suffix}"
 
 
-class Counts(NamedTuple):
+class SpoolCounts(NamedTuple):
     """How many samples wait, and how many were dropped and rejected since the spool was made."""
 
     waiting: int
@@ -129,7 +129,7 @@ class Spool:
         (pages,), (free,) = self._one("PRAGMA page_count"), self._one("PRAGMA freelist_count")
         return int(pages - free) * int(self._page_bytes)
 
-    def parcel(self, limit: int) -> Parcel:
+    def parcel(self, limit: int) -> SpooledBatch:
         """The oldest samples, so many at most."""
         with named_faults():
             samples = self._connection.execute(
@@ -138,15 +138,15 @@ class Spool:
             ).fetchall()
             boots = {boot for *_, boot in samples}
             newest = [self._newest(boot) for boot in boots]
-        return Parcel(self.host, self.suffix, [_spooled(*row) for row in samples], dict(newest))
+        return SpooledBatch(self.host, self.suffix, [_spooled(*row) for row in samples], dict(newest))
 
-    def _newest(self, boot: str) -> tuple[str, Moment]:
+    def _newest(self, boot: str) -> tuple[str, ClockReading]:
         wall, monotonic = self._one(
             "SELECT wall, monotonic FROM samples WHERE boot = ? ORDER BY seq DESC LIMIT 1", boot
         )
-        return boot, Moment(wall, monotonic, boot)
+        return boot, ClockReading(wall, monotonic, boot)
 
-    def forget(self, parcel: Parcel, rejected: int) -> None:
+    def forget(self, parcel: SpooledBatch, rejected: int) -> None:
         """The server has judged them, and `rejected` some. What came from another spool is not here."""
         if parcel.suffix != self.suffix:
             return
@@ -156,8 +156,8 @@ class Spool:
             if rejected:
                 self._connection.execute("UPDATE spool SET rejected = rejected + ?", (rejected,))
 
-    def counts(self) -> Counts:
-        return Counts(*self._one("SELECT (SELECT count(*) FROM samples), dropped, rejected FROM spool"))
+    def counts(self) -> SpoolCounts:
+        return SpoolCounts(*self._one("SELECT (SELECT count(*) FROM samples), dropped, rejected FROM spool"))
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
         with named_faults():
@@ -178,7 +178,7 @@ class Spool:
 
 
 def _spooled(seq: int, tag: str, status: int, latency: float, *moment: Any) -> Spooled:
-    return Spooled(seq, Measured(tag, Status(status), latency, Moment(*moment)))
+    return Spooled(seq, Measured(tag, Status(status), latency, ClockReading(*moment)))
 
 
 @contextmanager

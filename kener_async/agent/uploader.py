@@ -8,12 +8,12 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from kener_async.agent import batches, responses
-from kener_async.agent.async_spool import Keeper
+from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.clocks import Clock
-from kener_async.agent.responses import Failed, Reply, Taken, TooLarge
+from kener_async.agent.responses import BatchTooLarge, Failed, Reply, Taken
 from kener_async.agent.schedule import Backoff
-from kener_async.agent.settings import Settings
-from kener_async.agent.spool import Parcel
+from kener_async.agent.settings import AgentSettings
+from kener_async.agent.spool import SpooledBatch
 from kener_async.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -24,11 +24,16 @@ SHOWN = 5  # rejected samples of a batch that are logged one by one
 Chance = Callable[[], float]  # in [0, 1)
 
 
-class Courier:
+class Uploader:
     """`chance` spreads what many devices would do at once."""
 
     def __init__(
-        self, settings: Settings, keeper: Keeper, clock: Clock, session: ClientSession, chance: Chance
+        self,
+        settings: AgentSettings,
+        keeper: AsyncSpool,
+        clock: Clock,
+        session: ClientSession,
+        chance: Chance,
     ) -> None:
         self._settings = settings
         self._keeper = keeper
@@ -42,8 +47,8 @@ class Courier:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, settings: Settings, keeper: Keeper, clock: Clock, name: str, chance: Chance
-    ) -> AsyncIterator["Courier"]:
+        cls, settings: AgentSettings, keeper: AsyncSpool, clock: Clock, name: str, chance: Chance
+    ) -> AsyncIterator["Uploader"]:
         """`name` is how it introduces itself to the server."""
         timeout = ClientTimeout(total=settings.send_timeout)
         headers = {"User-Agent": name}
@@ -81,13 +86,13 @@ class Courier:
             reply = await self._brought(parcel)
             if isinstance(reply, Failed):
                 return False
-            if isinstance(reply, TooLarge):
+            if isinstance(reply, BatchTooLarge):
                 self._largest = max(1, len(parcel.samples) // 2)
             else:
                 self._tell_rejected(reply)
                 await self._keeper.forget(parcel, len(reply.rejected))
 
-    async def _brought(self, parcel: Parcel) -> Reply:
+    async def _brought(self, parcel: SpooledBatch) -> Reply:
         """To the first server that takes it, of those whose time has come."""
         reply: Reply = Failed("no server may be tried yet")
         for server in self._settings.servers:
@@ -98,7 +103,7 @@ class Courier:
                     break
         return reply
 
-    async def _posted(self, server: str, parcel: Parcel) -> Reply:
+    async def _posted(self, server: str, parcel: SpooledBatch) -> Reply:
         body = batches.body(parcel.device(self._settings.device), parcel, self._clock())
         try:
             headers = {

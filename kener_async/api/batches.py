@@ -17,13 +17,13 @@ from kener_async.api.http.body import parse_large, read_packed, unpacked
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
 from kener_async.api.http.fields import LAST_INSTANT
-from kener_async.api.http.rate_limit import LIMITS
+from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.domain.access import Grant
-from kener_async.domain.batches import Delivery, Item, Result, Verdict
+from kener_async.domain.batches import Batch, Item, Result, Verdict
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid, Unavailable
-from kener_async.domain.states import Board
-from kener_async.store.batches import Limits, Outcome
+from kener_async.domain.states import MonitorStates
+from kener_async.store.batches import IngestLimits, Outcome
 
 T = TypeVar("T")
 
@@ -35,13 +35,13 @@ LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "app
 USUAL = {"tag", "status", "latency", "timestampInSeconds", "seq"}
 NUMBERS = (int, float)
 
-load_head = loader(schemas.Batch())
+load_head = loader(schemas.BatchSchema())
 load_first_line = loader(schemas.BatchHead())
 load_sample = loader(schemas.BatchSample())
 load_number = loader(schemas.Numbered())
 
 
-class Intake:
+class BatchLimiter:
     """How many batches may be on their way at once: so many are read, and so many of those worked on."""
 
     READ, WORKED_ON = 32, 2
@@ -62,7 +62,7 @@ class Intake:
             self.under_way -= 1
 
 
-INTAKE = web.AppKey("intake", Intake)
+BATCH_LIMITER = web.AppKey("intake", BatchLimiter)
 
 
 @routes.post("/api/status/batch")
@@ -72,7 +72,7 @@ INTAKE = web.AppKey("intake", Intake)
         summary="Store many samples at once",
         group="Monitors",
         scope="status:write",
-        body=schemas.Batch(),
+        body=schemas.BatchSchema(),
         line=schemas.BatchSample(),
         reply=schemas.BatchResponse(),
         errors=(408, 413, 415, 429, 503),
@@ -87,16 +87,16 @@ async def batch(call: Call) -> bytes:
     app = call.request.app
     received = app[keys.CLOCK]()
     ingest = app[keys.RUNNING].config.ingest
-    await app[LIMITS].take(call.grant.id, 0, ingest.token_rate, ingest.token_burst)
-    with app[INTAKE].reading():
+    await app[RATE_LIMITER].take(call.grant.id, 0, ingest.token_rate, ingest.token_burst)
+    with app[BATCH_LIMITER].reading():
         seconds = app[keys.RUNNING].config.server.request_timeout_seconds
         raw, encoding = await read_packed(call.request, ingest.max_batch_bytes, seconds)
-        async with app[INTAKE].lanes:
-            letter = Letter(raw, encoding, ingest.max_batch_bytes, call.request.content_type in LINES)
-            delivery = await _beside(_delivery, letter, Tags(app[keys.BOARD], call.grant), received)
-            app[LIMITS].charge(call.grant.id, len(delivery.items), ingest.token_rate)
-            limits = Limits(ingest.clock_skew_seconds, ingest.max_age_days)
-            outcome = await app[keys.INBOX].put_batch(delivery, limits)
+        async with app[BATCH_LIMITER].lanes:
+            letter = RawBody(raw, encoding, ingest.max_batch_bytes, call.request.content_type in LINES)
+            delivery = await _beside(_delivery, letter, TagResolver(app[keys.STATES], call.grant), received)
+            app[RATE_LIMITER].charge(call.grant.id, len(delivery.items), ingest.token_rate)
+            limits = IngestLimits(ingest.clock_skew_seconds, ingest.max_age_days)
+            outcome = await app[keys.WRITER].put_batch(delivery, limits)
             return await _beside(_answer, outcome)
 
 
@@ -105,10 +105,10 @@ async def _beside(work: Callable[..., T], *values: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, work, *values)
 
 
-class Tags:
+class TagResolver:
     """The monitors that tags name, of those the token is for; `known` are those found already."""
 
-    def __init__(self, board: Board, grant: Grant) -> None:
+    def __init__(self, board: MonitorStates, grant: Grant) -> None:
         self._board = board
         self._grant = grant
         self.known: dict[str, int] = {}
@@ -132,7 +132,7 @@ class Tags:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RawBody:
     """A body as it came; `limit` is how long it may be, unpacked."""
 
     raw: bytes
@@ -141,14 +141,14 @@ class Letter:
     is_lines: bool
 
 
-def _delivery(letter: Letter, tags: Tags, received: int) -> Delivery:
+def _delivery(letter: RawBody, tags: TagResolver, received: int) -> Batch:
     """What a body says; raises Invalid and TooLarge for one that cannot be read as a whole."""
     head, samples = _opened(unpacked(letter.raw, letter.encoding, letter.limit), letter.is_lines)
     if not 1 <= len(samples) <= schemas.MOST_SAMPLES:
         raise Invalid(f"samples: must be 1 to {schemas.MOST_SAMPLES}, not {len(samples)}")
     items = [_item(sample, head, tags) for sample in samples]
     sent = Stamp(head.get("sent_at"), head.get("monotonic"), head.get("boot"))
-    delivery = Delivery(tags.sender, head.get("device"), sent, received, items)
+    delivery = Batch(tags.sender, head.get("device"), sent, received, items)
     if len(delivery.devices) > DEVICES:
         raise Invalid(f"device: at most {DEVICES} different ones in a batch")
     return delivery
@@ -184,7 +184,7 @@ def _line(text: bytes) -> Any:
         return error
 
 
-def _item(sample: Any, head: Mapping[str, Any], tags: Tags) -> Item:
+def _item(sample: Any, head: Mapping[str, Any], tags: TagResolver) -> Item:
     if isinstance(sample, Invalid):
         return Item(None, None, fault=sample.message.replace("the body", "the line", 1))
     if not isinstance(sample, dict):
@@ -206,7 +206,7 @@ def _item(sample: Any, head: Mapping[str, Any], tags: Tags) -> Item:
     return Item(device, number, monitor, said["status"], said["latency"], stamp)
 
 
-def _plain_item(sample: dict[str, Any], head: Mapping[str, Any], tags: Tags) -> Item | None:
+def _plain_item(sample: dict[str, Any], head: Mapping[str, Any], tags: TagResolver) -> Item | None:
     """What the schema would load of a sample in which nothing is unusual; None: ask the schema.
 
     A backlog has thousands of them, and the schema takes three times as long to say yes.

@@ -18,7 +18,7 @@ routes = Routes()
         summary="List devices",
         group="Monitors",
         scope="status:read",
-        reply=schemas.Device(),
+        reply=schemas.DeviceSchema(),
         many=True,
     )
 )

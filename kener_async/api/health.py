@@ -82,7 +82,7 @@ async def _writer(app: web.Application) -> str:
 
 
 def _scheduler(app: web.Application) -> str:
-    silent = monotonic() - app[keys.SCHEDULE].last_tick
+    silent = monotonic() - app[keys.SCHEDULER].last_tick
     allowed = TICK_SECONDS + app[keys.RUNNING].config.rollups.interval_seconds
     return "ok" if silent < allowed else f"no job has begun for {silent:.0f} s"
 
@@ -97,10 +97,10 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text form; from this machine, or with the scope `admin`."""
     await require_loopback_or_admin(request)
     app = request.app
-    counted, board = app[keys.METRICS], app[keys.BOARD]
-    counted.queue.set(app[keys.INBOX].waiting)
+    counted, board = app[keys.METRICS], app[keys.STATES]
+    counted.queue.set(app[keys.WRITER].waiting)
     counted.rollup_lag.set(monotonic() - app[keys.PUBLISHER].settled_at)
-    counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULE].last_tick)
+    counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
     counted.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
     counted.stale_monitors.set(board.stale)
     counted.damaged.set(app[keys.DATABASE].damage is not None)
@@ -116,14 +116,14 @@ async def metrics(request: web.Request) -> web.Response:
 async def _figures(app: web.Application) -> dict[str, Figures]:
     """Of each monitor, without a wait for the disk; the uptime told last stays until there is a newer one."""
     config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
-    if len(app[keys.BOARD]) > config.metrics.max_monitors:
+    if len(app[keys.STATES]) > config.metrics.max_monitors:
         return {}
     uptimes = {tag: known.uptime for tag, known in app[keys.METRICS].fleet.figures.items()}
     async for live, overview in app[keys.PUBLISHER].at_hand(config.site.timezone):
         uptimes[live.tag] = _ratios(overview)
     return {
-        live.tag: Figures(int(live.report(now).standing.status), uptimes.get(live.tag, {}))
-        for live in app[keys.BOARD]
+        live.tag: Figures(int(live.report(now).current.status), uptimes.get(live.tag, {}))
+        for live in app[keys.STATES]
     }
 
 

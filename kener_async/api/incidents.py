@@ -26,7 +26,7 @@ NUMBER = {"incidentNumber": "incident id as an integer"}
         summary="Create a new incident",
         group="Incidents",
         scope="incident:write",
-        body=schemas.Incident(),
+        body=schemas.IncidentSchema(),
         reply=schemas.IncidentResponse(),
         errors=(408, 413, 415, 503),
     )
@@ -41,8 +41,8 @@ async def create(call: Call) -> dict[str, Any]:
     incident = await app[keys.DATABASE].write(
         lambda connection: incidents.add(connection, lambda number: opened(number, call.body, now))
     )
-    app[keys.BOARD].outdate(incident.tags)
-    app[keys.BOARD].note_incident()
+    app[keys.STATES].outdate(incident.tags)
+    app[keys.STATES].note_incident()
     return rendered(incident, now)
 
 
@@ -66,7 +66,7 @@ async def search(call: Call) -> list[dict[str, Any]]:
     tags = query.get("tags")
     if call.grant.tags is not None:
         # Only what the token's monitors are named in.
-        mine = {live.tag for live in app[keys.BOARD] if call.grant.allows_tag(live.tag)}
+        mine = {live.tag for live in app[keys.STATES] if call.grant.allows_tag(live.tag)}
         tags = tuple(mine if tags is None else mine.intersection(tags))
     wanted = incidents.Search(
         closed=query["state"],
@@ -149,7 +149,7 @@ async def update_status(call: Call) -> dict[str, Any]:
         group="Incidents",
         scope="incident:write",
         path=NUMBER,
-        body=schemas.Comment(),
+        body=schemas.CommentSchema(),
         reply=schemas.CommentResponse(),
         errors=(404, 408, 413, 415, 503),
     )
@@ -165,7 +165,7 @@ async def add_comment(call: Call) -> dict[str, Any]:
         return incidents.comment(connection, number, call.body["body"], now)
 
     comment = await app[keys.DATABASE].write(work)
-    app[keys.BOARD].note_incident()
+    app[keys.STATES].note_incident()
     return _rendered_comment(comment)
 
 
@@ -206,8 +206,8 @@ async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
         return after
 
     incident = await app[keys.DATABASE].write(lambda connection: incidents.change(connection, number, edit))
-    app[keys.BOARD].outdate(touched)
-    app[keys.BOARD].note_incident()
+    app[keys.STATES].outdate(touched)
+    app[keys.STATES].note_incident()
     return rendered(incident, now)
 
 
@@ -220,7 +220,7 @@ def incident_number(request: web.Request) -> int:
 
 
 def _require_known(call: Call, tags: Iterable[str]) -> None:
-    board = call.request.app[keys.BOARD]
+    board = call.request.app[keys.STATES]
     unknown = [tag for tag in tags if board.find(tag) is None]
     if unknown:
         raise Invalid(f"unknown tags: {', '.join(unknown)}")

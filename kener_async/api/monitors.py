@@ -10,7 +10,7 @@ from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.auth import require_tags
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.config.model import Monitor
+from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import (
     DAY,
     HOUR,
@@ -25,7 +25,7 @@ from kener_async.domain.calendar import (
 )
 from kener_async.domain.errors import Invalid
 from kener_async.domain.overview import Overview
-from kener_async.domain.states import Live
+from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import explanations, layers, observer, rollups
@@ -47,7 +47,7 @@ TAG = {"tag": "tag of the monitor"}
         summary="List monitors",
         group="Monitors",
         scope="status:read",
-        reply=schemas.Monitor(),
+        reply=schemas.MonitorSchema(),
         many=True,
     )
 )
@@ -59,23 +59,23 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
     overviews = await app[keys.PUBLISHER].overviews(lives, zone)
     now = app[keys.CLOCK]()
-    board = app[keys.BOARD]
+    board = app[keys.STATES]
     return [
         _listed(monitor, live, overview, now) | {"lastHeardAt": board.last_heard(live, now)}
         for monitor, live, overview in zip(mine, lives, overviews, strict=True)
     ]
 
 
-def _listed(monitor: Monitor, live: Live, overview: Overview, now: int) -> dict[str, Any]:
+def _listed(monitor: MonitorConfig, live: MonitorState, overview: Overview, now: int) -> dict[str, Any]:
     report = live.report(now)
-    newest = report.standing.newest
+    newest = report.current.newest
     return {
         "tag": monitor.tag,
         "name": monitor.name,
         "description": monitor.description,
         "category": monitor.category,
         "hidden": monitor.hidden,
-        "status": report.standing.status.name,
+        "status": report.current.status.name,
         "lastUpdatedAt": None if newest is None else newest.minute,
         "latency": None if newest is None else newest.latency,
         "latencyUnit": monitor.latency_unit,
@@ -165,7 +165,7 @@ async def history(call: Call) -> dict[str, Any]:
     }
 
 
-async def _asked_for(call: Call) -> tuple[Monitor, Live]:
+async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
     app = call.request.app
     tag = call.request.match_info["tag"]
     require_tags(call.grant, (tag,))

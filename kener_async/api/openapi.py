@@ -66,7 +66,7 @@ def document(app: web.Application) -> dict[str, Any]:
 
 
 def _name(schema: Any) -> str:
-    return (schema if isinstance(schema, type) else type(schema)).__name__
+    return (schema if isinstance(schema, type) else type(schema)).__name__.removesuffix("Schema")
 
 
 def _operation(spec: Spec, doc: str) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields
 
 from kener_async.api.http.fields import (
-    Boolean,
-    Choice,
     CommaSeparated,
     Instant,
-    Integer,
     Items,
-    Number,
+    JsonBoolean,
+    JsonChoice,
+    JsonInteger,
+    JsonNumber,
+    JsonString,
     QueryInteger,
     QueryNumber,
-    Tags,
-    Text,
+    TagList,
 )
 from kener_async.domain.batches import Verdict
 from kener_async.domain.samples import MEASURABLE, Status
@@ -41,13 +41,13 @@ def described(description: str, example: Any) -> dict[str, Any]:
 
 
 class MonitorStatus(Shape):
-    status = Choice(
+    status = JsonChoice(
         choices=MEASURED,
         required=True,
         fault="status missing: must be UP, DOWN or DEGRADED",
         metadata=described("What was measured", "UP"),
     )
-    latency = Number(
+    latency = JsonNumber(
         minimum=0,
         required=True,
         fault="latency missing or not a number: must be a number, at least 0",
@@ -58,7 +58,7 @@ class MonitorStatus(Shape):
         fault="Invalid timestampInSeconds: must be UTC seconds, an integer",
         metadata=described("UTC timestamp in seconds; now, when it is left out", 1731251760),
     )
-    tag = Text(
+    tag = JsonString(
         required=True,
         fault="tag missing: must be the tag of a monitor",
         metadata=described("Tag of a monitor", "earth"),
@@ -66,7 +66,7 @@ class MonitorStatus(Shape):
 
 
 class BeatQuery(Shape):
-    status = Choice(
+    status = JsonChoice(
         choices=MEASURED | {name.lower(): status for name, status in MEASURED.items()},
         load_default=Status.UP,
         fault="status: must be UP, DOWN or DEGRADED",
@@ -83,15 +83,17 @@ MOST_SAMPLES = 10_000
 HIGHEST_NUMBER = 2**53
 
 
-def _named(field: str, description: str, example: str, **options: Any) -> Text:
+def _named(field: str, description: str, example: str, **options: Any) -> JsonString:
     """A name that a device gives, to itself or to a boot."""
     fault = f"Invalid {field}: must be text of 1 to 128 characters"
-    return Text(minimum=1, maximum=128, fault=fault, metadata=described(description, example), **options)
+    return JsonString(
+        minimum=1, maximum=128, fault=fault, metadata=described(description, example), **options
+    )
 
 
-def _number(**options: Any) -> Integer:
+def _number(**options: Any) -> JsonInteger:
     """The number a device gives to a sample."""
-    return Integer(
+    return JsonInteger(
         minimum=0,
         maximum=HIGHEST_NUMBER,
         fault="Invalid seq: must be an integer from 0 on",
@@ -100,9 +102,9 @@ def _number(**options: Any) -> Integer:
     )
 
 
-def _monotonic(description: str, example: float) -> Number:
+def _monotonic(description: str, example: float) -> JsonNumber:
     fault = "Invalid monotonic: must be a number of seconds"
-    return Number(minimum=0, fault=fault, metadata=described(description, example))
+    return JsonNumber(minimum=0, fault=fault, metadata=described(description, example))
 
 
 class Numbered(Shape):
@@ -119,7 +121,7 @@ class BatchSample(MonitorStatus):
 
 class BatchHead(Shape):
     device = _named("device", "Who sends", "gate-7")
-    sent_at = Number(
+    sent_at = JsonNumber(
         minimum=0,
         data_key="sentAt",
         fault="Invalid sentAt: must be UTC seconds",
@@ -129,7 +131,7 @@ class BatchHead(Shape):
     boot = _named("boot", "Which boot that is", "8c1f2d4e")
 
 
-class Batch(BatchHead):
+class BatchSchema(BatchHead):
     samples = Items(
         BatchSample(),
         required=True,
@@ -179,7 +181,7 @@ class StatusResponse(Schema):
 
 
 class StatusQuery(Shape):
-    tag = Text(
+    tag = JsonString(
         required=True,
         minimum=1,
         fault="tag missing",
@@ -193,7 +195,7 @@ class StatusQuery(Shape):
     )
 
 
-class Incident(Shape):
+class IncidentSchema(Shape):
     start = Instant(
         data_key="startDatetime",
         fault="Invalid startDatetime: must be UTC seconds, an integer",
@@ -204,45 +206,45 @@ class Incident(Shape):
         fault="Invalid endDatetime: must be UTC seconds, an integer",
         metadata=described("UTC timestamp in seconds, later than startDatetime", 1731905520),
     )
-    title = Text(
+    title = JsonString(
         minimum=1,
         maximum=TITLE_LENGTH,
         required=True,
         fault=f"Invalid title: must be text of 1 to {TITLE_LENGTH} characters",
         metadata=described("Title of the incident", "Outage in Mumbai"),
     )
-    body = Text(
+    body = JsonString(
         fault="Invalid body: must be text",
         metadata=described("What happened, in markdown", "We are looking into it."),
     )
-    tags = Tags(
+    tags = TagList(
         required=True,
         fault="Invalid tags: must be a list of monitor tags, not empty",
         metadata=described("Tags of the affected monitors", ["earth", "mars"]),
     )
-    impact = Choice(
+    impact = JsonChoice(
         choices=IMPACTS,
         fault="Invalid impact: must be DOWN or DEGRADED",
         metadata=described("What the affected monitors are while it lasts", "DOWN"),
     )
-    is_maintenance = Boolean(
+    is_maintenance = JsonBoolean(
         data_key="isMaintenance",
         fault="Invalid isMaintenance: must be true or false",
         metadata=described("Planned work: its minutes count neither for nor against the uptime", False),
     )
-    is_identified = Boolean(
+    is_identified = JsonBoolean(
         data_key="isIdentified",
         fault="Invalid isIdentified: must be true or false",
         metadata=described("Whether the cause is known", True),
     )
-    is_resolved = Boolean(
+    is_resolved = JsonBoolean(
         data_key="isResolved",
         fault="Invalid isResolved: must be true or false",
         metadata=described("Whether it is over", False),
     )
 
 
-class IncidentChange(Incident):
+class IncidentChange(IncidentSchema):
     """Fields that are left out keep their value; null clears those that may be unset."""
 
     end = Instant(
@@ -251,12 +253,12 @@ class IncidentChange(Incident):
         fault="Invalid endDatetime: must be UTC seconds, an integer, or null",
         metadata=described("UTC timestamp in seconds; null takes the end away", 1731905520),
     )
-    body = Text(
+    body = JsonString(
         allow_none=True,
         fault="Invalid body: must be text or null",
         metadata=described("What happened, in markdown; null clears it", "We are looking into it."),
     )
-    impact = Choice(
+    impact = JsonChoice(
         choices=IMPACTS,
         allow_none=True,
         fault="Invalid impact: must be DOWN, DEGRADED or null",
@@ -265,12 +267,12 @@ class IncidentChange(Incident):
 
 
 class IncidentStatus(Shape):
-    is_identified = Boolean(
+    is_identified = JsonBoolean(
         data_key="isIdentified",
         fault="Invalid isIdentified: must be true or false",
         metadata=described("Whether the cause is known", True),
     )
-    is_resolved = Boolean(
+    is_resolved = JsonBoolean(
         data_key="isResolved",
         fault="Invalid isResolved: must be true or false",
         metadata=described("Whether it is over; true without an end ends it now", True),
@@ -282,7 +284,7 @@ class IncidentStatus(Shape):
     )
 
 
-class IncidentResponse(Incident):
+class IncidentResponse(IncidentSchema):
     created_at = fields.Integer(
         data_key="createdAt", metadata=described("UTC timestamp in seconds", 1731901920)
     )
@@ -295,7 +297,7 @@ class IncidentResponse(Incident):
 
 
 class IncidentSearch(Shape):
-    state = Choice(
+    state = JsonChoice(
         choices={"open": False, "closed": True},
         load_default=False,
         fault="state must be open or closed",
@@ -333,15 +335,15 @@ class IncidentSearch(Shape):
         fault="Invalid created_before_utc: must be UTC seconds",
         metadata=described("Created then or earlier", 1731966475),
     )
-    title = Text(
+    title = JsonString(
         data_key="title_like",
         fault="Invalid title_like",
         metadata=described("Part of the title, in any case", "outage"),
     )
 
 
-class Comment(Shape):
-    body = Text(
+class CommentSchema(Shape):
+    body = JsonString(
         minimum=1,
         required=True,
         fault="Invalid body: must be text, not empty",
@@ -371,7 +373,7 @@ class MonitorUptime(Schema):
     last_90d = fields.String(data_key="90d", metadata=described("The last 90 x 1,440 minutes", "99.9306"))
 
 
-class Monitor(Schema):
+class MonitorSchema(Schema):
     tag = fields.String(metadata=described("Tag of the monitor", "earth"))
     name = fields.String(metadata=described("Name of the monitor", "Earth"))
     description = fields.String(metadata=described("What it is", "Our home"))
@@ -403,7 +405,7 @@ class Monitor(Schema):
 
 
 class WindowQuery(Shape):
-    window = Choice(
+    window = JsonChoice(
         choices={window: window for window in WINDOWS},
         fault=f"Invalid window: must be one of {', '.join(WINDOWS)}",
         metadata={"default": "24h", **described("Minutes up to and with the current one", "24h")},
@@ -422,7 +424,7 @@ class WindowQuery(Shape):
         fault="Invalid to: must be UTC seconds",
         metadata=described("Where the minutes end; now, when it is left out", 1731283200),
     )
-    timezone = Text(
+    timezone = JsonString(
         minimum=1,
         maximum=64,
         fault="Invalid timezone: must be a name of the tz database",
@@ -450,7 +452,7 @@ class Latency(Schema):
     unit = fields.String(metadata={"enum": ["s", "ms"], **described("As configured", "s")})
 
 
-class Exclusion(Schema):
+class ExclusionSchema(Schema):
     status = fields.String(metadata={"enum": ["MAINTENANCE", "NO_DATA"], **described("Status", "NO_DATA")})
     reason = fields.String(metadata=described("Why these minutes do not count", "no sample"))
     incident = fields.Integer(
@@ -471,19 +473,19 @@ class UptimeResponse(Schema):
     )
     minutes = fields.Nested(Minutes, metadata={"description": "Every minute of the window, by status"})
     excluded = fields.List(
-        fields.Nested(Exclusion), metadata={"description": "The minutes on neither side, and why"}
+        fields.Nested(ExclusionSchema), metadata={"description": "The minutes on neither side, and why"}
     )
     latency = fields.Nested(Latency, metadata={"description": "Of the samples in the window"})
 
 
 class HistoryQuery(WindowQuery):
-    resolution = Choice(
+    resolution = JsonChoice(
         choices={"day": "day", "quarter": "quarter", "minute": "minute"},
         load_default="day",
         fault="Invalid resolution: must be day, quarter or minute",
         metadata={"default": "day", **described("Length of an item", "day")},
     )
-    timezone = Text(
+    timezone = JsonString(
         minimum=1,
         maximum=64,
         fault="Invalid timezone: must be a name of the tz database",
@@ -514,7 +516,7 @@ class HistoryResponse(Schema):
     items = fields.List(fields.Nested(HistoryItem), metadata={"description": "Oldest first"})
 
 
-class Device(Schema):
+class DeviceSchema(Schema):
     sender = fields.String(metadata=described("The name of the token it sends with", "site-7"))
     device = fields.String(metadata=described("Its own name", "gate-7"))
     tags = fields.List(fields.String(), metadata=described("The monitors it has reported", ["earth"]))

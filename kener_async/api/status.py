@@ -9,12 +9,12 @@ from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.auth import require_tags
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.api.http.rate_limit import LIMITS
+from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.domain.calendar import day_so_far, minute_of
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
-from kener_async.domain.states import Live, Report
-from kener_async.domain.timeline import standing
+from kener_async.domain.states import MonitorState, StatusReport
+from kener_async.domain.timeline import current_status
 from kener_async.store import layers, rollups
 
 routes = Routes()
@@ -37,18 +37,18 @@ async def report(call: Call) -> bytes:
     app = call.request.app
     body = call.body
     require_tags(call.grant, (body["tag"],))
-    live = app[keys.BOARD].find(body["tag"])
+    live = app[keys.STATES].find(body["tag"])
     if live is None:
         raise Invalid("invalid tag")
     ingest = app[keys.RUNNING].config.ingest
-    await app[LIMITS].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
+    await app[RATE_LIMITER].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
     minute = minute_for(
         body.get("timestamp"),
         app[keys.CLOCK](),
         clock_skew=ingest.clock_skew_seconds,
         max_age_days=ingest.max_age_days,
     )
-    await app[keys.INBOX].put(Sample(live.id, minute, body["status"], body["latency"]))
+    await app[keys.WRITER].put(Sample(live.id, minute, body["status"], body["latency"]))
     return b'{"status":200,"message":"success at %d"}' % minute
 
 
@@ -71,28 +71,28 @@ async def status(call: Call) -> bytes:
     live = await app[keys.PUBLISHER].live(tag)
     if "timestamp" in call.query:
         return _rendered(await _report_as_of(call, live, call.query["timestamp"]))
-    return _answer(app[keys.ANSWERS], live, live.report(app[keys.CLOCK]()))
+    return _body(app[keys.STATUS_BODIES], live, live.report(app[keys.CLOCK]()))
 
 
-def _answer(answers: keys.Answers, live: Live, current: Report) -> bytes:
+def _body(bodies: keys.StatusBodies, live: MonitorState, report: StatusReport) -> bytes:
     """The report as JSON, made once for each report."""
-    made = answers.get(live)
-    if made is None or made[0] is not current:
-        made = answers[live] = (current, _rendered(current))
-    return made[1]
+    cached = bodies.get(live)
+    if cached is None or cached[0] is not report:
+        cached = bodies[live] = (report, _rendered(report))
+    return cached[1]
 
 
-def _rendered(current: Report) -> bytes:
+def _rendered(report: StatusReport) -> bytes:
     fields: dict[str, Any] = {}
-    if current.standing.kener_status is not None:
-        fields["status"] = current.standing.kener_status.name
-    fields["uptime"] = current.today.uptime
-    if current.standing.newest is not None:
-        fields["lastUpdatedAt"] = current.standing.newest.minute
+    if report.current.kener_status is not None:
+        fields["status"] = report.current.kener_status.name
+    fields["uptime"] = report.today.uptime
+    if report.current.newest is not None:
+        fields["lastUpdatedAt"] = report.current.newest.minute
     return orjson.dumps(fields)
 
 
-async def _report_as_of(call: Call, live: Live, instant: int) -> Report:
+async def _report_as_of(call: Call, live: MonitorState, instant: int) -> StatusReport:
     """The report of an earlier instant, by what is known of it now."""
     app = call.request.app
     now = app[keys.CLOCK]()
@@ -101,11 +101,13 @@ async def _report_as_of(call: Call, live: Live, instant: int) -> Report:
     window = day_so_far(instant)
     await app[keys.PUBLISHER].settle(live.id, *window)
 
-    def read(connection: Connection) -> Report:
+    def read(connection: Connection) -> StatusReport:
         minute = minute_of(instant)
         known = layers.load(connection, live.id, minute, instant + 1)
-        return Report(
-            standing(known, instant), rollups.count_window(connection, live.id, window, instant), instant
+        return StatusReport(
+            current_status(known, instant),
+            rollups.count_window(connection, live.id, window, instant),
+            instant,
         )
 
     return await app[keys.DATABASE].read(read)

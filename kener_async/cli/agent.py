@@ -12,12 +12,12 @@ import click
 from marshmallow import ValidationError
 
 from kener_async import __version__
-from kener_async.agent.settings import Alive, Check, Settings
+from kener_async.agent.settings import AgentSettings, Alive, Check
 from kener_async.cli.common import ROOT, config_path, faults_named, say
-from kener_async.config.fields import Tag, Text, Url
+from kener_async.config.fields import String, Tag, Url
 from kener_async.config.load import defaults, load
 from kener_async.config.model import Config
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
 NEEDED = {
@@ -27,7 +27,7 @@ NEEDED = {
 }
 
 
-def _each(kind: Text) -> Callable[..., tuple[str, ...]]:
+def _each(kind: String) -> Callable[..., tuple[str, ...]]:
     """As the same value in the configuration would be read."""
 
     def read(_: object, __: object, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,14 +92,14 @@ def _configuration(named: Path | None) -> Config:
 
 
 def _settings(
-    settings: Settings,
+    settings: AgentSettings,
     *,
     servers: tuple[str, ...],
     token_file: Path | None,
     alive: tuple[str, ...],
     spool: Path | None,
-) -> Settings:
-    """With what the command line says, and the token of systemd; raises Fault if something is missing."""
+) -> AgentSettings:
+    """Apply the options and the token of systemd; raises FatalError for what is missing."""
     token_file = token_file or _passed_token()
     if token_file is not None:
         settings = replace(settings, token="", token_file=token_file)
@@ -115,7 +115,7 @@ def _settings(
         "checks": settings.checks,
     }
     if missing := [text for key, text in NEEDED.items() if not there[key]]:
-        raise Fault("\n".join(missing))
+        raise FatalError("\n".join(missing))
     return settings
 
 
@@ -126,16 +126,16 @@ def _passed_token() -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _run(config: Config, settings: Settings, *, once: bool) -> None:
+def _run(config: Config, settings: AgentSettings, *, once: bool) -> None:
     from kener_async import log
     from kener_async.agent.clocks import system_clock
     from kener_async.agent.run import run
     from kener_async.ops.install import environment
-    from kener_async.process.systemd import Supervisor
+    from kener_async.process.systemd import SystemdNotifier
 
     log.configure(config.log)
     name = f"kener-agent/{__version__}"
-    work = run(settings, system_clock(), Supervisor(os.environ), environment(), name, once=once)
+    work = run(settings, system_clock(), SystemdNotifier(os.environ), environment(), name, once=once)
     with asyncio.Runner() as runner:
         has_all = runner.run(work)
         sys.stderr.flush()
@@ -164,7 +164,7 @@ def install(
         if not dry_run:
             installs.check_machine(places)
         token = None if token_file is None else token_file.read_text().strip()
-        device = install_agent.Device(servers, alive, token)
+        device = install_agent.InstalledAgent(servers, alive, token)
         steps = install_agent.installation(places, installs.program(places), device, start=not no_start)
         installs.carry_out(steps, say, only_say=dry_run)
 

@@ -12,7 +12,7 @@ import click
 
 from kener_async.config.load import load
 from kener_async.domain.errors import DomainError
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)  # below which things are installed
 INSTALLED = Path("/etc/kener-async/config.toml")
@@ -52,7 +52,7 @@ def faults_named() -> Iterator[None]:
     """End with status 1 and one line for each thing that is wrong."""
     try:
         yield
-    except (Fault, DomainError) as fault:
+    except (FatalError, DomainError) as fault:
         fail(str(fault))
 
 

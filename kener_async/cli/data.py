@@ -16,7 +16,7 @@ from kener_async.cli.common import config_option, config_path, configured, fault
 from kener_async.clock import system_clock
 from kener_async.config.load import load
 from kener_async.config.model import Config
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 STREAM = "-"
 
@@ -81,7 +81,7 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
 
 def _standard_output() -> IO[bytes]:
     if sys.stdout.isatty():
-        raise Fault("standard output is a terminal: name a file, or pipe it somewhere")
+        raise FatalError("standard output is a terminal: name a file, or pipe it somewhere")
     return sys.stdout.buffer
 
 
@@ -149,7 +149,7 @@ def verify(path: Path | None, src: str | None, quick: bool, days: int | None) ->
                 click.echo(line)
                 found += 1
         if found:
-            raise Fault(f"{named}: not sound")
+            raise FatalError(f"{named}: not sound")
     click.echo(f"{named}: sound", err=True)
 
 
@@ -209,7 +209,7 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
     try:
         file = open(source, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise Fault(f"{source}: {error.strerror}") from error
+        raise FatalError(f"{source}: {error.strerror}") from error
     with file:
         yield file
 
@@ -227,7 +227,7 @@ def migrate(config: Config, dry_run: bool) -> None:
 
     database = config.database.path
     if not database.exists():
-        raise Fault(f"{database}: there is no database yet")
+        raise FatalError(f"{database}: there is no database yet")
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
         plan = upgrade.plan(connection)
         click.echo(f"schema {plan.found}; this program's is {plan.target}")

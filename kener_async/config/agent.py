@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from kener_async.agent.settings import (
+    AgentSettings,
     Alive,
     Check,
     Command,
     FileAge,
     Http,
     Probe,
-    Settings,
     Tcp,
     Unit,
 )
@@ -58,13 +58,15 @@ def _check_rules(read: Mapping[str, Any], written: Mapping[str, object]) -> Faul
         yield ("timeout",), f"must be at most every, {read['every']} s, not {read['timeout']} s"
 
 
-def agent_of(table: Mapping[str, Any], folder: Path) -> Settings:
+def agent_of(table: Mapping[str, Any], folder: Path) -> AgentSettings:
     """The settings of a valid table; paths are relative to the folder."""
     paths = {
         "token_file": folder / table["token_file"] if table["token_file"] else None,
         "spool": folder / table["spool"],
     }
-    return Settings(**{**table, **paths, "checks": tuple(_check(each, folder) for each in table["checks"])})
+    return AgentSettings(
+        **{**table, **paths, "checks": tuple(_check(each, folder) for each in table["checks"])}
+    )
 
 
 def _check(table: Mapping[str, Any], folder: Path) -> Check:

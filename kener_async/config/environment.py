@@ -8,11 +8,11 @@ from typing import Any
 from marshmallow import fields
 
 from kener_async.config.fields import (
+    Boolean,
     Duration,
-    Flag,
+    Integer,
     List,
-    Pairs,
-    Whole,
+    StringMap,
     hint,
 )
 from kener_async.config.schema import SCHEMA
@@ -23,7 +23,7 @@ _SECTIONS = {
     if isinstance(table, fields.Nested) and not table.many
 }
 _PLAIN = {
-    name: {key: each for key, each in table.items() if not isinstance(each, fields.Nested | Pairs)}
+    name: {key: each for key, each in table.items() if not isinstance(each, fields.Nested | StringMap)}
     for name, table in _SECTIONS.items()
 }
 _INNER = [(name, key) for name, table in _SECTIONS.items() for key in table if key not in _PLAIN[name]]
@@ -54,9 +54,9 @@ def _from_text(setting: fields.Field[Any], text: str) -> object:
     match setting:
         case List():
             return [item.strip() for item in text.split(",") if item.strip()]
-        case Whole() | Duration() if re.fullmatch(r"-?[0-9]{1,18}", text):
+        case Integer() | Duration() if re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
-        case Flag():
+        case Boolean():
             return {"true": True, "false": False}.get(text, text)
     return text
 

@@ -41,7 +41,7 @@ def hint(name: str, known: Collection[str], likeness: float = 0.6) -> str:
     return f', did you mean "{by_lower[nearest[0]]}"?' if nearest else ""
 
 
-class Text(fields.Field[Any]):
+class String(fields.Field[Any]):
     """Text; subclasses say what the text stands for in `parsed`."""
 
     default_error_messages = {"required": "is missing"}  # noqa: RUF012  marshmallow's own way
@@ -57,7 +57,7 @@ class Text(fields.Field[Any]):
         return text
 
 
-class Whole(fields.Field[int]):
+class Integer(fields.Field[int]):
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
         within = validate.Range(minimum, maximum, error="must be between {min} and {max}, not {input}")
         super().__init__(validate=within, **kwargs)
@@ -80,7 +80,7 @@ class Seconds(fields.Field[float]):
         return seconds
 
 
-class Flag(fields.Field[bool]):
+class Boolean(fields.Field[bool]):
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> bool:
         if not isinstance(value, bool):
             raise ValidationError(f"must be true or false, not {shown(value)}")
@@ -96,7 +96,7 @@ class List(fields.List[Any]):
         return tuple(super()._deserialize(value, attr, data, **kwargs))
 
 
-class Choice(Text):
+class Choice(String):
     def __init__(self, *choices: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.choices = choices
@@ -114,7 +114,7 @@ class FoldedChoice(Choice):
         return super().parsed(text.lower() if text.lower() in self.choices else text)
 
 
-class Name(Text):
+class NonEmptyString(String):
     """Text that says something."""
 
     def parsed(self, text: str) -> str:
@@ -123,14 +123,14 @@ class Name(Text):
         return text
 
 
-class Tag(Text):
+class Tag(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", text):
             raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {shown(text)}")
         return text
 
 
-class Network(Text):
+class Network(String):
     """A network; a single address is a network of one."""
 
     def parsed(self, text: str) -> IPv4Network | IPv6Network:
@@ -141,14 +141,14 @@ class Network(Text):
             raise ValidationError(f"{shown(text)} {wrong}") from None
 
 
-class Url(Text):
+class Url(String):
     def parsed(self, text: str) -> str:
         if text and not _is_web_address(text):
             raise ValidationError(f"must be an http or https address without query, not {shown(text)}")
         return text.rstrip("/")
 
 
-class PingUrl(Text):
+class PingUrl(String):
     """An address to be asked for, as it is written."""
 
     def parsed(self, text: str) -> str:
@@ -171,7 +171,7 @@ def _has_host(address: str) -> bool:
         return False
 
 
-class Href(Text):
+class Href(String):
     """Where a link leads or an image lies.
 
     It is empty, an address of http, https or another scheme allowed here, a path that begins with /, or a
@@ -208,7 +208,7 @@ def is_asset(text: str) -> bool:
 _PART = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 
 
-class HostPort(Text):
+class HostPort(String):
     """Such as "127.0.0.1:5432" or "[::1]:22", read as host and port."""
 
     def parsed(self, text: str) -> tuple[str, int]:
@@ -219,14 +219,14 @@ class HostPort(Text):
         return host.strip("[]"), int(port)
 
 
-class FontFile(Text):
+class FontFile(String):
     def parsed(self, text: str) -> str:
         if text and not (is_asset(text) and text.lower().endswith((".woff2", ".woff", ".ttf"))):
             raise ValidationError(f"must name a .woff2, .woff or .ttf file in assets, not {shown(text)}")
         return text
 
 
-class FontFamily(Text):
+class FontFamily(String):
     """What may stand after `font-family:` in a stylesheet: names, in quotes or not, between commas."""
 
     def parsed(self, text: str) -> str:
@@ -238,14 +238,14 @@ class FontFamily(Text):
 _FONT = r"""(?:[A-Za-z-][A-Za-z0-9 -]*|"[A-Za-z0-9 -]+"|'[A-Za-z0-9 -]+')"""
 
 
-class Color(Text):
+class Color(String):
     def parsed(self, text: str) -> str:
         if text and not re.fullmatch(r"#(?:[0-9A-Fa-f]{3}){1,2}", text):
             raise ValidationError(f"must be a color such as #4ead94 or #fff, not {shown(text)}")
         return text
 
 
-class BasePath(Text):
+class BasePath(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", text):
             raise ValidationError(
@@ -254,7 +254,7 @@ class BasePath(Text):
         return text
 
 
-class Pairs(fields.Field[tuple[tuple[str, str], ...]]):
+class StringMap(fields.Field[tuple[tuple[str, str], ...]]):
     """A table whose keys are free, read as pairs of name and text."""
 
     def _deserialize(
@@ -271,12 +271,12 @@ class Pairs(fields.Field[tuple[tuple[str, str], ...]]):
         if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
             yield "is no name of A-Z a-z 0-9 . : _ -"
         try:
-            Text().deserialize(text)
+            String().deserialize(text)
         except ValidationError as error:
             yield from error.messages
 
 
-class Moment(fields.Field[date]):
+class DateOrDateTime(fields.Field[date]):
     """A date, or a date and time with or without its offset."""
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> date:
@@ -294,7 +294,7 @@ def instant_of(moment: date, zone: ZoneInfo) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
 
 
-class TimeZone(Text):
+class TimeZone(String):
     def parsed(self, text: str) -> ZoneInfo:
         try:
             return ZoneInfo(text)
@@ -303,7 +303,7 @@ class TimeZone(Text):
             raise ValidationError(f"{shown(text)} is no time zone{nearest}") from None
 
 
-class CronExpression(Text):
+class CronExpression(String):
     def parsed(self, text: str) -> str:
         if not is_cron(text):
             raise ValidationError(f"{shown(text)} is no cron expression of five fields")
@@ -314,7 +314,7 @@ class CronExpression(Text):
         return text
 
 
-class Secret(Text):
+class Secret(String):
     """Key material; what is wrong is said without showing it."""
 
     def parsed(self, text: str) -> str:
@@ -325,7 +325,7 @@ class Secret(Text):
         return text
 
 
-class Credential(Text):
+class Credential(String):
     """A secret that another service made up, of characters of a kind; faults do not show it."""
 
     def __init__(self, pattern: str, kind: str, **kwargs: Any) -> None:
@@ -340,7 +340,7 @@ class Credential(Text):
         return text
 
 
-class CheckId(Text):
+class CheckId(String):
     """The UUID of a check, which is a secret too."""
 
     def parsed(self, text: str) -> str:
@@ -349,14 +349,14 @@ class CheckId(Text):
         return text.lower()
 
 
-class Slug(Text):
+class Slug(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(SLUG, text):
             raise ValidationError(f"must be 1 to 100 of a-z 0-9 _ -, not {shown(text)}")
         return text
 
 
-class EndpointKey(Text):
+class EndpointKey(String):
     """The group and the name of an endpoint as Gatus joins them, such as "core_front-end"."""
 
     def parsed(self, text: str) -> str:

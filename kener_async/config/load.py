@@ -20,33 +20,33 @@ from kener_async.config.fields import (
 )
 from kener_async.config.model import (
     Announcement,
-    Auth,
-    Backup,
+    AuthConfig,
+    BackupConfig,
     Category,
     Colors,
     Config,
-    Database,
+    DatabaseConfig,
     Hero,
-    Ingest,
+    IngestConfig,
     Link,
-    Log,
-    Metrics,
-    Monitor,
-    Rollups,
+    LogConfig,
+    MetricsConfig,
+    MonitorConfig,
+    RollupsConfig,
     Senders,
-    Server,
-    Site,
-    Watch,
+    ServerConfig,
+    SiteConfig,
+    WatchConfig,
 )
 from kener_async.config.rules import Misplaced, Place, contradictions
 from kener_async.config.schema import SCHEMA
 from kener_async.domain.calendar import HOUR
-from kener_async.domain.heartbeats import At, Every, Expectation, OnChange, Settings
+from kener_async.domain.heartbeats import At, Every, Expectation, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 
-class ConfigFault(Fault):
+class ConfigError(FatalError):
     """What is wrong with the configuration: its text is all faults, one a line.
 
     A fault names its place, counting tables and items from 0 (`config.toml: monitors[2].tag: ...`), or the
@@ -62,7 +62,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     """The configuration in the file, with what the environment overrides.
 
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
-    stands for the file with the key. Raises ConfigFault with every fault found.
+    stands for the file with the key. Raises ConfigError with every fault found.
     """
     return _loaded(path, _document(path), environment)
 
@@ -79,7 +79,7 @@ def _loaded(path: Path, document: Mapping[str, object], environment: Mapping[str
     read, faults = _validated(written, folder)
     if faults or strangers:
         names = {place: name for name, place in VARIABLES.items() if name in environment}
-        raise ConfigFault([*(_line(fault, str(path), names) for fault in faults), *strangers])
+        raise ConfigError([*(_line(fault, str(path), names) for fault in faults), *strangers])
     config = _built(read, path.absolute())
     passed = passed_key(environment)
     if passed is None:
@@ -91,17 +91,17 @@ def _document(path: Path) -> dict[str, object]:
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
-        raise ConfigFault([f"{path}: there is no such file"]) from None
+        raise ConfigError([f"{path}: there is no such file"]) from None
     except OSError as fault:
-        raise ConfigFault([f"{path}: {fault.strerror or 'cannot be read'}"]) from None
+        raise ConfigError([f"{path}: {fault.strerror or 'cannot be read'}"]) from None
     except UnicodeDecodeError as fault:
         line = fault.object.count(b"\n", 0, fault.start) + 1
-        raise ConfigFault([f"{path}: not UTF-8 (at line {line})"]) from None
+        raise ConfigError([f"{path}: not UTF-8 (at line {line})"]) from None
     try:
         return tomllib.loads(text)
     except ValueError as fault:  # TOMLDecodeError, or a number of thousands of digits
         last = f"at line {len(text.splitlines())}"
-        raise ConfigFault([f"{path}: {str(fault).replace('at end of document', last)}"]) from None
+        raise ConfigError([f"{path}: {str(fault).replace('at end of document', last)}"]) from None
 
 
 _TOP = list(SCHEMA.fields)
@@ -165,21 +165,21 @@ def _path(place: Place) -> str:
 
 def _built(read: Mapping[str, Any], file: Path) -> Config:
     folder = file.parent
-    database = Database(**{**read["database"], "path": folder / read["database"]["path"]})
+    database = DatabaseConfig(**{**read["database"], "path": folder / read["database"]["path"]})
     zone: ZoneInfo = read["site"]["timezone"]
     hidden = {table["name"] for table in read["categories"] if table["hidden"]}
     backup = read["backup"]
     return Config(
         file=file,
-        server=Server(**read["server"]),
+        server=ServerConfig(**read["server"]),
         database=database,
-        backup=Backup(**{**backup, "folder": folder / backup["folder"] if backup["folder"] else None}),
+        backup=BackupConfig(**{**backup, "folder": folder / backup["folder"] if backup["folder"] else None}),
         auth=_auth(read["auth"], folder, database.path.parent),
-        ingest=Ingest(**read["ingest"]),
-        rollups=Rollups(**read["rollups"]),
-        log=Log(**read["log"]),
-        metrics=Metrics(**read["metrics"]),
-        watch=Watch(**read["watch"]),
+        ingest=IngestConfig(**read["ingest"]),
+        rollups=RollupsConfig(**read["rollups"]),
+        log=LogConfig(**read["log"]),
+        metrics=MetricsConfig(**read["metrics"]),
+        watch=WatchConfig(**read["watch"]),
         site=_site(read["site"], folder),
         announcements=tuple(_announcement(table, zone) for table in read["announcements"]),
         categories=tuple(Category(**table) for table in read["categories"]),
@@ -188,9 +188,9 @@ def _built(read: Mapping[str, Any], file: Path) -> Config:
     )
 
 
-def _auth(table: Mapping[str, Any], folder: Path, data_folder: Path) -> Auth:
+def _auth(table: Mapping[str, Any], folder: Path, data_folder: Path) -> AuthConfig:
     key_file, public = table["secret_key_file"], table["public_key_file"]
-    return Auth(
+    return AuthConfig(
         secret_key=table["secret_key"],
         secret_key_file=folder / key_file if key_file else data_folder / "secret.key",
         makes_secret_key=not (table["secret_key"] or key_file),
@@ -200,7 +200,7 @@ def _auth(table: Mapping[str, Any], folder: Path, data_folder: Path) -> Auth:
     )
 
 
-def _site(table: Mapping[str, Any], folder: Path) -> Site:
+def _site(table: Mapping[str, Any], folder: Path) -> SiteConfig:
     plain = {key: value for key, value in table.items() if key != "indexed"}
     built = {
         "name": table["name"] or table["title"],
@@ -212,7 +212,7 @@ def _site(table: Mapping[str, Any], folder: Path) -> Site:
         "dark_colors": Colors(**table["dark_colors"]),
         "nav": tuple(Link(**link) for link in table["nav"]),
     }
-    return Site(**(plain | built))
+    return SiteConfig(**(plain | built))
 
 
 def _announcement(table: Mapping[str, Any], site_zone: ZoneInfo) -> Announcement:
@@ -226,8 +226,8 @@ def _announcement(table: Mapping[str, Any], site_zone: ZoneInfo) -> Announcement
     )
 
 
-def _monitor(table: Mapping[str, Any], site_zone: ZoneInfo, hidden_categories: Set[str]) -> Monitor:
-    return Monitor(
+def _monitor(table: Mapping[str, Any], site_zone: ZoneInfo, hidden_categories: Set[str]) -> MonitorConfig:
+    return MonitorConfig(
         tag=table["tag"],
         name=table["name"] or table["tag"],
         description=table["description"],
@@ -253,10 +253,10 @@ def _senders(table: Mapping[str, Any]) -> Senders:
     )
 
 
-def _settings(table: Mapping[str, Any], site_zone: ZoneInfo) -> Settings:
+def _settings(table: Mapping[str, Any], site_zone: ZoneInfo) -> MonitorSettings:
     heartbeat = table.get("heartbeat", {})
     default = table.get("default_status")
-    return Settings(
+    return MonitorSettings(
         default_status=None if default is None else Status[default],
         include_degraded_in_downtime=table["include_degraded_in_downtime"],
         expectation=_expectation(heartbeat, site_zone),

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from kener_async.agent.settings import Settings as AgentSettings
-from kener_async.domain.heartbeats import Settings
+from kener_async.agent.settings import AgentSettings
+from kener_async.domain.heartbeats import MonitorSettings
 
 Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerConfig:
     """`public_url` is scheme and host, `base_path` what follows in every address; no slash at their end.
 
     `max_connections` 0: 80 % of the file descriptor limit.
@@ -30,14 +30,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class DatabaseConfig:
     path: Path
     synchronous: Literal["FULL", "NORMAL", "EXTRA"]
     retention_days: int
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
+class BackupConfig:
     """Scheduled backups: `every` so many seconds one is made in the folder, and the newest `keep` stay there.
 
     `folder` None: none are made.
@@ -49,7 +49,7 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
-class Auth:
+class AuthConfig:
     """The key is `secret_key`, or when that is empty what `secret_key_file` holds.
 
     `makes_secret_key`: no key was configured, so the file is made where it does not exist yet.
@@ -65,7 +65,7 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingest:
+class IngestConfig:
     """`token_rate` is in samples a second, 0: no limit; beyond it `token_burst` more may come at once."""
 
     clock_skew_seconds: int
@@ -78,12 +78,12 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True)
-class Rollups:
+class RollupsConfig:
     interval_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogConfig:
     """`format` auto: text on a terminal, else JSON. `requests`: which answered requests are logged."""
 
     format: Literal["auto", "json", "text"]
@@ -92,14 +92,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class MetricsConfig:
     """`max_monitors`: up to so many monitors each has metrics of its own."""
 
     max_monitors: int
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class WatchConfig:
     """`ping_url` is asked for `ping_every` so many seconds while the service is able to work; empty: none."""
 
     ping_url: str
@@ -135,7 +135,7 @@ class Colors:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class SiteConfig:
     """`header` and `footer` are Markdown, `meta` is pairs of name and content.
 
     Addresses (`home`, `logo`, `favicon`, of links and images) are as written: a web address, a path that
@@ -203,7 +203,7 @@ class Senders:
 
 
 @dataclass(frozen=True, slots=True)
-class Monitor:
+class MonitorConfig:
     """`category` is the name of one of the configured categories, or empty.
 
     `hidden`: it is hidden itself, or its category is.
@@ -218,7 +218,7 @@ class Monitor:
     latency_unit: Literal["s", "ms"]
     day_degraded_minimum_count: int
     day_down_minimum_count: int
-    settings: Settings
+    settings: MonitorSettings
     senders: Senders = field(default=Senders(), repr=False)
 
 
@@ -227,17 +227,17 @@ class Config:
     """`file` is where it was read from."""
 
     file: Path
-    server: Server
-    database: Database
-    backup: Backup
-    auth: Auth
-    ingest: Ingest
-    rollups: Rollups
-    log: Log
-    metrics: Metrics
-    watch: Watch
-    site: Site
+    server: ServerConfig
+    database: DatabaseConfig
+    backup: BackupConfig
+    auth: AuthConfig
+    ingest: IngestConfig
+    rollups: RollupsConfig
+    log: LogConfig
+    metrics: MetricsConfig
+    watch: WatchConfig
+    site: SiteConfig
     announcements: tuple[Announcement, ...]
     categories: tuple[Category, ...]
-    monitors: tuple[Monitor, ...]
+    monitors: tuple[MonitorConfig, ...]
     agent: AgentSettings

@@ -7,33 +7,33 @@ from marshmallow import Schema, fields, validate
 
 from kener_async.config.fields import (
     BasePath,
+    Boolean,
     CheckId,
     Choice,
     Color,
     Credential,
     CronExpression,
+    DateOrDateTime,
     Duration,
     EndpointKey,
-    Flag,
     FoldedChoice,
     FontFamily,
     FontFile,
     HostPort,
     Href,
+    Integer,
     List,
-    Moment,
-    Name,
     Network,
-    Pairs,
+    NonEmptyString,
     PingUrl,
     Seconds,
     Secret,
     Slug,
+    String,
+    StringMap,
     Tag,
-    Text,
     TimeZone,
     Url,
-    Whole,
 )
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.samples import MEASURABLE
@@ -60,48 +60,48 @@ _NOT_EMPTY = validate.Length(1, error="must not be empty")
 
 
 class _ServerTable(_Table):
-    host = Name(load_default="127.0.0.1")
-    port = Whole(0, 65535, load_default=3000)
+    host = NonEmptyString(load_default="127.0.0.1")
+    port = Integer(0, 65535, load_default=3000)
     public_url = Url(load_default="")
     trusted_proxies = List(Network(), load_default=())
-    shutdown_seconds = Whole(1, 3600, load_default=10)
-    max_connections = Whole(0, 1_000_000, load_default=0)
-    request_timeout_seconds = Whole(1, 3600, load_default=10)
+    shutdown_seconds = Integer(1, 3600, load_default=10)
+    max_connections = Integer(0, 1_000_000, load_default=0)
+    request_timeout_seconds = Integer(1, 3600, load_default=10)
     base_path = BasePath(load_default="")
 
 
 class _DatabaseTable(_Table):
-    path = Name(load_default="data/kener.db")
+    path = NonEmptyString(load_default="data/kener.db")
     synchronous = Choice("FULL", "NORMAL", "EXTRA", load_default="FULL")
-    retention_days = Whole(1, 36_500, load_default=400)
+    retention_days = Integer(1, 36_500, load_default=400)
 
 
 class _BackupTable(_Table):
-    folder = Text(load_default="")
+    folder = String(load_default="")
     every = Duration(MINUTE, load_default=DAY)
-    keep = Whole(1, 10_000, load_default=7)
+    keep = Integer(1, 10_000, load_default=7)
 
 
 class _AuthTable(_Table):
     secret_key = Secret(load_default="")
-    secret_key_file = Text(load_default="")
+    secret_key_file = String(load_default="")
     algorithm = Choice("HS256", "EdDSA", "RS256", load_default="HS256")
-    public_key_file = Text(load_default="")
+    public_key_file = String(load_default="")
     allowed_ips = List(Network(), load_default=())
 
 
 class _IngestTable(_Table):
-    clock_skew_seconds = Whole(0, DAY, load_default=60)
-    max_age_days = Whole(1, 36_500, load_default=90)
-    max_body_bytes = Whole(1, 1 << 30, load_default=65_536)
-    max_batch_bytes = Whole(1, 1 << 30, load_default=4_194_304)
-    max_queue = Whole(1, 10_000_000, load_default=10_000)
-    token_rate = Whole(0, 10_000_000, load_default=1000)
-    token_burst = Whole(1, 1_000_000_000, load_default=20_000)
+    clock_skew_seconds = Integer(0, DAY, load_default=60)
+    max_age_days = Integer(1, 36_500, load_default=90)
+    max_body_bytes = Integer(1, 1 << 30, load_default=65_536)
+    max_batch_bytes = Integer(1, 1 << 30, load_default=4_194_304)
+    max_queue = Integer(1, 10_000_000, load_default=10_000)
+    token_rate = Integer(0, 10_000_000, load_default=1000)
+    token_burst = Integer(1, 1_000_000_000, load_default=20_000)
 
 
 class _RollupsTable(_Table):
-    interval_seconds = Whole(1, 900, load_default=5)
+    interval_seconds = Integer(1, 900, load_default=5)
 
 
 class _LogTable(_Table):
@@ -111,7 +111,7 @@ class _LogTable(_Table):
 
 
 class _MetricsTable(_Table):
-    max_monitors = Whole(0, 1_000_000, load_default=1000)
+    max_monitors = Integer(0, 1_000_000, load_default=1000)
 
 
 class _WatchTable(_Table):
@@ -120,14 +120,14 @@ class _WatchTable(_Table):
 
 
 class _LinkTable(_Table):
-    name = Name(required=True)
+    name = NonEmptyString(required=True)
     url = Href("mailto", required=True, validate=_NOT_EMPTY)
     icon = Href(load_default="")
 
 
 class _HeroTable(_Table):
-    title = Text(load_default="")
-    subtitle = Text(load_default="")
+    title = String(load_default="")
+    subtitle = String(load_default="")
     image = Href(load_default="")
 
 
@@ -141,48 +141,48 @@ class _ColorsTable(_Table):
 
 
 class _SiteTable(_Table):
-    title = Name(load_default="Status")
-    name = Text(load_default="")
-    description = Text(load_default="")
+    title = NonEmptyString(load_default="Status")
+    name = String(load_default="")
+    description = String(load_default="")
     timezone = TimeZone(load_default=ZoneInfo("UTC"))
     locale = Choice(*LOCALES, load_default="en")
     locales = List(Choice(*LOCALES), load_default=LOCALES)
     home = Href(load_default="")
-    indexed = Flag(load_default=True)
-    assets = Text(load_default="")
+    indexed = Boolean(load_default=True)
+    assets = String(load_default="")
     logo = Href(load_default="")
     favicon = Href(load_default="")
-    header = Text(load_default="")
-    footer = Text(load_default="")
+    header = String(load_default="")
+    footer = String(load_default="")
     theme = Choice("system", "light", "dark", load_default="system")
-    theme_toggle = Flag(load_default=True)
+    theme_toggle = Boolean(load_default=True)
     pattern = Choice("none", "dots", "squares", load_default="none")
     bar_style = FoldedChoice("full", "partial", load_default="full")
     bar_roundness = FoldedChoice("rounded", "sharp", load_default="rounded")
     summary_style = FoldedChoice("current", "day", load_default="current")
     font_family = FontFamily(load_default="")
     font_file = FontFile(load_default="")
-    custom_css = Text(load_default="")
+    custom_css = String(load_default="")
     hero = _one(_HeroTable)
     colors = _one(_ColorsTable)
     dark_colors = _one(_ColorsTable)
-    meta = Pairs(load_default=())
+    meta = StringMap(load_default=())
     nav = _several(_LinkTable, "site.nav")
 
 
 class _AnnouncementTable(_Table):
     class Meta:
-        include = {"from": Moment(), "until": Moment()}  # noqa: RUF012  `from` is no name in Python
+        include = {"from": DateOrDateTime(), "until": DateOrDateTime()}  # noqa: RUF012  `from` is no name in Python
 
-    title = Name(required=True)
-    text = Text(load_default="")
+    title = NonEmptyString(required=True)
+    text = String(load_default="")
     level = Choice("info", "warning", "critical", load_default="info")
 
 
 class _CategoryTable(_Table):
-    name = Name(required=True)
-    description = Text(load_default="")
-    hidden = Flag(load_default=False)
+    name = NonEmptyString(required=True)
+    description = String(load_default="")
+    hidden = Boolean(load_default=False)
 
 
 class _HeartbeatTable(_Table):
@@ -191,7 +191,7 @@ class _HeartbeatTable(_Table):
     timezone = TimeZone()
     grace = Duration(0, load_default=0)
     down_after = Duration(0)
-    carry_forward = Flag(load_default=False)
+    carry_forward = Boolean(load_default=False)
     stale_after = Duration(1)
 
 
@@ -212,16 +212,16 @@ class _GatusTable(_Table):
 
 class _MonitorTable(_Table):
     tag = Tag(required=True)
-    name = Text(load_default="")
-    description = Text(load_default="")
+    name = String(load_default="")
+    description = String(load_default="")
     image = Href(load_default="")
-    category = Text(load_default="")
-    hidden = Flag(load_default=False)
+    category = String(load_default="")
+    hidden = Boolean(load_default=False)
     default_status = Choice(*(status.name for status in MEASURABLE))
     latency_unit = Choice("s", "ms", load_default="s")
-    include_degraded_in_downtime = Flag(load_default=False)
-    day_degraded_minimum_count = Whole(1, 1440, load_default=1)
-    day_down_minimum_count = Whole(1, 1440, load_default=1)
+    include_degraded_in_downtime = Boolean(load_default=False)
+    day_degraded_minimum_count = Integer(1, 1440, load_default=1)
+    day_down_minimum_count = Integer(1, 1440, load_default=1)
     heartbeat = fields.Nested(_HeartbeatTable)
     healthchecks = fields.Nested(_HealthchecksTable)
     uptime_kuma = fields.Nested(_UptimeKumaTable)
@@ -235,24 +235,26 @@ class _CheckTable(_Table):
     latency_unit = Choice("s", "ms", load_default="s")
     degraded_above = Seconds()
     http = PingUrl(validate=_NOT_EMPTY)
-    expect_status = Whole(100, 599)
-    expect_text = Text(load_default="")
+    expect_status = Integer(100, 599)
+    expect_text = String(load_default="")
     tcp = HostPort()
-    command = List(Name(), validate=_NOT_EMPTY)
-    degraded_exit = Whole(1, 255)
-    unit = Name()
-    file = Name()
+    command = List(NonEmptyString(), validate=_NOT_EMPTY)
+    degraded_exit = Integer(1, 255)
+    unit = NonEmptyString()
+    file = NonEmptyString()
     max_age = Duration(1)
-    alive = Flag()
+    alive = Boolean()
 
 
 class _AgentTable(_Table):
     servers = List(Url(validate=_NOT_EMPTY), load_default=())
-    token = Text(load_default="")
-    token_file = Text(load_default="")
-    device = Text(load_default="", validate=validate.Length(max=100, error="must be at most 100 characters"))
-    spool = Name(load_default="data/agent.db")
-    spool_bytes = Whole(1 << 18, 1 << 40, load_default=67_108_864)
+    token = String(load_default="")
+    token_file = String(load_default="")
+    device = String(
+        load_default="", validate=validate.Length(max=100, error="must be at most 100 characters")
+    )
+    spool = NonEmptyString(load_default="data/agent.db")
+    spool_bytes = Integer(1 << 18, 1 << 40, load_default=67_108_864)
     send_every = Duration(1, load_default=10)
     send_timeout = Duration(1, load_default=30)
     checks = _several(_CheckTable, "agent.checks")

@@ -15,7 +15,7 @@ SEED = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DemoDevice:
     """Reports `every` so many seconds, `offset` after UTC midnight, since it was set up `since_days` ago.
 
     `often` instead of `every` in the last days, and while it runs: a longer past of every minute would take
@@ -35,20 +35,20 @@ class Device:
 
 
 DEVICES = (
-    Device("website", 15 * MINUTE, MINUTE, 180, 0),
-    Device("api", 15 * MINUTE, MINUTE, 42, 1, swing=0.45),
-    Device("mail", 30 * MINUTE, 5 * MINUTE, 2.4, 2),
-    Device("archive", MINUTE, MINUTE, 0, 0, tells_only_trouble=True),
-    Device("backup", DAY, DAY, 640, 0, swing=0, offset=2 * HOUR + 41 * MINUTE),
-    Device("gateway", 6 * HOUR, 6 * HOUR, 12, 0, offset=17 * MINUTE),
-    Device("sensor", 15 * MINUTE, 2 * MINUTE, 0.35, 3, since_days=76),
+    DemoDevice("website", 15 * MINUTE, MINUTE, 180, 0),
+    DemoDevice("api", 15 * MINUTE, MINUTE, 42, 1, swing=0.45),
+    DemoDevice("mail", 30 * MINUTE, 5 * MINUTE, 2.4, 2),
+    DemoDevice("archive", MINUTE, MINUTE, 0, 0, tells_only_trouble=True),
+    DemoDevice("backup", DAY, DAY, 640, 0, swing=0, offset=2 * HOUR + 41 * MINUTE),
+    DemoDevice("gateway", 6 * HOUR, 6 * HOUR, 12, 0, offset=17 * MINUTE),
+    DemoDevice("sensor", 15 * MINUTE, 2 * MINUTE, 0.35, 3, since_days=76),
 )
 
 
-class Line:
+class DemoReport:
     """What a device measures, minute by minute; the same for the same seed and begin."""
 
-    def __init__(self, device: Device, troubles: Sequence[Trouble], is_flaky: bool) -> None:
+    def __init__(self, device: DemoDevice, troubles: Sequence[Trouble], is_flaky: bool) -> None:
         self.device = device
         self.is_flaky = is_flaky
         self.dice = random.Random(f"{SEED} {device.tag}")  # noqa: S311 - made-up figures
@@ -77,7 +77,7 @@ class Line:
         yield from range(change, minute_of(now), self.device.often)
 
 
-def lines(scene: Scene) -> list[Line]:
+def lines(scene: Scene) -> list[DemoReport]:
     if not scene.has_devices:
         return []
-    return [Line(device, scene.troubles, device.tag in scene.flaky) for device in DEVICES]
+    return [DemoReport(device, scene.troubles, device.tag in scene.flaky) for device in DEVICES]

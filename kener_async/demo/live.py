@@ -9,13 +9,13 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from kener_async import keys
 from kener_async.clock import system_clock
-from kener_async.demo.devices import Device, Line
+from kener_async.demo.devices import DemoDevice, DemoReport
 from kener_async.domain.calendar import DAY, minute_of
 from kener_async.domain.samples import Status
 
 
 def reporting(
-    lines: Sequence[Line], url: str, token: str, welcome: str
+    lines: Sequence[DemoReport], url: str, token: str, welcome: str
 ) -> Callable[[web.Application], AbstractAsyncContextManager[None]]:
     """The devices, which report from when the service answers until it stops."""
 
@@ -33,7 +33,7 @@ def reporting(
     return reporting
 
 
-async def _report_all(lines: Sequence[Line], url: str, token: str, welcome: str) -> None:
+async def _report_all(lines: Sequence[DemoReport], url: str, token: str, welcome: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     async with ClientSession(url, headers=headers, timeout=ClientTimeout(total=10)) as session:
         while not await _is_listening(session):  # noqa: ASYNC110 - only an answer tells that it listens
@@ -50,7 +50,7 @@ async def _is_listening(session: ClientSession) -> bool:
         return False
 
 
-async def _keep_reporting(session: ClientSession, line: Line) -> None:
+async def _keep_reporting(session: ClientSession, line: DemoReport) -> None:
     await asyncio.sleep(_first_pause(line.device))
     while True:
         await _send(session, line)
@@ -58,12 +58,12 @@ async def _keep_reporting(session: ClientSession, line: Line) -> None:
         await asyncio.sleep(line.device.often * (1 + missed))
 
 
-def _first_pause(device: Device) -> int:
+def _first_pause(device: DemoDevice) -> int:
     """One that reports once a day waits for its hour."""
     return (device.offset - system_clock()) % DAY if device.often >= DAY else 0
 
 
-async def _send(session: ClientSession, line: Line) -> None:
+async def _send(session: ClientSession, line: DemoReport) -> None:
     """Send what the device measures now; if the server cannot be reached, the next report is the next try."""
     report = line.report(minute_of(system_clock()))
     if report is None:

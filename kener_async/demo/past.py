@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlite3 import Connection
 
 from kener_async.config.model import Config
-from kener_async.demo.devices import DAYS, Line
-from kener_async.demo.scenes import Report
+from kener_async.demo.devices import DAYS, DemoReport
+from kener_async.demo.scenes import ReportedIncident
 from kener_async.domain.calendar import DAY, utc_day_of
 from kener_async.domain.incidents import edited, opened
 from kener_async.domain.samples import Sample
@@ -15,7 +15,11 @@ BATCH = 20_000
 
 
 def fill(
-    connection: Connection, config: Config, lines: Sequence[Line], reports: Sequence[Report], now: int
+    connection: Connection,
+    config: Config,
+    lines: Sequence[DemoReport],
+    reports: Sequence[ReportedIncident],
+    now: int,
 ) -> None:
     """Store the layers of 90 days, as if the service had been there all the time."""
     begin = utc_day_of(now) - DAYS * DAY
@@ -34,7 +38,7 @@ def fill(
     observer.seen(connection, (), now)
 
 
-def recorded(lines: Sequence[Line], ids: Mapping[str, int], now: int) -> Iterator[Sample]:
+def recorded(lines: Sequence[DemoReport], ids: Mapping[str, int], now: int) -> Iterator[Sample]:
     """The samples of the past."""
     for line in lines:
         for minute in line.minutes(now):
@@ -43,7 +47,7 @@ def recorded(lines: Sequence[Line], ids: Mapping[str, int], now: int) -> Iterato
                 yield Sample(ids[line.device.tag], minute, *measured)
 
 
-def _file(connection: Connection, report: Report) -> None:
+def _file(connection: Connection, report: ReportedIncident) -> None:
     number = incidents.add(connection, lambda number: opened(number, report.fields, report.created)).number
     for at, text in report.comments:
         incidents.comment(connection, number, text, at)

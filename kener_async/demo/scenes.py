@@ -28,7 +28,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportedIncident:
     """An incident as its author gave it at `created`, and what was said and done about it later."""
 
     fields: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Scene:
     has_devices: bool
     flaky: Sequence[str]
     troubles: Sequence[Trouble]
-    reports: Sequence[Report]
+    reports: Sequence[ReportedIncident]
 
 
 def scene(name: str, now: int) -> Scene:
@@ -71,7 +71,7 @@ def _trouble(table: Mapping[str, Any], now: int) -> Trouble:
     return Trouble(table["tag"], start, end, status, table.get("slower", 1))
 
 
-def _report(table: Mapping[str, Any], now: int) -> Report:
+def _report(table: Mapping[str, Any], now: int) -> ReportedIncident:
     start = _start(table, now)
     fields = {key: table[key] for key in ("title", "body", "is_maintenance", "is_identified") if key in table}
     fields |= {"tags": tuple(table["tags"]), "start": start}
@@ -79,7 +79,7 @@ def _report(table: Mapping[str, Any], now: int) -> Report:
         fields["end"] = start + table["minutes"] * MINUTE
     if "impact" in table:
         fields["impact"] = Status[table["impact"]]
-    return Report(
+    return ReportedIncident(
         fields=fields,
         created=min(start, now) - table.get("announced_days", 0) * DAY,
         comments=[(start + one["after"] * MINUTE, one["text"]) for one in table.get("comments", ())],

@@ -45,7 +45,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Batch:
     """A batch as it came in at `received`. `sender` is who its token speaks for, `device` who packed it."""
 
     sender: str
@@ -70,7 +70,7 @@ class Result(NamedTuple):
 
 
 @dataclass(slots=True)
-class Device:
+class DeviceState:
     """What is known of a device. `claims` holds the highest number that spoke for a minute."""
 
     sequence: sequences.Sequence = field(default_factory=sequences.Sequence)
@@ -118,7 +118,7 @@ class Device:
 def judge(
     items: Sequence[Item],
     places: Sequence[int | str],
-    devices: Mapping[str, Device],
+    devices: Mapping[str, DeviceState],
     stored: Mapping[Key, Sample],
 ) -> tuple[list[Result], dict[Key, Sample]]:
     """A result for each item, in order, and the samples that are to be stored.

@@ -7,7 +7,7 @@ from kener_async.domain.uptime import Counts
 Span = tuple[int, int]
 
 
-class DayBook:
+class DayCountsCache:
     """Days by monitor, each until one of its quarters is counted again."""
 
     def __init__(self) -> None:

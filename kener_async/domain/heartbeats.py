@@ -51,7 +51,7 @@ class Every:
         return Deadlines(end + self.interval + self.grace, end + self.down_after)
 
 
-class Schedule(Protocol):
+class CronSchedule(Protocol):
     """The times of a cron expression in its zone."""
 
     def next_after(self, instant: int) -> int:
@@ -63,7 +63,7 @@ class Schedule(Protocol):
 class At:
     """A report at each time of a schedule, up to `grace` late; DOWN `down_after` seconds after that time."""
 
-    schedule: Schedule
+    schedule: CronSchedule
     grace: int
     down_after: int
 
@@ -83,7 +83,7 @@ class OnChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class MonitorSettings:
     """Those settings of a monitor that decide what its minutes are. The default: nothing is expected."""
 
     default_status: Status | None = None
@@ -97,7 +97,7 @@ class Version:
     """Settings and the instant they were loaded; they hold from the minute of that instant on."""
 
     since: int
-    settings: Settings
+    settings: MonitorSettings
 
 
 @dataclass(frozen=True, slots=True)

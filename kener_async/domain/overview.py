@@ -125,7 +125,7 @@ def _joined(timeline: Iterator[Run]) -> Iterator[Run]:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastCounts:
     """What an overview says of the minutes before the current quarter, as far as they are kept.
 
     `days` are counted up to that quarter. `windows` are, by length, the quarter in which the window begins,
@@ -148,9 +148,9 @@ class Past:
         )
 
 
-def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> Past:
+def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> PastCounts:
     """The past of a monitor, from the counts of the frame's spans and the quarters in which windows begin."""
     days = [counted.get(span, NOTHING) for span in frame.day_spans]
     since = [*accumulate(reversed(days), add, initial=NOTHING)][::-1]
     bodies = [counted.get(span, NOTHING) + since[place] for span, place in frame.heads]
-    return Past(frame, tuple(days), tuple(zip(cuts, bodies, strict=True)))
+    return PastCounts(frame, tuple(days), tuple(zip(cuts, bodies, strict=True)))

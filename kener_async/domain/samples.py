@@ -21,7 +21,7 @@ class Status(IntEnum):
 MEASURABLE = (Status.UP, Status.DEGRADED, Status.DOWN)
 
 
-class Source(IntEnum):
+class SampleSource(IntEnum):
     """Who measured: the thing itself, by pushing, or a check of ours."""
 
     PUSH = 0
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
     minute: int
     status: Status
     latency: float
-    source: Source = Source.PUSH
+    source: SampleSource = SampleSource.PUSH
 
 
 def minute_for(timestamp: int | None, now: int, *, clock_skew: int, max_age_days: int) -> int:
@@ -64,9 +64,9 @@ def winners(
     taken: dict[tuple[int, int], Sample] = {}
     for sample in batch:
         key = (sample.monitor, sample.minute)
-        if sample.source is Source.CHECK:
+        if sample.source is SampleSource.CHECK:
             held = taken.get(key)
-            if key in pushed or (held is not None and held.source is Source.PUSH):
+            if key in pushed or (held is not None and held.source is SampleSource.PUSH):
                 continue
         taken[key] = sample
     return taken

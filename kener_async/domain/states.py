@@ -5,23 +5,23 @@ from dataclasses import dataclass, replace
 
 from kener_async.domain.calendar import day_so_far, quarter_of
 from kener_async.domain.samples import Sample
-from kener_async.domain.timeline import Layers, Standing, count_span, standing
+from kener_async.domain.timeline import CurrentStatus, Layers, count_span, current_status
 from kener_async.domain.uptime import NOTHING, Counts
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A monitor at an instant: its standing, and the counts of the UTC day so far."""
+class StatusReport:
+    """A monitor at an instant: its current status, and the counts of the UTC day so far."""
 
-    standing: Standing
+    current: CurrentStatus
     today: Counts
     as_of: int
 
     def speaks_for(self, now: int) -> bool:
-        return self.as_of <= now < self.standing.fresh_until
+        return self.as_of <= now < self.current.fresh_until
 
 
-class Live:
+class MonitorState:
     """One monitor: its sums up to `base`, a quarter of the current day, and its layers from there on.
 
     Samples are added as they are stored; anything else that changes makes it stale, and it is loaded anew.
@@ -36,7 +36,7 @@ class Live:
         self.closed = closed
         self.samples: dict[int, Sample] = dict(layers.samples)
         self.layers = replace(layers, samples=self.samples)
-        self._report: Report | None = None
+        self._report: StatusReport | None = None
         self._running = NOTHING
 
     def take(self, sample: Sample) -> None:
@@ -44,10 +44,10 @@ class Live:
         self.samples[sample.minute] = sample
         self._report = None
 
-    def report(self, now: int) -> Report:
+    def report(self, now: int) -> StatusReport:
         """The same object until something changes or time makes it different."""
         if self._report is None or not self._report.speaks_for(now):
-            self._report = Report(standing(self.layers, now), self._count_today(now), now)
+            self._report = StatusReport(current_status(self.layers, now), self._count_today(now), now)
         return self._report
 
     def running(self, now: int) -> Counts:
@@ -64,7 +64,7 @@ class Live:
         return counted + self._running
 
 
-class Board:
+class MonitorStates:
     """All monitors of the configuration, by tag.
 
     `revision` grows with everything that can change what is shown, `incidents_revision` when an incident or a
@@ -76,20 +76,20 @@ class Board:
         self.incidents_revision = 0
         self.kept_from = 0
         self._heard: dict[int, int] = {}
-        self._by_tag: dict[str, Live] = {}
-        self._by_id: dict[int, Live] = {}
+        self._by_tag: dict[str, MonitorState] = {}
+        self._by_id: dict[int, MonitorState] = {}
         self._stale: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._by_tag)
 
-    def __iter__(self) -> Iterator[Live]:
+    def __iter__(self) -> Iterator[MonitorState]:
         return iter(self._by_tag.values())
 
-    def find(self, tag: str) -> Live | None:
+    def find(self, tag: str) -> MonitorState | None:
         return self._by_tag.get(tag)
 
-    def publish(self, lives: Iterable[Live]) -> None:
+    def publish(self, lives: Iterable[MonitorState]) -> None:
         """Put freshly loaded monitors in the place of what was known of them."""
         self.note()
         for live in lives:
@@ -125,9 +125,9 @@ class Board:
         """Take in when monitors were heard before the start."""
         self._heard = {**heard, **self._heard}
 
-    def last_heard(self, live: Live, now: int) -> int | None:
+    def last_heard(self, live: MonitorState, now: int) -> int | None:
         """When a report of the monitor last came in; None: never. The minute of one was not before it."""
-        newest = live.report(now).standing.newest
+        newest = live.report(now).current.newest
         known = [self._heard[live.id]] if live.id in self._heard else []
         return max([*known, newest.minute] if newest is not None else known, default=None)
 
@@ -159,6 +159,6 @@ class Board:
         """How many monitors must be loaded anew."""
         return len(self._stale)
 
-    def is_stale(self, live: Live, now: int) -> bool:
+    def is_stale(self, live: MonitorState, now: int) -> bool:
         """Whether it must be loaded anew; also when the clock was set back before its base."""
         return live.id in self._stale or live.base > quarter_of(now)

@@ -13,7 +13,7 @@ from math import fsum
 from sys import float_info
 
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_from, minute_of, quarter_of
-from kener_async.domain.heartbeats import Expectation, Gap, Settings, Version
+from kener_async.domain.heartbeats import Expectation, Gap, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
@@ -230,7 +230,7 @@ def _by_quarter(run: Run) -> Iterator[Run]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CurrentStatus:
     """How a monitor stands at an instant.
 
     `status` may be MAINTENANCE or NO_DATA; `kener_status` is one of the contract's three values, or None
@@ -243,12 +243,12 @@ class Standing:
     fresh_until: int
 
 
-def standing(layers: Layers, now: int) -> Standing:
+def current_status(layers: Layers, now: int) -> CurrentStatus:
     """The current status: an active maintenance or incident, else the newest sample, else the default."""
     minute = minute_of(now)
     newest = newest_sample(layers, now)
     version = _version_at(layers.versions, minute)
-    settings = version.settings if version is not None else Settings()
+    settings = version.settings if version is not None else MonitorSettings()
     active = [overlay for overlay in layers.overlays if overlay.active_at(now)]
     impact = max((overlay.impact for overlay in active if overlay.impact is not None), default=None)
     shown, reported = _measured_status(layers, minute, newest, settings)
@@ -256,7 +256,7 @@ def standing(layers: Layers, now: int) -> Standing:
         shown = reported = impact
     if any(overlay.maintenance for overlay in active):
         shown = Status.MAINTENANCE
-    return Standing(shown, reported, newest, _fresh_until(layers.overlays, now))
+    return CurrentStatus(shown, reported, newest, _fresh_until(layers.overlays, now))
 
 
 def newest_sample(layers: Layers, now: int) -> Sample | None:
@@ -266,7 +266,7 @@ def newest_sample(layers: Layers, now: int) -> Sample | None:
 
 
 def _measured_status(
-    layers: Layers, minute: int, newest: Sample | None, settings: Settings
+    layers: Layers, minute: int, newest: Sample | None, settings: MonitorSettings
 ) -> tuple[Status, Status | None]:
     """What is known without any incident: the status to show, and the contract's."""
     if newest is None:
@@ -282,7 +282,7 @@ def _measured_status(
 
 
 def _fresh_until(overlays: Sequence[Overlay], now: int) -> int:
-    """The next instant at which the standing may change by itself: a new minute, or an overlay's edge."""
+    """When the current status may next change by itself: at a new minute, or an edge of an overlay."""
     edges = [minute_of(now) + MINUTE]
     for overlay in overlays:
         edges.append(overlay.start)

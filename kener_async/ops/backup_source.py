@@ -3,14 +3,14 @@
 import os
 import tomllib
 
-from kener_async.config.model import Auth, Config
+from kener_async.config.model import AuthConfig, Config
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store.admin.archive import CONFIG, KEY
-from kener_async.store.admin.backup import Source
+from kener_async.store.admin.backup import BackupSource
 from kener_async.store.sqlite import files
 
 
-def source_of(config: Config, *, with_key: bool = False) -> Source:
+def source_of(config: Config, *, with_key: bool = False) -> BackupSource:
     """A configuration that holds the signing key goes in only where the key does, too."""
     beside = {}
     text = _readable(config)
@@ -18,7 +18,7 @@ def source_of(config: Config, *, with_key: bool = False) -> Source:
         beside[CONFIG] = text
     if with_key:
         beside[KEY] = signing_secret(config.auth) + b"\n"
-    return Source(config.database.path, beside)
+    return BackupSource(config.database.path, beside)
 
 
 def _readable(config: Config) -> bytes | None:
@@ -35,7 +35,7 @@ def _holds_key(text: bytes) -> bool:
         return True  # edited since it was loaded; what it holds is not known
 
 
-def put_key_back(auth: Auth, key: bytes) -> str:
+def put_key_back(auth: AuthConfig, key: bytes) -> str:
     """Put the key of a backup in its place, unless there is one already; says what was done."""
     if auth.secret_key or auth.secret_key_file.exists():
         if signing_secret(auth) == key.strip():

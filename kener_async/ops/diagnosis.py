@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kener_async.config.model import Backup, Server
+from kener_async.config.model import BackupConfig, ServerConfig
 from kener_async.domain.calendar import DAY
 from kener_async.store.sqlite.connections import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
@@ -148,7 +148,7 @@ def _named(found: Sequence[Token]) -> str:
     return ", ".join([*names, *(["..."] if len(found) > NAMED else [])])
 
 
-def of_proxy(server: Server) -> Finding:
+def of_proxy(server: ServerConfig) -> Finding:
     if server.public_url.startswith("https:") and not server.trusted_proxies:
         text = "public_url is https, which a proxy must speak, but none is trusted"
         remedy = 'set trusted_proxies, such as ["127.0.0.1"], or every visitor has the address of the proxy'
@@ -183,7 +183,7 @@ def of_log_size(size: int) -> Finding:
     return ok("write-ahead log", text)
 
 
-def of_backups(newest: int | None, plan: Backup, now: int, folder: str) -> Finding:
+def of_backups(newest: int | None, plan: BackupConfig, now: int, folder: str) -> Finding:
     """`newest`: when the newest in the folder was made. A `plan` without a folder: a timer may make them."""
     every = plan.every if plan.folder is not None else DAY
     if newest is None:

@@ -19,11 +19,11 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 from zoneinfo import available_timezones
 
-from kener_async.config.model import Auth, Config, Server
-from kener_async.errors import Fault
+from kener_async.config.model import AuthConfig, Config, ServerConfig
+from kener_async.errors import FatalError
 from kener_async.ops import diagnosis
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
-from kener_async.ops.signing_key import KeyFault, signing_secret
+from kener_async.ops.signing_key import SigningKeyError, signing_secret
 from kener_async.store.admin import backup
 from kener_async.store.sqlite import condition
 from kener_async.store.sqlite.connections import file_system
@@ -107,7 +107,7 @@ def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding
         return None, [warn("database", f"{database} is not there yet", "the first start makes it")]
     try:
         seen = condition.look(database)
-    except Fault as fault:
+    except FatalError as fault:
         return None, [fail("database", str(fault), "kener-async verify; then restore the newest backup")]
     return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]
 
@@ -150,14 +150,14 @@ def _permissions(config: Config) -> Findings:
         yield ok("owner", f"user {owner}")
 
 
-def _key(auth: Auth) -> Findings:
+def _key(auth: AuthConfig) -> Findings:
     path = auth.secret_key_file
     if auth.makes_secret_key and not path.exists():
         yield ok("signing key", "none yet: the first start makes one")
         return
     try:
         yield diagnosis.of_key(signing_secret(auth))
-    except KeyFault as fault:
+    except SigningKeyError as fault:
         yield fail("signing key", str(fault), "see docs/configure.md, The signing key")
         return
     if not auth.secret_key:
@@ -173,7 +173,7 @@ def _open_files(server: int | None) -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _port(server: Server, *, is_served: bool) -> Finding:
+def _port(server: ServerConfig, *, is_served: bool) -> Finding:
     where = f"{server.host}:{server.port}"
     if not server.port:
         return ok("port", "any free one")
@@ -191,7 +191,7 @@ def _port(server: Server, *, is_served: bool) -> Finding:
     return ok("port", f"{where} is free; no server runs on this database")
 
 
-def _answers(server: Server, where: str) -> Finding:
+def _answers(server: ServerConfig, where: str) -> Finding:
     """Whether what listens there is one of ours; the server that runs may have another port by `--port`."""
     host = EVERYWHERE.get(server.host, server.host)
     try:
@@ -207,7 +207,7 @@ def _answers(server: Server, where: str) -> Finding:
     return fail("port", f"another program answers at {where}", "ss -ltnp says which; take another port")
 
 
-def _online(server: Server, now: int) -> Findings:
+def _online(server: ServerConfig, now: int) -> Findings:
     """Ask as a visitor would; the proxy's clock is another opinion on ours."""
     if not server.public_url:
         yield warn("public_url", "empty: nobody can be asked", "set [server] public_url")

@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 
 from kener_async.config.load import load
 from kener_async.config.model import Config
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.resources import shipped
 
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
@@ -30,7 +30,7 @@ DATABASE = "/var/lib/kener-async/kener.db"
 OUT_OF_REACH = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names, not files
 
 
-class InstallFault(Fault):
+class InstallError(FatalError):
     """It cannot be installed, or not be taken away, and why."""
 
 
@@ -70,7 +70,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Step:
+class InstallStep:
     """What is done, in words, and how; `changes`: whether anything is different afterwards."""
 
     words: str
@@ -78,34 +78,34 @@ class Step:
     changes: bool = True
 
 
-def carry_out(steps: Iterable[Step], say: Callable[[str], None], *, only_say: bool) -> None:
-    """Raises InstallFault at the first step that fails; those before it are done, and may be repeated."""
+def carry_out(steps: Iterable[InstallStep], say: Callable[[str], None], *, only_say: bool) -> None:
+    """Raises InstallError at the first step that fails; those before it are done, and may be repeated."""
     for step in steps:
         say(step.words)
         if not only_say:
             try:
                 step.do()
             except OSError as error:
-                raise InstallFault(f"{error.filename or step.words}: {error.strerror}") from error
+                raise InstallError(f"{error.filename or step.words}: {error.strerror}") from error
 
 
 def check_machine(places: Places) -> None:
-    """Raises InstallFault when nothing could come of it."""
+    """Raises InstallError when nothing could come of it."""
     if not places.has_systemd:
         return
     if not Path("/run/systemd/system").is_dir():
-        raise InstallFault("this machine does not run systemd")
+        raise InstallError("this machine does not run systemd")
     if os.geteuid() != 0:
-        raise InstallFault("must be run by root: sudo kener-async ...")
+        raise InstallError("must be run by root: sudo kener-async ...")
 
 
 # Installing
 
 
-def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
+def installation(places: Places, program: bytes, *, start: bool) -> list[InstallStep]:
     """What it takes to install, or to upgrade; what is as it should be is left alone.
 
-    Raises InstallFault when a package has done so.
+    Raises InstallError when a package has done so.
     """
     _check_unpackaged(places)
     config = _config_step(places)
@@ -121,10 +121,10 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Step]:
 
 def _check_unpackaged(places: Places) -> None:
     if places.is_packaged(SERVICE):
-        raise InstallFault(f"{places.packaged_unit(SERVICE)}: came with a package, and goes with it")
+        raise InstallError(f"{places.packaged_unit(SERVICE)}: came with a package, and goes with it")
 
 
-def starts(*, moved: bool, renewed: bool) -> Iterator[Step]:
+def starts(*, moved: bool, renewed: bool) -> Iterator[InstallStep]:
     """What systemd is told: the address has changed, or what runs at it."""
     if moved:  # a socket's address can only be changed while the service is down
         yield systemctl("stop", SERVICE, SOCKET)
@@ -136,14 +136,14 @@ def starts(*, moved: bool, renewed: bool) -> Iterator[Step]:
 def program(places: Places) -> bytes:
     """This very program: the single binary, or a script that runs the checkout or environment it runs from.
 
-    Raises InstallFault when the service could not reach that.
+    Raises InstallError when the service could not reach that.
     """
     if getattr(sys, "frozen", False):
         return Path(sys.executable).read_bytes()
     command = [Path(sys.executable).absolute(), Path(sys.argv[0]).absolute()]
     for path in (*command, command[0].resolve()):
         if places.has_systemd and any(path.is_relative_to(folder) for folder in OUT_OF_REACH):
-            raise InstallFault(f"{path}: out of the service's reach; have it in /opt, for instance")
+            raise InstallError(f"{path}: out of the service's reach; have it in /opt, for instance")
     return f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n'.encode()
 
 
@@ -162,23 +162,23 @@ def _address(config: Config) -> str:
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise InstallFault(f"server.host: {server.host}: {error.strerror}") from error
+        raise InstallError(f"server.host: {server.host}: {error.strerror}") from error
     host = found[0][4][0]
     return f"[{host}]:{server.port}" if ":" in str(host) else f"{host}:{server.port}"
 
 
-def _config_step(places: Places) -> Step:
+def _config_step(places: Places) -> InstallStep:
     if places.config.exists():
-        return Step(f"keep {places.config}", nothing, changes=False)
+        return InstallStep(f"keep {places.config}", nothing, changes=False)
     text = shipped("config.toml").replace('#path = "data/kener.db"', f'path = "{DATABASE}"')
     return file_step(places.config, text.encode(), 0o644)
 
 
-def file_step(path: Path, content: bytes, mode: int) -> Step:
+def file_step(path: Path, content: bytes, mode: int) -> InstallStep:
     if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
-        return Step(f"keep {path}, which is the same", nothing, changes=False)
+        return InstallStep(f"keep {path}, which is the same", nothing, changes=False)
     verb = "replace" if path.exists() else "write"
-    return Step(f"{verb} {path}", partial(_write, path, content, mode))
+    return InstallStep(f"{verb} {path}", partial(_write, path, content, mode))
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
@@ -199,10 +199,10 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 # Taking away
 
 
-def removal(places: Places, *, purge: bool) -> list[Step]:
+def removal(places: Places, *, purge: bool) -> list[InstallStep]:
     """What takes the program away; configuration and data stay unless purged.
 
-    Raises InstallFault when it came with a package.
+    Raises InstallError when it came with a package.
     """
     _check_unpackaged(places)
     folders = (*places.data, places.config.parent)
@@ -211,21 +211,21 @@ def removal(places: Places, *, purge: bool) -> list[Step]:
 
 def taken_away(
     places: Places, names: Iterable[str], folders: Iterable[Path], *, is_shared: bool, purge: bool
-) -> list[Step]:
+) -> list[InstallStep]:
     """Units, folders if they are to be purged, and the program unless it `is_shared`."""
     units = [places.unit(name) for name in names if places.unit(name).exists()]
     files = units if is_shared else [*units, places.program]
     steps = []
     if units and places.has_systemd:
         steps.append(systemctl("disable", "--now", *(path.name for path in units)))
-    steps += [Step(f"remove {path}", path.unlink) for path in files if path.exists()]
+    steps += [InstallStep(f"remove {path}", path.unlink) for path in files if path.exists()]
     if units and places.has_systemd:
         steps.append(systemctl("daemon-reload"))
     for folder in folders:
         if purge and os.path.lexists(folder):
-            steps.append(Step(f"remove {folder} and all that is in it", partial(_remove, folder)))
+            steps.append(InstallStep(f"remove {folder} and all that is in it", partial(_remove, folder)))
         elif folder.exists():
-            steps.append(Step(f"keep {folder}", nothing, changes=False))
+            steps.append(InstallStep(f"keep {folder}", nothing, changes=False))
     return steps
 
 
@@ -243,12 +243,12 @@ def nothing() -> None:
 # systemd
 
 
-def systemctl(*words: str) -> Step:
+def systemctl(*words: str) -> InstallStep:
     return command("systemctl", *words)
 
 
-def command(*words: str) -> Step:
-    return Step(f"run {shlex.join(words)}", partial(_run, words))
+def command(*words: str) -> InstallStep:
+    return InstallStep(f"run {shlex.join(words)}", partial(_run, words))
 
 
 def _run(words: tuple[str, ...]) -> None:
@@ -257,9 +257,9 @@ def _run(words: tuple[str, ...]) -> None:
             words, capture_output=True, text=True, env=environment(), check=False
         )
     except OSError as error:
-        raise InstallFault(f"{words[0]}: {error.strerror}") from error
+        raise InstallError(f"{words[0]}: {error.strerror}") from error
     if done.returncode:
-        raise InstallFault(f"{shlex.join(words)} failed: {done.stderr.strip()}")
+        raise InstallError(f"{shlex.join(words)} failed: {done.stderr.strip()}")
 
 
 def environment() -> dict[str, str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from kener_async.ops.install import (
     AGENT,
     SERVICE,
-    InstallFault,
+    InstallError,
+    InstallStep,
     Places,
-    Step,
     command,
     file_step,
     nothing,
@@ -28,7 +28,7 @@ SYSUSERS, USER = "systemd-sysusers", "kener-agent.conf"
 
 
 @dataclass(frozen=True)
-class Device:
+class InstalledAgent:
     """What is new about this device. `token` None: it has one already; without `servers` so has its file."""
 
     servers: Sequence[str]
@@ -56,10 +56,10 @@ def folders(places: Places) -> tuple[Path, ...]:
     return (*(places.root / name for name in data), configuration(places).parent)
 
 
-def installation(places: Places, program: bytes, device: Device, *, start: bool) -> list[Step]:
+def installation(places: Places, program: bytes, device: InstalledAgent, *, start: bool) -> list[InstallStep]:
     """What it takes to install, or to upgrade; what is as it should be is left alone.
 
-    Raises InstallFault when something is neither told nor there.
+    Raises InstallError when something is neither told nor there.
     """
     steps = [
         *_program_steps(places, program),
@@ -76,7 +76,7 @@ def installation(places: Places, program: bytes, device: Device, *, start: bool)
     return steps
 
 
-def _program_steps(places: Places, program: bytes) -> list[Step]:
+def _program_steps(places: Places, program: bytes) -> list[InstallStep]:
     if places.is_packaged(AGENT):
         return [_left_to_the_package(places)]
     return [
@@ -86,35 +86,35 @@ def _program_steps(places: Places, program: bytes) -> list[Step]:
     ]
 
 
-def _left_to_the_package(places: Places) -> Step:
+def _left_to_the_package(places: Places) -> InstallStep:
     words = f"keep {places.packaged_unit(AGENT)} and its program, which are a package's"
-    return Step(words, nothing, changes=False)
+    return InstallStep(words, nothing, changes=False)
 
 
-def _starts(*, renewed: bool) -> Iterator[Step]:
+def _starts(*, renewed: bool) -> Iterator[InstallStep]:
     if renewed:
         yield systemctl("try-restart", AGENT)
     yield systemctl("enable", "--now", AGENT)
 
 
-def _config_step(path: Path, device: Device) -> Step:
+def _config_step(path: Path, device: InstalledAgent) -> InstallStep:
     text = _text(device)
     if path.exists() and path.read_text() != text:
-        return Step(f"keep {path}, and whatever it says", nothing, changes=False)
+        return InstallStep(f"keep {path}, and whatever it says", nothing, changes=False)
     if not (device.servers and device.alive) and not path.exists():
-        raise InstallFault(f"{path}: is not there yet; say --server URL and --alive TAG, or write it first")
+        raise InstallError(f"{path}: is not there yet; say --server URL and --alive TAG, or write it first")
     return file_step(path, text.encode(), 0o644)
 
 
-def _token_step(path: Path, token: str | None) -> Step:
+def _token_step(path: Path, token: str | None) -> InstallStep:
     if token is not None:
         return file_step(path, f"{token}\n".encode(), 0o600)
     if not path.exists():
-        raise InstallFault(f"{path}: is not there yet; say --token-file FILE")
-    return Step(f"keep {path}", nothing, changes=False)
+        raise InstallError(f"{path}: is not there yet; say --token-file FILE")
+    return InstallStep(f"keep {path}", nothing, changes=False)
 
 
-def _text(device: Device) -> str:
+def _text(device: InstalledAgent) -> str:
     checks = [f"\n[[agent.checks]]\ntag = {json.dumps(tag)}\nalive = true\n" for tag in device.alive]
     return "\n".join(
         [
@@ -127,7 +127,7 @@ def _text(device: Device) -> str:
     )
 
 
-def removal(places: Places, *, purge: bool) -> list[Step]:
+def removal(places: Places, *, purge: bool) -> list[InstallStep]:
     """What takes the agent away; configuration, token and what was not sent stay unless purged."""
     packaged = places.is_packaged(AGENT)
     is_shared = packaged or places.unit(SERVICE).exists()
@@ -138,5 +138,5 @@ def removal(places: Places, *, purge: bool) -> list[Step]:
         steps.append(_left_to_the_package(places))
     steps += taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
     if user(places).exists():
-        steps.append(Step(f"remove {user(places)}; the user stays", user(places).unlink))
+        steps.append(InstallStep(f"remove {user(places)}; the user stays", user(places).unlink))
     return steps

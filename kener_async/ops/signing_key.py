@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kener_async.api.http.auth import Keys
 from kener_async.config.fields import is_placeholder
-from kener_async.config.model import Auth
-from kener_async.errors import Fault
+from kener_async.config.model import AuthConfig
+from kener_async.errors import FatalError
 
 log = structlog.get_logger(__name__)
 
@@ -21,17 +21,17 @@ LEAST_BYTES = 32
 KINDS = {"EdDSA": (Ed25519PublicKey, Ed448PublicKey), "RS256": (RSAPublicKey,)}
 
 
-class KeyFault(Fault):
+class SigningKeyError(FatalError):
     """A key cannot be used, and why, in one line. There is no running without one."""
 
 
-def signing_keys(auth: Auth) -> Keys:
-    """The keys tokens are verified with; raises KeyFault."""
+def signing_keys(auth: AuthConfig) -> Keys:
+    """The keys tokens are verified with; raises SigningKeyError."""
     public = None if auth.public_key_file is None else _public_key(auth.public_key_file, auth.algorithm)
     return Keys(signing_secret(auth), auth.algorithm, public)
 
 
-def signing_secret(auth: Auth) -> bytes:
+def signing_secret(auth: AuthConfig) -> bytes:
     """The secret that tokens made here are signed with; makes the file when the configuration names none."""
     if auth.secret_key:
         return auth.secret_key.encode()
@@ -58,7 +58,7 @@ def _make(path: Path) -> None:
         finally:
             draft.unlink()
     except OSError as error:
-        raise KeyFault(f"{path}: the key cannot be made: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be made: {error.strerror}") from error
     log.info("made a new signing key", file=str(path))
 
 
@@ -67,13 +67,13 @@ def _secret_in(path: Path) -> bytes:
         secret = path.read_bytes().strip()
         mode = path.stat().st_mode
     except OSError as error:
-        raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be read: {error.strerror}") from error
     if len(secret) < LEAST_BYTES:
-        raise KeyFault(f"{path}: the key is shorter than {LEAST_BYTES} bytes")
+        raise SigningKeyError(f"{path}: the key is shorter than {LEAST_BYTES} bytes")
     if is_placeholder(secret.decode("utf-8", "replace")):
-        raise KeyFault(f"{path}: the key is a placeholder, not a secret")
+        raise SigningKeyError(f"{path}: the key is a placeholder, not a secret")
     if mode & 0o007:
-        raise KeyFault(f"{path}: everyone may read the key; make it 'chmod 600'")
+        raise SigningKeyError(f"{path}: everyone may read the key; make it 'chmod 600'")
     return secret
 
 
@@ -81,9 +81,9 @@ def _public_key(path: Path, algorithm: str) -> object:
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise KeyFault(f"{path}: the key cannot be read: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise KeyFault(f"{path}: is no public key in PEM form") from error
+        raise SigningKeyError(f"{path}: is no public key in PEM form") from error
     if not isinstance(key, KINDS[algorithm]):
-        raise KeyFault(f"{path}: is no key for {algorithm}")
+        raise SigningKeyError(f"{path}: is no key for {algorithm}")
     return key

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kener_async.clock import Clock
-from kener_async.config.model import Config, Monitor
+from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.samples import Status
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.store import status
 from kener_async.store.sqlite import condition
 from kener_async.store.sqlite.connections import connect, faults_of
@@ -31,7 +31,7 @@ UNITS = (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class MonitorStatuses:
     """Monitors in the order of the configuration; one that no server has met yet has no reading.
 
     `is_served`: a server runs, and what is shown is of now. Else it is of the instant one was last there.
@@ -39,7 +39,7 @@ class Fleet:
 
     as_of: int
     is_served: bool
-    monitors: Sequence[tuple[Monitor, Reading | None]]
+    monitors: Sequence[tuple[MonitorConfig, Reading | None]]
 
     @property
     def statuses(self) -> list[Status]:
@@ -47,22 +47,24 @@ class Fleet:
 
 
 def status_of(reading: Reading | None) -> Status:
-    return Status.NO_DATA if reading is None else reading.report.standing.status
+    return Status.NO_DATA if reading is None else reading.report.current.status
 
 
-def look(config: Config, clock: Clock) -> Fleet:
-    """The fleet as the database has it; raises Fault."""
+def look(config: Config, clock: Clock) -> MonitorStatuses:
+    """The fleet as the database has it; raises FatalError."""
     database = config.database.path
     if not database.exists():
-        raise Fault(f"{database}: there is no database yet")
+        raise FatalError(f"{database}: there is no database yet")
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
         as_of, found = status.read(connection, tags, config.site.timezone, clock() if is_served else None)
-    return Fleet(as_of, is_served, [(monitor, found.get(monitor.tag)) for monitor in config.monitors])
+    return MonitorStatuses(
+        as_of, is_served, [(monitor, found.get(monitor.tag)) for monitor in config.monitors]
+    )
 
 
-def as_json(fleet: Fleet) -> dict[str, Any]:
+def as_json(fleet: MonitorStatuses) -> dict[str, Any]:
     """Instants are UTC seconds, latencies as sent, uptimes percentages as text, as in the API."""
     return {
         "asOf": fleet.as_of,
@@ -72,8 +74,8 @@ def as_json(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _listed(monitor: Monitor, reading: Reading | None) -> dict[str, Any]:
-    newest = None if reading is None else reading.report.standing.newest
+def _listed(monitor: MonitorConfig, reading: Reading | None) -> dict[str, Any]:
+    newest = None if reading is None else reading.report.current.newest
     return {
         "tag": monitor.tag,
         "name": monitor.name,
@@ -92,7 +94,7 @@ def _uptime(reading: Reading | None, length: int) -> str:
     return "-" if reading is None else reading.windows[length].uptime
 
 
-def table(fleet: Fleet) -> Iterator[tuple[str, str]]:
+def table(fleet: MonitorStatuses) -> Iterator[tuple[str, str]]:
     """Lines with their colours, empty for the head: columns as wide as what is in them."""
     rows = [HEADS, *(_row(monitor, reading, fleet.as_of) for monitor, reading in fleet.monitors)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -103,9 +105,9 @@ def table(fleet: Fleet) -> Iterator[tuple[str, str]]:
         yield "  ".join(cells).rstrip(), colour
 
 
-def _row(monitor: Monitor, reading: Reading | None, now: int) -> tuple[str, ...]:
+def _row(monitor: MonitorConfig, reading: Reading | None, now: int) -> tuple[str, ...]:
     sign, word, _ = LOOKS[status_of(reading)]
-    newest = None if reading is None else reading.report.standing.newest
+    newest = None if reading is None else reading.report.current.newest
     since = None if reading is None else reading.since
     return (
         sign,
@@ -132,7 +134,7 @@ def duration(seconds: int) -> str:
     return " ".join(parts[:2])
 
 
-def summary(fleet: Fleet) -> str:
+def summary(fleet: MonitorStatuses) -> str:
     """Such as "3 monitors: 2 up, 1 down; 2026-05-01 12:00:00 UTC"."""
     counts = Counter(fleet.statuses)
     parts = ", ".join(f"{counts[status]} {LOOKS[status][1]}" for status in Status if counts[status])

@@ -9,10 +9,10 @@ import structlog
 
 from kener_async import log as logs
 from kener_async.app import apply, create_app
-from kener_async.config.load import ConfigFault
+from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
 from kener_async.domain.errors import Unavailable
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.process.server import serve
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def run(config: Config, read_again: Callable[[], Config]) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_served(config, read_again))
-    except (Fault, Unavailable) as fault:
+    except (FatalError, Unavailable) as fault:
         log.critical("cannot start", reason=str(fault))
     except OSError as error:
         log.critical("cannot start", reason=f"{config.server.host}:{config.server.port}: {error.strerror}")
@@ -47,7 +47,7 @@ async def _served(config: Config, read_again: Callable[[], Config]) -> int:
         try:
             await apply(app, read_again())
             log.info("configuration reloaded")
-        except ConfigFault as fault:
+        except ConfigError as fault:
             log.error("the new configuration is not used; the old one stays", faults=fault.faults)
         except Unavailable as error:
             log.error("the new configuration is not used; the old one stays", faults=[error.message])

@@ -17,10 +17,10 @@ from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
 from kener_async.api.http.errors import refusal
-from kener_async.api.http.middleware import dress, new_request_id
+from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
-from kener_async.process.systemd import Supervisor
+from kener_async.process.systemd import SystemdNotifier
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ BUSY = (
 )
 
 
-class Connections:
+class ConnectionLimiter:
     """How many there are, and may be."""
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
@@ -65,13 +65,17 @@ class Connections:
         transport.close()
 
 
-class Connection(RequestHandler):
+class HttpConnection(RequestHandler):
     """aiohttp's connection, which must bring its first request's head in time and may be one too many."""
 
     __slots__ = ("_connections", "_deadline", "_seconds", "_within")
 
     def __init__(
-        self, server: web.Server, connections: Connections, seconds: float, loop: asyncio.AbstractEventLoop
+        self,
+        server: web.Server,
+        connections: ConnectionLimiter,
+        seconds: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(
             server,
@@ -122,18 +126,18 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """What the parser refuses, in our envelope and without an echo of what was sent."""
         response = refusal(status, "malformed request" if status < 500 else "internal error")
-        dress(response, new_request_id())
+        add_standard_headers(response, new_request_id())
         response.force_close()
         return response
 
 
 async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
     """Serve until told to stop; the exit status. `reload` is called on SIGHUP."""
-    supervisor = Supervisor(os.environ)
+    supervisor = SystemdNotifier(os.environ)
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
-    connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
+    connections = ConnectionLimiter(connection_limit(config.server.max_connections), app[keys.METRICS])
     async with supervisor.starting():
         listeners = await _listeners(supervisor, config, runner, connections)
     addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
@@ -152,7 +156,7 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
 
 
 async def _listeners(
-    supervisor: Supervisor, config: Config, runner: web.AppRunner, connections: Connections
+    supervisor: SystemdNotifier, config: Config, runner: web.AppRunner, connections: ConnectionLimiter
 ) -> list[asyncio.Server]:
     """The service set up, listening on what systemd passed or else on the configured address."""
     sockets = supervisor.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
@@ -168,11 +172,13 @@ async def _listeners(
         raise
 
 
-def _protocol(runner: web.AppRunner, connections: Connections, seconds: float) -> Callable[[], Connection]:
+def _protocol(
+    runner: web.AppRunner, connections: ConnectionLimiter, seconds: float
+) -> Callable[[], HttpConnection]:
     server = runner.server
     assert server is not None  # noqa: S101 - set up
     loop = asyncio.get_running_loop()
-    return lambda: Connection(server, connections, seconds, loop)
+    return lambda: HttpConnection(server, connections, seconds, loop)
 
 
 def _address(bound: Any) -> str:
@@ -181,7 +187,7 @@ def _address(bound: Any) -> str:
 
 
 def _signals(
-    supervisor: Supervisor, reload: Callable[[], Awaitable[None]], states: Sequence[str]
+    supervisor: SystemdNotifier, reload: Callable[[], Awaitable[None]], states: Sequence[str]
 ) -> asyncio.Event:
     """Set on SIGTERM and SIGINT; on SIGHUP the configuration is read again, and `states` told afterwards."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -224,7 +230,7 @@ async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:
 
 
 async def _wind_up(
-    app: web.Application, runner: web.AppRunner, connections: Connections, seconds: int
+    app: web.Application, runner: web.AppRunner, connections: ConnectionLimiter, seconds: int
 ) -> bool:
     """Answer what is under way, or may be on its way, and close everything; whether that was done in time.
 

@@ -14,7 +14,7 @@ from time import monotonic_ns
 
 import structlog
 
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ SOCKET_NAME = "http"  # FileDescriptorName= of our socket unit
 START_SECONDS = 30  # what one sign of life while starting is good for
 
 
-class SocketFault(Fault):
+class SocketError(FatalError):
     """What systemd passed cannot be listened on."""
 
 
-class Supervisor:
+class SystemdNotifier:
     """The other side, as the environment describes it.
 
     `watchdog_seconds`: within which it wants a sign of life, again and again; None: it wants none.
@@ -71,7 +71,7 @@ class Supervisor:
     def passed_sockets(self) -> list[socket.socket]:
         """The listening sockets systemd holds for us, whichever process serves: none where it holds none.
 
-        Raises SocketFault.
+        Raises SocketError.
         """
         count = self._environment.get("LISTEN_FDS", "")
         if not count.isdigit() or not self._means_us("LISTEN_PID", ""):
@@ -123,10 +123,10 @@ def _listening(descriptor: int) -> socket.socket:
         passed = socket.socket(fileno=descriptor)
         listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise SocketFault(f"descriptor {descriptor}, passed by systemd: {error.strerror}") from error
+        raise SocketError(f"descriptor {descriptor}, passed by systemd: {error.strerror}") from error
     if passed.family not in (socket.AF_INET, socket.AF_INET6) or not listens:
         passed.close()
-        raise SocketFault(f"descriptor {descriptor}, passed by systemd: is no listening TCP socket")
+        raise SocketError(f"descriptor {descriptor}, passed by systemd: is no listening TCP socket")
     return passed
 
 

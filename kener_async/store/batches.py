@@ -5,7 +5,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from kener_async.domain.batches import Delivery, Item, Key, Result, Verdict, judge
+from kener_async.domain.batches import Batch, Item, Key, Result, Verdict, judge
 from kener_async.domain.clocks import Clocks
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
@@ -13,7 +13,7 @@ from kener_async.store import devices, monitors, samples
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class IngestLimits:
     """What [ingest] says of the age of samples: seconds ahead, and days behind."""
 
     clock_skew: int
@@ -34,7 +34,7 @@ class Outcome:
     monitors: Set[int]
 
 
-def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -> Outcome:
+def record(connection: sqlite3.Connection, delivery: Batch, limits: IngestLimits) -> Outcome:
     """Store what is new in a batch, with all that is remembered of its devices."""
     names = delivery.devices
     ids = devices.enrol(connection, delivery.sender, names, delivery.received)
@@ -57,7 +57,7 @@ def record(connection: sqlite3.Connection, delivery: Delivery, limits: Limits) -
     return Outcome(results, Tally(result.verdict for result in results), stored, clocks, heard)
 
 
-def _place(item: Item, clocks: Clocks, limits: Limits) -> int | str:
+def _place(item: Item, clocks: Clocks, limits: IngestLimits) -> int | str:
     """The minute of an item, or what is wrong with it."""
     if item.fault is not None:
         return item.fault
@@ -83,7 +83,7 @@ def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, bool]
 
 
 def _reported(
-    delivery: Delivery, places: Sequence[int | str], ids: Mapping[str, int]
+    delivery: Batch, places: Sequence[int | str], ids: Mapping[str, int]
 ) -> Iterable[tuple[int, int]]:
     """Which device has reported which monitor."""
     return {

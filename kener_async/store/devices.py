@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kener_async.domain.batches import Device, Key
+from kener_async.domain.batches import DeviceState, Key
 from kener_async.domain.clocks import Clocks, Stamp, began_at
 from kener_async.domain.sequences import Sequence
 
@@ -141,13 +141,13 @@ def _keep_clocks(connection: sqlite3.Connection, device: int, found: Clocks) -> 
     )
 
 
-def load(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> Device:
+def load(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> DeviceState:
     """What is known of a device, with its claims to these minutes."""
     newest, floor, lost, restarts = connection.execute(
         "SELECT newest, floor, lost, restarts FROM devices WHERE id = ?", (device,)
     ).fetchone()
     sequence = Sequence(_spans(connection, device), floor)
-    return Device(sequence, _claims(connection, device, keys), newest, lost, restarts)
+    return DeviceState(sequence, _claims(connection, device, keys), newest, lost, restarts)
 
 
 def _spans(connection: sqlite3.Connection, device: int) -> list[tuple[int, int]]:
@@ -170,7 +170,7 @@ def _claims(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) ->
 
 
 def save(
-    connection: sqlite3.Connection, device: int, state: Device, spans_before: Iterable[tuple[int, int]]
+    connection: sqlite3.Connection, device: int, state: DeviceState, spans_before: Iterable[tuple[int, int]]
 ) -> None:
     """Keep what is known of a device after a batch."""
     state.settle()

@@ -6,7 +6,16 @@ from typing import Any
 
 from kener_async.clock import Cron
 from kener_async.domain.calendar import MINUTE
-from kener_async.domain.heartbeats import At, Every, Expectation, Gap, OnChange, Settings, Version, merged
+from kener_async.domain.heartbeats import (
+    At,
+    Every,
+    Expectation,
+    Gap,
+    MonitorSettings,
+    OnChange,
+    Version,
+    merged,
+)
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Layers
@@ -59,7 +68,7 @@ def versions(connection: sqlite3.Connection, monitor: int) -> list[Version]:
     return [Version(since, settings_from(body)) for since, body in rows]
 
 
-def settings_text(settings: Settings) -> str:
+def settings_text(settings: MonitorSettings) -> str:
     """The settings as stored, in one canonical form."""
     body = {
         "default_status": None if settings.default_status is None else settings.default_status.name,
@@ -81,10 +90,10 @@ def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
     return None
 
 
-def settings_from(body: str) -> Settings:
+def settings_from(body: str) -> MonitorSettings:
     fields = json.loads(body)
     default = fields["default_status"]
-    return Settings(
+    return MonitorSettings(
         default_status=None if default is None else Status[default],
         include_degraded_in_downtime=fields["include_degraded_in_downtime"],
         stale_after=fields["stale_after"],

@@ -3,15 +3,17 @@
 import sqlite3
 from collections.abc import Mapping
 
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import dirty
 from kener_async.store.layers import settings_text
 
 # A monitor that was taken out of the configuration: nothing is expected of it any more.
-REMOVED = settings_text(Settings())
+REMOVED = settings_text(MonitorSettings())
 
 
-def register(connection: sqlite3.Connection, settings: Mapping[str, Settings], now: int) -> dict[str, int]:
+def register(
+    connection: sqlite3.Connection, settings: Mapping[str, MonitorSettings], now: int
+) -> dict[str, int]:
     """Make the configured monitors known and note which settings hold from now on; their ids by tag.
 
     A version is added only where something changed, so earlier minutes keep the settings of their time.

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from kener_async.domain.calendar import QUARTER
-from kener_async.domain.overview import LENGTHS, CutQuarter, Frame, Past, past
+from kener_async.domain.overview import LENGTHS, CutQuarter, Frame, PastCounts, past
 from kener_async.domain.uptime import Counts
 from kener_async.store import layers, rollups
 from kener_async.store.dirty import Span
@@ -12,7 +12,7 @@ from kener_async.store.dirty import Span
 
 def load(
     connection: sqlite3.Connection, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int
-) -> Past:
+) -> PastCounts:
     """The past of a monitor. `known` are days that were counted before and of which no quarter was since."""
     counted = rollups.count_spans(connection, monitor, frame.spans, known, now)
     cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in LENGTHS]

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import HOUR, QUARTER, quarter_of
-from kener_async.domain.samples import Sample, Source, Status, winners
+from kener_async.domain.samples import Sample, SampleSource, Status, winners
 from kener_async.store.dirty import mark, rolled_until
 
 MILLION = 1_000_000
@@ -68,12 +68,12 @@ def _pushed(connection: sqlite3.Connection, batch: Sequence[Sample]) -> set[tupl
     """The minutes a check of the batch speaks of that hold a push already."""
     pushed = set()
     for sample in batch:
-        if sample.source is Source.CHECK:
+        if sample.source is SampleSource.CHECK:
             row = connection.execute(
                 "SELECT source FROM samples WHERE monitor_id = ? AND minute = ?",
                 (sample.monitor, sample.minute),
             ).fetchone()
-            if row is not None and row[0] == Source.PUSH:
+            if row is not None and row[0] == SampleSource.PUSH:
                 pushed.add((sample.monitor, sample.minute))
     return pushed
 
@@ -139,7 +139,7 @@ def newest_before(connection: sqlite3.Connection, monitor: int, instant: int) ->
 
 def _sample(row: tuple[int, int, int, int, int | float]) -> Sample:
     monitor, minute, status, source, latency = row
-    return Sample(monitor, minute, Status(status), plain_latency(latency), Source(source))
+    return Sample(monitor, minute, Status(status), plain_latency(latency), SampleSource(source))
 
 
 def packed_latency(latency: float) -> int | float:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
 from kener_async.domain.overview import frame_at
 from kener_async.domain.samples import Status
-from kener_async.domain.states import Live, Report
+from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
@@ -20,7 +20,7 @@ from kener_async.store.sqlite import migrations
 class Reading:
     """`since`: when the current status began, None while nothing is known; `windows`: counts by seconds."""
 
-    report: Report
+    report: StatusReport
     since: int | None
     windows: Mapping[int, Counts]
 
@@ -48,10 +48,10 @@ def _reading(connection: sqlite3.Connection, monitor: int, tag: str, zone: ZoneI
     frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
     past = overview.load(connection, monitor, frame, {}, now)
     windows = past.overview(live.running(now), minute_of(now) + MINUTE).windows
-    return Reading(report, _since(connection, live, report.standing.status, now), windows)
+    return Reading(report, _since(connection, live, report.current.status, now), windows)
 
 
-def _since(connection: sqlite3.Connection, live: Live, status: Status, now: int) -> int | None:
+def _since(connection: sqlite3.Connection, live: MonitorState, status: Status, now: int) -> int | None:
     if status is Status.NO_DATA:
         return None
     begun = [overlay for overlay in live.layers.overlays if overlay.start <= now]

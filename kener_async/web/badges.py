@@ -28,7 +28,7 @@ from kener_async.web.formats.badge_svg import (
 )
 from kener_async.web.pages.cache import VARIANTS, page
 from kener_async.web.pages.locales import ENGLISH, Locale
-from kener_async.web.pages.snapshot import WINDOWS, Shown, Snapshot
+from kener_async.web.pages.snapshot import WINDOWS, MonitorView, Snapshot
 from kener_async.web.parts import palette
 
 SVG = "image/svg+xml; charset=utf-8"
@@ -61,20 +61,22 @@ async def badge(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _dot(snapshot: Snapshot, shown: Shown, asked: Options) -> str:
+def _dot(snapshot: Snapshot, shown: MonitorView, asked: Options) -> str:
     known = palette.colors(snapshot.config.site)
     color = NO_DATA_COLOR if shown.status is Status.NO_DATA else known[shown.status]
     return dot(asked.color or color, asked.is_pinging, f"{asked.label}: {WORDS[shown.status]}")
 
 
-async def _drawn(app: web.Application, snapshot: Snapshot, shown: Shown, kind: str, asked: Options) -> Badge:
+async def _drawn(
+    app: web.Application, snapshot: Snapshot, shown: MonitorView, kind: str, asked: Options
+) -> Badge:
     if kind == "status":
         colors = {**palette.colors(snapshot.config.site), Status.NO_DATA: NO_DATA_COLOR}
         return status_badge(asked, shown.status, colors)
     return uptime_badge(asked, (await _counts(app, snapshot, shown, asked.since_last)).uptime)
 
 
-async def _counts(app: web.Application, snapshot: Snapshot, shown: Shown, seconds: int) -> Counts:
+async def _counts(app: web.Application, snapshot: Snapshot, shown: MonitorView, seconds: int) -> Counts:
     """The minutes of a window that ends with the snapshot's minute."""
     known = next((name for name, length in WINDOWS.items() if length == seconds), None)
     if known is not None:

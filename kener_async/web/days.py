@@ -21,14 +21,14 @@ from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.reasons import reason_in_words
-from kener_async.web.pages.snapshot import Shown, Snapshot, visible
-from kener_async.web.pages.templates import View, render
+from kener_async.web.pages.snapshot import MonitorView, Snapshot, visible
+from kener_async.web.pages.templates import TemplateContext, render
 from kener_async.web.parts import latency
 from kener_async.web.parts.hours import clock, hours, joined, shape
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DayPage:
     """A civil day: `[start, end)` as a whole, and how much of it has begun and is kept, `[first, last)`."""
 
     date: date
@@ -65,7 +65,7 @@ def _date(text: str) -> date:
         raise NotFound("there is no such day") from None
 
 
-def _day(snapshot: Snapshot, asked: date, kept: int) -> Day:
+def _day(snapshot: Snapshot, asked: date, kept: int) -> DayPage:
     """The day in the site's zone; raises NotFound for one that has not begun, is not kept or never was."""
     zone, now = snapshot.config.site.timezone, snapshot.now
     if not day_of(kept, zone) <= asked <= day_of(now, zone):
@@ -74,18 +74,18 @@ def _day(snapshot: Snapshot, asked: date, kept: int) -> Day:
     first, last = max(start, kept), min(end, minute_of(now) + MINUTE)
     if first >= last:
         raise NotFound("nothing is kept of this day")
-    return Day(asked, start, end, first, last)
+    return DayPage(asked, start, end, first, last)
 
 
 async def _made(
-    app: web.Application, snapshot: Snapshot, locale: Locale, shown: Shown, day: Day, kept: int
+    app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView, day: DayPage, kept: int
 ) -> str:
     monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
     live = await app[keys.PUBLISHER].live(monitor.tag)
     await app[keys.PUBLISHER].settle(live.id, day.first, day.last)
     told = await app[keys.DATABASE].read(partial(_read, monitor=live.id, tag=monitor.tag, day=day, now=now))
     is_odd = day.end - day.start != DAY
-    view = View(snapshot.config, locale, app[ASSETS])
+    view = TemplateContext(snapshot.config, locale, app[ASSETS])
     return await render(
         app,
         "day.html",
@@ -112,7 +112,7 @@ async def _made(
     )
 
 
-def _read(connection: Connection, monitor: int, tag: str, day: Day, now: int) -> Told:
+def _read(connection: Connection, monitor: int, tag: str, day: DayPage, now: int) -> Told:
     known = layers.load(connection, monitor, day.first, min(day.last, now + 1))
     return Told(
         rollups.count_window(connection, monitor, (day.first, day.last), now),

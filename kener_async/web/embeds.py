@@ -10,7 +10,7 @@ from kener_async.web.pages.assets import ASSETS, STATIC, TYPES
 from kener_async.web.pages.cache import VARIANTS, locale_of, page
 from kener_async.web.pages.locales import ENGLISH, Locale
 from kener_async.web.pages.snapshot import Snapshot
-from kener_async.web.pages.templates import View, render
+from kener_async.web.pages.templates import TemplateContext, render
 from kener_async.web.parts.bars import bars
 
 ANYWHERE = "*"
@@ -59,7 +59,7 @@ async def _made(
     app: web.Application, snapshot: Snapshot, locale: Locale, tag: str, theme: str, ground: str
 ) -> str:
     shown = snapshot.named(tag)
-    view = View(snapshot.config, locale, app[ASSETS])
+    view = TemplateContext(snapshot.config, locale, app[ASSETS])
     path = f"/monitor/{tag}"
     return await render(
         app,

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config.model import Config
-from kener_async.web.pages.cache import HTML, POLICY, TURNSTILE, locale_of
+from kener_async.web.pages.cache import FAIR_QUEUE, HTML, POLICY, locale_of
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.templates import render
 
@@ -33,7 +33,7 @@ ERRORS = web.AppKey("errors", ErrorPages)
 
 async def public_error(request: web.Request, refusal: web.Response) -> web.Response:
     """A page that says what is wrong in the visitor's language, and leads home; the refusal for programs."""
-    await request.app[TURNSTILE].passed()
+    await request.app[FAIR_QUEUE].passed()
     if "text/html" not in request.headers.get("Accept", ""):
         return refusal
     locale = locale_of(request)

@@ -16,7 +16,7 @@ from kener_async.web.formats import feeds, icalendar, statuspage
 from kener_async.web.pages.cache import VARIANTS, page
 from kener_async.web.pages.locales import ENGLISH, Locale
 from kener_async.web.pages.origin import origin_of
-from kener_async.web.pages.snapshot import Event, Snapshot, visible
+from kener_async.web.pages.snapshot import IncidentView, Snapshot, visible
 
 PAST = 90 * DAY
 TO_COME = 400 * DAY
@@ -94,7 +94,7 @@ def _subject(snapshot: Snapshot, tag: str | None) -> tuple[str, str]:
     return f"{snapshot.named(tag).monitor.name} - {title}", f"/monitor/{tag}"
 
 
-async def _events(app: web.Application, snapshot: Snapshot, tag: str | None) -> Sequence[Event]:
+async def _events(app: web.Application, snapshot: Snapshot, tag: str | None) -> Sequence[IncidentView]:
     start, end = snapshot.now - PAST, snapshot.now + TO_COME
     found = await app[keys.DATABASE].read(partial(incidents.overlapping, start=start, end=end, tag=tag))
     return visible(found, snapshot)

@@ -20,12 +20,12 @@ from kener_async.web.pages import labels
 from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Day, Event, Shown, Snapshot
-from kener_async.web.pages.templates import View, render
+from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
+from kener_async.web.pages.templates import TemplateContext, render
 from kener_async.web.parts.bars import bars
 
 # A row is made anew only when its monitor is another: the same object says the same.
-Rows = WeakKeyDictionary[Shown, dict[str, Markup]]  # by language
+Rows = WeakKeyDictionary[MonitorView, dict[str, Markup]]  # by language
 ROWS: web.AppKey[Rows] = web.AppKey("rows")
 
 
@@ -54,10 +54,10 @@ async def _made(
     app: web.Application,
     snapshot: Snapshot,
     locale: Locale,
-    listed: Sequence[Shown],
+    listed: Sequence[MonitorView],
     category: Category | None,
 ) -> str:
-    view = View(snapshot.config, locale, app[ASSETS])
+    view = TemplateContext(snapshot.config, locale, app[ASSETS])
     rows = await asyncio.to_thread(_rows, app, view, snapshot, listed)
     tags = {shown.monitor.tag for shown in listed}
     whole = summary(shown.status for shown in listed)
@@ -83,12 +83,12 @@ async def _made(
     )
 
 
-def _of(events: Sequence[Event], tags: set[str]) -> list[Event]:
+def _of(events: Sequence[IncidentView], tags: set[str]) -> list[IncidentView]:
     return [event for event in events if tags.intersection(event.tags)]
 
 
 def _groups(
-    view: View, snapshot: Snapshot, rows: dict[str, Markup], only: Category | None
+    view: TemplateContext, snapshot: Snapshot, rows: dict[str, Markup], only: Category | None
 ) -> Iterator[tuple[str, str, str, list[Markup]]]:
     """Rows by category, in the order of the configuration; monitors without one come first."""
     categories = snapshot.config.categories if only is None else (only,)
@@ -104,7 +104,9 @@ def _groups(
             yield one.name, one.description, address, by_category[one.name]
 
 
-def _rows(app: web.Application, view: View, snapshot: Snapshot, listed: Sequence[Shown]) -> dict[str, Markup]:
+def _rows(
+    app: web.Application, view: TemplateContext, snapshot: Snapshot, listed: Sequence[MonitorView]
+) -> dict[str, Markup]:
     """The finished rows by tag."""
     made, template = app[ROWS], aiohttp_jinja2.get_env(app).get_template("row.html")
     key = view.locale.tag
@@ -116,7 +118,7 @@ def _rows(app: web.Application, view: View, snapshot: Snapshot, listed: Sequence
     return {shown.monitor.tag: made[shown][key] for shown in listed}
 
 
-def _row(view: View, shown: Shown, now: int) -> dict[str, Any]:
+def _row(view: TemplateContext, shown: MonitorView, now: int) -> dict[str, Any]:
     locale, monitor = view.locale, shown.monitor
     address = view.link(f"/monitor/{monitor.tag}")
     return {
@@ -132,15 +134,15 @@ def _row(view: View, shown: Shown, now: int) -> dict[str, Any]:
     }
 
 
-def _ago(locale: Locale, days: Sequence[Day], count: int) -> str:
+def _ago(locale: Locale, days: Sequence[DayView], count: int) -> str:
     return locale.gettext("%(duration)s ago") % {"duration": locale.duration(count * DAY)}
 
 
-def _is_troubled(day: Day) -> bool:
+def _is_troubled(day: DayView) -> bool:
     return day.status is not Status.NO_DATA and day.counts.uptime != "100"
 
 
-def _structured(view: View) -> Markup:
+def _structured(view: TemplateContext) -> Markup:
     """JSON-LD. Within a script element only "<" would end it."""
     said = {
         "@context": "https://schema.org",

@@ -16,9 +16,9 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
-from kener_async.web.pages.cache import PAGES, VARIANTS, page
+from kener_async.web.pages.cache import PAGE_CACHE, VARIANTS, page
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Event, Shown, Snapshot, visible
+from kener_async.web.pages.snapshot import IncidentView, MonitorView, Snapshot, visible
 from kener_async.web.pages.templates import render
 from kener_async.web.parts import calendar, markdown
 
@@ -30,7 +30,7 @@ LONGEST_NUMBER = 18  # digits, of those that SQLite can store
 # One incident
 
 
-class Step(StrEnum):
+class IncidentStage(StrEnum):
     """What can happen in the life of an incident."""
 
     ANNOUNCED = "announced"
@@ -41,44 +41,47 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """A step at an instant; `comment` where it is one. It is still to come where `at` is."""
 
     at: int
-    step: Step
+    step: IncidentStage
     comment: Comment | None = None
 
 
-def story(incident: Incident, comments: Sequence[Comment], now: int) -> list[Moment]:
+def story(incident: Incident, comments: Sequence[Comment], now: int) -> list[TimelineEntry]:
     """The life of an incident, oldest first, also what is planned of it."""
-    told = [*_steps(incident, now), *(Moment(one.created_at, Step.COMMENT, one) for one in comments)]
+    told = [
+        *_steps(incident, now),
+        *(TimelineEntry(one.created_at, IncidentStage.COMMENT, one) for one in comments),
+    ]
     return sorted(told, key=lambda moment: moment.at)
 
 
-def _steps(incident: Incident, now: int) -> Iterator[Moment]:
+def _steps(incident: Incident, now: int) -> Iterator[TimelineEntry]:
     if incident.is_maintenance and incident.created_at < incident.start:
-        yield Moment(incident.created_at, Step.ANNOUNCED)
+        yield TimelineEntry(incident.created_at, IncidentStage.ANNOUNCED)
     closed = incident.closed_as_of(now)
     if labels.is_cancelled(incident):
         assert closed is not None  # noqa: S101 - that is what it means
-        yield Moment(closed, Step.CANCELLED)
+        yield TimelineEntry(closed, IncidentStage.CANCELLED)
         return
-    yield Moment(incident.start, Step.BEGAN)
+    yield TimelineEntry(incident.start, IncidentStage.BEGAN)
     end = incident.end if closed is None else closed
     if end is not None:
-        yield Moment(end, Step.ENDED)
+        yield TimelineEntry(end, IncidentStage.ENDED)
 
 
-def step(locale: Locale, incident: Incident, moment: Moment, now: int) -> str:
+def step(locale: Locale, incident: Incident, moment: TimelineEntry, now: int) -> str:
     """What happened, in a word or two; of a comment nothing, it speaks for itself."""
     _ = locale.gettext
     is_planned = moment.at > now
     return {
-        Step.ANNOUNCED: _("Announced"),
-        Step.BEGAN: _("Planned start") if is_planned else _("Started"),
-        Step.COMMENT: "",
-        Step.ENDED: _("Planned end") if is_planned else labels.state(locale, incident, now),
-        Step.CANCELLED: _("Cancelled"),
+        IncidentStage.ANNOUNCED: _("Announced"),
+        IncidentStage.BEGAN: _("Planned start") if is_planned else _("Started"),
+        IncidentStage.COMMENT: "",
+        IncidentStage.ENDED: _("Planned end") if is_planned else labels.state(locale, incident, now),
+        IncidentStage.CANCELLED: _("Cancelled"),
     }[moment.step]
 
 
@@ -103,7 +106,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-async def _incident_page(app: web.Application, snapshot: Snapshot, locale: Locale, event: Event) -> str:
+async def _incident_page(
+    app: web.Application, snapshot: Snapshot, locale: Locale, event: IncidentView
+) -> str:
     incident, now = event.incident, snapshot.now
     affected = [shown for shown in snapshot.monitors if shown.monitor.tag in event.tags]
     return await render(
@@ -124,7 +129,7 @@ async def _incident_page(app: web.Application, snapshot: Snapshot, locale: Local
     )
 
 
-def _description(locale: Locale, incident: Incident, affected: Sequence[Shown], now: int) -> str:
+def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorView], now: int) -> str:
     """The beginning of the body, else what can be said without it."""
     said = markdown.excerpt(incident.body, DESCRIPTION)
     names = ", ".join(shown.monitor.name for shown in affected)
@@ -159,7 +164,7 @@ async def archive(request: web.Request) -> web.StreamResponse:
 
     is_plain = text is None and tag is None
     path = request.path if tag is None else f"{request.path}?tag={tag}"
-    return await page(request, make, path, kept=PAGES if is_plain else VARIANTS)
+    return await page(request, make, path, kept=PAGE_CACHE if is_plain else VARIANTS)
 
 
 async def _month_page(
@@ -168,7 +173,7 @@ async def _month_page(
     locale: Locale,
     month: Month,
     current: Month,
-    chosen: Shown | None,
+    chosen: MonitorView | None,
 ) -> str:
     zone, now = snapshot.config.site.timezone, snapshot.now
     monitors = snapshot.monitors if chosen is None else [chosen]

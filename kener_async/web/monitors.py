@@ -12,7 +12,7 @@ from babel.numbers import format_decimal
 
 from kener_async import keys
 from kener_async.domain.calendar import MINUTE, minute_of
-from kener_async.domain.states import Live
+from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import Reason, runs
 from kener_async.store import devices, incidents, observer
 from kener_async.store.explanations import Explanation, explain
@@ -21,8 +21,8 @@ from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.reasons import reason_in_words
-from kener_async.web.pages.snapshot import WINDOWS, Event, Shown, Snapshot, visible
-from kener_async.web.pages.templates import View, render
+from kener_async.web.pages.snapshot import WINDOWS, IncidentView, MonitorView, Snapshot, visible
+from kener_async.web.pages.templates import TemplateContext, render
 from kener_async.web.parts import latency, share
 from kener_async.web.parts.bars import bars
 
@@ -30,7 +30,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class MonitorHistory:
     """What the store says of a monitor; `windows` by name. `missing` counts reports lost on the way."""
 
     windows: Mapping[str, Explanation]
@@ -57,14 +57,14 @@ async def monitor(request: web.Request) -> web.StreamResponse:
     return await page(request, make)
 
 
-async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: Shown) -> str:
+async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView) -> str:
     monitor, now = shown.monitor, snapshot.now
     live = await app[keys.PUBLISHER].live(monitor.tag)
     windows = spans(shown, now)
     await app[keys.PUBLISHER].settle(live.id, min(start for start, _ in windows.values()), now)
     work = partial(_read, monitor=live.id, tag=monitor.tag, windows=windows, now=now)
     past = await app[keys.DATABASE].read(work)
-    view, texts = View(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
+    view, texts = TemplateContext(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
     charts = partial(latency.of_monitor, view, shown, past.latencies, texts, now)
     address = f"/monitor/{monitor.tag}"
     return await render(
@@ -76,8 +76,8 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
         now=now,
         shown=shown,
         monitor=monitor,
-        newest=shown.report.standing.newest,
-        heard=app[keys.BOARD].last_heard(live, now),
+        newest=shown.report.current.newest,
+        heard=app[keys.STATES].last_heard(live, now),
         missing=past.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=_reason_now(live, shown, now),
@@ -94,7 +94,7 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
     )
 
 
-def spans(shown: Shown, now: int) -> dict[str, Span]:
+def spans(shown: MonitorView, now: int) -> dict[str, Span]:
     """The windows by name, all up to the end of the current minute."""
     end = minute_of(now) + MINUTE
     return {
@@ -103,11 +103,13 @@ def spans(shown: Shown, now: int) -> dict[str, Span]:
     }
 
 
-def _read(connection: Connection, monitor: int, tag: str, windows: Mapping[str, Span], now: int) -> Past:
+def _read(
+    connection: Connection, monitor: int, tag: str, windows: Mapping[str, Span], now: int
+) -> MonitorHistory:
     kept = observer.kept_from(connection)
     clipped = [(max(start, kept), end) for start, end in windows.values()]
     explained = explain(connection, monitor, clipped, now)
-    return Past(
+    return MonitorHistory(
         dict(zip(windows, explained, strict=True)),
         latency.stepped(connection, monitor, now),
         incidents.overlapping(connection, windows["90d"][0], now + 1, tag),
@@ -115,13 +117,15 @@ def _read(connection: Connection, monitor: int, tag: str, windows: Mapping[str, 
     )
 
 
-def _reason_now(live: Live, shown: Shown, now: int) -> Reason | None:
+def _reason_now(live: MonitorState, shown: MonitorView, now: int) -> Reason | None:
     """Why it stands as it does; None where that may be another a moment ago."""
     run = next(runs(live.layers, minute_of(now), minute_of(now) + MINUTE))
     return run.reason if run.status is shown.status else None
 
 
-def _figures(view: View, windows: Mapping[str, Explanation], labels: Mapping[str, str]) -> Iterator[Figure]:
+def _figures(
+    view: TemplateContext, windows: Mapping[str, Explanation], labels: Mapping[str, str]
+) -> Iterator[Figure]:
     for name, explained in windows.items():
         query = f"window={name}"
         if name == "today":
@@ -129,10 +133,10 @@ def _figures(view: View, windows: Mapping[str, Explanation], labels: Mapping[str
         yield Figure(name, labels[name], explained, query)
 
 
-def _of(events: Sequence[Event], tag: str) -> list[Event]:
+def _of(events: Sequence[IncidentView], tag: str) -> list[IncidentView]:
     return [event for event in events if tag in event.tags]
 
 
-def _closed(events: Sequence[Event], now: int) -> list[Event]:
+def _closed(events: Sequence[IncidentView], now: int) -> list[IncidentView]:
     """Those that are over, newest first."""
     return [event for event in reversed(events) if event.incident.closed_as_of(now) is not None]

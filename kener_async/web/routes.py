@@ -7,17 +7,17 @@ from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, 
 from kener_async.web.errors import ERRORS, ErrorPages
 from kener_async.web.home import ROWS, Rows
 from kener_async.web.pages import assets, templates
-from kener_async.web.pages.cache import PACE, PAGES, TURNSTILE, VARIANTS, Pages
+from kener_async.web.pages.cache import FAIR_QUEUE, PAGE_CACHE, RENDER_THROTTLE, VARIANTS, PageCache
 from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshots
-from kener_async.web.pages.throttle import Pace, Turnstile
+from kener_async.web.pages.throttle import FairQueue, RenderThrottle
 
 
 def add_routes(app: web.Application) -> None:
     """Add the pages, and what they share."""
-    app[PACE] = Pace(lambda: app[keys.INBOX].stored)
-    app[SNAPSHOTS] = Snapshots(app[PACE])
-    app[PAGES], app[VARIANTS] = Pages(), Pages()
-    app[TURNSTILE] = turnstile = Turnstile()
+    app[RENDER_THROTTLE] = RenderThrottle(lambda: app[keys.WRITER].stored)
+    app[SNAPSHOTS] = Snapshots(app[RENDER_THROTTLE])
+    app[PAGE_CACHE], app[VARIANTS] = PageCache(), PageCache()
+    app[FAIR_QUEUE] = turnstile = FairQueue()
     app[keys.METRICS].pages_waiting.set_function(lambda: turnstile.waiting)
     app[ROWS], app[ERRORS] = Rows(), ErrorPages()
     templates.setup(app)

@@ -14,10 +14,10 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.errors import Unavailable
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
 from kener_async.store.admin import backup
-from kener_async.store.admin.backup import Source
+from kener_async.store.admin.backup import BackupSource
 
 log = structlog.get_logger(__name__)
 
@@ -26,23 +26,23 @@ REST_SECONDS = 0.005  # after each megabyte
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BackupPlan:
     """A backup every so many seconds; the newest `keep` stay in the folder."""
 
-    source: Source
+    source: BackupSource
     folder: Path
     every: int
     keep: int
 
 
-class GivenUp(Fault):
+class GivenUp(FatalError):
     """The service stops; the backup under way is thrown away, and due at the next start."""
 
 
 class Backups:
     """`plan` is asked each time, so that a reload takes effect."""
 
-    def __init__(self, plan: Callable[[], Plan | None], clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, plan: Callable[[], BackupPlan | None], clock: Clock, metrics: Metrics) -> None:
         self._plan = plan
         self._clock = clock
         self._metrics = metrics
@@ -60,7 +60,7 @@ class Backups:
             self._failed_at = None
         except GivenUp:
             log.info("the backup under way was given up")
-        except Fault as fault:
+        except FatalError as fault:
             self._failed_at = monotonic()
             raise Unavailable(str(fault)) from fault
 
@@ -73,7 +73,7 @@ class Backups:
         if newest is None or now - newest >= plan.every:
             self._make(plan, now)
 
-    def _make(self, plan: Plan, now: int) -> None:
+    def _make(self, plan: BackupPlan, now: int) -> None:
         began = monotonic()
         path, manifest = backup.add(plan.source, plan.folder, now, plan.keep, self._pace)
         size, seconds = path.stat().st_size, monotonic() - began

@@ -8,7 +8,7 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.calendar import DAY
-from kener_async.domain.states import Board
+from kener_async.domain.states import MonitorStates
 from kener_async.store import devices, incidents, observer, retention
 from kener_async.store.sqlite.connections import Database
 
@@ -19,7 +19,7 @@ MONITORS_AT_ONCE = 100
 TRUSTED_AFTER = DAY
 
 
-async def close_ended(database: Database, board: Board, clock: Clock) -> None:
+async def close_ended(database: Database, board: MonitorStates, clock: Clock) -> None:
     """Close the incidents whose end has passed."""
     now = clock()
     if await database.read(partial(incidents.ended, now=now)):
@@ -28,7 +28,7 @@ async def close_ended(database: Database, board: Board, clock: Clock) -> None:
             log.info("incident closed at its end", number=number)
 
 
-async def drop_old(database: Database, board: Board, clock: Clock, keep: Callable[[], int]) -> None:
+async def drop_old(database: Database, board: MonitorStates, clock: Clock, keep: Callable[[], int]) -> None:
     """Drop what is older than `keep()` seconds, in steps so short that no heartbeat waits behind one.
 
     After a gap nothing is dropped for a day: it may have been a clock set forward by mistake, and what is

@@ -16,7 +16,7 @@ from kener_async.clock import Clock
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap, gap_between
-from kener_async.domain.states import Board
+from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import observer
 from kener_async.store.sqlite.connections import Database
@@ -32,7 +32,7 @@ class Observer:
     """Keeps `last_seen`, the newest instant at which anything was observed. `retention` is in seconds."""
 
     def __init__(
-        self, database: Database, board: Board, clock: Clock, metrics: Metrics, retention: int
+        self, database: Database, board: MonitorStates, clock: Clock, metrics: Metrics, retention: int
     ) -> None:
         self._database = database
         self._board = board

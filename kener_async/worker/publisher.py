@@ -14,11 +14,11 @@ import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_of, quarter_of, utc_day_of
-from kener_async.domain.day_counts import DayBook
+from kener_async.domain.day_counts import DayCountsCache
 from kener_async.domain.errors import Invalid, Unavailable
-from kener_async.domain.heartbeats import Settings
-from kener_async.domain.overview import Overview, Past, first_instant, frame_at
-from kener_async.domain.states import Board, Live
+from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.overview import Overview, PastCounts, first_instant, frame_at
+from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.uptime import Counts
 from kener_async.metrics import Metrics
 from kener_async.store import dirty, monitors, observer, rollups
@@ -47,16 +47,16 @@ class Publisher:
     def __init__(
         self,
         database: Database,
-        board: Board,
+        board: MonitorStates,
         clock: Clock,
         observer: Observer,
         metrics: Metrics,
-        configured: Callable[[], Mapping[str, Settings]],
+        configured: Callable[[], Mapping[str, MonitorSettings]],
     ) -> None:
         self._database = database
         self._board = board
-        self._days = DayBook()
-        self._pasts: WeakKeyDictionary[Live, Past] = WeakKeyDictionary()
+        self._days = DayCountsCache()
+        self._pasts: WeakKeyDictionary[MonitorState, PastCounts] = WeakKeyDictionary()
         self._counting = asyncio.Lock()  # held from a count, or a read of days, until the book agrees with it
         self._clock = clock
         self._observer = observer
@@ -99,7 +99,7 @@ class Publisher:
         if await self._observer.observe():
             await self.register()
 
-    async def live(self, tag: str) -> Live:
+    async def live(self, tag: str) -> MonitorState:
         """The monitor, not older than any answer given before; raises Invalid for an unknown tag."""
         now = self._clock()
         if self._observer.is_needed(now):
@@ -119,7 +119,7 @@ class Publisher:
             raise Invalid("invalid tag")
         return live
 
-    async def _refresh(self, live: Live) -> None:
+    async def _refresh(self, live: MonitorState) -> None:
         async with self._turns[live.id]:
             current = self._board.find(live.tag)
             if current is not None and self._board.is_stale(current, self._clock()):
@@ -157,7 +157,7 @@ class Publisher:
         for span in counted:
             self._days.forget(*span)
 
-    async def overviews(self, lives: Sequence[Live], zone: ZoneInfo) -> list[Overview]:
+    async def overviews(self, lives: Sequence[MonitorState], zone: ZoneInfo) -> list[Overview]:
         """For each monitor its windows and the days of the zone, all up to the end of the current minute.
 
         Nothing is read before the quarter turns, but of a monitor that was loaded anew.
@@ -173,7 +173,7 @@ class Publisher:
                 await asyncio.sleep(0)
         return overviews
 
-    async def at_hand(self, zone: ZoneInfo) -> AsyncIterator[tuple[Live, Overview]]:
+    async def at_hand(self, zone: ZoneInfo) -> AsyncIterator[tuple[MonitorState, Overview]]:
         """The overviews for which nothing has to be read: of all, but just after a quarter turned."""
         now = self._clock()
         end = minute_of(now) + MINUTE
@@ -184,7 +184,7 @@ class Publisher:
             if count % GLANCED_AT_ONCE == 0:  # nobody waits for these: heartbeats go first
                 await asyncio.sleep(0)
 
-    async def _based_on(self, base: int, lives: Sequence[Live], now: int) -> list[Live]:
+    async def _based_on(self, base: int, lives: Sequence[MonitorState], now: int) -> list[MonitorState]:
         """The monitors, loaded anew where their base is another quarter; only read, if that cannot be."""
         others = [live.tag for live in lives if live.base != base]
         with suppress(Unavailable):
@@ -198,7 +198,7 @@ class Publisher:
             based.append(current)
         return based
 
-    async def _pasts_of(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> list[Past]:
+    async def _pasts_of(self, lives: Sequence[MonitorState], zone: ZoneInfo, now: int) -> list[PastCounts]:
         """The past of each monitor; one that is read is kept as long as the monitor is not loaded anew."""
         base = quarter_of(now)
         known = self._known_pasts(lives, zone, base)
@@ -210,11 +210,15 @@ class Publisher:
             known |= await self._read_pasts(missing[first : first + READ_AT_ONCE], zone, now)
         return [known[live] for live in lives]
 
-    def _known_pasts(self, lives: Iterable[Live], zone: ZoneInfo, base: int) -> dict[Live, Past]:
+    def _known_pasts(
+        self, lives: Iterable[MonitorState], zone: ZoneInfo, base: int
+    ) -> dict[MonitorState, PastCounts]:
         frame = frame_at(base, zone, self._board.kept_from)
         return {live: past for live in lives if (past := self._pasts.get(live)) and past.frame is frame}
 
-    async def _read_pasts(self, lives: Sequence[Live], zone: ZoneInfo, now: int) -> dict[Live, Past]:
+    async def _read_pasts(
+        self, lives: Sequence[MonitorState], zone: ZoneInfo, now: int
+    ) -> dict[MonitorState, PastCounts]:
         async with self._counting:
             known = self._known_pasts(lives, zone, quarter_of(now))  # others may have read them meanwhile
             missing = [live for live in lives if live not in known]
@@ -250,7 +254,7 @@ class Publisher:
 
 
 def _registered(
-    connection: sqlite3.Connection, settings: Mapping[str, Settings], now: int
+    connection: sqlite3.Connection, settings: Mapping[str, MonitorSettings], now: int
 ) -> tuple[dict[str, int], int]:
     return monitors.register(connection, settings, now), observer.kept_from(connection)
 
@@ -280,16 +284,16 @@ def _pasts(
     books: Sequence[tuple[int, Mapping[Span, Counts]]],
     zone: ZoneInfo,
     now: int,
-) -> list[Past]:
+) -> list[PastCounts]:
     frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
     return [stored_overview.load(connection, monitor, frame, known, now) for monitor, known in books]
 
 
 def _loaded(
     connection: sqlite3.Connection, ids: Mapping[str, int], now: int
-) -> tuple[list[Live], list[Counted]]:
+) -> tuple[list[MonitorState], list[Counted]]:
     dirty.mark_closed(connection, now)
-    lives: list[Live] = []
+    lives: list[MonitorState] = []
     counted: list[Counted] = []
     for tag, monitor in ids.items():
         spans, _ = rollups.settle(connection, monitor, (utc_day_of(now), now), now, CHUNK)

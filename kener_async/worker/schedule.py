@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 Job = Callable[[], Awaitable[None]]
 
 
-class Every(BaseTrigger):  # type: ignore[misc]
+class DelayTrigger(BaseTrigger):  # type: ignore[misc]
     """Fires `seconds` after now, never to make up for what was missed."""
 
     def __init__(self, seconds: float) -> None:
@@ -63,7 +63,7 @@ class Pool:
         await asyncio.gather(*self._running.values())
 
 
-class Schedule:
+class Scheduler:
     """The jobs of a running service."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -76,7 +76,7 @@ class Schedule:
     def every(self, seconds: float, name: str, job: Job) -> None:
         """Run the job again and again, first at once."""
         self._scheduler.add_job(
-            self._tick, Every(seconds), [name, job], id=name, next_run_time=datetime.now(UTC)
+            self._tick, DelayTrigger(seconds), [name, job], id=name, next_run_time=datetime.now(UTC)
         )
 
     async def _tick(self, name: str, job: Job) -> None:
@@ -89,7 +89,7 @@ class Schedule:
             job.modify(next_run_time=datetime.now(UTC))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Schedule"]:
+    async def running(self) -> AsyncIterator["Scheduler"]:
         """Tick until left; what has begun then is let finish."""
         self._scheduler.start()
         try:

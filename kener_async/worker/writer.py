@@ -14,10 +14,10 @@ from time import perf_counter
 import structlog
 
 from kener_async.clock import Clock
-from kener_async.domain.batches import Delivery
+from kener_async.domain.batches import Batch
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Sample
-from kener_async.domain.states import Board
+from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import batches, monitors, samples
 from kener_async.store.sqlite.connections import Database
@@ -34,7 +34,9 @@ Waiting = tuple[Sample, asyncio.Future[None]]
 class Writer:
     """Where accepted samples go."""
 
-    def __init__(self, database: Database, board: Board, clock: Clock, metrics: Metrics, limit: int) -> None:
+    def __init__(
+        self, database: Database, board: MonitorStates, clock: Clock, metrics: Metrics, limit: int
+    ) -> None:
         self._database = database
         self._board = board
         self._clock = clock
@@ -61,7 +63,7 @@ class Writer:
         self._wake.set()
         await future
 
-    async def put_batch(self, delivery: Delivery, limits: batches.Limits) -> batches.Outcome:
+    async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
         """Return when all that is new of the batch is on disk and on the board; else Unavailable."""
         if self._closing:
             raise Unavailable("the service is stopping")

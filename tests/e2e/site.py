@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from kener_async.config.model import Announcement, Category, Config, Hero, Link
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
-USUALLY_UP = Settings(default_status=Status.UP)
+USUALLY_UP = MonitorSettings(default_status=Status.UP)
 
 # Every kind of page, and its address. Incidents are numbered as `shown` opens them.
 PAGES = {

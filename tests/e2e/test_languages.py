@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 
 from kener_async.config.schema import LOCALES
 from kener_async.domain.calendar import day_start
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from tests.e2e.site import PAGES, status_of
 from tests.e2e.watched import beyond, opened, watching
@@ -113,7 +113,7 @@ async def down_for_a_day(folder: Path, zone: str, day: date) -> AsyncIterator[Se
     """A service two days later, with a monitor that was down for just that day, and up before and after."""
     known = ZoneInfo(zone)
     start, end = day_start(day, known), day_start(day + timedelta(days=1), known)
-    config = a_config(folder, a_monitor("earth", Settings(default_status=Status.UP)))
+    config = a_config(folder, a_monitor("earth", MonitorSettings(default_status=Status.UP)))
     config = replace(config, site=replace(config.site, timezone=known))
     async with running(config, FakeClock(start - 5 * DAY)) as service:
         service.pass_time(end + DAY + HOUR // 2 - service.clock())

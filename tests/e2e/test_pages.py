@@ -11,7 +11,7 @@ import pytest_asyncio
 from aiohttp import ClientSession, DummyCookieJar
 from playwright.async_api import Browser
 
-from kener_async.domain.heartbeats import Settings
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from tests.e2e.site import LONG, PAGES, status_of
 from tests.e2e.watched import Watched, beyond, dresses, opened, watching
@@ -162,7 +162,7 @@ async def test_the_page_is_never_older_than_what_was_told(browser: Browser, tmp_
         for status, words in (("DOWN", "Down for"), ("UP", "Up for"), ("DEGRADED", "Degraded for")):
             await service.beat("earth", status)
             await watched.page.reload()
-            assert words in await watched.page.locator("#earth .standing").inner_text()
+            assert words in await watched.page.locator("#earth .current").inner_text()
         await service.beat("earth", "DOWN", at=service.clock() - 40 * 86400)
         await watched.page.reload()
         bar = watched.page.locator('#earth .bars [href$="/2025-11-21"]')
@@ -171,7 +171,7 @@ async def test_the_page_is_never_older_than_what_was_told(browser: Browser, tmp_
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
 async def test_a_hundred_monitors_with_long_names_are_shown(browser: Browser, tmp_path: Path, script: bool):
-    up = Settings(default_status=Status.UP)
+    up = MonitorSettings(default_status=Status.UP)
     names = [f"{number} {(LONG, MARKUP, LONG * 4, MARKUP * 9)[number % 4]}" for number in range(100)]
     monitors = [a_monitor(f"m{number}", up, name=name) for number, name in enumerate(names)]
     async with (

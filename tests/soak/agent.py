@@ -71,10 +71,10 @@ responses.reply = reply
 FAULTS = {
     "forgetful": """
 from kener_async.agent import uploader
-async def posted(self, server, parcel, before=uploader.Courier._posted):
+async def posted(self, server, parcel, before=uploader.Uploader._posted):
     await self._keeper.forget(parcel, 0)   # before the server has it
     return await before(self, server, parcel)
-uploader.Courier._posted = posted
+uploader.Uploader._posted = posted
 """,
     "hasty": """
 from kener_async.agent import spool

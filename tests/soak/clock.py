@@ -44,8 +44,8 @@ EXPECTATIONS = "".join(
 FAULTS = {
     "deaf": """
 from kener_async.worker import schedule
-assert schedule.Schedule.reanchor
-schedule.Schedule.reanchor = lambda self: None
+assert schedule.Scheduler.reanchor
+schedule.Scheduler.reanchor = lambda self: None
 """,
     "blind": """
 from kener_async.worker import observer

@@ -5,7 +5,7 @@ from aiohttp.hdrs import METH_HEAD
 
 from kener_async.api import schemas
 from kener_async.api.compat.senders import admitted, store
-from kener_async.api.http.auth import GATEKEEPER
+from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Routes, loaded
 
@@ -18,7 +18,7 @@ load_query = loader(schemas.BeatQuery())
 @routes.post("/beat/{key}")
 async def beat(request: web.Request) -> web.Response:
     """Store `status` (UP) and `latency` (0) of the key's monitor; HEAD only says whether the key is good."""
-    token = await request.app[GATEKEEPER].beat(request, request.match_info["key"])
+    token = await request.app[AUTHENTICATOR].beat(request, request.match_info["key"])
     said = loaded(load_query, request.query)
     live = await admitted(request, token.id, (token.tags or ("",))[0])
     if request.method != METH_HEAD:

@@ -10,11 +10,11 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api.compat.senders import HEALTHCHECKS, admitted, called, store
 from kener_async.api.http.endpoint import Routes
-from kener_async.config.model import Monitor
+from kener_async.config.model import MonitorConfig
 from kener_async.domain.durations import latency
 from kener_async.domain.pings import Signal, ping_at, run_named
 from kener_async.domain.samples import Status
-from kener_async.domain.states import Live
+from kener_async.domain.states import MonitorState
 from kener_async.store import runs
 
 routes = Routes()
@@ -37,12 +37,14 @@ async def ping(request: web.Request) -> web.Response:
     return web.Response(text="OK", headers={"Access-Control-Allow-Origin": "*"})
 
 
-async def _begin(request: web.Request, live: Live, run: str) -> None:
+async def _begin(request: web.Request, live: MonitorState, run: str) -> None:
     now = request.app[keys.STOPWATCH]()
     await request.app[keys.DATABASE].write(partial(runs.begin, monitor=live.id, run=run, now=now))
 
 
-async def _end(request: web.Request, live: Live, run: str, monitor: Monitor, status: Status) -> None:
+async def _end(
+    request: web.Request, live: MonitorState, run: str, monitor: MonitorConfig, status: Status
+) -> None:
     """Only what is stored is forgotten: a sender that is refused comes again, and the run is still known."""
     database, now = request.app[keys.DATABASE], request.app[keys.STOPWATCH]()
     started = await database.read(partial(runs.started_at, monitor=live.id, run=run, now=now))

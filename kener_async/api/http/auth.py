@@ -57,7 +57,7 @@ def mint(secret: bytes, token: Token) -> str:
     return jwt.encode(claims, secret, algorithm="HS256", headers={"typ": TOKEN_TYPE})
 
 
-class Gatekeeper:
+class Authenticator:
     """Turns a request into the grant of its token, or refuses it."""
 
     def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock) -> None:
@@ -243,4 +243,4 @@ def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[b
         raise Forbidden("the token is for other monitors")
 
 
-GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
+AUTHENTICATOR = web.AppKey("gatekeeper", Authenticator)

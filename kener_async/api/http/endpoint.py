@@ -11,11 +11,11 @@ from marshmallow import Schema, ValidationError
 from yarl import URL
 
 from kener_async import keys
-from kener_async.api.http.auth import GATEKEEPER, require_scope
+from kener_async.api.http.auth import AUTHENTICATOR, require_scope
 from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import refusal
-from kener_async.api.http.middleware import dress, new_request_id
+from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.api.http.responses import as_json
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
@@ -70,7 +70,7 @@ async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
     """Tell a client that asks first to go on; the answer to anything else it expects."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         response = refusal(417, "header Expect: only 100-continue can be met")
-        dress(response, new_request_id())
+        add_standard_headers(response, new_request_id())
         return response
     if request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -89,7 +89,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
             app = request.app
             grant = ANONYMOUS
             if spec.scope is not None:
-                gatekeeper = app[GATEKEEPER]
+                gatekeeper = app[AUTHENTICATOR]
                 grant = gatekeeper.remembered(request) or await gatekeeper.grant(request)
                 require_scope(grant, spec.scope)
             query = NO_QUERY if load_query is None else load_query(request.rel_url.raw_query_string)
@@ -147,4 +147,4 @@ async def require_loopback_or_admin(request: web.Request) -> None:
     """For what operators read: from this machine without a token, from elsewhere with `admin`."""
     if request.remote in ("127.0.0.1", "::1") and "X-Forwarded-For" not in request.headers:
         return
-    require_scope(await request.app[GATEKEEPER].grant(request), "admin")
+    require_scope(await request.app[AUTHENTICATOR].grant(request), "admin")

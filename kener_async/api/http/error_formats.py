@@ -6,7 +6,7 @@ from collections.abc import Callable
 import orjson
 from aiohttp import web
 
-Dialect = Callable[[web.Response, str], None]
+ErrorFormat = Callable[[web.Response, str], None]
 
 
 def _plain(response: web.Response, message: str) -> None:
@@ -18,14 +18,14 @@ def _like_uptime_kuma(response: web.Response, message: str) -> None:
     response.body = orjson.dumps({"ok": False, "msg": message})
 
 
-DIALECTS: dict[str, Dialect] = {
+ERROR_FORMATS: dict[str, ErrorFormat] = {
     "/beat/": _plain,
     "/ping/": _plain,
     "/api/push/": _like_uptime_kuma,
     "/api/v1/endpoints/": _plain,
 }
-SENDERS = tuple(DIALECTS)
-UNCACHED = ("/api", *SENDERS)
+SENDER_PATHS = tuple(ERROR_FORMATS)
+UNCACHED = ("/api", *SENDER_PATHS)
 
 # Wherever it stands in a path: a proxy that is set up wrongly may put something before it.
 _SECRET = re.compile(r"(/(?:beat|ping|api/push)/).+", re.IGNORECASE | re.DOTALL)
@@ -33,7 +33,7 @@ _SECRET = re.compile(r"(/(?:beat|ping|api/push)/).+", re.IGNORECASE | re.DOTALL)
 
 def translated(refusal: web.Response, path: str) -> web.Response | None:
     """A refusal in our envelope as the sender at the path expects it; None: it expects nothing special."""
-    for beginning, dialect in DIALECTS.items():
+    for beginning, dialect in ERROR_FORMATS.items():
         if path.startswith(beginning):
             message = orjson.loads(refusal.body)["error"]  # type: ignore[arg-type]
             dialect(refusal, message)

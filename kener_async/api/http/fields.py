@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields
 LAST_INSTANT = 253402300799  # the end of the year 9999, the last that a calendar here can name
 
 
-class Fault(fields.Field[Any]):
+class SingleMessageField(fields.Field[Any]):
     """Each field says what is wrong with it in one sentence of its own, whatever is wrong with it."""
 
     def __init__(self, *, fault: str, **options: Any) -> None:
@@ -21,7 +21,7 @@ class Fault(fields.Field[Any]):
         return self.make_error("invalid")
 
 
-class Number(Fault, fields.Float):
+class JsonNumber(SingleMessageField, fields.Float):
     """A JSON number, at least `minimum`."""
 
     def __init__(self, *, minimum: float, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Number(Fault, fields.Float):
         return float(value)
 
 
-class Integer(Fault, fields.Integer):
+class JsonInteger(SingleMessageField, fields.Integer):
     """A JSON integer within bounds; `5.0` is one."""
 
     def __init__(self, *, minimum: int, maximum: int | None = None, **options: Any) -> None:
@@ -54,14 +54,14 @@ class Integer(Fault, fields.Integer):
         return value
 
 
-class Instant(Integer):
+class Instant(JsonInteger):
     """UTC seconds."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(minimum=0, maximum=LAST_INSTANT, **options)
 
 
-class QueryInteger(Integer):
+class QueryInteger(JsonInteger):
     """An integer in a query string: digits, perhaps with a sign."""
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
@@ -71,7 +71,7 @@ class QueryInteger(Integer):
         return super()._deserialize(int(text), *args, **options)
 
 
-class QueryNumber(Number):
+class QueryNumber(JsonNumber):
     """A number in a query string, such as 12 or 0.5 or 1e-3."""
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> float:
@@ -83,7 +83,7 @@ class QueryNumber(Number):
         return super()._deserialize(number, *args, **options)
 
 
-class Boolean(Fault, fields.Boolean):
+class JsonBoolean(SingleMessageField, fields.Boolean):
     """`true` or `false`."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
@@ -92,7 +92,7 @@ class Boolean(Fault, fields.Boolean):
         return value
 
 
-class Text(Fault, fields.String):
+class JsonString(SingleMessageField, fields.String):
     """A JSON string without NUL; `minimum` and `maximum` are its length."""
 
     def __init__(self, *, minimum: int = 0, maximum: int | None = None, **options: Any) -> None:
@@ -109,7 +109,7 @@ class Text(Fault, fields.String):
         return value
 
 
-class Choice(Fault, fields.String):
+class JsonChoice(SingleMessageField, fields.String):
     """One of a few words; loads what the word stands for."""
 
     def __init__(self, *, choices: Mapping[str, Any], **options: Any) -> None:
@@ -123,7 +123,7 @@ class Choice(Fault, fields.String):
         return self.choices[value]
 
 
-class Tags(Fault, fields.List[Any]):
+class TagList(SingleMessageField, fields.List[Any]):
     """A list of at least one tag; one that is named twice counts once."""
 
     def __init__(self, *, fault: str, **options: Any) -> None:
@@ -136,7 +136,7 @@ class Tags(Fault, fields.List[Any]):
         return tuple(dict.fromkeys(value))
 
 
-class Items(Fault, fields.List[Any]):
+class Items(SingleMessageField, fields.List[Any]):
     """A list whose items are read one by one later, each with an answer of its own; loads it as it is."""
 
     def __init__(self, shape: Schema, *, fault: str, **options: Any) -> None:
@@ -148,7 +148,7 @@ class Items(Fault, fields.List[Any]):
         return value
 
 
-class CommaSeparated(Fault, fields.String):
+class CommaSeparated(SingleMessageField, fields.String):
     """Words in a query string, separated by commas."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]

@@ -11,10 +11,17 @@ from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.hdrs import METH_HEAD
 from aiohttp.typedefs import Middleware
 
-from kener_async.api.http.error_formats import SENDERS, UNCACHED, masked, translated
+from kener_async.api.http.error_formats import SENDER_PATHS, UNCACHED, masked, translated
 from kener_async.api.http.errors import refusal, refusal_of
 from kener_async.api.http.forwarded import HOST, client_address
-from kener_async.api.http.responses import EVERYWHERE, NOT_STORED, PAGE_HEADERS, Outbox, Whole, answer
+from kener_async.api.http.responses import (
+    EVERYWHERE,
+    NOT_STORED,
+    PAGE_HEADERS,
+    PrebuiltResponse,
+    RawWriter,
+    answer,
+)
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
@@ -24,7 +31,7 @@ log = structlog.get_logger("kener_async.requests")
 
 HEARTBEATS = "/api/status"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | Whole]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | PrebuiltResponse]]
 PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
 # Numbers for requests, told apart from those of other processes.
@@ -33,13 +40,13 @@ _sound_hosts: set[str] = set()
 SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has them checked each time
 
 
-def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middleware:
+def request_middleware(metrics: Metrics, running: Running, public_error: PublicError) -> Middleware:
     """One error envelope for all of /api, the same headers for every answer, a number for every request.
 
     Senders made for other services are refused in their words (`dialects`). Of a refusal of anything else
     `public_error` makes what is right for visitors.
     """
-    outbox = Outbox()
+    outbox = RawWriter()
 
     async def refused(request: web.Request, refusal: web.Response) -> web.Response:
         if (told := translated(refusal, request.path)) is not None:
@@ -70,12 +77,12 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
                 _note(request, 200)
                 return await outbox.send(request, response, request_id)
             response = answer(response)
-        elif isinstance(response, Whole):
+        elif isinstance(response, PrebuiltResponse):
             if outbox.takes(request) and not running.stopping:
                 _note(request, response.status)
                 return await outbox.send_whole(request, response, request_id)
             response = response.response()
-        dress(response, request_id)
+        add_standard_headers(response, request_id)
         if request.path.startswith(UNCACHED):
             response.headers.setdefault("Cache-Control", NOT_STORED)
         if running.stopping:
@@ -98,10 +105,10 @@ def gate(metrics: Metrics, running: Running, public_error: PublicError) -> Middl
 def _is_heartbeat(request: web.Request) -> bool:
     if request.method == "POST" and request.raw_path == HEARTBEATS:
         return True
-    return request.method != METH_HEAD and request.raw_path.startswith(SENDERS)
+    return request.method != METH_HEAD and request.raw_path.startswith(SENDER_PATHS)
 
 
-def dress(response: web.StreamResponse, request_id: str) -> None:
+def add_standard_headers(response: web.StreamResponse, request_id: str) -> None:
     """The headers of every answer, also of those that never reach a handler."""
     headers = response.headers
     headers["X-Request-Id"] = request_id

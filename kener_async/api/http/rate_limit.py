@@ -18,7 +18,7 @@ REMEMBERED = 10_000
 PAUSE = 1.0  # seconds
 
 
-class Limits:
+class RateLimiter:
     """For each sender the moment at which its bucket is full again."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -50,4 +50,4 @@ class Limits:
         self._full_at = {sender: full_at for sender, full_at in self._full_at.items() if full_at > now}
 
 
-LIMITS = web.AppKey("limits", Limits)
+RATE_LIMITER = web.AppKey("limits", RateLimiter)

@@ -33,7 +33,7 @@ _HEAD = "HTTP/1.1 200 OK\r\n" + "".join(
 )
 
 
-class Sent(web.StreamResponse):
+class AlreadySent(web.StreamResponse):
     """Stands for an answer that has been handed to the transport."""
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -47,7 +47,7 @@ class Sent(web.StreamResponse):
         return True
 
 
-class Whole:
+class PrebuiltResponse:
     """An answer of which all is known but its date and the number of its request."""
 
     __slots__ = ("_headers", "body", "head", "status")
@@ -67,14 +67,14 @@ class Whole:
         return web.Response(status=self.status, headers=self._headers, body=self.body)
 
 
-class Outbox:
+class RawWriter:
     """Sends finished answers."""
 
     def __init__(self) -> None:
         self._second = 0
         self._date = b""
         self._head = b""
-        self._sent = Sent()
+        self._sent = AlreadySent()
 
     def takes(self, request: web.Request) -> bool:
         """Whether the answer to a request is one of those that only differ in what is filled in here."""
@@ -88,7 +88,9 @@ class Outbox:
             b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._head, request_id.encode(), len(body), body),
         )
 
-    async def send_whole(self, request: web.Request, answer: Whole, request_id: str) -> web.StreamResponse:
+    async def send_whole(
+        self, request: web.Request, answer: PrebuiltResponse, request_id: str
+    ) -> web.StreamResponse:
         self._look_at_the_clock()
         return await self._write(
             request, b"%b%b%b\r\n\r\n%b" % (answer.head, self._date, request_id.encode(), answer.body)

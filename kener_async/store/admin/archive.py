@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.store.sqlite.files import Progress, quiet, require_room
 
 FORMAT = 1
@@ -33,12 +33,12 @@ SEAL = b"\x1f\x8b\x08\x10\x00\x00\x00\x00\x00\xffsha256:%b\x00\x03\x00" + bytes(
 SEAL_BYTES = len(SEAL % hashlib.sha256().hexdigest().encode())
 
 
-class ArchiveFault(Fault):
+class ArchiveError(FatalError):
     """A file is no backup, or not any more the one that was made."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """A file in a backup."""
 
     bytes: int
@@ -53,16 +53,16 @@ class Manifest:
     version: str
     schema: int
     rows: Mapping[str, int]
-    files: Mapping[str, Entry]
+    files: Mapping[str, ArchiveEntry]
     format: int = FORMAT
     program: str = "kener-async"
 
 
-def entry_of(path: Path) -> Entry:
+def entry_of(path: Path) -> ArchiveEntry:
     """The size and the digest of a file."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Entry(file.tell(), digest)
+        return ArchiveEntry(file.tell(), digest)
 
 
 # Packing
@@ -128,7 +128,10 @@ class _Watched(io.RawIOBase):
 
 
 def unpack(archive: Path, folder: Path, progress: Progress = quiet) -> Manifest:
-    """Put the files of a backup into a folder, each as the manifest says; raises ArchiveFault and NoRoom."""
+    """Unpack a backup into a folder and check it against its manifest.
+
+    Raises ArchiveError and NotEnoughSpace.
+    """
     try:
         _check_seal(archive)
         with _readable(archive) as tar:
@@ -136,9 +139,9 @@ def unpack(archive: Path, folder: Path, progress: Progress = quiet) -> Manifest:
             require_room(folder, sum(entry.bytes for entry in manifest.files.values()))
             _unpack_files(tar, manifest, folder, progress)
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise ArchiveFault(f"{archive}: is damaged: {error}") from error
-    except ArchiveFault as fault:
-        raise ArchiveFault(f"{archive}: {fault}") from None
+        raise ArchiveError(f"{archive}: is damaged: {error}") from error
+    except ArchiveError as fault:
+        raise ArchiveError(f"{archive}: {fault}") from None
     return manifest
 
 
@@ -148,13 +151,13 @@ def _check_seal(archive: Path) -> None:
     with open(archive, "rb") as file:
         left = os.fstat(file.fileno()).st_size - SEAL_BYTES
         if file.read(len(MAGIC)) != MAGIC or left <= 0:
-            raise ArchiveFault("is no backup")
+            raise ArchiveError("is no backup")
         file.seek(0)
         while left > 0 and (data := file.read(min(CHUNK, left))):
             digest.update(data)
             left -= len(data)
         if file.read() != SEAL % digest.hexdigest().encode():
-            raise ArchiveFault("is damaged or cut short: its bytes are not those that were written")
+            raise ArchiveError("is damaged or cut short: its bytes are not those that were written")
 
 
 @contextmanager
@@ -167,17 +170,17 @@ def _manifest(tar: tarfile.TarFile, archive: Path) -> Manifest:
     member = tar.next()
     file = None if member is None or member.name != MANIFEST else tar.extractfile(member)
     if member is None or file is None or member.size > LARGEST_MANIFEST:
-        raise ArchiveFault("is no backup: it does not begin with a manifest")
+        raise ArchiveError("is no backup: it does not begin with a manifest")
     try:
         fields = json.loads(file.read())
         if fields["format"] > FORMAT:
-            raise ArchiveFault(f"was made by a newer version ({fields['version']})")
-        files = {name: Entry(**entry) for name, entry in fields["files"].items()}
+            raise ArchiveError(f"was made by a newer version ({fields['version']})")
+        files = {name: ArchiveEntry(**entry) for name, entry in fields["files"].items()}
         manifest = Manifest(**{**fields, "files": files})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArchiveFault(f"has a manifest that cannot be read: {error}") from error
+        raise ArchiveError(f"has a manifest that cannot be read: {error}") from error
     if DATABASE not in files or not files.keys() <= {DATABASE, CONFIG, KEY}:
-        raise ArchiveFault("names files that no backup holds, or no database")
+        raise ArchiveError("names files that no backup holds, or no database")
     return manifest
 
 
@@ -186,14 +189,14 @@ def _unpack_files(tar: tarfile.TarFile, manifest: Manifest, folder: Path, progre
     while (member := tar.next()) is not None:
         file, entry = tar.extractfile(member), missing.pop(member.name, None)
         if file is None or entry is None:
-            raise ArchiveFault(f"holds {member.name!r}, which its manifest does not name")
+            raise ArchiveError(f"holds {member.name!r}, which its manifest does not name")
         if member.size != entry.bytes or _write(file, folder / member.name, entry.bytes, progress) != entry:
-            raise ArchiveFault(f"holds a {member.name} that is not the one in its manifest")
+            raise ArchiveError(f"holds a {member.name} that is not the one in its manifest")
     if missing:
-        raise ArchiveFault(f"lacks {', '.join(missing)}")
+        raise ArchiveError(f"lacks {', '.join(missing)}")
 
 
-def _write(file: IO[bytes], path: Path, total: int, progress: Progress) -> Entry:
+def _write(file: IO[bytes], path: Path, total: int, progress: Progress) -> ArchiveEntry:
     digest, length = hashlib.sha256(), 0
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         while data := file.read(CHUNK):
@@ -201,4 +204,4 @@ def _write(file: IO[bytes], path: Path, total: int, progress: Progress) -> Entry
             length += len(data)
             out.write(data)
             progress("unpacking", length, total)
-    return Entry(length, digest.hexdigest())
+    return ArchiveEntry(length, digest.hexdigest())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kener_async import __version__
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.store.admin import archive, integrity
 from kener_async.store.admin.archive import DATABASE, Manifest, entry_of
 from kener_async.store.sqlite import files, migrations
@@ -22,22 +22,24 @@ NAME = re.compile(r"(.+)-([0-9]{8}T[0-9]{6}Z)\.tar\.gz")
 TIME = "%Y%m%dT%H%M%SZ"
 
 
-class BackupFault(Fault):
+class BackupError(FatalError):
     """No backup was made, and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BackupSource:
     """What is backed up: a database, and the text of smaller files that go with it, by their names."""
 
     database: Path
     beside: Mapping[str, bytes]
 
 
-def write(source: Source, out: IO[bytes], folder: Path, now: int, progress: Progress = quiet) -> Manifest:
+def write(
+    source: BackupSource, out: IO[bytes], folder: Path, now: int, progress: Progress = quiet
+) -> Manifest:
     """Write a backup of the database as it is now; `folder` takes a copy of it meanwhile.
 
-    Raises BackupFault when the database is damaged: a backup that was made is a good one.
+    Raises BackupError when the database is damaged: a backup that was made is a good one.
     """
     with _told(folder), files.workspace(folder) as work:
         manifest = _gather(source, work, now, progress)
@@ -45,7 +47,7 @@ def write(source: Source, out: IO[bytes], folder: Path, now: int, progress: Prog
     return manifest
 
 
-def save(source: Source, target: Path, now: int, progress: Progress = quiet) -> Manifest:
+def save(source: BackupSource, target: Path, now: int, progress: Progress = quiet) -> Manifest:
     """Make a backup file: whole and on disk, or not there. One that had the name is replaced."""
     _refuse_to_replace_what_is_no_backup(target)
     with _told(target.parent), files.workspace(target.parent) as work:
@@ -58,7 +60,7 @@ def save(source: Source, target: Path, now: int, progress: Progress = quiet) -> 
 
 
 def add(
-    source: Source, folder: Path, now: int, keep: int | None = None, progress: Progress = quiet
+    source: BackupSource, folder: Path, now: int, keep: int | None = None, progress: Progress = quiet
 ) -> tuple[Path, Manifest]:
     """Make a backup in a folder, named after the database and the time; then keep the newest `keep`."""
     with _told(folder):
@@ -93,7 +95,7 @@ def _made(folder: Path, stem: str) -> Iterator[tuple[Path, int]]:
             yield path, int(instant.timestamp())
 
 
-def _gather(source: Source, work: Path, now: int, progress: Progress) -> Manifest:
+def _gather(source: BackupSource, work: Path, now: int, progress: Progress) -> Manifest:
     """Put all that goes into a backup into a folder; the copy of the database is checked."""
     with faults_of(source.database):
         if not source.database.exists():
@@ -103,7 +105,7 @@ def _gather(source: Source, work: Path, now: int, progress: Progress) -> Manifes
             files.copy(connection, work / DATABASE, progress)
     with closing(sqlite3.connect(work / DATABASE)) as copied:
         for fault in integrity.faults(copied, quick=True, progress=progress):
-            raise BackupFault(f"{source.database}: is damaged, no backup was made: {fault}")
+            raise BackupError(f"{source.database}: is damaged, no backup was made: {fault}")
         (schema,) = copied.execute("PRAGMA user_version").fetchone()
         rows = integrity.rows(copied)
     for name, text in source.beside.items():
@@ -117,7 +119,7 @@ def _refuse_to_replace_what_is_no_backup(target: Path) -> None:
     if target.exists():
         with _told(target), open(target, "rb") as file:
             if file.read(len(archive.MAGIC)) != archive.MAGIC:
-                raise BackupFault(f"{target}: exists and is no backup; it was left alone")
+                raise BackupError(f"{target}: exists and is no backup; it was left alone")
 
 
 @contextmanager
@@ -126,6 +128,6 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackupFault(f"{error.filename or path}: {error.strerror or error}") from error
+        raise BackupError(f"{error.filename or path}: {error.strerror or error}") from error
     except sqlite3.Error as error:
-        raise BackupFault(f"{path}: {error}") from error
+        raise BackupError(f"{path}: {error}") from error

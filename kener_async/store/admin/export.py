@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from kener_async.domain.incidents import Comment, Incident
-from kener_async.domain.samples import Source, Status
+from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import devices, incidents, tokens
 from kener_async.store.samples import plain_latency
 
@@ -158,7 +158,7 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
                 "minute": minute,
                 "status": Status(status).name,
                 "latency": plain_latency(latency),
-                "source": Source(source).name.lower(),
+                "source": SampleSource(source).name.lower(),
             }
 
 

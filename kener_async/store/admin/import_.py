@@ -12,8 +12,8 @@ import orjson
 
 from kener_async.domain.calendar import DAY, QUARTER
 from kener_async.domain.incidents import Comment, Incident
-from kener_async.domain.samples import Source, Status
-from kener_async.errors import Fault
+from kener_async.domain.samples import SampleSource, Status
+from kener_async.errors import FatalError
 from kener_async.store import devices, dirty, incidents, rollups, tokens
 from kener_async.store.admin.export import FORMAT, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
@@ -30,14 +30,14 @@ OLDER: Mapping[int, Mapping[str, Line]] = {
 }
 
 
-class ImportFault(Fault):
+class ImportRefused(FatalError):
     """The line of an export that cannot be, and why; nothing was imported."""
 
 
 def load(lines: Iterable[bytes], database: Path, progress: Progress = quiet) -> int:
     """Make a new database of the lines of an export; how many there were.
 
-    Raises ImportFault for the first line that cannot be, and where lines are missing at the end.
+    Raises ImportRefused for the first line that cannot be, and where lines are missing at the end.
     """
     reader = Reader(lines, progress)
     with faults_of(database):
@@ -53,7 +53,7 @@ def _fill(connection: sqlite3.Connection, reader: "Reader", progress: Progress) 
         for kind, run in groupby(reader, key=lambda line: line["kind"]):
             STORED[kind](connection, run)
     except (ValueError, KeyError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
-        raise ImportFault(f"line {reader.number}: {error}") from error
+        raise ImportRefused(f"line {reader.number}: {error}") from error
     everyone = connection.execute("SELECT id FROM monitors").fetchall()
     for position, (monitor,) in enumerate(everyone):
         progress("counting", position, len(everyone))
@@ -139,7 +139,7 @@ def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
                 ids[line["monitor"]],
                 line["minute"],
                 Status[line["status"]],
-                Source[line["source"].upper()],
+                SampleSource[line["source"].upper()],
                 packed_latency(line["latency"]),
             )
             for line in lines

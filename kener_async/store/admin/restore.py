@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.store.admin import archive, integrity
 from kener_async.store.admin.archive import DATABASE, KEY, Manifest
 from kener_async.store.admin.backup import TIME
@@ -18,7 +18,7 @@ from kener_async.store.sqlite.files import Progress, quiet
 SQLITE = b"SQLite format 3\0"
 
 
-class RestoreFault(Fault):
+class RestoreError(FatalError):
     """Nothing was put in place, and why."""
 
 
@@ -28,14 +28,14 @@ def restore(
     """Verify a backup, or a plain copy of a database, and put it in place.
 
     Returns where the database before was kept, and the signing key in the backup, if there was one of each.
-    Raises Fault when a server is running, when there is a database and no `force`, and for whatever is wrong
-    with the source; then nothing has changed.
+    Raises FatalError when a server is running, when there is a database and no `force`, and for a faulty
+    source; then nothing has changed.
     """
     with alone_with(database, force=force) as work, faults_of(source):
         bring(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
             for fault in integrity.faults(connection, quick=False, progress=progress):
-                raise RestoreFault(f"{source}: is damaged: {fault}")
+                raise RestoreError(f"{source}: is damaged: {fault}")
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
         return place(work / DATABASE, database, now), key
 
@@ -64,12 +64,12 @@ def is_database(source: Path) -> bool:
 def alone_with(database: Path, *, force: bool) -> Iterator[Path]:
     """Keep servers off, and give a folder beside the database in which its successor is made.
 
-    Raises Fault when a server is running, and when there is a database and no `force`.
+    Raises FatalError when a server is running, and when there is a database and no `force`.
     """
     prepare_folder(database)
     with locked(database):
         if _holds_something(database) and not force:
-            raise RestoreFault(f"{database}: exists; with --force it is kept beside, under another name")
+            raise RestoreError(f"{database}: exists; with --force it is kept beside, under another name")
         with files.workspace(database.parent) as work:
             yield work
 

@@ -23,7 +23,7 @@ def verify(
 
     A server may be running on the database. A backup is unpacked into the scratch folder, and what has an
     older schema is upgraded there, for the recount. `quick` leaves the recount and the indexes out; `days`
-    limits the recount to the newest. Raises Fault for what cannot be read at all.
+    limits the recount to the newest. Raises FatalError for what cannot be read at all.
     """
     with faults_of(source):
         if is_database(source) and not _is_old(source):

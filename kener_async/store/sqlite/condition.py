@@ -27,7 +27,7 @@ class Condition:
 
 
 def look(database: Path) -> Condition:
-    """The condition of a database that is there; raises DatabaseFault."""
+    """The condition of a database that is there; raises DatabaseFileError."""
     with faults_of(database), closing(connect(database, read_only=True)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         steps = len(migrations.lacking(connection))

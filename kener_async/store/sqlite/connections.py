@@ -15,7 +15,7 @@ import aiosqlite
 import structlog
 
 from kener_async.domain.errors import Unavailable
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 from kener_async.store.sqlite import files, migrations, upgrade
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ READERS = 2
 CHECKPOINT_PAGES = 250  # a checkpoint of SQLite's 1,000 holds up heartbeats for 30 ms
 
 
-class DatabaseFault(Fault):
+class DatabaseFileError(FatalError):
     """The database cannot be used, and why, in one line."""
 
 
@@ -139,7 +139,7 @@ class Database:
 async def opened(path: Path, synchronous: str) -> AsyncIterator[Database]:
     """The database of a running service: created, migrated and checked; refused to a second server.
 
-    Raises DatabaseFault.
+    Raises DatabaseFileError.
     """
     prepare_folder(path)
     with locked(path):
@@ -197,9 +197,9 @@ def prepare_folder(path: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:
-        raise DatabaseFault(f"{folder}: cannot be made: {error.strerror}") from error
+        raise DatabaseFileError(f"{folder}: cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DatabaseFault(f"{folder}: not writable")
+        raise DatabaseFileError(f"{folder}: not writable")
     if file_system(folder) in NETWORK_FILE_SYSTEMS:
         log.warning(
             "the database lies on a network file system, where SQLite's locks may fail", folder=str(folder)
@@ -207,7 +207,7 @@ def prepare_folder(path: Path) -> None:
 
 
 def prepare(path: Path, *, may_upgrade: bool = True) -> None:
-    """Bring the file to this program's schema and check what is small; raises DatabaseFault.
+    """Bring the file to this program's schema and check what is small; raises DatabaseFileError.
 
     An old file is upgraded by who holds its lock only: a server of the old version may be running on it.
     """
@@ -225,9 +225,9 @@ def faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, ValueError) as error:
-        raise DatabaseFault(f"{path}: {error}") from error
+        raise DatabaseFileError(f"{path}: {error}") from error
     except OSError as error:
-        raise DatabaseFault(f"{error.filename or path}: {error.strerror}") from error
+        raise DatabaseFileError(f"{error.filename or path}: {error.strerror}") from error
 
 
 def check(connection: sqlite3.Connection, table: str) -> None:
@@ -255,17 +255,17 @@ def file_system(folder: Path) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[IO[str]]:
-    """Held by a server as long as it runs, and by whoever must have the file alone; raises DatabaseFault."""
+    """Hold the exclusive lock of a database, as a running server does; raises DatabaseFileError."""
     try:
         lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
         files.give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
     except OSError as error:
-        raise DatabaseFault(f"{path}.lock: {error.strerror}") from error
+        raise DatabaseFileError(f"{path}.lock: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise DatabaseFault(f"{path}: another server is running on this database") from None
+        raise DatabaseFileError(f"{path}: another server is running on this database") from None
     try:
         yield lock
     finally:

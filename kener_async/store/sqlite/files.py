@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from kener_async.errors import Fault
+from kener_async.errors import FatalError
 
 PAGES_AT_ONCE = 256
 HELD = "held"  # a file that is locked as long as its folder is in use
@@ -23,7 +23,7 @@ SPARE_BYTES = 16 << 20  # what the disk must have left beside a copy: the server
 Progress = Callable[[str, int, int], None]
 
 
-class NoRoom(Fault):
+class NotEnoughSpace(FatalError):
     """The disk has too little room; nothing was written."""
 
 
@@ -34,8 +34,8 @@ def quiet(what: str, done: int, total: int) -> None:
 def copy(source: sqlite3.Connection, target: Path, progress: Progress = quiet) -> None:
     """Write the database, as it is now, to a new file, which needs neither -wal nor -shm.
 
-    The source is in no transaction and may be in use. The copy is on disk on return. Raises NoRoom, and
-    sqlite3.Error as it comes.
+    The source is in no transaction and may be in use. The copy is on disk on return.
+    Raises NotEnoughSpace, and sqlite3.Error as it comes.
     """
     require_room(target.parent, size(source))
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -65,11 +65,11 @@ def size(connection: sqlite3.Connection) -> int:
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Raises NoRoom unless the disk of the folder takes so many bytes and has some to spare."""
+    """Raises NotEnoughSpace unless the disk of the folder takes so many bytes and has some to spare."""
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
     if free < needed + SPARE_BYTES:
-        raise NoRoom(
+        raise NotEnoughSpace(
             f"{folder}: needs {_megabytes(needed + SPARE_BYTES)}, but only {_megabytes(free)} are free"
         )
 

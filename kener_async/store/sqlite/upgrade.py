@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class UpgradePlan:
     """What an upgrade would do: `steps` are numbers with what each does in words."""
 
     found: int
@@ -23,11 +23,11 @@ class Plan:
     steps: Sequence[tuple[int, str]]
 
 
-def plan(connection: sqlite3.Connection) -> Plan:
+def plan(connection: sqlite3.Connection) -> UpgradePlan:
     """Raises ValueError for a file from a newer version, or of another program."""
     numbers = migrations.lacking(connection)
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    return Plan(found, migrations.VERSION, [(number, migrations.title(number)) for number in numbers])
+    return UpgradePlan(found, migrations.VERSION, [(number, migrations.title(number)) for number in numbers])
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:

@@ -17,7 +17,7 @@ from kener_async.domain.samples import Status
 from kener_async.web.parts.markdown import excerpt, rendered
 
 if TYPE_CHECKING:
-    from kener_async.web.pages.snapshot import Event
+    from kener_async.web.pages.snapshot import IncidentView
 
 MOST_ENTRIES = 50
 EXCERPT = 300  # characters of a summary
@@ -29,7 +29,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """One incident in any feed. `id` is a URI that stays the same, instants are UTC seconds."""
 
     id: str
@@ -51,7 +51,7 @@ class Feed:
     feed_url: str
     subtitle: str
     updated: int
-    entries: Sequence[Entry]
+    entries: Sequence[FeedEntry]
     icon: str
 
 
@@ -74,7 +74,7 @@ def stage(incident: Incident, at: int) -> Stage:
     return "identified" if incident.is_identified else "investigating"
 
 
-def updated_at(event: "Event", now: int) -> int:
+def updated_at(event: "IncidentView", now: int) -> int:
     """The newest instant at which something happened to it; edits of its text leave no trace."""
     incident = event.incident
     comments = (comment.created_at for comment in event.comments)
@@ -85,21 +85,23 @@ def updated_at(event: "Event", now: int) -> int:
 # Entries
 
 
-def entries(events: Iterable["Event"], names: Mapping[str, str], base_url: str, now: int) -> list[Entry]:
+def entries(
+    events: Iterable["IncidentView"], names: Mapping[str, str], base_url: str, now: int
+) -> list[FeedEntry]:
     """What happened last comes first. `names` are the monitors that may be named, by tag."""
 
-    def recency(event: "Event") -> tuple[int, int, int]:
+    def recency(event: "IncidentView") -> tuple[int, int, int]:
         return updated_at(event, now), event.incident.created_at, event.incident.number
 
     latest = sorted(events, key=recency, reverse=True)[:MOST_ENTRIES]
     return [_entry(event, names, base_url, now) for event in latest]
 
 
-def _entry(event: "Event", names: Mapping[str, str], base_url: str, now: int) -> Entry:
+def _entry(event: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> FeedEntry:
     incident = event.incident
     kind = "Maintenance" if incident.is_maintenance else _IMPACTS[incident.impact]
     state = stage(incident, now).replace("_", " ")
-    return Entry(
+    return FeedEntry(
         id=_tag_uri(incident, base_url),
         url=address(incident, base_url),
         title=incident.title,
@@ -117,7 +119,7 @@ def _tag_uri(incident: Incident, base_url: str) -> str:
     return f"tag:{base.hostname},{_utc(incident.created_at):%Y-%m-%d}:{base.path}/incident/{incident.number}"
 
 
-def _html(event: "Event", names: Mapping[str, str]) -> str:
+def _html(event: "IncidentView", names: Mapping[str, str]) -> str:
     """The body, the comments with their times, when it was and what it affects."""
     parts = [rendered(event.incident.body)]
     for comment in event.comments:
@@ -169,7 +171,7 @@ def atom(feed: Feed) -> bytes:
     return _document(root)
 
 
-def _add_to_atom(root: ElementTree.Element, entry: Entry) -> None:
+def _add_to_atom(root: ElementTree.Element, entry: FeedEntry) -> None:
     element = _add(root, "entry")
     _add(element, "id", entry.id)
     _add(element, "title", entry.title)
@@ -204,7 +206,7 @@ def rss(feed: Feed) -> bytes:
     return _document(root)
 
 
-def _add_to_rss(channel: ElementTree.Element, entry: Entry) -> None:
+def _add_to_rss(channel: ElementTree.Element, entry: FeedEntry) -> None:
     item = _add(channel, "item")
     _add(item, "title", entry.title)
     _add(item, "link", entry.url)
@@ -230,7 +232,7 @@ def json_feed(feed: Feed) -> bytes:
     return orjson.dumps({key: value for key, value in document.items() if value != ""})
 
 
-def _item(entry: Entry) -> dict[str, Any]:
+def _item(entry: FeedEntry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "url": entry.url,

@@ -12,14 +12,14 @@ from kener_async.web.formats.feeds import address, updated_at
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
-    from kener_async.web.pages.snapshot import Event
+    from kener_async.web.pages.snapshot import IncidentView
 
 LONGEST_LINE = 75  # octets
 DESCRIPTION = 1000  # characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def calendar(title: str, events: Iterable["Event"], base_url: str, now: int) -> bytes:
+def calendar(title: str, events: Iterable["IncidentView"], base_url: str, now: int) -> bytes:
     """The maintenance among the events, by begin; an empty calendar has no entries."""
     maintenance = [event for event in events if event.incident.is_maintenance]
     maintenance.sort(key=lambda event: (event.incident.start, event.incident.number))
@@ -38,7 +38,7 @@ def calendar(title: str, events: Iterable["Event"], base_url: str, now: int) -> 
     return b"".join(_folded(line) for line in lines)
 
 
-def _entry(event: "Event", base_url: str, now: int) -> Iterator[str]:
+def _entry(event: "IncidentView", base_url: str, now: int) -> Iterator[str]:
     incident = event.incident
     url = address(incident, base_url)
     description = f"{excerpt(incident.body, DESCRIPTION)}\n\n{url}".lstrip()

@@ -177,7 +177,7 @@ MARKS: Mapping[Status, Callable[[Pen], None]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """A line of text as it is drawn; a stroke makes it bold."""
 
     text: str
@@ -208,18 +208,18 @@ def _drawable(text: str) -> str:
     return line if all(_glyph(character) != missing for character in line) else ""
 
 
-def _title(text: str) -> list[Line]:
+def _title(text: str) -> list[TextLine]:
     """One line as large as fits, else two."""
     for size in ONE_LINE_SIZES:
         if _font(size).getlength(text) <= TEXT_WIDTH:
-            return [Line(text, _font(size), TEXT, stroke=1)]
+            return [TextLine(text, _font(size), TEXT, stroke=1)]
     font = _font(TWO_LINES_SIZE)
-    return [Line(line, font, TEXT, stroke=1) for line in _two_lines(text, font)]
+    return [TextLine(line, font, TEXT, stroke=1) for line in _two_lines(text, font)]
 
 
-def _sentence(text: str) -> list[Line]:
+def _sentence(text: str) -> list[TextLine]:
     font = _font(SENTENCE_SIZE)
-    return [Line(line, font, MUTED) for line in _two_lines(text, font)]
+    return [TextLine(line, font, MUTED) for line in _two_lines(text, font)]
 
 
 def _two_lines(text: str, font: Font) -> list[str]:
@@ -240,7 +240,7 @@ def _cut(line: str, font: Font) -> str:
     return f"{line}…"
 
 
-def _draw_lines(image: Image.Image, lines: Sequence[Line], middle: int) -> None:
+def _draw_lines(image: Image.Image, lines: Sequence[TextLine], middle: int) -> None:
     """The lines below each other, their block about `middle`."""
     draw, y = ImageDraw.Draw(image), middle - sum(line.height for line in lines) / 2
     for line in lines:

@@ -23,7 +23,7 @@ from kener_async.web.formats.feeds import address, stage, updated_at
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
-    from kener_async.web.pages.snapshot import Event, Shown, Snapshot
+    from kener_async.web.pages.snapshot import IncidentView, MonitorView, Snapshot
 
 Document = dict[str, Any]
 
@@ -86,11 +86,11 @@ class _Page:
                 yield self._group(position, name, members, components)
             yield from components
 
-    def incidents(self, events: Iterable["Event"]) -> list[Document]:
+    def incidents(self, events: Iterable["IncidentView"]) -> list[Document]:
         """Newest first."""
         return [self._event(one) for one in _newest(one for one in events if not one.incident.is_maintenance)]
 
-    def maintenance(self, events: Iterable["Event"]) -> list[Document]:
+    def maintenance(self, events: Iterable["IncidentView"]) -> list[Document]:
         """Newest first."""
         return [
             {
@@ -101,7 +101,7 @@ class _Page:
             for one in _newest(one for one in events if one.incident.is_maintenance)
         ]
 
-    def _component(self, position: int, shown: "Shown") -> Document:
+    def _component(self, position: int, shown: "MonitorView") -> Document:
         monitor, category = shown.monitor, shown.monitor.category
         changed = _changed(shown, self.snapshot.now)
         return {
@@ -121,7 +121,7 @@ class _Page:
         }
 
     def _group(
-        self, position: int, name: str, members: Sequence["Shown"], components: Sequence[Document]
+        self, position: int, name: str, members: Sequence["MonitorView"], components: Sequence[Document]
     ) -> Document:
         descriptions = {category.name: category.description for category in self.snapshot.config.categories}
         return {
@@ -141,7 +141,7 @@ class _Page:
             "components": [component["id"] for component in components],
         }
 
-    def _event(self, event: "Event") -> Document:
+    def _event(self, event: "IncidentView") -> Document:
         incident, now = event.incident, self.snapshot.now
         affected = [self.monitors[tag] for tag in event.tags if tag in self.monitors]
         return {
@@ -160,7 +160,7 @@ class _Page:
             "components": affected,
         }
 
-    def _impact(self, event: "Event") -> str:
+    def _impact(self, event: "IncidentView") -> str:
         """The indicator if nothing else had happened."""
         effect = _effect(event.incident)
         tags = [shown.monitor.tag for shown in self.snapshot.monitors]
@@ -168,7 +168,7 @@ class _Page:
         return indicator
 
 
-def _updates(event: "Event", affected: Sequence[Document]) -> list[Document]:
+def _updates(event: "IncidentView", affected: Sequence[Document]) -> list[Document]:
     """The comments, newest first, and last what was said at first."""
     incident = event.incident
     status = _word([_effect(incident)])
@@ -237,7 +237,7 @@ DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
 }
 
 
-def _by_category(snapshot: "Snapshot") -> dict[str, list["Shown"]]:
+def _by_category(snapshot: "Snapshot") -> dict[str, list["MonitorView"]]:
     """The monitors that have a status, in the order of the page; those without a category come first."""
     names = ["", *(category.name for category in snapshot.config.categories)]
     known = [shown for shown in snapshot.monitors if _known_status(shown) is not None]
@@ -245,18 +245,18 @@ def _by_category(snapshot: "Snapshot") -> dict[str, list["Shown"]]:
     return {name: members for name, members in groups.items() if members}
 
 
-def _known_status(shown: "Shown") -> Status | None:
-    standing = shown.report.standing
-    return standing.kener_status if standing.status is Status.NO_DATA else standing.status
+def _known_status(shown: "MonitorView") -> Status | None:
+    current = shown.report.current
+    return current.kener_status if current.status is Status.NO_DATA else current.status
 
 
-def _changed(shown: "Shown", now: int) -> int:
+def _changed(shown: "MonitorView", now: int) -> int:
     """When its status began, or without recent data when it was last heard of."""
-    newest = shown.report.standing.newest
+    newest = shown.report.current.newest
     return shown.since or (newest.minute if newest is not None else now)
 
 
-def _first_heard(shown: "Shown") -> int:
+def _first_heard(shown: "MonitorView") -> int:
     """The first day with data of those that the page shows."""
     with_data = (day.start for day in shown.days if day.counts.counted or day.counts.maintenance)
     return next(with_data, shown.days[-1].start)
@@ -273,7 +273,7 @@ def _word(statuses: Iterable[Status | None]) -> str:
     return _COMPONENT[overall(status for status in statuses if status is not None)]
 
 
-def _newest(events: Iterable["Event"]) -> list["Event"]:
+def _newest(events: Iterable["IncidentView"]) -> list["IncidentView"]:
     by_age = sorted(events, key=lambda event: (event.incident.created_at, event.incident.number))
     return by_age[: -MOST_EVENTS - 1 : -1]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config.model import Colors, Config, Site
+from kener_async.config.model import Colors, Config, SiteConfig
 from kener_async.domain.errors import NotFound
-from kener_async.web.pages.cache import YEAR, Finished, answer
+from kener_async.web.pages.cache import YEAR, CachedPage, answer
 
 STATIC = Path(__file__).parent.parent / "static"
 TYPES = {
@@ -39,7 +39,7 @@ class Assets:
 
     def __init__(self) -> None:
         self._config: Config | None = None
-        self._files: Mapping[str, Finished] = {}
+        self._files: Mapping[str, CachedPage] = {}
         self._versions: Mapping[str, str] = {}
 
     def of(self, config: Config) -> "Assets":
@@ -49,7 +49,7 @@ class Assets:
             texts["page.css"] += styles(config.site, config.server.base_path)
             self._versions = {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
             self._files = {
-                name: Finished(text.encode(), TYPES[Path(name).suffix], {"Cache-Control": FOREVER})
+                name: CachedPage(text.encode(), TYPES[Path(name).suffix], {"Cache-Control": FOREVER})
                 for name, text in texts.items()
             }
             self._config = config
@@ -59,19 +59,19 @@ class Assets:
         """The path of a file, with its version; it may be kept for ever."""
         return f"/static/{name}?v={self._versions[name]}"
 
-    def find(self, name: str) -> Finished | None:
+    def find(self, name: str) -> CachedPage | None:
         return self._files.get(name)
 
 
 ASSETS = web.AppKey("assets", Assets)
 
 
-def styles(site: Site, base_path: str) -> str:
+def styles(site: SiteConfig, base_path: str) -> str:
     """What the configuration adds to the stylesheet: colours, font, and the site's own rules."""
     return "".join(_styles(site, base_path))
 
 
-def _styles(site: Site, base_path: str) -> Iterator[str]:
+def _styles(site: SiteConfig, base_path: str) -> Iterator[str]:
     light, dark = _colors(site.colors), _colors(site.dark_colors)
     if light:
         yield f"\n:root {{ {light} }}"
@@ -80,7 +80,7 @@ def _styles(site: Site, base_path: str) -> Iterator[str]:
         yield f'\n:root[data-theme="dark"] {{ {dark} }}'
     if site.font_file:
         address = file_address(site.font_file, base_path)
-        yield f'\n@font-face {{ font-family: "Site"; src: url("{address}"); font-display: swap; }}'
+        yield f'\n@font-face {{ font-family: "SiteConfig"; src: url("{address}"); font-display: swap; }}'
     family = ", ".join(part for part in ('"Site"' if site.font_file else "", site.font_family) if part)
     if family:
         yield f"\n:root {{ --font: {family}, system-ui, sans-serif; }}"

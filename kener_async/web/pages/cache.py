@@ -13,12 +13,12 @@ import brotli
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.http.responses import Whole
+from kener_async.api.http.responses import PrebuiltResponse
 from kener_async.domain.errors import TooSlow
 from kener_async.web.pages import locales
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot
-from kener_async.web.pages.throttle import Pace, Turnstile
+from kener_async.web.pages.throttle import FairQueue, RenderThrottle
 
 HTML = "text/html; charset=utf-8"
 POLICY = (
@@ -34,7 +34,7 @@ YEAR = 365 * 24 * 3600
 DRAWN = ("image/png", "font/")  # compressed already
 
 
-class Finished:
+class CachedPage:
     """The bytes of an answer and their headers, in every encoding that was asked for."""
 
     def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
@@ -47,16 +47,16 @@ class Finished:
             "ETag": self.etag,
         }
         self._may_be_compressed = len(body) > SMALL and not content_type.startswith(DRAWN)
-        self._answers = {"": Whole(200, self._headers, body)}
+        self._answers = {"": PrebuiltResponse(200, self._headers, body)}
         unchanged = {name: value for name, value in self._headers.items() if name != "Content-Type"}
-        self.not_modified = Whole(304, unchanged, b"")
+        self.not_modified = PrebuiltResponse(304, unchanged, b"")
         self._compressing = asyncio.Lock()
 
     @property
     def size(self) -> int:
         return sum(len(answer.body) for answer in self._answers.values())
 
-    async def answer(self, encoding: str, pace: Pace) -> Whole:
+    async def answer(self, encoding: str, pace: RenderThrottle) -> PrebuiltResponse:
         """The answer in one of ENCODINGS, compressed by the first who asks."""
         if encoding not in self._answers:
             async with self._compressing:
@@ -64,7 +64,7 @@ class Finished:
                     async with pace.turn():
                         body = await asyncio.to_thread(ENCODINGS[encoding], self._answers[""].body)
                     headers = {**self._headers, "Content-Encoding": encoding}
-                    self._answers[encoding] = Whole(200, headers, body)
+                    self._answers[encoding] = PrebuiltResponse(200, headers, body)
         return self._answers[encoding]
 
     def encoding_for(self, accepted: str) -> str:
@@ -90,15 +90,15 @@ def _encoding(accepted: str) -> str:
 
 
 Content = str | bytes
-Make = Callable[[Snapshot, Locale], Awaitable[Content]]
+Render = Callable[[Snapshot, Locale], Awaitable[Content]]
 Dress = tuple[str, Mapping[str, str]]
 
 
-class Pages:
+class PageCache:
     """The finished pages of the current snapshot, the latest used last."""
 
     def __init__(self) -> None:
-        self._pages: OrderedDict[tuple[str, str], tuple[int, Finished]] = OrderedDict()
+        self._pages: OrderedDict[tuple[str, str], tuple[int, CachedPage]] = OrderedDict()
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def finished(
@@ -106,10 +106,10 @@ class Pages:
         app: web.Application,
         path: str,
         locale: Locale,
-        make: Make,
+        make: Render,
         dress: Callable[[], Dress],
         is_gone: Callable[[], bool],
-    ) -> Finished:
+    ) -> CachedPage:
         """The page as of the current snapshot; raises what `make` raises. `dress`: its type and headers.
 
         For a visitor who is gone when it is his turn nothing is made; raises TooSlow.
@@ -123,25 +123,25 @@ class Pages:
             async with turn:
                 if (found := self._found(key, snapshot)) is not None:
                     return found
-                async with app[PACE].turn():
+                async with app[RENDER_THROTTLE].turn():
                     if is_gone():
                         raise TooSlow("the visitor has gone")
                     content = await make(snapshot, locale)
                 app[keys.METRICS].page_made()
                 body = content.encode() if isinstance(content, str) else content
-                return self._keep(key, snapshot, Finished(body, *dress()))
+                return self._keep(key, snapshot, CachedPage(body, *dress()))
         finally:
             if not turn.locked():
                 self._turns.pop(key, None)
 
-    def _found(self, key: tuple[str, str], snapshot: Snapshot) -> Finished | None:
+    def _found(self, key: tuple[str, str], snapshot: Snapshot) -> CachedPage | None:
         made_of, page = self._pages.get(key, (0, None))
         if made_of < snapshot.serial:  # one that is newer than what was asked for is as good
             return None
         self._pages.move_to_end(key)
         return page
 
-    def _keep(self, key: tuple[str, str], snapshot: Snapshot, page: Finished) -> Finished:
+    def _keep(self, key: tuple[str, str], snapshot: Snapshot, page: CachedPage) -> CachedPage:
         _, before = self._pages.pop(key, (None, None))
         if before is not None and before.etag == page.etag:
             page = before  # it is the same, and compressed already
@@ -154,11 +154,11 @@ class Pages:
         return sum(page.size for _, page in self._pages.values())
 
 
-PAGES = web.AppKey("pages", Pages)
+PAGE_CACHE = web.AppKey("pages", PageCache)
 # What addresses with options ask for, of which anyone can make up any number: they drive no page out.
-VARIANTS = web.AppKey("variants", Pages)
-TURNSTILE = web.AppKey("turnstile", Turnstile)
-PACE = web.AppKey("pace", Pace)
+VARIANTS = web.AppKey("variants", PageCache)
+FAIR_QUEUE = web.AppKey("turnstile", FairQueue)
+RENDER_THROTTLE = web.AppKey("pace", RenderThrottle)
 
 
 def locale_of(request: web.Request) -> Locale:
@@ -171,21 +171,21 @@ def locale_of(request: web.Request) -> Locale:
 
 async def page(
     request: web.Request,
-    make: Make,
+    make: Render,
     path: str | None = None,
     content_type: str = HTML,
     *,
     locale: Locale | None = None,
     frame_ancestors: str = "'none'",
     headers: Mapping[str, str] | None = None,
-    kept: web.AppKey[Pages] = PAGES,
+    kept: web.AppKey[PageCache] = PAGE_CACHE,
 ) -> web.StreamResponse:
     """Answer with the page that `make` gives for the current snapshot in the visitor's language.
 
     `path` tells pages apart, with every option that makes a difference; None: the request's path. A `locale`
     given is that of a page that has no words. Pages with options in their address are `kept` in VARIANTS.
     """
-    await request.app[TURNSTILE].passed()
+    await request.app[FAIR_QUEUE].passed()
     if content_type == HTML and "lang" in request.rel_url.raw_query_string and "lang" in request.query:
         return _language_chosen(request)
     language = locale_of(request) if locale is None else locale
@@ -209,12 +209,12 @@ async def page(
     return cast(web.StreamResponse, whole)  # the gate sends what is whole
 
 
-async def answer(request: web.Request, finished: Finished) -> Whole:
+async def answer(request: web.Request, finished: CachedPage) -> PrebuiltResponse:
     """The page in the best encoding the client accepts, or 304 when it has it already."""
     if _is_known(request.headers.get("If-None-Match", ""), finished.etag):
         return finished.not_modified
     encoding = finished.encoding_for(request.headers.get("Accept-Encoding", ""))
-    return await finished.answer(encoding, request.app[PACE])
+    return await finished.answer(encoding, request.app[RENDER_THROTTLE])
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:

@@ -9,7 +9,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Day, Shown
+from kener_async.web.pages.snapshot import DayView, MonitorView
 
 # The class that gives an element the colour and the sign of a status.
 CLASSES = {
@@ -46,11 +46,11 @@ def summary(locale: Locale, summary: Summary) -> str:
     }[summary]
 
 
-def standing(locale: Locale, shown: Shown, now: int) -> str:
+def current_status(locale: Locale, shown: MonitorView, now: int) -> str:
     """How a monitor stands, and for how long: "Up for 12 days"."""
     _ = locale.gettext
     current = shown.status
-    newest = shown.report.standing.newest
+    newest = shown.report.current.newest
     if current is Status.NO_DATA:
         if newest is None:
             return _("No data")
@@ -67,7 +67,7 @@ def standing(locale: Locale, shown: Shown, now: int) -> str:
     }[current] % {"duration": duration}
 
 
-def day(locale: Locale, day: Day) -> str:
+def day(locale: Locale, day: DayView) -> str:
     """A day in three lines: its date, how it was, and its uptime."""
     counts = day.counts
     return _day(locale, day.date, day.status, counts.down, counts.degraded, counts.maintenance, counts.uptime)
@@ -82,7 +82,7 @@ def _day(
     return f"{locale.day(day)}\n{minutes}\n{_uptime(locale, figure)}"
 
 
-def minutes(locale: Locale, day: Day) -> str:
+def minutes(locale: Locale, day: DayView) -> str:
     """A day's status, and its minutes that were not up."""
     return _minutes(locale, day.status, day.counts.down, day.counts.degraded, day.counts.maintenance)
 

@@ -13,19 +13,19 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.config.model import Announcement, Config, Monitor
+from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
-from kener_async.domain.states import Live, Report
+from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import incidents, streaks
-from kener_async.web.pages.throttle import Pace
+from kener_async.web.pages.throttle import RenderThrottle
 
 WINDOWS = {"90d": 90 * DAY, "30d": 30 * DAY, "7d": 7 * DAY, "24h": 24 * HOUR}
 RECENT = 14 * DAY
@@ -33,7 +33,7 @@ TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DayView:
     """A civil day in the site's zone, as one bar shows it; `end` is exclusive, and that of the whole day."""
 
     date: date
@@ -44,26 +44,26 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Shown:
+class MonitorView:
     """A monitor with everything the page says of it.
 
     `windows` are the counts by "90d", "30d", "7d", "24h" and "today", the day in the site's zone; `days` the
     last 90 and today, oldest first. `since`: when the current status began, None while nothing is known.
     """
 
-    monitor: Monitor
-    report: Report
+    monitor: MonitorConfig
+    report: StatusReport
     windows: Mapping[str, Counts]
-    days: Sequence[Day]
+    days: Sequence[DayView]
     since: int | None
 
     @property
     def status(self) -> Status:
-        return self.report.standing.status
+        return self.report.current.status
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Event:
+class IncidentView:
     """An incident or maintenance with its time line, oldest first; `tags` are those of visible monitors."""
 
     incident: Incident
@@ -85,16 +85,16 @@ class Snapshot:
     until: int
     revision: int
     kept_from: int
-    monitors: Sequence[Shown]
-    ongoing: Sequence[Event]
-    upcoming: Sequence[Event]
-    recent: Sequence[Event]
+    monitors: Sequence[MonitorView]
+    ongoing: Sequence[IncidentView]
+    upcoming: Sequence[IncidentView]
+    recent: Sequence[IncidentView]
     announcements: Sequence[Announcement]
 
-    def find(self, tag: str) -> Shown | None:
+    def find(self, tag: str) -> MonitorView | None:
         return next((shown for shown in self.monitors if shown.monitor.tag == tag), None)
 
-    def named(self, tag: str) -> Shown:
+    def named(self, tag: str) -> MonitorView:
         """The visible monitor of this tag; raises NotFound."""
         shown = self.find(tag)
         if shown is None:
@@ -113,13 +113,13 @@ class Snapshots:
     made wait, and share it if it was begun after they asked.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: RenderThrottle) -> None:
         self._pace = pace
         self._turn = asyncio.Lock()
         self._snapshot: Snapshot | None = None
         self._begun = 0.0
         self._serials = itertools.count(1)
-        self._events = Events()
+        self._events = RecentIncidents()
         self._since = Since()
 
     async def current(self, app: web.Application) -> Snapshot:
@@ -136,17 +136,17 @@ class Snapshots:
             return self._snapshot
 
     async def _made(self, app: web.Application) -> Snapshot:
-        config, board = app[keys.RUNNING].config, app[keys.BOARD]
+        config, board = app[keys.RUNNING].config, app[keys.STATES]
         # During a reload some are configured and not on the board yet; its revision tells when they are.
         monitors = [one for one in config.monitors if not one.hidden and board.find(one.tag) is not None]
-        revision, kept_from, now, shown = -1, 0, 0, list[Shown]()
+        revision, kept_from, now, shown = -1, 0, 0, list[MonitorView]()
         for _ in range(TRIES):  # looking at one monitor may bring another up to date, and a minute may end
             revision, kept_from, now = board.revision, board.kept_from, app[keys.CLOCK]()
             shown = await self._monitors(app, config, monitors, now)
             if revision == board.revision and minute_of(now) == minute_of(app[keys.CLOCK]()):
                 break
         visible = list(_visible(await self._events.known(app), {monitor.tag for monitor in monitors}))
-        edges = [one.report.standing.fresh_until for one in shown]
+        edges = [one.report.current.fresh_until for one in shown]
         edges += [edge for event in visible for edge in (event.incident.start, event.incident.end) if edge]
         edges += [edge for one in config.announcements for edge in (one.start, one.end) if edge]
         by_begin = sorted(visible, key=lambda event: (event.incident.start, event.incident.number))
@@ -170,14 +170,16 @@ class Snapshots:
         )
 
     async def _monitors(
-        self, app: web.Application, config: Config, monitors: Sequence[Monitor], now: int
-    ) -> list[Shown]:
+        self, app: web.Application, config: Config, monitors: Sequence[MonitorConfig], now: int
+    ) -> list[MonitorView]:
         """All monitors; those of which nothing has changed since the last snapshot are the same objects."""
         lives = [await app[keys.PUBLISHER].live(monitor.tag) for monitor in monitors]
         reports = [live.report(now) for live in lives]
         before = self._snapshot
-        known: dict[int, Shown] = {}  # by the identity of their report: what is equal may be two monitors
-        if before is not None and before.config is config and before.kept_from == app[keys.BOARD].kept_from:
+        known: dict[
+            int, MonitorView
+        ] = {}  # by the identity of their report: what is equal may be two monitors
+        if before is not None and before.config is config and before.kept_from == app[keys.STATES].kept_from:
             known = {id(one.report): one for one in before.monitors}
         others = [place for place, report in enumerate(reports) if id(report) not in known]
         changed = [lives[place] for place in others]
@@ -194,16 +196,18 @@ class Snapshots:
 def _holds(snapshot: Snapshot, app: web.Application) -> bool:
     now = app[keys.CLOCK]()
     return (
-        snapshot.revision == app[keys.BOARD].revision
+        snapshot.revision == app[keys.STATES].revision
         and snapshot.config is app[keys.RUNNING].config
         and snapshot.now <= now < snapshot.until
         and not app[keys.OBSERVER].is_needed(now)
     )
 
 
-def _shown(monitor: Monitor, report: Report, overview: Overview, since: int | None) -> Shown:
+def _shown(
+    monitor: MonitorConfig, report: StatusReport, overview: Overview, since: int | None
+) -> MonitorView:
     days = [
-        Day(
+        DayView(
             day,
             start,
             end,
@@ -213,22 +217,22 @@ def _shown(monitor: Monitor, report: Report, overview: Overview, since: int | No
         for day, start, end, counts in overview.days
     ]
     windows = {name: overview.windows[length] for name, length in WINDOWS.items()}
-    return Shown(monitor, report, {**windows, "today": days[-1].counts}, days, since)
+    return MonitorView(monitor, report, {**windows, "today": days[-1].counts}, days, since)
 
 
-def _visible(events: Iterable[tuple[Incident, Sequence[Comment]]], tags: set[str]) -> Iterator[Event]:
+def _visible(events: Iterable[tuple[Incident, Sequence[Comment]]], tags: set[str]) -> Iterator[IncidentView]:
     for incident, comments in events:
         named = [tag for tag in incident.tags if tag in tags]
         if named:
-            yield Event(incident, comments, named)
+            yield IncidentView(incident, comments, named)
 
 
-def visible(found: Iterable[tuple[Incident, Sequence[Comment]]], snapshot: Snapshot) -> list[Event]:
+def visible(found: Iterable[tuple[Incident, Sequence[Comment]]], snapshot: Snapshot) -> list[IncidentView]:
     """The incidents that name a monitor of the page."""
     return list(_visible(found, {shown.monitor.tag for shown in snapshot.monitors}))
 
 
-def _recent(events: Iterable[Event], now: int) -> list[Event]:
+def _recent(events: Iterable[IncidentView], now: int) -> list[IncidentView]:
     closed = [(event.incident.closed_as_of(now) or 0, event) for event in events]
     newest_first = sorted(closed, key=lambda pair: (-pair[0], -pair[1].incident.number))
     return [event for at, event in newest_first if at > now - RECENT]
@@ -241,18 +245,18 @@ class Since:
     """
 
     def __init__(self) -> None:
-        self._before: WeakKeyDictionary[Live, dict[Status, int | None]] = WeakKeyDictionary()
+        self._before: WeakKeyDictionary[MonitorState, dict[Status, int | None]] = WeakKeyDictionary()
 
     async def of(
-        self, app: web.Application, lives: Sequence[Live], reports: Sequence[Report], now: int
+        self, app: web.Application, lives: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
     ) -> list[int | None]:
         """For each monitor the begin of the streak of its current status; None while there is none."""
         streaks_now = [
-            _streak(live, report.standing.status, now) for live, report in zip(lives, reports, strict=True)
+            _streak(live, report.current.status, now) for live, report in zip(lives, reports, strict=True)
         ]
         asked = defaultdict[int, dict[int, Status]](dict)
         for live, report, (_, is_decided) in zip(lives, reports, streaks_now, strict=True):
-            status = report.standing.status
+            status = report.current.status
             known = self._before.setdefault(live, {Status.NO_DATA: None})
             if not is_decided and status not in known:
                 asked[live.base][live.id] = status
@@ -263,19 +267,19 @@ class Since:
         for live, report, (begin, is_decided) in zip(lives, reports, streaks_now, strict=True):
             before = self._before[live]
             if live.id in found:
-                before[report.standing.status] = found[live.id]
-            earlier = None if is_decided else before[report.standing.status]
+                before[report.current.status] = found[live.id]
+            earlier = None if is_decided else before[report.current.status]
             since.append(begin if earlier is None else earlier)
         return since
 
 
-def _streak(live: Live, status: Status, now: int) -> tuple[int | None, bool]:
+def _streak(live: MonitorState, status: Status, now: int) -> tuple[int | None, bool]:
     begun = [overlay for overlay in live.layers.overlays if overlay.start <= now]
     known = replace(live.layers, overlays=begun)
     return streak(list(runs(known, live.base, minute_of(now) + MINUTE)), status)
 
 
-class Events:
+class RecentIncidents:
     """What is open or closed lately, with comments, as read when one of them was last written."""
 
     def __init__(self) -> None:
@@ -284,7 +288,7 @@ class Events:
         self._known: Sequence[tuple[Incident, Sequence[Comment]]] = ()
 
     async def known(self, app: web.Application) -> Sequence[tuple[Incident, Sequence[Comment]]]:
-        revision, now = app[keys.BOARD].incidents_revision, app[keys.CLOCK]()
+        revision, now = app[keys.STATES].incidents_revision, app[keys.CLOCK]()
         if revision != self._revision or not self._read_at <= now < self._read_at + DAY:
             work = partial(incidents.current, closed_after=now - RECENT)
             self._known = await app[keys.DATABASE].read(work)

@@ -17,7 +17,7 @@ from kener_async.domain.samples import Status
 from kener_async.web.pages import labels, locales
 from kener_async.web.pages.assets import ASSETS, Assets, file_address
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Shown
+from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import markdown
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -55,7 +55,7 @@ def sign(status: Status) -> Markup:
     )
 
 
-class View:
+class TemplateContext:
     """A page's side of a template: everything that depends on language and configuration."""
 
     def __init__(self, config: Config, locale: Locale, assets: Assets) -> None:
@@ -107,19 +107,19 @@ class View:
     def word(self, status: Status) -> str:
         return labels.status(self.locale, status)
 
-    def standing(self, shown: Shown, now: int) -> Markup:
+    def current_status(self, shown: MonitorView, now: int) -> Markup:
         """How a monitor stands, with its sign and its latency; or how today was, if the site wants that."""
-        status, text = shown.status, labels.standing(self.locale, shown, now)
+        status, text = shown.status, labels.current_status(self.locale, shown, now)
         if self.site.summary_style == "day" and status is not Status.NO_DATA:
             status, text = shown.days[-1].status, labels.minutes(self.locale, shown.days[-1])
         parts = [sign(status), Markup(" <span>{}</span>").format(text)]
-        newest = shown.report.standing.newest
+        newest = shown.report.current.newest
         if newest is not None and newest.latency and shown.status in (Status.UP, Status.DEGRADED):
             latency = self.locale.latency(newest.latency, shown.monitor.latency_unit)
             title = self.locale.gettext("Latency")
             parts.append(Markup(' <span class="latency" title="{}">{}</span>').format(title, latency))
         name = labels.CLASSES[status]
-        return Markup('<p class="standing {}">{}</p>').format(name, Markup("").join(parts))
+        return Markup('<p class="current-status {}">{}</p>').format(name, Markup("").join(parts))
 
     def context(self) -> dict[str, Any]:
         """What a template finds beside its own values."""
@@ -136,7 +136,7 @@ class View:
 
 async def render(app: web.Application, template: str, config: Config, locale: Locale, **values: Any) -> str:
     """The template's text, made in a thread: the loop goes on with heartbeats meanwhile."""
-    view = View(config, locale, app[ASSETS])
+    view = TemplateContext(config, locale, app[ASSETS])
     environment = aiohttp_jinja2.get_env(app)
 
     def rendered() -> str:

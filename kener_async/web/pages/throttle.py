@@ -15,7 +15,7 @@ REST_FOR_EACH = 0.001  # seconds; ten times what a heartbeat costs
 LONGEST_REST = 1.0
 
 
-class Turnstile:
+class FairQueue:
     """Lets few through in one turn of the event loop; between turns whatever else is ready is served.
 
     The loop is never idle while somebody waits, and there is no timer: without heartbeats visitors have all
@@ -57,7 +57,7 @@ class Turnstile:
                 self._pass()
 
 
-class Pace:
+class RenderThrottle:
     """Work on pages, one piece at a time; after each it rests for the heartbeats that came meanwhile.
 
     So under a flood of heartbeats pages take little of the processor, and without any there is no pause.

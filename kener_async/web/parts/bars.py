@@ -11,13 +11,13 @@ from kener_async.domain.calendar import MINUTE
 from kener_async.domain.samples import Status
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Day
+from kener_async.web.pages.snapshot import DayView
 
 # The height of a partial bar, by the share of the day that had its status: up to so many percent, a class.
 STEPS = ((10, "s1"), (20, "s2"), (40, "s3"), (60, "s4"), (80, "s5"), (99.999, "s6"))
 
 
-def bars(days: Sequence[Day], address: str, locale: Locale, is_partial: bool) -> Markup:
+def bars(days: Sequence[DayView], address: str, locale: Locale, is_partial: bool) -> Markup:
     """Links to the days below `address`, oldest first, each with its text. Only the last is a tab stop;
     from there arrow keys lead to the others.
     """
@@ -32,7 +32,7 @@ def bars(days: Sequence[Day], address: str, locale: Locale, is_partial: bool) ->
     return Markup("".join(links))  # noqa: S704 - everything in it is escaped
 
 
-def _classes(day: Day, is_partial: bool) -> str:
+def _classes(day: DayView, is_partial: bool) -> str:
     name = labels.CLASSES[day.status]
     if not is_partial or day.status is Status.NO_DATA:
         return name
@@ -40,7 +40,7 @@ def _classes(day: Day, is_partial: bool) -> str:
     return f"{name} {step}".rstrip()
 
 
-def _share(day: Day) -> float:
+def _share(day: DayView) -> float:
     """How much of the day had the status it counts as, in percent."""
     counts = day.counts
     minutes = {

@@ -12,7 +12,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import Event, Shown
+from kener_async.web.pages.snapshot import IncidentView, MonitorView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,7 @@ class Cell:
 
     day: date
     status: Status | None
-    events: Sequence[Event]
+    events: Sequence[IncidentView]
     is_today: bool
 
 
@@ -35,7 +35,7 @@ def shown_span(incident: Incident, now: int) -> tuple[int, int]:
     return incident.start, max(incident.start, last)
 
 
-def within(events: Iterable[Event], month: Month, zone: ZoneInfo, now: int) -> list[Event]:
+def within(events: Iterable[IncidentView], month: Month, zone: ZoneInfo, now: int) -> list[IncidentView]:
     """The events shown in a month, newest first."""
     begins, ends = month.bounds(zone)
     found = [
@@ -44,7 +44,7 @@ def within(events: Iterable[Event], month: Month, zone: ZoneInfo, now: int) -> l
     return sorted(found, key=lambda event: (event.incident.start, event.incident.number), reverse=True)
 
 
-def measured(monitors: Iterable[Shown]) -> dict[date, Status]:
+def measured(monitors: Iterable[MonitorView]) -> dict[date, Status]:
     """The worst bar of each day that the monitors' bars show."""
     by_day: dict[date, list[Status]] = {}
     for shown in monitors:
@@ -58,7 +58,7 @@ def weeks(
     first_weekday: int,
     zone: ZoneInfo,
     bars: Mapping[date, Status],
-    events: Sequence[Event],
+    events: Sequence[IncidentView],
     now: int,
 ) -> list[list[Cell | None]]:
     """The calendar of a month: a cell for each of its days, None for the days beside it."""
@@ -73,9 +73,11 @@ def weeks(
     return [[None if day is None else cell(day) for day in week] for week in month.weeks(first_weekday)]
 
 
-def _by_day(month: Month, zone: ZoneInfo, events: Iterable[Event], now: int) -> dict[date, list[Event]]:
+def _by_day(
+    month: Month, zone: ZoneInfo, events: Iterable[IncidentView], now: int
+) -> dict[date, list[IncidentView]]:
     begins, ends = month.bounds(zone)
-    by_day: dict[date, list[Event]] = {}
+    by_day: dict[date, list[IncidentView]] = {}
     for event in events:
         first, last = shown_span(event.incident, now)
         day, until = day_of(max(first, begins), zone), day_of(min(last, ends - 1), zone)
@@ -85,7 +87,7 @@ def _by_day(month: Month, zone: ZoneInfo, events: Iterable[Event], now: int) -> 
     return by_day
 
 
-def _told(events: Iterable[Event]) -> Status | None:
+def _told(events: Iterable[IncidentView]) -> Status | None:
     """The worst that incidents say of a day without bars, None where they say nothing of it."""
     kinds = [kind for event in events if (kind := labels.kind(event.incident)) is not None]
     return summary(kinds).status if kinds else None

@@ -6,15 +6,15 @@ from sqlite3 import Connection
 
 from markupsafe import Markup
 
-from kener_async.config.model import Monitor
+from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER
 from kener_async.domain.heartbeats import Every, Expectation
 from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import latencies
-from kener_async.web.pages.snapshot import WINDOWS, Shown
-from kener_async.web.pages.templates import View
+from kener_async.web.pages.snapshot import WINDOWS, MonitorView
+from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import charts
 from kener_async.web.parts.charts import Chart
 
@@ -53,7 +53,7 @@ def _frame(name: str, now: int) -> tuple[int, int]:
 
 
 def of_monitor(
-    view: View, shown: Shown, counted: Stepped, labels: Mapping[str, str], now: int
+    view: TemplateContext, shown: MonitorView, counted: Stepped, labels: Mapping[str, str], now: int
 ) -> Iterator[Drawn]:
     """The last 24 hours, 7, 30 and 90 days."""
     locale, zone = view.locale, view.site.timezone
@@ -72,7 +72,9 @@ def of_monitor(
     yield _drawn(view, shown.monitor, "90d", labels["90d"], parts, (start, end), ticks)
 
 
-def of_day(view: View, monitor: Monitor, samples: Mapping[int, Sample], start: int, end: int) -> Drawn:
+def of_day(
+    view: TemplateContext, monitor: MonitorConfig, samples: Mapping[int, Sample], start: int, end: int
+) -> Drawn:
     """A day, of which these are the samples."""
     by_step: dict[int, list[Sample]] = {}
     for minute, sample in samples.items():
@@ -83,8 +85,8 @@ def of_day(view: View, monitor: Monitor, samples: Mapping[int, Sample], start: i
 
 
 def _drawn(
-    view: View,
-    monitor: Monitor,
+    view: TemplateContext,
+    monitor: MonitorConfig,
     name: str,
     label: str,
     parts: Iterable[Part],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kener_async.config.model import Site
+from kener_async.config.model import SiteConfig
 from kener_async.domain.samples import Status
 
 # As the stylesheet has them in light; a test holds that.
@@ -15,6 +15,6 @@ OURS = {
 }
 
 
-def colors(site: Site) -> Mapping[Status, str]:
+def colors(site: SiteConfig) -> Mapping[Status, str]:
     """The site's own colours, else ours."""
     return {status: getattr(site.colors, status.name.lower()) or color for status, color in OURS.items()}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from kener_async.config.model import Monitor
-from kener_async.web.pages.templates import View
+from kener_async.config.model import MonitorConfig
+from kener_async.web.pages.templates import TemplateContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ FRAME = Markup(
 SCRIPT = Markup('<script async src="{}"></script>')
 
 
-def everything(view: View, monitor: Monitor) -> Shared:
+def everything(view: TemplateContext, monitor: MonitorConfig) -> Shared:
     _ = view.locale.gettext
     embed, badge = f"/embed/{monitor.tag}", f"/badge/{monitor.tag}"
     light, dark = view.absolute(f"{embed}?theme=light"), view.absolute(f"{embed}?theme=dark")
