@@ -38,9 +38,9 @@ soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random
 	$(PYTHON) -m tests.soak.power --cuts 30
 	$(PYTHON) -m tests.soak.clock
 	$(PYTHON) -m tests.soak.agent
-	$(PYTHON) -m tests.soak.script
-	$(PYTHON) -m tests.soak.fleet
-	$(PYTHON) -m tests.soak.fleet --minutes 2 --mad
+	$(PYTHON) -m tests.soak.heartbeat_script
+	$(PYTHON) -m tests.soak.devices
+	$(PYTHON) -m tests.soak.devices --minutes 2 --mad
 	$(PYTHON) -m tests.soak.mutations
 	$(MAKE) histories fuzz
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kener_async.config.model import Config
-from tests.service import FakeClock, Service, a_config, running
+from tests.rigs.service import FakeClock, Service, a_config, running
 
 
 @pytest.fixture

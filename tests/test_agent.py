@@ -16,10 +16,10 @@ import pytest
 
 from kener_async.config.load import load
 from kener_async.ops import install, install_agent
-from tests.activation import Told
-from tests.cuts import Cuts
-from tests.device import AgentProcess
-from tests.process import ROOT, Server, a_config, a_free_port, stored_samples
+from tests.rigs.device import AgentProcess
+from tests.rigs.network import Cuts
+from tests.rigs.process import ROOT, Server, a_config, a_free_port, stored_samples
+from tests.rigs.systemd import Told
 from tests.soak import agent as soak
 from tests.test_process import NEEDS_FAKETIME, program
 

@@ -24,10 +24,10 @@ from kener_async.agent.settings import Alive, Check
 from kener_async.agent.spool import Measured
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
-from tests.cuts import Cuts
-from tests.device import DeviceClock, agent_settings
-from tests.process import Key, reading
-from tests.service import NOON, FakeClock, Service
+from tests.rigs.device import DeviceClock, agent_settings
+from tests.rigs.network import Cuts
+from tests.rigs.process import Key, reading
+from tests.rigs.service import NOON, FakeClock, Service
 
 HOUR, MINUTE = 3600, 60
 TAGS = ("earth", "mars")

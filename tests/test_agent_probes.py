@@ -17,7 +17,7 @@ from kener_async.agent import probes
 from kener_async.agent.probes import NotMeasured, Prober
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
 from kener_async.domain.samples import Status
-from tests.process import a_free_port
+from tests.rigs.process import a_free_port
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
 SOON = 0.3  # seconds until a check that hangs is given up

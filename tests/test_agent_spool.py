@@ -19,7 +19,7 @@ from kener_async.agent.clocks import ClockReading
 from kener_async.agent.spool import Measured, Spool, SpoolBroken
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
-from tests.process import ROOT
+from tests.rigs.process import ROOT
 
 LIMIT = 1 << 20
 

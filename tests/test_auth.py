@@ -28,8 +28,8 @@ from kener_async.config.model import AuthConfig, Config
 from kener_async.domain.access import SCOPES
 from kener_async.ops.signing_key import SigningKeyError, signing_keys, signing_secret
 from kener_async.store import tokens
-from tests.process import ROOT
-from tests.service import NOON, SECRET, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.process import ROOT
+from tests.rigs.service import NOON, SECRET, FakeClock, Service, a_config, a_monitor, running
 
 REFUSED = (401, {"error": "invalid token"})
 HEADER = {"typ": TOKEN_TYPE}

@@ -35,11 +35,11 @@ from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import DatabaseFileError, connect, locked
 from kener_async.store.sqlite.files import NotEnoughSpace
 from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
-from tests.filled import contents, fill, flip
-from tests.process import ROOT, Senders, Server, stored_samples
-from tests.process import a_config as a_process_config
-from tests.service import NOON, SECRET, FakeClock, running
-from tests.service import a_config as a_service_config
+from tests.rigs.database import contents, fill, flip
+from tests.rigs.process import ROOT, Senders, Server, stored_samples
+from tests.rigs.process import a_config as a_process_config
+from tests.rigs.service import NOON, SECRET, FakeClock, running
+from tests.rigs.service import a_config as a_service_config
 
 HOUR, DAY = 3600, 86400
 LAST_SUCCESS = "kener_backup_last_success_timestamp_seconds"

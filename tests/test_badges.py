@@ -10,7 +10,7 @@ import pytest
 from kener_async.config.model import Config
 from kener_async.domain.samples import Status
 from kener_async.web.parts import palette
-from tests.service import FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 CSS = Path("kener_async/web/static/page.css").read_text()
 

@@ -13,7 +13,7 @@ from kener_async.app import create_app
 from kener_async.config.load import ConfigError, load
 from kener_async.config.model import Config
 from kener_async.config.rules import TAKEN
-from tests.service import FakeClock, Service, a_config, running
+from tests.rigs.service import FakeClock, Service, a_config, running
 
 BASE = "/status"
 # Where a crawl begins: what no page links to.

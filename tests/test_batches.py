@@ -31,7 +31,7 @@ from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
 from kener_async.store.sqlite.connections import connect, prepare
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600
 LIMITS = batches.IngestLimits(clock_skew=60, max_age_days=90)

@@ -20,8 +20,8 @@ from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.config.model import Config
 from kener_async.store import tokens
 from kener_async.store.tokens import digest_of
-from tests.process import Server, a_config
-from tests.service import NOON, SECRET, FakeClock, Service, a_monitor, running
+from tests.rigs.process import Server, a_config
+from tests.rigs.service import NOON, SECRET, FakeClock, Service, a_monitor, running
 
 KEY = "b7XkTq0cV8hYbN2wLr5sKgmQ3tXq0cV8hYbN2wLr5sK"
 

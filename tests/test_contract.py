@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 from kener_async.api.openapi import document
 from kener_async.app import create_app
 from kener_async.config.model import Config
-from tests.contract import (
+from tests.rigs.contract import (
     CONTRACT,
     ERROR,
     METHODS,
@@ -28,7 +28,7 @@ from tests.contract import (
     refusals,
     unlike,
 )
-from tests.process import Server
+from tests.rigs.process import Server
 
 # What we serve under /api beside the operations: the description itself, and the page that shows it.
 DESCRIPTIONS = {"/api/openapi.json", "/api/docs", "/api/v2/{name}"}  # what describes itself

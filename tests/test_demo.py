@@ -21,7 +21,7 @@ from kener_async.demo.run import configured
 from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
 from kener_async.store.sqlite import connections
-from tests.service import NOON, FakeClock, running
+from tests.rigs.service import NOON, FakeClock, running
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kener_async.domain.heartbeats import Every, MonitorSettings
-from tests.service import NOON, FakeClock, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, a_config, a_monitor, running
 
 ROOT = Path(__file__).parent.parent
 UPTIME = (ROOT / "docs/uptime.md").read_text()

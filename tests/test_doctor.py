@@ -19,8 +19,8 @@ from kener_async.config.model import BackupConfig, Config, ServerConfig
 from kener_async.ops import diagnosis, doctor
 from kener_async.ops.diagnosis import BUILT_AFTER, Finding, State
 from kener_async.store.tokens import Token
-from tests.process import a_free_port
-from tests.service import FakeClock, running
+from tests.rigs.process import a_free_port
+from tests.rigs.service import FakeClock, running
 
 DAY = 86400
 NOW = BUILT_AFTER + 200 * DAY

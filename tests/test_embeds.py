@@ -11,7 +11,7 @@ from aiohttp import ClientResponse
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Config
-from tests.service import Service, a_config, a_monitor
+from tests.rigs.service import Service, a_config, a_monitor
 
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'
 SCRIPT = Path("kener_async/web/static/embed.js").read_text()

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from kener_async.store import devices
-from tests.process import MINUTE, ROOT, Server, a_config, reading
+from tests.rigs.process import MINUTE, ROOT, Server, a_config, reading
 
 MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent)) or "micropython"
 HEAP = "heapsize=128k"  # objects take twice as much as on an ESP32
@@ -73,7 +73,7 @@ class Esp32:
             "cut": cut,
         }
         self._process = subprocess.Popen(
-            [*self.command, str(ROOT / "tests/esp32_board.py")],
+            [*self.command, str(ROOT / "tests/rigs/esp32_board.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

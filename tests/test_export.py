@@ -23,9 +23,9 @@ from kener_async.store.admin import export, import_
 from kener_async.store.admin.import_ import ImportRefused
 from kener_async.store.sqlite.connections import connect, prepare, transaction
 from kener_async.store.tokens import Token
-from tests.filled import contents, fill
-from tests.process import Server
-from tests.service import NOON, FakeClock
+from tests.rigs.database import contents, fill
+from tests.rigs.process import Server
+from tests.rigs.service import NOON, FakeClock
 
 DAY = 86400
 

@@ -16,7 +16,7 @@ from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
 from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, stage, updated_at
 from kener_async.web.pages.snapshot import IncidentView
-from tests.service import NOON
+from tests.rigs.service import NOON
 
 HOUR = 3600
 BASE = "https://status.example.org"

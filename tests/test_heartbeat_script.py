@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import MINUTE, ROOT, Server, a_config, stored_samples
-from tests.soak import script as soak
-from tests.soak.script import SCRIPT, SHELLS, Device
+from tests.rigs.process import MINUTE, ROOT, Server, a_config, stored_samples
+from tests.soak import heartbeat_script as soak
+from tests.soak.heartbeat_script import SCRIPT, SHELLS, Device
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:

@@ -2,8 +2,8 @@
 
 A history is a list of steps: heartbeats in any order, incidents and their edits, new settings, time that
 passes, a clock that jumps, restarts and crashes. Afterwards, and at some points before, the layers are read
-from the file without the service's help, every minute is recounted (tests/recount.py, docs/uptime.md), and
-all answers are held against that. What was accepted is remembered too, so that a lost sample is noticed.
+from the file without the service's help, every minute is recounted (tests/rigs/recount.py, docs/uptime.md),
+and all answers are held against that. What was accepted is remembered too, so that a lost sample is noticed.
 
 KENER_HISTORIES=2000 runs that many instead of a few.
 """
@@ -36,8 +36,8 @@ from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
 from kener_async.worker.housekeeping import close_ended, drop_old
-from tests import recount
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs import recount
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
 
@@ -105,7 +105,7 @@ class Stored:
             )
 
     def of(self, tag: str, now: int) -> dict[str, Any]:
-        """The layers of a monitor as tests/recount.py takes them; what has not begun is not painted."""
+        """The layers of a monitor as tests/rigs/recount.py takes them; what has not begun is not painted."""
         return {
             "samples": self.samples[tag],
             "overlays": [overlay for overlay in self.overlays[tag] if overlay.start <= now],

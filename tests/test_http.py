@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async.process.server import BUSY
-from tests.contract import complaints
-from tests.process import Server, a_config
+from tests.rigs.contract import complaints
+from tests.rigs.process import Server, a_config
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.web.formats.icalendar import calendar
 from kener_async.web.pages.snapshot import IncidentView
-from tests.service import NOON
+from tests.rigs.service import NOON
 
 HOUR = 3600
 BASE = "https://status.example.org"

@@ -22,7 +22,7 @@ from kener_async.web.incidents import IncidentStage, duration, story
 from kener_async.web.pages.locales import locale
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
 from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
-from tests.service import NOON, FakeClock, Service, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
 ENGLISH = locale("en")
 UTC_ZONE, BERLIN, KOLKATA = ZoneInfo("UTC"), ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")

@@ -8,7 +8,7 @@ import pytest
 from kener_async import keys
 from kener_async.store import incidents
 from kener_async.worker.housekeeping import close_ended
-from tests.service import NOON, Service, a_monitor
+from tests.rigs.service import NOON, Service, a_monitor
 
 DAY = 86400
 NEW = {"title": "Disk full", "tags": ["mars", "earth"]}

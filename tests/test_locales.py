@@ -8,7 +8,7 @@ import pytest
 from kener_async.config.schema import LOCALES
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.web.pages.locales import NAMES, chosen, locale
-from tests.service import NOON
+from tests.rigs.service import NOON
 
 ALL = tuple(NAMES)
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")

@@ -14,7 +14,7 @@ from kener_async import keys
 from kener_async.app import apply
 from kener_async.domain.heartbeats import Every, MonitorSettings
 from kener_async.metrics import Metrics, outcome_of
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 DOCS = Path(__file__).parent.parent / "docs"
 SUFFIXES = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_sum", "_count")}

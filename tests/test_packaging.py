@@ -15,7 +15,7 @@ import pytest
 
 from kener_async.config.load import load
 from kener_async.ops import install
-from tests.process import ROOT, a_config
+from tests.rigs.process import ROOT, a_config
 from tests.soak.container import instructions
 from tools import manpage, notices
 

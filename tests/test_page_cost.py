@@ -9,7 +9,7 @@ import pytest
 
 from kener_async import keys
 from kener_async.config.model import Config
-from tests.service import FakeClock, Service, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br"}
 

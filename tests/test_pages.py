@@ -19,7 +19,7 @@ from kener_async.domain.samples import Status
 from kener_async.web.pages.cache import PAGE_CACHE, CachedPage
 from kener_async.web.pages.locales import Locale, locale
 from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot, Snapshots
-from tests.service import FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 PAGE = {"Accept": "text/html"}
 

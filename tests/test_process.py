@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from kener_async.store.sqlite.migrations import VERSION
-from tests.process import (
+from tests.rigs.process import (
     ROOT,
     Client,
     Refused,

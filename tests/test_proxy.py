@@ -18,7 +18,7 @@ from typing import NamedTuple
 import brotli
 import pytest
 
-from tests.process import ROOT, Server, a_config, a_free_port
+from tests.rigs.process import ROOT, Server, a_config, a_free_port
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 OPENSSL = shutil.which("openssl")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.service import NOON, Service
+from tests.rigs.service import NOON, Service
 
 BEAT = {"tag": "earth", "status": "UP", "latency": 0.1}
 

@@ -28,7 +28,7 @@ from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
 from kener_async.worker.housekeeping import drop_old
 from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler
 from kener_async.worker.writer import BATCH_LIMIT, Writer
-from tests.service import NOON, FakeClock, Service, a_monitor
+from tests.rigs.service import NOON, FakeClock, Service, a_monitor
 
 RELEASED = sorted((Path(__file__).parent / "data").glob("schema_v*.sql"))
 MONITOR = 1

@@ -22,8 +22,8 @@ from kener_async.config.load import load
 from kener_async.ops import install
 from kener_async.process.systemd import SocketError, SystemdNotifier
 from kener_async.store.sqlite.connections import connect
-from tests.activation import Told, activated
-from tests.process import ROOT, Client, Server, a_config, connected
+from tests.rigs.process import ROOT, Client, Server, a_config, connected
+from tests.rigs.systemd import Told, activated
 from tests.soak import restart
 from tests.test_process import is_refused, program
 

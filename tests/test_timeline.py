@@ -24,7 +24,7 @@ from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, Reason, count_quarters, count_span, current_status, runs
 from kener_async.domain.uptime import NOTHING, Counts
-from tests import recount
+from tests.rigs import recount
 
 T = 1_730_419_200  # midnight, so also the start of an hour and of a quarter
 LONG_AGO = -1_000_000

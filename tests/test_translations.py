@@ -12,7 +12,7 @@ from babel.messages.catalog import Message
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.web.pages.locales import CATALOGS, NAMES, SOURCE, Locale, locale
-from tests.service import Service
+from tests.rigs.service import Service
 from tools import messages
 
 TRANSLATED = [tag for tag in NAMES if tag != SOURCE]

@@ -20,9 +20,9 @@ from kener_async.store.sqlite import connections, migrations
 from kener_async.store.sqlite.connections import DatabaseFileError, connect, prepare
 from kener_async.store.sqlite.files import NotEnoughSpace
 from kener_async.store.sqlite.migrations import VERSION
-from tests.filled import contents, fill
-from tests.process import NotReady, Server, a_config
-from tests.service import NOON, FakeClock
+from tests.rigs.database import contents, fill
+from tests.rigs.process import NotReady, Server, a_config
+from tests.rigs.service import NOON, FakeClock
 
 NEXT = VERSION + 1
 FIRST = "-- Monitors have notes.\nALTER TABLE monitors ADD COLUMN note TEXT; UPDATE monitors SET note = tag;"

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kener_async.domain.uptime import NOTHING, Counts, uptime_text
-from tests import recount
+from tests.rigs import recount
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from kener_async.config.model import Announcement, Category, Config, Hero, Link
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"

@@ -9,9 +9,9 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.async_api import Browser, Page
 
+from tests.e2e.browser import SCHEMES, Watched, dresses, opened, watching
 from tests.e2e.site import PAGES, status_of
-from tests.e2e.watched import SCHEMES, Watched, dresses, opened, watching
-from tests.service import Service
+from tests.rigs.service import Service
 
 pytestmark = pytest.mark.browser
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from playwright.async_api import Browser
 
-from tests.e2e.watched import WIDTHS, opened
-from tests.service import Service
+from tests.e2e.browser import WIDTHS, opened
+from tests.rigs.service import Service
 
 pytestmark = pytest.mark.browser
 

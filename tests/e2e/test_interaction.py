@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestServer
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from tests.e2e.watched import opened
-from tests.service import Service
+from tests.e2e.browser import opened
+from tests.rigs.service import Service
 
 pytestmark = pytest.mark.browser
 

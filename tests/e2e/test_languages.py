@@ -15,9 +15,9 @@ from kener_async.config.schema import LOCALES
 from kener_async.domain.calendar import day_start
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
+from tests.e2e.browser import beyond, opened, watching
 from tests.e2e.site import PAGES, status_of
-from tests.e2e.watched import beyond, opened, watching
-from tests.service import FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 

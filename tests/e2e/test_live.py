@@ -14,8 +14,8 @@ from kener_async import keys
 from kener_async.app import apply
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
-from tests.e2e.watched import Watched, watching
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.e2e.browser import Watched, watching
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route
 
 from kener_async.config.model import Announcement, Category, Config, Hero, Link
-from tests.e2e.watched import Watched, watching
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.e2e.browser import Watched, watching
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 

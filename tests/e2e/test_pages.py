@@ -13,9 +13,9 @@ from playwright.async_api import Browser
 
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
+from tests.e2e.browser import Watched, beyond, dresses, opened, watching
 from tests.e2e.site import LONG, PAGES, status_of
-from tests.e2e.watched import Watched, beyond, dresses, opened, watching
-from tests.service import FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 

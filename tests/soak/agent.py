@@ -29,9 +29,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.cuts import Cuts
-from tests.device import AgentProcess
-from tests.process import MINUTE, STATUSES, Server, a_config, reading, unsound
+from tests.rigs.device import AgentProcess
+from tests.rigs.network import Cuts
+from tests.rigs.process import MINUTE, STATUSES, Server, a_config, reading, unsound
 from tests.soak.clock import HOUR, FakedClock, preload
 from tests.soak.power import Disk, ext4
 

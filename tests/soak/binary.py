@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from urllib.error import HTTPError, URLError
 
-from tests.process import ROOT, a_free_port
+from tests.rigs.process import ROOT, a_free_port
 
 BINARY = ROOT / "dist" / "kener-async"
 LARGEST = 25_000_000  # bytes

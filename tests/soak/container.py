@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 
-from tests.process import ROOT, a_free_port
+from tests.rigs.process import ROOT, a_free_port
 from tests.soak.binary import bare_debian
 
 BASE = "docker.io/library/debian:bookworm-slim"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.process import ROOT, Refused, connected
+from tests.rigs.process import ROOT, Refused, connected
 from tests.soak.machine import TREE, Machine, Unmet, booted, make_tree, until
 
 CONFIG = "/etc/kener-async/config.toml"

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 
 import yaml  # type: ignore[import-untyped]
 
-from tests.contract import METHODS, complaints, contract_file
-from tests.process import Server, a_config
+from tests.rigs.contract import METHODS, complaints, contract_file
+from tests.rigs.process import Server, a_config
 
 CHECKS = (
     "not_a_server_error",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.process import (
+from tests.rigs.process import (
     Comparison,
     Senders,
     Server,

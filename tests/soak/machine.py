@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.process import ROOT, a_free_port
+from tests.rigs.process import ROOT, a_free_port
 
 TREE = ROOT / "build/debian-systemd"
 PACKAGES = "systemd,systemd-sysv,dbus,procps"

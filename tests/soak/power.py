@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.process import Comparison, Senders, Sent, Server, a_config, compare, integrity
+from tests.rigs.process import Comparison, Senders, Sent, Server, a_config, compare, integrity
 
 TAGS = [f"m{number:02d}" for number in range(40)]
 IMAGE_SIZE = "256M"

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.activation import activated
-from tests.process import MINUTE, Key, Refused, Senders, Server, a_config, compare, connected, integrity
+from tests.rigs.process import MINUTE, Key, Refused, Senders, Server, a_config, compare, connected, integrity
+from tests.rigs.systemd import activated
 
 TAGS = [f"m{number:02d}" for number in range(40)]
 CLIENTS = 64

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.process import (
+from tests.rigs.process import (
     ROOT,
     Refused,
     Unanswered,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any
 
-from tests.process import connected, reading, stored_samples
+from tests.rigs.process import connected, reading, stored_samples
 from tests.soak import restart
 from tests.soak.machine import (
     WATCHDOG_SECONDS,

@@ -17,7 +17,7 @@ from kener_async.config.model import Config
 from kener_async.metrics import Metrics
 from kener_async.store.sqlite.connections import Work
 from kener_async.worker.dead_man_switch import DeadMan
-from tests.service import NOON, FakeClock, a_config, running
+from tests.rigs.service import NOON, FakeClock, a_config, running
 
 
 class Switch:

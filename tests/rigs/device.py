@@ -14,7 +14,7 @@ from typing import Any
 
 from kener_async.agent.clocks import ClockReading
 from kener_async.agent.settings import AgentSettings
-from tests.process import ROOT
+from tests.rigs.process import ROOT
 
 
 class DeviceClock:

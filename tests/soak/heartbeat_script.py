@@ -1,6 +1,6 @@
 """The shell script through network cuts and kills: whatever it said it had kept arrives, with its minute.
 
-    python -m tests.soak.script --cuts 50 --kills 20
+    python -m tests.soak.heartbeat_script --cuts 50 --kills 20
 
 The real script runs in real shells against a real server, and between them is a proxy that fails. Under
 BusyBox all it finds beside curl are BusyBox's own programs. The rig owns the time: the server's clock, the
@@ -29,8 +29,8 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cuts import Cuts
-from tests.process import MINUTE, ROOT, STATUSES, Key, Server, a_config, reading, unsound
+from tests.rigs.network import Cuts
+from tests.rigs.process import MINUTE, ROOT, STATUSES, Key, Server, a_config, reading, unsound
 from tests.soak.agent import Row, stored_rows
 from tests.soak.clock import HOUR
 

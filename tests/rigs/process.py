@@ -26,7 +26,7 @@ from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.store import tokens
 from kener_async.store.sqlite.connections import beside_the_server, transaction
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "for-tests-only-" + "p" * 32
 MINUTE = 60
 STATUSES = ("UP", "DEGRADED", "DOWN")

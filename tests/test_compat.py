@@ -26,8 +26,8 @@ from kener_async.domain.errors import Invalid
 from kener_async.domain.pings import Ping, Signal, ping_at
 from kener_async.store import runs
 from kener_async.store.sqlite.connections import connect, prepare
-from tests.process import SECRET, Server
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.process import SECRET, Server
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 OTHER = "5b1cb2a0-4d0e-4f4f-9a55-6ce4a1e0d7c1"

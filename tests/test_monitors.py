@@ -14,7 +14,7 @@ from kener_async.config.model import Category, Config
 from kener_async.domain.heartbeats import Every, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.store import latencies
-from tests.service import Service, a_config, a_monitor
+from tests.rigs.service import Service, a_config, a_monitor
 
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'
 DASH = "\N{EN DASH}"

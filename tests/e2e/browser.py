@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
-from tests.service import Service
+from tests.rigs.service import Service
 
 Scheme = Literal["light", "dark"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.process import ROOT, Server
+from tests.rigs.process import ROOT, Server
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.web.pages.locales import NAMES
-from tests import recount
-from tests.markup import Element, parsed
-from tests.service import NOON
+from tests.rigs import recount
+from tests.rigs.markup import Element, parsed
+from tests.rigs.service import NOON
 from tests.test_histories import (
     DAY,
     HISTORIES,

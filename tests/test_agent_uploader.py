@@ -17,10 +17,10 @@ from kener_async.agent.settings import AgentSettings
 from kener_async.agent.spool import Measured
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
-from tests.cuts import Cuts
-from tests.device import DeviceClock, agent_settings
-from tests.process import a_free_port
-from tests.service import FakeClock
+from tests.rigs.device import DeviceClock, agent_settings
+from tests.rigs.network import Cuts
+from tests.rigs.process import a_free_port
+from tests.rigs.service import FakeClock
 
 Answer = Callable[[dict[str, Any]], web.Response]
 

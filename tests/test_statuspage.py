@@ -18,7 +18,7 @@ from kener_async.domain.timeline import CurrentStatus
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
-from tests.service import NOON, a_config, a_monitor
+from tests.rigs.service import NOON, a_config, a_monitor
 
 HOUR, DAY = 3600, 86400
 MIDNIGHT = NOON - 12 * HOUR

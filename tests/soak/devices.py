@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
 
-from tests.process import (
+from tests.rigs.process import (
     MINUTE,
     STATUSES,
     Client,
@@ -170,7 +170,7 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak.fleet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.devices", description=__doc__)
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--mad", action="store_true", help="one device more, gone mad")

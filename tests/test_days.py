@@ -18,7 +18,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
 from kener_async.web.pages.locales import locale
 from kener_async.web.parts import hours
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'

@@ -11,7 +11,7 @@ from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.worker.housekeeping import close_ended, drop_old
-from tests.service import NOON, Service
+from tests.rigs.service import NOON, Service
 
 
 def a_board() -> MonitorStates:

@@ -9,7 +9,7 @@ import pytest
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Config
-from tests.service import Service, a_config, a_monitor
+from tests.rigs.service import Service, a_config, a_monitor
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 DAY = 86400

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.process import Server, a_config
+from tests.rigs.process import Server, a_config
 
 # Passes the descriptor as the third, to the process that it becomes itself.
 PASS_ON = """

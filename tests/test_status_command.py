@@ -17,7 +17,7 @@ from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.ops import status
 from kener_async.store.sqlite import condition
-from tests.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR = 60, 3600
 WATCHED = MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180))

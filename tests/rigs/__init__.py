@@ -1,0 +1,1 @@
+"""What tests run the service with, and what they compare it to."""
