@@ -243,11 +243,11 @@ async def _rolled(config: Path) -> tuple[float, float, float]:
 
 async def _quarter(app: web.Application, clock: _Clock) -> None:
     """Fifteen minutes of reports; then the quarter-hour is over."""
-    store, board = app[keys.DATABASE], app[keys.STATES]
-    ids = [live.id for live in board]
+    store, states = app[keys.DATABASE], app[keys.STATES]
+    ids = [state.id for state in states]
     for _ in range(QUARTER // MINUTE):
         batch = [Sample(one, clock.now - clock.now % 60, Status.UP, 0.123) for one in ids]
-        board.take(await store.write(partial(samples.record, batch=batch)))
+        states.add_samples(await store.write(partial(samples.record, batch=batch)))
         for _ in range(2):
             clock.now += 30
             await app[keys.PUBLISHER].observe()
@@ -255,7 +255,7 @@ async def _quarter(app: web.Application, clock: _Clock) -> None:
 
 async def _probe(app: web.Application, clock: _Clock) -> float:
     """Heartbeats one after the other; the longest that one took."""
-    store, ids = app[keys.DATABASE], [live.id for live in app[keys.STATES]]
+    store, ids = app[keys.DATABASE], [state.id for state in app[keys.STATES]]
     longest, number = 0.0, 0
     try:
         while True:

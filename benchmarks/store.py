@@ -1,7 +1,7 @@
 """The group commit without HTTP, against the upserts alone.
 
 The reference is `sqlite3.executemany` of the same rows in transactions of the same size, into a table of the
-same shape, in the same thread: no validation, no dirty marks, no board, no futures. Subject and reference
+same shape, in the same thread: no validation, no dirty marks, no states, no futures. Subject and reference
 take turns; both flush each commit to disk.
 """
 

@@ -95,7 +95,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
 
 @asynccontextmanager
 async def storage(app: web.Application) -> AsyncIterator[None]:
-    """The database, the observer's gap since the last stop, and the board as stored."""
+    """The database, the observer's gap since the last stop, and the monitor states as stored."""
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
     async with connections.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
@@ -113,31 +113,31 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         )
         await app[keys.OBSERVER].begin()
         await apply(app, config)
-        app[keys.STATES].remember(await store.read(stored_monitors.last_heard))
+        app[keys.STATES].restore_heard(await store.read(stored_monitors.last_heard))
         yield
 
 
 @asynccontextmanager
 async def background(app: web.Application) -> AsyncIterator[None]:
     """What runs beside requests. Left in reverse: the jobs finish, then the last samples are written."""
-    config, store, board, clock, publisher = (
+    config, store, states, clock, publisher = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
         app[keys.STATES],
         app[keys.CLOCK],
         app[keys.PUBLISHER],
     )
-    app[keys.WRITER] = writer = Writer(store, board, clock, app[keys.METRICS], config.ingest.max_queue)
+    app[keys.WRITER] = writer = Writer(store, states, clock, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", publisher.roll)
     schedule.every(
         interval, "overviews", lambda: publisher.read_ahead(app[keys.RUNNING].config.site.timezone)
     )
-    schedule.every(interval, "ended incidents", partial(close_ended, store, board, clock))
+    schedule.every(interval, "ended incidents", partial(close_ended, store, states, clock))
     schedule.every(60, "token uses", app[AUTHENTICATOR].note_uses)
     schedule.every(60, "last heard", writer.save_heard)
-    schedule.every(600, "retention", partial(drop_old, store, board, clock, partial(retention, app)))
+    schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
     schedule.every(600, "devices", partial(forget_devices, store, clock, partial(ages, app)))
     schedule.every(DAY, "integrity", store.check_large_tables)
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])

@@ -137,10 +137,10 @@ SAID = st.lists(ODDITIES, max_size=2).map(lambda oddities: sample() | dict(oddit
 
 @given(SAID, st.sampled_from([{}, {"device": "a"}]))
 def test_the_quick_way_reads_a_sample_as_the_schema_does(said: dict[str, Any], head: dict[str, Any]):
-    board = MonitorStates()
-    board.publish([MonitorState(7, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
+    states = MonitorStates()
+    states.publish([MonitorState(7, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
     grant = Grant("id", "test", frozenset(), None, None)
-    anew, known = TagResolver(board, grant), TagResolver(board, grant)
+    anew, known = TagResolver(states, grant), TagResolver(states, grant)
     known.find("earth")
     thorough = _item(said | {"else": 1}, head, anew)  # which the quick way does not take
     assert _item(said, head, known) == thorough

@@ -343,8 +343,8 @@ class OverviewQuestion(Question):
 
     async def ask(self, service: Service) -> tuple[int, Any]:
         publisher = service.app[keys.PUBLISHER]
-        lives = [await publisher.live(tag) for tag in self.tags]
-        return 200, await publisher.overviews(lives, ZoneInfo(self.query["timezone"]))
+        states = [await publisher.state(tag) for tag in self.tags]
+        return 200, await publisher.overviews(states, ZoneInfo(self.query["timezone"]))
 
 
 def about_overviews(world: World, zone: str) -> Question:

@@ -49,25 +49,25 @@ class Quiet:
     def __init__(self, app: web.Application, clock: FakeClock) -> None:
         self.app = app
         self.clock = clock
-        self.database, self.board = app[keys.DATABASE], app[keys.STATES]
+        self.database, self.states = app[keys.DATABASE], app[keys.STATES]
         self.publisher = app[keys.PUBLISHER]
 
     async def overview(self, zone: ZoneInfo = BERLIN) -> Overview:
-        (overview,) = await self.publisher.overviews([await self.publisher.live("earth")], zone)
+        (overview,) = await self.publisher.overviews([await self.publisher.state("earth")], zone)
         return overview
 
     async def beat(self, minute: int, status: Status = Status.UP) -> None:
-        live = self.board.find("earth")
-        assert live is not None
-        batch = [Sample(live.id, minute, status, 0.7)]
-        self.board.take(await self.database.write(partial(samples.record, batch=batch)))
+        state = self.states.find("earth")
+        assert state is not None
+        batch = [Sample(state.id, minute, status, 0.7)]
+        self.states.add_samples(await self.database.write(partial(samples.record, batch=batch)))
 
     async def outage(self, start: int, end: int) -> None:
         fields = {"title": "x", "tags": ("earth",), "impact": Status.DOWN, "start": start, "end": end}
         await self.database.write(
             partial(incidents.add, make=lambda number: opened(number, fields, self.clock()))
         )
-        self.board.outdate(["earth"])
+        self.states.mark_stale(["earth"])
 
     def pass_time(self, seconds: int) -> None:
         self.clock.now += seconds
@@ -76,9 +76,9 @@ class Quiet:
     async def recounted(self, zone: ZoneInfo = BERLIN) -> Overview:
         """What the file says, window by window and day by day."""
         now, end = self.clock(), minute_of(self.clock()) + MINUTE
-        live = self.board.find("earth")
-        assert live is not None
-        count = partial(rollups.count_window, monitor=live.id, now=now)
+        state = self.states.find("earth")
+        assert state is not None
+        count = partial(rollups.count_window, monitor=state.id, now=now)
         today = datetime.fromtimestamp(now, zone).date()
         days = [
             day
@@ -128,10 +128,10 @@ async def quiet(folder: Path, now: int) -> AsyncIterator[Quiet]:
 async def fill(folder: Path, now: int) -> None:
     """A file with 100 days of heartbeats, one every 13 minutes with a hole each day, all of it counted."""
     async with quiet(folder, now - 100 * DAY) as service:
-        live = await service.publisher.live("earth")
+        state = await service.publisher.state("earth")
         minutes = range(service.clock(), now, 13 * MINUTE)
         batch = [
-            Sample(live.id, minute_of(minute), STATUSES[minute // 60 % 7], minute % 977 / 1000)
+            Sample(state.id, minute_of(minute), STATUSES[minute // 60 % 7], minute % 977 / 1000)
             for minute in minutes
             if minute % DAY < 22 * HOUR
         ]
@@ -202,14 +202,14 @@ async def test_it_stays_exact_from_minute_to_minute(earth: Quiet):
 
 
 async def less_is_kept(earth: Quiet) -> None:
-    await drop_old(earth.database, earth.board, earth.clock, lambda: 50 * DAY + 5 * HOUR)
+    await drop_old(earth.database, earth.states, earth.clock, lambda: 50 * DAY + 5 * HOUR)
 
 
 async def less_is_kept_but_not_dropped_yet(earth: Quiet) -> None:
     horizon = NOON - 90 * DAY + 3 * HOUR
     monitors = await earth.database.write(partial(retention.monitors, instant=horizon))
     await earth.database.write(partial(retention.drop_before, some=monitors, instant=horizon, limit=1))
-    earth.board.keep_from(horizon)
+    earth.states.note_kept_from(horizon)
 
 
 async def a_late_sample_of_this_utc_day(earth: Quiet) -> None:

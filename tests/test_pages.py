@@ -242,7 +242,7 @@ async def test_after_a_failed_making_nobody_is_shown_what_is_outdated(
 async def test_pages_go_on_while_a_reload_adds_monitors(service: Service, monkeypatch: pytest.MonkeyPatch):
     running_ = service.app[keys.RUNNING]
     added = replace(running_.config, monitors=(*running_.config.monitors, a_monitor("venus")))
-    monkeypatch.setattr(running_, "config", added)  # in force, and venus not yet on the board
+    monkeypatch.setattr(running_, "config", added)  # in force, and venus not yet published
     text = await (await fetch(service)).text()
     assert "Earth" in text
     assert "Venus" not in text

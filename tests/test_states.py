@@ -1,4 +1,4 @@
-"""The board's revision: it grows with whatever may change what is shown, and tells incidents apart."""
+"""Monitor states: their revision grows with every change that pages may show; incidents have their own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,46 +14,48 @@ from kener_async.worker.housekeeping import close_ended, drop_old
 from tests.rigs.service import NOON, Service
 
 
-def a_board() -> MonitorStates:
-    board = MonitorStates()
-    board.publish([MonitorState(1, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
-    return board
+def monitor_states() -> MonitorStates:
+    states = MonitorStates()
+    states.publish([MonitorState(1, "earth", NOON, NOTHING, Layers({}, None, (), (), ()))])
+    return states
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda board: board.take({(1, NOON): Sample(1, NOON, Status.UP, 0.1)}), id="a sample"),
-        pytest.param(lambda board: board.publish(list(board)), id="a monitor that was loaded"),
-        pytest.param(lambda board: board.keep_only([]), id="a monitor less"),
-        pytest.param(lambda board: board.outdate(["earth"]), id="an incident of a monitor"),
-        pytest.param(lambda board: board.outdate(), id="a gap"),
-        pytest.param(lambda board: board.keep_from(NOON), id="samples that were dropped"),
-        pytest.param(lambda board: board.note(), id="anything else"),
+        pytest.param(
+            lambda states: states.add_samples({(1, NOON): Sample(1, NOON, Status.UP, 0.1)}), id="a sample"
+        ),
+        pytest.param(lambda states: states.publish(list(states)), id="a monitor that was loaded"),
+        pytest.param(lambda states: states.keep_only([]), id="a monitor less"),
+        pytest.param(lambda states: states.mark_stale(["earth"]), id="an incident of a monitor"),
+        pytest.param(lambda states: states.mark_stale(), id="a gap"),
+        pytest.param(lambda states: states.note_kept_from(NOON), id="samples that were dropped"),
+        pytest.param(lambda states: states.note_change(), id="anything else"),
     ],
 )
 def test_the_revision_grows_with(change: Callable[[MonitorStates], None]):
-    board = a_board()
-    before, incidents_before = board.revision, board.incidents_revision
-    change(board)
-    assert board.revision > before
-    assert board.incidents_revision == incidents_before
+    states = monitor_states()
+    before, incidents_before = states.revision, states.incidents_revision
+    change(states)
+    assert states.revision > before
+    assert states.incidents_revision == incidents_before
 
 
 def test_an_incident_changes_both_revisions():
-    board = a_board()
-    before, incidents_before = board.revision, board.incidents_revision
-    board.note_incident()
-    assert board.revision > before
-    assert board.incidents_revision > incidents_before
+    states = monitor_states()
+    before, incidents_before = states.revision, states.incidents_revision
+    states.note_incident_change()
+    assert states.revision > before
+    assert states.incidents_revision > incidents_before
 
 
 def test_the_revision_stays_while_nothing_is_dropped():
-    board = a_board()
-    board.keep_from(NOON)
-    before = board.revision
-    board.keep_from(NOON)
-    assert board.revision == before
+    states = monitor_states()
+    states.note_kept_from(NOON)
+    before = states.revision
+    states.note_kept_from(NOON)
+    assert states.revision == before
 
 
 async def opened(service: Service, **fields: Any) -> None:
@@ -82,17 +84,17 @@ async def test_what_is_written_of_incidents_is_noted_before_it_is_answered(
 async def test_an_incident_that_was_closed_at_its_end_is_noted_once(service: Service):
     await opened(service, endDatetime=NOON + 60)
     service.pass_time(60)
-    board = service.app[keys.STATES]
-    before = board.incidents_revision
-    await close_ended(service.app[keys.DATABASE], board, service.clock)
-    assert board.incidents_revision == before + 1
-    await close_ended(service.app[keys.DATABASE], board, service.clock)
-    assert board.incidents_revision == before + 1
+    states = service.app[keys.STATES]
+    before = states.incidents_revision
+    await close_ended(service.app[keys.DATABASE], states, service.clock)
+    assert states.incidents_revision == before + 1
+    await close_ended(service.app[keys.DATABASE], states, service.clock)
+    assert states.incidents_revision == before + 1
 
 
 async def test_the_board_knows_from_the_start_what_is_kept(service: Service):
-    board = service.app[keys.STATES]
+    states = service.app[keys.STATES]
     days = service.app[keys.RUNNING].config.database.retention_days
-    assert board.kept_from == NOON - days * 86400
-    await drop_old(service.app[keys.DATABASE], board, service.clock, lambda: 3600)
-    assert board.kept_from == NOON - 3600
+    assert states.kept_from == NOON - days * 86400
+    await drop_old(service.app[keys.DATABASE], states, service.clock, lambda: 3600)
+    assert states.kept_from == NOON - 3600

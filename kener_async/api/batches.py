@@ -108,8 +108,8 @@ async def _beside(work: Callable[..., T], *values: Any) -> T:
 class TagResolver:
     """The monitors that tags name, of those the token is for; `known` are those found already."""
 
-    def __init__(self, board: MonitorStates, grant: Grant) -> None:
-        self._board = board
+    def __init__(self, states: MonitorStates, grant: Grant) -> None:
+        self._states = states
         self._grant = grant
         self.known: dict[str, int] = {}
 
@@ -124,11 +124,11 @@ class TagResolver:
             return self.known[tag]
         if not self._grant.allows_tag(tag):
             return "the token is for other monitors"
-        live = self._board.find(tag)
-        if live is None:
+        state = self._states.find(tag)
+        if state is None:
             return "invalid tag"
-        self.known[tag] = live.id
-        return live.id
+        self.known[tag] = state.id
+        return state.id
 
 
 @dataclass(frozen=True, slots=True)

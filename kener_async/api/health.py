@@ -97,12 +97,12 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text form; from this machine, or with the scope `admin`."""
     await require_loopback_or_admin(request)
     app = request.app
-    counted, board = app[keys.METRICS], app[keys.STATES]
+    counted, states = app[keys.METRICS], app[keys.STATES]
     counted.queue.set(app[keys.WRITER].waiting)
     counted.rollup_lag.set(monotonic() - app[keys.PUBLISHER].settled_at)
     counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
     counted.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
-    counted.stale_monitors.set(board.stale)
+    counted.stale_monitors.set(states.stale)
     counted.damaged.set(app[keys.DATABASE].damage is not None)
     counted.disk_free.set(_free(app))
     for name, suffix in (("main", ""), ("wal", "-wal")):
@@ -119,11 +119,11 @@ async def _figures(app: web.Application) -> dict[str, Figures]:
     if len(app[keys.STATES]) > config.metrics.max_monitors:
         return {}
     uptimes = {tag: known.uptime for tag, known in app[keys.METRICS].fleet.figures.items()}
-    async for live, overview in app[keys.PUBLISHER].at_hand(config.site.timezone):
-        uptimes[live.tag] = _ratios(overview)
+    async for state, overview in app[keys.PUBLISHER].at_hand(config.site.timezone):
+        uptimes[state.tag] = _ratios(overview)
     return {
-        live.tag: Figures(int(live.report(now).current.status), uptimes.get(live.tag, {}))
-        for live in app[keys.STATES]
+        state.tag: Figures(int(state.report(now).current.status), uptimes.get(state.tag, {}))
+        for state in app[keys.STATES]
     }
 
 

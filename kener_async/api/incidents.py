@@ -41,8 +41,8 @@ async def create(call: Call) -> dict[str, Any]:
     incident = await app[keys.DATABASE].write(
         lambda connection: incidents.add(connection, lambda number: opened(number, call.body, now))
     )
-    app[keys.STATES].outdate(incident.tags)
-    app[keys.STATES].note_incident()
+    app[keys.STATES].mark_stale(incident.tags)
+    app[keys.STATES].note_incident_change()
     return rendered(incident, now)
 
 
@@ -66,7 +66,7 @@ async def search(call: Call) -> list[dict[str, Any]]:
     tags = query.get("tags")
     if call.grant.tags is not None:
         # Only what the token's monitors are named in.
-        mine = {live.tag for live in app[keys.STATES] if call.grant.allows_tag(live.tag)}
+        mine = {state.tag for state in app[keys.STATES] if call.grant.allows_tag(state.tag)}
         tags = tuple(mine if tags is None else mine.intersection(tags))
     wanted = incidents.Search(
         closed=query["state"],
@@ -165,7 +165,7 @@ async def add_comment(call: Call) -> dict[str, Any]:
         return incidents.comment(connection, number, call.body["body"], now)
 
     comment = await app[keys.DATABASE].write(work)
-    app[keys.STATES].note_incident()
+    app[keys.STATES].note_incident_change()
     return _rendered_comment(comment)
 
 
@@ -206,8 +206,8 @@ async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
         return after
 
     incident = await app[keys.DATABASE].write(lambda connection: incidents.change(connection, number, edit))
-    app[keys.STATES].outdate(touched)
-    app[keys.STATES].note_incident()
+    app[keys.STATES].mark_stale(touched)
+    app[keys.STATES].note_incident_change()
     return rendered(incident, now)
 
 
@@ -220,8 +220,8 @@ def incident_number(request: web.Request) -> int:
 
 
 def _require_known(call: Call, tags: Iterable[str]) -> None:
-    board = call.request.app[keys.STATES]
-    unknown = [tag for tag in tags if board.find(tag) is None]
+    states = call.request.app[keys.STATES]
+    unknown = [tag for tag in tags if states.find(tag) is None]
     if unknown:
         raise Invalid(f"unknown tags: {', '.join(unknown)}")
 

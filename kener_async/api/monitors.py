@@ -55,19 +55,19 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     """How each monitor stands, in the order of the configuration, with its uptime by window."""
     app = call.request.app
     mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
-    lives = [await app[keys.PUBLISHER].live(one.tag) for one in mine]
+    states = [await app[keys.PUBLISHER].state(one.tag) for one in mine]
     zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
-    overviews = await app[keys.PUBLISHER].overviews(lives, zone)
+    overviews = await app[keys.PUBLISHER].overviews(states, zone)
     now = app[keys.CLOCK]()
-    board = app[keys.STATES]
+    last_heard = app[keys.STATES].last_heard
     return [
-        _listed(monitor, live, overview, now) | {"lastHeardAt": board.last_heard(live, now)}
-        for monitor, live, overview in zip(mine, lives, overviews, strict=True)
+        _listed(monitor, state, overview, now) | {"lastHeardAt": last_heard(state, now)}
+        for monitor, state, overview in zip(mine, states, overviews, strict=True)
     ]
 
 
-def _listed(monitor: MonitorConfig, live: MonitorState, overview: Overview, now: int) -> dict[str, Any]:
-    report = live.report(now)
+def _listed(monitor: MonitorConfig, state: MonitorState, overview: Overview, now: int) -> dict[str, Any]:
+    report = state.report(now)
     newest = report.current.newest
     return {
         "tag": monitor.tag,
@@ -101,12 +101,12 @@ def _listed(monitor: MonitorConfig, live: MonitorState, overview: Overview, now:
 async def uptime(call: Call) -> dict[str, Any]:
     """The uptime of a window, with every minute it was made of."""
     app = call.request.app
-    monitor, live = await _asked_for(call)
+    monitor, state = await _asked_for(call)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
-    await app[keys.PUBLISHER].settle(live.id, *window)
+    await app[keys.PUBLISHER].settle(state.id, *window)
 
-    work = partial(explanations.explain, monitor=live.id, windows=[window], now=now)
+    work = partial(explanations.explain, monitor=state.id, windows=[window], now=now)
     (explained,) = await app[keys.DATABASE].read(work)
     counts = explained.counts
     return {
@@ -142,20 +142,20 @@ async def uptime(call: Call) -> dict[str, Any]:
 async def history(call: Call) -> dict[str, Any]:
     """Days of any zone, quarter-hours, or single minutes with the reason for each."""
     app = call.request.app
-    monitor, live = await _asked_for(call)
+    monitor, state = await _asked_for(call)
     resolution = call.query["resolution"]
     zone = _zone(call, app[keys.RUNNING].config.site.timezone)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
     if window[1] - window[0] > LONGEST[resolution]:
         raise Invalid(f"Invalid from: at most {LONGEST[resolution] // DAY} days of this resolution at once")
-    await app[keys.PUBLISHER].settle(live.id, *window)
+    await app[keys.PUBLISHER].settle(state.id, *window)
 
     def read(connection: Connection) -> list[dict[str, Any]]:
         if resolution == "minute":
-            return list(_minute_items(connection, live.id, window, now))
+            return list(_minute_items(connection, state.id, window, now))
         spans = _day_spans(window, zone) if resolution == "day" else _quarter_spans(window)
-        return list(_summed_items(connection, live.id, window, spans, now))
+        return list(_summed_items(connection, state.id, window, spans, now))
 
     return {
         "tag": monitor.tag,
@@ -169,8 +169,8 @@ async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
     app = call.request.app
     tag = call.request.match_info["tag"]
     require_tags(call.grant, (tag,))
-    live = await app[keys.PUBLISHER].live(tag)
-    return next(one for one in app[keys.RUNNING].config.monitors if one.tag == tag), live
+    state = await app[keys.PUBLISHER].state(tag)
+    return next(one for one in app[keys.RUNNING].config.monitors if one.tag == tag), state
 
 
 async def _window(call: Call, now: int) -> Span:

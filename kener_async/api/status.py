@@ -37,8 +37,8 @@ async def report(call: Call) -> bytes:
     app = call.request.app
     body = call.body
     require_tags(call.grant, (body["tag"],))
-    live = app[keys.STATES].find(body["tag"])
-    if live is None:
+    state = app[keys.STATES].find(body["tag"])
+    if state is None:
         raise Invalid("invalid tag")
     ingest = app[keys.RUNNING].config.ingest
     await app[RATE_LIMITER].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
@@ -48,7 +48,7 @@ async def report(call: Call) -> bytes:
         clock_skew=ingest.clock_skew_seconds,
         max_age_days=ingest.max_age_days,
     )
-    await app[keys.WRITER].put(Sample(live.id, minute, body["status"], body["latency"]))
+    await app[keys.WRITER].put(Sample(state.id, minute, body["status"], body["latency"]))
     return b'{"status":200,"message":"success at %d"}' % minute
 
 
@@ -68,17 +68,17 @@ async def status(call: Call) -> bytes:
     app = call.request.app
     tag = call.query["tag"]
     require_tags(call.grant, (tag,))
-    live = await app[keys.PUBLISHER].live(tag)
+    state = await app[keys.PUBLISHER].state(tag)
     if "timestamp" in call.query:
-        return _rendered(await _report_as_of(call, live, call.query["timestamp"]))
-    return _body(app[keys.STATUS_BODIES], live, live.report(app[keys.CLOCK]()))
+        return _rendered(await _report_as_of(call, state, call.query["timestamp"]))
+    return _body(app[keys.STATUS_BODIES], state, state.report(app[keys.CLOCK]()))
 
 
-def _body(bodies: keys.StatusBodies, live: MonitorState, report: StatusReport) -> bytes:
+def _body(bodies: keys.StatusBodies, state: MonitorState, report: StatusReport) -> bytes:
     """The report as JSON, made once for each report."""
-    cached = bodies.get(live)
+    cached = bodies.get(state)
     if cached is None or cached[0] is not report:
-        cached = bodies[live] = (report, _rendered(report))
+        cached = bodies[state] = (report, _rendered(report))
     return cached[1]
 
 
@@ -92,21 +92,21 @@ def _rendered(report: StatusReport) -> bytes:
     return orjson.dumps(fields)
 
 
-async def _report_as_of(call: Call, live: MonitorState, instant: int) -> StatusReport:
+async def _report_as_of(call: Call, state: MonitorState, instant: int) -> StatusReport:
     """The report of an earlier instant, by what is known of it now."""
     app = call.request.app
     now = app[keys.CLOCK]()
     if instant > now:
         raise Invalid("timestamp is in future")
     window = day_so_far(instant)
-    await app[keys.PUBLISHER].settle(live.id, *window)
+    await app[keys.PUBLISHER].settle(state.id, *window)
 
     def read(connection: Connection) -> StatusReport:
         minute = minute_of(instant)
-        known = layers.load(connection, live.id, minute, instant + 1)
+        known = layers.load(connection, state.id, minute, instant + 1)
         return StatusReport(
             current_status(known, instant),
-            rollups.count_window(connection, live.id, window, instant),
+            rollups.count_window(connection, state.id, window, instant),
             instant,
         )
 

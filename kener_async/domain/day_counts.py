@@ -1,4 +1,4 @@
-"""The counts of days, kept in memory: what is shown is mostly made of days that are over."""
+"""The day-counts cache: counts of whole days, kept in memory because most days that are shown are over."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,28 +8,28 @@ Span = tuple[int, int]
 
 
 class DayCountsCache:
-    """Days by monitor, each until one of its quarters is counted again."""
+    """Counts of days by monitor; a day is valid until one of its quarters is counted again."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, tuple[Sequence[Span], list[Counts | None]]] = {}
+        self._by_monitor: dict[int, tuple[Sequence[Span], list[Counts | None]]] = {}
 
-    def days(self, monitor: int) -> Mapping[Span, Counts]:
-        """What is known of a monitor."""
-        days, counts = self._pages.get(monitor, ((), []))
-        return {day: one for day, one in zip(days, counts, strict=True) if one is not None}
+    def get(self, monitor: int) -> Mapping[Span, Counts]:
+        """The cached days of a monitor."""
+        days, counts = self._by_monitor.get(monitor, ((), []))
+        return {day: cached for day, cached in zip(days, counts, strict=True) if cached is not None}
 
-    def write(self, monitor: int, days: Sequence[Span], counts: Sequence[Counts | None]) -> None:
-        """Keep these days of a monitor and no others; None: it is not known. `days` may be shared by many."""
-        self._pages[monitor] = days, list(counts)
+    def put(self, monitor: int, days: Sequence[Span], counts: Sequence[Counts | None]) -> None:
+        """Replace the days of a monitor; None is a day without counts. `days` may be shared by monitors."""
+        self._by_monitor[monitor] = days, list(counts)
 
-    def forget(self, monitor: int, start: int, end: int) -> None:
-        """Quarters of `[start, end)` have been counted again."""
-        days, counts = self._pages.get(monitor, ((), []))
+    def invalidate(self, monitor: int, start: int, end: int) -> None:
+        """Drop the days that overlap `[start, end)`, because quarters in it were counted again."""
+        days, counts = self._by_monitor.get(monitor, ((), []))
         for place, day in enumerate(days):
             if day[0] < end and start < day[1]:
                 counts[place] = None
 
     def keep_only(self, monitors: Iterable[int]) -> None:
-        """Forget the monitors that are not configured any more."""
-        for monitor in self._pages.keys() - set(monitors):
-            del self._pages[monitor]
+        """Drop the monitors that are not configured any more."""
+        for monitor in self._by_monitor.keys() - set(monitors):
+            del self._by_monitor[monitor]

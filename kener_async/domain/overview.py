@@ -2,7 +2,7 @@
 
 Everything ends with the current minute. What lies before the current quarter stays the same until the quarter
 turns or something of the past changes, so it is counted once, as a `Past`; the minutes since are those that
-the live monitor counts.
+the monitor's state counts.
 """
 
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""What is published: how each monitor stands now and what its UTC day so far adds up to, without a query."""
+"""Monitor states in memory: the current status and the UTC day so far of each monitor, without a query."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +17,15 @@ class StatusReport:
     today: Counts
     as_of: int
 
-    def speaks_for(self, now: int) -> bool:
+    def is_valid_at(self, now: int) -> bool:
+        """Whether the report still holds at `now`."""
         return self.as_of <= now < self.current.fresh_until
 
 
 class MonitorState:
-    """One monitor: its sums up to `base`, a quarter of the current day, and its layers from there on.
+    """One monitor: its counts up to `base`, a quarter of the current day, and its layers from there on.
 
-    Samples are added as they are stored; anything else that changes makes it stale, and it is loaded anew.
+    Samples are added as they are stored; any other change marks the state stale, and it is loaded again.
     """
 
     __slots__ = ("__weakref__", "_report", "_running", "base", "closed", "id", "layers", "samples", "tag")
@@ -39,14 +40,14 @@ class MonitorState:
         self._report: StatusReport | None = None
         self._running = NOTHING
 
-    def take(self, sample: Sample) -> None:
+    def add_sample(self, sample: Sample) -> None:
         """Add a stored sample of a minute from `base` on."""
         self.samples[sample.minute] = sample
         self._report = None
 
     def report(self, now: int) -> StatusReport:
-        """The same object until something changes or time makes it different."""
-        if self._report is None or not self._report.speaks_for(now):
+        """The status report at `now`; the same object until the monitor or its status changes."""
+        if self._report is None or not self._report.is_valid_at(now):
             self._report = StatusReport(current_status(self.layers, now), self._count_today(now), now)
         return self._report
 
@@ -65,10 +66,10 @@ class MonitorState:
 
 
 class MonitorStates:
-    """All monitors of the configuration, by tag.
+    """The states of all configured monitors, by tag.
 
-    `revision` grows with everything that can change what is shown, `incidents_revision` when an incident or a
-    comment is written. `kept_from` is the instant before which samples have been dropped.
+    `revision` grows with every change that pages may show, `incidents_revision` when an incident or a comment
+    is written. `kept_from` is the instant before which samples have been dropped.
     """
 
     def __init__(self) -> None:
@@ -89,76 +90,79 @@ class MonitorStates:
     def find(self, tag: str) -> MonitorState | None:
         return self._by_tag.get(tag)
 
-    def publish(self, lives: Iterable[MonitorState]) -> None:
-        """Put freshly loaded monitors in the place of what was known of them."""
-        self.note()
-        for live in lives:
-            self._by_tag[live.tag] = self._by_id[live.id] = live
-            self._stale.discard(live.id)
+    def publish(self, states: Iterable[MonitorState]) -> None:
+        """Replace the states of these monitors by freshly loaded ones."""
+        self.note_change()
+        for state in states:
+            self._by_tag[state.tag] = self._by_id[state.id] = state
+            self._stale.discard(state.id)
 
     def keep_only(self, tags: Iterable[str]) -> None:
-        """Take down the monitors that are not configured any more."""
-        self.note()
+        """Remove the monitors that are not configured any more."""
+        self.note_change()
         for tag in self._by_tag.keys() - set(tags):
-            live = self._by_tag.pop(tag)
-            del self._by_id[live.id]
-            self._stale.discard(live.id)
+            state = self._by_tag.pop(tag)
+            del self._by_id[state.id]
+            self._stale.discard(state.id)
 
-    def take(self, stored: Mapping[tuple[int, int], Sample]) -> None:
-        """Take in samples that have just been stored."""
-        self.note()
+    def add_samples(self, stored: Mapping[tuple[int, int], Sample]) -> None:
+        """Add samples that have just been stored, by monitor and minute.
+
+        One that lies before its monitor's `base` marks the monitor stale, because its counts have changed.
+        """
+        self.note_change()
         for sample in stored.values():
-            live = self._by_id.get(sample.monitor)
-            if live is None:
+            state = self._by_id.get(sample.monitor)
+            if state is None:
                 continue
-            if sample.minute >= live.base:
-                live.take(sample)
+            if sample.minute >= state.base:
+                state.add_sample(sample)
             else:
-                self._stale.add(live.id)
+                self._stale.add(state.id)
 
-    def hear(self, heard: Iterable[int], now: int) -> None:
-        """Note that reports of these monitors came in, about whatever minutes."""
-        for monitor in heard:
+    def note_heard(self, monitors: Iterable[int], now: int) -> None:
+        """Record that reports of these monitors came in, about whatever minutes."""
+        for monitor in monitors:
             self._heard[monitor] = now
 
-    def remember(self, heard: Mapping[int, int]) -> None:
-        """Take in when monitors were heard before the start."""
+    def restore_heard(self, heard: Mapping[int, int]) -> None:
+        """Add when monitors were last heard before the start, by monitor, in UTC seconds."""
         self._heard = {**heard, **self._heard}
 
-    def last_heard(self, live: MonitorState, now: int) -> int | None:
+    def last_heard(self, state: MonitorState, now: int) -> int | None:
         """When a report of the monitor last came in; None: never. The minute of one was not before it."""
-        newest = live.report(now).current.newest
-        known = [self._heard[live.id]] if live.id in self._heard else []
-        return max([*known, newest.minute] if newest is not None else known, default=None)
+        newest = state.report(now).current.newest
+        instants = (self._heard.get(state.id), None if newest is None else newest.minute)
+        return max((instant for instant in instants if instant is not None), default=None)
 
-    def outdate(self, tags: Iterable[str] | None = None) -> None:
-        """Note that other layers of these monitors, or of all, have changed."""
-        self.note()
+    def mark_stale(self, tags: Iterable[str] | None = None) -> None:
+        """Mark these monitors, or all, to be loaded again: layers other than their samples have changed."""
+        self.note_change()
         if tags is None:
             self._stale.update(self._by_id)
         else:
-            self._stale.update(live.id for tag in tags if (live := self._by_tag.get(tag)) is not None)
+            self._stale.update(state.id for tag in tags if (state := self._by_tag.get(tag)) is not None)
 
-    def keep_from(self, instant: int) -> None:
-        """Note the instant before which samples have been dropped."""
+    def note_kept_from(self, instant: int) -> None:
+        """Record the instant before which samples have been dropped."""
         if instant != self.kept_from:
             self.kept_from = instant
-            self.note()
+            self.note_change()
 
-    def note(self) -> None:
-        """Note that something that is shown may be another."""
+    def note_change(self) -> None:
+        """Record that something pages show may have changed."""
         self.revision += 1
 
-    def note_incident(self) -> None:
-        """Note that an incident or a comment was written."""
+    def note_incident_change(self) -> None:
+        """Record that an incident or a comment was written."""
         self.incidents_revision += 1
-        self.note()
+        self.note_change()
 
     @property
     def stale(self) -> int:
-        """How many monitors must be loaded anew."""
+        """The number of monitors that must be loaded again."""
         return len(self._stale)
 
-    def is_stale(self, live: MonitorState, now: int) -> bool:
-        """Whether it must be loaded anew; also when the clock was set back before its base."""
-        return live.id in self._stale or live.base > quarter_of(now)
+    def is_stale(self, state: MonitorState, now: int) -> bool:
+        """Whether it must be loaded again, also because the clock was set back before its base."""
+        return state.id in self._stale or state.base > quarter_of(now)

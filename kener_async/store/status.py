@@ -43,21 +43,21 @@ def read(
 
 
 def _reading(connection: sqlite3.Connection, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
-    live = states.load(connection, monitor, tag, now)
-    report = live.report(now)
+    state = states.load(connection, monitor, tag, now)
+    report = state.report(now)
     frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
     past = overview.load(connection, monitor, frame, {}, now)
-    windows = past.overview(live.running(now), minute_of(now) + MINUTE).windows
-    return Reading(report, _since(connection, live, report.current.status, now), windows)
+    windows = past.overview(state.running(now), minute_of(now) + MINUTE).windows
+    return Reading(report, _since(connection, state, report.current.status, now), windows)
 
 
-def _since(connection: sqlite3.Connection, live: MonitorState, status: Status, now: int) -> int | None:
+def _since(connection: sqlite3.Connection, state: MonitorState, status: Status, now: int) -> int | None:
     if status is Status.NO_DATA:
         return None
-    begun = [overlay for overlay in live.layers.overlays if overlay.start <= now]
-    timeline = list(runs(replace(live.layers, overlays=begun), live.base, minute_of(now) + MINUTE))
+    begun = [overlay for overlay in state.layers.overlays if overlay.start <= now]
+    timeline = list(runs(replace(state.layers, overlays=begun), state.base, minute_of(now) + MINUTE))
     begin, is_decided = streak(timeline, status)
     if is_decided:
         return begin
-    earlier = streaks.since(connection, {live.id: status}, live.base)[live.id]
+    earlier = streaks.since(connection, {state.id: status}, state.base)[state.id]
     return begin if earlier is None else earlier

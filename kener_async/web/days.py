@@ -81,9 +81,9 @@ async def _made(
     app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView, day: DayPage, kept: int
 ) -> str:
     monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
-    live = await app[keys.PUBLISHER].live(monitor.tag)
-    await app[keys.PUBLISHER].settle(live.id, day.first, day.last)
-    told = await app[keys.DATABASE].read(partial(_read, monitor=live.id, tag=monitor.tag, day=day, now=now))
+    state = await app[keys.PUBLISHER].state(monitor.tag)
+    await app[keys.PUBLISHER].settle(state.id, day.first, day.last)
+    told = await app[keys.DATABASE].read(partial(_read, monitor=state.id, tag=monitor.tag, day=day, now=now))
     is_odd = day.end - day.start != DAY
     view = TemplateContext(snapshot.config, locale, app[ASSETS])
     return await render(

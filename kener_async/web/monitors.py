@@ -59,10 +59,10 @@ async def monitor(request: web.Request) -> web.StreamResponse:
 
 async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView) -> str:
     monitor, now = shown.monitor, snapshot.now
-    live = await app[keys.PUBLISHER].live(monitor.tag)
+    state = await app[keys.PUBLISHER].state(monitor.tag)
     windows = spans(shown, now)
-    await app[keys.PUBLISHER].settle(live.id, min(start for start, _ in windows.values()), now)
-    work = partial(_read, monitor=live.id, tag=monitor.tag, windows=windows, now=now)
+    await app[keys.PUBLISHER].settle(state.id, min(start for start, _ in windows.values()), now)
+    work = partial(_read, monitor=state.id, tag=monitor.tag, windows=windows, now=now)
     past = await app[keys.DATABASE].read(work)
     view, texts = TemplateContext(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
     charts = partial(latency.of_monitor, view, shown, past.latencies, texts, now)
@@ -77,10 +77,10 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
         shown=shown,
         monitor=monitor,
         newest=shown.report.current.newest,
-        heard=app[keys.STATES].last_heard(live, now),
+        heard=app[keys.STATES].last_heard(state, now),
         missing=past.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
-        reason=_reason_now(live, shown, now),
+        reason=_reason_now(state, shown, now),
         bars=bars(shown.days, view.link(address), locale, view.site.bar_style == "partial"),
         figures=list(_figures(view, past.windows, texts)),
         drawn=await asyncio.to_thread(lambda: list(charts())),
@@ -117,9 +117,9 @@ def _read(
     )
 
 
-def _reason_now(live: MonitorState, shown: MonitorView, now: int) -> Reason | None:
+def _reason_now(state: MonitorState, shown: MonitorView, now: int) -> Reason | None:
     """Why it stands as it does; None where that may be another a moment ago."""
-    run = next(runs(live.layers, minute_of(now), minute_of(now) + MINUTE))
+    run = next(runs(state.layers, minute_of(now), minute_of(now) + MINUTE))
     return run.reason if run.status is shown.status else None
 
 

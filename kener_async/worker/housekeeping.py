@@ -19,16 +19,16 @@ MONITORS_AT_ONCE = 100
 TRUSTED_AFTER = DAY
 
 
-async def close_ended(database: Database, board: MonitorStates, clock: Clock) -> None:
+async def close_ended(database: Database, states: MonitorStates, clock: Clock) -> None:
     """Close the incidents whose end has passed."""
     now = clock()
     if await database.read(partial(incidents.ended, now=now)):
         for number in await database.write(partial(incidents.close_ended, now=now)):
-            board.note_incident()
+            states.note_incident_change()
             log.info("incident closed at its end", number=number)
 
 
-async def drop_old(database: Database, board: MonitorStates, clock: Clock, keep: Callable[[], int]) -> None:
+async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep: Callable[[], int]) -> None:
     """Drop what is older than `keep()` seconds, in steps so short that no heartbeat waits behind one.
 
     After a gap nothing is dropped for a day: it may have been a clock set forward by mistake, and what is
@@ -40,7 +40,7 @@ async def drop_old(database: Database, board: MonitorStates, clock: Clock, keep:
         return
     instant = now - keep()
     monitors = await database.write(partial(retention.monitors, instant=instant))
-    board.keep_from(await database.read(observer.kept_from))
+    states.note_kept_from(await database.read(observer.kept_from))
     while monitors:
         some = monitors[:MONITORS_AT_ONCE]
         work = partial(retention.drop_before, some=some, instant=instant, limit=ROWS_AT_ONCE)

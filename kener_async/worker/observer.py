@@ -32,10 +32,10 @@ class Observer:
     """Keeps `last_seen`, the newest instant at which anything was observed. `retention` is in seconds."""
 
     def __init__(
-        self, database: Database, board: MonitorStates, clock: Clock, metrics: Metrics, retention: int
+        self, database: Database, states: MonitorStates, clock: Clock, metrics: Metrics, retention: int
     ) -> None:
         self._database = database
-        self._board = board
+        self._states = states
         self._clock = clock
         self._metrics = metrics
         self._retention = retention
@@ -82,13 +82,13 @@ class Observer:
             await self._database.write(partial(observer.seen, gaps=tuple(self._unnoted), now=now))
             if self._unnoted:
                 self._unnoted.clear()
-                self._board.outdate()
+                self._states.mark_stale()
 
     async def _rewind(self, now: int) -> None:
         log.warning("the clock was set back", seconds=self.last_seen - now)
         await self._database.write(partial(observer.rewind, now=now, retention=self._retention))
         self.last_seen = self._tried = now
-        self._board.outdate()
+        self._states.mark_stale()
 
     @asynccontextmanager
     async def watching(

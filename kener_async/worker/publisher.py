@@ -1,4 +1,4 @@
-"""The publisher: keeps the quarters counted and the board true to what is stored."""
+"""The publisher: keeps the quarters counted and the monitor states true to what is stored."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ from kener_async.domain.uptime import Counts
 from kener_async.metrics import Metrics
 from kener_async.store import dirty, monitors, observer, rollups
 from kener_async.store import overview as stored_overview
-from kener_async.store import states as stored_board
+from kener_async.store import states as stored_states
 from kener_async.store.dirty import Span
 from kener_async.store.sqlite.connections import Database
 from kener_async.worker.observer import Observer
@@ -47,14 +47,14 @@ class Publisher:
     def __init__(
         self,
         database: Database,
-        board: MonitorStates,
+        states: MonitorStates,
         clock: Clock,
         observer: Observer,
         metrics: Metrics,
         configured: Callable[[], Mapping[str, MonitorSettings]],
     ) -> None:
         self._database = database
-        self._board = board
+        self._states = states
         self._days = DayCountsCache()
         self._pasts: WeakKeyDictionary[MonitorState, PastCounts] = WeakKeyDictionary()
         self._counting = asyncio.Lock()  # held from a count, or a read of days, until the book agrees with it
@@ -71,8 +71,8 @@ class Publisher:
         settings = self._configured()
         now = self._clock()
         self._ids, kept_from = await self._database.write(partial(_registered, settings=settings, now=now))
-        self._board.keep_only(settings)
-        self._board.keep_from(kept_from)
+        self._states.keep_only(settings)
+        self._states.note_kept_from(kept_from)
         self._days.keep_only(self._ids.values())
         await self._load_all(list(self._ids))
         self._metrics.monitors.set(len(self._ids))
@@ -90,8 +90,8 @@ class Publisher:
         now = self._clock()
         ids = {tag: self._ids[tag] for tag in tags if tag in self._ids}
         async with self._counting:
-            lives, counted = await self._database.write(partial(_loaded, ids=ids, now=now))
-            self._board.publish(live for live in lives if self._ids.get(live.tag) == live.id)
+            states, counted = await self._database.write(partial(_loaded, ids=ids, now=now))
+            self._states.publish(state for state in states if self._ids.get(state.tag) == state.id)
             self._forget(counted)
 
     async def observe(self) -> None:
@@ -99,31 +99,31 @@ class Publisher:
         if await self._observer.observe():
             await self.register()
 
-    async def live(self, tag: str) -> MonitorState:
+    async def state(self, tag: str) -> MonitorState:
         """The monitor, not older than any answer given before; raises Invalid for an unknown tag."""
         now = self._clock()
         if self._observer.is_needed(now):
             with suppress(Unavailable):
                 await self.observe()
-        live = self._board.find(tag)
-        if live is not None and self._board.is_stale(live, now):
+        state = self._states.find(tag)
+        if state is not None and self._states.is_stale(state, now):
             try:
-                await self._refresh(live)
+                await self._refresh(state)
             except Unavailable:
                 # Nothing can be stored now, but what is stored can be counted without.
                 return await self._database.read(
-                    partial(stored_board.load, monitor=live.id, tag=tag, now=now)
+                    partial(stored_states.load, monitor=state.id, tag=tag, now=now)
                 )
-            live = self._board.find(tag)
-        if live is None:
+            state = self._states.find(tag)
+        if state is None:
             raise Invalid("invalid tag")
-        return live
+        return state
 
-    async def _refresh(self, live: MonitorState) -> None:
-        async with self._turns[live.id]:
-            current = self._board.find(live.tag)
-            if current is not None and self._board.is_stale(current, self._clock()):
-                await self._load([live.tag])
+    async def _refresh(self, state: MonitorState) -> None:
+        async with self._turns[state.id]:
+            current = self._states.find(state.tag)
+            if current is not None and self._states.is_stale(current, self._clock()):
+                await self._load([state.tag])
 
     async def settle(self, monitor: int, start: int, end: int) -> None:
         """Bring the stored counts of the ended quarters in `[start, end)` up to date.
@@ -155,20 +155,20 @@ class Publisher:
 
     def _forget(self, counted: Iterable[Counted]) -> None:
         for span in counted:
-            self._days.forget(*span)
+            self._days.invalidate(*span)
 
-    async def overviews(self, lives: Sequence[MonitorState], zone: ZoneInfo) -> list[Overview]:
+    async def overviews(self, states: Sequence[MonitorState], zone: ZoneInfo) -> list[Overview]:
         """For each monitor its windows and the days of the zone, all up to the end of the current minute.
 
         Nothing is read before the quarter turns, but of a monitor that was loaded anew.
         """
         now = self._clock()
-        lives = await self._based_on(quarter_of(now), lives, now)
-        pasts = await self._pasts_of(lives, zone, now)
+        states = await self._based_on(quarter_of(now), states, now)
+        pasts = await self._pasts_of(states, zone, now)
         end = minute_of(now) + MINUTE
         overviews: list[Overview] = []
-        for live, past in zip(lives, pasts, strict=True):
-            overviews.append(past.overview(live.running(now), end))
+        for state, past in zip(states, pasts, strict=True):
+            overviews.append(past.overview(state.running(now), end))
             if len(overviews) % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return overviews
@@ -177,66 +177,66 @@ class Publisher:
         """The overviews for which nothing has to be read: of all, but just after a quarter turned."""
         now = self._clock()
         end = minute_of(now) + MINUTE
-        known = self._known_pasts(self._board, zone, quarter_of(now))
-        for count, (live, past) in enumerate(known.items()):
-            if live.base == quarter_of(now):
-                yield live, past.overview(live.running(now), end)
+        known = self._known_pasts(self._states, zone, quarter_of(now))
+        for count, (state, past) in enumerate(known.items()):
+            if state.base == quarter_of(now):
+                yield state, past.overview(state.running(now), end)
             if count % GLANCED_AT_ONCE == 0:  # nobody waits for these: heartbeats go first
                 await asyncio.sleep(0)
 
-    async def _based_on(self, base: int, lives: Sequence[MonitorState], now: int) -> list[MonitorState]:
+    async def _based_on(self, base: int, states: Sequence[MonitorState], now: int) -> list[MonitorState]:
         """The monitors, loaded anew where their base is another quarter; only read, if that cannot be."""
-        others = [live.tag for live in lives if live.base != base]
+        others = [state.tag for state in states if state.base != base]
         with suppress(Unavailable):
             await self._load_all(others)
         based = []
-        for live in lives:
-            current = live if live.base == base else self._board.find(live.tag)
+        for state in states:
+            current = state if state.base == base else self._states.find(state.tag)
             if current is None or current.base != base:
-                work = partial(stored_board.load, monitor=live.id, tag=live.tag, now=now)
+                work = partial(stored_states.load, monitor=state.id, tag=state.tag, now=now)
                 current = await self._database.read(work)
             based.append(current)
         return based
 
-    async def _pasts_of(self, lives: Sequence[MonitorState], zone: ZoneInfo, now: int) -> list[PastCounts]:
+    async def _pasts_of(self, states: Sequence[MonitorState], zone: ZoneInfo, now: int) -> list[PastCounts]:
         """The past of each monitor; one that is read is kept as long as the monitor is not loaded anew."""
         base = quarter_of(now)
-        known = self._known_pasts(lives, zone, base)
-        missing = [live for live in dict.fromkeys(lives) if live not in known]
+        known = self._known_pasts(states, zone, base)
+        missing = [state for state in dict.fromkeys(states) if state not in known]
         if missing:
             with suppress(Unavailable):
-                await self._settle([live.id for live in missing], (first_instant(base, zone), base))
+                await self._settle([state.id for state in missing], (first_instant(base, zone), base))
         for first in range(0, len(missing), READ_AT_ONCE):
             known |= await self._read_pasts(missing[first : first + READ_AT_ONCE], zone, now)
-        return [known[live] for live in lives]
+        return [known[state] for state in states]
 
     def _known_pasts(
-        self, lives: Iterable[MonitorState], zone: ZoneInfo, base: int
+        self, states: Iterable[MonitorState], zone: ZoneInfo, base: int
     ) -> dict[MonitorState, PastCounts]:
-        frame = frame_at(base, zone, self._board.kept_from)
-        return {live: past for live in lives if (past := self._pasts.get(live)) and past.frame is frame}
+        frame = frame_at(base, zone, self._states.kept_from)
+        return {state: past for state in states if (past := self._pasts.get(state)) and past.frame is frame}
 
     async def _read_pasts(
-        self, lives: Sequence[MonitorState], zone: ZoneInfo, now: int
+        self, states: Sequence[MonitorState], zone: ZoneInfo, now: int
     ) -> dict[MonitorState, PastCounts]:
         async with self._counting:
-            known = self._known_pasts(lives, zone, quarter_of(now))  # others may have read them meanwhile
-            missing = [live for live in lives if live not in known]
-            books = [(live.id, self._days.days(live.id)) for live in missing]
+            known = self._known_pasts(states, zone, quarter_of(now))  # others may have read them meanwhile
+            missing = [state for state in states if state not in known]
+            books = [(state.id, self._days.get(state.id)) for state in missing]
             pasts = await self._database.read(partial(_pasts, books=books, zone=zone, now=now))
-            for live, past in zip(missing, pasts, strict=True):
-                known[live] = self._pasts[live] = past
-                self._days.write(live.id, past.frame.day_spans, past.days)
+            for state, past in zip(missing, pasts, strict=True):
+                known[state] = self._pasts[state] = past
+                self._days.put(state.id, past.frame.day_spans, past.days)
         return known
 
     async def read_ahead(self, zone: ZoneInfo) -> None:
         """The scheduled job: read what overviews will need, so that nobody waits for it."""
         now = self._clock()
-        everyone = list(self._board)
+        everyone = list(self._states)
         for first in range(0, len(everyone), LOOKED_AT_ONCE):
             some = everyone[first : first + LOOKED_AT_ONCE]
-            current = [live for live in some if live.base == quarter_of(now)]
-            ready = [live for live in current if not self._board.is_stale(live, now)]
+            current = [state for state in some if state.base == quarter_of(now)]
+            ready = [state for state in current if not self._states.is_stale(state, now)]
             await self._pasts_of(ready, zone, now)
             await asyncio.sleep(0)  # of thousands that are all known already, too, heartbeats go first
 
@@ -248,7 +248,7 @@ class Publisher:
         await self._count(await self._database.read(partial(dirty.monitors, now=now)), (0, now))
         current = quarter_of(now)
         await self._load_all(
-            [live.tag for live in self._board if live.base < current or self._board.is_stale(live, now)]
+            [state.tag for state in self._states if state.base < current or self._states.is_stale(state, now)]
         )
         self.settled_at = monotonic()
 
@@ -293,10 +293,10 @@ def _loaded(
     connection: sqlite3.Connection, ids: Mapping[str, int], now: int
 ) -> tuple[list[MonitorState], list[Counted]]:
     dirty.mark_closed(connection, now)
-    lives: list[MonitorState] = []
+    states: list[MonitorState] = []
     counted: list[Counted] = []
     for tag, monitor in ids.items():
         spans, _ = rollups.settle(connection, monitor, (utc_day_of(now), now), now, CHUNK)
         counted += [(monitor, *span) for span in spans]
-        lives.append(stored_board.load(connection, monitor, tag, now))
-    return lives, counted
+        states.append(stored_states.load(connection, monitor, tag, now))
+    return states, counted

@@ -35,10 +35,10 @@ class Writer:
     """Where accepted samples go."""
 
     def __init__(
-        self, database: Database, board: MonitorStates, clock: Clock, metrics: Metrics, limit: int
+        self, database: Database, states: MonitorStates, clock: Clock, metrics: Metrics, limit: int
     ) -> None:
         self._database = database
-        self._board = board
+        self._states = states
         self._clock = clock
         self._metrics = metrics
         self._limit = limit
@@ -53,7 +53,7 @@ class Writer:
         return len(self._waiting)
 
     async def put(self, item: Sample) -> None:
-        """Return when the sample is on disk and on the board; Unavailable when it is not and will not be."""
+        """Return when the sample is on disk and published; Unavailable when it is not and will not be."""
         if self._closing:
             raise Unavailable("the service is stopping")
         if len(self._waiting) >= self._limit:
@@ -64,13 +64,13 @@ class Writer:
         await future
 
     async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
-        """Return when all that is new of the batch is on disk and on the board; else Unavailable."""
+        """Return when all that is new of the batch is on disk and published; else Unavailable."""
         if self._closing:
             raise Unavailable("the service is stopping")
         started = perf_counter()
         outcome = await self._database.write(partial(batches.record, delivery=delivery, limits=limits))
-        self._board.take(outcome.stored)
-        self._board.hear(outcome.monitors, delivery.received)
+        self._states.add_samples(outcome.stored)
+        self._states.note_heard(outcome.monitors, delivery.received)
         self.stored += len(outcome.stored)
         self._metrics.committed(len(outcome.stored), perf_counter() - started)
         self._metrics.judged(outcome.tally)
@@ -135,7 +135,7 @@ class Writer:
                 for one in batch:
                     await self._commit([one])
         else:
-            self._board.take(stored)
+            self._states.add_samples(stored)
             self._note_heard({monitor for monitor, _ in stored})
             self.stored += len(batch)
             self._metrics.committed(len(batch), perf_counter() - started)
@@ -145,7 +145,7 @@ class Writer:
 
     def _note_heard(self, heard: Iterable[int]) -> None:
         now = self._clock()
-        self._board.hear(heard, now)
+        self._states.note_heard(heard, now)
         self._heard.update(dict.fromkeys(heard, now))
 
     async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:

@@ -20,7 +20,7 @@ async def beat(request: web.Request) -> web.Response:
     """Store `status` (UP) and `latency` (0) of the key's monitor; HEAD only says whether the key is good."""
     token = await request.app[AUTHENTICATOR].beat(request, request.match_info["key"])
     said = loaded(load_query, request.query)
-    live = await admitted(request, token.id, (token.tags or ("",))[0])
+    state = await admitted(request, token.id, (token.tags or ("",))[0])
     if request.method != METH_HEAD:
-        await store(request, live, said["status"], said["latency"])
+        await store(request, state, said["status"], said["latency"])
     return web.Response(text="OK")

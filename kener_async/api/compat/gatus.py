@@ -27,8 +27,8 @@ async def result(request: web.Request) -> web.Response:
     if not compare_digest(token.encode("utf-8", "replace"), monitor.senders.gatus_token.encode()):
         raise Unauthenticated("invalid token")
     took = _duration(request.query.get("duration", ""))
-    live = await admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
-    await store(request, live, status, latency(took, monitor.latency_unit))
+    state = await admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
+    await store(request, state, status, latency(took, monitor.latency_unit))
     return web.Response(text="")
 
 

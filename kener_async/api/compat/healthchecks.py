@@ -29,26 +29,26 @@ async def ping(request: web.Request) -> web.Response:
     said = ping_at(request.match_info["address"])
     monitor = called(request, HEALTHCHECKS, said.check, "not found")
     run = run_named(request.query.get("rid"))
-    live = await admitted(request, f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
+    state = await admitted(request, f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
     if said.signal is Signal.START:
-        await _begin(request, live, run)
+        await _begin(request, state, run)
     elif said.signal in STATUSES:
-        await _end(request, live, run, monitor, STATUSES[said.signal])
+        await _end(request, state, run, monitor, STATUSES[said.signal])
     return web.Response(text="OK", headers={"Access-Control-Allow-Origin": "*"})
 
 
-async def _begin(request: web.Request, live: MonitorState, run: str) -> None:
+async def _begin(request: web.Request, state: MonitorState, run: str) -> None:
     now = request.app[keys.STOPWATCH]()
-    await request.app[keys.DATABASE].write(partial(runs.begin, monitor=live.id, run=run, now=now))
+    await request.app[keys.DATABASE].write(partial(runs.begin, monitor=state.id, run=run, now=now))
 
 
 async def _end(
-    request: web.Request, live: MonitorState, run: str, monitor: MonitorConfig, status: Status
+    request: web.Request, state: MonitorState, run: str, monitor: MonitorConfig, status: Status
 ) -> None:
     """Only what is stored is forgotten: a sender that is refused comes again, and the run is still known."""
     database, now = request.app[keys.DATABASE], request.app[keys.STOPWATCH]()
-    started = await database.read(partial(runs.started_at, monitor=live.id, run=run, now=now))
+    started = await database.read(partial(runs.started_at, monitor=state.id, run=run, now=now))
     took = 0.0 if started is None else round((now - started) * 1000, 3)
-    await store(request, live, status, latency(took, monitor.latency_unit))
+    await store(request, state, status, latency(took, monitor.latency_unit))
     if started is not None:
-        await database.write(partial(runs.end, monitor=live.id, run=run, started=started))
+        await database.write(partial(runs.end, monitor=state.id, run=run, started=started))

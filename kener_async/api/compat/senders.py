@@ -67,15 +67,15 @@ def called(request: web.Request, service: str, name: str, otherwise: str) -> Mon
 async def admitted(request: web.Request, sender: str, tag: str) -> MonitorState:
     """The monitor of a sender that has not used up its share; raises NotFound and TooMany."""
     app = request.app
-    live = app[keys.STATES].find(tag)
-    if live is None:
+    state = app[keys.STATES].find(tag)
+    if state is None:
         raise NotFound("not found")
     ingest = app[keys.RUNNING].config.ingest
     await app[RATE_LIMITER].take(sender, 1, ingest.token_rate, ingest.token_burst)
-    return live
+    return state
 
 
-async def store(request: web.Request, live: MonitorState, status: Status, latency: float) -> None:
+async def store(request: web.Request, state: MonitorState, status: Status, latency: float) -> None:
     """Return when what is so in this minute is on disk; raises Unavailable."""
     minute = minute_of(request.app[keys.CLOCK]())
-    await request.app[keys.WRITER].put(Sample(live.id, minute, status, latency))
+    await request.app[keys.WRITER].put(Sample(state.id, minute, status, latency))

@@ -21,7 +21,7 @@ async def push(request: web.Request) -> web.Response:
     except Invalid as error:
         raise NotFound(error.message) from None  # so it is there
     monitor = called(request, UPTIME_KUMA, request.match_info["token"], UNKNOWN)
-    live = await admitted(request, f"{UPTIME_KUMA} {monitor.tag}", monitor.tag)
+    state = await admitted(request, f"{UPTIME_KUMA} {monitor.tag}", monitor.tag)
     status = Status.UP if request.query.get("status") in (None, "", "up") else Status.DOWN
-    await store(request, live, status, latency(milliseconds, monitor.latency_unit))
+    await store(request, state, status, latency(milliseconds, monitor.latency_unit))
     return web.Response(body=b'{"ok":true}', content_type="application/json", charset="utf-8")

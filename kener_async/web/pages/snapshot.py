@@ -76,7 +76,7 @@ class Snapshot:
     """Monitors in the order of the configuration, hidden ones left out; so are events that name no other.
 
     `ongoing` and `upcoming` are ordered by their begin, `recent` has what closed in the last 14 days, newest
-    first. The snapshot holds while `revision` is the board's, and until `until`.
+    first. The snapshot holds while `revision` is that of the monitor states, and until `until`.
     """
 
     serial: int
@@ -136,14 +136,14 @@ class Snapshots:
             return self._snapshot
 
     async def _made(self, app: web.Application) -> Snapshot:
-        config, board = app[keys.RUNNING].config, app[keys.STATES]
-        # During a reload some are configured and not on the board yet; its revision tells when they are.
-        monitors = [one for one in config.monitors if not one.hidden and board.find(one.tag) is not None]
+        config, states = app[keys.RUNNING].config, app[keys.STATES]
+        # During a reload some are configured and not published yet; the revision grows when they are.
+        monitors = [one for one in config.monitors if not one.hidden and states.find(one.tag) is not None]
         revision, kept_from, now, shown = -1, 0, 0, list[MonitorView]()
         for _ in range(TRIES):  # looking at one monitor may bring another up to date, and a minute may end
-            revision, kept_from, now = board.revision, board.kept_from, app[keys.CLOCK]()
+            revision, kept_from, now = states.revision, states.kept_from, app[keys.CLOCK]()
             shown = await self._monitors(app, config, monitors, now)
-            if revision == board.revision and minute_of(now) == minute_of(app[keys.CLOCK]()):
+            if revision == states.revision and minute_of(now) == minute_of(app[keys.CLOCK]()):
                 break
         visible = list(_visible(await self._events.known(app), {monitor.tag for monitor in monitors}))
         edges = [one.report.current.fresh_until for one in shown]
@@ -173,8 +173,8 @@ class Snapshots:
         self, app: web.Application, config: Config, monitors: Sequence[MonitorConfig], now: int
     ) -> list[MonitorView]:
         """All monitors; those of which nothing has changed since the last snapshot are the same objects."""
-        lives = [await app[keys.PUBLISHER].live(monitor.tag) for monitor in monitors]
-        reports = [live.report(now) for live in lives]
+        states = [await app[keys.PUBLISHER].state(monitor.tag) for monitor in monitors]
+        reports = [state.report(now) for state in states]
         before = self._snapshot
         known: dict[
             int, MonitorView
@@ -182,7 +182,7 @@ class Snapshots:
         if before is not None and before.config is config and before.kept_from == app[keys.STATES].kept_from:
             known = {id(one.report): one for one in before.monitors}
         others = [place for place, report in enumerate(reports) if id(report) not in known]
-        changed = [lives[place] for place in others]
+        changed = [states[place] for place in others]
         overviews = await app[keys.PUBLISHER].overviews(changed, config.site.timezone)
         since = await self._since.of(app, changed, [reports[place] for place in others], now)
         made = [
@@ -248,35 +248,35 @@ class Since:
         self._before: WeakKeyDictionary[MonitorState, dict[Status, int | None]] = WeakKeyDictionary()
 
     async def of(
-        self, app: web.Application, lives: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
+        self, app: web.Application, states: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
     ) -> list[int | None]:
         """For each monitor the begin of the streak of its current status; None while there is none."""
         streaks_now = [
-            _streak(live, report.current.status, now) for live, report in zip(lives, reports, strict=True)
+            _streak(state, report.current.status, now) for state, report in zip(states, reports, strict=True)
         ]
         asked = defaultdict[int, dict[int, Status]](dict)
-        for live, report, (_, is_decided) in zip(lives, reports, streaks_now, strict=True):
+        for state, report, (_, is_decided) in zip(states, reports, streaks_now, strict=True):
             status = report.current.status
-            known = self._before.setdefault(live, {Status.NO_DATA: None})
+            known = self._before.setdefault(state, {Status.NO_DATA: None})
             if not is_decided and status not in known:
-                asked[live.base][live.id] = status
+                asked[state.base][state.id] = status
         found: dict[int, int | None] = {}
         for base, statuses in asked.items():
             found |= await app[keys.DATABASE].read(partial(streaks.since, statuses=statuses, base=base))
         since = []
-        for live, report, (begin, is_decided) in zip(lives, reports, streaks_now, strict=True):
-            before = self._before[live]
-            if live.id in found:
-                before[report.current.status] = found[live.id]
+        for state, report, (begin, is_decided) in zip(states, reports, streaks_now, strict=True):
+            before = self._before[state]
+            if state.id in found:
+                before[report.current.status] = found[state.id]
             earlier = None if is_decided else before[report.current.status]
             since.append(begin if earlier is None else earlier)
         return since
 
 
-def _streak(live: MonitorState, status: Status, now: int) -> tuple[int | None, bool]:
-    begun = [overlay for overlay in live.layers.overlays if overlay.start <= now]
-    known = replace(live.layers, overlays=begun)
-    return streak(list(runs(known, live.base, minute_of(now) + MINUTE)), status)
+def _streak(state: MonitorState, status: Status, now: int) -> tuple[int | None, bool]:
+    begun = [overlay for overlay in state.layers.overlays if overlay.start <= now]
+    known = replace(state.layers, overlays=begun)
+    return streak(list(runs(known, state.base, minute_of(now) + MINUTE)), status)
 
 
 class RecentIncidents:
