@@ -39,7 +39,7 @@ from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import monitors, observer, samples
 from kener_async.store.sqlite import connections
-from kener_async.worker.publisher import Publisher
+from kener_async.worker.states import StateLoader
 
 DAY = 86400
 ROLL_SECONDS = 5  # config.toml's default between two runs of the job
@@ -229,15 +229,15 @@ async def _rolled(config: Path) -> tuple[float, float, float]:
     clock = _Clock()
     app = create_app(load(config, {}), clock)
     async with storage(app):
-        publisher = app[keys.PUBLISHER]
+        loader = app[keys.LOADER]
         counting, idle, longest = [], [], 0.0
         for _ in range(3):
             await _quarter(app, clock)
             probe = asyncio.create_task(_probe(app, clock))
-            counting.append(await _cpu(publisher))
+            counting.append(await _cpu(loader))
             probe.cancel()
             longest = max(longest, *(await asyncio.gather(probe)))
-            idle += [await _cpu(publisher) for _ in range(5)]
+            idle += [await _cpu(loader) for _ in range(5)]
         return median(counting), median(idle), longest
 
 
@@ -250,7 +250,7 @@ async def _quarter(app: web.Application, clock: _Clock) -> None:
         states.add_samples(await store.write(partial(samples.record, batch=batch)))
         for _ in range(2):
             clock.now += 30
-            await app[keys.PUBLISHER].observe()
+            await app[keys.LOADER].observe()
 
 
 async def _probe(app: web.Application, clock: _Clock) -> float:
@@ -269,9 +269,9 @@ async def _probe(app: web.Application, clock: _Clock) -> float:
         return longest
 
 
-async def _cpu(publisher: Publisher) -> float:
+async def _cpu(loader: StateLoader) -> float:
     before = resource.getrusage(resource.RUSAGE_SELF)
-    await publisher.roll()
+    await loader.roll()
     after = resource.getrusage(resource.RUSAGE_SELF)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

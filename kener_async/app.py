@@ -34,8 +34,10 @@ from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMan
 from kener_async.worker.housekeeping import close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
-from kener_async.worker.publisher import Publisher
+from kener_async.worker.overviews import Overviews
+from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler
+from kener_async.worker.states import StateLoader
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -97,42 +99,40 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
 async def storage(app: web.Application) -> AsyncIterator[None]:
     """The database, the observer's gap since the last stop, and the monitor states as stored."""
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
+    states = app[keys.STATES]
     async with connections.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
         app[AUTHENTICATOR] = Authenticator(signing_keys(config.auth), store, config.database.path, clock)
-        app[keys.OBSERVER] = Observer(
-            store, app[keys.STATES], clock, metrics, retention=config.database.retention_days * DAY
+        app[keys.OBSERVER] = observer = Observer(
+            store, states, clock, metrics, retention=config.database.retention_days * DAY
         )
-        app[keys.PUBLISHER] = Publisher(
-            store,
-            app[keys.STATES],
-            clock,
-            app[keys.OBSERVER],
-            metrics,
-            partial(monitor_settings, app),
+        app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
+        app[keys.LOADER] = loader = StateLoader(
+            store, states, clock, observer, rollups, metrics, partial(monitor_settings, app)
         )
-        await app[keys.OBSERVER].begin()
+        app[keys.OVERVIEWS] = Overviews(store, states, loader, rollups, clock)
+        await observer.begin()
         await apply(app, config)
-        app[keys.STATES].restore_heard(await store.read(stored_monitors.last_heard))
+        states.restore_heard(await store.read(stored_monitors.last_heard))
         yield
 
 
 @asynccontextmanager
 async def background(app: web.Application) -> AsyncIterator[None]:
     """What runs beside requests. Left in reverse: the jobs finish, then the last samples are written."""
-    config, store, states, clock, publisher = (
+    config, store, states, clock, loader = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
         app[keys.STATES],
         app[keys.CLOCK],
-        app[keys.PUBLISHER],
+        app[keys.LOADER],
     )
     app[keys.WRITER] = writer = Writer(store, states, clock, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
     interval = config.rollups.interval_seconds
-    schedule.every(interval, "rollups", publisher.roll)
+    schedule.every(interval, "rollups", loader.roll)
     schedule.every(
-        interval, "overviews", lambda: publisher.read_ahead(app[keys.RUNNING].config.site.timezone)
+        interval, "overviews", lambda: app[keys.OVERVIEWS].read_ahead(app[keys.RUNNING].config.site.timezone)
     )
     schedule.every(interval, "ended incidents", partial(close_ended, store, states, clock))
     schedule.every(60, "token uses", app[AUTHENTICATOR].note_uses)
@@ -148,7 +148,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(config.watch.ping_every, "ping", deadman.ping)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())
-        await stack.enter_async_context(app[keys.OBSERVER].watching(publisher.observe, schedule.reanchor))
+        await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, schedule.reanchor))
         await stack.enter_async_context(schedule.running())
         stack.enter_context(backups.given_up_at_the_end())
         stack.enter_context(deadman.given_up_at_the_end())
@@ -167,7 +167,7 @@ async def apply(app: web.Application, config: Config) -> None:
             log.warning("takes effect after a restart", setting=name)
     app[keys.RUNNING].config = config
     try:
-        await app[keys.PUBLISHER].register()
+        await app[keys.LOADER].register()
     except Unavailable:
         app[keys.RUNNING].config = before
         raise

@@ -10,8 +10,10 @@ from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.sqlite.connections import Database
 from kener_async.worker.observer import Observer
-from kener_async.worker.publisher import Publisher
+from kener_async.worker.overviews import Overviews
+from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler
+from kener_async.worker.states import StateLoader
 from kener_async.worker.writer import Writer
 
 # The JSON of a monitor's current report, kept as long as the report is.
@@ -33,7 +35,9 @@ METRICS = web.AppKey("metrics", Metrics)
 DATABASE = web.AppKey("database", Database)
 STATES = web.AppKey("states", MonitorStates)
 OBSERVER = web.AppKey("observer", Observer)
-PUBLISHER = web.AppKey("publisher", Publisher)
+ROLLUPS = web.AppKey("rollups", Rollups)
+LOADER = web.AppKey("loader", StateLoader)
+OVERVIEWS = web.AppKey("overviews", Overviews)
 SCHEDULER = web.AppKey("schedule", Scheduler)
 WRITER = web.AppKey("inbox", Writer)
 STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("answers")

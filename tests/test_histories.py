@@ -342,9 +342,8 @@ class OverviewQuestion(Question):
     """Asked inside the service, as the page does."""
 
     async def ask(self, service: Service) -> tuple[int, Any]:
-        publisher = service.app[keys.PUBLISHER]
-        states = [await publisher.state(tag) for tag in self.tags]
-        return 200, await publisher.overviews(states, ZoneInfo(self.query["timezone"]))
+        states = [await service.app[keys.LOADER].state(tag) for tag in self.tags]
+        return 200, await service.app[keys.OVERVIEWS].of(states, ZoneInfo(self.query["timezone"]))
 
 
 def about_overviews(world: World, zone: str) -> Question:
@@ -732,7 +731,7 @@ class Pass:
         seconds = self.seconds
         if self.to_end_of is not None:
             seconds += self.to_end_of - world.now % self.to_end_of
-        await world.service.app[keys.PUBLISHER].observe()  # as it does each second
+        await world.service.app[keys.LOADER].observe()  # as it does each second
         world.service.pass_time(max(seconds, 0))
         world.remember()
 

@@ -293,7 +293,7 @@ async def test_steps_add_up_to_what_was_sent(service: Service, step: int, settle
         sent.append((at, latency))
     if settled:
         await service.roll()
-    monitor = (await service.app[keys.PUBLISHER].state("earth")).id
+    monitor = (await service.app[keys.LOADER].state("earth")).id
     counted = await service.app[keys.DATABASE].read(
         lambda connection: latencies.by_step(connection, monitor, start, end, step, now)
     )

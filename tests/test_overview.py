@@ -50,10 +50,10 @@ class Quiet:
         self.app = app
         self.clock = clock
         self.database, self.states = app[keys.DATABASE], app[keys.STATES]
-        self.publisher = app[keys.PUBLISHER]
+        self.loader, self.overviews = app[keys.LOADER], app[keys.OVERVIEWS]
 
     async def overview(self, zone: ZoneInfo = BERLIN) -> Overview:
-        (overview,) = await self.publisher.overviews([await self.publisher.state("earth")], zone)
+        (overview,) = await self.overviews.of([await self.loader.state("earth")], zone)
         return overview
 
     async def beat(self, minute: int, status: Status = Status.UP) -> None:
@@ -128,7 +128,7 @@ async def quiet(folder: Path, now: int) -> AsyncIterator[Quiet]:
 async def fill(folder: Path, now: int) -> None:
     """A file with 100 days of heartbeats, one every 13 minutes with a hole each day, all of it counted."""
     async with quiet(folder, now - 100 * DAY) as service:
-        state = await service.publisher.state("earth")
+        state = await service.loader.state("earth")
         minutes = range(service.clock(), now, 13 * MINUTE)
         batch = [
             Sample(state.id, minute_of(minute), STATUSES[minute // 60 % 7], minute % 977 / 1000)
@@ -137,7 +137,7 @@ async def fill(folder: Path, now: int) -> None:
         ]
         await service.database.write(partial(samples.record, batch=batch))
         service.pass_time(now - service.clock())
-        await service.publisher.roll()
+        await service.loader.roll()
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ async def test_it_stays_exact_from_minute_to_minute(earth: Quiet):
         if minute % 3 == 0:
             await earth.beat(minute_of(earth.clock()), STATUSES[minute % 7])
         if minute == 20:
-            await earth.publisher.roll()
+            await earth.loader.roll()
         await earth.is_exact()
 
 
@@ -225,7 +225,7 @@ async def a_clock_set_back(earth: Quiet, days: int = 2) -> None:
 
 async def counted(earth: Quiet) -> None:
     await earth.beat(NOON - 5 * DAY, Status.DOWN)
-    await earth.publisher.roll()
+    await earth.loader.roll()
 
 
 Change = Callable[[Quiet], Awaitable[object]]
@@ -267,9 +267,9 @@ async def test_a_day_that_changed_and_was_counted_during_the_read_is_not_kept(
 
     async def meanwhile(work: Any) -> Any:
         answer = await read(work)
-        if name_of(work) == "_pasts" and not jobs:
+        if name_of(work) == "_read_pasts" and not jobs:
             await earth.beat(NOON - 5 * DAY, Status.DOWN)
-            jobs.append(asyncio.create_task(earth.publisher.roll()))
+            jobs.append(asyncio.create_task(earth.loader.roll()))
             await asyncio.wait(jobs, timeout=0.1)  # it would be done by then, if nothing made it wait
         return answer
 
@@ -326,7 +326,7 @@ def days_summed(heard: list[str]) -> int:
 async def test_when_the_quarter_turns_no_day_that_is_over_is_summed_again(earth: Quiet):
     await earth.overview()
     earth.pass_time(QUARTER)
-    await earth.publisher.roll()
+    await earth.loader.roll()
     with earth.listening() as heard:
         await earth.overview()
     assert days_summed(heard) == 1 + len(LENGTHS)  # today so far, and where each window begins
@@ -336,7 +336,7 @@ async def test_when_the_quarter_turns_no_day_that_is_over_is_summed_again(earth:
 async def test_after_a_late_sample_only_the_days_it_speaks_for_are_summed_again(earth: Quiet):
     await earth.overview()
     await earth.beat(minute_of(NOON - 5 * DAY), Status.DOWN)
-    await earth.publisher.roll()
+    await earth.loader.roll()
     with earth.listening() as heard:
         await earth.overview()
     assert days_summed(heard) == len(LENGTHS) + 1
@@ -364,22 +364,22 @@ async def test_the_list_of_monitors_asks_nothing_of_the_file_within_a_quarter(
     await service.beat()
     listed = await service.get("/api/monitors")
     assert listed[0]["uptime"]["90d"] == "100"
-    assert "_pasts" not in asked
+    assert "_read_pasts" not in asked
 
 
 async def test_what_was_read_ahead_is_not_read_again(earth: Quiet):
     for _ in range(2):
-        await earth.publisher.read_ahead(BERLIN)
+        await earth.overviews.read_ahead(BERLIN)
         with earth.listening() as heard:
-            await asyncio.gather(earth.publisher.read_ahead(BERLIN), earth.overview())
+            await asyncio.gather(earth.overviews.read_ahead(BERLIN), earth.overview())
         assert heard == []
         earth.pass_time(QUARTER)
-        await earth.publisher.roll()
+        await earth.loader.roll()
 
 
 async def test_two_that_ask_at_once_read_each_day_once(earth: Quiet):
     with earth.listening() as heard:
-        await asyncio.gather(earth.publisher.read_ahead(BERLIN), earth.overview())
+        await asyncio.gather(earth.overviews.read_ahead(BERLIN), earth.overview())
     assert days_summed(heard) == 91 + len(LENGTHS)
 
 

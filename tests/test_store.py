@@ -561,7 +561,7 @@ async def test_nothing_is_dropped_for_a_day_after_a_gap(store: Database, since_g
 async def test_a_clock_a_year_ahead_by_mistake_drops_nothing(service: Service, clock: FakeClock):
     await service.beat()
     service.jump(500 * DAY)
-    await service.app[keys.PUBLISHER].observe()
+    await service.app[keys.LOADER].observe()
     await drop_old(service.app[keys.DATABASE], service.app[keys.STATES], clock, lambda: 400 * DAY)
     service.jump(-500 * DAY)
     await service.beat("mars")

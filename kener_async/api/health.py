@@ -99,7 +99,7 @@ async def metrics(request: web.Request) -> web.Response:
     app = request.app
     counted, states = app[keys.METRICS], app[keys.STATES]
     counted.queue.set(app[keys.WRITER].waiting)
-    counted.rollup_lag.set(monotonic() - app[keys.PUBLISHER].settled_at)
+    counted.rollup_lag.set(monotonic() - app[keys.ROLLUPS].counted_at)
     counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
     counted.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
     counted.stale_monitors.set(states.stale)
@@ -119,7 +119,7 @@ async def _figures(app: web.Application) -> dict[str, Figures]:
     if len(app[keys.STATES]) > config.metrics.max_monitors:
         return {}
     uptimes = {tag: known.uptime for tag, known in app[keys.METRICS].fleet.figures.items()}
-    async for state, overview in app[keys.PUBLISHER].at_hand(config.site.timezone):
+    async for state, overview in app[keys.OVERVIEWS].cached(config.site.timezone):
         uptimes[state.tag] = _ratios(overview)
     return {
         state.tag: Figures(int(state.report(now).current.status), uptimes.get(state.tag, {}))

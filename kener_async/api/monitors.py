@@ -55,9 +55,9 @@ async def monitors(call: Call) -> list[dict[str, Any]]:
     """How each monitor stands, in the order of the configuration, with its uptime by window."""
     app = call.request.app
     mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
-    states = [await app[keys.PUBLISHER].state(one.tag) for one in mine]
+    states = [await app[keys.LOADER].state(one.tag) for one in mine]
     zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
-    overviews = await app[keys.PUBLISHER].overviews(states, zone)
+    overviews = await app[keys.OVERVIEWS].of(states, zone)
     now = app[keys.CLOCK]()
     last_heard = app[keys.STATES].last_heard
     return [
@@ -104,7 +104,7 @@ async def uptime(call: Call) -> dict[str, Any]:
     monitor, state = await _asked_for(call)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
-    await app[keys.PUBLISHER].settle(state.id, *window)
+    await app[keys.ROLLUPS].settle([state.id], *window)
 
     work = partial(explanations.explain, monitor=state.id, windows=[window], now=now)
     (explained,) = await app[keys.DATABASE].read(work)
@@ -149,7 +149,7 @@ async def history(call: Call) -> dict[str, Any]:
     window = await _window(call, now)
     if window[1] - window[0] > LONGEST[resolution]:
         raise Invalid(f"Invalid from: at most {LONGEST[resolution] // DAY} days of this resolution at once")
-    await app[keys.PUBLISHER].settle(state.id, *window)
+    await app[keys.ROLLUPS].settle([state.id], *window)
 
     def read(connection: Connection) -> list[dict[str, Any]]:
         if resolution == "minute":
@@ -169,7 +169,7 @@ async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
     app = call.request.app
     tag = call.request.match_info["tag"]
     require_tags(call.grant, (tag,))
-    state = await app[keys.PUBLISHER].state(tag)
+    state = await app[keys.LOADER].state(tag)
     return next(one for one in app[keys.RUNNING].config.monitors if one.tag == tag), state
 
 

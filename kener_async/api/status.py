@@ -68,7 +68,7 @@ async def status(call: Call) -> bytes:
     app = call.request.app
     tag = call.query["tag"]
     require_tags(call.grant, (tag,))
-    state = await app[keys.PUBLISHER].state(tag)
+    state = await app[keys.LOADER].state(tag)
     if "timestamp" in call.query:
         return _rendered(await _report_as_of(call, state, call.query["timestamp"]))
     return _body(app[keys.STATUS_BODIES], state, state.report(app[keys.CLOCK]()))
@@ -99,7 +99,7 @@ async def _report_as_of(call: Call, state: MonitorState, instant: int) -> Status
     if instant > now:
         raise Invalid("timestamp is in future")
     window = day_so_far(instant)
-    await app[keys.PUBLISHER].settle(state.id, *window)
+    await app[keys.ROLLUPS].settle([state.id], *window)
 
     def read(connection: Connection) -> StatusReport:
         minute = minute_of(instant)

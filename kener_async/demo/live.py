@@ -21,7 +21,7 @@ def reporting(
 
     @asynccontextmanager
     async def reporting(app: web.Application) -> AsyncIterator[None]:
-        await app[keys.PUBLISHER].roll()  # all of the past is counted before the first visitor comes
+        await app[keys.LOADER].roll()  # all of the past is counted before the first visitor comes
         task = asyncio.create_task(_report_all(lines, url, token, welcome), name="devices")
         try:
             yield

@@ -81,9 +81,9 @@ async def _counts(app: web.Application, snapshot: Snapshot, shown: MonitorView, 
     known = next((name for name, length in WINDOWS.items() if length == seconds), None)
     if known is not None:
         return shown.windows[known]
-    state = await app[keys.PUBLISHER].state(shown.monitor.tag)
+    state = await app[keys.LOADER].state(shown.monitor.tag)
     end = minute_of(snapshot.now) + MINUTE
     window = (end - seconds // MINUTE * MINUTE, end)
-    await app[keys.PUBLISHER].settle(state.id, *window)
+    await app[keys.ROLLUPS].settle([state.id], *window)
     count = partial(rollups.count_window, monitor=state.id, window=window, now=snapshot.now)
     return await app[keys.DATABASE].read(count)

@@ -81,8 +81,8 @@ async def _made(
     app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView, day: DayPage, kept: int
 ) -> str:
     monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
-    state = await app[keys.PUBLISHER].state(monitor.tag)
-    await app[keys.PUBLISHER].settle(state.id, day.first, day.last)
+    state = await app[keys.LOADER].state(monitor.tag)
+    await app[keys.ROLLUPS].settle([state.id], day.first, day.last)
     told = await app[keys.DATABASE].read(partial(_read, monitor=state.id, tag=monitor.tag, day=day, now=now))
     is_odd = day.end - day.start != DAY
     view = TemplateContext(snapshot.config, locale, app[ASSETS])

@@ -59,9 +59,9 @@ async def monitor(request: web.Request) -> web.StreamResponse:
 
 async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView) -> str:
     monitor, now = shown.monitor, snapshot.now
-    state = await app[keys.PUBLISHER].state(monitor.tag)
+    state = await app[keys.LOADER].state(monitor.tag)
     windows = spans(shown, now)
-    await app[keys.PUBLISHER].settle(state.id, min(start for start, _ in windows.values()), now)
+    await app[keys.ROLLUPS].settle([state.id], min(start for start, _ in windows.values()), now)
     work = partial(_read, monitor=state.id, tag=monitor.tag, windows=windows, now=now)
     past = await app[keys.DATABASE].read(work)
     view, texts = TemplateContext(snapshot.config, locale, app[ASSETS]), labels.windows(locale)

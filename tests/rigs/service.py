@@ -113,7 +113,7 @@ class Service:
 
     async def roll(self) -> None:
         """Run the rollup job."""
-        await self.app[keys.PUBLISHER].roll()
+        await self.app[keys.LOADER].roll()
 
 
 @asynccontextmanager

@@ -173,7 +173,7 @@ class Snapshots:
         self, app: web.Application, config: Config, monitors: Sequence[MonitorConfig], now: int
     ) -> list[MonitorView]:
         """All monitors; those of which nothing has changed since the last snapshot are the same objects."""
-        states = [await app[keys.PUBLISHER].state(monitor.tag) for monitor in monitors]
+        states = [await app[keys.LOADER].state(monitor.tag) for monitor in monitors]
         reports = [state.report(now) for state in states]
         before = self._snapshot
         known: dict[
@@ -183,7 +183,7 @@ class Snapshots:
             known = {id(one.report): one for one in before.monitors}
         others = [place for place, report in enumerate(reports) if id(report) not in known]
         changed = [states[place] for place in others]
-        overviews = await app[keys.PUBLISHER].overviews(changed, config.site.timezone)
+        overviews = await app[keys.OVERVIEWS].of(changed, config.site.timezone)
         since = await self._since.of(app, changed, [reports[place] for place in others], now)
         made = [
             _shown(monitors[place], reports[place], overview, begin)
