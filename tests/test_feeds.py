@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
-from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, stage, updated_at
+from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, updated_at
 from kener_async.web.pages.snapshot import IncidentView
 from tests.rigs.service import NOON
 
@@ -38,32 +38,6 @@ def an_event(
 def an_entry(event: IncidentView, now: int = NOON) -> FeedEntry:
     (entry,) = entries([event], NAMES, BASE, now)
     return entry
-
-
-# Stages
-
-
-@pytest.mark.parametrize(
-    ("fields", "at", "expected"),
-    [
-        ({}, NOON, "investigating"),
-        ({"is_identified": True}, NOON, "identified"),
-        ({"start": NOON + 1}, NOON, "scheduled"),
-        ({"end": NOON + 60}, NOON + 60, "resolved"),
-        ({"is_maintenance": True}, NOON, "in_progress"),
-        ({"is_maintenance": True, "start": NOON + 1}, NOON, "scheduled"),
-        ({"is_maintenance": True, "end": NOON + 60}, NOON + 59, "in_progress"),
-        ({"is_maintenance": True, "end": NOON + 60}, NOON + 60, "completed"),
-    ],
-)
-def test_the_stage_of_an_incident_follows_from_its_times(fields, at, expected):
-    assert stage(an_incident(**fields), at) == expected
-
-
-def test_before_it_was_closed_an_incident_was_not_resolved():
-    closed = edited(an_incident(), {"is_resolved": True}, NOON + HOUR)
-    assert stage(closed, NOON + HOUR - 1) == "investigating"
-    assert stage(closed, NOON + HOUR) == "resolved"
 
 
 # Entries

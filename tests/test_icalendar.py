@@ -175,3 +175,10 @@ def test_a_row_is_full_before_the_next_begins(length, rows):
     document = calendar("Status", [an_event(maintenance(title="x" * length))], BASE, NOON)
     _, _, after = document.partition(b"\r\nSUMMARY:")
     assert after.partition(b"\r\nDESCRIPTION")[0].count(b"\r\n ") == rows - 1
+
+
+def test_a_maintenance_that_lasted_no_second_has_no_end():
+    completed = edited(maintenance(start=NOON), {"is_resolved": True}, NOON)
+    entry = entry_of(an_event(completed), now=NOON + 5 * HOUR)
+    assert entry["STATUS"] == "CONFIRMED"
+    assert not {"DTEND", "DURATION"} & entry.keys()

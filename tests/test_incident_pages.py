@@ -18,7 +18,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.states import StatusReport
 from kener_async.domain.timeline import CurrentStatus
 from kener_async.domain.uptime import NOTHING
-from kener_async.web.incidents import IncidentStage, duration, story
+from kener_async.web.incidents import TimelineEvent, duration, story
 from kener_async.web.pages.locales import locale
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
 from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
@@ -384,36 +384,36 @@ START = at("2025-11-10 10:00")
 @pytest.mark.parametrize(
     ("incident", "expected"),
     [
-        pytest.param(an_incident(START), [(0, IncidentStage.BEGAN)], id="open"),
+        pytest.param(an_incident(START), [(0, TimelineEvent.BEGAN)], id="open"),
         pytest.param(
             an_incident(START, START + HOUR),
-            [(0, IncidentStage.BEGAN), (HOUR, IncidentStage.ENDED)],
+            [(0, TimelineEvent.BEGAN), (HOUR, TimelineEvent.ENDED)],
             id="its end has passed",
         ),
         pytest.param(
             an_incident(START, START + 30 * DAY, closed_at=START + HOUR),
-            [(0, IncidentStage.BEGAN), (HOUR, IncidentStage.ENDED)],
+            [(0, TimelineEvent.BEGAN), (HOUR, TimelineEvent.ENDED)],
             id="closed before its planned end",
         ),
         pytest.param(
             an_incident(START, START + DAY, is_maintenance=True, created_at=START - DAY),
-            [(-DAY, IncidentStage.ANNOUNCED), (0, IncidentStage.BEGAN), (DAY, IncidentStage.ENDED)],
+            [(-DAY, TimelineEvent.ANNOUNCED), (0, TimelineEvent.BEGAN), (DAY, TimelineEvent.ENDED)],
             id="a maintenance was announced",
         ),
         pytest.param(
             an_incident(START, START + DAY, is_maintenance=True, created_at=START + MINUTE),
-            [(0, IncidentStage.BEGAN), (DAY, IncidentStage.ENDED)],
+            [(0, TimelineEvent.BEGAN), (DAY, TimelineEvent.ENDED)],
             id="a maintenance written down afterwards was not",
         ),
         pytest.param(
             an_incident(START, START, is_maintenance=True, created_at=START - DAY, closed_at=START - HOUR),
-            [(-DAY, IncidentStage.ANNOUNCED), (-HOUR, IncidentStage.CANCELLED)],
+            [(-DAY, TimelineEvent.ANNOUNCED), (-HOUR, TimelineEvent.CANCELLED)],
             id="resolved before its begin, it never was",
         ),
     ],
 )
 def test_the_course_of_events_tells_what_happened_and_what_is_planned(
-    incident: Incident, expected: list[tuple[int, IncidentStage]]
+    incident: Incident, expected: list[tuple[int, TimelineEvent]]
 ):
     assert [(moment.at - START, moment.step) for moment in story(incident, (), NOW)] == expected
 

@@ -258,3 +258,54 @@ def test_reopening_works_also_when_the_end_that_resolving_set_is_sent_back() -> 
     resolved = edited(opened(1, {"title": "x"}, 1000), {"is_resolved": True}, 1500)
     reopened = edited(resolved, {"start": 1000, "end": 1500, "is_resolved": False}, 1600)
     assert (reopened.end, reopened.closed_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "now", "expected"),
+    [
+        ([(1000, {})], 1000, "investigating"),
+        ([(1000, {"is_identified": True})], 1000, "identified"),
+        ([(1000, {"start": 1001})], 1000, "scheduled"),
+        ([(1000, {"end": 1060})], 1060, "resolved"),
+        ([(1000, {}), (1000, RESOLVED)], 1000, "resolved"),
+        ([(1000, {"is_maintenance": True})], 1000, "in progress"),
+        ([(1000, {"is_maintenance": True, "start": 1001})], 1000, "scheduled"),
+        ([(1000, {"is_maintenance": True, "end": 1060})], 1059, "in progress"),
+        ([(1000, {"is_maintenance": True, "end": 1060})], 1060, "completed"),
+        ([(1000, {"is_maintenance": True, "start": 2000}), (1500, RESOLVED)], 1500, "cancelled"),
+        ([(1000, {"is_maintenance": True, "start": 2000, "end": 3000}), (1500, RESOLVED)], 4000, "cancelled"),
+        (
+            [(1000, {"is_maintenance": True, "start": 2000}), (1500, RESOLVED), (1600, REOPENED)],
+            1600,
+            "scheduled",
+        ),
+        ([(1000, {"is_maintenance": True, "start": 2000}), (2000, RESOLVED)], 2000, "completed"),
+        ([(1000, {"start": 2000}), (1500, RESOLVED)], 1500, "cancelled"),
+    ],
+)
+def test_the_stage_of_an_incident_follows_from_its_times(
+    steps: list[tuple[int, dict[str, Any]]], now: int, expected: str
+) -> None:
+    assert lived(*steps).stage(now) == expected
+
+
+def test_what_is_closed_stays_so_when_the_clock_is_set_back() -> None:
+    assert lived((1000, {}), (1500, RESOLVED)).stage(1400) == "resolved"
+
+
+def test_an_update_has_the_stage_of_its_time() -> None:
+    incident = lived((1000, {"start": 1200}), (1500, RESOLVED))
+    stages = [incident.stage_of_update(instant) for instant in (1000, 1200, 1499, 1500)]
+    assert stages == ["scheduled", "investigating", "investigating", "resolved"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "effect"),
+    [
+        ({}, None),
+        ({"impact": Status.DOWN}, Status.DOWN),
+        ({"is_maintenance": True, "impact": Status.DOWN}, Status.MAINTENANCE),
+    ],
+)
+def test_the_effect_of_an_incident(fields: dict[str, Any], effect: Status | None) -> None:
+    assert lived((1000, fields)).effect is effect

@@ -10,7 +10,8 @@ from kener_async.store import incidents
 from kener_async.worker.housekeeping import close_ended
 from tests.rigs.service import NOON, Service, a_monitor
 
-DAY = 86400
+HOUR = 3600
+DAY = 24 * HOUR
 NEW = {"title": "Disk full", "tags": ["mars", "earth"]}
 ALWAYS = {
     "createdAt",
@@ -509,3 +510,35 @@ async def test_resolving_counts_today_again_and_no_other_day(service: Service):
     }
     await service.post("/api/incident/1/status", {"isResolved": True, "endDatetime": NOON - DAY + 60})
     assert await uptime_by_day(service, "earth") == ALL_UP | {"2025-12-30": "50"}
+
+
+# An incident's stage
+
+
+async def test_a_cancelled_maintenance_is_cancelled_in_every_format(service: Service):
+    """Resolved before its start, it never took place, whichever form says so."""
+    fields = {"title": "New switches", "tags": ["earth"], "isMaintenance": True}
+    span = {"startDatetime": NOON + DAY, "endDatetime": NOON + DAY + HOUR}
+    number = (await service.post("/api/incident", fields | span))["incidentNumber"]
+    await service.post(f"/api/incident/{number}/status", {"isResolved": True})
+    service.pass_time(2 * HOUR)
+
+    async def text(path: str) -> str:
+        async with service.client.get(path) as response:
+            assert response.status == 200
+            return await response.text()
+
+    stages = {
+        "page": "Cancelled" in await text(f"/incident/{number}"),
+        "atom": 'term="cancelled"' in await text("/feed.atom"),
+        "rss": "<category>cancelled</category>" in await text("/feed.rss"),
+        "json": '"cancelled"' in await text("/feed.json"),
+        "calendar": "STATUS:CANCELLED" in await text("/maintenance.ics"),
+        # Statuspage has no word for it: there it is not announced, and was not completed.
+        "statuspage": (await service.get("/api/v2/scheduled-maintenances.json"))["scheduled_maintenances"]
+        == [],
+    }
+    assert stages == dict.fromkeys(stages, True)
+    api = await service.get(f"/api/incident/{number}")
+    assert api["isResolved"]
+    assert api["closedAt"] < api["startDatetime"]

@@ -1,7 +1,8 @@
-"""Incidents and maintenance: how they open, change, close and reopen, and what they cover."""
+"""Incidents and maintenance: opening, editing, closing and reopening, stage, effect, and what they cover."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from kener_async.domain.calendar import MINUTE
@@ -11,7 +12,7 @@ from kener_async.domain.samples import Status
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What an incident says of the monitors it names, over `[start, end)`; `end` None: for good."""
+    """The effect of an incident on the monitors it names, over `[start, end)`; `end` None: still open."""
 
     number: int
     start: int
@@ -26,15 +27,38 @@ class Overlay:
         return self.start < minute + MINUTE
 
     def active_at(self, instant: int) -> bool:
+        """Whether the interval contains the instant."""
         return self.start <= instant and (self.end is None or instant < self.end)
+
+    @property
+    def effect(self) -> Status | None:
+        """The status it gives its monitors; None: it leaves them what was measured."""
+        return Status.MAINTENANCE if self.maintenance else self.impact
+
+
+class IncidentStage(StrEnum):
+    """The stage of an incident or a maintenance; every format has a table from these to its own words."""
+
+    SCHEDULED = "scheduled"
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    RESOLVED = "resolved"
+    IN_PROGRESS = "in progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_ongoing(self) -> bool:
+        """Whether it has begun and is not closed."""
+        return self in (IncidentStage.INVESTIGATING, IncidentStage.IDENTIFIED, IncidentStage.IN_PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
     """An incident or a maintenance. Instants are UTC seconds; `tags` keep the order they were sent in.
 
-    `ended_by_resolving` remembers that `end` was set by resolving and not by the author, so that reopening
-    takes it back.
+    `ended_by_resolving` tells an `end` that was set by resolving from one that the author gave, because
+    reopening clears the former only.
     """
 
     number: int
@@ -53,20 +77,49 @@ class Incident:
     ended_by_resolving: bool
 
     def closed_as_of(self, now: int) -> int | None:
-        """When it closed, as every reader must see it, whether or not the worker came by since."""
+        """When it closed; None while it is open.
+
+        An end that has passed closes it, also before the housekeeping job has stored `closed_at`.
+        """
         if self.closed_at is not None:
             return self.closed_at
         return self.end if self.end is not None and self.end <= now else None
 
+    def stage(self, now: int) -> IncidentStage:
+        """The stage at `now`; one that was closed before it began is cancelled."""
+        return self._stage(self.closed_as_of(now), now)
+
+    def stage_of_update(self, instant: int) -> IncidentStage:
+        """The stage at an earlier instant, for updates written then; when it was identified is not stored."""
+        closed = self.closed_as_of(instant)
+        return self._stage(None if closed is None or closed > instant else closed, instant)
+
+    def _stage(self, closed: int | None, instant: int) -> IncidentStage:
+        if closed is not None:
+            if closed < self.start:
+                return IncidentStage.CANCELLED
+            return IncidentStage.COMPLETED if self.is_maintenance else IncidentStage.RESOLVED
+        if self.start > instant:
+            return IncidentStage.SCHEDULED
+        if self.is_maintenance:
+            return IncidentStage.IN_PROGRESS
+        return IncidentStage.IDENTIFIED if self.is_identified else IncidentStage.INVESTIGATING
+
+    @property
+    def effect(self) -> Status | None:
+        """The status it gives its monitors while it lasts; None: a notice, it gives them none."""
+        return self.overlay.effect
+
     @property
     def overlay(self) -> Overlay:
+        """The interval it covers, up to its end or its closing, whichever is first."""
         ends = [instant for instant in (self.end, self.closed_at) if instant is not None]
         return Overlay(self.number, self.start, min(ends, default=None), self.impact, self.is_maintenance)
 
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A remark in an incident's time line."""
+    """An update in an incident's timeline."""
 
     id: int
     body: str
@@ -74,7 +127,7 @@ class Comment:
 
 
 def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
-    """A new incident from the fields its author gave; Invalid when its end is not after its start."""
+    """Create an incident from its author's fields; raises Invalid unless its end is after its start."""
     blank = Incident(
         number=number,
         title=fields["title"],
@@ -95,10 +148,10 @@ def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
 
 
 def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
-    """The incident with the given fields changed, the others as they were, and closed or open accordingly.
+    """Change the given fields of an incident, keep the others, and close or reopen it accordingly.
 
-    It is closed from the moment it is resolved or its end has passed, whichever is first. Resolving without
-    an end sets the end; taking that back, with no end in the past, reopens it.
+    It is closed at the earlier of its resolution and its end. Resolving one that has no end sets the end;
+    unresolving reopens it, unless its end has passed. Raises Invalid unless its end is after its start.
     """
     after = replace(incident, **fields)
     if after.end != incident.end:
@@ -114,7 +167,7 @@ def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
 
 
 def _check_order(incident: Incident) -> None:
-    """An author's end lies after the start; resolving what has not begun ends it where it would begin."""
+    """Require an end after the start; resolving sets it at the start of one that has not begun."""
     earliest = incident.start + (0 if incident.ended_by_resolving else 1)
     if incident.end is not None and incident.end < earliest:
         raise Invalid("Invalid endDatetime: must be later than startDatetime")

@@ -235,9 +235,9 @@ def _save(connection: sqlite3.Connection, incident: Incident) -> None:
 
 def _mark(connection: sqlite3.Connection, incident: Incident) -> None:
     """Mark the quarters the incident covers; one that says nothing of its monitors covers none."""
-    overlay = incident.overlay
-    if not overlay.maintenance and overlay.impact is None:
+    if incident.effect is None:
         return
+    overlay = incident.overlay
     monitors = connection.execute(
         "SELECT monitor_id FROM incident_monitors WHERE number = ?", (incident.number,)
     ).fetchall()

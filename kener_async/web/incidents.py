@@ -12,7 +12,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.months import Month, neighbours
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
@@ -30,8 +30,8 @@ LONGEST_NUMBER = 18  # digits, of those that SQLite can store
 # One incident
 
 
-class IncidentStage(StrEnum):
-    """What can happen in the life of an incident."""
+class TimelineEvent(StrEnum):
+    """What an entry of an incident's timeline records; also the entry's CSS class."""
 
     ANNOUNCED = "announced"
     BEGAN = "began"
@@ -45,7 +45,7 @@ class TimelineEntry:
     """A step at an instant; `comment` where it is one. It is still to come where `at` is."""
 
     at: int
-    step: IncidentStage
+    step: TimelineEvent
     comment: Comment | None = None
 
 
@@ -53,23 +53,23 @@ def story(incident: Incident, comments: Sequence[Comment], now: int) -> list[Tim
     """The life of an incident, oldest first, also what is planned of it."""
     told = [
         *_steps(incident, now),
-        *(TimelineEntry(one.created_at, IncidentStage.COMMENT, one) for one in comments),
+        *(TimelineEntry(one.created_at, TimelineEvent.COMMENT, one) for one in comments),
     ]
     return sorted(told, key=lambda moment: moment.at)
 
 
 def _steps(incident: Incident, now: int) -> Iterator[TimelineEntry]:
     if incident.is_maintenance and incident.created_at < incident.start:
-        yield TimelineEntry(incident.created_at, IncidentStage.ANNOUNCED)
+        yield TimelineEntry(incident.created_at, TimelineEvent.ANNOUNCED)
     closed = incident.closed_as_of(now)
-    if labels.is_cancelled(incident):
-        assert closed is not None  # noqa: S101 - that is what it means
-        yield TimelineEntry(closed, IncidentStage.CANCELLED)
+    if incident.stage(now) is IncidentStage.CANCELLED:
+        assert closed is not None  # noqa: S101 - a cancelled one is closed
+        yield TimelineEntry(closed, TimelineEvent.CANCELLED)
         return
-    yield TimelineEntry(incident.start, IncidentStage.BEGAN)
+    yield TimelineEntry(incident.start, TimelineEvent.BEGAN)
     end = incident.end if closed is None else closed
     if end is not None:
-        yield TimelineEntry(end, IncidentStage.ENDED)
+        yield TimelineEntry(end, TimelineEvent.ENDED)
 
 
 def step(locale: Locale, incident: Incident, moment: TimelineEntry, now: int) -> str:
@@ -77,11 +77,11 @@ def step(locale: Locale, incident: Incident, moment: TimelineEntry, now: int) ->
     _ = locale.gettext
     is_planned = moment.at > now
     return {
-        IncidentStage.ANNOUNCED: _("Announced"),
-        IncidentStage.BEGAN: _("Planned start") if is_planned else _("Started"),
-        IncidentStage.COMMENT: "",
-        IncidentStage.ENDED: _("Planned end") if is_planned else labels.state(locale, incident, now),
-        IncidentStage.CANCELLED: _("Cancelled"),
+        TimelineEvent.ANNOUNCED: _("Announced"),
+        TimelineEvent.BEGAN: _("Planned start") if is_planned else _("Started"),
+        TimelineEvent.COMMENT: "",
+        TimelineEvent.ENDED: _("Planned end") if is_planned else labels.stage(locale, incident, now),
+        TimelineEvent.CANCELLED: _("Cancelled"),
     }[moment.step]
 
 
@@ -133,12 +133,12 @@ def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorV
     """The beginning of the body, else what can be said without it."""
     said = markdown.excerpt(incident.body, DESCRIPTION)
     names = ", ".join(shown.monitor.name for shown in affected)
-    return said or f"{labels.impact(locale, incident)}, {labels.state(locale, incident, now)}: {names}"
+    return said or f"{labels.impact(locale, incident)}, {labels.stage(locale, incident, now)}: {names}"
 
 
 def duration(locale: Locale, incident: Incident, now: int) -> str:
     """How long it lasted, lasts so far or shall last; "" where nobody can say."""
-    if labels.is_cancelled(incident):
+    if incident.stage(now) is IncidentStage.CANCELLED:
         return ""
     closed = incident.closed_as_of(now)
     if closed is None and incident.start <= now:

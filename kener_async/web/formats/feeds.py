@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 50
 EXCERPT = 300  # characters of a summary
 
-Stage = Literal["scheduled", "in_progress", "completed", "investigating", "identified", "resolved"]
-
-_IMPACTS = {Status.DOWN: "Outage", Status.DEGRADED: "Degraded performance", None: "Notice"}
+_EFFECTS = {
+    Status.MAINTENANCE: "Maintenance",
+    Status.DOWN: "Outage",
+    Status.DEGRADED: "Degraded performance",
+    None: "Notice",
+}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -62,18 +65,6 @@ def address(incident: Incident, base_url: str) -> str:
     return f"{base_url}/incident/{incident.number}"
 
 
-def stage(incident: Incident, at: int) -> Stage:
-    """Where it is in its life at an instant, as far as is known, in the words of hosted status pages."""
-    closed = incident.closed_as_of(at)
-    if closed is not None and closed <= at:
-        return "completed" if incident.is_maintenance else "resolved"
-    if incident.start > at:
-        return "scheduled"
-    if incident.is_maintenance:
-        return "in_progress"
-    return "identified" if incident.is_identified else "investigating"
-
-
 def updated_at(event: "IncidentView", now: int) -> int:
     """The newest instant at which something happened to it; edits of its text leave no trace."""
     incident = event.incident
@@ -99,8 +90,7 @@ def entries(
 
 def _entry(event: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> FeedEntry:
     incident = event.incident
-    kind = "Maintenance" if incident.is_maintenance else _IMPACTS[incident.impact]
-    state = stage(incident, now).replace("_", " ")
+    effect, stage = _EFFECTS[incident.effect], str(incident.stage(now))
     return FeedEntry(
         id=_tag_uri(incident, base_url),
         url=address(incident, base_url),
@@ -108,8 +98,8 @@ def _entry(event: "IncidentView", names: Mapping[str, str], base_url: str, now: 
         published=incident.created_at,
         updated=updated_at(event, now),
         html=_html(event, names),
-        summary=f"{kind}, {state}, {_span(incident)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
-        categories=(kind.lower(), state),
+        summary=f"{effect}, {stage}, {_span(incident)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
+        categories=(effect.lower(), stage),
     )
 
 

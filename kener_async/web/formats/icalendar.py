@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kener_async.domain.calendar import HOUR
-from kener_async.domain.incidents import Incident
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.web.formats.feeds import address, updated_at
 from kener_async.web.parts.markdown import excerpt
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 75  # octets
 DESCRIPTION = 1000  # characters
+# RFC 5545 knows TENTATIVE, CONFIRMED and CANCELLED; a maintenance is confirmed from its announcement on.
+_STATUS = {IncidentStage.CANCELLED: "CANCELLED"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -49,26 +51,27 @@ def _entry(event: "IncidentView", base_url: str, now: int) -> Iterator[str]:
     yield f"CREATED:{_utc(incident.created_at)}"
     yield f"LAST-MODIFIED:{changed}"
     yield f"DTSTART:{_utc(incident.start)}"
-    yield _end(incident, now)
+    yield from _end(incident, now)
     yield f"SUMMARY:{_text(incident.title)}"
     yield f"DESCRIPTION:{_text(description)}"
     yield f"URL:{url}"
-    yield f"STATUS:{'CANCELLED' if _was_cancelled(incident) else 'CONFIRMED'}"
+    yield f"STATUS:{_STATUS.get(incident.stage(now), 'CONFIRMED')}"
     yield "TRANSP:TRANSPARENT"  # nobody who subscribes is busy because of it
     yield "END:VEVENT"
 
 
-def _end(incident: Incident, now: int) -> str:
-    """Without an end it lasts, in whole hours, at least one and until after now, so that it can be seen."""
-    end = incident.end if _was_cancelled(incident) else incident.overlay.end
+def _end(incident: Incident, now: int) -> Iterator[str]:
+    """The end, as planned where it was cancelled.
+
+    Without one it lasts whole hours, at least one and until after now, so that calendars show it. One that
+    lasted no second has neither an end nor a duration: a DTEND has to be later than the DTSTART.
+    """
+    cancelled = incident.stage(now) is IncidentStage.CANCELLED
+    end = incident.end if cancelled else incident.overlay.end
     if end is not None and end > incident.start:
-        return f"DTEND:{_utc(end)}"
-    return f"DURATION:PT{max(now - incident.start, 0) // HOUR + 1}H"
-
-
-def _was_cancelled(incident: Incident) -> bool:
-    """Resolved before it began."""
-    return incident.overlay.end is not None and incident.overlay.end <= incident.start
+        yield f"DTEND:{_utc(end)}"
+    elif end is None or cancelled:
+        yield f"DURATION:PT{max(now - incident.start, 0) // HOUR + 1}H"
 
 
 def _utc(instant: int) -> str:

@@ -8,6 +8,9 @@ What that form cannot say:
 - When a cause was found is not recorded, nor whether a cure is watched: an update says "identified" if the
   incident does now, and `monitoring_at` is null. Updates change no status: the old one is the new one.
 - Maintenance may have no end: `scheduled_until` is null then.
+- It has no word for "cancelled". What was closed before it began is left out, because "completed" and
+  "resolved" would tell of work or of an outage that never was.
+- An incident has no stage before it begins, as maintenance has: an update written then says "investigating".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +18,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from kener_async.domain.incidents import Incident
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
 from kener_async.domain.summary import summary as overall
-from kener_async.web.formats.feeds import address, stage, updated_at
+from kener_async.web.formats.feeds import address, updated_at
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
@@ -44,6 +47,17 @@ _COMPONENT = {
     Summary.DEGRADED: "degraded_performance",
     Summary.PARTIAL_OUTAGE: "partial_outage",
     Summary.MAJOR_OUTAGE: "major_outage",
+}
+_MAINTENANCE_STATUS = {
+    IncidentStage.SCHEDULED: "scheduled",
+    IncidentStage.IN_PROGRESS: "in_progress",
+    IncidentStage.COMPLETED: "completed",
+}
+_INCIDENT_STATUS = {
+    IncidentStage.SCHEDULED: "investigating",
+    IncidentStage.INVESTIGATING: "investigating",
+    IncidentStage.IDENTIFIED: "identified",
+    IncidentStage.RESOLVED: "resolved",
 }
 
 
@@ -87,19 +101,28 @@ class _Page:
             yield from components
 
     def incidents(self, events: Iterable["IncidentView"]) -> list[Document]:
-        """Newest first."""
-        return [self._event(one) for one in _newest(one for one in events if not one.incident.is_maintenance)]
+        """The incidents among the events, newest first."""
+        return [self._event(event) for event in self._listed(events, is_maintenance=False)]
 
     def maintenance(self, events: Iterable["IncidentView"]) -> list[Document]:
-        """Newest first."""
+        """The maintenance among the events, newest first."""
         return [
             {
-                **self._event(one),
-                "scheduled_for": _iso(one.incident.start),
-                "scheduled_until": _iso(one.incident.end),
+                **self._event(event),
+                "scheduled_for": _iso(event.incident.start),
+                "scheduled_until": _iso(event.incident.end),
             }
-            for one in _newest(one for one in events if one.incident.is_maintenance)
+            for event in self._listed(events, is_maintenance=True)
         ]
+
+    def _listed(self, events: Iterable["IncidentView"], is_maintenance: bool) -> list["IncidentView"]:
+        """Those of one kind that were not cancelled, the newest MOST_EVENTS, newest first."""
+        return _newest(
+            event
+            for event in events
+            if event.incident.is_maintenance is is_maintenance
+            and event.incident.stage(self.snapshot.now) is not IncidentStage.CANCELLED
+        )
 
     def _component(self, position: int, shown: "MonitorView") -> Document:
         monitor, category = shown.monitor, shown.monitor.category
@@ -147,7 +170,7 @@ class _Page:
         return {
             "id": _id("incident", incident.number),
             "name": incident.title,
-            "status": stage(incident, now),
+            "status": _status(incident, incident.stage(now)),
             "created_at": _iso(incident.created_at),
             "updated_at": _iso(updated_at(event, now)),
             "monitoring_at": None,
@@ -162,7 +185,7 @@ class _Page:
 
     def _impact(self, event: "IncidentView") -> str:
         """The indicator if nothing else had happened."""
-        effect = _effect(event.incident)
+        effect = event.incident.effect or Status.UP
         tags = [shown.monitor.tag for shown in self.snapshot.monitors]
         indicator, _ = _INDICATORS[overall(effect if tag in event.tags else Status.UP for tag in tags)]
         return indicator
@@ -171,7 +194,7 @@ class _Page:
 def _updates(event: "IncidentView", affected: Sequence[Document]) -> list[Document]:
     """The comments, newest first, and last what was said at first."""
     incident = event.incident
-    status = _word([_effect(incident)])
+    status = _word([incident.effect or Status.UP])
     components = [
         {"code": one["id"], "name": one["name"], "old_status": status, "new_status": status}
         for one in affected
@@ -186,7 +209,7 @@ def _update(
 ) -> Document:
     return {
         "id": _id("update", incident.number, name),
-        "status": stage(incident, at),
+        "status": _status(incident, incident.stage_of_update(at)),
         "body": body,
         "incident_id": _id("incident", incident.number),
         "created_at": _iso(at),
@@ -197,6 +220,10 @@ def _update(
         "custom_tweet": None,
         "tweet_id": None,
     }
+
+
+def _status(incident: Incident, stage: IncidentStage) -> str:
+    return (_MAINTENANCE_STATUS if incident.is_maintenance else _INCIDENT_STATUS)[stage]
 
 
 def _summary(page: _Page) -> Document:
@@ -260,13 +287,6 @@ def _first_heard(shown: "MonitorView") -> int:
     """The first day with data of those that the page shows."""
     with_data = (day.start for day in shown.days if day.counts.counted or day.counts.maintenance)
     return next(with_data, shown.days[-1].start)
-
-
-def _effect(incident: Incident) -> Status:
-    """What an incident makes of its monitors."""
-    if incident.is_maintenance:
-        return Status.MAINTENANCE
-    return incident.impact if incident.impact is not None else Status.UP
 
 
 def _word(statuses: Iterable[Status | None]) -> str:

@@ -4,7 +4,7 @@ from datetime import date
 from functools import lru_cache
 
 from kener_async.domain.calendar import MINUTE
-from kener_async.domain.incidents import Incident
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
 from kener_async.domain.uptime import Counts
@@ -121,11 +121,6 @@ def windows(locale: Locale) -> dict[str, str]:
     }
 
 
-def kind(incident: Incident) -> Status | None:
-    """What an incident makes of its monitors; None: it only says something."""
-    return Status.MAINTENANCE if incident.is_maintenance else incident.impact
-
-
 def impact(locale: Locale, incident: Incident) -> str:
     """What an incident is, in one word."""
     _ = locale.gettext
@@ -134,23 +129,18 @@ def impact(locale: Locale, incident: Incident) -> str:
         Status.DOWN: _("Outage"),
         Status.DEGRADED: _("Degraded performance"),
         None: _("Notice"),
-    }[kind(incident)]
+    }[incident.effect]
 
 
-def is_cancelled(incident: Incident) -> bool:
-    """Whether it was closed before it began, so that it never was."""
-    return incident.closed_at is not None and incident.closed_at < incident.start
-
-
-def state(locale: Locale, incident: Incident, now: int) -> str:
-    """Where an incident is in its life, in one word."""
+def stage(locale: Locale, incident: Incident, now: int) -> str:
+    """The stage of an incident, in one word."""
     _ = locale.gettext
-    if is_cancelled(incident):
-        return _("Cancelled")
-    if incident.closed_as_of(now) is not None:
-        return _("Completed") if incident.is_maintenance else _("Resolved")
-    if incident.start > now:
-        return _("Scheduled")
-    if incident.is_maintenance:
-        return _("In progress")
-    return _("Identified") if incident.is_identified else _("Investigating")
+    return {
+        IncidentStage.SCHEDULED: _("Scheduled"),
+        IncidentStage.INVESTIGATING: _("Investigating"),
+        IncidentStage.IDENTIFIED: _("Identified"),
+        IncidentStage.RESOLVED: _("Resolved"),
+        IncidentStage.IN_PROGRESS: _("In progress"),
+        IncidentStage.COMPLETED: _("Completed"),
+        IncidentStage.CANCELLED: _("Cancelled"),
+    }[incident.stage(now)]

@@ -17,7 +17,7 @@ from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
@@ -150,7 +150,7 @@ class Snapshots:
         edges += [edge for event in visible for edge in (event.incident.start, event.incident.end) if edge]
         edges += [edge for one in config.announcements for edge in (one.start, one.end) if edge]
         by_begin = sorted(visible, key=lambda event: (event.incident.start, event.incident.number))
-        is_open = [event for event in by_begin if event.incident.closed_as_of(now) is None]
+        stages = [(event, event.incident.stage(now)) for event in by_begin]
         return Snapshot(
             serial=next(self._serials),
             config=config,
@@ -159,8 +159,8 @@ class Snapshots:
             revision=revision,
             kept_from=kept_from,
             monitors=shown,
-            ongoing=[event for event in is_open if event.incident.start <= now],
-            upcoming=[event for event in is_open if event.incident.start > now],
+            ongoing=[event for event, stage in stages if stage.is_ongoing],
+            upcoming=[event for event, stage in stages if stage is IncidentStage.SCHEDULED],
             recent=_recent(visible, now),
             announcements=[
                 one

@@ -10,7 +10,6 @@ from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
-from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import IncidentView, MonitorView
 
@@ -89,8 +88,8 @@ def _by_day(
 
 def _told(events: Iterable[IncidentView]) -> Status | None:
     """The worst that incidents say of a day without bars, None where they say nothing of it."""
-    kinds = [kind for event in events if (kind := labels.kind(event.incident)) is not None]
-    return summary(kinds).status if kinds else None
+    effects = [effect for event in events if (effect := event.incident.effect) is not None]
+    return summary(effects).status if effects else None
 
 
 def sentence(locale: Locale, cell: Cell) -> str:
