@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import HttpVersion11, web
 from marshmallow import Schema, ValidationError
@@ -16,7 +16,7 @@ from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import refusal
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
-from kener_async.api.http.responses import as_json
+from kener_async.api.http.responses import json_response
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 
@@ -85,7 +85,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
     load_body = None if spec.body is None or spec.line is not None else loader(spec.body)
 
     def decorate(operation: Operation) -> Handler:
-        async def handler(request: web.Request) -> web.StreamResponse | bytes:
+        async def handler(request: web.Request) -> web.StreamResponse:
             app = request.app
             grant = ANONYMOUS
             if spec.scope is not None:
@@ -98,11 +98,11 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                 seconds = app[keys.RUNNING].config.server.request_timeout_seconds
                 body = loaded(load_body, await read_object(request, seconds))
             value = await operation(Call(request, grant, body, query))
-            return value if isinstance(value, web.StreamResponse) else as_json(value)
+            return value if isinstance(value, web.StreamResponse) else json_response(value)
 
         handler.spec = spec  # type: ignore[attr-defined]
         handler.__doc__ = operation.__doc__
-        return cast(Handler, handler)  # the gate makes a response of bytes
+        return handler
 
     return decorate
 

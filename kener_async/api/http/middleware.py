@@ -15,12 +15,11 @@ from kener_async.api.http.error_formats import SENDER_PATHS, UNCACHED, masked, t
 from kener_async.api.http.errors import refusal, refusal_of
 from kener_async.api.http.forwarded import HOST, client_address
 from kener_async.api.http.responses import (
-    EVERYWHERE,
-    NOT_STORED,
-    PAGE_HEADERS,
+    DEFAULT_HEADERS,
+    NO_STORE,
+    REQUEST_ID_HEADER,
+    STANDARD_HEADERS,
     PrebuiltResponse,
-    RawWriter,
-    answer,
 )
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
@@ -31,7 +30,7 @@ log = structlog.get_logger("kener_async.requests")
 
 HEARTBEATS = "/api/status"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse | bytes | PrebuiltResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
 # Numbers for requests, told apart from those of other processes.
@@ -46,7 +45,6 @@ def request_middleware(metrics: Metrics, running: Running, public_error: PublicE
     Senders made for other services are refused in their words (`dialects`). Of a refusal of anything else
     `public_error` makes what is right for visitors.
     """
-    outbox = RawWriter()
 
     async def refused(request: web.Request, refusal: web.Response) -> web.Response:
         if (told := translated(refusal, request.path)) is not None:
@@ -72,19 +70,12 @@ def request_middleware(metrics: Metrics, running: Running, public_error: PublicE
         except Exception:
             log.exception("a request failed", method=request.method, path=masked(request.path))
             response = await refused(request, refusal(500, "internal error"))
-        if isinstance(response, bytes):
-            if outbox.takes(request) and request.raw_path.startswith("/api/") and not running.stopping:
-                _note(request, 200)
-                return await outbox.send(request, response, request_id)
-            response = answer(response)
-        elif isinstance(response, PrebuiltResponse):
-            if outbox.takes(request) and not running.stopping:
-                _note(request, response.status)
-                return await outbox.send_whole(request, response, request_id)
-            response = response.response()
-        add_standard_headers(response, request_id)
-        if request.path.startswith(UNCACHED):
-            response.headers.setdefault("Cache-Control", NOT_STORED)
+        if isinstance(response, PrebuiltResponse):
+            response.request_id = request_id
+        else:
+            add_standard_headers(response, request_id)
+            if request.path.startswith(UNCACHED):
+                response.headers.setdefault("Cache-Control", NO_STORE)
         if running.stopping:
             response.force_close()
         _note(request, response.status)
@@ -111,9 +102,9 @@ def _is_heartbeat(request: web.Request) -> bool:
 def add_standard_headers(response: web.StreamResponse, request_id: str) -> None:
     """The headers of every answer, also of those that never reach a handler."""
     headers = response.headers
-    headers["X-Request-Id"] = request_id
-    headers.update(EVERYWHERE)
-    for name, value in PAGE_HEADERS.items():
+    headers[REQUEST_ID_HEADER] = request_id
+    headers.update(STANDARD_HEADERS)
+    for name, value in DEFAULT_HEADERS.items():
         headers.setdefault(name, value)
 
 

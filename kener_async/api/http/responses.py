@@ -1,121 +1,127 @@
-"""JSON answers, and pages that are finished: they leave in one piece.
+"""Responses of which all headers but three are known before the request: sent in one write.
 
-aiohttp builds a response, fills its headers in and joins them to text, for every request. Where all but a
-number and a length is known before, that costs more than all we do; it is done once a second, for the date.
+For every response aiohttp fills in a multidict of headers, checks it and joins it to text, which takes longer
+than all of our own work for a heartbeat. Here a head is joined once, and Date, X-Request-Id and
+Content-Length are added when it is sent.
 """
 
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from time import time
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import METH_HEAD
 
-JSON = "application/json"
-EVERYWHERE = {"Server": "kener_async", "X-Content-Type-Options": "nosniff"}
-# For what says nothing else of itself.
-PAGE_HEADERS = {
+JSON = "application/json; charset=utf-8"
+STANDARD_HEADERS = {"Server": "kener_async", "X-Content-Type-Options": "nosniff"}
+# Of every response that does not set them itself.
+DEFAULT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "same-origin",
 }
-NOT_STORED = "no-store"
-_HEAD = "HTTP/1.1 200 OK\r\n" + "".join(
-    f"{name}: {value}\r\n"
-    for name, value in {
-        "Content-Type": f"{JSON}; charset=utf-8",
-        **EVERYWHERE,
-        "Cache-Control": NOT_STORED,
-        **PAGE_HEADERS,
-    }.items()
-)
+REQUEST_ID_HEADER = "X-Request-Id"
+NO_STORE = "no-store"
 
 
-class AlreadySent(web.StreamResponse):
-    """Stands for an answer that has been handed to the transport."""
+class PrebuiltHead:
+    """A status and headers, also as the bytes that HTTP/1.1 sends for them; shared by many responses."""
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    __slots__ = ("has_no_body", "headers", "raw", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.has_no_body = status == HTTPStatus.NOT_MODIFIED
+        self.headers = {**DEFAULT_HEADERS, **headers, **STANDARD_HEADERS}
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *map(": ".join, self.headers.items())]
+        self.raw = "\r\n".join([*lines, "Date: "]).encode()
+
+
+class PrebuiltResponse(web.Response):
+    """A prebuilt head and a body, for one request.
+
+    aiohttp's constructor is run late, because it costs more than the whole of a raw write: when an attribute
+    that it sets is first read, such as the headers. From then on this is an ordinary response.
+    """
+
+    request_id = ""
+    _is_constructed = False
+    _is_sent = False
+
+    def __init__(self, head: PrebuiltHead, body: bytes) -> None:
+        self.head = head
+        self.content = self.body = body
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # aiohttp also looks for marks such as __http_exception__, which are no attributes of a response.
+            if self._is_constructed or name.startswith("__"):
+                raise AttributeError(name)
+            self._is_constructed = True
+            super().__init__(status=self.head.status, headers=self.head.headers, body=self.content)
+            return getattr(self, name)
+
+    @property
+    def status(self) -> int:
+        return super().status if self._is_constructed else self.head.status
+
+    @property
+    def keep_alive(self) -> bool | None:
+        return True if self._is_sent else super().keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the whole response if its prebuilt form fits the request, else the headers as aiohttp does."""
+        if self._is_sent:
+            return None
+        if self._is_constructed or self.keep_alive is not None or not takes_raw(request):
+            self.headers[REQUEST_ID_HEADER] = self.request_id
+            return await super().prepare(request)
+        self._is_sent = True
+        transport = request.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(self._raw())
+            if transport.get_write_buffer_size():
+                await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        return None
+        if not self._is_sent:
+            await super().write_eof(data)
 
-    @property
-    def keep_alive(self) -> bool:
-        return True
-
-
-class PrebuiltResponse:
-    """An answer of which all is known but its date and the number of its request."""
-
-    __slots__ = ("_headers", "body", "head", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.body = body
-        self._headers = headers
-        dressed = {**PAGE_HEADERS, **headers, **EVERYWHERE}
-        if status != HTTPStatus.NOT_MODIFIED:
-            dressed["Content-Length"] = str(len(body))
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *map(": ".join, dressed.items()), "Date: "]
-        self.head = "\r\n".join(lines).encode()
-
-    def response(self) -> web.Response:
-        """The same as any other response."""
-        return web.Response(status=self.status, headers=self._headers, body=self.body)
-
-
-class RawWriter:
-    """Sends finished answers."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._date = b""
-        self._head = b""
-        self._sent = AlreadySent()
-
-    def takes(self, request: web.Request) -> bool:
-        """Whether the answer to a request is one of those that only differ in what is filled in here."""
-        return request.version is HttpVersion11 and request.keep_alive and request.method != "HEAD"
-
-    async def send(self, request: web.Request, body: bytes, request_id: str) -> web.StreamResponse:
-        """Send JSON of the API with status 200."""
-        self._look_at_the_clock()
-        return await self._write(
-            request,
-            b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._head, request_id.encode(), len(body), body),
+    def _raw(self) -> bytes:
+        date, request_id = _date(int(time())), self.request_id.encode()
+        if self.head.has_no_body:
+            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self.head.raw, date, request_id)
+        body = self.content
+        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            self.head.raw,
+            date,
+            request_id,
+            len(body),
+            body,
         )
 
-    async def send_whole(
-        self, request: web.Request, answer: PrebuiltResponse, request_id: str
-    ) -> web.StreamResponse:
-        self._look_at_the_clock()
-        return await self._write(
-            request, b"%b%b%b\r\n\r\n%b" % (answer.head, self._date, request_id.encode(), answer.body)
-        )
 
-    def _look_at_the_clock(self) -> None:
-        second = int(time())
-        if second != self._second:
-            self._second = second
-            self._date = f"{formatdate(second, usegmt=True)}\r\nX-Request-Id: ".encode()
-            self._head = f"{_HEAD}Date: ".encode() + self._date
-
-    async def _write(self, request: web.Request, data: bytes) -> web.StreamResponse:
-        transport = request.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(data)
-            if transport.get_write_buffer_size():
-                await request.writer.drain()
-        return self._sent
+def takes_raw(request: web.BaseRequest) -> bool:
+    """Whether the response has neither a Connection header nor anything else that depends on the request."""
+    return request.version is HttpVersion11 and request.keep_alive and request.method != METH_HEAD
 
 
-def answer(raw: bytes) -> web.Response:
-    """The same as any other response."""
-    return web.Response(body=raw, content_type=JSON, charset="utf-8")
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
-def as_json(value: object) -> bytes:
-    return value if isinstance(value, bytes) else orjson.dumps(value)
+_JSON_HEAD = PrebuiltHead(200, {"Content-Type": JSON, "Cache-Control": NO_STORE})
+
+
+def json_response(value: object) -> PrebuiltResponse:
+    """Status 200 and the value as JSON; bytes are JSON already."""
+    return PrebuiltResponse(_JSON_HEAD, value if isinstance(value, bytes) else orjson.dumps(value))

@@ -108,7 +108,7 @@ async def static(request: web.Request) -> web.StreamResponse:
     found = assets.find(name)
     if found is None:
         raise NotFound("not found")
-    response = (await answer(request, found)).response()
+    response = await answer(request, found)
     if str(request.rel_url) != assets.address(name):
         response.headers["Cache-Control"] = "no-cache"
     return response
@@ -140,6 +140,6 @@ async def favicon(request: web.Request) -> web.StreamResponse:
         raise web.HTTPFound(wanted)
     icon = request.app[ASSETS].of(config).find("icon.svg")
     assert icon is not None  # noqa: S101 - it is one of OURS
-    response = (await answer(request, icon)).response()
+    response = await answer(request, icon)
     response.headers["Cache-Control"] = FOR_A_DAY
     return response

@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import cast
 
 import brotli
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.http.responses import PrebuiltResponse
+from kener_async.api.http.responses import PrebuiltHead, PrebuiltResponse
 from kener_async.domain.errors import TooSlow
 from kener_async.web.pages import locales
 from kener_async.web.pages.locales import Locale
@@ -47,25 +46,28 @@ class CachedPage:
             "ETag": self.etag,
         }
         self._may_be_compressed = len(body) > SMALL and not content_type.startswith(DRAWN)
-        self._answers = {"": PrebuiltResponse(200, self._headers, body)}
+        self._encoded = {"": (PrebuiltHead(200, self._headers), body)}
         unchanged = {name: value for name, value in self._headers.items() if name != "Content-Type"}
-        self.not_modified = PrebuiltResponse(304, unchanged, b"")
+        self._not_modified = PrebuiltHead(304, unchanged)
         self._compressing = asyncio.Lock()
 
     @property
     def size(self) -> int:
-        return sum(len(answer.body) for answer in self._answers.values())
+        return sum(len(body) for _, body in self._encoded.values())
+
+    def not_modified(self) -> PrebuiltResponse:
+        return PrebuiltResponse(self._not_modified, b"")
 
     async def answer(self, encoding: str, pace: RenderThrottle) -> PrebuiltResponse:
         """The answer in one of ENCODINGS, compressed by the first who asks."""
-        if encoding not in self._answers:
+        if encoding not in self._encoded:
             async with self._compressing:
-                if encoding not in self._answers:
+                if encoding not in self._encoded:
                     async with pace.turn():
-                        body = await asyncio.to_thread(ENCODINGS[encoding], self._answers[""].body)
-                    headers = {**self._headers, "Content-Encoding": encoding}
-                    self._answers[encoding] = PrebuiltResponse(200, headers, body)
-        return self._answers[encoding]
+                        body = await asyncio.to_thread(ENCODINGS[encoding], self._encoded[""][1])
+                    head = PrebuiltHead(200, {**self._headers, "Content-Encoding": encoding})
+                    self._encoded[encoding] = head, body
+        return PrebuiltResponse(*self._encoded[encoding])
 
     def encoding_for(self, accepted: str) -> str:
         # Cut: what splits it may take long over a header of kilobytes.
@@ -206,13 +208,13 @@ async def page(
     )
     whole = await answer(request, finished)
     request.app[keys.METRICS].page_served(whole.status)
-    return cast(web.StreamResponse, whole)  # the gate sends what is whole
+    return whole
 
 
 async def answer(request: web.Request, finished: CachedPage) -> PrebuiltResponse:
     """The page in the best encoding the client accepts, or 304 when it has it already."""
     if _is_known(request.headers.get("If-None-Match", ""), finished.etag):
-        return finished.not_modified
+        return finished.not_modified()
     encoding = finished.encoding_for(request.headers.get("Accept-Encoding", ""))
     return await finished.answer(encoding, request.app[RENDER_THROTTLE])
 
