@@ -20,10 +20,11 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, days_between
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Every, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay, opened
-from kener_async.domain.overview import LENGTHS, CutQuarter, Overview, frame_at
+from kener_async.domain.overview import CutQuarter, Overview, frame_at
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, count_span
 from kener_async.domain.uptime import Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import incidents, retention, rollups, samples
 from kener_async.store.sqlite import connections
 from kener_async.worker.housekeeping import drop_old
@@ -87,7 +88,7 @@ class Quiet:
         ]
         return await self.database.read(
             lambda connection: Overview(
-                {length: count(connection, window=(end - length, end)) for length in LENGTHS},
+                {name: count(connection, window=(end - length, end)) for name, length in WINDOWS.items()},
                 [
                     (day, start, until, count(connection, window=(start, min(until, end))))
                     for day, start, until in days
@@ -97,7 +98,7 @@ class Quiet:
 
     async def is_exact(self, zone: ZoneInfo = BERLIN) -> None:
         told, recounted = await self.overview(zone), await self.recounted(zone)
-        assert {length: like(counts) for length, counts in told.windows.items()} == recounted.windows
+        assert {name: like(counts) for name, counts in told.windows.items()} == recounted.windows
         assert [(*day, like(counts)) for *day, counts in told.days] == recounted.days
 
     @contextmanager
@@ -329,7 +330,7 @@ async def test_when_the_quarter_turns_no_day_that_is_over_is_summed_again(earth:
     await earth.loader.roll()
     with earth.listening() as heard:
         await earth.overview()
-    assert days_summed(heard) == 1 + len(LENGTHS)  # today so far, and where each window begins
+    assert days_summed(heard) == 1 + len(WINDOWS)  # today so far, and where each window begins
     assert len(heard) < 60
 
 
@@ -339,13 +340,13 @@ async def test_after_a_late_sample_only_the_days_it_speaks_for_are_summed_again(
     await earth.loader.roll()
     with earth.listening() as heard:
         await earth.overview()
-    assert days_summed(heard) == len(LENGTHS) + 1
+    assert days_summed(heard) == len(WINDOWS) + 1
 
 
 async def test_what_is_not_kept_yet_reads_each_day_once(earth: Quiet):
     with earth.listening() as heard:
         await earth.overview()
-    assert days_summed(heard) == 91 + len(LENGTHS)
+    assert days_summed(heard) == 91 + len(WINDOWS)
 
 
 async def test_the_list_of_monitors_asks_nothing_of_the_file_within_a_quarter(
@@ -380,7 +381,7 @@ async def test_what_was_read_ahead_is_not_read_again(earth: Quiet):
 async def test_two_that_ask_at_once_read_each_day_once(earth: Quiet):
     with earth.listening() as heard:
         await asyncio.gather(earth.overviews.read_ahead(BERLIN), earth.overview())
-    assert days_summed(heard) == 91 + len(LENGTHS)
+    assert days_summed(heard) == 91 + len(WINDOWS)
 
 
 async def test_what_is_kept_is_known_from_the_start_on(filled: Callable[[Path, int], None], tmp_path: Path):

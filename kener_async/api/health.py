@@ -12,17 +12,16 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
-from kener_async.domain.calendar import DAY
+from kener_async.domain import free_space
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview
 from kener_async.metrics import Figures
 
 routes = Routes()
 
-LEAST_FREE_BYTES = 32 * 1024 * 1024
 WRITER_SECONDS = 2
 TICK_SECONDS = 60
-WINDOWS = {"24h": DAY, "30d": 30 * DAY, "90d": 90 * DAY}
+MEASURED_WINDOWS = ("24h", "30d", "90d")  # each is a time series for each monitor
 
 
 @routes.get("/healthz")
@@ -89,7 +88,7 @@ def _scheduler(app: web.Application) -> str:
 
 def _disk(app: web.Application) -> str:
     free = _free(app)
-    return "ok" if free >= LEAST_FREE_BYTES else f"only {free // 1024} KiB free"
+    return "ok" if free >= free_space.REQUIRED else f"only {free // 1024} KiB free"
 
 
 @routes.get("/metrics")
@@ -128,7 +127,7 @@ async def _figures(app: web.Application) -> dict[str, Figures]:
 
 
 def _ratios(overview: Overview) -> dict[str, float]:
-    windows = {name: overview.windows[length] for name, length in WINDOWS.items()}
+    windows = {name: overview.windows[name] for name in MEASURED_WINDOWS}
     return {name: counts.good / counts.counted for name, counts in windows.items() if counts.counted}
 
 

@@ -13,7 +13,6 @@ from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import (
     DAY,
-    HOUR,
     MINUTE,
     QUARTER,
     day_of,
@@ -28,13 +27,13 @@ from kener_async.domain.overview import Overview
 from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import explanations, layers, observer, rollups
 
 routes = Routes()
 
 Span = tuple[int, int]
 
-LENGTHS = {"24h": 24 * HOUR, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 LONGEST = {"day": 800 * DAY, "quarter": 100 * DAY, "minute": 8 * DAY}
 UTC = ZoneInfo("UTC")
 TAG = {"tag": "tag of the monitor"}
@@ -81,7 +80,7 @@ def _listed(monitor: MonitorConfig, state: MonitorState, overview: Overview, now
         "latencyUnit": monitor.latency_unit,
         "uptime": {
             "today": report.today.uptime,
-            **{window: overview.windows[length].uptime for window, length in LENGTHS.items()},
+            **{name: counts.uptime for name, counts in overview.windows.items()},
         },
     }
 
@@ -188,7 +187,7 @@ async def _window(call: Call, now: int) -> Span:
         zone = _zone(call, UTC)
         start = day_start(day_of(now, zone), zone)
     else:
-        start = end - LENGTHS[query.get("window", "24h")]
+        start = end - WINDOWS[query.get("window", "24h")]
     kept = await call.request.app[keys.DATABASE].read(observer.kept_from)
     start = max(start, kept)
     if start >= end:

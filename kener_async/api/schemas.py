@@ -22,10 +22,11 @@ from kener_async.api.http.fields import (
 )
 from kener_async.domain.batches import Verdict
 from kener_async.domain.samples import MEASURABLE, Status
+from kener_async.domain.windows import WINDOWS
 
 MEASURED = {status.name: status for status in MEASURABLE}
 IMPACTS = {"DOWN": Status.DOWN, "DEGRADED": Status.DEGRADED}
-WINDOWS = ("today", "24h", "7d", "30d", "90d")
+WINDOW_NAMES = ("today", *WINDOWS)
 TITLE_LENGTH = 500
 
 
@@ -406,8 +407,8 @@ class MonitorSchema(Schema):
 
 class WindowQuery(Shape):
     window = JsonChoice(
-        choices={window: window for window in WINDOWS},
-        fault=f"Invalid window: must be one of {', '.join(WINDOWS)}",
+        choices={name: name for name in WINDOW_NAMES},
+        fault=f"Invalid window: must be one of {', '.join(WINDOW_NAMES)}",
         metadata={"default": "24h", **described("Minutes up to and with the current one", "24h")},
     )
     start = QueryInteger(

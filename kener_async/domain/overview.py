@@ -1,8 +1,7 @@
-"""The overview of a monitor: the windows and days that are shown beside how it stands.
+"""The overview of a monitor: the counts of its windows and days that are shown beside its current status.
 
-Everything ends with the current minute. What lies before the current quarter stays the same until the quarter
-turns or something of the past changes, so it is counted once, as a `Past`; the minutes since are those that
-the monitor's state counts.
+Everything ends with the current minute. The counts before the current quarter stay the same until the next
+quarter begins or the past changes, so they are kept as `PastCounts`; the monitor's state counts the rest.
 """
 
 from bisect import bisect_left
@@ -14,34 +13,35 @@ from itertools import accumulate, groupby
 from operator import add
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import DAY, MINUTE, QUARTER, day_of, day_start, days_between
+from kener_async.domain.calendar import MINUTE, QUARTER, day_of, day_start, days_between
 from kener_async.domain.timeline import Layers, Run, count, runs, total_of
 from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.domain.windows import LONGEST, WINDOWS
 
 Span = tuple[int, int]
 Day = tuple[date, int, int]
 
-LENGTHS = (DAY, 7 * DAY, 30 * DAY, 90 * DAY)
 DAYS = 90  # before today
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`windows` are the counts by length in seconds, `days` the last 90 of a zone and today, oldest first.
+    """Counts of the windows, by name, and of the last 90 days of a zone and today, oldest first.
 
-    A day is its date, its begin, the end of the whole day, which it does not include, and its counts.
+    A day is its date, its start, the end of the whole day, which is exclusive, and its counts so far.
     """
 
-    windows: Mapping[int, Counts]
+    windows: Mapping[str, Counts]
     days: Sequence[tuple[date, int, int, Counts]]
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What an overview is made of during the quarter that begins at `base`: the same for every monitor.
+    """The spans that overviews count during the quarter beginning at `base`, the same for all monitors.
 
-    `day_spans` is what of each day lies before the quarter and is kept. `heads` are, for each window, the
-    whole quarters before its first whole day, and that day's place. Of some of these spans nothing is left.
+    `day_spans` is the part of each day before that quarter and from `kept_from` on. Because a window begins
+    within a day, it is the sum of a head and whole days: `heads` are, for each window, the quarters before
+    its first whole day, and the index of that day. A span may be empty.
     """
 
     base: int
@@ -52,18 +52,21 @@ class Frame:
 
     @property
     def spans(self) -> list[Span]:
-        """The whole quarters that are to be counted."""
+        """The spans that are not empty, all of whole quarters."""
         return [span for span in (*self.day_spans, *(head for head, _ in self.heads)) if span[0] < span[1]]
 
 
 def frame_at(base: int, zone: ZoneInfo, kept_from: int) -> Frame:
-    """The frame of a quarter; the same object as long as what is not kept lies before its begin."""
+    """The frame of a quarter; the same object as long as `kept_from` lies before its first instant.
+
+    Frames are compared by identity: counts made for another frame object are out of date.
+    """
     return _frame(base, zone, max(kept_from, first_instant(base, zone)))
 
 
 def first_instant(base: int, zone: ZoneInfo) -> int:
-    """Where the first of the days and windows begins."""
-    return min(_days(base, zone)[0][1], base - max(LENGTHS))
+    """The earliest instant of the days and windows."""
+    return min(_days(base, zone)[0][1], base - LONGEST)
 
 
 @lru_cache(maxsize=4)
@@ -71,7 +74,7 @@ def _frame(base: int, zone: ZoneInfo, kept_from: int) -> Frame:
     days = _days(base, zone)
     midnights = [*(start for _, start, _ in days), base]
     heads = []
-    for length in LENGTHS:
+    for length in WINDOWS.values():
         start = base - length + QUARTER
         place = bisect_left(midnights, start)
         heads.append(((max(start, kept_from), midnights[place]), place))
@@ -81,14 +84,14 @@ def _frame(base: int, zone: ZoneInfo, kept_from: int) -> Frame:
 
 @lru_cache(maxsize=4)
 def _days(base: int, zone: ZoneInfo) -> tuple[Day, ...]:
-    """The last days and today; a date that the zone left out is no day."""
+    """The last 90 days and today, without dates that the zone skipped."""
     first = day_start(day_of(base, zone) - timedelta(days=DAYS), zone)
     return tuple(day for day in days_between(first, base + MINUTE, zone) if day[1] < day[2])
 
 
 @dataclass(frozen=True, slots=True)
 class CutQuarter:
-    """The quarter in which a window begins, ready to be counted from any of its minutes on."""
+    """The quarter in which a window begins, which can be counted from any of its minutes on."""
 
     start: int
     runs: tuple[Run, ...] = ()
@@ -105,7 +108,7 @@ class CutQuarter:
         )
 
     def counts_from(self, minute: int) -> Counts:
-        """The counts from this minute to the quarter's end."""
+        """The counts from a minute to the quarter's end."""
         left = [replace(run, start=max(run.start, minute)) for run in self.runs if run.end > minute]
         place = (minute - self.start) // MINUTE
         latencies = [latency for latency in self.latencies[place:] if latency is not None]
@@ -118,18 +121,18 @@ class CutQuarter:
 
 
 def _joined(timeline: Iterator[Run]) -> Iterator[Run]:
-    """The runs with those that are counted alike made one, where they meet."""
+    """Join adjacent runs that are counted alike."""
     for _, alike in groupby(timeline, key=lambda run: (run.status, run.degraded_is_downtime)):
-        first, *others = alike
-        yield replace(first, end=others[-1].end) if others else first
+        first, *rest = alike
+        yield replace(first, end=rest[-1].end) if rest else first
 
 
 @dataclass(frozen=True, slots=True)
 class PastCounts:
-    """What an overview says of the minutes before the current quarter, as far as they are kept.
+    """The counts of an overview before the current quarter, as far as samples are kept.
 
-    `days` are counted up to that quarter. `windows` are, by length, the quarter in which the window begins,
-    and the counts from its end on.
+    `days` are counted up to that quarter. `windows` are, in the order of WINDOWS, the quarter in which the
+    window begins, and the counts from that quarter's end on.
     """
 
     frame: Frame
@@ -137,19 +140,19 @@ class PastCounts:
     windows: tuple[tuple[CutQuarter, Counts], ...]
 
     def overview(self, running: Counts, end: int) -> Overview:
-        """The whole, with the counts of the current quarter up to `end`, that of the current minute."""
+        """Add `running`, the counts of the current quarter up to `end`, the end of the current minute."""
         counts = [*self.days[:-1], self.days[-1] + running]
         return Overview(
             {
-                length: cut.counts_from(end - length) + body + running
-                for length, (cut, body) in zip(LENGTHS, self.windows, strict=True)
+                name: cut.counts_from(end - length) + body + running
+                for (name, length), (cut, body) in zip(WINDOWS.items(), self.windows, strict=True)
             },
             [(*day, counted) for day, counted in zip(self.frame.days, counts, strict=True)],
         )
 
 
 def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> PastCounts:
-    """The past of a monitor, from the counts of the frame's spans and the quarters in which windows begin."""
+    """Sum the counts of the frame's spans to those of its days and windows."""
     days = [counted.get(span, NOTHING) for span in frame.day_spans]
     since = [*accumulate(reversed(days), add, initial=NOTHING)][::-1]
     bodies = [counted.get(span, NOTHING) + since[place] for span, place in frame.heads]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kener_async.config.model import BackupConfig, ServerConfig
+from kener_async.domain import free_space
 from kener_async.domain.calendar import DAY
 from kener_async.store.sqlite.connections import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
 
 BUILT_AFTER = 1_767_225_600  # 2026-01-01: no clock that is right says less
-LEAST_FREE = 32 * 1024 * 1024  # below that the service says that it is not ready
-LITTLE_FREE = 1024 * 1024 * 1024
 SLOW_FLUSH, SLOWEST_FLUSH = 0.1, 1.0  # seconds
 LARGE_LOG = 64 * 1024 * 1024
 LEAST_FILES = 1024
@@ -75,9 +74,9 @@ def of_clock(now: int, last_seen: int, is_synchronized: bool | None) -> Findings
 def of_space(free: int, folder: str) -> Finding:
     text = f"{free / 1e6:,.0f} MB free in {folder}"
     remedy = "make room, or keep less with retention_days"
-    if free < LEAST_FREE:
+    if free < free_space.REQUIRED:
         return fail("disk space", text, remedy)
-    return warn("disk space", text, remedy) if free < LITTLE_FREE else ok("disk space", text)
+    return warn("disk space", text, remedy) if free < free_space.RECOMMENDED else ok("disk space", text)
 
 
 def of_flush(seconds: Sequence[float]) -> Finding:

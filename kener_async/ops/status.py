@@ -25,8 +25,8 @@ LOOKS = {
     Status.MAINTENANCE: ("~", "maintenance", "blue"),
     Status.NO_DATA: ("?", "no data", "bright_black"),
 }
-WINDOWS = {"24h": DAY, "90d": 90 * DAY}
-HEADS = ("", "monitor", "status", "for", "heard", "latency", *WINDOWS)
+SHOWN_WINDOWS = ("24h", "90d")
+HEADS = ("", "monitor", "status", "for", "heard", "latency", *SHOWN_WINDOWS)
 UNITS = (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1))
 
 
@@ -86,12 +86,12 @@ def _listed(monitor: MonitorConfig, reading: Reading | None) -> dict[str, Any]:
         "lastHeard": None if newest is None else newest.minute,
         "latency": None if newest is None else newest.latency,
         "latencyUnit": monitor.latency_unit,
-        "uptime": {name: _uptime(reading, length) for name, length in WINDOWS.items()},
+        "uptime": {window: _uptime(reading, window) for window in SHOWN_WINDOWS},
     }
 
 
-def _uptime(reading: Reading | None, length: int) -> str:
-    return "-" if reading is None else reading.windows[length].uptime
+def _uptime(reading: Reading | None, window: str) -> str:
+    return "-" if reading is None else reading.windows[window].uptime
 
 
 def table(fleet: MonitorStatuses) -> Iterator[tuple[str, str]]:
@@ -116,7 +116,7 @@ def _row(monitor: MonitorConfig, reading: Reading | None, now: int) -> tuple[str
         "-" if since is None else duration(now - since),
         "never" if newest is None else f"{duration(now - newest.minute)} ago",
         "-" if newest is None else f"{newest.latency:g} {monitor.latency_unit}",
-        *(_percent(_uptime(reading, length)) for length in WINDOWS.values()),
+        *(_percent(_uptime(reading, window)) for window in SHOWN_WINDOWS),
     )
 
 

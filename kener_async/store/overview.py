@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Mapping
 
 from kener_async.domain.calendar import QUARTER
-from kener_async.domain.overview import LENGTHS, CutQuarter, Frame, PastCounts, past
+from kener_async.domain.overview import CutQuarter, Frame, PastCounts, past
 from kener_async.domain.uptime import Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import layers, rollups
 from kener_async.store.dirty import Span
 
@@ -15,7 +16,7 @@ def load(
 ) -> PastCounts:
     """The past of a monitor. `known` are days that were counted before and of which no quarter was since."""
     counted = rollups.count_spans(connection, monitor, frame.spans, known, now)
-    cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in LENGTHS]
+    cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in WINDOWS.values()]
     return past(frame, counted, cuts)
 
 

@@ -18,11 +18,11 @@ from kener_async.store.sqlite import migrations
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`since`: when the current status began, None while nothing is known; `windows`: counts by seconds."""
+    """`since`: when the current status began, None while nothing is known; `windows`: counts by name."""
 
     report: StatusReport
     since: int | None
-    windows: Mapping[int, Counts]
+    windows: Mapping[str, Counts]
 
 
 def read(

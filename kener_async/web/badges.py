@@ -12,6 +12,7 @@ from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import rollups
 from kener_async.web.formats.badge_svg import (
     DOT_CSS,
@@ -28,7 +29,7 @@ from kener_async.web.formats.badge_svg import (
 )
 from kener_async.web.pages.cache import VARIANTS, page
 from kener_async.web.pages.locales import ENGLISH, Locale
-from kener_async.web.pages.snapshot import WINDOWS, MonitorView, Snapshot
+from kener_async.web.pages.snapshot import MonitorView, Snapshot
 from kener_async.web.parts import palette
 
 SVG = "image/svg+xml; charset=utf-8"

@@ -14,6 +14,7 @@ from kener_async import keys
 from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import Reason, runs
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import devices, incidents, observer
 from kener_async.store.explanations import Explanation, explain
 from kener_async.web.pages import labels
@@ -21,7 +22,7 @@ from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.reasons import reason_in_words
-from kener_async.web.pages.snapshot import WINDOWS, IncidentView, MonitorView, Snapshot, visible
+from kener_async.web.pages.snapshot import IncidentView, MonitorView, Snapshot, visible
 from kener_async.web.pages.templates import TemplateContext, render
 from kener_async.web.parts import latency, share
 from kener_async.web.parts.bars import bars
@@ -98,7 +99,7 @@ def spans(shown: MonitorView, now: int) -> dict[str, Span]:
     """The windows by name, all up to the end of the current minute."""
     end = minute_of(now) + MINUTE
     return {
-        **{name: (end - length, end) for name, length in WINDOWS.items()},
+        **{name: (end - length, end) for name, length in reversed(WINDOWS.items())},
         "today": (shown.days[-1].start, end),
     }
 

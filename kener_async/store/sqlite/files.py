@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from kener_async.domain import free_space
 from kener_async.errors import FatalError
 
 PAGES_AT_ONCE = 256
 HELD = "held"  # a file that is locked as long as its folder is in use
-SPARE_BYTES = 16 << 20  # what the disk must have left beside a copy: the server writes to it too
 
 # Told what is being done, how much of it is done, and of how much; what it raises ends the work.
 Progress = Callable[[str, int, int], None]
@@ -68,10 +68,9 @@ def require_room(folder: Path, needed: int) -> None:
     """Raises NotEnoughSpace unless the disk of the folder takes so many bytes and has some to spare."""
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    if free < needed + SPARE_BYTES:
-        raise NotEnoughSpace(
-            f"{folder}: needs {_megabytes(needed + SPARE_BYTES)}, but only {_megabytes(free)} are free"
-        )
+    required = needed + free_space.BESIDE_A_COPY
+    if free < required:
+        raise NotEnoughSpace(f"{folder}: needs {_megabytes(required)}, but only {_megabytes(free)} are free")
 
 
 def _megabytes(count: int) -> str:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config.model import Announcement, Config, MonitorConfig
-from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of
+from kener_async.domain.calendar import DAY, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
@@ -24,10 +24,10 @@ from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import incidents, streaks
 from kener_async.web.pages.throttle import RenderThrottle
 
-WINDOWS = {"90d": 90 * DAY, "30d": 30 * DAY, "7d": 7 * DAY, "24h": 24 * HOUR}
 RECENT = 14 * DAY
 TRIES = 3
 
@@ -216,7 +216,9 @@ def _shown(
         )
         for day, start, end, counts in overview.days
     ]
-    windows = {name: overview.windows[length] for name, length in WINDOWS.items()}
+    windows = {
+        name: overview.windows[name] for name in reversed(WINDOWS)
+    }  # longest first, as pages show them
     return MonitorView(monitor, report, {**windows, "today": days[-1].counts}, days, since)
 
 

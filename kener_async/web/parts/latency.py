@@ -12,8 +12,9 @@ from kener_async.domain.heartbeats import Every, Expectation
 from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.store import latencies
-from kener_async.web.pages.snapshot import WINDOWS, MonitorView
+from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import charts
 from kener_async.web.parts.charts import Chart
