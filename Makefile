@@ -32,7 +32,7 @@ messages: dev ## Bring the catalogs of translations up to the texts of the pages
 screenshots: dev system-tests ## Draw the pages of the demo anew, into docs/images
 	$(PYTHON) -m tools.screenshots
 
-soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
+soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random histories, mutations, the rigs themselves, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
 	$(PYTHON) -m tests.soak.restart
 	$(PYTHON) -m tests.soak.power --cuts 30
@@ -42,10 +42,12 @@ soak: dev system-soak ## The long runs: kill -9, power cuts, clock steps, random
 	$(PYTHON) -m tests.soak.devices
 	$(PYTHON) -m tests.soak.devices --minutes 2 --mad
 	$(PYTHON) -m tests.soak.mutations
+	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py
 	$(MAKE) histories fuzz
 
 histories: dev ## 2,000 random histories against the independent recount
 	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py
+	KENER_HISTORIES=500 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_consistency.py
 
 fuzz: dev ## At least 5,000 requests by schemathesis
 	$(PYTHON) -m tests.soak.fuzz

@@ -230,29 +230,15 @@ signal.signal(signal.SIGUSR2, lambda *_: stuck.clear())
 
 
 async def test_through_cuts_and_kills_each_sample_arrives_once_with_its_minute(tmp_path: Path):
-    report = await soak.run(tmp_path, cuts=4, kills=2, seed=1, pause=SHORT)
-    assert (report.cuts, report.agent_kills, report.server_kills) == (4, 2, 2)
-    assert report.is_sound, str(report)
-
-
-async def test_the_rig_sees_an_agent_that_forgets_what_it_has_not_sent(tmp_path: Path):
-    report = await soak.run(tmp_path, cuts=1, kills=1, seed=1, pause=SHORT, fault=soak.FAULTS["forgetful"])
-    assert any("numbers heard" in fault for fault in report.faults), str(report)
-
-
-@NEEDS_FAKETIME
-@pytest.mark.parametrize("clock", ["1970", "back"])
-async def test_under_a_wrong_clock_too(tmp_path: Path, clock: str):
-    report = await soak.run(tmp_path, clock, cuts=1, kills=1, seed=1, pause=SHORT)
+    report = await soak.run(tmp_path, cuts=2, kills=1, seed=1, pause=SHORT)
+    assert (report.cuts, report.agent_kills, report.server_kills) == (2, 1, 1)
     assert report.is_sound, str(report)
 
 
 @NEEDS_FAKETIME
-async def test_the_rig_sees_an_agent_that_trusts_its_wall_clock(tmp_path: Path):
-    report = await soak.run(
-        tmp_path, "back", cuts=3, kills=1, seed=2, pause=SHORT, fault=soak.FAULTS["simple"]
-    )
-    assert any(fault.endswith("was rejected") for fault in report.faults), str(report)
+async def test_under_a_clock_that_steps_back_too(tmp_path: Path):
+    report = await soak.run(tmp_path, "back", cuts=1, kills=1, seed=1, pause=SHORT)
+    assert report.is_sound, str(report)
 
 
 # Installing

@@ -248,7 +248,7 @@ def test_a_figure_is_the_same_wherever_it_is_told(capsys: pytest.CaptureFixture[
     count = 0
 
     @settings(
-        max_examples=HISTORIES or 25,
+        max_examples=HISTORIES or 8,
         deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),

@@ -103,23 +103,15 @@ async def test_the_later_sample_of_a_minute_speaks_also_if_the_clock_was_set_bac
     assert stored_samples(server.database) == {("earth", minute): "DOWN"}
 
 
-# Through network cuts and kills; `make soak` does the same for longer.
+# Through network cuts and kills; `make soak` does the same for longer, and in every shell.
 
 
 @needs_shells
 @pytest.mark.process
-@pytest.mark.parametrize(("shell", "clock"), [*((shell, "right") for shell in SHELLS), ("ash", "back")])
+@pytest.mark.parametrize(("shell", "clock"), [("dash", "right"), ("ash", "back")])
 def test_what_it_promised_arrives_through_cuts_and_kills(tmp_path: Path, shell: str, clock: str):
-    report = asyncio.run(soak.run(tmp_path, shell, clock, cuts=2, kills=1))
+    report = asyncio.run(soak.run(tmp_path, shell, clock, cuts=1, kills=1))
     assert report.is_sound, report
-
-
-@needs_shells
-@pytest.mark.process
-@pytest.mark.parametrize("fault", soak.FAULTS)
-def test_the_rig_sees_a_script_that_loses_samples(tmp_path: Path, fault: str):
-    report = asyncio.run(soak.run(tmp_path, "dash", "back", cuts=4, kills=0, seed=2, fault=fault))
-    assert report.faults
 
 
 @needs_shells

@@ -1106,7 +1106,7 @@ def test_every_figure_equals_the_recount_of_what_is_stored(capsys: pytest.Captur
     count = 0
 
     @settings(
-        max_examples=HISTORIES or 25,
+        max_examples=HISTORIES or 20,
         deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),

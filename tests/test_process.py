@@ -25,7 +25,6 @@ from tests.rigs.process import (
     Client,
     Refused,
     Senders,
-    Sent,
     Server,
     Unanswered,
     a_config,
@@ -527,35 +526,14 @@ def test_a_flush_that_fails_at_the_start_is_named_in_one_line(tmp_path: Path):
 # Crashes and clocks, in short; tests/soak has them at length
 
 
-async def test_ten_kills_under_load_lose_nothing(tmp_path: Path):
-    report = await kill.run(tmp_path, cycles=10, seed=1)
+async def test_kills_under_load_lose_nothing(tmp_path: Path):
+    report = await kill.run(tmp_path, cycles=3, seed=1)
     assert report.is_sound, f"{report}\n{report.miscounted}"
-
-
-async def test_a_server_that_acknowledges_before_the_commit_is_caught(tmp_path: Path):
-    for seed in range(8):
-        (folder := tmp_path / str(seed)).mkdir()
-        report = await kill.run(folder, cycles=1, seed=seed, fault=kill.EARLY)
-        assert report.comparison is not None
-        if report.comparison.lost:
-            return
-    pytest.fail("eight kills lost nothing that was acknowledged too early")
-
-
-def test_the_comparison_sees_what_is_missing_changed_or_made_up(server: Server):
-    server.start()
-    assert server.stop() == 0
-    with closing(sqlite3.connect(server.database)) as connection, connection:
-        connection.executemany("INSERT INTO samples VALUES (1, ?, 0, 0, 1)", [(60,), (120,), (180,)])
-    sent = Sent(acked={("earth", 60): "UP", ("earth", 120): "DOWN", ("earth", 240): "UP"})
-    found = compare(server.database, sent)
-    assert found.lost == [("earth", 120), ("earth", 240)]
-    assert found.phantom == [("earth", 120), ("earth", 180)]
 
 
 @NEEDS_FAKETIME
 async def test_the_clock_may_step_an_hour_back_and_a_year_ahead(tmp_path: Path):
-    report = await clock.run(tmp_path, steps=(-3600, 365 * 86400), stay=2.5, prove=False)
+    report = await clock.run(tmp_path, steps=(-3600, 365 * 86400), stay=1.5, prove=False)
     assert [step.false_alarms for step in report.steps] == [[], []]
     assert max(step.jobs_after for step in report.steps) <= clock.JOBS_WITHIN
     assert min(step.rollups for step in report.steps) >= 1

@@ -65,14 +65,16 @@ class Report:
         )
 
 
-# Answers before the sample is on disk; the rig must catch it.
-EARLY = """
+# Bugs on purpose, to prove that the rig sees them: an answer before the sample is on disk.
+FAULTS = {
+    "early": """
 from kener_async.worker import writer
 async def put(self, item, waiting=writer.Writer.put):
     import asyncio
     self.__dict__.setdefault("early", []).append(asyncio.ensure_future(waiting(self, item)))
 writer.Writer.put = put
-"""
+""",
+}
 
 
 async def run(folder: Path, cycles: int, seed: int, fault: str = "") -> Report:
@@ -144,7 +146,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kener-kill-") as folder:
-        report = asyncio.run(run(Path(folder), options.cycles, options.seed, EARLY if options.prove else ""))
+        report = asyncio.run(
+            run(Path(folder), options.cycles, options.seed, FAULTS["early"] if options.prove else "")
+        )
     print(report)
     for fault in report.miscounted:
         print(fault)
