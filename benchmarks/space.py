@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.servers import leave_on_sigterm
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import dirty, monitors, observer, rollups, samples
 from kener_async.store.sqlite import connections
@@ -93,7 +93,7 @@ def measure(shape: str, count: int, days: int) -> Size:
 def _load(
     connection: sqlite3.Connection, latency: Callable[[random.Random], float], count: int, days: int
 ) -> None:
-    settings = MonitorSettings(expectation=Every(60, 120, 600))
+    settings = MonitorSettings(expectation=EveryInterval(60, 120, 600))
     connection.execute("BEGIN IMMEDIATE")
     observer.begin(connection, now=BEGIN, retention=400 * DAY)
     ids = monitors.register(

@@ -24,7 +24,7 @@ from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
@@ -395,7 +395,7 @@ async def test_a_batch_that_waited_for_a_network_is_placed_by_when_its_boot_bega
 
 @pytest.fixture
 async def expected(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Service]:
-    config = a_config(tmp_path, a_monitor("earth", MonitorSettings(expectation=Every(60, 0, 300))))
+    config = a_config(tmp_path, a_monitor("earth", MonitorSettings(expectation=EveryInterval(60, 0, 300))))
     async with running(config, clock) as service:
         yield service
 

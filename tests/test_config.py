@@ -21,7 +21,7 @@ from kener_async.config import model
 from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
 from kener_async.config.schema import LOCALES, SCHEMA
-from kener_async.domain.heartbeats import At, Every, MonitorSettings, OnChange
+from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
 
@@ -198,7 +198,7 @@ def test_the_shipped_file_loads_as_it_is(load: Load) -> None:
 def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -> None:
     earth, mars = load(shipped("config.toml")).monitors
     assert earth.settings == MonitorSettings()
-    assert mars.settings == MonitorSettings(expectation=Every(60, 120, 600))
+    assert mars.settings == MonitorSettings(expectation=EveryInterval(60, 120, 600))
 
 
 def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
@@ -217,10 +217,12 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
     assert shown == {
         "earth": MonitorSettings(),
-        "mars": MonitorSettings(expectation=Every(60, 120, 600)),
+        "mars": MonitorSettings(expectation=EveryInterval(60, 120, 600)),
         "phobos": MonitorSettings(default_status=Status.UP),
-        "deimos": MonitorSettings(expectation=Every(5400, 0, 5400)),
-        "nightly-backup": MonitorSettings(expectation=At(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)),
+        "deimos": MonitorSettings(expectation=EveryInterval(5400, 0, 5400)),
+        "nightly-backup": MonitorSettings(
+            expectation=AtSchedule(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)
+        ),
         "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": MonitorSettings(stale_after=21_600),
         "backup": MonitorSettings(),
@@ -327,7 +329,7 @@ def test_a_default_status_is_one_of_the_three_measurable(load: Load, status: Sta
     [("90", 90), ('"90s"', 90), ('"5m"', 300), ('"1h"', 3600), ('"2d"', 172_800), ('"1h30m"', 5400)],
 )
 def test_a_duration_is_seconds_or_text(load: Load, written: str, seconds: int) -> None:
-    assert heartbeat_of(load, f"interval = {written}").expectation == Every(seconds, 0, seconds)
+    assert heartbeat_of(load, f"interval = {written}").expectation == EveryInterval(seconds, 0, seconds)
 
 
 # The page
@@ -578,22 +580,28 @@ def heartbeat_of(load: Load, lines: str, above: str = "") -> MonitorSettings:
 @pytest.mark.parametrize(
     ("lines", "settings"),
     [
-        ("interval = 60", MonitorSettings(expectation=Every(60, 0, 60))),
-        ('interval = 60\ngrace = "2m"', MonitorSettings(expectation=Every(60, 120, 180))),
-        ('interval = 60\ngrace = "2m"\ndown_after = 180', MonitorSettings(expectation=Every(60, 120, 180))),
-        ('interval = 60\ndown_after = "10m"', MonitorSettings(expectation=Every(60, 0, 600))),
-        ('cron = "0 3 * * *"', MonitorSettings(expectation=At(Cron("0 3 * * *", "UTC"), 0, 0))),
-        ('cron = "0 3 * * *"\ngrace = 60', MonitorSettings(expectation=At(Cron("0 3 * * *", "UTC"), 60, 60))),
+        ("interval = 60", MonitorSettings(expectation=EveryInterval(60, 0, 60))),
+        ('interval = 60\ngrace = "2m"', MonitorSettings(expectation=EveryInterval(60, 120, 180))),
+        (
+            'interval = 60\ngrace = "2m"\ndown_after = 180',
+            MonitorSettings(expectation=EveryInterval(60, 120, 180)),
+        ),
+        ('interval = 60\ndown_after = "10m"', MonitorSettings(expectation=EveryInterval(60, 0, 600))),
+        ('cron = "0 3 * * *"', MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 0, 0))),
+        (
+            'cron = "0 3 * * *"\ngrace = 60',
+            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 60, 60)),
+        ),
         (
             'cron = "0 3 * * *"\ntimezone = "Europe/Paris"\ngrace = 60\ndown_after = 90',
-            MonitorSettings(expectation=At(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
+            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
         ),
         (
             'carry_forward = true\nstale_after = "1d"',
             MonitorSettings(expectation=OnChange(86400), stale_after=86400),
         ),
         ("stale_after = 600", MonitorSettings(stale_after=600)),
-        ("carry_forward = false\ninterval = 60", MonitorSettings(expectation=Every(60, 0, 60))),
+        ("carry_forward = false\ninterval = 60", MonitorSettings(expectation=EveryInterval(60, 0, 60))),
     ],
 )
 def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, settings: MonitorSettings) -> None:
@@ -602,7 +610,7 @@ def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, setting
 
 def test_a_schedule_is_read_in_the_zone_of_the_site_unless_it_has_its_own(load: Load) -> None:
     settings = heartbeat_of(load, 'cron = "0 3 * * *"', above='[site]\ntimezone = "Asia/Tokyo"\n')
-    assert settings.expectation == At(Cron("0 3 * * *", "Asia/Tokyo"), 0, 0)
+    assert settings.expectation == AtSchedule(Cron("0 3 * * *", "Asia/Tokyo"), 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Config
 from kener_async.domain.calendar import day_start
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
 from kener_async.web.pages.locales import locale
@@ -38,7 +38,9 @@ def config(tmp_path: Path) -> Config:
     return a_config(
         tmp_path,
         a_monitor(
-            "earth", MonitorSettings(expectation=Every(interval=300, grace=60, down_after=900)), name=MARKUP
+            "earth",
+            MonitorSettings(expectation=EveryInterval(interval=300, grace=60, down_after=900)),
+            name=MARKUP,
         ),
         a_monitor("mars"),
         a_monitor("secret", hidden=True),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from tests.rigs.service import NOON, FakeClock, a_config, a_monitor, running
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +20,9 @@ async def test_the_worked_example_is_what_the_service_answers(tmp_path):
     first, second = RESULT.findall(UPTIME)
     assert len(rows) == 13
 
-    pump = a_monitor("pump", MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180)))
+    pump = a_monitor(
+        "pump", MonitorSettings(expectation=EveryInterval(interval=60, grace=60, down_after=180))
+    )
     clock = FakeClock()
     async with running(a_config(tmp_path, pump), clock) as service:
         for minute, status, reason in rows:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async.clock import Cron
-from kener_async.domain.heartbeats import At, Every, MonitorSettings, OnChange
+from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
@@ -147,7 +147,12 @@ INSTANTS = st.integers(NOON - DAY, NOON + DAY)
 MAYBE = st.none() | INSTANTS
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 EXPECTATIONS = st.sampled_from(
-    [None, Every(60, 30, 600), At(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900), OnChange(5400)]
+    [
+        None,
+        EveryInterval(60, 30, 600),
+        AtSchedule(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900),
+        OnChange(5400),
+    ]
 )
 SETTINGS = st.builds(
     MonitorSettings,

@@ -31,7 +31,15 @@ from hypothesis import strategies as st
 from kener_async import keys
 from kener_async.clock import Cron
 from kener_async.config.model import Config
-from kener_async.domain.heartbeats import At, Every, Expectation, Gap, MonitorSettings, OnChange, Version
+from kener_async.domain.heartbeats import (
+    AtSchedule,
+    EveryInterval,
+    Expectation,
+    Gap,
+    MonitorSettings,
+    OnChange,
+    Version,
+)
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
@@ -118,10 +126,10 @@ def settings_of(body: Mapping[str, Any]) -> MonitorSettings:
     default, expected = body["default_status"], body["expectation"]
     expectation: Expectation | None = None
     if expected is not None and "interval" in expected:
-        expectation = Every(**expected)
+        expectation = EveryInterval(**expected)
     elif expected is not None and "cron" in expected:
         schedule = Cron(expected["cron"], expected["timezone"])
-        expectation = At(schedule, expected["grace"], expected["down_after"])
+        expectation = AtSchedule(schedule, expected["grace"], expected["down_after"])
     elif expected is not None:
         expectation = OnChange(**expected)
     return MonitorSettings(
@@ -891,7 +899,7 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
     match draw(st.sampled_from(["nothing", "nothing", "every", "every", "at", "on change"])):
         case "every":
             interval = draw(st.sampled_from([60, 90, 300, HOUR]))
-            expectation = Every(interval, grace, interval + grace + longer)
+            expectation = EveryInterval(interval, grace, interval + grace + longer)
         case "at":
             schedule = draw(
                 st.sampled_from(
@@ -903,7 +911,7 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
                     ]
                 )
             )
-            expectation = At(schedule, grace, grace + longer)
+            expectation = AtSchedule(schedule, grace, grace + longer)
         case "on change":
             expectation = OnChange(draw(st.sampled_from([90, 600, 3 * HOUR])))
     return MonitorSettings(

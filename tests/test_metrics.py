@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.metrics import Metrics, outcome_of
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -104,7 +104,7 @@ async def test_a_page_is_made_once_and_served_whole_or_unchanged(service: Servic
 
 async def test_each_monitor_has_its_status_and_its_uptime(tmp_path: Path):
     pump = a_monitor(
-        "pump", MonitorSettings(expectation=Every(interval=60, grace=0, down_after=60)), hidden=True
+        "pump", MonitorSettings(expectation=EveryInterval(interval=60, grace=0, down_after=60)), hidden=True
     )
     async with running(a_config(tmp_path, pump), FakeClock(NOON)) as service:
         await service.beat("pump")

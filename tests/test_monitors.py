@@ -11,7 +11,7 @@ import pytest
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
-from kener_async.domain.heartbeats import Every, MonitorSettings, OnChange
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.store import latencies
 from tests.rigs.service import Service, a_config, a_monitor
@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Config:
         tmp_path,
         a_monitor("earth", name=MARKUP, description=MARKUP, category="Planets"),
         a_monitor("mars", strict, latency_unit="ms"),
-        a_monitor("pump", MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180))),
+        a_monitor("pump", MonitorSettings(expectation=EveryInterval(interval=60, grace=60, down_after=180))),
         a_monitor("valve", MonitorSettings(expectation=OnChange(stale_after=HOUR))),
         a_monitor("moon", MonitorSettings(default_status=Status.UP)),
         a_monitor("secret", hidden=True),

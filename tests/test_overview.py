@@ -18,7 +18,7 @@ from kener_async import keys
 from kener_async.app import create_app, storage
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, days_between, minute_of
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.heartbeats import Every, MonitorSettings, Version
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay, opened
 from kener_async.domain.overview import CutQuarter, Overview, frame_at
 from kener_async.domain.samples import Sample, Status
@@ -32,7 +32,7 @@ from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor
 
 BERLIN, KOLKATA, APIA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Pacific/Apia")
 EXPECTED = MonitorSettings(
-    expectation=Every(20 * MINUTE, MINUTE, 30 * MINUTE), include_degraded_in_downtime=True
+    expectation=EveryInterval(20 * MINUTE, MINUTE, 30 * MINUTE), include_degraded_in_downtime=True
 )
 STATUSES = (Status.UP, Status.UP, Status.UP, Status.DEGRADED, Status.UP, Status.DOWN, Status.UP)
 

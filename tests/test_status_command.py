@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from kener_async.cli.main import main
 from kener_async.config.model import Config
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.ops import status
@@ -20,7 +20,7 @@ from kener_async.store.sqlite import condition
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR = 60, 3600
-WATCHED = MonitorSettings(expectation=Every(interval=60, grace=60, down_after=180))
+WATCHED = MonitorSettings(expectation=EveryInterval(interval=60, grace=60, down_after=180))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kener_async.clock import Cron
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER
 from kener_async.domain.heartbeats import (
-    At,
-    Every,
+    AtSchedule,
+    EveryInterval,
     Expectation,
     Gap,
     MonitorSettings,
@@ -77,10 +77,10 @@ PLAIN = always()
 UP_BY_DEFAULT = always(default_status=UP)
 
 # After a sample in minute 0: held to minute 2, DEGRADED in 3 and 4, DOWN from 5 on.
-BEAT = Every(interval=60, grace=60, down_after=240)
+BEAT = EveryInterval(interval=60, grace=60, down_after=240)
 BEATING = always(expectation=BEAT)
 # After a sample in minute 0: due in minute 5, held to minute 6, DEGRADED in 7, DOWN from 8 on.
-AT_FIVES = At(Every5(), grace=60, down_after=120)
+AT_FIVES = AtSchedule(Every5(), grace=60, down_after=120)
 ON_CHANGE = always(expectation=OnChange(stale_after=120))
 
 
@@ -210,7 +210,7 @@ MINUTES = [
         "silence is DOWN at once if down_after is no longer than interval and grace",
         "U....",
         "UUUDD",
-        versions=always(expectation=Every(60, 60, 120)),
+        versions=always(expectation=EveryInterval(60, 60, 120)),
     ),
     minutes("a DEGRADED sample is held as DEGRADED", "d......", "dddddDD", versions=BEATING),
     minutes("a DOWN sample is held as DOWN", "D...", "DDDd", versions=BEATING),
@@ -221,7 +221,7 @@ MINUTES = [
         "an interval that ends inside a minute misses from the next on",
         "U...",
         "UUUd",
-        versions=always(expectation=Every(60, 1, 600)),
+        versions=always(expectation=EveryInterval(60, 1, 600)),
     ),
     minutes("a monitor that never reported misses nothing", "...", "...", versions=BEATING),
     minutes(
@@ -254,7 +254,7 @@ MINUTES = [
         "a cron expression is a schedule",
         "U.........",
         "UUUUUUUdDD",
-        versions=always(expectation=At(Cron("*/5 * * * *"), 60, 120)),
+        versions=always(expectation=AtSchedule(Cron("*/5 * * * *"), 60, 120)),
     ),
     minutes(
         "a gap excuses until the next time of the schedule",
@@ -308,7 +308,7 @@ MINUTES = [
         "a gap that ends on the minute does not hide that minute as such",
         "U......",
         "UUD...D",
-        versions=always(expectation=Every(60, 0, 60)),
+        versions=always(expectation=EveryInterval(60, 0, 60)),
         gaps=[gap(180, 240)],
     ),
     minutes(
@@ -395,13 +395,13 @@ MINUTES = [
         "a longer interval holds again what was missed",
         "U......",
         "UUUdUUU",
-        versions=[*BEATING, since(240, expectation=Every(600, 0, 600))],
+        versions=[*BEATING, since(240, expectation=EveryInterval(600, 0, 600))],
     ),
     minutes(
         "a shorter interval misses at once",
         "U....",
         "UUUdd",
-        versions=[since(LONG_AGO, expectation=Every(600, 0, 600)), since(180, expectation=BEAT)],
+        versions=[since(LONG_AGO, expectation=EveryInterval(600, 0, 600)), since(180, expectation=BEAT)],
     ),
     minutes(
         "without its heartbeat a silent monitor has its default",
@@ -717,16 +717,18 @@ statuses = st.sampled_from([UP, DEGRADED, DOWN])
 
 
 @st.composite
-def everies(draw: st.DrawFn) -> Every:
+def everies(draw: st.DrawFn) -> EveryInterval:
     interval, grace = draw(seconds), draw(seconds)
-    return Every(interval, grace, draw(st.one_of(st.just(interval + grace), seconds, st.integers(0, 3000))))
+    return EveryInterval(
+        interval, grace, draw(st.one_of(st.just(interval + grace), seconds, st.integers(0, 3000)))
+    )
 
 
 expectations: st.SearchStrategy[Expectation | None] = st.one_of(
     st.none(),
     everies(),
     everies(),
-    st.builds(At, st.builds(Periodic, st.integers(1, 1800), st.integers(0, 1800)), seconds, seconds),
+    st.builds(AtSchedule, st.builds(Periodic, st.integers(1, 1800), st.integers(0, 1800)), seconds, seconds),
     st.builds(OnChange, seconds),
 )
 versions_of_time = st.builds(

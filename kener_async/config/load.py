@@ -41,7 +41,7 @@ from kener_async.config.model import (
 from kener_async.config.rules import Misplaced, Place, contradictions
 from kener_async.config.schema import SCHEMA
 from kener_async.domain.calendar import HOUR
-from kener_async.domain.heartbeats import At, Every, Expectation, MonitorSettings, OnChange
+from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Expectation, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 
@@ -269,8 +269,8 @@ def _expectation(heartbeat: Mapping[str, Any], site_zone: ZoneInfo) -> Expectati
         case {"carry_forward": True, "stale_after": stale_after}:
             return OnChange(stale_after)
         case {"interval": interval, "grace": grace}:
-            return Every(interval, grace, heartbeat.get("down_after", interval + grace))
+            return EveryInterval(interval, grace, heartbeat.get("down_after", interval + grace))
         case {"cron": expression, "grace": grace}:
             zone = heartbeat.get("timezone", site_zone)
-            return At(Cron(expression, zone.key), grace, heartbeat.get("down_after", grace))
+            return AtSchedule(Cron(expression, zone.key), grace, heartbeat.get("down_after", grace))
     return None

@@ -39,7 +39,7 @@ class Expectation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class EveryInterval:
     """A report every `interval` seconds, up to `grace` late; DOWN `down_after` seconds after the last one."""
 
     interval: int
@@ -60,7 +60,7 @@ class CronSchedule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class AtSchedule:
     """A report at each time of a schedule, up to `grace` late; DOWN `down_after` seconds after that time."""
 
     schedule: CronSchedule

@@ -7,8 +7,8 @@ from typing import Any
 from kener_async.clock import Cron
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.heartbeats import (
-    At,
-    Every,
+    AtSchedule,
+    EveryInterval,
     Expectation,
     Gap,
     MonitorSettings,
@@ -81,9 +81,9 @@ def settings_text(settings: MonitorSettings) -> str:
 
 def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
     match expectation:
-        case Every(interval, grace, down_after):
+        case EveryInterval(interval, grace, down_after):
             return {"interval": interval, "grace": grace, "down_after": down_after}
-        case At(Cron(expression, zone), grace, down_after):
+        case AtSchedule(Cron(expression, zone), grace, down_after):
             return {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}
         case OnChange(stale_after):
             return {"stale_after": stale_after}
@@ -104,9 +104,9 @@ def settings_from(body: str) -> MonitorSettings:
 def _expectation_from(body: dict[str, Any] | None) -> Expectation | None:
     match body:
         case {"interval": interval, "grace": grace, "down_after": down_after}:
-            return Every(interval, grace, down_after)
+            return EveryInterval(interval, grace, down_after)
         case {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}:
-            return At(Cron(expression, zone), grace, down_after)
+            return AtSchedule(Cron(expression, zone), grace, down_after)
         case {"stale_after": stale_after}:
             return OnChange(stale_after)
     return None

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kener_async.config.model import Senders
-from kener_async.domain.heartbeats import Every, MonitorSettings
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
-EVERY_MINUTE = MonitorSettings(expectation=Every(60, 60, 600))
+EVERY_MINUTE = MonitorSettings(expectation=EveryInterval(60, 60, 600))
 CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
 

@@ -7,7 +7,7 @@ quarters or caching, and sharing nothing with the code it is compared to except 
 import decimal
 from decimal import Decimal
 
-from kener_async.domain.heartbeats import At, Every, Gap, MonitorSettings, OnChange, Version
+from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Gap, MonitorSettings, OnChange, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 
@@ -141,9 +141,9 @@ def _status_of_silence(minute: int, sample: Sample, expectation: object, gaps: l
 
 def _held_until(last: int, expectation: object) -> int:
     match expectation:
-        case Every(interval=interval, grace=grace):
+        case EveryInterval(interval=interval, grace=grace):
             return last + 60 + interval + grace
-        case At(schedule=schedule, grace=grace):
+        case AtSchedule(schedule=schedule, grace=grace):
             return schedule.next_after(last) + 60 + grace
         case OnChange(stale_after=stale_after):
             return last + 60 + stale_after
@@ -153,9 +153,9 @@ def _held_until(last: int, expectation: object) -> int:
 
 def _missed(minute: int, last: int, expectation: object) -> Status:
     match expectation:
-        case Every(down_after=down_after):
+        case EveryInterval(down_after=down_after):
             down_at = last + 60 + down_after
-        case At(schedule=schedule, down_after=down_after):
+        case AtSchedule(schedule=schedule, down_after=down_after):
             down_at = schedule.next_after(last) + 60 + down_after
         case _:
             raise AssertionError(expectation)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER
-from kener_async.domain.heartbeats import Every, Expectation
+from kener_async.domain.heartbeats import EveryInterval, Expectation
 from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
@@ -111,4 +111,4 @@ def _drawn(
 
 def _reach(expectation: Expectation | None) -> int:
     """How far apart reports may be without anything missing between them, in seconds."""
-    return min(expectation.interval + expectation.grace, DAY) if isinstance(expectation, Every) else 0
+    return min(expectation.interval + expectation.grace, DAY) if isinstance(expectation, EveryInterval) else 0
