@@ -15,7 +15,6 @@ from benchmarks import growth
 from benchmarks.servers import SECRET
 from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, HOUR, QUARTER, quarter_of
-from kener_async.domain.incidents import opened
 from kener_async.domain.samples import Status
 from kener_async.store import incidents
 from kener_async.store.sqlite import connections
@@ -137,7 +136,7 @@ def _report(
         "body": f"Requests to the **{word}** end in a timeout. What was sent before *is not lost*.",
         "tags": tuple(dice.sample(tags, min(len(tags), dice.randrange(1, 5)))),
     }
-    number = incidents.add(connection, lambda number: opened(number, described, told)).number
+    number = incidents.add(connection, described, told).number
     for minutes, text in (
         (20, "We look for the cause."),
         (9, f"A full disk held the {word} up."),

@@ -8,7 +8,7 @@ from kener_async.clock import Clock, Stopwatch
 from kener_async.config.model import Config
 from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups

@@ -15,7 +15,6 @@ from kener_async import keys
 from kener_async.api import health
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
-from kener_async.store.sqlite.connections import Work
 from kener_async.worker.dead_man_switch import DeadMan
 from tests.rigs.service import NOON, FakeClock, a_config, running
 
@@ -86,9 +85,9 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
 
         write, goes_on = service.app[keys.DATABASE].write, asyncio.Event()
 
-        async def stalls(work: Work[Any]) -> Any:
+        async def stalls(*work: Any, **kwargs: Any) -> Any:
             await goes_on.wait()  # jobs of the service may have got into it, too, and must end
-            return await write(work)
+            return await write(*work, **kwargs)
 
         monkeypatch.setattr(health, "WRITER_SECONDS", 0.01)
         with monkeypatch.context() as stalled:

@@ -235,7 +235,7 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             monitors.register(connection, dict(zip(TAGS, each, strict=True)), since)
         samples.record(connection, batch)
         for incident in events:
-            incidents.put_back(connection, incident, [])
+            incidents.insert(connection, incident, [])
             for words in remarks:
                 incidents.comment(connection, incident.number, words, NOON)
         for start, seconds in gaps:

@@ -139,7 +139,7 @@ async def test_damage_free_space_and_lag_are_told(service: Service):
 async def test_a_stalled_writer_does_not_keep_the_metrics_waiting(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    async def hangs(work: object) -> None:
+    async def hangs(*_: object, **__: object) -> None:
         raise AssertionError("the metrics must not write")
 
     monkeypatch.setattr(service.app[keys.DATABASE], "write", hangs)

@@ -19,7 +19,7 @@ from kener_async.app import create_app, storage
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, days_between, minute_of
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, Version
-from kener_async.domain.incidents import Overlay, opened
+from kener_async.domain.incidents import Overlay
 from kener_async.domain.overview import CutQuarter, Overview, frame_at
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, count_span
@@ -27,6 +27,7 @@ from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import incidents, retention, rollups, samples
 from kener_async.store.sqlite import connections
+from kener_async.store.sqlite.connections import SQLiteDatabase
 from kener_async.worker.housekeeping import drop_old
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor
 
@@ -65,9 +66,7 @@ class Quiet:
 
     async def outage(self, start: int, end: int) -> None:
         fields = {"title": "x", "tags": ("earth",), "impact": Status.DOWN, "start": start, "end": end}
-        await self.database.write(
-            partial(incidents.add, make=lambda number: opened(number, fields, self.clock()))
-        )
+        await self.database.write(incidents.add, fields, self.clock())
         self.states.mark_stale(["earth"])
 
     def pass_time(self, seconds: int) -> None:
@@ -105,6 +104,7 @@ class Quiet:
     def listening(self) -> Iterator[list[str]]:
         """The statements that are run meanwhile."""
         heard: list[str] = []
+        assert isinstance(self.database, SQLiteDatabase)
         connections = [self.database._writer._conn, *(reader._conn for reader in self.database._readers)]
         for connection in connections:
             connection.set_trace_callback(heard.append)
@@ -266,8 +266,8 @@ async def test_a_day_that_changed_and_was_counted_during_the_read_is_not_kept(
     read = earth.database.read
     jobs: list[asyncio.Task[None]] = []
 
-    async def meanwhile(work: Any) -> Any:
-        answer = await read(work)
+    async def meanwhile(work: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = await read(work, *args, **kwargs)
         if name_of(work) == "_read_pasts" and not jobs:
             await earth.beat(NOON - 5 * DAY, Status.DOWN)
             jobs.append(asyncio.create_task(earth.loader.roll()))
@@ -287,7 +287,7 @@ def name_of(work: Any) -> str:
 # While nothing can be written
 
 
-async def refuse(_: Any) -> Any:
+async def refuse(*_: Any, **__: Any) -> Any:
     raise Unavailable("the disk is full; nothing was stored")
 
 
@@ -356,9 +356,9 @@ async def test_the_list_of_monitors_asks_nothing_of_the_file_within_a_quarter(
     read = service.app[keys.DATABASE].read
     asked: list[str] = []
 
-    async def listening(work: Any) -> Any:
+    async def listening(work: Any, *args: Any, **kwargs: Any) -> Any:
         asked.append(name_of(work))
-        return await read(work)
+        return await read(work, *args, **kwargs)
 
     monkeypatch.setattr(service.app[keys.DATABASE], "read", listening)
     service.pass_time(MINUTE)

@@ -24,9 +24,9 @@ class Turns:
             setattr(database, name, self._counted(getattr(database, name)))
 
     def _counted(self, access: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def turn(work: Any) -> Any:
+        async def turn(work: Any, *args: Any, **kwargs: Any) -> Any:
             self.count += 1
-            return await access(work)
+            return await access(work, *args, **kwargs)
 
         return turn
 

@@ -23,7 +23,7 @@ from kener_async.metrics import Metrics
 from kener_async.resources import shipped
 from kener_async.store import observer, retention, samples, tokens
 from kener_async.store.sqlite import connections, migrations
-from kener_async.store.sqlite.connections import Database, DatabaseFileError, connect, prepare
+from kener_async.store.sqlite.connections import DatabaseFileError, SQLiteDatabase, connect, prepare
 from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
 from kener_async.worker.housekeeping import drop_old
 from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler
@@ -230,7 +230,7 @@ def insert(connection: sqlite3.Connection, tag: str) -> None:
 
 
 @asynccontextmanager
-async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[Database]:
+async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[SQLiteDatabase]:
     """A database that knows one monitor."""
 
     def begin(connection: sqlite3.Connection) -> None:
@@ -243,7 +243,7 @@ async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[Databas
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Database]:
+async def store(path: Path) -> AsyncIterator[SQLiteDatabase]:
     async with opened(path) as one:
         yield one
 
@@ -256,19 +256,19 @@ async def test_commits_are_flushed_as_configured(path: Path, configured: str, nu
         assert await store.write(partial(pragma, name="foreign_keys")) == 1
 
 
-async def test_a_row_that_refers_to_nothing_is_refused(store: Database):
+async def test_a_row_that_refers_to_nothing_is_refused(store: SQLiteDatabase):
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         await store.write(lambda connection: connection.execute("INSERT INTO settings VALUES (9, 0, '{}')"))
 
 
-async def test_only_one_connection_can_write(store: Database):
+async def test_only_one_connection_can_write(store: SQLiteDatabase):
     for _ in range(connections.READERS + 1):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await store.read(partial(insert, tag="x"))
     await store.write(partial(insert, tag="x"))
 
 
-async def test_only_the_writer_checkpoints(store: Database):
+async def test_only_the_writer_checkpoints(store: SQLiteDatabase):
     def checkpoint(connection: sqlite3.Connection) -> Any:
         connection.execute("COMMIT")
         try:
@@ -280,13 +280,13 @@ async def test_only_the_writer_checkpoints(store: Database):
         await store.read(checkpoint)
 
 
-async def test_a_command_beside_the_server_never_checkpoints(path: Path, store: Database):
+async def test_a_command_beside_the_server_never_checkpoints(path: Path, store: SQLiteDatabase):
     with connections.beside_the_server(path) as connection:
         assert pragma(connection, "wal_autocheckpoint") == 0
         assert pragma(connection, "synchronous") == 2
 
 
-async def test_what_fails_in_the_middle_leaves_nothing(store: Database):
+async def test_what_fails_in_the_middle_leaves_nothing(store: SQLiteDatabase):
     def work(connection: sqlite3.Connection) -> None:
         insert(connection, "x")
         raise KeyError("later")
@@ -296,7 +296,7 @@ async def test_what_fails_in_the_middle_leaves_nothing(store: Database):
     assert await store.read(count_of("monitors")) == 1
 
 
-async def test_a_reader_sees_what_was_written_before_it_asked(store: Database):
+async def test_a_reader_sees_what_was_written_before_it_asked(store: SQLiteDatabase):
     async def write_and_read(number: int) -> None:
         tag = f"tag-{number}"
         await store.write(partial(insert, tag=tag))
@@ -308,7 +308,7 @@ async def test_a_reader_sees_what_was_written_before_it_asked(store: Database):
     await asyncio.gather(*(write_and_read(number) for number in range(200)))
 
 
-async def test_a_read_is_of_one_moment(store: Database):
+async def test_a_read_is_of_one_moment(store: SQLiteDatabase):
     loop = asyncio.get_running_loop()
 
     def twice(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -324,7 +324,7 @@ async def test_a_read_is_of_one_moment(store: Database):
     assert await store.read(count_of("monitors")) == 2
 
 
-async def test_a_cancelled_write_does_not_break_the_next_one(store: Database):
+async def test_a_cancelled_write_does_not_break_the_next_one(store: SQLiteDatabase):
     def slow(connection: sqlite3.Connection) -> None:
         insert(connection, "slow")
         time.sleep(0.1)
@@ -348,14 +348,14 @@ def beat(number: int, status: Status = Status.UP, source: SampleSource = SampleS
     return Sample(MONITOR, NOON - 60 * number, status, 0.5, source)
 
 
-def a_writer(store: Database, limit: int = 10_000) -> Writer:
+def a_writer(store: SQLiteDatabase, limit: int = 10_000) -> Writer:
     return Writer(store, MonitorStates(), FakeClock(), Metrics(), limit)
 
 
 class Held:
     """A turn of the database's writer that lasts until `release`."""
 
-    def __init__(self, store: Database) -> None:
+    def __init__(self, store: SQLiteDatabase) -> None:
         self._event = multiprocessing.get_context("fork").Event()
         self._task = asyncio.create_task(store.write(lambda _: self._event.wait(10)))
 
@@ -364,25 +364,25 @@ class Held:
         await self._task
 
 
-async def stored(store: Database) -> dict[int, Sample]:
+async def stored(store: SQLiteDatabase) -> dict[int, Sample]:
     return await store.read(partial(samples.span, monitor=MONITOR, start=0, end=NOON + 60))
 
 
-async def test_what_was_put_is_on_disk_when_put_returns(path: Path, store: Database):
+async def test_what_was_put_is_on_disk_when_put_returns(path: Path, store: SQLiteDatabase):
     async with a_writer(store).running() as writer:
         await writer.put(beat(0))
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as other:
             assert other.execute("SELECT minute FROM samples").fetchall() == [(NOON,)]
 
 
-async def test_samples_that_arrive_together_share_commits(store: Database):
+async def test_samples_that_arrive_together_share_commits(store: SQLiteDatabase):
     commits = 0
 
-    class Counting(Database):
-        async def write(self, work: Any) -> Any:
+    class Counting(SQLiteDatabase):
+        async def write(self, *work: Any, **kwargs: Any) -> Any:
             nonlocal commits
             commits += 1
-            return await store.write(work)
+            return await store.write(*work, **kwargs)
 
     async with a_writer(Counting(store._writer, [])).running() as writer:
         await asyncio.gather(*(writer.put(beat(number)) for number in range(500)))
@@ -390,7 +390,7 @@ async def test_samples_that_arrive_together_share_commits(store: Database):
     assert commits <= 3
 
 
-async def test_one_bad_sample_fails_alone(store: Database):
+async def test_one_bad_sample_fails_alone(store: SQLiteDatabase):
     bad = Sample(MONITOR, NOON + 1, Status.UP, 0.5)  # not the begin of a minute
     batch = [*(beat(number) for number in range(10)), bad, *(beat(number) for number in range(10, 20))]
     async with a_writer(store).running() as writer:
@@ -401,7 +401,7 @@ async def test_one_bad_sample_fails_alone(store: Database):
     assert len(await stored(store)) == 20
 
 
-async def test_a_full_queue_refuses_and_what_waits_is_stored(store: Database):
+async def test_a_full_queue_refuses_and_what_waits_is_stored(store: SQLiteDatabase):
     async with a_writer(store, limit=5).running() as writer:
         held = Held(store)
         first = asyncio.create_task(writer.put(beat(0)))
@@ -416,7 +416,7 @@ async def test_a_full_queue_refuses_and_what_waits_is_stored(store: Database):
     assert len(await stored(store)) == 7
 
 
-async def test_what_waits_at_the_stop_is_written_and_what_comes_later_refused(store: Database):
+async def test_what_waits_at_the_stop_is_written_and_what_comes_later_refused(store: SQLiteDatabase):
     writer = a_writer(store)
     async with writer.running():
         held = Held(store)
@@ -431,7 +431,7 @@ async def test_what_waits_at_the_stop_is_written_and_what_comes_later_refused(st
     await held.release()
 
 
-async def test_a_cancelled_request_does_not_break_its_batch(store: Database):
+async def test_a_cancelled_request_does_not_break_its_batch(store: SQLiteDatabase):
     async with a_writer(store).running() as writer:
         held = Held(store)
         waiting = [asyncio.create_task(writer.put(beat(number))) for number in range(10)]
@@ -445,14 +445,14 @@ async def test_a_cancelled_request_does_not_break_its_batch(store: Database):
     assert {NOON - 60 * number for number in (1, 3, 5, 7, 9, 10)} <= (await stored(store)).keys()
 
 
-async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_taken(store: Database):
+async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_taken(store: SQLiteDatabase):
     fails = True
 
-    class Failing(Database):
-        async def write(self, work: Any) -> Any:
+    class Failing(SQLiteDatabase):
+        async def write(self, *work: Any, **kwargs: Any) -> Any:
             if fails:
                 raise Unavailable("the disk is full; nothing was stored")
-            return await store.write(work)
+            return await store.write(*work, **kwargs)
 
     async with a_writer(Failing(store._writer, [])).running() as writer:
         refused = await asyncio.gather(*(writer.put(beat(n)) for n in range(5)), return_exceptions=True)
@@ -463,7 +463,7 @@ async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_ta
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
-async def test_a_check_never_replaces_a_push(store: Database, together: bool):
+async def test_a_check_never_replaces_a_push(store: SQLiteDatabase, together: bool):
     push, check = beat(0, Status.UP), beat(0, Status.DOWN, SampleSource.CHECK)
     async with a_writer(store).running() as writer:
         if together:
@@ -483,7 +483,7 @@ async def test_a_check_never_replaces_a_push(store: Database, together: bool):
 def full(service: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on the disk is full."""
 
-    async def refuse(_: Any) -> Any:
+    async def refuse(*_: Any, **__: Any) -> Any:
         raise Unavailable("the disk is full; nothing was stored")
 
     return lambda: monkeypatch.setattr(service.app[keys.DATABASE], "write", refuse)
@@ -533,7 +533,7 @@ def dropped(connection: sqlite3.Connection, instant: int) -> bool:
     return retention.drop_before(connection, everyone, instant, limit=1000)
 
 
-async def test_what_is_too_old_goes_except_the_newest_of_it(store: Database):
+async def test_what_is_too_old_goes_except_the_newest_of_it(store: SQLiteDatabase):
     await store.write(partial(fill, days=20))
     await store.write(partial(dropped, instant=NOON - 10 * DAY + 900))
     assert min(await stored(store)) == NOON - 10 * DAY
@@ -542,7 +542,9 @@ async def test_what_is_too_old_goes_except_the_newest_of_it(store: Database):
     assert len(await stored(store)) == 7
 
 
-async def test_dropping_goes_in_small_steps_to_the_end(store: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_dropping_goes_in_small_steps_to_the_end(
+    store: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("kener_async.worker.housekeeping.ROWS_AT_ONCE", 3)
     await store.write(partial(fill, days=20))
     await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
@@ -550,7 +552,7 @@ async def test_dropping_goes_in_small_steps_to_the_end(store: Database, monkeypa
 
 
 @pytest.mark.parametrize(("since_gap", "left"), [(DAY - 1, 20), (DAY, 12)])
-async def test_nothing_is_dropped_for_a_day_after_a_gap(store: Database, since_gap: int, left: int):
+async def test_nothing_is_dropped_for_a_day_after_a_gap(store: SQLiteDatabase, since_gap: int, left: int):
     await store.write(partial(fill, days=20))
     end = NOON - since_gap
     await store.write(partial(observer.seen, gaps=[Gap(end - 3600, end)], now=end))

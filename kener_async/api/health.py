@@ -72,7 +72,7 @@ def _faults(checks: Mapping[str, str]) -> list[str]:
 async def _writer(app: web.Application) -> str:
     try:
         async with asyncio.timeout(WRITER_SECONDS):
-            await app[keys.DATABASE].write(lambda connection: None)
+            await app[keys.DATABASE].check_writer()
     except TimeoutError:
         return f"did not answer within {WRITER_SECONDS} s"
     except Unavailable as error:

@@ -1,17 +1,16 @@
 """Incidents and maintenance: open, find, change, comment on, resolve."""
 
 from collections.abc import Iterable, Mapping
-from sqlite3 import Connection
 from typing import Any
 
 from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.http.auth import require_tags
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.domain.access import require_tags
 from kener_async.domain.errors import Invalid
-from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.domain.incidents import Comment, Incident, opened
 from kener_async.store import incidents
 
 routes = Routes()
@@ -38,9 +37,7 @@ async def create(call: Call) -> dict[str, Any]:
     _require_known(call, call.body["tags"])
     now = app[keys.CLOCK]()
     opened(0, call.body, now)  # refused here, a fault costs no turn of the writer
-    incident = await app[keys.DATABASE].write(
-        lambda connection: incidents.add(connection, lambda number: opened(number, call.body, now))
-    )
+    incident = await app[keys.DATABASE].write(incidents.add, call.body, now)
     app[keys.STATES].mark_stale(incident.tags)
     app[keys.STATES].note_incident_change()
     return rendered(incident, now)
@@ -77,7 +74,7 @@ async def search(call: Call) -> list[dict[str, Any]]:
         limit=query["per_page"],
         offset=(query["page"] - 1) * query["per_page"],
     )
-    found = await app[keys.DATABASE].read(lambda connection: incidents.search(connection, wanted, now))
+    found = await app[keys.DATABASE].read(incidents.search, wanted, now)
     return [rendered(incident, now) for incident in found]
 
 
@@ -97,7 +94,7 @@ async def get(call: Call) -> dict[str, Any]:
     """One incident."""
     app = call.request.app
     number = incident_number(call.request)
-    incident = await app[keys.DATABASE].read(lambda connection: incidents.get(connection, number))
+    incident = await app[keys.DATABASE].read(incidents.get, number)
     require_tags(call.grant, incident.tags, any)
     return rendered(incident, app[keys.CLOCK]())
 
@@ -159,12 +156,7 @@ async def add_comment(call: Call) -> dict[str, Any]:
     app = call.request.app
     number = incident_number(call.request)
     now = app[keys.CLOCK]()
-
-    def work(connection: Connection) -> Comment:
-        require_tags(call.grant, incidents.get(connection, number).tags)
-        return incidents.comment(connection, number, call.body["body"], now)
-
-    comment = await app[keys.DATABASE].write(work)
+    comment = await app[keys.DATABASE].write(incidents.comment, number, call.body["body"], now, call.grant)
     app[keys.STATES].note_incident_change()
     return _rendered_comment(comment)
 
@@ -185,30 +177,19 @@ async def add_comment(call: Call) -> dict[str, Any]:
 async def comments(call: Call) -> list[dict[str, Any]]:
     """The time line, oldest first."""
     number = incident_number(call.request)
-
-    def work(connection: Connection) -> list[Comment]:
-        require_tags(call.grant, incidents.get(connection, number).tags, any)
-        return incidents.comments(connection, number)
-
-    return [_rendered_comment(comment) for comment in await call.request.app[keys.DATABASE].read(work)]
+    incident, found = await call.request.app[keys.DATABASE].read(incidents.thread, number)
+    require_tags(call.grant, incident.tags, any)
+    return [_rendered_comment(comment) for comment in found]
 
 
 async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
     app = call.request.app
     number = incident_number(call.request)
     now = app[keys.CLOCK]()
-    touched: set[str] = set()
-
-    def edit(incident: Incident) -> Incident:
-        require_tags(call.grant, incident.tags)
-        after = edited(incident, fields, now)
-        touched.update(incident.tags, after.tags)
-        return after
-
-    incident = await app[keys.DATABASE].write(lambda connection: incidents.change(connection, number, edit))
-    app[keys.STATES].mark_stale(touched)
+    before, after = await app[keys.DATABASE].write(incidents.change, number, fields, now, call.grant)
+    app[keys.STATES].mark_stale({*before.tags, *after.tags})
     app[keys.STATES].note_incident_change()
-    return rendered(incident, now)
+    return rendered(after, now)
 
 
 def incident_number(request: web.Request) -> int:

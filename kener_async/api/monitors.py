@@ -1,16 +1,15 @@
 """Monitors: how each stands, its uptime in any window with the explanation, and its history."""
 
+import asyncio
 from collections.abc import Iterator
-from functools import partial
-from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.http.auth import require_tags
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.config.model import MonitorConfig
+from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import (
     DAY,
     MINUTE,
@@ -25,10 +24,9 @@ from kener_async.domain.calendar import (
 from kener_async.domain.errors import Invalid
 from kener_async.domain.overview import Overview
 from kener_async.domain.states import MonitorState
-from kener_async.domain.timeline import runs
-from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import explanations, layers, observer, rollups
+from kener_async.store import explanations, histories, observer
 
 routes = Routes()
 
@@ -105,8 +103,7 @@ async def uptime(call: Call) -> dict[str, Any]:
     window = await _window(call, now)
     await app[keys.ROLLUPS].settle([state.id], *window)
 
-    work = partial(explanations.explain, monitor=state.id, windows=[window], now=now)
-    (explained,) = await app[keys.DATABASE].read(work)
+    (explained,) = await app[keys.DATABASE].read(explanations.explain, state.id, [window], now)
     counts = explained.counts
     return {
         "tag": monitor.tag,
@@ -149,18 +146,21 @@ async def history(call: Call) -> dict[str, Any]:
     if window[1] - window[0] > LONGEST[resolution]:
         raise Invalid(f"Invalid from: at most {LONGEST[resolution] // DAY} days of this resolution at once")
     await app[keys.ROLLUPS].settle([state.id], *window)
-
-    def read(connection: Connection) -> list[dict[str, Any]]:
-        if resolution == "minute":
-            return list(_minute_items(connection, state.id, window, now))
-        spans = _day_spans(window, zone) if resolution == "day" else _quarter_spans(window)
-        return list(_summed_items(connection, state.id, window, spans, now))
-
+    items: Iterator[dict[str, Any]]
+    if resolution == "minute":
+        items = map(_minute_item, await app[keys.DATABASE].read(histories.minutes, state.id, window, now))
+    else:
+        spans = list(_day_spans(window, zone) if resolution == "day" else _quarter_spans(window))
+        counts = await app[keys.DATABASE].read(
+            histories.sums, state.id, window, [span for span, _ in spans], now
+        )
+        items = map(_summed_item, spans, counts)
     return {
         "tag": monitor.tag,
         "resolution": resolution,
         "timezone": str(zone),
-        "items": await app[keys.DATABASE].read(read),
+        # There may be ten thousand of them: rendered in a thread, they do not hold up heartbeats.
+        "items": await asyncio.to_thread(list, items),
     }
 
 
@@ -215,44 +215,26 @@ def _quarter_spans(window: Span) -> Iterator[tuple[Span, dict[str, Any]]]:
         yield (max(quarter, window[0]), min(quarter + QUARTER, window[1])), {}
 
 
-def _summed_items(
-    connection: Connection,
-    monitor: int,
-    window: Span,
-    spans: Iterator[tuple[Span, dict[str, Any]]],
-    now: int,
-) -> Iterator[dict[str, Any]]:
-    stored = rollups.by_quarter(connection, monitor, quarter_of(window[0]), quarter_of(window[1]))
-    for span, more in spans:
-        counts = NOTHING
-        for start, end, whole in rollups.pieces(span, now):
-            if whole:
-                for quarter in range(start, end, QUARTER):
-                    counts += stored.get(quarter, NOTHING)
-            else:
-                counts += rollups.count_window(connection, monitor, (start, end), now)
-        yield {
-            "from": span[0],
-            "to": span[1],
-            **more,
-            "uptime": counts.uptime,
-            "minutes": _minutes(counts, span),
-            "latency": counts.latency_average,
-        }
+def _summed_item(span: tuple[Span, dict[str, Any]], counts: Counts) -> dict[str, Any]:
+    (start, end), more = span
+    return {
+        "from": start,
+        "to": end,
+        **more,
+        "uptime": counts.uptime,
+        "minutes": _minutes(counts, (start, end)),
+        "latency": counts.latency_average,
+    }
 
 
-def _minute_items(connection: Connection, monitor: int, window: Span, now: int) -> Iterator[dict[str, Any]]:
-    known = layers.load(connection, monitor, window[0], min(window[1], now + 1))
-    for run in runs(known, *window):
-        for minute in range(run.start, run.end, MINUTE):
-            sample = known.samples.get(minute)
-            yield {
-                "from": minute,
-                "to": minute + MINUTE,
-                "status": run.status.name,
-                "reason": run.reason.value,
-                "latency": None if sample is None else sample.latency,
-            }
+def _minute_item(minute: histories.MinuteStatus) -> dict[str, Any]:
+    return {
+        "from": minute.start,
+        "to": minute.start + MINUTE,
+        "status": minute.status.name,
+        "reason": minute.reason.value,
+        "latency": minute.latency,
+    }
 
 
 def _formula(counts: Counts) -> str:

@@ -1,21 +1,19 @@
 """POST and GET /api/status: a heartbeat, and how a monitor stands."""
 
-from sqlite3 import Connection
 from typing import Any
 
 import orjson
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.http.auth import require_tags
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.http.rate_limit import RATE_LIMITER
-from kener_async.domain.calendar import day_so_far, minute_of
+from kener_async.domain.access import require_tags
+from kener_async.domain.calendar import day_so_far
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
 from kener_async.domain.states import MonitorState, StatusReport
-from kener_async.domain.timeline import current_status
-from kener_async.store import layers, rollups
+from kener_async.store import states
 
 routes = Routes()
 
@@ -100,14 +98,4 @@ async def _report_as_of(call: Call, state: MonitorState, instant: int) -> Status
         raise Invalid("timestamp is in future")
     window = day_so_far(instant)
     await app[keys.ROLLUPS].settle([state.id], *window)
-
-    def read(connection: Connection) -> StatusReport:
-        minute = minute_of(instant)
-        known = layers.load(connection, state.id, minute, instant + 1)
-        return StatusReport(
-            current_status(known, instant),
-            rollups.count_window(connection, state.id, window, instant),
-            instant,
-        )
-
-    return await app[keys.DATABASE].read(read)
+    return await app[keys.DATABASE].read(states.report_at, state.id, instant)

@@ -195,6 +195,7 @@ def create(
     from kener_async.api.http.auth import mint
     from kener_async.ops.signing_key import signing_secret
     from kener_async.store import tokens
+    from kener_async.store.sqlite import transactions
 
     key = _beat_key(config, scopes, tags) if beat else None
     if name is None and key is None:
@@ -210,7 +211,8 @@ def create(
         digest=None if key is None else tokens.digest_of(key),
     )
     minted = mint(signing_secret(config.auth), record) if key is None else key
-    _change_tokens(config, lambda connection: tokens.add(connection, record))
+    transactions.write(config.database.path, tokens.add, record)
+    tokens.announce(config.database.path)
     click.echo(minted)
 
 
@@ -232,25 +234,16 @@ def _seconds(text: str) -> int:
     return int(found[1]) * UNITS[found[2]]
 
 
-def _change_tokens(config: Config, work: Callable[[Any], None]) -> None:
-    from kener_async.store import tokens
-    from kener_async.store.sqlite.connections import beside_the_server, transaction
-
-    with beside_the_server(config.database.path) as connection:
-        transaction(connection, work)
-    tokens.announce(config.database.path)
-
-
 @token.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
 @configured
 def list_tokens(config: Config, as_json: bool) -> None:
     """Show the records of all tokens."""
     from kener_async.store import tokens
-    from kener_async.store.sqlite.connections import beside_the_server
+    from kener_async.store.sqlite import transactions
 
-    with beside_the_server(config.database.path) as connection:
-        records = list(tokens.everyone(connection).values())
+    database = config.database.path
+    records = list(transactions.read(database, tokens.everyone).values()) if database.exists() else []
     if as_json:
         click.echo(json.dumps([_listed(record) for record in records], indent=2))
         return
@@ -281,6 +274,8 @@ def _state(revoked_at: int | None, expires_at: int | None) -> str:
 def revoke(config: Config, token_id: str) -> None:
     """Refuse a token from now on, by its id; at once, also while the service runs."""
     from kener_async.store import tokens
+    from kener_async.store.sqlite import transactions
 
-    _change_tokens(config, lambda connection: tokens.revoke(connection, token_id, system_clock()))
+    transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
+    tokens.announce(config.database.path)
     click.echo(f"revoked {token_id}", err=True)

@@ -1,21 +1,20 @@
 """The past of the demo, as the service would have stored it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from sqlite3 import Connection
 
 from kener_async.config.model import Config
 from kener_async.demo.devices import DAYS, DemoReport
 from kener_async.demo.scenes import ReportedIncident
 from kener_async.domain.calendar import DAY, utc_day_of
-from kener_async.domain.incidents import edited, opened
 from kener_async.domain.samples import Sample
 from kener_async.store import incidents, monitors, observer, samples
+from kener_async.store.interface import Session
 
 BATCH = 20_000
 
 
 def fill(
-    connection: Connection,
+    session: Session,
     config: Config,
     lines: Sequence[DemoReport],
     reports: Sequence[ReportedIncident],
@@ -23,19 +22,19 @@ def fill(
 ) -> None:
     """Store the layers of 90 days, as if the service had been there all the time."""
     begin = utc_day_of(now) - DAYS * DAY
-    observer.begin(connection, begin, config.database.retention_days * DAY)
+    observer.begin(session, begin, config.database.retention_days * DAY)
     settings = {monitor.tag: monitor.settings for monitor in config.monitors}
-    ids = monitors.register(connection, settings, begin)
+    ids = monitors.register(session, settings, begin)
     batch: list[Sample] = []
     for sample in recorded(lines, ids, now):
         batch.append(sample)
         if len(batch) == BATCH:
-            samples.record(connection, batch)
+            samples.record(session, batch)
             batch.clear()
-    samples.record(connection, batch)
+    samples.record(session, batch)
     for report in reports:
-        _file(connection, report)
-    observer.seen(connection, (), now)
+        _file(session, report)
+    observer.seen(session, (), now)
 
 
 def recorded(lines: Sequence[DemoReport], ids: Mapping[str, int], now: int) -> Iterator[Sample]:
@@ -47,12 +46,10 @@ def recorded(lines: Sequence[DemoReport], ids: Mapping[str, int], now: int) -> I
                 yield Sample(ids[line.device.tag], minute, *measured)
 
 
-def _file(connection: Connection, report: ReportedIncident) -> None:
-    number = incidents.add(connection, lambda number: opened(number, report.fields, report.created)).number
+def _file(session: Session, report: ReportedIncident) -> None:
+    number = incidents.add(session, report.fields, report.created).number
     for at, text in report.comments:
-        incidents.comment(connection, number, text, at)
+        incidents.comment(session, number, text, at)
     resolved = report.resolved
     if resolved is not None:
-        incidents.change(
-            connection, number, lambda incident: edited(incident, {"is_resolved": True}, resolved)
-        )
+        incidents.change(session, number, {"is_resolved": True}, resolved)

@@ -8,7 +8,6 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from sqlite3 import Connection
 from tempfile import TemporaryDirectory
 
 import click
@@ -25,7 +24,7 @@ from kener_async.domain.calendar import DAY
 from kener_async.ops.signing_key import signing_secret
 from kener_async.process.server import listening_socket, serve
 from kener_async.store import tokens
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import transactions
 
 SITE = Path(__file__).parent / "site"
 WELCOME = """
@@ -61,13 +60,9 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     logs.configure(config.log)
     if lines:
         click.echo(f"Making up {devices.DAYS} days of history ...", err=True)
-    connections.prepare(config.database.path)
-    with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
-        connections.transaction(
-            connection, lambda connection: past.fill(connection, config, lines, scene.reports, now)
-        )
-        send = _token(connection, config, "simulated devices", ("status:write",), now)
-        try_with = _token(connection, config, "demo", DEFAULT_SCOPES, now)
+    transactions.fill(config.database.path, past.fill, config, lines, scene.reports, now)
+    send = _token(config, "simulated devices", ("status:write",), now)
+    try_with = _token(config, "demo", DEFAULT_SCOPES, now)
     tokens.announce(config.database.path)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = create_app(config)
@@ -85,7 +80,7 @@ def configured(folder: Path, scene: scenes.Scene) -> Config:
     return replace(config, monitors=tuple(blank))
 
 
-def _token(connection: Connection, config: Config, name: str, scopes: tuple[str, ...], now: int) -> str:
+def _token(config: Config, name: str, scopes: tuple[str, ...], now: int) -> str:
     record = tokens.Token(secrets.token_hex(8), name, scopes, None, now, now + 7 * DAY)
-    connections.transaction(connection, lambda connection: tokens.add(connection, record))
+    transactions.write(config.database.path, tokens.add, record)
     return mint(signing_secret(config.auth), record)

@@ -1,7 +1,10 @@
 """What a token allows."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from kener_async.domain.errors import Forbidden
 
 SCOPES = ("status:write", "status:read", "incident:write", "incident:read", "admin")
 DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
@@ -25,3 +28,11 @@ class Grant:
 
     def allows_tag(self, tag: str) -> bool:
         return self.tags is None or any(fnmatchcase(tag, pattern) for pattern in self.tags)
+
+
+def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[bool]], bool] = all) -> None:
+    """Raise Forbidden unless the grant covers all the tags, or with `enough=any` one of them."""
+    if grant.tags is None and enough is all:
+        return
+    if not enough(grant.allows_tag(tag) for tag in tags):
+        raise Forbidden("the token is for other monitors")

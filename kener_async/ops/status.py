@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +12,7 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.store import status
-from kener_async.store.sqlite import condition
-from kener_async.store.sqlite.connections import connect, faults_of
+from kener_async.store.sqlite import condition, transactions
 from kener_async.store.status import Reading
 
 # A sign, a word and a colour for each: none of them has to be seen for the others to be understood.
@@ -57,8 +55,8 @@ def look(config: Config, clock: Clock) -> MonitorStatuses:
         raise FatalError(f"{database}: there is no database yet")
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]
-    with faults_of(database), closing(connect(database, read_only=True)) as connection:
-        as_of, found = status.read(connection, tags, config.site.timezone, clock() if is_served else None)
+    now = clock() if is_served else None
+    as_of, found = transactions.read(database, status.read, tags, config.site.timezone, now)
     return MonitorStatuses(
         as_of, is_served, [(monitor, found.get(monitor.tag)) for monitor in config.monitors]
     )

@@ -214,7 +214,7 @@ def _signals(
 async def _writer_answers(app: web.Application) -> None:
     """Return when the thread that writes has got round to us; that it fails is an answer too."""
     with suppress(Exception):
-        await app[keys.DATABASE].write(lambda connection: None)
+        await app[keys.DATABASE].check_writer()
 
 
 async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:

@@ -1,6 +1,5 @@
 """A batch, from its clocks to its rows, in one transaction."""
 
-import sqlite3
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from kener_async.domain.clocks import Clocks
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
 from kener_async.store import devices, monitors, samples
+from kener_async.store.interface import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class Outcome:
     monitors: Set[int]
 
 
-def record(connection: sqlite3.Connection, delivery: Batch, limits: IngestLimits) -> Outcome:
+def record(session: Session, delivery: Batch, limits: IngestLimits) -> Outcome:
     """Store what is new in a batch, with all that is remembered of its devices."""
     names = delivery.devices
-    ids = devices.enrol(connection, delivery.sender, names, delivery.received)
+    ids = devices.enrol(session, delivery.sender, names, delivery.received)
     sender = None if delivery.device is None else ids[delivery.device]
-    clocks = devices.clocks(connection, sender, delivery.sent, delivery.received, limits.clock_skew)
+    clocks = devices.clocks(session, sender, delivery.sent, delivery.received, limits.clock_skew)
 
     places = [_place(item, clocks, limits) for item in delivery.items]
     keys = _keys(delivery.items, places)
-    known = {name: devices.load(connection, ids[name], keys) for name in names}
+    known = {name: devices.load(session, ids[name], keys) for name in names}
     spans = {name: device.sequence.spans for name, device in known.items()}
-    before = samples.at(connection, [key for key, is_plain in keys.items() if is_plain])
+    before = samples.at(session, [key for key, is_plain in keys.items() if is_plain])
     results, stored = judge(delivery.items, places, known, before)
 
-    samples.put(connection, stored)
+    samples.put(session, stored)
     for name, device in known.items():
-        devices.save(connection, ids[name], device, spans[name])
-    devices.note_monitors(connection, _reported(delivery, places, ids))
+        devices.save(session, ids[name], device, spans[name])
+    devices.note_monitors(session, _reported(delivery, places, ids))
     heard = {monitor for monitor, _ in keys}
-    monitors.note_heard(connection, dict.fromkeys(heard, delivery.received))
+    monitors.note_heard(session, dict.fromkeys(heard, delivery.received))
     return Outcome(results, Tally(result.verdict for result in results), stored, clocks, heard)
 
 

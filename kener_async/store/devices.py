@@ -1,12 +1,12 @@
 """Devices: what is remembered of each, so that a batch may come in any order and more than once."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kener_async.domain.batches import DeviceState, Key
 from kener_async.domain.clocks import Clocks, Stamp, began_at
 from kener_async.domain.sequences import Sequence
+from kener_async.store.interface import Session
 
 BOOTS = 16  # remembered of each device
 
@@ -28,19 +28,19 @@ class Known:
     tags: tuple[str, ...]
 
 
-def everyone(connection: sqlite3.Connection) -> list[Known]:
+def everyone(session: Session) -> list[Known]:
     """All devices, by sender and name."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT id, sender, name, last_heard, newest, clock_offset, lost, restarts FROM devices
          ORDER BY sender, name
         """
     ).fetchall()
-    return [_known(connection, *row) for row in rows]
+    return [_known(session, *row) for row in rows]
 
 
 def _known(
-    connection: sqlite3.Connection,
+    session: Session,
     device: int,
     sender: str,
     name: str,
@@ -50,12 +50,12 @@ def _known(
     lost: int,
     restarts: int,
 ) -> Known:
-    missing = lost + Sequence(_spans(connection, device)).holes
-    return Known(sender, name, last_heard, newest, offset, missing, restarts, _tags(connection, device))
+    missing = lost + Sequence(_spans(session, device)).holes
+    return Known(sender, name, last_heard, newest, offset, missing, restarts, _tags(session, device))
 
 
-def _tags(connection: sqlite3.Connection, device: int) -> tuple[str, ...]:
-    rows = connection.execute(
+def _tags(session: Session, device: int) -> tuple[str, ...]:
+    rows = session.execute(
         """
         SELECT tag
           FROM device_monitors JOIN monitors ON monitors.id = monitor_id
@@ -67,19 +67,19 @@ def _tags(connection: sqlite3.Connection, device: int) -> tuple[str, ...]:
     return tuple(tag for (tag,) in rows)
 
 
-def missing_of(connection: sqlite3.Connection, monitor: int) -> int:
+def missing_of(session: Session, monitor: int) -> int:
     """How many numbers of the devices that report a monitor have not come in."""
-    reporting = connection.execute(
+    reporting = session.execute(
         "SELECT id, lost FROM device_monitors JOIN devices ON id = device_id WHERE monitor_id = ?", (monitor,)
     ).fetchall()
-    return sum(lost + Sequence(_spans(connection, device)).holes for device, lost in reporting)
+    return sum(lost + Sequence(_spans(session, device)).holes for device, lost in reporting)
 
 
-def enrol(connection: sqlite3.Connection, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
+def enrol(session: Session, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
     """The ids of the devices of a sender by name; those not seen before are taken on."""
     ids = {}
     for name in names:
-        (ids[name],) = connection.execute(
+        (ids[name],) = session.execute(
             """
             INSERT INTO devices (sender, name, last_heard, newest, floor, lost, restarts)
             VALUES (?, ?, ?, 0, 0, 0, 0)
@@ -91,45 +91,43 @@ def enrol(connection: sqlite3.Connection, sender: str, names: Iterable[str], now
     return ids
 
 
-def clocks(
-    connection: sqlite3.Connection, device: int | None, sent: Stamp, received: int, tolerance: int
-) -> Clocks:
+def clocks(session: Session, device: int | None, sent: Stamp, received: int, tolerance: int) -> Clocks:
     """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
-    boots = {} if device is None else _boots(connection, device)
+    boots = {} if device is None else _boots(session, device)
     if sent.boot is not None:
-        offset_before = None if device is None else _clock_offset(connection, device)
+        offset_before = None if device is None else _clock_offset(session, device)
         began = began_at(boots.get(sent.boot), sent, received, offset_before)
         if began is not None:
             boots[sent.boot] = began
     found = Clocks(sent, received, tolerance, boots)
     if device is not None:
-        _keep_clocks(connection, device, found)
+        _keep_clocks(session, device, found)
     return found
 
 
-def _clock_offset(connection: sqlite3.Connection, device: int) -> int | None:
-    (offset,) = connection.execute("SELECT clock_offset FROM devices WHERE id = ?", (device,)).fetchone()
+def _clock_offset(session: Session, device: int) -> int | None:
+    (offset,) = session.execute("SELECT clock_offset FROM devices WHERE id = ?", (device,)).fetchone()
     return None if offset is None else int(offset)
 
 
-def _boots(connection: sqlite3.Connection, device: int) -> dict[str, float]:
-    return dict(connection.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
+def _boots(session: Session, device: int) -> dict[str, float]:
+    return dict(session.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
 
 
-def _keep_clocks(connection: sqlite3.Connection, device: int, found: Clocks) -> None:
+def _keep_clocks(session: Session, device: int, found: Clocks) -> None:
     if found.offset is not None:
-        connection.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
+        session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
     boot = found.sent.boot
     if boot is None or boot not in found.boots:
         return
-    connection.execute(
+    session.execute(
         """
         INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)
             ON CONFLICT (device_id, boot) DO UPDATE SET began_at = excluded.began_at
         """,
         (device, boot, found.boots[boot]),
     )
-    connection.execute(
+    session.execute(
         """
         DELETE FROM boots
          WHERE device_id = :device
@@ -141,27 +139,27 @@ def _keep_clocks(connection: sqlite3.Connection, device: int, found: Clocks) -> 
     )
 
 
-def load(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> DeviceState:
+def load(session: Session, device: int, keys: Iterable[Key]) -> DeviceState:
     """What is known of a device, with its claims to these minutes."""
-    newest, floor, lost, restarts = connection.execute(
+    newest, floor, lost, restarts = session.execute(
         "SELECT newest, floor, lost, restarts FROM devices WHERE id = ?", (device,)
     ).fetchone()
-    sequence = Sequence(_spans(connection, device), floor)
-    return DeviceState(sequence, _claims(connection, device, keys), newest, lost, restarts)
+    sequence = Sequence(_spans(session, device), floor)
+    return DeviceState(sequence, _claims(session, device, keys), newest, lost, restarts)
 
 
-def _spans(connection: sqlite3.Connection, device: int) -> list[tuple[int, int]]:
-    return connection.execute(
+def _spans(session: Session, device: int) -> list[tuple[int, int]]:
+    return session.execute(
         "SELECT first, last FROM heard WHERE device_id = ? ORDER BY first", (device,)
     ).fetchall()
 
 
-def _claims(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) -> dict[Key, int]:
-    if connection.execute("SELECT 1 FROM claims WHERE device_id = ? LIMIT 1", (device,)).fetchone() is None:
+def _claims(session: Session, device: int, keys: Iterable[Key]) -> dict[Key, int]:
+    if session.execute("SELECT 1 FROM claims WHERE device_id = ? LIMIT 1", (device,)).fetchone() is None:
         return {}
     claims = {}
     for key in keys:
-        found = connection.execute(
+        found = session.execute(
             "SELECT number FROM claims WHERE device_id = ? AND monitor_id = ? AND minute = ?", (device, *key)
         ).fetchone()
         if found is not None:
@@ -169,26 +167,24 @@ def _claims(connection: sqlite3.Connection, device: int, keys: Iterable[Key]) ->
     return claims
 
 
-def save(
-    connection: sqlite3.Connection, device: int, state: DeviceState, spans_before: Iterable[tuple[int, int]]
-) -> None:
+def save(session: Session, device: int, state: DeviceState, spans_before: Iterable[tuple[int, int]]) -> None:
     """Keep what is known of a device after a batch."""
     state.settle()
     sequence = state.sequence
-    connection.execute(
+    session.execute(
         "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ? WHERE id = ?",
         (state.newest, sequence.floor, state.lost, state.restarts, device),
     )
     before, after = set(spans_before), set(sequence.spans)
-    connection.executemany(
+    session.executemany(
         "DELETE FROM heard WHERE device_id = ? AND first = ?",
         [(device, first) for first, _ in before - after],
     )
-    connection.executemany("INSERT INTO heard VALUES (?, ?, ?)", [(device, *span) for span in after - before])
-    connection.execute(
+    session.executemany("INSERT INTO heard VALUES (?, ?, ?)", [(device, *span) for span in after - before])
+    session.execute(
         "DELETE FROM claims WHERE device_id = ? AND number <= ?", (device, sequence.complete_until)
     )
-    connection.executemany(
+    session.executemany(
         """
         INSERT INTO claims (device_id, monitor_id, minute, number) VALUES (?, ?, ?, ?)
             ON CONFLICT (device_id, monitor_id, minute) DO UPDATE SET number = excluded.number
@@ -197,18 +193,18 @@ def save(
     )
 
 
-def note_monitors(connection: sqlite3.Connection, pairs: Iterable[tuple[int, int]]) -> None:
+def note_monitors(session: Session, pairs: Iterable[tuple[int, int]]) -> None:
     """Note which monitors devices report: pairs of device and monitor."""
-    connection.executemany("INSERT INTO device_monitors VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(pairs))
+    session.executemany("INSERT INTO device_monitors VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(pairs))
 
 
-def drop_unneeded(connection: sqlite3.Connection, too_old: int, forgotten: int) -> None:
+def drop_unneeded(session: Session, too_old: int, forgotten: int) -> None:
     """Drop the claims to minutes no batch may speak of any more, and devices silent since `forgotten`."""
-    connection.execute("DELETE FROM claims WHERE minute < ?", (too_old,))
+    session.execute("DELETE FROM claims WHERE minute < ?", (too_old,))
     silent = "SELECT id FROM devices WHERE last_heard < ?"
     for table in ("device_monitors", "heard", "claims", "boots"):
-        connection.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (forgotten,))  # noqa: S608
-    connection.execute("DELETE FROM devices WHERE last_heard < ?", (forgotten,))
+        session.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (forgotten,))  # noqa: S608
+    session.execute("DELETE FROM devices WHERE last_heard < ?", (forgotten,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,20 +225,20 @@ class Record:
     boots: dict[str, float]
 
 
-def ids(connection: sqlite3.Connection) -> list[int]:
+def ids(session: Session) -> list[int]:
     """All devices, in the order in which they came."""
-    return [device for (device,) in connection.execute("SELECT id FROM devices ORDER BY id")]
+    return [device for (device,) in session.execute("SELECT id FROM devices ORDER BY id")]
 
 
-def record(connection: sqlite3.Connection, device: int) -> Record:
+def record(session: Session, device: int) -> Record:
     """All that is stored of one device, in names that mean the same in another database."""
-    row = connection.execute(
+    row = session.execute(
         """
         SELECT sender, name, last_heard, newest, clock_offset, floor, lost, restarts FROM devices WHERE id = ?
         """,
         (device,),
     ).fetchone()
-    claims = connection.execute(
+    claims = session.execute(
         """
         SELECT tag, minute, number
           FROM claims JOIN monitors ON id = monitor_id
@@ -261,17 +257,17 @@ def record(connection: sqlite3.Connection, device: int) -> Record:
         floor,
         lost,
         restarts,
-        monitors=list(_tags(connection, device)),
-        heard=[list(span) for span in _spans(connection, device)],
+        monitors=list(_tags(session, device)),
+        heard=[list(span) for span in _spans(session, device)],
         claims=[list(claim) for claim in claims],
-        boots=_boots(connection, device),
+        boots=_boots(session, device),
     )
 
 
-def put_back(connection: sqlite3.Connection, record: Record) -> None:
+def put_back(session: Session, record: Record) -> None:
     """Store a record as it was; raises KeyError for a monitor that is not known."""
-    monitors: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
-    (device,) = connection.execute(
+    monitors: Mapping[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
+    (device,) = session.execute(
         """
         INSERT INTO devices (sender, name, last_heard, newest, clock_offset, floor, lost, restarts)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
@@ -287,14 +283,14 @@ def put_back(connection: sqlite3.Connection, record: Record) -> None:
             record.restarts,
         ),
     ).fetchone()
-    note_monitors(connection, [(device, monitors[tag]) for tag in record.monitors])
-    connection.executemany(
+    note_monitors(session, [(device, monitors[tag]) for tag in record.monitors])
+    session.executemany(
         "INSERT INTO heard VALUES (?, ?, ?)", [(device, first, last) for first, last in record.heard]
     )
-    connection.executemany(
+    session.executemany(
         "INSERT INTO claims VALUES (?, ?, ?, ?)",
         [(device, monitors[str(tag)], minute, number) for tag, minute, number in record.claims],
     )
-    connection.executemany(
+    session.executemany(
         "INSERT INTO boots VALUES (?, ?, ?)", [(device, boot, began) for boot, began in record.boots.items()]
     )

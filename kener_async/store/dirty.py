@@ -4,20 +4,20 @@ A mark is set in the transaction that changes a layer, and goes in the one that 
 after a crash each is still there.
 """
 
-import sqlite3
 from collections.abc import Iterable
 
 from kener_async.domain.calendar import quarter_from, quarter_of
+from kener_async.store.interface import Session
 
 Span = tuple[int, int]
 
 
-def mark(connection: sqlite3.Connection, spans: Iterable[tuple[int, int, int]]) -> None:
+def mark(session: Session, spans: Iterable[tuple[int, int, int]]) -> None:
     """Mark quarters dirty: (monitor, start, end), both on the quarter."""
     rows = list(spans)
     for first in range(0, len(rows), 500):
         some = rows[first : first + 500]
-        connection.execute(
+        session.execute(
             f"""
             INSERT INTO dirty (monitor_id, start, "end")
             VALUES {", ".join(["(?, ?, ?)"] * len(some))}
@@ -28,51 +28,51 @@ def mark(connection: sqlite3.Connection, spans: Iterable[tuple[int, int, int]]) 
         )
 
 
-def mark_span(connection: sqlite3.Connection, touched: Iterable[int], start: int, end: int | None) -> None:
+def mark_span(session: Session, touched: Iterable[int], start: int, end: int | None) -> None:
     """Mark all quarters of the monitors that overlap `[start, end)` and have been counted before.
 
     What was never counted needs no mark: `mark_closed` brings it in when its time has passed.
     """
-    rolled_until, kept_from = connection.execute("SELECT rolled_until, kept_from FROM service").fetchone()
+    rolled_until, kept_from = session.execute("SELECT rolled_until, kept_from FROM service").fetchone()
     first = max(quarter_of(start), kept_from)
     last = rolled_until if end is None else min(quarter_from(end), rolled_until)
     if first < last:
-        mark(connection, [(monitor, first, last) for monitor in touched])
+        mark(session, [(monitor, first, last) for monitor in touched])
 
 
-def mark_closed(connection: sqlite3.Connection, now: int) -> None:
+def mark_closed(session: Session, now: int) -> None:
     """Mark, once, the quarters that have ended since the last call, for every monitor."""
-    counted_until = rolled_until(connection)
+    counted_until = rolled_until(session)
     open_quarter = quarter_of(now)
     if counted_until < open_quarter:
-        every = connection.execute("SELECT id FROM monitors")
-        mark(connection, [(monitor, counted_until, open_quarter) for (monitor,) in every])
-        connection.execute("UPDATE service SET rolled_until = ?", (open_quarter,))
+        every = session.execute("SELECT id FROM monitors")
+        mark(session, [(monitor, counted_until, open_quarter) for (monitor,) in every])
+        session.execute("UPDATE service SET rolled_until = ?", (open_quarter,))
 
 
-def rolled_until(connection: sqlite3.Connection) -> int:
+def rolled_until(session: Session) -> int:
     """The quarter before which each has been marked once."""
-    (quarter,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+    (quarter,) = session.execute("SELECT rolled_until FROM service").fetchone()
     return int(quarter)
 
 
-def is_settled(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> bool:
+def is_settled(session: Session, monitor: int, window: Span, now: int) -> bool:
     """Whether the stored counts of the ended quarters in the window are what the layers say."""
     open_quarter = quarter_of(now)
-    return rolled_until(connection) >= open_quarter and not spans(
-        connection, monitor, window[0], min(window[1], open_quarter)
+    return rolled_until(session) >= open_quarter and not spans(
+        session, monitor, window[0], min(window[1], open_quarter)
     )
 
 
-def monitors(connection: sqlite3.Connection, now: int) -> list[int]:
+def monitors(session: Session, now: int) -> list[int]:
     """The monitors with a closed quarter to count."""
-    rows = connection.execute("SELECT DISTINCT monitor_id FROM dirty WHERE start < ?", (quarter_of(now),))
+    rows = session.execute("SELECT DISTINCT monitor_id FROM dirty WHERE start < ?", (quarter_of(now),))
     return [monitor for (monitor,) in rows]
 
 
-def spans(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> list[Span]:
+def spans(session: Session, monitor: int, start: int, end: int) -> list[Span]:
     """The dirty spans that overlap `[start, end)`, joined where they touch."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT start, "end" FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? ORDER BY start
         """,
@@ -87,9 +87,9 @@ def spans(connection: sqlite3.Connection, monitor: int, start: int, end: int) ->
     return joined
 
 
-def unmark(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> None:
+def unmark(session: Session, monitor: int, start: int, end: int) -> None:
     """Take `[start, end)` out of every mark; what sticks out on either side stays marked."""
-    overlapping = connection.execute(
+    overlapping = session.execute(
         """
         DELETE FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? RETURNING start, "end"
         """,
@@ -97,4 +97,4 @@ def unmark(connection: sqlite3.Connection, monitor: int, start: int, end: int) -
     ).fetchall()
     rests = [(monitor, first, start) for first, _ in overlapping if first < start]
     rests += [(monitor, end, last) for _, last in overlapping if last > end]
-    mark(connection, rests)
+    mark(session, rests)

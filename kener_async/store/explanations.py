@@ -1,6 +1,5 @@
 """Why minutes do not count: every minute of a window that is on neither side of its uptime."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from kener_async.domain.timeline import Reason, Run, runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import dirty, layers, rollups
 from kener_async.store.dirty import Span
+from kener_async.store.interface import Session
 
 EXCLUDED = (Status.MAINTENANCE, Status.NO_DATA)
 
@@ -35,21 +35,19 @@ class Explanation:
     excluded: Sequence[Exclusion]
 
 
-def explain(
-    connection: sqlite3.Connection, monitor: int, windows: Sequence[Span], now: int
-) -> list[Explanation]:
+def explain(session: Session, monitor: int, windows: Sequence[Span], now: int) -> list[Explanation]:
     """The windows' uptimes explained; their counts must be settled. What they share is read once."""
     left_out: list[dict[Key, Exclusion]] = [{} for _ in windows]
     whole = (min(start for start, _ in windows), max(end for _, end in windows))
-    for start, end in _incomplete(connection, monitor, whole, now):
-        known = layers.load(connection, monitor, start, min(end, now + 1))
+    for start, end in _incomplete(session, monitor, whole, now):
+        known = layers.load(session, monitor, start, min(end, now + 1))
         timeline = [run for run in runs(known, start, end) if run.status in EXCLUDED]
         for window, found in zip(windows, left_out, strict=True):
             _gather(found, timeline, window)
     return [
         Explanation(
             window,
-            rollups.count_window(connection, monitor, window, now),
+            rollups.count_window(session, monitor, window, now),
             sorted(found.values(), key=lambda exclusion: exclusion.start),
         )
         for window, found in zip(windows, left_out, strict=True)
@@ -74,13 +72,13 @@ def _gather(found: dict[Key, Exclusion], timeline: Iterable[Run], window: Span) 
             found[key] = Exclusion(*key, before.minutes + minutes, before.start, end)
 
 
-def _incomplete(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Iterator[Span]:
+def _incomplete(session: Session, monitor: int, window: Span, now: int) -> Iterator[Span]:
     """The parts of a window, at most a day each, in which some minute may be excluded.
 
     A whole quarter whose minutes all count needs no look at its minutes.
     """
     first, last = quarter_from(window[0]), min(quarter_of(window[1]), quarter_of(now))
-    full = _full(connection, monitor, first, last)
+    full = _full(session, monitor, first, last)
     start, end = window[0], window[0]
     for quarter in range(quarter_of(window[0]), window[1], QUARTER):
         begin, until = max(quarter, window[0]), min(quarter + QUARTER, window[1])
@@ -93,16 +91,16 @@ def _incomplete(connection: sqlite3.Connection, monitor: int, window: Span, now:
         yield start, end
 
 
-def _full(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> set[int]:
+def _full(session: Session, monitor: int, start: int, end: int) -> set[int]:
     """The quarters of `[start, end)` that are known to have no minute left out."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT quarter FROM quarters
          WHERE monitor_id = ? AND quarter >= ? AND quarter < ? AND up + degraded + down = ?
         """,
-        (monitor, start, min(end, dirty.rolled_until(connection)), QUARTER // MINUTE),
+        (monitor, start, min(end, dirty.rolled_until(session)), QUARTER // MINUTE),
     )
     full = {quarter for (quarter,) in rows}
-    for first, last in dirty.spans(connection, monitor, start, end):
+    for first, last in dirty.spans(session, monitor, start, end):
         full.difference_update(range(first, last, QUARTER))
     return full

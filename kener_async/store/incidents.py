@@ -1,19 +1,24 @@
 """Incidents, the monitors they name, and their comments."""
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from kener_async.domain.access import Grant, require_tags
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
 from kener_async.store import dirty
+from kener_async.store.interface import Session
 
 COLUMNS = """
     number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
     created_at, resolved_at, closed_at, ended_by_resolving
 """
+
+
+IncidentRow = tuple[Any, ...]  # of COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +34,45 @@ class Search:
     offset: int = 0
 
 
-def add(connection: sqlite3.Connection, make: Callable[[int], Incident]) -> Incident:
-    """Store a new incident, which is made from the number it gets."""
-    (last,) = connection.execute(
+def add(session: Session, fields: Mapping[str, Any], now: int) -> Incident:
+    """Store a new incident of these fields under the next number; raises Invalid as `opened` does."""
+    (last,) = session.execute(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
     ).fetchone()
-    incident = make(last + 1)
-    _save(connection, incident)
-    _mark(connection, incident)
+    incident = opened(last + 1, fields, now)
+    _save(session, incident)
+    _mark(session, incident)
     return incident
 
 
-def change(connection: sqlite3.Connection, number: int, edit: Callable[[Incident], Incident]) -> Incident:
-    """Store what the edit makes of an incident; marks what it covered before and covers now."""
-    before = get(connection, number)
-    after = edit(before)
-    _mark(connection, before)
-    _save(connection, after)
-    _mark(connection, after)
-    return after
+def change(
+    session: Session, number: int, fields: Mapping[str, Any], now: int, grant: Grant | None = None
+) -> tuple[Incident, Incident]:
+    """Change fields of an incident and mark the quarters it covered or covers; the incident before and after.
+
+    Raises NotFound, Invalid as `edited` does, and Forbidden when the grant does not cover its monitors.
+    """
+    before = get(session, number)
+    if grant is not None:
+        require_tags(grant, before.tags)
+    after = edited(before, fields, now)
+    _mark(session, before)
+    _save(session, after)
+    _mark(session, after)
+    return before, after
 
 
-def get(connection: sqlite3.Connection, number: int) -> Incident:
+def get(session: Session, number: int) -> Incident:
     """The incident; raises NotFound."""
-    rows = connection.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608
-    for incident in _incidents(connection, rows.fetchall()):
+    rows = session.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608
+    for incident in _incidents(session, rows.fetchall()):
         return incident
     raise NotFound("incident not found")
 
 
-def search(connection: sqlite3.Connection, wanted: Search, now: int) -> list[Incident]:
+def search(session: Session, wanted: Search, now: int) -> list[Incident]:
     """Newest first. An incident whose end has passed is closed, also before the worker came by."""
-    rows = connection.execute(
+    rows = session.execute(
         f"""
         SELECT {COLUMNS}
           FROM incidents
@@ -85,15 +97,15 @@ def search(connection: sqlite3.Connection, wanted: Search, now: int) -> list[Inc
             "offset": wanted.offset,
         },
     )
-    return _incidents(connection, rows.fetchall())
+    return _incidents(session, rows.fetchall())
 
 
-Told = tuple[Incident, Sequence[Comment]]  # an incident with its time line, oldest first
+IncidentThread = tuple[Incident, Sequence[Comment]]  # the comments oldest first
 
 
-def current(connection: sqlite3.Connection, closed_after: int) -> list[Told]:
+def current(session: Session, closed_after: int) -> list[IncidentThread]:
     """What is open, and what closed after an instant, oldest first."""
-    rows = connection.execute(
+    rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
          WHERE (closed_at IS NULL AND ("end" IS NULL OR "end" > :after)) OR closed_at > :after
@@ -101,12 +113,12 @@ def current(connection: sqlite3.Connection, closed_after: int) -> list[Told]:
         """,  # noqa: S608
         {"after": closed_after},
     )
-    return _told(connection, _incidents(connection, rows.fetchall()))
+    return _threads(session, _incidents(session, rows.fetchall()))
 
 
-def overlapping(connection: sqlite3.Connection, start: int, end: int, tag: str | None = None) -> list[Told]:
+def overlapping(session: Session, start: int, end: int, tag: str | None = None) -> list[IncidentThread]:
     """What lies at least in part in `[start, end)`, of one monitor or of all, by its begin."""
-    rows = connection.execute(
+    rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
          WHERE start < :end
@@ -119,12 +131,12 @@ def overlapping(connection: sqlite3.Connection, start: int, end: int, tag: str |
         """,  # noqa: S608
         {"start": start, "end": end, "tag": tag},
     )
-    return _told(connection, _incidents(connection, rows.fetchall()))
+    return _threads(session, _incidents(session, rows.fetchall()))
 
 
-def extent(connection: sqlite3.Connection, tags: Iterable[str]) -> tuple[int, int] | None:
+def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
     """The first and the last known instant of all that names one of the monitors; None: nothing does."""
-    row = connection.execute(
+    row = session.execute(
         """
         SELECT min(start),
                max(CASE WHEN closed_at IS NULL THEN max(start, coalesce("end" - 1, start)) ELSE start END)
@@ -138,26 +150,49 @@ def extent(connection: sqlite3.Connection, tags: Iterable[str]) -> tuple[int, in
     return None if row[0] is None else (row[0], row[1])
 
 
-def told(connection: sqlite3.Connection, number: int) -> Told:
-    """One incident with its time line; raises NotFound."""
-    return get(connection, number), comments(connection, number)
+def archive(
+    session: Session, start: int, end: int, tags: Sequence[str]
+) -> tuple[list[IncidentThread], tuple[int, int] | None]:
+    """The incidents that overlap `[start, end)`, and between which instants those of the monitors lie.
+
+    With a single tag only the incidents that name this monitor are listed.
+    """
+    only = tags[0] if len(tags) == 1 else None
+    return overlapping(session, start, end, only), extent(session, tags)
 
 
-def _told(connection: sqlite3.Connection, found: Sequence[Incident]) -> list[Told]:
-    return [(incident, comments(connection, incident.number)) for incident in found]
+def thread(session: Session, number: int) -> IncidentThread:
+    """One incident with its comments; raises NotFound."""
+    (found,) = _threads(session, [get(session, number)])
+    return found
 
 
-def ended(connection: sqlite3.Connection, now: int) -> bool:
+def _threads(session: Session, found: Sequence[Incident]) -> list[IncidentThread]:
+    """The incidents with their comments, which are read in one query."""
+    comments: dict[int, list[Comment]] = {incident.number: [] for incident in found}
+    rows = session.execute(
+        """
+        SELECT number, id, body, created_at FROM comments
+         WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number, id
+        """,
+        (json.dumps(list(comments)),),
+    )
+    for number, *comment in rows:
+        comments[number].append(Comment(*comment))
+    return [(incident, comments[incident.number]) for incident in found]
+
+
+def ended(session: Session, now: int) -> bool:
     """Whether an open incident's end has passed."""
-    row = connection.execute(
+    row = session.execute(
         'SELECT 1 FROM incidents WHERE closed_at IS NULL AND "end" <= ? LIMIT 1', (now,)
     ).fetchone()
     return row is not None
 
 
-def close_ended(connection: sqlite3.Connection, now: int) -> list[int]:
+def close_ended(session: Session, now: int) -> list[int]:
     """Close the open incidents whose end has passed, at that end; their numbers."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         UPDATE incidents SET closed_at = "end"
          WHERE closed_at IS NULL AND "end" <= ?
@@ -168,36 +203,31 @@ def close_ended(connection: sqlite3.Connection, now: int) -> list[int]:
     return [number for (number,) in rows]
 
 
-def comment(connection: sqlite3.Connection, number: int, body: str, now: int) -> Comment:
-    """Add a comment; raises NotFound for an unknown incident."""
-    get(connection, number)
-    cursor = connection.execute(
-        "INSERT INTO comments (number, body, created_at) VALUES (?, ?, ?)", (number, body, now)
-    )
-    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
-    return Comment(cursor.lastrowid, body, now)
+def comment(session: Session, number: int, body: str, now: int, grant: Grant | None = None) -> Comment:
+    """Add a comment.
+
+    Raises NotFound for an unknown incident, and Forbidden when the grant does not cover its monitors.
+    """
+    incident = get(session, number)
+    if grant is not None:
+        require_tags(grant, incident.tags)
+    (comment_id,) = session.execute(
+        "INSERT INTO comments (number, body, created_at) VALUES (?, ?, ?) RETURNING id", (number, body, now)
+    ).fetchone()
+    return Comment(comment_id, body, now)
 
 
-def comments(connection: sqlite3.Connection, number: int) -> list[Comment]:
-    """An incident's comments, oldest first; raises NotFound for an unknown incident."""
-    get(connection, number)
-    rows = connection.execute(
-        "SELECT id, body, created_at FROM comments WHERE number = ? ORDER BY id", (number,)
-    )
-    return [Comment(*row) for row in rows]
-
-
-def put_back(connection: sqlite3.Connection, incident: Incident, remarks: Iterable[Comment]) -> None:
-    """Store an incident as it was exported, under its number; marks nothing."""
-    _save(connection, incident)
-    connection.executemany(
+def insert(session: Session, incident: Incident, comments: Iterable[Comment]) -> None:
+    """Store an exported incident under its number, without marking the quarters it covers."""
+    _save(session, incident)
+    session.executemany(
         "INSERT INTO comments (id, number, body, created_at) VALUES (?, ?, ?, ?)",
-        [(remark.id, incident.number, remark.body, remark.created_at) for remark in remarks],
+        [(comment.id, incident.number, comment.body, comment.created_at) for comment in comments],
     )
 
 
-def _save(connection: sqlite3.Connection, incident: Incident) -> None:
-    connection.execute(
+def _save(session: Session, incident: Incident) -> None:
+    session.execute(
         f"""
         INSERT INTO incidents ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (number) DO UPDATE
@@ -223,8 +253,8 @@ def _save(connection: sqlite3.Connection, incident: Incident) -> None:
             incident.ended_by_resolving,
         ),
     )
-    connection.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
-    connection.executemany(
+    session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
+    session.executemany(
         """
         INSERT INTO incident_monitors (number, position, monitor_id)
         SELECT ?, ?, id FROM monitors WHERE tag = ?
@@ -233,24 +263,26 @@ def _save(connection: sqlite3.Connection, incident: Incident) -> None:
     )
 
 
-def _mark(connection: sqlite3.Connection, incident: Incident) -> None:
+def _mark(session: Session, incident: Incident) -> None:
     """Mark the quarters the incident covers; one that says nothing of its monitors covers none."""
     if incident.effect is None:
         return
     overlay = incident.overlay
-    monitors = connection.execute(
+    monitors = session.execute(
         "SELECT monitor_id FROM incident_monitors WHERE number = ?", (incident.number,)
     ).fetchall()
-    dirty.mark_span(connection, [monitor for (monitor,) in monitors], overlay.start, overlay.end)
+    dirty.mark_span(session, [monitor for (monitor,) in monitors], overlay.start, overlay.end)
 
 
-def _incidents(connection: sqlite3.Connection, rows: Iterable[tuple]) -> list[Incident]:  # type: ignore[type-arg]
+def _incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:
+    """The incidents of these rows, with their tags, which are read in one query."""
+    tags = _tags(session, [row[0] for row in rows])
     return [
         Incident(
             number=row[0],
             title=row[1],
             body=row[2],
-            tags=_tags(connection, row[0]),
+            tags=tuple(tags[row[0]]),
             start=row[3],
             end=row[4],
             impact=None if row[5] is None else Status(row[5]),
@@ -266,12 +298,16 @@ def _incidents(connection: sqlite3.Connection, rows: Iterable[tuple]) -> list[In
     ]
 
 
-def _tags(connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
-    rows = connection.execute(
+def _tags(session: Session, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """The tags of each incident, in the order in which they were sent."""
+    tags: dict[int, list[str]] = {number: [] for number in numbers}
+    rows = session.execute(
         """
-        SELECT tag FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-         WHERE number = ? ORDER BY position
+        SELECT number, tag FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
+         WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number, position
         """,
-        (number,),
+        (json.dumps(list(tags)),),
     )
-    return tuple(tag for (tag,) in rows)
+    for number, tag in rows:
+        tags[number].append(tag)
+    return tags

@@ -1,31 +1,29 @@
 """Latency over time: the samples' latencies, summed by steps of any length."""
 
 import json
-import sqlite3
 
 from kener_async.domain.calendar import quarter_of
 from kener_async.domain.uptime import Counts
 from kener_async.store import dirty
+from kener_async.store.interface import Session
 
 PLAIN = "iif(typeof({0}) = 'integer', {0} / 1e6, {0})"  # see schema.sql
 COLUMNS = ", ".join(PLAIN.format(f"latency_{name}") for name in ("sum", "min", "max"))
 SAMPLE = ", ".join(["minute", "1", *[PLAIN.format("latency")] * 3])
 
 
-def by_step(
-    connection: sqlite3.Connection, monitor: int, start: int, end: int, step: int, now: int
-) -> dict[int, Counts]:
+def by_step(session: Session, monitor: int, start: int, end: int, step: int, now: int) -> dict[int, Counts]:
     """The latency fields of each step of `[start, end)` by its begin; empty steps are left out.
 
     `start` lies on a quarter and `step` is a whole number of them. Quarters that are counted come from the
     rollups, the others, few of them, from the samples.
     """
-    counted_until = max(start, min(end, quarter_of(now), dirty.rolled_until(connection)))
+    counted_until = max(start, min(end, quarter_of(now), dirty.rolled_until(session)))
     marked = [
         (max(first, start), min(last, counted_until))
-        for first, last in dirty.spans(connection, monitor, start, counted_until)
+        for first, last in dirty.spans(session, monitor, start, counted_until)
     ]
-    rows = connection.execute(
+    rows = session.execute(
         f"""
         WITH marked (first, last) AS (SELECT value ->> 0, value ->> 1 FROM json_each(:marked)),
         parts (at, count, sum, low, high) AS (

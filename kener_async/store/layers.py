@@ -1,7 +1,6 @@
 """The stored layers of one monitor, read together for the time line."""
 
 import json
-import sqlite3
 from typing import Any
 
 from kener_async.clock import Cron
@@ -20,23 +19,24 @@ from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Layers
 from kener_async.store import samples
+from kener_async.store.interface import Session
 
 
-def load(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Layers:
+def load(session: Session, monitor: int, start: int, end: int) -> Layers:
     """What the status of the minutes of `[start, end)` depends on."""
-    earlier = samples.newest_before(connection, monitor, start)
+    earlier = samples.newest_before(session, monitor, start)
     return Layers(
-        samples=samples.span(connection, monitor, start, end),
+        samples=samples.span(session, monitor, start, end),
         earlier=earlier,
-        overlays=overlays(connection, monitor, start, end),
-        versions=versions(connection, monitor),
-        gaps=gaps(connection, start if earlier is None else earlier.minute),
+        overlays=overlays(session, monitor, start, end),
+        versions=versions(session, monitor),
+        gaps=gaps(session, start if earlier is None else earlier.minute),
     )
 
 
-def overlays(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> list[Overlay]:
+def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overlay]:
     """The incidents of a monitor that overlap `[start, end)`."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT incidents.number, start,
                CASE WHEN "end" IS NULL OR closed_at < "end" THEN closed_at ELSE "end" END AS until,
@@ -54,17 +54,15 @@ def overlays(connection: sqlite3.Connection, monitor: int, start: int, end: int)
     ]
 
 
-def gaps(connection: sqlite3.Connection, since: int) -> tuple[Gap, ...]:
+def gaps(session: Session, since: int) -> tuple[Gap, ...]:
     """The observer gaps that end after an instant."""
-    rows = connection.execute('SELECT start, "end" FROM gaps WHERE "end" > ?', (since - MINUTE,))
+    rows = session.execute('SELECT start, "end" FROM gaps WHERE "end" > ?', (since - MINUTE,))
     return merged(Gap(start, end) for start, end in rows)
 
 
-def versions(connection: sqlite3.Connection, monitor: int) -> list[Version]:
+def versions(session: Session, monitor: int) -> list[Version]:
     """The settings history of a monitor, oldest first."""
-    rows = connection.execute(
-        "SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,)
-    )
+    rows = session.execute("SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,))
     return [Version(since, settings_from(body)) for since, body in rows]
 
 

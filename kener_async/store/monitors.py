@@ -1,55 +1,53 @@
 """Monitors by tag, and the history of their settings."""
 
-import sqlite3
 from collections.abc import Mapping
 
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import dirty
+from kener_async.store.interface import Session
 from kener_async.store.layers import settings_text
 
 # A monitor that was taken out of the configuration: nothing is expected of it any more.
 REMOVED = settings_text(MonitorSettings())
 
 
-def register(
-    connection: sqlite3.Connection, settings: Mapping[str, MonitorSettings], now: int
-) -> dict[str, int]:
+def register(session: Session, settings: Mapping[str, MonitorSettings], now: int) -> dict[str, int]:
     """Make the configured monitors known and note which settings hold from now on; their ids by tag.
 
     A version is added only where something changed, so earlier minutes keep the settings of their time.
     """
-    connection.executemany(
+    session.executemany(
         "INSERT INTO monitors (tag) VALUES (?) ON CONFLICT DO NOTHING", [(tag,) for tag in settings]
     )
     # What was noted of the future, when the clock was ahead, does not hold after what is loaded now.
-    connection.execute("DELETE FROM settings WHERE since > ?", (now,))
-    known: dict[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    session.execute("DELETE FROM settings WHERE since > ?", (now,))
+    known: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     for tag, monitor in known.items():
         body = settings_text(settings[tag]) if tag in settings else REMOVED
-        if body != _current(connection, monitor):
-            connection.execute(
+        if body != _current(session, monitor):
+            session.execute(
                 """
                 INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)
                     ON CONFLICT (monitor_id, since) DO UPDATE SET body = excluded.body
                 """,
                 (monitor, now, body),
             )
-            dirty.mark_span(connection, [monitor], now, None)
+            dirty.mark_span(session, [monitor], now, None)
     return {tag: known[tag] for tag in settings}
 
 
-def _current(connection: sqlite3.Connection, monitor: int) -> str | None:
-    row = connection.execute(
+def _current(session: Session, monitor: int) -> str | None:
+    row = session.execute(
         "SELECT body FROM settings WHERE monitor_id = ? ORDER BY since DESC LIMIT 1", (monitor,)
     ).fetchone()
     return None if row is None else str(row[0])
 
 
-def note_heard(connection: sqlite3.Connection, heard: Mapping[int, int]) -> None:
+def note_heard(session: Session, heard: Mapping[int, int]) -> None:
     """Note when reports of these monitors came in, about whatever minutes; of up to 10,000 at once."""
     if not heard:
         return
-    connection.execute(
+    session.execute(
         f"""
         WITH noted (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
         UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), instant) FROM noted WHERE id = monitor
@@ -58,8 +56,8 @@ def note_heard(connection: sqlite3.Connection, heard: Mapping[int, int]) -> None
     )
 
 
-def last_heard(connection: sqlite3.Connection) -> dict[int, int]:
+def last_heard(session: Session) -> dict[int, int]:
     """When a report of each monitor last came in, where that is known."""
     return dict(
-        connection.execute("SELECT id, last_heard FROM monitors WHERE last_heard IS NOT NULL").fetchall()
+        session.execute("SELECT id, last_heard FROM monitors WHERE last_heard IS NOT NULL").fetchall()
     )

@@ -1,6 +1,5 @@
 """Loading what an overview says of a monitor's past."""
 
-import sqlite3
 from collections.abc import Mapping
 
 from kener_async.domain.calendar import QUARTER
@@ -9,18 +8,17 @@ from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import layers, rollups
 from kener_async.store.dirty import Span
+from kener_async.store.interface import Session
 
 
-def load(
-    connection: sqlite3.Connection, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int
-) -> PastCounts:
+def load(session: Session, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int) -> PastCounts:
     """The past of a monitor. `known` are days that were counted before and of which no quarter was since."""
-    counted = rollups.count_spans(connection, monitor, frame.spans, known, now)
-    cuts = [_cut_quarter(connection, monitor, frame, frame.base - length) for length in WINDOWS.values()]
+    counted = rollups.count_spans(session, monitor, frame.spans, known, now)
+    cuts = [_cut_quarter(session, monitor, frame, frame.base - length) for length in WINDOWS.values()]
     return past(frame, counted, cuts)
 
 
-def _cut_quarter(connection: sqlite3.Connection, monitor: int, frame: Frame, start: int) -> CutQuarter:
+def _cut_quarter(session: Session, monitor: int, frame: Frame, start: int) -> CutQuarter:
     if start < frame.kept_from:
         return CutQuarter(start)
-    return CutQuarter.of(layers.load(connection, monitor, start, start + QUARTER), start)
+    return CutQuarter.of(layers.load(session, monitor, start, start + QUARTER), start)

@@ -1,18 +1,18 @@
 """Dropping what is older than the operator wants to keep, a little at a time."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
+from kener_async.store.interface import Session
 
 
-def monitors(connection: sqlite3.Connection, instant: int) -> list[int]:
+def monitors(session: Session, instant: int) -> list[int]:
     """Note that nothing before the instant is kept any more; all monitors of which something may be."""
-    connection.execute("UPDATE service SET kept_from = max(kept_from, ?)", (quarter_of(instant),))
-    return [monitor for (monitor,) in connection.execute("SELECT id FROM monitors ORDER BY id")]
+    session.execute("UPDATE service SET kept_from = max(kept_from, ?)", (quarter_of(instant),))
+    return [monitor for (monitor,) in session.execute("SELECT id FROM monitors ORDER BY id")]
 
 
-def drop_before(connection: sqlite3.Connection, some: Sequence[int], instant: int, limit: int) -> bool:
+def drop_before(session: Session, some: Sequence[int], instant: int, limit: int) -> bool:
     """Drop up to `limit` rows of samples and quarters of these monitors; whether more are left to drop.
 
     Each monitor's newest sample before it stays: later minutes may be judged by it.
@@ -20,7 +20,7 @@ def drop_before(connection: sqlite3.Connection, some: Sequence[int], instant: in
     horizon = quarter_of(instant)
     dropped = 0
     for monitor in some:
-        dropped += connection.execute(
+        dropped += session.execute(
             """
             DELETE FROM samples
              WHERE monitor_id = :monitor
@@ -32,7 +32,7 @@ def drop_before(connection: sqlite3.Connection, some: Sequence[int], instant: in
             """,
             {"monitor": monitor, "horizon": horizon, "limit": max(limit - dropped, 0)},
         ).rowcount
-        dropped += connection.execute(
+        dropped += session.execute(
             """
             DELETE FROM quarters
              WHERE monitor_id = :monitor

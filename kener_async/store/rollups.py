@@ -1,6 +1,5 @@
 """Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
@@ -8,6 +7,7 @@ from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers, samples
 from kener_async.store.dirty import Span
+from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
 
 # latency_* are stored as samples' latencies are: INTEGER millionths, or REAL.
@@ -23,23 +23,21 @@ SUMS = """
 MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
 
 
-def settle(
-    connection: sqlite3.Connection, monitor: int, window: Span, now: int, limit: int
-) -> tuple[list[Span], bool]:
+def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -> tuple[list[Span], bool]:
     """Count again up to `limit` dirty quarters of a monitor within the window.
 
     Only quarters that have ended are counted, oldest first. Returns which, and whether those were all.
     """
     counted: list[Span] = []
-    kept = kept_from(connection)
+    kept = kept_from(session)
     start, end = quarter_of(window[0]), min(quarter_from(window[1]), quarter_of(now))
     left = limit
-    for marked in dirty.spans(connection, monitor, start, end):
+    for marked in dirty.spans(session, monitor, start, end):
         first, last = max(marked[0], start), min(marked[1], end, max(marked[0], start) + left * QUARTER)
         if first < last:
             if last > kept:
-                _count_again(connection, monitor, max(first, kept), last)
-            dirty.unmark(connection, monitor, first, last)
+                _count_again(session, monitor, max(first, kept), last)
+            dirty.unmark(session, monitor, first, last)
             counted.append((first, last))
             left -= (last - first) // QUARTER
         if left == 0:
@@ -47,12 +45,12 @@ def settle(
     return counted, left > 0
 
 
-def _count_again(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> None:
-    counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
-    connection.execute(
+def _count_again(session: Session, monitor: int, start: int, end: int) -> None:
+    counted = count_quarters(layers.load(session, monitor, start, end), start, end)
+    session.execute(
         "DELETE FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?", (monitor, start, end)
     )
-    connection.executemany(
+    session.executemany(
         "INSERT INTO quarters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(monitor, quarter, *_row(counts)) for quarter, counts in counted.items()],
     )
@@ -71,9 +69,9 @@ def _row(counts: Counts) -> tuple[int | float | None, ...]:
     )
 
 
-def total(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Counts:
+def total(session: Session, monitor: int, start: int, end: int) -> Counts:
     """The stored counts of whole quarters `[start, end)`."""
-    row = connection.execute(
+    row = session.execute(
         f"SELECT {SUMS} FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?",  # noqa: S608
         (monitor, start, end),
     ).fetchone()
@@ -81,12 +79,12 @@ def total(connection: sqlite3.Connection, monitor: int, start: int, end: int) ->
     return Counts(*(MINUTES[count] if count < len(MINUTES) else count for count in minutes), *latencies)
 
 
-def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
+def by_quarter(session: Session, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
     """The counts of each quarter of `[start, end)`, all of which have ended; empty ones are left out."""
     counted: dict[int, Counts] = {}
-    for first, last, clean in _clean_and_dirty(connection, monitor, start, end):
+    for first, last, clean in _clean_and_dirty(session, monitor, start, end):
         if clean:
-            rows = connection.execute(
+            rows = session.execute(
                 f"""
                 SELECT quarter, {SUMS} FROM quarters
                  WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
@@ -95,32 +93,32 @@ def by_quarter(connection: sqlite3.Connection, monitor: int, start: int, end: in
             )
             counted.update((quarter, Counts(*counts)) for quarter, *counts in rows)
         else:
-            counted.update(count_quarters(layers.load(connection, monitor, first, last), first, last))
+            counted.update(count_quarters(layers.load(session, monitor, first, last), first, last))
     return counted
 
 
-def count_window(connection: sqlite3.Connection, monitor: int, window: Span, now: int) -> Counts:
+def count_window(session: Session, monitor: int, window: Span, now: int) -> Counts:
     """The counts of any span of minutes that have begun and are kept, both ends on the minute.
 
     Whole quarters that have ended come from the rollups; those that are marked dirty, the cut quarters at the
     ends and the open one are counted from the layers.
     """
     counts = NOTHING
-    kept = (max(window[0], kept_from(connection)), window[1])
+    kept = (max(window[0], kept_from(session)), window[1])
     for start, end, whole in pieces(kept, now):
         if not whole:
-            counts += count_span(layers.load(connection, monitor, start, min(end, now + 1)), start, end)
+            counts += count_span(layers.load(session, monitor, start, min(end, now + 1)), start, end)
             continue
-        for first, last, clean in _clean_and_dirty(connection, monitor, start, end):
+        for first, last, clean in _clean_and_dirty(session, monitor, start, end):
             if clean:
-                counts += total(connection, monitor, first, last)
+                counts += total(session, monitor, first, last)
             else:
-                counts += count_span(layers.load(connection, monitor, first, last), first, last)
+                counts += count_span(layers.load(session, monitor, first, last), first, last)
     return counts
 
 
 def count_spans(
-    connection: sqlite3.Connection,
+    session: Session,
     monitor: int,
     spans: Collection[Span],
     known: Mapping[Span, Counts],
@@ -132,26 +130,24 @@ def count_spans(
     """
     first = min((start for start, _ in spans), default=0)
     last = max((end for _, end in spans), default=0)
-    pieces = _clean_and_dirty(connection, monitor, first, last)
+    pieces = _clean_and_dirty(session, monitor, first, last)
     marked = [(start, end) for start, end, clean in pieces if not clean]
     counted: dict[Span, Counts] = {}
     for span in spans:
         if any(start < span[1] and span[0] < end for start, end in marked):
-            counted[span] = count_window(connection, monitor, span, now)
+            counted[span] = count_window(session, monitor, span, now)
         else:
-            counted[span] = known[span] if span in known else total(connection, monitor, *span)
+            counted[span] = known[span] if span in known else total(session, monitor, *span)
     return counted
 
 
-def _clean_and_dirty(
-    connection: sqlite3.Connection, monitor: int, start: int, end: int
-) -> Iterator[tuple[int, int, bool]]:
+def _clean_and_dirty(session: Session, monitor: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
     """Ended quarters `[start, end)` cut into those whose stored counts are good (True) and the others.
 
     The others are few: whoever asks has them settled first, where the disk allows it.
     """
-    marked_until = max(start, min(end, dirty.rolled_until(connection)))
-    marked = dirty.spans(connection, monitor, start, marked_until) if start < marked_until else []
+    marked_until = max(start, min(end, dirty.rolled_until(session)))
+    marked = dirty.spans(session, monitor, start, marked_until) if start < marked_until else []
     for first, last in marked:
         if start < first:
             yield start, first, True

@@ -1,23 +1,22 @@
 """Jobs that have said they began, until they say that they ended."""
 
-import sqlite3
-
 from kener_async.domain.calendar import DAY
+from kener_async.store.interface import Session
 
 LONGEST = 3 * DAY
 MOST = 100  # of one monitor at a time
 
 
-def begin(connection: sqlite3.Connection, monitor: int, run: str, now: float) -> None:
+def begin(session: Session, monitor: int, run: str, now: float) -> None:
     """Note that a run of the monitor's job began; what is too old or too much is dropped."""
-    connection.execute(
+    session.execute(
         """
         INSERT INTO runs (monitor_id, run, started_at) VALUES (?, ?, ?)
             ON CONFLICT (monitor_id, run) DO UPDATE SET started_at = excluded.started_at
         """,
         (monitor, run, now),
     )
-    connection.execute(
+    session.execute(
         """
         DELETE FROM runs
          WHERE monitor_id = :monitor
@@ -29,17 +28,17 @@ def begin(connection: sqlite3.Connection, monitor: int, run: str, now: float) ->
     )
 
 
-def started_at(connection: sqlite3.Connection, monitor: int, run: str, now: float) -> float | None:
+def started_at(session: Session, monitor: int, run: str, now: float) -> float | None:
     """When the run began; None: it did not say so, or that was too long ago."""
-    row = connection.execute(
+    row = session.execute(
         "SELECT started_at FROM runs WHERE monitor_id = ? AND run = ? AND started_at >= ?",
         (monitor, run, now - LONGEST),
     ).fetchone()
     return None if row is None else float(row[0])
 
 
-def end(connection: sqlite3.Connection, monitor: int, run: str, started: float) -> None:
+def end(session: Session, monitor: int, run: str, started: float) -> None:
     """Forget the run that began then; one of the same name that began since stays."""
-    connection.execute(
+    session.execute(
         "DELETE FROM runs WHERE monitor_id = ? AND run = ? AND started_at = ?", (monitor, run, started)
     )

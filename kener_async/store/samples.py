@@ -1,24 +1,24 @@
 """Samples: one row for each minute of a monitor that was measured."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import HOUR, QUARTER, quarter_of
 from kener_async.domain.samples import Sample, SampleSource, Status, winners
 from kener_async.store.dirty import mark, rolled_until
+from kener_async.store.interface import Session
 
 MILLION = 1_000_000
 ROWS_PER_STATEMENT = 500
 
 
-def record(connection: sqlite3.Connection, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
+def record(session: Session, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
     """Store a batch in order of arrival and mark what it changes; what was stored, by (monitor, minute)."""
-    stored = winners(batch, _pushed(connection, batch))
-    put(connection, stored)
+    stored = winners(batch, _pushed(session, batch))
+    put(session, stored)
     return stored
 
 
-def put(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]) -> None:
+def put(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
     """Store these samples, whatever was there before, and mark what that changes."""
     rows = sorted(stored.values())  # by monitor and minute, as they lie in the file: half the work
     # One statement of many rows: executemany would hand over the interpreter's lock for each row.
@@ -35,7 +35,7 @@ def put(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]
                 packed_latency(sample.latency),
             )
         ]
-        connection.execute(
+        session.execute(
             f"""
             INSERT INTO samples (monitor_id, minute, status, source, latency)
             VALUES {", ".join(["(?, ?, ?, ?, ?)"] * len(some))}
@@ -44,15 +44,15 @@ def put(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]
             """,  # noqa: S608 - only placeholders are joined
             values,
         )
-    _mark_touched(connection, stored)
+    _mark_touched(session, stored)
 
 
-def at(connection: sqlite3.Connection, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
+def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
     """The samples at these (monitor, minute), where there are any."""
     found = {}
     for first in range(0, len(keys), ROWS_PER_STATEMENT):
         some = keys[first : first + ROWS_PER_STATEMENT]
-        rows = connection.execute(
+        rows = session.execute(
             f"""
             WITH asked (monitor, moment) AS (VALUES {", ".join(["(?, ?)"] * len(some))})
             SELECT monitor_id, minute, status, source, latency
@@ -64,12 +64,12 @@ def at(connection: sqlite3.Connection, keys: Sequence[tuple[int, int]]) -> dict[
     return found
 
 
-def _pushed(connection: sqlite3.Connection, batch: Sequence[Sample]) -> set[tuple[int, int]]:
+def _pushed(session: Session, batch: Sequence[Sample]) -> set[tuple[int, int]]:
     """The minutes a check of the batch speaks of that hold a push already."""
     pushed = set()
     for sample in batch:
         if sample.source is SampleSource.CHECK:
-            row = connection.execute(
+            row = session.execute(
                 "SELECT source FROM samples WHERE monitor_id = ? AND minute = ?",
                 (sample.monitor, sample.minute),
             ).fetchone()
@@ -78,23 +78,23 @@ def _pushed(connection: sqlite3.Connection, batch: Sequence[Sample]) -> set[tupl
     return pushed
 
 
-def _mark_touched(connection: sqlite3.Connection, stored: Mapping[tuple[int, int], Sample]) -> None:
+def _mark_touched(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
     """Mark each sample's quarter and those it speaks for until the next sample.
 
     From `rolled_until` on nothing has been counted yet, so the sample's own quarter is enough there.
     """
-    counted_until = rolled_until(connection)
+    counted_until = rolled_until(session)
     spans = []
     for monitor, first, last in _stretches(stored):
         end = quarter_of(last) + QUARTER
         if quarter_of(last) < counted_until:
-            (following,) = connection.execute(
+            (following,) = session.execute(
                 "SELECT min(minute) FROM samples WHERE monitor_id = ? AND minute > ?", (monitor, last)
             ).fetchone()
             reach = counted_until if following is None else quarter_of(following) + QUARTER
             end = max(end, min(reach, counted_until))
         spans.append((monitor, quarter_of(first), end))
-    mark(connection, spans)
+    mark(session, spans)
 
 
 def _stretches(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
@@ -108,9 +108,9 @@ def _stretches(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
     return stretches
 
 
-def span(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> dict[int, Sample]:
+def span(session: Session, monitor: int, start: int, end: int) -> dict[int, Sample]:
     """The samples of `[start, end)` by minute."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT monitor_id, minute, status, source, latency
           FROM samples
@@ -122,9 +122,9 @@ def span(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> 
     return {row[1]: _sample(row) for row in rows}
 
 
-def newest_before(connection: sqlite3.Connection, monitor: int, instant: int) -> Sample | None:
+def newest_before(session: Session, monitor: int, instant: int) -> Sample | None:
     """The newest sample of a minute before the instant."""
-    row = connection.execute(
+    row = session.execute(
         """
         SELECT monitor_id, minute, status, source, latency
           FROM samples

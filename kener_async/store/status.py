@@ -1,6 +1,5 @@
 """Readings: how each monitor stands and what its uptime is, read from the file alone."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -13,7 +12,7 @@ from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import observer, overview, states, streaks
-from kener_async.store.sqlite import migrations
+from kener_async.store.interface import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +25,27 @@ class Reading:
 
 
 def read(
-    connection: sqlite3.Connection, tags: Sequence[str], zone: ZoneInfo, now: int | None
+    session: Session, tags: Sequence[str], zone: ZoneInfo, now: int | None
 ) -> tuple[int, dict[str, Reading]]:
     """The readings of the monitors that are stored, by tag, and the instant they are of.
 
-    `now` None: the instant at which a server was last there. Raises ValueError for another schema.
+    `now` None: the instant at which a server was last there.
     """
-    if migrations.lacking(connection):
-        raise ValueError("has an older schema: start the service, or run `kener-async migrate`, first")
-    connection.execute("BEGIN")
-    instant = observer.last_seen(connection) if now is None else now
-    known: dict[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
-    return instant, {
-        tag: _reading(connection, known[tag], tag, zone, instant) for tag in tags if tag in known
-    }
+    instant = observer.last_seen(session) if now is None else now
+    known: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
+    return instant, {tag: _reading(session, known[tag], tag, zone, instant) for tag in tags if tag in known}
 
 
-def _reading(connection: sqlite3.Connection, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
-    state = states.load(connection, monitor, tag, now)
+def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
+    state = states.load(session, monitor, tag, now)
     report = state.report(now)
-    frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
-    past = overview.load(connection, monitor, frame, {}, now)
+    frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
+    past = overview.load(session, monitor, frame, {}, now)
     windows = past.overview(state.running(now), minute_of(now) + MINUTE).windows
-    return Reading(report, _since(connection, state, report.current.status, now), windows)
+    return Reading(report, _since(session, state, report.current.status, now), windows)
 
 
-def _since(connection: sqlite3.Connection, state: MonitorState, status: Status, now: int) -> int | None:
+def _since(session: Session, state: MonitorState, status: Status, now: int) -> int | None:
     if status is Status.NO_DATA:
         return None
     begun = [overlay for overlay in state.layers.overlays if overlay.start <= now]
@@ -59,5 +53,5 @@ def _since(connection: sqlite3.Connection, state: MonitorState, status: Status, 
     begin, is_decided = streak(timeline, status)
     if is_decided:
         return begin
-    earlier = streaks.since(connection, {state.id: status}, state.base)[state.id]
+    earlier = streaks.since(session, {state.id: status}, state.base)[state.id]
     return begin if earlier is None else earlier

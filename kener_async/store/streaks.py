@@ -1,6 +1,5 @@
 """Since when a monitor has had a status."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 
 from kener_async.domain.calendar import DAY, QUARTER
@@ -9,6 +8,7 @@ from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import runs
 from kener_async.store import dirty, layers
 from kener_async.store.dirty import Span
+from kener_async.store.interface import Session
 
 COLUMNS = {
     Status.UP: "up",
@@ -18,45 +18,43 @@ COLUMNS = {
 }
 
 
-def since(connection: sqlite3.Connection, statuses: Mapping[int, Status], base: int) -> dict[int, int | None]:
+def since(session: Session, statuses: Mapping[int, Status], base: int) -> dict[int, int | None]:
     """By monitor, the begin of the streak of a status that reaches up to `base`, the begin of a quarter.
 
     None: there is no such streak, another status came last.
     """
-    return {monitor: _since(connection, monitor, status, base) for monitor, status in statuses.items()}
+    return {monitor: _since(session, monitor, status, base) for monitor, status in statuses.items()}
 
 
-def _since(connection: sqlite3.Connection, monitor: int, status: Status, base: int) -> int | None:
+def _since(session: Session, monitor: int, status: Status, base: int) -> int | None:
     found: int | None = None
-    for start, end in _backwards(connection, monitor, status, base):
-        begin, is_decided = streak(
-            list(runs(layers.load(connection, monitor, start, end), start, end)), status
-        )
+    for start, end in _backwards(session, monitor, status, base):
+        begin, is_decided = streak(list(runs(layers.load(session, monitor, start, end), start, end)), status)
         found = found if begin is None else begin
         if is_decided:
             break
     return found
 
 
-def _backwards(connection: sqlite3.Connection, monitor: int, status: Status, base: int) -> Iterator[Span]:
+def _backwards(session: Session, monitor: int, status: Status, base: int) -> Iterator[Span]:
     """The spans whose minutes decide, latest first: what is not counted yet, and two quarters of the rollups.
 
     Between them lie quarters that hold nothing but this status or no data.
     """
-    counted = min(base, dirty.rolled_until(connection))
-    marked = dirty.spans(connection, monitor, max(counted - DAY, 0), counted)
+    counted = min(base, dirty.rolled_until(session))
+    marked = dirty.spans(session, monitor, max(counted - DAY, 0), counted)
     counted = min([counted, *(start for start, _ in marked)])
     if counted < base:
         yield counted, base
     column = COLUMNS[status]
-    (other,) = connection.execute(
+    (other,) = session.execute(
         f"""
         SELECT max(quarter) FROM quarters
          WHERE monitor_id = ? AND quarter < ? AND up + degraded + down + maintenance > {column}
         """,  # noqa: S608 - a name of ours
         (monitor, counted),
     ).fetchone()
-    (first,) = connection.execute(
+    (first,) = session.execute(
         f"""
         SELECT min(quarter) FROM quarters
          WHERE monitor_id = ? AND quarter > ? AND quarter < ? AND {column} > 0

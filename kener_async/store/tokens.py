@@ -2,13 +2,13 @@
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from kener_async.domain.errors import NotFound
+from kener_async.store.interface import Session
 
 Stamp = tuple[int, int] | None
 
@@ -54,8 +54,8 @@ def digest_of(key: str) -> bytes:
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def add(connection: sqlite3.Connection, token: Token) -> None:
-    connection.execute(
+def add(session: Session, token: Token) -> None:
+    session.execute(
         """
         INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -74,9 +74,9 @@ def add(connection: sqlite3.Connection, token: Token) -> None:
     )
 
 
-def everyone(connection: sqlite3.Connection) -> dict[str, Token]:
+def everyone(session: Session) -> dict[str, Token]:
     """All records by id, oldest first."""
-    rows = connection.execute(
+    rows = session.execute(
         """
         SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest
           FROM tokens ORDER BY created_at, id
@@ -85,11 +85,11 @@ def everyone(connection: sqlite3.Connection) -> dict[str, Token]:
     return {row[0]: _token(row) for row in rows}
 
 
-def revoke(connection: sqlite3.Connection, token_id: str, now: int) -> None:
+def revoke(session: Session, token_id: str, now: int) -> None:
     """Refuse the token from now on, also one made elsewhere; raises NotFound for a malformed id."""
     if not token_id or len(token_id) > 200:
         raise NotFound("no such token")
-    connection.execute(
+    session.execute(
         """
         INSERT INTO tokens (id, name, scopes, created_at, revoked_at) VALUES (?, '(made elsewhere)', '', ?, ?)
             ON CONFLICT (id) DO UPDATE SET revoked_at = coalesce(revoked_at, excluded.revoked_at)
@@ -98,9 +98,9 @@ def revoke(connection: sqlite3.Connection, token_id: str, now: int) -> None:
     )
 
 
-def used(connection: sqlite3.Connection, uses: Mapping[str, int]) -> None:
+def used(session: Session, uses: Mapping[str, int]) -> None:
     """Note when tokens were last used."""
-    connection.executemany(
+    session.executemany(
         "UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE id = ?",
         [(instant, token_id) for token_id, instant in uses.items()],
     )

@@ -1,11 +1,8 @@
 """/monitor/{tag}/{day}: a civil day of the site's zone, minute by minute."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
-from sqlite3 import Connection
 
 from aiohttp import web
 
@@ -13,10 +10,7 @@ from kener_async import keys
 from kener_async.domain.calendar import DAY, MINUTE, day_of, day_start, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
-from kener_async.domain.samples import Sample
-from kener_async.domain.timeline import Run, runs
-from kener_async.domain.uptime import Counts
-from kener_async.store import incidents, layers, observer, rollups
+from kener_async.store import days, observer
 from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
@@ -36,16 +30,6 @@ class DayPage:
     end: int
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the store says of a day."""
-
-    counts: Counts
-    timeline: Sequence[Run]
-    samples: Mapping[int, Sample]
-    incidents: Sequence[incidents.Told]
 
 
 async def day(request: web.Request) -> web.StreamResponse:
@@ -83,7 +67,10 @@ async def _made(
     monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
     state = await app[keys.LOADER].state(monitor.tag)
     await app[keys.ROLLUPS].settle([state.id], day.first, day.last)
-    told = await app[keys.DATABASE].read(partial(_read, monitor=state.id, tag=monitor.tag, day=day, now=now))
+    record = await app[keys.DATABASE].read(
+        days.load, state.id, monitor.tag, (day.start, day.end), (day.first, day.last), now
+    )
+    counts, timeline = record.counts, joined(record.runs)
     is_odd = day.end - day.start != DAY
     view = TemplateContext(snapshot.config, locale, app[ASSETS])
     return await render(
@@ -99,26 +86,16 @@ async def _made(
         is_odd=is_odd,
         before=_neighbour(snapshot, day.date, -1, kept),
         after=_neighbour(snapshot, day.date, 1, kept),
-        counts=told.counts,
-        no_data=told.counts.no_data(day.first, day.last),
-        status=status_of_day(told.counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
-        timeline=told.timeline,
+        counts=counts,
+        no_data=counts.no_data(day.first, day.last),
+        status=status_of_day(counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
+        timeline=timeline,
         clock=lambda instant: clock(instant, zone, locale, is_odd),
-        hours=await asyncio.to_thread(lambda: list(hours(told.timeline, day.start, day.end, zone, locale))),
-        latency=latency.of_day(view, monitor, told.samples, day.start, day.end),
-        events=visible(told.incidents, snapshot),
+        hours=await asyncio.to_thread(lambda: list(hours(timeline, day.start, day.end, zone, locale))),
+        latency=latency.of_day(view, monitor, record.samples, day.start, day.end),
+        events=visible(record.incidents, snapshot),
         shape=shape,
         reason_in_words=reason_in_words,
-    )
-
-
-def _read(connection: Connection, monitor: int, tag: str, day: DayPage, now: int) -> Told:
-    known = layers.load(connection, monitor, day.first, min(day.last, now + 1))
-    return Told(
-        rollups.count_window(connection, monitor, (day.first, day.last), now),
-        joined(runs(known, day.first, day.last)),
-        known.samples,
-        incidents.overlapping(connection, day.start, day.end, tag),
     )
 
 

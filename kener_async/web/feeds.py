@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 
 import orjson
 from aiohttp import web
@@ -96,7 +95,7 @@ def _subject(snapshot: Snapshot, tag: str | None) -> tuple[str, str]:
 
 async def _events(app: web.Application, snapshot: Snapshot, tag: str | None) -> Sequence[IncidentView]:
     start, end = snapshot.now - PAST, snapshot.now + TO_COME
-    found = await app[keys.DATABASE].read(partial(incidents.overlapping, start=start, end=end, tag=tag))
+    found = await app[keys.DATABASE].read(incidents.overlapping, start=start, end=end, tag=tag)
     return visible(found, snapshot)
 
 

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from sqlite3 import Connection
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -90,7 +88,7 @@ async def incident(request: web.Request) -> web.StreamResponse:
 
     async def make(snapshot: Snapshot, locale: Locale) -> str:
         number = _number(request.match_info["number"])
-        found = await request.app[keys.DATABASE].read(partial(store.told, number=number))
+        found = await request.app[keys.DATABASE].read(store.thread, number)
         events = visible([found], snapshot)
         if not events:
             raise NotFound("incident not found")
@@ -178,7 +176,7 @@ async def _month_page(
     zone, now = snapshot.config.site.timezone, snapshot.now
     monitors = snapshot.monitors if chosen is None else [chosen]
     tags = [shown.monitor.tag for shown in monitors]
-    found, extent = await app[keys.DATABASE].read(partial(_read, month=month, zone=zone, tags=tags))
+    found, extent = await app[keys.DATABASE].read(store.archive, *month.bounds(zone), tags)
     events = calendar.within(visible(found, snapshot), month, zone, now)
     reach = [current, *(Month.of(instant, zone) for instant in extent or ())]
     back, forth = neighbours(month, min(reach), max(reach))
@@ -210,13 +208,3 @@ def address(month: Month, current: Month, tag: str | None = None) -> str:
     """The path of a month's page, of all monitors or of one."""
     path = "/incidents" if month == current else f"/incidents/{month}"
     return path if tag is None else f"{path}?tag={quote(tag)}"
-
-
-Found = tuple[list[store.Told], tuple[int, int] | None]
-
-
-def _read(connection: Connection, month: Month, zone: ZoneInfo, tags: Sequence[str]) -> Found:
-    """What lies in the month, and between which instants incidents lie at all."""
-    begins, ends = month.bounds(zone)
-    only = tags[0] if len(tags) == 1 else None
-    return store.overlapping(connection, begins, ends, only), store.extent(connection, tags)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from sqlite3 import Connection
 from urllib.parse import quote
 
 from aiohttp import web
@@ -15,8 +14,8 @@ from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import Reason, runs
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import devices, incidents, observer
-from kener_async.store.explanations import Explanation, explain
+from kener_async.store import histories
+from kener_async.store.explanations import Explanation
 from kener_async.web.pages import labels
 from kener_async.web.pages.assets import ASSETS
 from kener_async.web.pages.cache import page
@@ -28,16 +27,6 @@ from kener_async.web.parts import latency, share
 from kener_async.web.parts.bars import bars
 
 Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class MonitorHistory:
-    """What the store says of a monitor; `windows` by name. `missing` counts reports lost on the way."""
-
-    windows: Mapping[str, Explanation]
-    latencies: latency.Stepped
-    incidents: Sequence[incidents.Told]
-    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +52,9 @@ async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown:
     state = await app[keys.LOADER].state(monitor.tag)
     windows = spans(shown, now)
     await app[keys.ROLLUPS].settle([state.id], min(start for start, _ in windows.values()), now)
-    work = partial(_read, monitor=state.id, tag=monitor.tag, windows=windows, now=now)
-    past = await app[keys.DATABASE].read(work)
+    past = await app[keys.DATABASE].read(
+        histories.load, state.id, monitor.tag, windows, latency.frames(now), windows["90d"][0], now
+    )
     view, texts = TemplateContext(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
     charts = partial(latency.of_monitor, view, shown, past.latencies, texts, now)
     address = f"/monitor/{monitor.tag}"
@@ -102,20 +92,6 @@ def spans(shown: MonitorView, now: int) -> dict[str, Span]:
         **{name: (end - length, end) for name, length in reversed(WINDOWS.items())},
         "today": (shown.days[-1].start, end),
     }
-
-
-def _read(
-    connection: Connection, monitor: int, tag: str, windows: Mapping[str, Span], now: int
-) -> MonitorHistory:
-    kept = observer.kept_from(connection)
-    clipped = [(max(start, kept), end) for start, end in windows.values()]
-    explained = explain(connection, monitor, clipped, now)
-    return MonitorHistory(
-        dict(zip(windows, explained, strict=True)),
-        latency.stepped(connection, monitor, now),
-        incidents.overlapping(connection, windows["90d"][0], now + 1, tag),
-        devices.missing_of(connection, monitor),
-    )
 
 
 def _reason_now(state: MonitorState, shown: MonitorView, now: int) -> Reason | None:

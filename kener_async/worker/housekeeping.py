@@ -10,7 +10,7 @@ from kener_async.clock import Clock
 from kener_async.domain.calendar import DAY
 from kener_async.domain.states import MonitorStates
 from kener_async.store import devices, incidents, observer, retention
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +22,8 @@ TRUSTED_AFTER = DAY
 async def close_ended(database: Database, states: MonitorStates, clock: Clock) -> None:
     """Close the incidents whose end has passed."""
     now = clock()
-    if await database.read(partial(incidents.ended, now=now)):
-        for number in await database.write(partial(incidents.close_ended, now=now)):
+    if await database.read(incidents.ended, now=now):
+        for number in await database.write(incidents.close_ended, now=now):
             states.note_incident_change()
             log.info("incident closed at its end", number=number)
 
@@ -39,7 +39,7 @@ async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep
     if gap_end is not None and now < gap_end + TRUSTED_AFTER:
         return
     instant = now - keep()
-    monitors = await database.write(partial(retention.monitors, instant=instant))
+    monitors = await database.write(retention.monitors, instant=instant)
     states.note_kept_from(await database.read(observer.kept_from))
     while monitors:
         some = monitors[:MONITORS_AT_ONCE]
@@ -53,4 +53,4 @@ async def forget_devices(database: Database, clock: Clock, ages: Callable[[], tu
     """Drop what devices are remembered for and no batch can ask for any more."""
     accepted, kept = ages()
     now = clock()
-    await database.write(partial(devices.drop_unneeded, too_old=now - accepted - DAY, forgotten=now - kept))
+    await database.write(devices.drop_unneeded, too_old=now - accepted - DAY, forgotten=now - kept)

@@ -7,7 +7,6 @@ observed lies a minute or more back. That span becomes a gap, in which nobody is
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from time import monotonic
 
 import structlog
@@ -19,7 +18,7 @@ from kener_async.domain.heartbeats import Gap, gap_between
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import observer
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ class Observer:
     async def begin(self) -> None:
         """Take up from what the database remembers; the time the service was away is a gap."""
         now = self._clock()
-        await self._database.write(partial(observer.begin, now=now, retention=self._retention))
+        await self._database.write(observer.begin, now=now, retention=self._retention)
         self.last_seen = self._tried = await self._database.read(observer.last_seen)
         await self.observe()
 
@@ -79,14 +78,14 @@ class Observer:
         """Store what was seen; while nothing can be stored the gaps are kept for the next time."""
         self._tried = now
         with suppress(Unavailable):
-            await self._database.write(partial(observer.seen, gaps=tuple(self._unnoted), now=now))
+            await self._database.write(observer.seen, gaps=tuple(self._unnoted), now=now)
             if self._unnoted:
                 self._unnoted.clear()
                 self._states.mark_stale()
 
     async def _rewind(self, now: int) -> None:
         log.warning("the clock was set back", seconds=self.last_seen - now)
-        await self._database.write(partial(observer.rewind, now=now, retention=self._retention))
+        await self._database.write(observer.rewind, now=now, retention=self._retention)
         self.last_seen = self._tried = now
         self._states.mark_stale()
 

@@ -8,7 +8,6 @@ event loop after that.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from time import perf_counter
 
 import structlog
@@ -20,7 +19,7 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import batches, monitors, samples
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +67,7 @@ class Writer:
         if self._closing:
             raise Unavailable("the service is stopping")
         started = perf_counter()
-        outcome = await self._database.write(partial(batches.record, delivery=delivery, limits=limits))
+        outcome = await self._database.write(batches.record, delivery=delivery, limits=limits)
         self._states.add_samples(outcome.stored)
         self._states.note_heard(outcome.monitors, delivery.received)
         self.stored += len(outcome.stored)
@@ -81,7 +80,7 @@ class Writer:
         heard, self._heard = list(self._heard.items()), {}
         for first in range(0, len(heard), HEARD_AT_ONCE):
             some = dict(heard[first : first + HEARD_AT_ONCE])
-            await self._database.write(partial(monitors.note_heard, heard=some))
+            await self._database.write(monitors.note_heard, heard=some)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:
@@ -149,7 +148,7 @@ class Writer:
         self._heard.update(dict.fromkeys(heard, now))
 
     async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:
-        return await self._database.write(partial(samples.record, batch=batch))
+        return await self._database.write(samples.record, batch=batch)
 
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:

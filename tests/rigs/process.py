@@ -24,7 +24,7 @@ from typing import Any
 from kener_async.api.http.auth import mint
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.store import tokens
-from kener_async.store.sqlite.connections import beside_the_server, transaction
+from kener_async.store.sqlite import transactions
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "for-tests-only-" + "p" * 32
@@ -212,8 +212,7 @@ class Server:
     def add_token(self) -> str:
         """A token put on record without a process, which takes half a second; for `a_config`'s key only."""
         record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
-        with beside_the_server(self.database) as connection:
-            transaction(connection, lambda connection: tokens.add(connection, record))
+        transactions.write(self.database, tokens.add, record)
         tokens.announce(self.database)
         return mint(SECRET.encode(), record)
 

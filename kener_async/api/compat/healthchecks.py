@@ -3,8 +3,6 @@
 A start stores no sample, but is kept until the job ends: how long that took is the latency.
 """
 
-from functools import partial
-
 from aiohttp import web
 
 from kener_async import keys
@@ -39,7 +37,7 @@ async def ping(request: web.Request) -> web.Response:
 
 async def _begin(request: web.Request, state: MonitorState, run: str) -> None:
     now = request.app[keys.STOPWATCH]()
-    await request.app[keys.DATABASE].write(partial(runs.begin, monitor=state.id, run=run, now=now))
+    await request.app[keys.DATABASE].write(runs.begin, monitor=state.id, run=run, now=now)
 
 
 async def _end(
@@ -47,8 +45,8 @@ async def _end(
 ) -> None:
     """Only what is stored is forgotten: a sender that is refused comes again, and the run is still known."""
     database, now = request.app[keys.DATABASE], request.app[keys.STOPWATCH]()
-    started = await database.read(partial(runs.started_at, monitor=state.id, run=run, now=now))
+    started = await database.read(runs.started_at, monitor=state.id, run=run, now=now)
     took = 0.0 if started is None else round((now - started) * 1000, 3)
     await store(request, state, status, latency(took, monitor.latency_unit))
     if started is not None:
-        await database.write(partial(runs.end, monitor=state.id, run=run, started=started))
+        await database.write(runs.end, monitor=state.id, run=run, started=started)

@@ -5,7 +5,7 @@ when another process revoked it. Verified tokens are remembered by digest, refus
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +20,7 @@ from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
 from kener_async.store import tokens
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 from kener_async.store.tokens import Token
 
 TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here
@@ -157,7 +157,7 @@ class Authenticator:
         """The scheduled job: store when each token was last used."""
         uses, self._uses = self._uses, {}
         if uses:
-            await self._database.write(lambda connection: tokens.used(connection, uses))
+            await self._database.write(tokens.used, uses)
 
     def _verify(self, token: str) -> Grant:
         try:
@@ -233,14 +233,6 @@ def _granted(claims: Mapping[str, Any]) -> Grant:
 def require_scope(grant: Grant, scope: str) -> None:
     if not grant.allows(scope):
         raise Forbidden(f"the token lacks the scope {scope}")
-
-
-def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[bool]], bool] = all) -> None:
-    """All the tags, or any of them with `enough=any`, must be among those of the token."""
-    if grant.tags is None and enough is all:
-        return
-    if not enough(grant.allows_tag(tag) for tag in tags):
-        raise Forbidden("the token is for other monitors")
 
 
 AUTHENTICATOR = web.AppKey("gatekeeper", Authenticator)

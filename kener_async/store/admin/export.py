@@ -116,7 +116,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     for start, end in connection.execute('SELECT start, "end" FROM gaps ORDER BY id'):
         yield {"kind": "gap", "start": start, "end": end}
     for (number,) in connection.execute("SELECT number FROM incidents ORDER BY number").fetchall():
-        yield _incident(*incidents.told(connection, number))
+        yield _incident(*incidents.thread(connection, number))
     yield from _devices(connection)
     yield from _runs(connection)
     for token in tokens.everyone(connection).values():

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from kener_async.store.admin.export import FORMAT, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import kept_from
 from kener_async.store.samples import packed_latency
-from kener_async.store.sqlite.connections import connect, faults_of, prepare, transaction
+from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.files import Progress, quiet
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
@@ -40,11 +39,7 @@ def load(lines: Iterable[bytes], database: Path, progress: Progress = quiet) -> 
     Raises ImportRefused for the first line that cannot be, and where lines are missing at the end.
     """
     reader = Reader(lines, progress)
-    with faults_of(database):
-        prepare(database)
-        with closing(connect(database, synchronous="OFF")) as connection:
-            transaction(connection, lambda connection: _fill(connection, reader, progress))
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    transactions.fill(database, _fill, reader, progress)
     return reader.number
 
 
@@ -158,7 +153,7 @@ def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         fields = {name: value for name, value in line.items() if name not in ("kind", "comments")}
         impact = None if line["impact"] is None else Status[line["impact"]]
         incident = Incident(**{**fields, "tags": tuple(line["tags"]), "impact": impact})
-        incidents.put_back(connection, incident, [Comment(**comment) for comment in line["comments"]])
+        incidents.insert(connection, incident, [Comment(**comment) for comment in line["comments"]])
         if incidents.get(connection, incident.number).tags != incident.tags:
             raise ValueError("tags: names a monitor that is not known")
 

@@ -6,10 +6,9 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import IO, TypeVar
+from typing import IO, Concatenate, ParamSpec, TypeVar
 
 import aiosqlite
 import structlog
@@ -18,8 +17,9 @@ from kener_async.domain.errors import Unavailable
 from kener_async.errors import FatalError
 from kener_async.store.sqlite import files, migrations, upgrade
 
+P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[Concatenate[sqlite3.Connection, P], T]
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +52,17 @@ class Connection(aiosqlite.Connection):
     Each awaited call of aiosqlite is a hop, and hops cost more than commits (docs/why.md).
     """
 
-    async def transact(self, begin: str, work: Work[T]) -> T:
-        result: T = await self._execute(_transaction, self._conn, begin, work)  # type: ignore[no-untyped-call]
+    async def transact(self, begin: str, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = await self._execute(_transaction, self._conn, begin, work, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
 
-def _transaction(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T:
+def _transaction(
+    connection: sqlite3.Connection, begin: str, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
     try:
         connection.execute(begin)
-        result = work(connection)
+        result = work(connection, *args, **kwargs)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -69,8 +71,8 @@ def _transaction(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T
     return result
 
 
-class Database:
-    """All access to the file. `write` is the only way to change it, one transaction at a time, in turn."""
+class SQLiteDatabase:
+    """The database of a running service (store/interface.py): one connection writes, a few read."""
 
     def __init__(self, writer: Connection, readers: list[Connection]) -> None:
         self._writer = writer
@@ -82,32 +84,36 @@ class Database:
         self.last_commit = monotonic()
         self.damage: str | None = None
 
-    async def write(self, work: Work[T]) -> T:
-        """Run the work in a transaction of its own; what it did is durable on return.
+    async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the work in a transaction of its own; its changes are durable on return.
 
         Raises Unavailable when the file cannot be written now (disk full, read-only). A failed flush to disk
-        ends the service: what the system then claims to have on disk cannot be believed.
+        ends the service, because the system may then report pages as written that are not on disk.
         """
         try:
-            result = await self._writer.transact("BEGIN IMMEDIATE", work)
+            result = await self._writer.transact("BEGIN IMMEDIATE", work, *args, **kwargs)
         except sqlite3.OperationalError as error:
             raise self._refusal(error) from error
         self.last_commit = monotonic()
         return result
 
-    async def read(self, work: Work[T]) -> T:
-        """Run the work on one consistent snapshot that holds all that was written before."""
+    async def read(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the work on one consistent snapshot, which holds everything committed before the call."""
         reader = await self._idle.get()
         try:
-            return await reader.transact("BEGIN", work)
+            return await reader.transact("BEGIN", work, *args, **kwargs)
         finally:
             self._idle.put_nowait(reader)
+
+    async def check_writer(self) -> None:
+        """Return once the writer has run an empty transaction; raises Unavailable when it cannot."""
+        await self.write(_nothing)
 
     async def check_large_tables(self) -> None:
         """SQLite's quick check of the tables too large to check before the start; sets `damage`."""
         for table in LARGE_TABLES:
             try:
-                await self.read(partial(check, table=table))
+                await self.read(check, table)
             except sqlite3.DatabaseError as error:
                 self.damage = f"{table}: {error}"
                 log.error("the database is damaged", table=table, error=str(error))
@@ -135,8 +141,15 @@ class Database:
         await self._writer.close()
 
 
+Database = SQLiteDatabase
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """The work of a transaction that only shows whether the writer answers."""
+
+
 @asynccontextmanager
-async def opened(path: Path, synchronous: str) -> AsyncIterator[Database]:
+async def opened(path: Path, synchronous: str) -> AsyncIterator[SQLiteDatabase]:
     """The database of a running service: created, migrated and checked; refused to a second server.
 
     Raises DatabaseFileError.
@@ -149,7 +162,7 @@ async def opened(path: Path, synchronous: str) -> AsyncIterator[Database]:
         async with writer:
             for reader in readers:
                 await reader
-            database = Database(writer, readers)
+            database = SQLiteDatabase(writer, readers)
             try:
                 yield database
             finally:
@@ -187,9 +200,9 @@ def beside_the_server(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
+def transaction(connection: sqlite3.Connection, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run the work in a transaction of its own, outside the service."""
-    return _transaction(connection, "BEGIN IMMEDIATE", work)
+    return _transaction(connection, "BEGIN IMMEDIATE", work, *args, **kwargs)
 
 
 def prepare_folder(path: Path) -> None:

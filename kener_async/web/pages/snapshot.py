@@ -264,7 +264,7 @@ class Since:
                 asked[state.base][state.id] = status
         found: dict[int, int | None] = {}
         for base, statuses in asked.items():
-            found |= await app[keys.DATABASE].read(partial(streaks.since, statuses=statuses, base=base))
+            found |= await app[keys.DATABASE].read(streaks.since, statuses=statuses, base=base)
         since = []
         for state, report, (begin, is_decided) in zip(states, reports, streaks_now, strict=True):
             before = self._before[state]

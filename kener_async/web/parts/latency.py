@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from sqlite3 import Connection
 
 from markupsafe import Markup
 
@@ -13,7 +12,6 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import latencies
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import charts
@@ -38,12 +36,9 @@ class Drawn:
     sentence: str
 
 
-def stepped(connection: Connection, monitor: int, now: int) -> Stepped:
-    """The counts of the steps that the charts show."""
-    return {
-        name: latencies.by_step(connection, monitor, *_frame(name, now), step, now)
-        for name, step in STEPS.items()
-    }
+def frames(now: int) -> Mapping[str, tuple[tuple[int, int], int]]:
+    """For each chart the span it shows and the length of its steps."""
+    return {name: (_frame(name, now), step) for name, step in STEPS.items()}
 
 
 def _frame(name: str, now: int) -> tuple[int, int]:

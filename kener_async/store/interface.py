@@ -1,0 +1,72 @@
+"""The interface of the store: a session, and a database that runs functions in transactions.
+
+The functions of this package take a `Session` first and plain arguments after it, and are run as
+`await database.read(incidents.get, number)`. Nothing outside the package touches a session or names a driver.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Values = Sequence[Any] | Mapping[str, Any]  # for the `?` of a statement, or for its `:name`
+
+
+class Rows(Protocol):
+    """The result of a statement; `rowcount` is the number of rows it changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Session(Protocol):
+    """One connection inside one transaction.
+
+    It is synchronous because a whole transaction is one hop to the connection's thread (docs/why.md).
+    """
+
+    def execute(self, sql: str, values: Values = ..., /) -> Rows: ...
+
+    def executemany(self, sql: str, rows: Iterable[Values], /) -> object: ...
+
+
+Work = Callable[Concatenate[Session, P], T]
+
+
+class Database(Protocol):
+    """The database of a running service.
+
+    `failed` is set, with the reason, when the service must stop because the disk cannot be trusted any more.
+    `last_commit` is on the monotonic clock. `damage` names the first fault an integrity check found.
+    """
+
+    failed: asyncio.Future[str]
+    last_commit: float
+    damage: str | None
+
+    async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in a transaction of its own, one at a time; its changes are durable on return.
+
+        Raises Unavailable when nothing can be written now; then nothing was stored.
+        """
+        ...
+
+    async def read(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on one consistent snapshot, which holds everything committed before the call."""
+        ...
+
+    async def check_writer(self) -> None:
+        """Return once the writer has run an empty transaction; raises Unavailable when it cannot."""
+        ...
+
+    async def check_large_tables(self) -> None:
+        """Check the tables that are too large to be checked before the start; sets `damage`."""
+        ...
