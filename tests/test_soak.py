@@ -11,7 +11,7 @@ from tests.soak import agent, clock, heartbeat_script, kill, mutations
 FAULTS = {**agent.FAULTS, **clock.FAULTS, **kill.FAULTS}
 
 
-@pytest.mark.parametrize("code", [pytest.param(agent.JOURNALS, id="journals"), *FAULTS.values()])
+@pytest.mark.parametrize("code", [agent.JOURNALS, *FAULTS.values()], ids=["journals", *FAULTS])
 def test_what_a_rig_replaces_in_the_package_is_there(code: str, tmp_path):
     """The code runs before the program does, and fails where a name has changed."""
     done = subprocess.run(

@@ -44,9 +44,9 @@ LONGEST_RUN = 60.0  # seconds: three requests that stall, the locks of others, a
 CLOCK_IN_A_FILE = "import kener_async.clock; kener_async.clock.system_clock = lambda: int(open({!r}).read())"
 # Bugs on purpose, to prove that the rig sees them: what is replaced in the script, and by what.
 FAULTS = {
-    "forgetful": ("&& clocks || return", '&& : > "$1" && clocks || return'),  # before the server has it
-    "hasty": ('mv "$state/tmp.$$" "$file" &&', "true &&"),  # a promise, and no sample
-    "simple": ('stamp=",', 'stamp="" other=",'),  # no monotonic clock
+    "forgetful": ('lines=$(cat "$1") || return 1', 'lines=$(cat "$1"); : > "$1"'),  # before the server has it
+    "hasty": ('mv "$draft" "$state/new.$order.$$" &&', "true &&"),  # a promise, and no sample
+    "simple": ('monotonic_json=",', 'monotonic_json="" other=",'),  # no monotonic clock
     "uncounted": ("count=$((count + 1))", "count=$((count + count % 2))"),  # a number for two samples
 }
 
