@@ -71,11 +71,11 @@ async def renewed(page: Page, periods: int = 1) -> None:
 async def test_a_heartbeat_is_seen_without_a_reload(browser: Browser, service: Service):
     async with reading(browser, service) as watched:
         page = watched.page
-        await expect(page.locator("#earth .current")).to_contain_text("Up")
+        await expect(page.locator("#earth .current-status")).to_contain_text("Up")
         for status, word in (("DOWN", "Down"), ("UP", "Up"), ("DEGRADED", "Degraded")):
             await service.beat("earth", status)
             await renewed(page)
-            await expect(page.locator("#earth .current")).to_contain_text(word)
+            await expect(page.locator("#earth .current-status")).to_contain_text(word)
         await expect(page.locator("#banner")).to_contain_text("Degraded performance")
         assert await page.evaluate("window.isTheSame")
 
@@ -147,7 +147,7 @@ async def test_an_opened_menu_and_a_tapped_bar_stay_so(browser: Browser, service
         await page.keyboard.press("Enter")
         await service.beat("mars", "DOWN")
         await renewed(page)
-        await expect(page.locator("#mars .current")).to_contain_text("Down")
+        await expect(page.locator("#mars .current-status")).to_contain_text("Down")
         await expect(page.locator("a[hreflang=de]").first).to_be_visible()
         await expect(page.locator("#mars .bars a").nth(-3)).to_contain_class("on")
 
@@ -205,7 +205,7 @@ async def test_the_page_asks_as_soon_as_it_is_online_again(browser: Browser, ser
         await service.beat("earth", "DOWN")
         await watched.page.context.set_offline(True)
         await watched.page.context.set_offline(False)
-        await expect(watched.page.locator("#earth .current")).to_contain_text("Down")
+        await expect(watched.page.locator("#earth .current-status")).to_contain_text("Down")
 
 
 async def test_a_hidden_tab_asks_for_nothing_until_it_is_looked_at(browser: Browser, service: Service):
@@ -217,7 +217,7 @@ async def test_a_hidden_tab_asks_for_nothing_until_it_is_looked_at(browser: Brow
         assert asked.count == 0
         await page.evaluate(HIDE, False)
         await page.clock.run_for(1)
-        await expect(page.locator("#earth .current")).to_contain_text("Down")
+        await expect(page.locator("#earth .current-status")).to_contain_text("Down")
         assert asked.count == 1
 
 

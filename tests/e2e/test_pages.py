@@ -162,7 +162,7 @@ async def test_the_page_is_never_older_than_what_was_told(browser: Browser, tmp_
         for status, words in (("DOWN", "Down for"), ("UP", "Up for"), ("DEGRADED", "Degraded for")):
             await service.beat("earth", status)
             await watched.page.reload()
-            assert words in await watched.page.locator("#earth .current").inner_text()
+            assert words in await watched.page.locator("#earth .current-status").inner_text()
         await service.beat("earth", "DOWN", at=service.clock() - 40 * 86400)
         await watched.page.reload()
         bar = watched.page.locator('#earth .bars [href$="/2025-11-21"]')
