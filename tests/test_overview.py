@@ -268,7 +268,7 @@ async def test_a_day_that_changed_and_was_counted_during_the_read_is_not_kept(
 
     async def meanwhile(work: Any, *args: Any, **kwargs: Any) -> Any:
         answer = await read(work, *args, **kwargs)
-        if name_of(work) == "_read_pasts" and not jobs:
+        if name_of(work) == "load_many" and not jobs:
             await earth.beat(NOON - 5 * DAY, Status.DOWN)
             jobs.append(asyncio.create_task(earth.loader.roll()))
             await asyncio.wait(jobs, timeout=0.1)  # it would be done by then, if nothing made it wait
@@ -365,7 +365,7 @@ async def test_the_list_of_monitors_asks_nothing_of_the_file_within_a_quarter(
     await service.beat()
     listed = await service.get("/api/monitors")
     assert listed[0]["uptime"]["90d"] == "100"
-    assert "_read_pasts" not in asked
+    assert "load_many" not in asked
 
 
 async def test_what_was_read_ahead_is_not_read_again(earth: Quiet):

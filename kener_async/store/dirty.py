@@ -64,6 +64,11 @@ def is_settled(session: Session, monitor: int, window: Span, now: int) -> bool:
     )
 
 
+def unsettled(session: Session, monitors: Iterable[int], window: Span, now: int) -> list[int]:
+    """Those of the monitors whose stored counts in the window are not settled."""
+    return [monitor for monitor in monitors if not is_settled(session, monitor, window, now)]
+
+
 def monitors(session: Session, now: int) -> list[int]:
     """The monitors with a closed quarter to count."""
     rows = session.execute("SELECT DISTINCT monitor_id FROM dirty WHERE start < ?", (quarter_of(now),))

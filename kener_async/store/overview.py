@@ -1,14 +1,23 @@
 """Loading what an overview says of a monitor's past."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import QUARTER
-from kener_async.domain.overview import CutQuarter, Frame, PastCounts, past
+from kener_async.domain.calendar import QUARTER, quarter_of
+from kener_async.domain.overview import CutQuarter, Frame, PastCounts, frame_at, past
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import layers, rollups
+from kener_async.store import layers, observer, rollups
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
+
+
+def load_many(
+    session: Session, cached_days: Iterable[tuple[int, Mapping[Span, Counts]]], zone: ZoneInfo, now: int
+) -> list[PastCounts]:
+    """The pasts of monitors, given as pairs of a monitor and its days as counted before."""
+    frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
+    return [load(session, monitor, frame, days, now) for monitor, days in cached_days]
 
 
 def load(session: Session, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int) -> PastCounts:

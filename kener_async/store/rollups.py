@@ -1,6 +1,7 @@
 """Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from time import perf_counter
 
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
@@ -19,8 +20,30 @@ SUMS = """
     max(iif(typeof(latency_max) = 'integer', latency_max / 1e6, latency_max))
 """
 
+QUARTERS_AT_ONCE = 96  # counted in one step: a day
+
+CountedSpan = tuple[int, int, int]  # monitor, start, end
+
 # Days are kept by the thousand (domain/day_counts.py): equal numbers of minutes are one object.
 MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
+
+
+def settle_for(
+    session: Session, seconds: float, monitors: Sequence[int], window: Span, now: int
+) -> tuple[list[CountedSpan], list[int]]:
+    """Count the dirty quarters of these monitors in the window until none is left or the time is up.
+
+    Returns what was counted, and the monitors that are left to be counted.
+    """
+    dirty.mark_closed(session, now)
+    left, counted = list(monitors), list[CountedSpan]()
+    until = perf_counter() + seconds
+    while left and perf_counter() < until:
+        spans, is_all = settle(session, left[-1], window, now, QUARTERS_AT_ONCE)
+        counted += [(left[-1], *span) for span in spans]
+        if is_all:
+            left.pop()
+    return counted, left
 
 
 def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -> tuple[list[Span], bool]:

@@ -1,12 +1,37 @@
 """The published state of a monitor, loaded from its layers and counts."""
 
+from collections.abc import Mapping
+
 from kener_async.domain.calendar import day_so_far, minute_of, quarter_of, utc_day_of
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.timeline import current_status
-from kener_async.store import layers, rollups
+from kener_async.store import dirty, layers, monitors, observer, rollups
 from kener_async.store.interface import Session
+from kener_async.store.rollups import QUARTERS_AT_ONCE, CountedSpan
 
 ALL_TIME = 2**62  # overlays of the future count too: their begin is when a status changes
+
+
+def register(
+    session: Session, settings: Mapping[str, MonitorSettings], now: int
+) -> tuple[dict[str, int], int]:
+    """Register the configured monitors; their ids by tag, and the instant from which samples are kept."""
+    return monitors.register(session, settings, now), observer.kept_from(session)
+
+
+def load_many(
+    session: Session, ids: Mapping[str, int], now: int
+) -> tuple[list[MonitorState], list[CountedSpan]]:
+    """Count what is dirty of today and load the monitors, by tag; their states, and what was counted."""
+    dirty.mark_closed(session, now)
+    states: list[MonitorState] = []
+    counted: list[CountedSpan] = []
+    for tag, monitor in ids.items():
+        spans, _ = rollups.settle(session, monitor, (utc_day_of(now), now), now, QUARTERS_AT_ONCE)
+        counted += [(monitor, *span) for span in spans]
+        states.append(load(session, monitor, tag, now))
+    return states, counted
 
 
 def load(session: Session, monitor: int, tag: str, now: int) -> MonitorState:

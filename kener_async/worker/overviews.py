@@ -1,10 +1,8 @@
 """Overviews: the days and windows of each monitor, from day counts that are kept in memory."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
@@ -13,11 +11,8 @@ from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview, PastCounts, first_instant, frame_at
 from kener_async.domain.states import MonitorState, MonitorStates
-from kener_async.domain.uptime import Counts
-from kener_async.store import observer
-from kener_async.store import overview as stored_overview
-from kener_async.store.dirty import Span
-from kener_async.store.sqlite.connections import Database
+from kener_async.store import overview
+from kener_async.store.interface import Database
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.states import StateLoader
 
@@ -116,18 +111,8 @@ class Overviews:
             pasts = self._cached_pasts(states, zone, quarter_of(now))  # another task may have read them
             missing = [state for state in states if state not in pasts]
             cached_days = [(state.id, days.get(state.id)) for state in missing]
-            work = partial(_read_pasts, cached_days=cached_days, zone=zone, now=now)
-            for state, past in zip(missing, await self._database.read(work), strict=True):
+            read = await self._database.read(overview.load_many, cached_days, zone, now)
+            for state, past in zip(missing, read, strict=True):
                 pasts[state] = self._pasts[state] = past
                 days.put(state.id, past.frame.day_spans, past.days)
         return pasts
-
-
-def _read_pasts(
-    connection: sqlite3.Connection,
-    cached_days: Sequence[tuple[int, Mapping[Span, Counts]]],
-    zone: ZoneInfo,
-    now: int,
-) -> list[PastCounts]:
-    frame = frame_at(quarter_of(now), zone, observer.kept_from(connection))
-    return [stored_overview.load(connection, monitor, frame, days, now) for monitor, days in cached_days]

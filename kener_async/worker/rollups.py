@@ -1,12 +1,10 @@
 """Rollups: count the quarter-hours that are marked dirty, a short transaction at a time."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from time import monotonic, perf_counter
-from typing import TypeVar
+from time import monotonic
+from typing import ParamSpec, TypeVar
 
 from kener_async.clock import Clock
 from kener_async.domain.calendar import QUARTER
@@ -15,13 +13,13 @@ from kener_async.domain.errors import Unavailable
 from kener_async.metrics import Metrics
 from kener_async.store import dirty, rollups
 from kener_async.store.dirty import Span
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database, Work
+from kener_async.store.rollups import CountedSpan
 
-CHUNK = 96  # quarters counted in one step: a day
 TURN_SECONDS = 0.005  # the longest a transaction that counts may delay heartbeats
 
+P = ParamSpec("P")
 T = TypeVar("T")
-CountedSpan = tuple[int, int, int]  # monitor, start, end
 
 
 class Rollups:
@@ -46,10 +44,12 @@ class Rollups:
         async with self._lock:
             yield self._days
 
-    async def transact(self, work: Callable[[sqlite3.Connection], tuple[T, Iterable[CountedSpan]]]) -> T:
+    async def transact(
+        self, work: Work[P, tuple[T, Iterable[CountedSpan]]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run a transaction that counts quarters beside its own work; raises Unavailable."""
         async with self._lock:
-            result, counted = await self._database.write(work)
+            result, counted = await self._database.write(work, *args, **kwargs)
             self._drop_days(counted)
         return result
 
@@ -64,22 +64,23 @@ class Rollups:
         """
         window, now = (start, end), self._clock()
         with suppress(Unavailable):
-            work = partial(_unsettled, monitors=monitors, window=window, now=now)
-            await self._count(await self._database.read(work), window)
+            await self._count(await self._database.read(dirty.unsettled, monitors, window, now), window)
 
     async def count_ended(self) -> None:
         """Count every dirty quarter that has ended; raises Unavailable."""
         now = self._clock()
-        await self._database.write(partial(dirty.mark_closed, now=now))
-        await self._count(await self._database.read(partial(dirty.monitors, now=now)), (0, now))
+        await self._database.write(dirty.mark_closed, now)
+        await self._count(await self._database.read(dirty.monitors, now), (0, now))
         self.counted_at = monotonic()
 
     async def _count(self, monitors: list[int], window: Span) -> None:
-        """Count what is dirty of these monitors in the window; takes those that are done off the list."""
+        """Count what is dirty of these monitors in the window."""
         while monitors:
-            work = partial(_count_some, left=monitors, window=window, now=self._clock())
+            now = self._clock()
             async with self._lock:
-                counted = await self._database.write(work)
+                counted, monitors = await self._database.write(
+                    rollups.settle_for, TURN_SECONDS, monitors, window, now
+                )
                 self._drop_days(counted)
             for _, start, end in counted:
                 self._metrics.rollup_quarters.inc((end - start) // QUARTER)
@@ -87,20 +88,3 @@ class Rollups:
     def _drop_days(self, counted: Iterable[CountedSpan]) -> None:
         for span in counted:
             self._days.invalidate(*span)
-
-
-def _unsettled(connection: sqlite3.Connection, monitors: Sequence[int], window: Span, now: int) -> list[int]:
-    return [monitor for monitor in monitors if not dirty.is_settled(connection, monitor, window, now)]
-
-
-def _count_some(connection: sqlite3.Connection, left: list[int], window: Span, now: int) -> list[CountedSpan]:
-    """Count dirty quarters until none is left or the time is up; takes finished monitors off `left`."""
-    dirty.mark_closed(connection, now)
-    until = perf_counter() + TURN_SECONDS
-    counted: list[CountedSpan] = []
-    while left and perf_counter() < until:
-        spans, is_all = rollups.settle(connection, left[-1], window, now, CHUNK)
-        counted += [(left[-1], *span) for span in spans]
-        if is_all:
-            left.pop()
-    return counted

@@ -1,23 +1,20 @@
 """Monitor states: load them from the store, and load again those that have become stale."""
 
 import asyncio
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 
 from kener_async.clock import Clock
-from kener_async.domain.calendar import quarter_of, utc_day_of
+from kener_async.domain.calendar import quarter_of
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.metrics import Metrics
-from kener_async.store import dirty, monitors, observer, rollups
 from kener_async.store import states as stored_states
-from kener_async.store.sqlite.connections import Database
+from kener_async.store.interface import Database
 from kener_async.worker.observer import Observer
-from kener_async.worker.rollups import CHUNK, CountedSpan, Rollups
+from kener_async.worker.rollups import Rollups
 
 LOADED_AT_ONCE = 10
 
@@ -51,7 +48,7 @@ class StateLoader:
         """Register the configured monitors, note their settings from now on, and load them."""
         settings = self._configured()
         now = self._clock()
-        self._ids, kept_from = await self._database.write(partial(_registered, settings=settings, now=now))
+        self._ids, kept_from = await self._database.write(stored_states.register, settings, now)
         self._states.keep_only(settings)
         self._states.note_kept_from(kept_from)
         self._rollups.keep_only(self._ids.values())
@@ -68,7 +65,7 @@ class StateLoader:
         ids = {tag: self._ids[tag] for tag in tags if tag in self._ids}
         # On the writer's connection, and nothing is awaited before `publish`: because transactions there end
         # in order, a sample stored after this load is added to the new state, and none gets lost between.
-        states = await self._rollups.transact(partial(_loaded, ids=ids, now=self._clock()))
+        states = await self._rollups.transact(stored_states.load_many, ids, self._clock())
         self._states.publish(state for state in states if self._ids.get(state.tag) == state.id)
 
     async def observe(self) -> None:
@@ -109,8 +106,7 @@ class StateLoader:
 
     async def read(self, state: MonitorState, now: int) -> MonitorState:
         """The monitor as stored, without publishing it."""
-        work = partial(stored_states.load, monitor=state.id, tag=state.tag, now=now)
-        return await self._database.read(work)
+        return await self._database.read(stored_states.load, state.id, state.tag, now)
 
     async def roll(self) -> None:
         """The scheduled job: count the quarters that have ended, then load the monitors that changed."""
@@ -121,22 +117,3 @@ class StateLoader:
         await self.load(
             [state.tag for state in self._states if state.base < current or self._states.is_stale(state, now)]
         )
-
-
-def _registered(
-    connection: sqlite3.Connection, settings: Mapping[str, MonitorSettings], now: int
-) -> tuple[dict[str, int], int]:
-    return monitors.register(connection, settings, now), observer.kept_from(connection)
-
-
-def _loaded(
-    connection: sqlite3.Connection, ids: Mapping[str, int], now: int
-) -> tuple[list[MonitorState], list[CountedSpan]]:
-    dirty.mark_closed(connection, now)
-    states: list[MonitorState] = []
-    counted: list[CountedSpan] = []
-    for tag, monitor in ids.items():
-        spans, _ = rollups.settle(connection, monitor, (utc_day_of(now), now), now, CHUNK)
-        counted += [(monitor, *span) for span in spans]
-        states.append(stored_states.load(connection, monitor, tag, now))
-    return states, counted

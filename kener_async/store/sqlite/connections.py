@@ -141,9 +141,6 @@ class SQLiteDatabase:
         await self._writer.close()
 
 
-Database = SQLiteDatabase
-
-
 def _nothing(connection: sqlite3.Connection) -> None:
     """The work of a transaction that only shows whether the writer answers."""
 
