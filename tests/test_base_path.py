@@ -173,8 +173,8 @@ def test_no_base_path_may_begin_as_one_of_our_addresses(config: Config):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('base_path = "/api"', "server.base_path: must not begin with /api, which is an address of ours"),
-        ('base_path = "/monitor/x"', "server.base_path: must not begin with /monitor, which is an address"),
+        ('base_path = "/api"', "server.base_path: must not begin with /api, which is a path of this program"),
+        ('base_path = "/monitor/x"', "server.base_path: must not begin with /monitor, which is a path"),
         ('public_url = "https://a.example/status"', "server.public_url: must be scheme and host alone"),
     ],
 )

@@ -4,23 +4,23 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from marshmallow import Schema
-from marshmallow.fields import Nested
 
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp, Unit
 from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
+from kener_async.config.fields import StringMap
 from kener_async.config.load import ConfigError
-from kener_async.config.model import Config
-from kener_async.config.schema import LOCALES, SCHEMA
+from kener_async.config.model import LOCALES, Config
+from kener_async.config.schema import Key, keys_of
+from kener_async.config.tables import Document
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
@@ -90,7 +90,7 @@ def faults(load: Load) -> Faults:
         ("watch", {"ping_url": "", "ping_every": 60}),
         ("site", {"title": "Status", "name": "Status", "timezone": ZoneInfo("UTC")}),
         ("site", {"locale": "en", "locales": ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")}),
-        ("site", {"theme": "system", "theme_toggle": True, "pattern": "none", "is_indexed": True}),
+        ("site", {"theme": "system", "theme_toggle": True, "pattern": "none", "indexed": True}),
         ("site", {"bar_style": "full", "bar_roundness": "rounded", "summary_style": "current"}),
         ("site", {"assets": None, "custom_css": None, "hero": None, "nav": (), "meta": ()}),
         ("site", {"colors": NO_COLORS, "dark_colors": NO_COLORS}),
@@ -169,11 +169,31 @@ def uncommented() -> str:
     return re.sub(r"(?m)^#(?=[^\s#])", "", shipped("config.toml"))
 
 
-def keys_of(schema: Schema, at: str = "") -> Iterator[str]:
-    for key, field in schema.fields.items():
-        yield f"{at}{key}"
-        if isinstance(field, Nested):
-            yield from keys_of(field.schema, f"{at}{key}.")
+@dataclass(frozen=True)
+class Declared:
+    """A key of a table, with the name of its table; `is_plain`: it is no table itself."""
+
+    table: type
+    at: str
+    name: str
+    key: Key
+
+    @property
+    def is_plain(self) -> bool:
+        return self.key.table is None and not isinstance(self.key.field, StringMap)
+
+    @property
+    def comment(self) -> str:
+        return self.key.doc + (" A change needs a restart." if self.key.restart else "")
+
+
+def declared(table: type = Document, at: str = "") -> Iterator[Declared]:
+    """Every key of the configuration, those of inner tables too."""
+    for attribute, key in keys_of(table).items():
+        name = key.field.data_key or attribute
+        yield Declared(table, at, f"{at}{name}", key)
+        if key.table is not None:
+            yield from declared(key.table, f"{at}{name}.")
 
 
 FREE = "site.meta"  # its keys are the operator's
@@ -202,7 +222,39 @@ def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -
 
 
 def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
-    assert set(keys_in(tomllib.loads(uncommented()))) == set(keys_of(SCHEMA))
+    assert set(keys_in(tomllib.loads(uncommented()))) == {each.name for each in declared()}
+
+
+def comments_in(text: str) -> dict[str, str]:
+    """The comment right above each key or header of the shipped file, where it occurs first with one."""
+    comments: dict[str, str] = {}
+    table, above = "", ""
+    for line in text.splitlines():
+        if words := re.fullmatch(r"# (.*)", line):
+            above = f"{above} {words[1]}".strip()
+            continue
+        if header := re.fullmatch(r"#?\[+([a-z_.]+)\]+", line):
+            table = header[1]
+            comments.setdefault(table, above)
+        elif above and (key := re.match(r"#?([a-z_]+) = ", line)):
+            comments.setdefault(f"{table}.{key[1]}", above)
+        above = ""
+    return comments
+
+
+def test_every_key_of_the_shipped_file_has_its_documentation_as_comment() -> None:
+    comments, seen, wrong = comments_in(shipped("config.toml")), set(), {}
+    for each in declared():
+        shared = each.table, each.name.removeprefix(each.at)  # colors and dark_colors have the same keys
+        if each.key.table is None and shared not in seen:
+            seen.add(shared)
+            if comments.get(each.name) != each.comment:
+                wrong[each.name] = (comments.get(each.name), each.comment)
+    assert wrong == {}
+
+
+def test_every_key_is_documented() -> None:
+    assert [each.name for each in declared() if each.key.table is None and not each.key.doc] == []
 
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
@@ -368,7 +420,7 @@ def test_a_style_is_one_of_its_words(load: Load, key: str, written: str, read: s
 
 
 def test_a_page_that_is_not_to_be_indexed_says_so(load: Load) -> None:
-    assert not load("[site]\nindexed = false").site.is_indexed
+    assert not load("[site]\nindexed = false").site.indexed
 
 
 @pytest.mark.parametrize(
@@ -430,7 +482,7 @@ def test_an_image_lies_at_an_address_or_among_the_assets(faults: Faults, assets:
 def test_an_address_has_no_character_that_hides_where_it_leads(faults: Faults, address: str) -> None:
     shown = json.dumps(address, ensure_ascii=False)
     assert faults(f"[site]\nlogo = {json.dumps(address)}") == [
-        f"config.toml: site.logo: {shown} has a space, a backslash or a control character"
+        f"config.toml: site.logo: {shown} contains a space, a backslash or a control character"
     ]
 
 
@@ -518,7 +570,7 @@ def test_nothing_but_a_color_reaches_the_stylesheet(faults: Faults, table: str, 
 def test_nothing_but_font_families_reaches_the_stylesheet(faults: Faults, family: str) -> None:
     written = family.replace('"', '\\"')
     assert faults(f'[site]\nfont_family = "{written}"') == [
-        f'config.toml: site.font_family: "{written}" is no list of font families'
+        f'config.toml: site.font_family: "{written}" is not a list of font families'
     ]
 
 
@@ -641,11 +693,11 @@ def test_a_schedule_is_read_in_the_zone_of_the_site_unless_it_has_its_own(load: 
             'cron = "0 3 * * *"\ngrace = 60\ndown_after = 59',
             ["down_after: must be at least grace, 60 s, not 59 s"],
         ),
-        ('cron = "0 25 * * *"', ['cron: "0 25 * * *" is no cron expression of five fields']),
-        ('cron = "@daily"', ['cron: "@daily" is no cron expression of five fields']),
-        ('cron = "0 0 30 2 *"', ['cron: "0 0 30 2 *" never comes']),
+        ('cron = "0 25 * * *"', ['cron: "0 25 * * *" is not a cron expression of five fields']),
+        ('cron = "@daily"', ['cron: "@daily" is not a cron expression of five fields']),
+        ('cron = "0 0 30 2 *"', ['cron: "0 0 30 2 *" never matches']),
         ('interval = 60\ntimezone = "UTC"', ["timezone: needs cron"]),
-        ("interval = 60\nstale_after = 60", ["stale_after: has no use with interval or cron"]),
+        ("interval = 60\nstale_after = 60", ["stale_after: is not used with interval or cron"]),
         ("carry_forward = true", ["stale_after: is missing, carry_forward needs it"]),
         (
             "carry_forward = true\nstale_after = 60\n"
@@ -699,7 +751,7 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ("[server]\nport = 2026-01-01", "server.port: must be a whole number, not a date or a time"),
         ("[server]\nhost = 5", "server.host: must be text, not a whole number"),
         ('[server]\nhost = ""', "server.host: must not be empty"),
-        ('[server]\nhost = "a\\u0000"', "server.host: has a character that no text has"),
+        ('[server]\nhost = "a\\u0000"', "server.host: contains an invalid character"),
         ("[server]\nprot = 5", 'server.prot: unknown key, did you mean "port"?'),
         ("[server]\nzzz = 5", "server.zzz: unknown key"),
         ('[server]\n"a\\nb" = 5', 'server."a\\nb": unknown key'),
@@ -710,7 +762,7 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ('[server]\ntrusted_proxies = "::1"', "server.trusted_proxies: must be a list"),
         (
             '[server]\ntrusted_proxies = ["::1", "10.0.0.300"]',
-            'server.trusted_proxies[1]: "10.0.0.300" is no network or address',
+            'server.trusted_proxies[1]: "10.0.0.300" is not an IP address or network',
         ),
         ("[server]\ntrusted_proxies = [1]", "server.trusted_proxies[0]: must be text, not a whole number"),
         ('[auth]\nallowed_ips = ["10.0.0.1/8"]', 'auth.allowed_ips[0]: "10.0.0.1/8" has host bits set'),
@@ -740,19 +792,19 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ),
         ('[auth]\nalgorithm = "EdDSA"', "auth.public_key_file: is missing, EdDSA needs it"),
         ('[auth]\nalgorithm = "RS256"', "auth.public_key_file: is missing, RS256 needs it"),
-        ('[auth]\npublic_key_file = "a.pem"', "auth.public_key_file: has no use with HS256"),
+        ('[auth]\npublic_key_file = "a.pem"', "auth.public_key_file: is not used with HS256"),
         ('[auth]\nalgorithm = "none"', 'auth.algorithm: must be one of HS256, EdDSA, RS256, not "none"'),
         (
             "[rollups]\ninterval_seconds = 901",
             "rollups.interval_seconds: must be between 1 and 900, not 901",
         ),
         ('[log]\nformat = "xml"', 'log.format: must be one of auto, json, text, not "xml"'),
-        ('[site]\ntimezone = "Mars/Base"', 'site.timezone: "Mars/Base" is no time zone'),
+        ('[site]\ntimezone = "Mars/Base"', 'site.timezone: "Mars/Base" is not a time zone'),
         (
             '[site]\ntimezone = "Europe/Berln"',
-            'site.timezone: "Europe/Berln" is no time zone, did you mean "Europe/Berlin"?',
+            'site.timezone: "Europe/Berln" is not a time zone, did you mean "Europe/Berlin"?',
         ),
-        ('[site]\ntimezone = "/etc/passwd"', 'site.timezone: "/etc/passwd" is no time zone'),
+        ('[site]\ntimezone = "/etc/passwd"', 'site.timezone: "/etc/passwd" is not a time zone'),
         *(
             (
                 f'[server]\nbase_path = "{path}"',
@@ -783,8 +835,8 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
             '[site]\nlocales = ["en", "zh"]',
             'site.locales[1]: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "zh"',
         ),
-        ('[site]\nlocales = ["de"]', 'site.locale: "en" is not among site.locales'),
-        ("[site]\nlocales = []", 'site.locale: "en" is not among site.locales'),
+        ('[site]\nlocales = ["de"]', 'site.locale: "en" is not in site.locales'),
+        ("[site]\nlocales = []", 'site.locale: "en" is not in site.locales'),
         ('[site]\nlocales = ["en", "en"]', 'site.locales[1]: "en" is used twice'),
         ("[site]\nindexed = 1", "site.indexed: must be true or false, not a whole number"),
         ("[site]\nhero = 5", "site.hero: must be a table"),
@@ -792,7 +844,10 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ('[site.colors]\nUP = "#fff"', 'site.colors.UP: unknown key, did you mean "up"?'),
         ("[site]\nmeta = 5", "site.meta: must be a table"),
         ("[site.meta]\nauthor = 5", "site.meta.author: must be text, not a whole number"),
-        ('[site.meta]\n"a b" = ""', 'site.meta."a b": is no name of A-Z a-z 0-9 . : _ -'),
+        (
+            '[site.meta]\n"a b" = ""',
+            'site.meta."a b": contains an invalid character, allowed are A-Z a-z 0-9 . : _ -',
+        ),
         ("[site]\nnav = 5", "site.nav: must be [[site.nav]] tables"),
         ("[site.nav]", "site.nav: must be [[site.nav]] tables"),
         ("[site]\nnav = [5]", "site.nav[0]: must be a table"),
@@ -857,7 +912,7 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ),
         (
             '[[monitors]]\ntag = "earth"\ncategory = "Planet"\n[[categories]]\nname = "Planets"',
-            'monitors[0].category: "Planet" is no category, did you mean "Planets"?',
+            'monitors[0].category: "Planet" is not a category, did you mean "Planets"?',
         ),
         (
             '[[monitors]]\ntag = "earth"\ndefault_status = "MAINTENANCE"',
@@ -924,9 +979,9 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
         "config.toml: announcements[0].title: must not be empty",
         "config.toml: monitors[0].colour: unknown key",
         "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days",
-        'config.toml: monitors[0].heartbeat.timezone: "Nowhere" is no time zone',
+        'config.toml: monitors[0].heartbeat.timezone: "Nowhere" is not a time zone',
         "config.toml: monitors[0].heartbeat.timezone: needs cron",
-        'config.toml: monitors[1].category: "Planets" is no category',
+        'config.toml: monitors[1].category: "Planets" is not a category',
         'config.toml: monitors[1].tag: "earth" is used twice',
         "config.toml: nav: unknown key",
         'KENER_SERVER_PROT: unknown setting, did you mean "KENER_SERVER_PORT"?',
@@ -973,7 +1028,7 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
         ('"REPLACE_ME_WITH_SOMETHING_LONG_ENOUGH_1"', "is a placeholder, not a secret"),
         ("12345678901234567", "must be text, not a whole number"),
         (f'["{SECRET}"]', "must be text, not a list"),
-        (f'"{SECRET}\\u0000"', "has a character that no text has"),
+        (f'"{SECRET}\\u0000"', "contains an invalid character"),
     ],
 )
 def test_a_bad_secret_key_is_refused_without_being_shown(faults: Faults, key: str, fault: str) -> None:
@@ -1028,7 +1083,7 @@ def test_the_environment_wins_over_the_file(load: Load) -> None:
         ("KENER_SITE_TITLE", "5", "site", "title", "5"),
         ("KENER_SITE_TIMEZONE", "Asia/Tokyo", "site", "timezone", ZoneInfo("Asia/Tokyo")),
         ("KENER_SITE_LOCALES", "de, en", "site", "locales", ("de", "en")),
-        ("KENER_SITE_INDEXED", "false", "site", "is_indexed", False),
+        ("KENER_SITE_INDEXED", "false", "site", "indexed", False),
         ("KENER_SITE_BAR_STYLE", "PARTIAL", "site", "bar_style", "partial"),
     ],
 )
@@ -1046,8 +1101,8 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
         ("KENER_SERVER_PORT", "\udcff", r': must be a whole number, not "\udcff"'),
         ("KENER_SERVER_PORT", "1_0", ': must be a whole number, not "1_0"'),
         ("KENER_SERVER_PORT", "65536", ": must be between 0 and 65535, not 65536"),
-        ("KENER_SERVER_TRUSTED_PROXIES", "::1,x", '[1]: "x" is no network or address'),
-        ("KENER_DATABASE_PATH", "\udcff.db", ": has a character that no text has"),
+        ("KENER_SERVER_TRUSTED_PROXIES", "::1,x", '[1]: "x" is not an IP address or network'),
+        ("KENER_DATABASE_PATH", "\udcff.db", ": contains an invalid character"),
         ("KENER_DATABASE_RETENTION_DAYS", "1", ": must be at least ingest.max_age_days, 90, not 1"),
         ("KENER_AUTH_ALGORITHMS", "", ': unknown setting, did you mean "KENER_AUTH_ALGORITHM"?'),
         ("KENER_SITE_qqq", "", ": unknown setting"),

@@ -128,7 +128,7 @@ async def test_the_map_of_the_site_leads_to_pages_that_exist(told: Service):
 async def test_robots_are_asked_to_stay_away_where_the_site_is_private(told: Service):
     assert "Sitemap: " in await (await fetch(told, "/robots.txt")).text()
     config = told.app[keys.RUNNING].config
-    await apply(told.app, replace(config, site=replace(config.site, is_indexed=False)))
+    await apply(told.app, replace(config, site=replace(config.site, indexed=False)))
     assert "Disallow: /\n" in await (await fetch(told, "/robots.txt")).text()
     assert 'name="robots" content="noindex' in await (await fetch(told, "/")).text()
 

@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Config:
         a_monitor("moon", MonitorSettings(default_status=Status.UP)),
         a_monitor("secret", hidden=True),
     )
-    return replace(config, categories=(Category("Planets", ""),))
+    return replace(config, categories=(Category("Planets", "", hidden=False),))
 
 
 async def fetch(service: Service, path: str) -> tuple[int, str]:

@@ -77,7 +77,12 @@ def config(tmp_path: Path) -> Config:
     plain = a_config(tmp_path)
     site = replace(plain.site, name="Example", timezone=ZoneInfo("Europe/Berlin"))
     return replace(
-        plain, site=site, categories=(Category("Planets", "The **big** ones"), Category("Moons", ""))
+        plain,
+        site=site,
+        categories=(
+            Category("Planets", "The **big** ones", hidden=False),
+            Category("Moons", "", hidden=False),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -27,7 +28,7 @@ _KINDS = {
 
 
 def shown(value: object) -> str:
-    """A value as a fault shows it: text quoted and on one line, of anything else only its kind."""
+    """A value for an error message: text quoted and on one line, of anything else only its kind."""
     if isinstance(value, str):
         quoted = json.dumps(value if len(value) <= 80 else f"{value[:80]}...", ensure_ascii=False)
         return quoted.encode(errors="backslashreplace").decode()
@@ -42,7 +43,7 @@ def hint(name: str, known: Collection[str], likeness: float = 0.6) -> str:
 
 
 class String(fields.Field[Any]):
-    """Text; subclasses say what the text stands for in `parsed`."""
+    """Text; subclasses convert it in `parsed`."""
 
     default_error_messages = {"required": "is missing"}  # noqa: RUF012  marshmallow's own way
 
@@ -50,7 +51,7 @@ class String(fields.Field[Any]):
         if not isinstance(value, str):
             raise ValidationError(f"must be text, not {shown(value)}")
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValidationError("has a character that no text has")
+            raise ValidationError("contains an invalid character")
         return self.parsed(value)
 
     def parsed(self, text: str) -> Any:
@@ -115,12 +116,28 @@ class FoldedChoice(Choice):
 
 
 class NonEmptyString(String):
-    """Text that says something."""
+    """Text with at least one character that is not white space."""
 
     def parsed(self, text: str) -> str:
         if not text.strip():
             raise ValidationError("must not be empty")
         return text
+
+
+class FilePath(String):
+    """A path, relative to the folder of the file unless it is absolute."""
+
+    def parsed(self, text: str) -> Path:
+        if not text.strip():
+            raise ValidationError("must not be empty")
+        return Path(text)
+
+
+class OptionalPath(String):
+    """Such a path, or empty: None."""
+
+    def parsed(self, text: str) -> Path | None:
+        return Path(text) if text else None
 
 
 class Tag(String):
@@ -136,8 +153,8 @@ class Network(String):
     def parsed(self, text: str) -> IPv4Network | IPv6Network:
         try:
             return ip_network(text)
-        except ValueError as fault:
-            wrong = "has host bits set" if "host bits" in str(fault) else "is no network or address"
+        except ValueError as error:
+            wrong = "has host bits set" if "host bits" in str(error) else "is not an IP address or network"
             raise ValidationError(f"{shown(text)} {wrong}") from None
 
 
@@ -149,11 +166,13 @@ class Url(String):
 
 
 class PingUrl(String):
-    """An address to be asked for, as it is written."""
+    """An address to be requested, as it is written."""
 
     def parsed(self, text: str) -> str:
-        spoilt = any(character in "\\ " or not character.isprintable() for character in text)
-        if text and (spoilt or not text.lower().startswith(("http://", "https://")) or not _has_host(text)):
+        is_invalid = any(character in "\\ " or not character.isprintable() for character in text)
+        if text and (
+            is_invalid or not text.lower().startswith(("http://", "https://")) or not _has_host(text)
+        ):
             raise ValidationError(f"must be an http or https address, not {shown(text)}")
         return text
 
@@ -167,12 +186,12 @@ def _has_host(address: str) -> bool:
     try:
         parts = urlsplit(address)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
 
 
 class Href(String):
-    """Where a link leads or an image lies.
+    """The address of a link or an image.
 
     It is empty, an address of http, https or another scheme allowed here, a path that begins with /, or a
     file of the assets folder.
@@ -184,7 +203,7 @@ class Href(String):
 
     def parsed(self, text: str) -> str:
         if any(character in " \\" or not character.isprintable() for character in text):
-            raise ValidationError(f"{shown(text)} has a space, a backslash or a control character")
+            raise ValidationError(f"{shown(text)} contains a space, a backslash or a control character")
         if text.startswith("//"):
             raise ValidationError(f"{shown(text)} must say https: or http: before //")
         if not self._leads_somewhere(text):
@@ -227,11 +246,11 @@ class FontFile(String):
 
 
 class FontFamily(String):
-    """What may stand after `font-family:` in a stylesheet: names, in quotes or not, between commas."""
+    """The value of `font-family` in a stylesheet: names, in quotes or not, between commas."""
 
     def parsed(self, text: str) -> str:
         if text and not re.fullmatch(rf"{_FONT}(?:, *{_FONT})*", text):
-            raise ValidationError(f"{shown(text)} is no list of font families")
+            raise ValidationError(f"{shown(text)} is not a list of font families")
         return text
 
 
@@ -262,14 +281,14 @@ class StringMap(fields.Field[tuple[tuple[str, str], ...]]):
     ) -> tuple[tuple[str, str], ...]:
         if not isinstance(value, dict):
             raise ValidationError("must be a table")
-        faults = {name: list(self._faults(name, text)) for name, text in value.items()}
-        if any(faults.values()):
-            raise ValidationError(faults)
+        problems = {name: list(self._problems(name, text)) for name, text in value.items()}
+        if any(problems.values()):
+            raise ValidationError(problems)
         return tuple(value.items())
 
-    def _faults(self, name: str, text: object) -> Iterator[str]:
+    def _problems(self, name: str, text: object) -> Iterator[str]:
         if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
-            yield "is no name of A-Z a-z 0-9 . : _ -"
+            yield "contains an invalid character, allowed are A-Z a-z 0-9 . : _ -"
         try:
             String().deserialize(text)
         except ValidationError as error:
@@ -288,7 +307,7 @@ class DateOrDateTime(fields.Field[date]):
 
 
 def instant_of(moment: date, zone: ZoneInfo) -> int:
-    """The moment in UTC seconds: what has no offset is read in the zone, a date is where it begins there."""
+    """The moment in UTC seconds: without an offset it is local to the zone, a date is its start there."""
     if not isinstance(moment, datetime):
         return day_start(moment, zone)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
@@ -300,22 +319,22 @@ class TimeZone(String):
             return ZoneInfo(text)
         except (KeyError, ValueError, OSError):  # unknown; no path of the database; a folder of it
             nearest = hint(text, available_timezones())
-            raise ValidationError(f"{shown(text)} is no time zone{nearest}") from None
+            raise ValidationError(f"{shown(text)} is not a time zone{nearest}") from None
 
 
 class CronExpression(String):
     def parsed(self, text: str) -> str:
         if not is_cron(text):
-            raise ValidationError(f"{shown(text)} is no cron expression of five fields")
+            raise ValidationError(f"{shown(text)} is not a cron expression of five fields")
         try:
             Cron(text).next_after(0)
         except ValueError:
-            raise ValidationError(f"{shown(text)} never comes") from None
+            raise ValidationError(f"{shown(text)} never matches") from None
         return text
 
 
 class Secret(String):
-    """Key material; what is wrong is said without showing it."""
+    """Key material; error messages do not show it."""
 
     def parsed(self, text: str) -> str:
         if is_placeholder(text):
@@ -326,7 +345,7 @@ class Secret(String):
 
 
 class Credential(String):
-    """A secret that another service made up, of characters of a kind; faults do not show it."""
+    """A secret of another service, of the characters that it uses; error messages do not show it."""
 
     def __init__(self, pattern: str, kind: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -369,7 +388,7 @@ class EndpointKey(String):
 
 
 def is_placeholder(secret: str) -> bool:
-    """Whether it is what examples put where a secret belongs."""
+    """Whether it looks like the placeholder of an example, such as "change-me"."""
     return re.sub(r"[^a-z]", "", secret.lower()).startswith(_PLACEHOLDERS)
 
 

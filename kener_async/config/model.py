@@ -1,4 +1,8 @@
-"""What config.toml says, as frozen dataclasses: all that the program sees of it."""
+"""What config.toml says, as frozen dataclasses: all that the program sees of it.
+
+The keys of these tables are declared here, with `config.schema`; tables that become something else, and their
+keys, are in `config.tables`.
+"""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -6,174 +10,383 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from marshmallow import validate
+
 from kener_async.agent.settings import AgentSettings
+from kener_async.config.fields import (
+    BasePath,
+    Boolean,
+    Choice,
+    Color,
+    Duration,
+    FilePath,
+    FoldedChoice,
+    FontFamily,
+    FontFile,
+    Href,
+    Integer,
+    List,
+    Network,
+    NonEmptyString,
+    OptionalPath,
+    PingUrl,
+    Secret,
+    String,
+    StringMap,
+    Tag,
+    TimeZone,
+    Url,
+)
+from kener_async.config.schema import inner, key, several, table
+from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
 
-Network = IPv4Network | IPv6Network
+LOCALES = ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")
+NOT_EMPTY = validate.Length(1, error="must not be empty")
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class ServerConfig:
-    """`public_url` is scheme and host, `base_path` what follows in every address; no slash at their end.
+    """`public_url` is scheme and host, `base_path` what follows in every address; no slash at their end."""
 
-    `max_connections` 0: 80 % of the file descriptor limit.
-    """
+    host: str = key(
+        NonEmptyString(),
+        "127.0.0.1",
+        restart=True,
+        doc="The address to listen on; behind a reverse proxy on the same machine leave it as it is.",
+    )
+    port: int = key(Integer(0, 65535), 3000, restart=True, doc="0 to 65535; 0 takes any free port.")
+    public_url: str = key(
+        Url(),
+        "",
+        doc='Where visitors reach this server, such as "https://status.example.org"; used in links of '
+        "feeds and embeds. Scheme and host alone: a path belongs into base_path.",
+    )
+    trusted_proxies: Networks = key(
+        List(Network()),
+        (),
+        doc="Addresses or networks of reverse proxies whose X-Forwarded-* headers are trusted, such as "
+        '["127.0.0.1"].',
+    )
+    shutdown_seconds: int = key(
+        Integer(1, 3600),
+        10,
+        restart=True,
+        doc="How long requests in progress may take to finish when the server stops.",
+    )
+    max_connections: int = key(
+        Integer(0, 1_000_000),
+        0,
+        restart=True,
+        doc="Open connections at once; 0 means 80 % of the file descriptor limit.",
+    )
+    request_timeout_seconds: int = key(
+        Integer(1, 3600),
+        10,
+        doc="The time within which the headers, and then the body, of a request must arrive.",
+    )
+    base_path: str = key(
+        BasePath(),
+        "",
+        doc='The path under which a reverse proxy serves all this, such as "/status"; no slash at its end. '
+        "Every link carries it. The proxy may pass it on or strip it: both work.",
+    )
 
-    host: str
-    port: int
-    public_url: str
-    trusted_proxies: tuple[Network, ...]
-    shutdown_seconds: int
-    max_connections: int
-    request_timeout_seconds: int
-    base_path: str
 
-
-@dataclass(frozen=True, slots=True)
+@table
 class DatabaseConfig:
-    path: Path
-    synchronous: Literal["FULL", "NORMAL", "EXTRA"]
-    retention_days: int
+    path: Path = key(
+        FilePath(),
+        Path("data/kener.db"),
+        restart=True,
+        doc="One SQLite file; its folder also holds SQLite's own -wal and -shm files.",
+    )
+    synchronous: Literal["FULL", "NORMAL", "EXTRA"] = key(
+        Choice("FULL", "NORMAL", "EXTRA"),
+        "FULL",
+        restart=True,
+        doc="FULL: what was answered with 200 survives a power cut. NORMAL: faster, the last seconds may "
+        "be lost. EXTRA: as FULL, and the folder is synced too.",
+    )
+    retention_days: int = key(
+        Integer(1, 36_500),
+        400,
+        doc="Days for which samples are kept; at least max_age_days of [ingest].",
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class BackupConfig:
-    """Scheduled backups: `every` so many seconds one is made in the folder, and the newest `keep` stay there.
+    """Scheduled backups; `folder` None: none are made. `every` is in seconds."""
 
-    `folder` None: none are made.
-    """
+    folder: Path | None = key(
+        OptionalPath(),
+        None,
+        doc="A folder in which backups are made while the server runs; empty: none. Better one on another "
+        "disk.",
+    )
+    every: int = key(Duration(MINUTE), DAY, doc="How often a backup is made.")
+    keep: int = key(
+        Integer(1, 10_000),
+        7,
+        doc="How many of the newest backups are kept; older ones of this database are deleted.",
+    )
 
-    folder: Path | None
-    every: int
-    keep: int
 
-
-@dataclass(frozen=True, slots=True)
+@table
 class AuthConfig:
-    """The key is `secret_key`, or when that is empty what `secret_key_file` holds.
+    """The signing key is `secret_key`, or when that is empty the content of `secret_key_file`.
 
-    `makes_secret_key`: no key was configured, so the file is made where it does not exist yet.
-    `public_key_file` is None exactly when `algorithm` is HS256.
+    `secret_key_file` is secret.key beside the database when it is not configured. `makes_secret_key`: no key
+    was configured, so the file is made where it does not exist yet. `public_key_file` is None exactly when
+    `algorithm` is HS256.
     """
 
-    secret_key: str = field(repr=False)
-    secret_key_file: Path
-    makes_secret_key: bool
-    algorithm: Literal["HS256", "EdDSA", "RS256"]
-    public_key_file: Path | None
-    allowed_ips: tuple[Network, ...]
+    secret_key: str = key(
+        Secret(),
+        "",
+        restart=True,
+        secret=True,
+        doc="The key that signs tokens, at least 32 bytes; better is a file, see secret_key_file. When "
+        "neither is set, secret.key is made beside the database on the first start, readable by its "
+        "owner only.",
+    )
+    secret_key_file: Path = key(
+        OptionalPath(),
+        None,
+        restart=True,
+        doc="A file that holds the key. The credential secret_key of systemd replaces it.",
+    )
+    algorithm: Literal["HS256", "EdDSA", "RS256"] = key(
+        Choice("HS256", "EdDSA", "RS256"),
+        "HS256",
+        restart=True,
+        doc="With EdDSA or RS256 tokens made elsewhere are accepted too, checked with public_key_file; "
+        "tokens made here are always signed with HS256.",
+    )
+    public_key_file: Path | None = key(
+        OptionalPath(), None, restart=True, doc="The public key (PEM) for EdDSA or RS256."
+    )
+    allowed_ips: Networks = key(
+        List(Network()),
+        (),
+        doc="Addresses or networks that may use the API with a token; empty: all.",
+    )
+    makes_secret_key: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class IngestConfig:
-    """`token_rate` is in samples a second, 0: no limit; beyond it `token_burst` more may come at once."""
+    clock_skew_seconds: int = key(
+        Integer(0, DAY),
+        60,
+        doc="How far ahead of this server's clock a report may be; it is then stored as of now. In batches "
+        "of a device that sends its time, the minutes are corrected where its clock is off by more "
+        "than this.",
+    )
+    max_age_days: int = key(Integer(1, 36_500), 90, doc="How old a report may be.")
+    max_body_bytes: int = key(Integer(1, 1 << 30), 65_536, restart=True, doc="The largest request body.")
+    max_batch_bytes: int = key(
+        Integer(1, 1 << 30),
+        4_194_304,
+        doc="The largest body of a batch, also after decompression.",
+    )
+    max_queue: int = key(
+        Integer(1, 10_000_000),
+        10_000,
+        restart=True,
+        doc="Reports waiting to be written; beyond that the answer is 503 with Retry-After.",
+    )
+    token_rate: int = key(
+        Integer(0, 10_000_000),
+        1000,
+        doc="How many samples a second each token may send on average, 0: no limit. Beyond that the answer "
+        "is 429 with Retry-After.",
+    )
+    token_burst: int = key(
+        Integer(1, 1_000_000_000),
+        20_000,
+        doc="How many samples more a token may send at once, such as the backlog of a device that was "
+        "offline.",
+    )
 
-    clock_skew_seconds: int
-    max_age_days: int
-    max_body_bytes: int
-    max_batch_bytes: int
-    max_queue: int
-    token_rate: int
-    token_burst: int
 
-
-@dataclass(frozen=True, slots=True)
+@table
 class RollupsConfig:
-    interval_seconds: int
+    interval_seconds: int = key(
+        Integer(1, 900),
+        5,
+        restart=True,
+        doc="How often new reports are added up into quarters and days; 1 to 900.",
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class LogConfig:
-    """`format` auto: text on a terminal, else JSON. `requests`: which answered requests are logged."""
+    format: Literal["auto", "json", "text"] = key(
+        Choice("auto", "json", "text"),
+        "auto",
+        restart=True,
+        doc="json, text, or auto: text on a terminal, else json.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = key(
+        Choice("debug", "info", "warning", "error"),
+        "info",
+        restart=True,
+        doc="debug, info, warning or error.",
+    )
+    requests: Literal["errors", "all"] = key(
+        Choice("errors", "all"), "errors", doc="Which requests are logged: errors, or all."
+    )
 
-    format: Literal["auto", "json", "text"]
-    level: Literal["debug", "info", "warning", "error"]
-    requests: Literal["errors", "all"]
 
-
-@dataclass(frozen=True, slots=True)
+@table
 class MetricsConfig:
-    """`max_monitors`: up to so many monitors each has metrics of its own."""
+    max_monitors: int = key(
+        Integer(0, 1_000_000),
+        1000,
+        doc="Up to this many monitors /metrics has the status and uptime of each; 0: never.",
+    )
 
-    max_monitors: int
 
-
-@dataclass(frozen=True, slots=True)
+@table
 class WatchConfig:
-    """`ping_url` is asked for `ping_every` so many seconds while the service is able to work; empty: none."""
+    """`ping_every` is in seconds."""
 
-    ping_url: str
-    ping_every: int
+    ping_url: str = key(
+        PingUrl(),
+        "",
+        doc="A dead man's switch: an address the server requests (GET) while it is able to store reports; "
+        "the service at that address raises the alarm when the requests stop. Empty: none.",
+    )
+    ping_every: int = key(Duration(1), MINUTE, restart=True, doc="How often it is requested.")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class Link:
     """`icon` is the address of an image, or empty."""
 
-    name: str
-    url: str
-    icon: str
+    name: str = key(NonEmptyString(), doc="The text of the link.")
+    url: str = key(Href("mailto", validate=NOT_EMPTY), doc="Its address; mailto: is allowed too.")
+    icon: str = key(Href(), "", doc="An image beside the name.")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class Hero:
-    title: str
-    subtitle: str
-    image: str
+    title: str = key(String(), "", doc="The headline.")
+    subtitle: str = key(String(), "", doc="The line below it.")
+    image: str = key(Href(), "", doc="An image above it: https://..., /a/path or a file in assets.")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class Colors:
     """Each is #rgb, #rrggbb, or empty: the stylesheet's own."""
 
-    up: str
-    degraded: str
-    down: str
-    maintenance: str
-    no_data: str
-    accent: str
+    up: str = key(Color(), "", doc="The color of UP.")
+    degraded: str = key(Color(), "", doc="The color of DEGRADED.")
+    down: str = key(Color(), "", doc="The color of DOWN.")
+    maintenance: str = key(Color(), "", doc="The color of MAINTENANCE.")
+    no_data: str = key(Color(), "", doc="The color of days and minutes without data.")
+    accent: str = key(Color(), "", doc="The color of links and buttons.")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class SiteConfig:
     """`header` and `footer` are Markdown, `meta` is pairs of name and content.
 
     Addresses (`home`, `logo`, `favicon`, of links and images) are as written: a web address, a path that
     begins with /, the name of a file within `assets`, or empty. `font_file` is such a name, or empty.
+    `name` is the title when it is not configured. `hero` is None when all of it is empty.
     """
 
-    title: str
-    name: str
-    description: str
-    timezone: ZoneInfo
-    locale: str
-    locales: tuple[str, ...]
-    home: str
-    is_indexed: bool
-    assets: Path | None
-    logo: str
-    favicon: str
-    header: str
-    footer: str
-    theme: Literal["system", "light", "dark"]
-    theme_toggle: bool
-    pattern: Literal["none", "dots", "squares"]
-    bar_style: Literal["full", "partial"]
-    bar_roundness: Literal["rounded", "sharp"]
-    summary_style: Literal["current", "day"]
-    font_family: str
-    font_file: str
-    custom_css: Path | None
-    hero: Hero | None
-    colors: Colors
-    dark_colors: Colors
-    meta: tuple[tuple[str, str], ...]
-    nav: tuple[Link, ...]
+    title: str = key(NonEmptyString(), "Status", doc="The title of the page.")
+    name: str = key(String(), "", doc="The name of the organisation; empty: the title.")
+    timezone: ZoneInfo = key(
+        TimeZone(),
+        ZoneInfo("UTC"),
+        doc='The time zone whose days the page shows, such as "Europe/Berlin".',
+    )
+    description: str = key(
+        String(),
+        "",
+        doc="What the page is about, in a sentence, for search engines and previews of links.",
+    )
+    locale: str = key(
+        Choice(*LOCALES),
+        "en",
+        doc="The language of the page where a visitor's own is not among locales.",
+    )
+    locales: tuple[str, ...] = key(
+        List(Choice(*LOCALES)), LOCALES, doc="The languages a visitor can choose from."
+    )
+    indexed: bool = key(
+        Boolean(), True, doc="Whether search engines may list the pages; false asks them not to."
+    )
+    assets: Path | None = key(
+        OptionalPath(),
+        None,
+        doc='A folder of your own files; they are served under /assets/, and "logo.svg" in a setting of '
+        "this page or the image of a monitor means the file of that name in it. Empty: none.",
+    )
+    logo: str = key(
+        Href(),
+        "",
+        doc="The picture at the top of every page: https://..., /a/path or a file in assets.",
+    )
+    favicon: str = key(Href(), "", doc="The icon of the browser's tab, likewise.")
+    home: str = key(Href(), "", doc="The target of the logo's link; empty: the home page.")
+    header: str = key(String(), "", doc="Markdown at the top of every page.")
+    footer: str = key(String(), "", doc="Markdown at the bottom of every page.")
+    theme: Literal["system", "light", "dark"] = key(
+        Choice("system", "light", "dark"),
+        "system",
+        doc="light, dark, or system: as the visitor's device has it.",
+    )
+    theme_toggle: bool = key(Boolean(), True, doc="Whether visitors can switch between light and dark.")
+    pattern: Literal["none", "dots", "squares"] = key(
+        Choice("none", "dots", "squares"),
+        "none",
+        doc="The pattern of the background: none, dots or squares.",
+    )
+    bar_style: Literal["full", "partial"] = key(
+        FoldedChoice("full", "partial"),
+        "full",
+        doc="The bars of the days: full, or partial: as high as the share of the day that was not UP.",
+    )
+    bar_roundness: Literal["rounded", "sharp"] = key(
+        FoldedChoice("rounded", "sharp"),
+        "rounded",
+        doc="The corners of the bars: rounded or sharp.",
+    )
+    summary_style: Literal["current", "day"] = key(
+        FoldedChoice("current", "day"),
+        "current",
+        doc="The words beside the bars: current, the current status and for how long; day, the worst of "
+        "today.",
+    )
+    font_family: str = key(
+        FontFamily(),
+        "",
+        doc='The font: families as in CSS, such as "Inter, sans-serif"; empty: the device\'s own.',
+    )
+    font_file: str = key(FontFile(), "", doc="A font of your own: a .woff2, .woff or .ttf file in assets.")
+    custom_css: Path | None = key(
+        OptionalPath(), None, doc="A stylesheet that is added after the page's own."
+    )
+    hero: Hero | None = inner(Hero)
+    colors: Colors = inner(Colors)
+    dark_colors: Colors = inner(Colors)
+    meta: tuple[tuple[str, str], ...] = key(
+        StringMap(), (), doc="<meta> tags of every page: name = content. Default: none."
+    )
+    nav: tuple[Link, ...] = several(Link, "site.nav")
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Shown in `[start, end)`, UTC seconds; None: from ever, for ever. `text` is Markdown."""
+    """Shown in `[start, end)`, UTC seconds; None: without such a limit. `text` is Markdown."""
 
     title: str
     text: str
@@ -182,17 +395,18 @@ class Announcement:
     end: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class Category:
-    name: str
-    description: str
-    hidden: bool = False
+    name: str = key(NonEmptyString(), doc="Unique.")
+    description: str = key(String(), "", doc="Markdown below the name.")
+    hidden: bool = key(Boolean(), False, doc="A hidden category hides its monitors.")
 
 
 @dataclass(frozen=True, slots=True)
 class Senders:
-    """What senders of other services call a monitor; empty: they do not. All but `gatus_key` is secret.
+    """The names of a monitor in the requests of other services' senders; empty: none.
 
+    All but `gatus_key` are secret.
     `checks` are the UUID of a check of Healthchecks, and its ping key and slug with a slash between them.
     """
 
@@ -202,42 +416,66 @@ class Senders:
     gatus_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorConfig:
-    """`category` is the name of one of the configured categories, or empty.
+@table
+class MonitorKeys:
+    """The keys of a monitor that the program sees as they are written.
 
-    `hidden`: it is hidden itself, or its category is.
+    `name` is the tag when it is not configured. `category` is the name of one of the categories, or empty.
     """
 
-    tag: str
-    name: str
-    description: str
-    image: str
-    category: str
-    hidden: bool
-    latency_unit: Literal["s", "ms"]
-    day_degraded_minimum_count: int
-    day_down_minimum_count: int
+    tag: str = key(Tag(), doc="Unique: 1 to 64 of A-Z a-z 0-9 . _ ~ -")
+    name: str = key(String(), "", doc="Default: the tag.")
+    description: str = key(String(), "", doc="Markdown below the name.")
+    image: str = key(
+        Href(), "", doc="A picture: https://..., /a/path or a file in the assets folder of [site]."
+    )
+    category: str = key(String(), "", doc="The name of one of the [[categories]]; empty: none.")
+    hidden: bool = key(Boolean(), False, doc="Hidden monitors accept reports but are not on the page.")
+    latency_unit: Literal["s", "ms"] = key(
+        Choice("s", "ms"),
+        "s",
+        doc="The unit of the reported latencies, as the page shows them: s or ms.",
+    )
+    day_degraded_minimum_count: int = key(
+        Integer(1, 1440),
+        1,
+        doc="How many DEGRADED minutes make a day DEGRADED on the page; 1 to 1440.",
+    )
+    day_down_minimum_count: int = key(
+        Integer(1, 1440), 1, doc="How many DOWN minutes make a day DOWN on the page; 1 to 1440."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorConfig(MonitorKeys):
+    """`hidden`: the monitor is hidden itself, or its category is."""
+
     settings: MonitorSettings
     senders: Senders = field(default=Senders(), repr=False)
 
 
+@table
+class PlainTables:
+    """The tables that the program sees as they are written."""
+
+    server: ServerConfig = inner(ServerConfig)
+    database: DatabaseConfig = inner(DatabaseConfig)
+    backup: BackupConfig = inner(BackupConfig)
+    auth: AuthConfig = inner(AuthConfig)
+    ingest: IngestConfig = inner(IngestConfig)
+    rollups: RollupsConfig = inner(RollupsConfig)
+    log: LogConfig = inner(LogConfig)
+    metrics: MetricsConfig = inner(MetricsConfig)
+    watch: WatchConfig = inner(WatchConfig)
+    site: SiteConfig = inner(SiteConfig)
+    categories: tuple[Category, ...] = several(Category, "categories")
+
+
 @dataclass(frozen=True, slots=True)
-class Config:
-    """`file` is where it was read from."""
+class Config(PlainTables):
+    """`file` is the file it was read from."""
 
     file: Path
-    server: ServerConfig
-    database: DatabaseConfig
-    backup: BackupConfig
-    auth: AuthConfig
-    ingest: IngestConfig
-    rollups: RollupsConfig
-    log: LogConfig
-    metrics: MetricsConfig
-    watch: WatchConfig
-    site: SiteConfig
     announcements: tuple[Announcement, ...]
-    categories: tuple[Category, ...]
     monitors: tuple[MonitorConfig, ...]
     agent: AgentSettings

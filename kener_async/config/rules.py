@@ -1,6 +1,7 @@
-"""Rules across settings: contradictions, things said twice, files that are not there.
+"""Rules between settings: contradictions, duplicates, missing files.
 
-Each rule sees the values that are valid by themselves, and what was written.
+Each rule gets the values that are valid by themselves, and the tables as written where it matters which keys
+are present. An invalid value is absent from the first, so that it is reported once.
 """
 
 import os
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kener_async.config.agent import agent_rules
 from kener_async.config.fields import hint, instant_of, is_asset, shown
 
 Place = tuple[str | int, ...]
+Values = Mapping[str, Any]
 
-# What our own addresses begin with; below one of them nobody could tell a base path from a page.
+# The first parts of this program's own paths: below one of them a base path could not be told from a page.
 TAKEN = (
     "api",
     "assets",
@@ -30,40 +31,39 @@ TAKEN = (
 )
 
 
-class Misplaced(NamedTuple):
-    """A fault and the place of what is wrong, such as `("monitors", 2, "tag")`."""
+class ConfigProblem(NamedTuple):
+    """What is wrong, and the place of the setting, such as `("monitors", 2, "tag")`."""
 
     place: Place
     text: str
 
 
-def contradictions(
-    read: Mapping[str, Any], written: Mapping[str, object], folder: Path
-) -> Iterator[Misplaced]:
+def problems_between(values: Values, written: Mapping[str, object], folder: Path) -> Iterator[ConfigProblem]:
     """What is wrong between settings, or between a setting and a file; paths are relative to the folder."""
-    yield from _address_rules(read.get("server", {}))
-    yield from _retention_rules(read)
-    yield from _key_rules(_table(written, "auth"))
-    yield from _locale_rules(read.get("site", {}))
-    yield from _file_rules(read, folder)
-    yield from _announcement_rules(read)
-    yield from _twice(read, "categories", "name")
-    yield from _twice(read, "monitors", "tag")
-    yield from _category_rules(read)
-    yield from _sender_rules(read)
-    for fault in _twice(read.get("agent", {}), "checks", "tag"):
-        yield Misplaced(("agent", *fault.place), fault.text)
-    for index, monitor in enumerate(read.get("monitors", ())):
-        heartbeat = _table(_table(written, "monitors", index), "heartbeat")
-        if "heartbeat" in monitor:
-            for key, text in _heartbeat_rules(monitor["heartbeat"], heartbeat):
-                yield Misplaced(("monitors", index, "heartbeat", *key), text)
-    for place, text in agent_rules(read.get("agent", {}), _table(written, "agent")):
-        yield Misplaced(("agent", *place), text)
+    yield from _address_rules(values.get("server", {}))
+    yield from _retention_rules(values)
+    yield from _key_rules(values.get("auth", {}))
+    yield from _locale_rules(values.get("site", {}))
+    yield from _file_rules(values, folder)
+    yield from _announcement_rules(values)
+    yield from _duplicates(values, "categories", "name")
+    yield from _duplicates(values, "monitors", "tag")
+    yield from _category_rules(values)
+    yield from _sender_rules(values)
+    for index, monitor in enumerate(values.get("monitors", ())):
+        if (heartbeat := monitor.get("heartbeat")) is not None:
+            table = _table(written, "monitors", index, "heartbeat")
+            yield from _within(("monitors", index, "heartbeat"), _heartbeat_rules(heartbeat, table))
+    yield from _within(("agent",), _agent_rules(values.get("agent", {}), _table(written, "agent")))
+
+
+def _within(place: Place, problems: Iterator[ConfigProblem]) -> Iterator[ConfigProblem]:
+    """The problems of a table that is at the place."""
+    return (ConfigProblem((*place, *problem.place), problem.text) for problem in problems)
 
 
 def _table(within: object, *place: str | int) -> Mapping[str, object]:
-    """The table at the place; an empty one where something else stands there."""
+    """The table at the place; an empty one where there is another kind of value."""
     for part in place:
         match within, part:
             case dict(), str():
@@ -73,74 +73,77 @@ def _table(within: object, *place: str | int) -> Mapping[str, object]:
     return within if isinstance(within, dict) else {}
 
 
-def _address_rules(server: Mapping[str, Any]) -> Iterator[Misplaced]:
+def _address_rules(server: Values) -> Iterator[ConfigProblem]:
     if urlsplit(server.get("public_url", "")).path:
         text = "must be scheme and host alone, the path belongs into server.base_path"
-        yield Misplaced(("server", "public_url"), text)
+        yield ConfigProblem(("server", "public_url"), text)
     first = server.get("base_path", "").split("/", 2)[1:2]
     if first and first[0] in TAKEN:
-        text = f"must not begin with /{first[0]}, which is an address of ours"
-        yield Misplaced(("server", "base_path"), text)
+        text = f"must not begin with /{first[0]}, which is a path of this program"
+        yield ConfigProblem(("server", "base_path"), text)
 
 
-def _retention_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
-    kept = read.get("database", {}).get("retention_days")
-    accepted = read.get("ingest", {}).get("max_age_days")
+def _retention_rules(values: Values) -> Iterator[ConfigProblem]:
+    kept = values.get("database", {}).get("retention_days")
+    accepted = values.get("ingest", {}).get("max_age_days")
     if kept is not None and accepted is not None and kept < accepted:
         text = f"must be at least ingest.max_age_days, {accepted}, not {kept}"
-        yield Misplaced(("database", "retention_days"), text)
+        yield ConfigProblem(("database", "retention_days"), text)
 
 
-def _key_rules(auth: Mapping[str, object]) -> Iterator[Misplaced]:
+def _key_rules(auth: Values) -> Iterator[ConfigProblem]:
     if auth.get("secret_key") and auth.get("secret_key_file"):
-        yield Misplaced(("auth", "secret_key_file"), "contradicts secret_key, set one of them")
-    algorithm = auth.get("algorithm", "HS256")
-    if algorithm in ("EdDSA", "RS256") and not auth.get("public_key_file"):
-        yield Misplaced(("auth", "public_key_file"), f"is missing, {algorithm} needs it")
-    if algorithm == "HS256" and auth.get("public_key_file"):
-        yield Misplaced(("auth", "public_key_file"), "has no use with HS256")
+        yield ConfigProblem(("auth", "secret_key_file"), "contradicts secret_key, set one of them")
+    match auth:
+        case {"algorithm": "HS256", "public_key_file": Path()}:
+            yield ConfigProblem(("auth", "public_key_file"), "is not used with HS256")
+        case {"algorithm": "EdDSA" | "RS256" as algorithm, "public_key_file": None}:
+            yield ConfigProblem(("auth", "public_key_file"), f"is missing, {algorithm} needs it")
 
 
-def _locale_rules(site: Mapping[str, Any]) -> Iterator[Misplaced]:
+def _locale_rules(site: Values) -> Iterator[ConfigProblem]:
     if "locale" in site and "locales" in site and site["locale"] not in site["locales"]:
-        yield Misplaced(("site", "locale"), f"{shown(site['locale'])} is not among site.locales")
+        yield ConfigProblem(("site", "locale"), f"{shown(site['locale'])} is not in site.locales")
     for index, name in enumerate(locales := site.get("locales", ())):
         if name in locales[:index]:
-            yield Misplaced(("site", "locales", index), f"{shown(name)} is used twice")
+            yield ConfigProblem(("site", "locales", index), f"{shown(name)} is used twice")
 
 
-def _file_rules(read: Mapping[str, Any], folder: Path) -> Iterator[Misplaced]:
-    site = read.get("site", {})
+def _file_rules(values: Values, folder: Path) -> Iterator[ConfigProblem]:
+    site = values.get("site", {})
     if css := site.get("custom_css"):
-        yield from _reading_rules(folder, css)
-    assets = site.get("assets")
+        yield from _stylesheet_rules(folder, css)
+    if "assets" not in site:
+        return  # it is invalid itself
+    assets = site["assets"]
     if assets and not os.path.isdir(folder / assets):
-        yield Misplaced(("site", "assets"), f"there is no folder {shown(assets)}")
-    elif assets is not None:
-        for place, name in _assets_named(read):
-            if not assets:
-                yield Misplaced(place, f"{shown(name)} is a file of the assets folder, set site.assets")
-            elif not os.path.isfile(folder / assets / name):
-                yield Misplaced(place, f"there is no file {shown(name)} in {shown(assets)}")
+        yield ConfigProblem(("site", "assets"), f"there is no folder {shown(str(assets))}")
+        return
+    for place, name in _assets_named(values):
+        if not assets:
+            yield ConfigProblem(place, f"{shown(name)} is a file of the assets folder, set site.assets")
+        elif not os.path.isfile(folder / assets / name):
+            yield ConfigProblem(place, f"there is no file {shown(name)} in {shown(str(assets))}")
 
 
-def _reading_rules(folder: Path, css: str) -> Iterator[Misplaced]:
+def _stylesheet_rules(folder: Path, css: Path) -> Iterator[ConfigProblem]:
     try:
         (folder / css).read_text(encoding="utf-8")
-    except OSError as fault:
-        yield Misplaced(("site", "custom_css"), f"{shown(css)} cannot be read: {fault.strerror}")
+    except OSError as error:
+        text = f"{shown(str(css))} cannot be read: {error.strerror}"
+        yield ConfigProblem(("site", "custom_css"), text)
     except UnicodeDecodeError:
-        yield Misplaced(("site", "custom_css"), f"{shown(css)} is not UTF-8")
+        yield ConfigProblem(("site", "custom_css"), f"{shown(str(css))} is not UTF-8")
 
 
-def _assets_named(read: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+def _assets_named(values: Values) -> Iterator[tuple[Place, str]]:
     """Every file of the assets folder that a setting names, with the place of the setting."""
-    site = read.get("site", {})
-    tables: list[tuple[Place, Mapping[str, Any]]] = [
+    site = values.get("site", {})
+    tables: list[tuple[Place, Values]] = [
         (("site",), site),
         (("site", "hero"), site.get("hero", {})),
         *((("site", "nav", index), link) for index, link in enumerate(site.get("nav", ()))),
-        *((("monitors", index), monitor) for index, monitor in enumerate(read.get("monitors", ()))),
+        *((("monitors", index), monitor) for index, monitor in enumerate(values.get("monitors", ()))),
     ]
     for place, table in tables:
         for key in ("home", "logo", "favicon", "font_file", "image", "url", "icon"):
@@ -148,61 +151,60 @@ def _assets_named(read: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
                 yield (*place, key), table[key]
 
 
-def _announcement_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
-    zone = read.get("site", {}).get("timezone")
-    for index, announcement in enumerate(read.get("announcements", ())):
-        match announcement:
-            case {"from": start, "until": end} if zone and instant_of(end, zone) <= instant_of(start, zone):
-                yield Misplaced(("announcements", index, "until"), "must be after from")
+def _announcement_rules(values: Values) -> Iterator[ConfigProblem]:
+    zone = values.get("site", {}).get("timezone")
+    for index, announcement in enumerate(values.get("announcements", ())):
+        start, end = announcement.get("start"), announcement.get("end")
+        if zone and start and end and instant_of(end, zone) <= instant_of(start, zone):
+            yield ConfigProblem(("announcements", index, "until"), "must be after from")
 
 
-def _twice(read: Mapping[str, Any], tables: str, key: str) -> Iterator[Misplaced]:
+def _duplicates(values: Values, tables: str, key: str) -> Iterator[ConfigProblem]:
     seen: set[str] = set()
-    for index, table in enumerate(read.get(tables, ())):
+    for index, table in enumerate(values.get(tables, ())):
         value = table.get(key)
         if value in seen:
-            yield Misplaced((tables, index, key), f"{shown(value)} is used twice")
+            yield ConfigProblem((tables, index, key), f"{shown(value)} is used twice")
         elif value is not None:
             seen.add(value)
 
 
-def _category_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
-    names = [category.get("name") for category in read.get("categories", ())]
+def _category_rules(values: Values) -> Iterator[ConfigProblem]:
+    names = [category.get("name") for category in values.get("categories", ())]
     if None in names:
-        return  # the fault is there
-    for index, monitor in enumerate(read.get("monitors", ())):
+        return  # a category's name is invalid itself, and may be the one meant
+    for index, monitor in enumerate(values.get("monitors", ())):
         name = monitor.get("category")
         if name and name not in names:
-            text = f"{shown(name)} is no category{hint(name, names)}"
-            yield Misplaced(("monitors", index, "category"), text)
+            text = f"{shown(name)} is not a category{hint(name, names)}"
+            yield ConfigProblem(("monitors", index, "category"), text)
 
 
-def _sender_rules(read: Mapping[str, Any]) -> Iterator[Misplaced]:
-    """Of what senders of other services call a monitor: enough, and each for one monitor only."""
+def _sender_rules(values: Values) -> Iterator[ConfigProblem]:
+    """The names of monitors in other services' requests: complete, and each of one monitor only."""
     seen: dict[tuple[str, ...], int] = {}
-    for index, monitor in enumerate(read.get("monitors", ())):
+    for index, monitor in enumerate(values.get("monitors", ())):
         check = monitor.get("healthchecks")
         if check is not None:
-            yield from _check_rules(("monitors", index, "healthchecks"), check)
-        for (table, key), name in _names_by_senders(monitor):
+            yield from _healthchecks_rules(("monitors", index, "healthchecks"), check)
+        for (table, key), name in _sender_names(monitor):
             first = seen.setdefault((table, *name), index)
             if first != index:
-                text = f"is that of monitors[{first}] already"
-                yield Misplaced(("monitors", index, table, key), text)
+                yield ConfigProblem(("monitors", index, table, key), f"is already used by monitors[{first}]")
 
 
-def _check_rules(place: Place, check: Mapping[str, Any]) -> Iterator[Misplaced]:
+def _healthchecks_rules(place: Place, check: Values) -> Iterator[ConfigProblem]:
     match check:
         case {"uuid": "", "ping_key": "", "slug": ""}:
-            yield Misplaced(place, "is empty, set uuid, or ping_key and slug")
+            yield ConfigProblem(place, "is empty, set uuid, or ping_key and slug")
         case {"ping_key": "", "slug": slug} if slug:
-            yield Misplaced((*place, "slug"), "needs ping_key")
+            yield ConfigProblem((*place, "slug"), "needs ping_key")
         case {"ping_key": key, "slug": ""} if key:
-            yield Misplaced((*place, "ping_key"), "needs slug")
+            yield ConfigProblem((*place, "ping_key"), "needs slug")
 
 
-def _names_by_senders(monitor: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
-    """The tables and keys in which senders' names of the monitor stand, with the names."""
+def _sender_names(monitor: Values) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
+    """The names of the monitor in other services' requests, each with its table and key."""
     match monitor.get("healthchecks"):
         case {"uuid": uuid} if uuid:
             yield ("healthchecks", "uuid"), (uuid,)
@@ -213,52 +215,88 @@ def _names_by_senders(monitor: Mapping[str, Any]) -> Iterator[tuple[tuple[str, s
         case {"token": token}:
             yield ("uptime_kuma", "token"), (token,)
     match monitor.get("gatus"):
-        case {"key": key}:
-            yield ("gatus", "key"), (key,)
+        case {"endpoint": endpoint}:
+            yield ("gatus", "key"), (endpoint,)
 
 
-# Faults of a heartbeat, by place within its table
-_HeartbeatFaults = Iterator[tuple[tuple[str, ...], str]]
 _DEADLINE_KEYS = ("grace", "down_after", "timezone")
 
 
-def _heartbeat_rules(read: Mapping[str, Any], written: Mapping[str, object]) -> _HeartbeatFaults:
+def _heartbeat_rules(values: Values, written: Mapping[str, object]) -> Iterator[ConfigProblem]:
     if not written:
-        yield (), "is empty, set interval, cron or stale_after"
-    elif read.get("carry_forward"):
+        yield ConfigProblem((), "is empty, set interval, cron or stale_after")
+    elif values.get("carry_forward"):
         yield from _carry_forward_rules(written)
     elif "interval" in written or "cron" in written:
-        yield from _deadline_rules(read, written)
+        yield from _deadline_rules(values, written)
     else:
-        yield from (((key,), "needs interval or cron") for key in _DEADLINE_KEYS if key in written)
+        yield from (
+            ConfigProblem((key,), "needs interval or cron") for key in _DEADLINE_KEYS if key in written
+        )
 
 
-def _carry_forward_rules(written: Mapping[str, object]) -> _HeartbeatFaults:
+def _carry_forward_rules(written: Mapping[str, object]) -> Iterator[ConfigProblem]:
     for key in ("interval", "cron", *_DEADLINE_KEYS):
         if key in written:
-            yield (key,), "contradicts carry_forward"
+            yield ConfigProblem((key,), "contradicts carry_forward")
     if "stale_after" not in written:
-        yield ("stale_after",), "is missing, carry_forward needs it"
+        yield ConfigProblem(("stale_after",), "is missing, carry_forward needs it")
 
 
-def _deadline_rules(read: Mapping[str, Any], written: Mapping[str, object]) -> _HeartbeatFaults:
+def _deadline_rules(values: Values, written: Mapping[str, object]) -> Iterator[ConfigProblem]:
     if "stale_after" in written:
-        yield ("stale_after",), "has no use with interval or cron"
+        yield ConfigProblem(("stale_after",), "is not used with interval or cron")
     if "timezone" in written and "cron" not in written:
-        yield ("timezone",), "needs cron"
+        yield ConfigProblem(("timezone",), "needs cron")
     if "interval" in written and "cron" in written:
-        yield ("cron",), "contradicts interval, set one of them"
+        yield ConfigProblem(("cron",), "contradicts interval, set one of them")
     elif "interval" in written:
-        yield from _down_after_rules(read, "interval", "grace")
+        yield from _down_after_rules(values, "interval", "grace")
     else:
-        yield from _down_after_rules(read, "grace")
+        yield from _down_after_rules(values, "grace")
 
 
-def _down_after_rules(read: Mapping[str, Any], *parts: str) -> _HeartbeatFaults:
-    if all(key in read for key in ("down_after", *parts)):
-        least = sum(read[key] for key in parts)
-        if read["down_after"] < least:
-            yield (
-                ("down_after",),
-                f"must be at least {' + '.join(parts)}, {least} s, not {read['down_after']} s",
-            )
+def _down_after_rules(values: Values, *parts: str) -> Iterator[ConfigProblem]:
+    down_after, seconds = values.get("down_after"), [values.get(key) for key in parts]
+    if down_after is None or None in seconds:
+        return  # left out, or invalid itself
+    least = sum(each for each in seconds if each is not None)
+    if down_after < least:
+        text = f"must be at least {' + '.join(parts)}, {least} s, not {down_after} s"
+        yield ConfigProblem(("down_after",), text)
+
+
+_KINDS = ("http", "tcp", "command", "unit", "file", "alive")
+_NEEDS = {
+    "expect_status": ("http",),
+    "expect_text": ("http",),
+    "degraded_exit": ("command",),
+    "max_age": ("file",),
+    "degraded_above": ("http", "tcp", "command"),
+}
+
+
+def _agent_rules(values: Values, written: Mapping[str, Any]) -> Iterator[ConfigProblem]:
+    if values.get("token") and values.get("token_file"):
+        yield ConfigProblem(("token_file",), "contradicts token, set one of them")
+    yield from _duplicates(values, "checks", "tag")
+    for index, check in enumerate(values.get("checks", ())):
+        if table := _table(written, "checks", index):
+            yield from _within(("checks", index), _check_rules(check, table))
+
+
+def _check_rules(values: Values, written: Mapping[str, object]) -> Iterator[ConfigProblem]:
+    kinds = [kind for kind in _KINDS if kind in written]
+    if not kinds:
+        yield ConfigProblem((), f"does not say what to check, set one of {', '.join(_KINDS)}")
+    yield from (ConfigProblem((kind,), f"contradicts {kinds[0]}, set one of them") for kind in kinds[1:])
+    for key, needed in _NEEDS.items():
+        if key in written and not set(needed).intersection(written):
+            yield ConfigProblem((key,), f"needs {' or '.join(needed)}")
+    if "file" in written and "max_age" not in written:
+        yield ConfigProblem(("max_age",), "is missing, file needs it")
+    if values.get("alive") is False:
+        yield ConfigProblem(("alive",), "must be true, or left out")
+    timeout, every = values.get("timeout"), values.get("every")
+    if timeout is not None and every is not None and timeout > every:
+        yield ConfigProblem(("timeout",), f"must be at most every, {every} s, not {timeout} s")

@@ -1,280 +1,141 @@
-"""The tables of config.toml: every key, the values it takes, and its default."""
+"""How a key of config.toml is declared: once, as an attribute of the dataclass that holds its value.
 
-from functools import partial
-from zoneinfo import ZoneInfo
+    @table
+    class DatabaseConfig:
+        retention_days: int = key(Integer(1, 36_500), 400, doc="Days for which samples are kept.")
 
-from marshmallow import Schema, fields, validate
+The schema that validates a table, the list of the keys that need a restart, and the comments of config.toml
+(a test compares them) follow from it. The default is what a key means that is left out of the file; the
+constructor of the dataclass has none.
+"""
 
-from kener_async.config.fields import (
-    BasePath,
-    Boolean,
-    CheckId,
-    Choice,
-    Color,
-    Credential,
-    CronExpression,
-    DateOrDateTime,
-    Duration,
-    EndpointKey,
-    FoldedChoice,
-    FontFamily,
-    FontFile,
-    HostPort,
-    Href,
-    Integer,
-    List,
-    Network,
-    NonEmptyString,
-    PingUrl,
-    Seconds,
-    Secret,
-    Slug,
-    String,
-    StringMap,
-    Tag,
-    TimeZone,
-    Url,
-)
-from kener_async.domain.calendar import DAY, MINUTE
-from kener_async.domain.samples import MEASURABLE
+import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
 
-LOCALES = ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")
+from marshmallow import Schema, fields
+
+T = TypeVar("T")
+
+_METADATA = "key"
+_REQUIRED = object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a table: how its value is read, whether a change needs a restart, and what it means.
+
+    `table` is the dataclass of a table within a table or of an array of tables, else None.
+    """
+
+    field: fields.Field[Any]
+    restart: bool = False
+    doc: str = ""
+    table: type | None = None
+
+
+def key(
+    field: fields.Field[Any],
+    default: object = _REQUIRED,
+    *,
+    restart: bool = False,
+    secret: bool = False,
+    doc: str,
+    name: str | None = None,
+) -> Any:
+    """Declare a key with a plain value; without a default it is required.
+
+    A secret is left out of the dataclass's `repr`. `name` is the key's name in the file where that is not the
+    attribute's, such as `from`.
+    """
+    if default is _REQUIRED:
+        field.required = True
+    else:
+        field.load_default = default
+    field.data_key = name
+    return _attribute(Key(field, restart, doc), is_shown=not secret)
+
+
+def inner(cls: type) -> Any:
+    """Declare a table; left out it has all its defaults."""
+    schema = schema_of(cls)
+    return _attribute(Key(fields.Nested(schema, load_default=partial(schema().load, {})), table=cls))
+
+
+def optional(cls: type) -> Any:
+    """Declare a table; left out it is None."""
+    return _attribute(Key(fields.Nested(schema_of(cls), load_default=None), table=cls))
+
+
+def several(cls: type, name: str) -> Any:
+    """Declare an array of tables, read as a tuple. `name` is its name within the file, such as `site.nav`."""
+    nested = fields.Nested(
+        schema_of(cls), many=True, load_default=(), error_messages={"type": f"must be [[{name}]] tables"}
+    )
+    return _attribute(Key(nested, table=cls))
+
+
+def _attribute(declared: Key, *, is_shown: bool = True) -> Any:
+    return dataclasses.field(metadata={_METADATA: declared}, repr=is_shown)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(key, inner, optional, several))
+def table(cls: type[T]) -> type[T]:
+    """Make a class the frozen dataclass of a table; attributes without a key are set when it is built."""
+    return dataclasses.dataclass(frozen=True, slots=True)(cls)
+
+
+def keys_of(cls: type) -> dict[str, Key]:
+    """The keys of a table, by attribute."""
+    return {
+        each.name: each.metadata[_METADATA] for each in dataclasses.fields(cls) if _METADATA in each.metadata
+    }
 
 
 class _Table(Schema):
     error_messages = {"unknown": "unknown key", "type": "must be a table"}  # noqa: RUF012  marshmallow's own way
 
 
-def _one(table: type[_Table]) -> fields.Nested:
-    """A table within a table; left out it is as if it stood there empty."""
-    return fields.Nested(table, load_default=partial(table().load, {}))
+@cache
+def schema_of(cls: type) -> type[Schema]:
+    """The marshmallow schema that validates a table; it loads a dict with the attributes as keys."""
+    return _Table.from_dict({name: each.field for name, each in keys_of(cls).items()}, name=cls.__name__)
 
 
-def _several(table: type[_Table], name: str) -> fields.Nested:
-    return fields.Nested(
-        table, many=True, load_default=(), error_messages={"type": f"must be [[{name}]] tables"}
-    )
+def fields_by_key(schema: Schema) -> dict[str, fields.Field[Any]]:
+    """The fields of a schema by their names in the file."""
+    return {field.data_key or name: field for name, field in schema.fields.items()}
 
 
-_NOT_EMPTY = validate.Length(1, error="must not be empty")
+def built(cls: type[T], values: Mapping[str, Any], folder: Path) -> T:
+    """The dataclass of a table, of valid values; relative paths are relative to the folder."""
+    return cls(**{name: _built(each, values[name], folder) for name, each in keys_of(cls).items()})
 
 
-class _ServerTable(_Table):
-    host = NonEmptyString(load_default="127.0.0.1")
-    port = Integer(0, 65535, load_default=3000)
-    public_url = Url(load_default="")
-    trusted_proxies = List(Network(), load_default=())
-    shutdown_seconds = Integer(1, 3600, load_default=10)
-    max_connections = Integer(0, 1_000_000, load_default=0)
-    request_timeout_seconds = Integer(1, 3600, load_default=10)
-    base_path = BasePath(load_default="")
+def _built(declared: Key, value: Any, folder: Path) -> Any:
+    match value:
+        case Path():
+            return folder / value
+        case dict() if declared.table is not None:
+            return built(declared.table, value, folder)
+        case list() if declared.table is not None:
+            return tuple(built(declared.table, each, folder) for each in value)
+    return value
 
 
-class _DatabaseTable(_Table):
-    path = NonEmptyString(load_default="data/kener.db")
-    synchronous = Choice("FULL", "NORMAL", "EXTRA", load_default="FULL")
-    retention_days = Integer(1, 36_500, load_default=400)
+def needs_restart(before: Any, after: Any) -> list[str]:
+    """The keys, such as `server.port`, whose values differ and take effect after a restart only."""
+    return list(_restart_keys(before, after, ""))
 
 
-class _BackupTable(_Table):
-    folder = String(load_default="")
-    every = Duration(MINUTE, load_default=DAY)
-    keep = Integer(1, 10_000, load_default=7)
-
-
-class _AuthTable(_Table):
-    secret_key = Secret(load_default="")
-    secret_key_file = String(load_default="")
-    algorithm = Choice("HS256", "EdDSA", "RS256", load_default="HS256")
-    public_key_file = String(load_default="")
-    allowed_ips = List(Network(), load_default=())
-
-
-class _IngestTable(_Table):
-    clock_skew_seconds = Integer(0, DAY, load_default=60)
-    max_age_days = Integer(1, 36_500, load_default=90)
-    max_body_bytes = Integer(1, 1 << 30, load_default=65_536)
-    max_batch_bytes = Integer(1, 1 << 30, load_default=4_194_304)
-    max_queue = Integer(1, 10_000_000, load_default=10_000)
-    token_rate = Integer(0, 10_000_000, load_default=1000)
-    token_burst = Integer(1, 1_000_000_000, load_default=20_000)
-
-
-class _RollupsTable(_Table):
-    interval_seconds = Integer(1, 900, load_default=5)
-
-
-class _LogTable(_Table):
-    format = Choice("auto", "json", "text", load_default="auto")
-    level = Choice("debug", "info", "warning", "error", load_default="info")
-    requests = Choice("errors", "all", load_default="errors")
-
-
-class _MetricsTable(_Table):
-    max_monitors = Integer(0, 1_000_000, load_default=1000)
-
-
-class _WatchTable(_Table):
-    ping_url = PingUrl(load_default="")
-    ping_every = Duration(1, load_default=MINUTE)
-
-
-class _LinkTable(_Table):
-    name = NonEmptyString(required=True)
-    url = Href("mailto", required=True, validate=_NOT_EMPTY)
-    icon = Href(load_default="")
-
-
-class _HeroTable(_Table):
-    title = String(load_default="")
-    subtitle = String(load_default="")
-    image = Href(load_default="")
-
-
-class _ColorsTable(_Table):
-    up = Color(load_default="")
-    degraded = Color(load_default="")
-    down = Color(load_default="")
-    maintenance = Color(load_default="")
-    no_data = Color(load_default="")
-    accent = Color(load_default="")
-
-
-class _SiteTable(_Table):
-    title = NonEmptyString(load_default="Status")
-    name = String(load_default="")
-    description = String(load_default="")
-    timezone = TimeZone(load_default=ZoneInfo("UTC"))
-    locale = Choice(*LOCALES, load_default="en")
-    locales = List(Choice(*LOCALES), load_default=LOCALES)
-    home = Href(load_default="")
-    indexed = Boolean(load_default=True)
-    assets = String(load_default="")
-    logo = Href(load_default="")
-    favicon = Href(load_default="")
-    header = String(load_default="")
-    footer = String(load_default="")
-    theme = Choice("system", "light", "dark", load_default="system")
-    theme_toggle = Boolean(load_default=True)
-    pattern = Choice("none", "dots", "squares", load_default="none")
-    bar_style = FoldedChoice("full", "partial", load_default="full")
-    bar_roundness = FoldedChoice("rounded", "sharp", load_default="rounded")
-    summary_style = FoldedChoice("current", "day", load_default="current")
-    font_family = FontFamily(load_default="")
-    font_file = FontFile(load_default="")
-    custom_css = String(load_default="")
-    hero = _one(_HeroTable)
-    colors = _one(_ColorsTable)
-    dark_colors = _one(_ColorsTable)
-    meta = StringMap(load_default=())
-    nav = _several(_LinkTable, "site.nav")
-
-
-class _AnnouncementTable(_Table):
-    class Meta:
-        include = {"from": DateOrDateTime(), "until": DateOrDateTime()}  # noqa: RUF012  `from` is no name in Python
-
-    title = NonEmptyString(required=True)
-    text = String(load_default="")
-    level = Choice("info", "warning", "critical", load_default="info")
-
-
-class _CategoryTable(_Table):
-    name = NonEmptyString(required=True)
-    description = String(load_default="")
-    hidden = Boolean(load_default=False)
-
-
-class _HeartbeatTable(_Table):
-    interval = Duration(MINUTE)
-    cron = CronExpression()
-    timezone = TimeZone()
-    grace = Duration(0, load_default=0)
-    down_after = Duration(0)
-    carry_forward = Boolean(load_default=False)
-    stale_after = Duration(1)
-
-
-class _HealthchecksTable(_Table):
-    uuid = CheckId(load_default="")
-    ping_key = Credential("[A-Za-z0-9_-]", "A-Z a-z 0-9 _ -", load_default="")
-    slug = Slug(load_default="")
-
-
-class _UptimeKumaTable(_Table):
-    token = Credential("[A-Za-z0-9._~-]", "A-Z a-z 0-9 . _ ~ -", required=True)
-
-
-class _GatusTable(_Table):
-    key = EndpointKey(required=True)
-    token = Credential("[!-~]", "ASCII without spaces", required=True)
-
-
-class _MonitorTable(_Table):
-    tag = Tag(required=True)
-    name = String(load_default="")
-    description = String(load_default="")
-    image = Href(load_default="")
-    category = String(load_default="")
-    hidden = Boolean(load_default=False)
-    default_status = Choice(*(status.name for status in MEASURABLE))
-    latency_unit = Choice("s", "ms", load_default="s")
-    include_degraded_in_downtime = Boolean(load_default=False)
-    day_degraded_minimum_count = Integer(1, 1440, load_default=1)
-    day_down_minimum_count = Integer(1, 1440, load_default=1)
-    heartbeat = fields.Nested(_HeartbeatTable)
-    healthchecks = fields.Nested(_HealthchecksTable)
-    uptime_kuma = fields.Nested(_UptimeKumaTable)
-    gatus = fields.Nested(_GatusTable)
-
-
-class _CheckTable(_Table):
-    tag = Tag(required=True)
-    every = Duration(1, load_default=MINUTE)
-    timeout = Duration(1)
-    latency_unit = Choice("s", "ms", load_default="s")
-    degraded_above = Seconds()
-    http = PingUrl(validate=_NOT_EMPTY)
-    expect_status = Integer(100, 599)
-    expect_text = String(load_default="")
-    tcp = HostPort()
-    command = List(NonEmptyString(), validate=_NOT_EMPTY)
-    degraded_exit = Integer(1, 255)
-    unit = NonEmptyString()
-    file = NonEmptyString()
-    max_age = Duration(1)
-    alive = Boolean()
-
-
-class _AgentTable(_Table):
-    servers = List(Url(validate=_NOT_EMPTY), load_default=())
-    token = String(load_default="")
-    token_file = String(load_default="")
-    device = String(
-        load_default="", validate=validate.Length(max=100, error="must be at most 100 characters")
-    )
-    spool = NonEmptyString(load_default="data/agent.db")
-    spool_bytes = Integer(1 << 18, 1 << 40, load_default=67_108_864)
-    send_every = Duration(1, load_default=10)
-    send_timeout = Duration(1, load_default=30)
-    checks = _several(_CheckTable, "agent.checks")
-
-
-class _Document(_Table):
-    server = fields.Nested(_ServerTable)
-    database = fields.Nested(_DatabaseTable)
-    backup = fields.Nested(_BackupTable)
-    auth = fields.Nested(_AuthTable)
-    ingest = fields.Nested(_IngestTable)
-    rollups = fields.Nested(_RollupsTable)
-    log = fields.Nested(_LogTable)
-    metrics = fields.Nested(_MetricsTable)
-    watch = fields.Nested(_WatchTable)
-    site = fields.Nested(_SiteTable)
-    announcements = _several(_AnnouncementTable, "announcements")
-    categories = _several(_CategoryTable, "categories")
-    monitors = _several(_MonitorTable, "monitors")
-    agent = fields.Nested(_AgentTable)
-
-
-SCHEMA = _Document()
+def _restart_keys(before: Any, after: Any, at: str) -> Iterator[str]:
+    for name, declared in keys_of(type(before)).items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        if declared.restart:
+            yield at + name
+        elif dataclasses.is_dataclass(old):
+            yield from _restart_keys(old, new, f"{at}{name}.")

@@ -48,7 +48,7 @@ async def _served(config: Config, read_again: Callable[[], Config]) -> int:
             await apply(app, read_again())
             log.info("configuration reloaded")
         except ConfigError as fault:
-            log.error("the new configuration is not used; the old one stays", faults=fault.faults)
+            log.error("the new configuration is not used; the old one stays", faults=fault.problems)
         except Unavailable as error:
             log.error("the new configuration is not used; the old one stays", faults=[error.message])
 

@@ -30,7 +30,7 @@ async def robots(request: web.Request) -> web.StreamResponse:
     async def make(snapshot: Snapshot, _: Locale) -> str:
         config = snapshot.config
         base = config.server.base_path
-        if not config.site.is_indexed:
+        if not config.site.indexed:
             return "User-agent: *\nDisallow: /\n"
         return f"User-agent: *\nDisallow: {base}/api/\n\nSitemap: {origin}{base}/sitemap.xml\n"
 

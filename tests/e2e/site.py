@@ -81,9 +81,9 @@ def config(folder: Path) -> Config:
         config,
         site=site,
         categories=(
-            Category("Services", "What people **use**"),
-            Category("Behind the scenes", ""),
-            Category("Empty", "Nothing is in it"),
+            Category("Services", "What people **use**", hidden=False),
+            Category("Behind the scenes", "", hidden=False),
+            Category("Empty", "Nothing is in it", hidden=False),
         ),
         announcements=(
             Announcement("We are moving", f"On *Saturday*, all of it:\n\n{WHOLE}", "info", None, None),

@@ -102,7 +102,7 @@ AT_ONCE = 10  # payloads in the name of one category
 def config(folder: Path) -> Config:
     """Payloads wherever the configuration takes text; each of them is a monitor and an announcement."""
     chunks = [PAYLOADS[place : place + AT_ONCE] for place in range(0, len(PAYLOADS), AT_ONCE)]
-    categories = [Category(" ".join(chunk), "\n".join(chunk)) for chunk in chunks]
+    categories = [Category(" ".join(chunk), "\n".join(chunk), hidden=False) for chunk in chunks]
     config = a_config(
         folder,
         *(

@@ -1,0 +1,168 @@
+"""From the valid tables of config.toml to the configuration."""
+
+from collections.abc import Mapping, Set
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from kener_async.agent.settings import (
+    AgentSettings,
+    Alive,
+    Check,
+    Command,
+    FileAge,
+    Http,
+    Probe,
+    Tcp,
+    Unit,
+)
+from kener_async.clock import Cron
+from kener_async.config.fields import instant_of
+from kener_async.config.model import (
+    Announcement,
+    Config,
+    MonitorConfig,
+    MonitorKeys,
+    PlainTables,
+    Senders,
+    SiteConfig,
+)
+from kener_async.config.schema import built
+from kener_async.config.tables import (
+    AgentTable,
+    AnnouncementTable,
+    CheckTable,
+    Document,
+    HeartbeatTable,
+    MonitorTable,
+)
+from kener_async.domain.calendar import HOUR
+from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Expectation, MonitorSettings, OnChange
+from kener_async.domain.samples import Status
+
+TIMEOUT = 10  # seconds; less where checks are made more often
+
+
+def build(values: Mapping[str, Any], file: Path) -> Config:
+    """The configuration of valid values; relative paths are relative to the file's folder."""
+    auth = values["auth"]
+    document = built(Document, {**values, "auth": _with_key_file(auth, values["database"])}, file.parent)
+    zone = document.site.timezone
+    hidden = {category.name for category in document.categories if category.hidden}
+    plain = _attributes(document, PlainTables)
+    derived = {
+        "auth": replace(document.auth, makes_secret_key=not (auth["secret_key"] or auth["secret_key_file"])),
+        "site": _site(document.site),
+    }
+    return Config(
+        **(plain | derived),
+        file=file,
+        announcements=tuple(_announcement(each, zone) for each in document.announcements),
+        monitors=tuple(_monitor(each, zone, hidden) for each in document.monitors),
+        agent=_agent(document.agent),
+    )
+
+
+def _attributes(instance: object, cls: type) -> dict[str, Any]:
+    """The attributes that an instance of a subclass has of a dataclass."""
+    return {each.name: getattr(instance, each.name) for each in fields(cls)}
+
+
+def _with_key_file(auth: Mapping[str, Any], database: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with a place for the signing key: beside the database when none is configured."""
+    return {**auth, "secret_key_file": auth["secret_key_file"] or database["path"].parent / "secret.key"}
+
+
+def _site(site: SiteConfig) -> SiteConfig:
+    hero = site.hero
+    is_shown = hero is not None and (hero.title or hero.subtitle or hero.image)
+    return replace(site, name=site.name or site.title, hero=hero if is_shown else None)
+
+
+def _announcement(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement:
+    return Announcement(
+        title=table.title,
+        text=table.text,
+        level=table.level,
+        start=None if table.start is None else instant_of(table.start, site_zone),
+        end=None if table.end is None else instant_of(table.end, site_zone),
+    )
+
+
+def _monitor(table: MonitorTable, site_zone: ZoneInfo, hidden_categories: Set[str]) -> MonitorConfig:
+    derived = {
+        "name": table.name or table.tag,
+        "hidden": table.hidden or table.category in hidden_categories,
+        "settings": _settings(table, site_zone),
+        "senders": _senders(table),
+    }
+    return MonitorConfig(**(_attributes(table, MonitorKeys) | derived))
+
+
+def _senders(table: MonitorTable) -> Senders:
+    check, push, gatus = table.healthchecks, table.uptime_kuma, table.gatus
+    by_slug = f"{check.ping_key}/{check.slug}" if check and check.slug else ""
+    return Senders(
+        checks=tuple(name for name in (check.uuid if check else "", by_slug) if name),
+        push_token=push.token if push else "",
+        gatus_key=gatus.endpoint if gatus else "",
+        gatus_token=gatus.token if gatus else "",
+    )
+
+
+def _settings(table: MonitorTable, site_zone: ZoneInfo) -> MonitorSettings:
+    heartbeat = table.heartbeat
+    return MonitorSettings(
+        default_status=None if table.default_status is None else Status[table.default_status],
+        include_degraded_in_downtime=table.include_degraded_in_downtime,
+        expectation=None if heartbeat is None else _expectation(heartbeat, site_zone),
+        stale_after=_or_default(heartbeat.stale_after if heartbeat else None, HOUR),
+    )
+
+
+def _expectation(table: HeartbeatTable, site_zone: ZoneInfo) -> Expectation | None:
+    if table.carry_forward and table.stale_after is not None:
+        return OnChange(table.stale_after)
+    if table.interval is not None:
+        least = table.interval + table.grace
+        return EveryInterval(table.interval, table.grace, _or_default(table.down_after, least))
+    if table.cron is not None:
+        schedule = Cron(table.cron, (table.timezone or site_zone).key)
+        return AtSchedule(schedule, table.grace, _or_default(table.down_after, table.grace))
+    return None
+
+
+def _or_default(seconds: int | None, default: int) -> int:
+    return default if seconds is None else seconds
+
+
+def _agent(table: AgentTable) -> AgentSettings:
+    return AgentSettings(
+        **(_attributes(table, AgentTable) | {"checks": tuple(_check(each) for each in table.checks)})
+    )
+
+
+def _check(table: CheckTable) -> Check:
+    return Check(
+        tag=table.tag,
+        probe=_probe(table),
+        every=table.every,
+        timeout=_or_default(table.timeout, min(TIMEOUT, table.every)),
+        degraded_above=table.degraded_above,
+        in_milliseconds=table.latency_unit == "ms",
+    )
+
+
+def _probe(table: CheckTable) -> Probe:
+    if table.http is not None:
+        return Http(table.http, table.expect_status, table.expect_text)
+    if table.tcp is not None:
+        return Tcp(*table.tcp)
+    if table.command is not None:
+        return Command(table.command, table.degraded_exit)
+    if table.unit is not None:
+        return Unit(table.unit)
+    if table.file is not None and table.max_age is not None:
+        return FileAge(table.file, table.max_age)
+    return Alive()

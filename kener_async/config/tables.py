@@ -1,0 +1,239 @@
+"""The tables of config.toml that the program sees as something else, which `config.build` makes of them."""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from marshmallow import validate
+
+from kener_async.config.fields import (
+    Boolean,
+    CheckId,
+    Choice,
+    Credential,
+    CronExpression,
+    DateOrDateTime,
+    Duration,
+    EndpointKey,
+    FilePath,
+    HostPort,
+    Integer,
+    List,
+    NonEmptyString,
+    OptionalPath,
+    PingUrl,
+    Seconds,
+    Slug,
+    String,
+    Tag,
+    TimeZone,
+    Url,
+)
+from kener_async.config.model import NOT_EMPTY, MonitorKeys, PlainTables
+from kener_async.config.schema import inner, key, optional, schema_of, several, table
+from kener_async.domain.calendar import MINUTE
+from kener_async.domain.samples import MEASURABLE
+
+
+@table
+class AnnouncementTable:
+    title: str = key(NonEmptyString(), doc="The headline.")
+    text: str = key(String(), "", doc="Markdown.")
+    level: Literal["info", "warning", "critical"] = key(
+        Choice("info", "warning", "critical"), "info", doc="info, warning or critical."
+    )
+    start: date | None = key(
+        DateOrDateTime(),
+        None,
+        name="from",
+        doc="When it appears: a date and time, or a date for its first moment; without an offset they are "
+        "read in the timezone of [site]. Default: at once.",
+    )
+    end: date | None = key(DateOrDateTime(), None, name="until", doc="When it disappears. Default: never.")
+
+
+@table
+class HeartbeatTable:
+    interval: int | None = key(Duration(MINUTE), None, doc="The time between two reports; at least 60 s.")
+    cron: str | None = key(
+        CronExpression(),
+        None,
+        doc="A report at the times of a cron expression: minute, hour, day of month, month, day of week.",
+    )
+    timezone: ZoneInfo | None = key(
+        TimeZone(),
+        None,
+        doc="The zone the expression is read in. Default: the timezone of [site].",
+    )
+    grace: int = key(
+        Duration(0), 0, doc="How late a report may be before the monitor is DEGRADED. Default: 0."
+    )
+    down_after: int | None = key(
+        Duration(0),
+        None,
+        doc="The silence after which it is DOWN; at least interval + grace, which is the default. With "
+        "cron it counts from the scheduled time, and the default is grace.",
+    )
+    carry_forward: bool = key(
+        Boolean(),
+        False,
+        doc="Reports come only when something changes: the last status holds for stale_after, then there "
+        "is no data. No other key is allowed with it.",
+    )
+    stale_after: int | None = key(
+        Duration(1),
+        None,
+        doc="Required with carry_forward. Without it, and with nothing expected: the silence after which "
+        "the page says so; default: 1 hour.",
+    )
+
+
+@table
+class HealthchecksTable:
+    uuid: str = key(
+        CheckId(),
+        "",
+        secret=True,
+        doc="/ping/<uuid>, also with /start, /fail, /log or an exit status after it.",
+    )
+    ping_key: str = key(
+        Credential("[A-Za-z0-9_-]", "A-Z a-z 0-9 _ -"),
+        "",
+        secret=True,
+        doc="The same below /ping/<ping key>/<slug>.",
+    )
+    slug: str = key(Slug(), "", doc="Required with ping_key.")
+
+
+@table
+class UptimeKumaTable:
+    token: str = key(
+        Credential("[A-Za-z0-9._~-]", "A-Z a-z 0-9 . _ ~ -"),
+        secret=True,
+        doc="The token in its address: /api/push/<token>",
+    )
+
+
+@table
+class GatusTable:
+    endpoint: str = key(
+        EndpointKey(),
+        name="key",
+        doc="The key in its address, /api/v1/endpoints/<key>/external: group_name, in lower case and with a "
+        "hyphen for each space / _ . , # + and &.",
+    )
+    token: str = key(Credential("[!-~]", "ASCII without spaces"), secret=True, doc="Its token.")
+
+
+@table
+class MonitorTable(MonitorKeys):
+    default_status: str | None = key(
+        Choice(*(status.name for status in MEASURABLE)),
+        None,
+        doc="UP, DOWN or DEGRADED: the status of minutes without any other. Default: not set, there is no "
+        "data.",
+    )
+    include_degraded_in_downtime: bool = key(
+        Boolean(), False, doc="Whether DEGRADED minutes lower the uptime as DOWN ones do."
+    )
+    heartbeat: HeartbeatTable | None = optional(HeartbeatTable)
+    healthchecks: HealthchecksTable | None = optional(HealthchecksTable)
+    uptime_kuma: UptimeKumaTable | None = optional(UptimeKumaTable)
+    gatus: GatusTable | None = optional(GatusTable)
+
+
+@table
+class CheckTable:
+    """Exactly one of the keys that say what is checked is not None."""
+
+    tag: str = key(Tag(), doc="Unique: the tag of the monitor that is reported.")
+    every: int = key(Duration(1), MINUTE, doc='How often. Default: "1m".')
+    timeout: int | None = key(
+        Duration(1),
+        None,
+        doc='Without a result within this time it is DOWN. Default: "10s", or every where that is less.',
+    )
+    latency_unit: Literal["s", "ms"] = key(
+        Choice("s", "ms"),
+        "s",
+        doc="The unit in which the latency is reported: s or ms. It should be that of the monitor.",
+    )
+    degraded_above: float | None = key(
+        Seconds(),
+        None,
+        doc="Seconds; what takes longer is DEGRADED. With http, tcp and command only. Default: not set.",
+    )
+    http: str | None = key(PingUrl(validate=NOT_EMPTY), None, doc="An address that is requested (GET).")
+    expect_status: int | None = key(
+        Integer(100, 599), None, doc="The response status that means UP. Default: any below 400."
+    )
+    expect_text: str = key(String(), "", doc="A text that the body must contain; empty: any body.")
+    tcp: tuple[str, int] | None = key(HostPort(), None, doc="A host and port to connect to.")
+    command: tuple[str, ...] | None = key(
+        List(NonEmptyString(), validate=NOT_EMPTY),
+        None,
+        doc="A command: exit status 0 is UP, degraded_exit, if set, is DEGRADED, any other is DOWN.",
+    )
+    degraded_exit: int | None = key(
+        Integer(1, 255), None, doc="The exit status that means DEGRADED. Default: not set."
+    )
+    unit: str | None = key(NonEmptyString(), None, doc="A systemd unit, which is UP while it is active.")
+    file: Path | None = key(FilePath(), None, doc="A file that must have been written within max_age.")
+    max_age: int | None = key(Duration(1), None, doc="Required with file.")
+    alive: bool | None = key(Boolean(), None, doc="true: UP while the device runs.")
+
+
+@table
+class AgentTable:
+    servers: tuple[str, ...] = key(
+        List(Url(validate=NOT_EMPTY)),
+        (),
+        doc='Where the reports are sent, such as ["https://status.example.org"]. A second address of the '
+        "same server is used while the first one fails.",
+    )
+    token: str = key(
+        String(),
+        "",
+        secret=True,
+        doc="A token with the scope status:write; better is a file, see token_file.",
+    )
+    token_file: Path | None = key(
+        OptionalPath(),
+        None,
+        doc="A file that holds the token. The credential token of systemd replaces it.",
+    )
+    device: str = key(
+        String(validate=validate.Length(max=100, error="must be at most 100 characters")),
+        "",
+        doc="The name of this device; a suffix of its spool is added. Empty: the name of the host.",
+    )
+    spool: Path = key(
+        FilePath(),
+        Path("data/agent.db"),
+        doc="A SQLite file that keeps what the server does not have yet.",
+    )
+    spool_bytes: int = key(
+        Integer(1 << 18, 1 << 40),
+        67_108_864,
+        doc="How large the spool may become: then the oldest reports are dropped.",
+    )
+    send_every: int = key(
+        Duration(1),
+        10,
+        doc="How often new reports are sent; a change of a status is sent at once.",
+    )
+    send_timeout: int = key(Duration(1), 30, doc="The time within which the server must have answered.")
+    checks: tuple[CheckTable, ...] = several(CheckTable, "agent.checks")
+
+
+@table
+class Document(PlainTables):
+    """All of config.toml."""
+
+    announcements: tuple[AnnouncementTable, ...] = several(AnnouncementTable, "announcements")
+    monitors: tuple[MonitorTable, ...] = several(MonitorTable, "monitors")
+    agent: AgentTable = inner(AgentTable)
+
+
+SCHEMA = schema_of(Document)()
