@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kener_async.domain.calendar import day_so_far, quarter_of
+from kener_async.domain.calendar import MINUTE, day_so_far, minute_of, quarter_of
 from kener_async.domain.samples import Sample
-from kener_async.domain.timeline import CurrentStatus, Layers, count_span, current_status
+from kener_async.domain.streaks import streak
+from kener_async.domain.timeline import CurrentStatus, Layers, count_span, current_status, runs
 from kener_async.domain.uptime import NOTHING, Counts
 
 
@@ -56,12 +57,15 @@ class MonitorState:
         self.report(now)
         return self._running
 
+    def streak(self, now: int) -> tuple[int | None, bool]:
+        """The start of the current status's streak, and whether it is known to begin after `base`."""
+        timeline = list(runs(self.layers.begun_by(now), self.base, minute_of(now) + MINUTE))
+        return streak(timeline, self.report(now).current.status)
+
     def _count_today(self, now: int) -> Counts:
         day, end = day_so_far(now)
         counted = self.closed if self.base > day else NOTHING
-        # An incident that begins later in this minute says nothing yet.
-        begun = [overlay for overlay in self.layers.overlays if overlay.start <= now]
-        self._running = count_span(replace(self.layers, overlays=begun), max(self.base, day), end)
+        self._running = count_span(self.layers.begun_by(now), max(self.base, day), end)
         return counted + self._running
 
 

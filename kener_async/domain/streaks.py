@@ -7,9 +7,9 @@ from kener_async.domain.timeline import Run
 
 
 def streak(timeline: Sequence[Run], status: Status) -> tuple[int | None, bool]:
-    """Where the last streak of a status within the runs, oldest first, begins; None when it does not occur.
+    """The start of the last streak of a status in runs, oldest first; None when the last status is another.
 
-    And whether another status came before it, so that no earlier run can belong to the streak.
+    The second value tells whether another status came before it, so that no earlier run can extend it.
     """
     begin: int | None = None
     for run in reversed(timeline):

@@ -1,13 +1,13 @@
 """The status of every minute, as a pure function of the stored layers; see docs/uptime.md.
 
-A time line is read as runs: spans of minutes that have one status for one reason. Between two *edges* - a
-sample, the begin or end of an incident, of a gap, of a settings version, a deadline - nothing can change, so
-the rule is asked once for each span between edges.
+A timeline is a sequence of runs: spans of minutes that have one status for one reason. The status can change
+at edges only (a sample, the start or end of an incident, of a gap, of a settings version, a deadline), so the
+rule is applied once for each span between two edges.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import fsum
 from sys import float_info
@@ -36,11 +36,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """All that is stored of one monitor about a span of minutes.
+    """The stored facts about one monitor and a span of minutes, from which its statuses follow.
 
-    `samples` are those of the span by minute, `earlier` is the newest before them; `versions`, `gaps` and
-    `overlays` may hold more than the span needs. Versions and gaps are ordered, oldest first, and no two gaps
-    overlap.
+    `samples` are those of the span by minute, `earlier` is the newest sample before the span. `versions`,
+    `gaps` and `overlays` may reach beyond it. Versions and gaps are ordered, oldest first; gaps are disjoint.
     """
 
     samples: Mapping[int, Sample]
@@ -49,10 +48,14 @@ class Layers:
     versions: Sequence[Version]
     gaps: Sequence[Gap]
 
+    def begun_by(self, instant: int) -> "Layers":
+        """The layers without overlays that begin after an instant, also those that begin in its minute."""
+        return replace(self, overlays=[overlay for overlay in self.overlays if overlay.start <= instant])
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Minutes `[start, end)` of one status for one reason; `incident` is the number of the overlay's."""
+    """Minutes `[start, end)` of one status for one reason; `incident` is the incident's number, if any."""
 
     start: int
     end: int
@@ -63,7 +66,7 @@ class Run:
 
 
 def runs(layers: Layers, start: int, end: int) -> Iterator[Run]:
-    """The minutes of `[start, end)`, both on the minute, in order and without a hole."""
+    """The runs of `[start, end)`, both on the minute, in order and without gaps between them."""
     before = max((minute for minute in layers.samples if minute < start), default=None)
     newest = layers.earlier if before is None else layers.samples[before]
     edges = _edges(layers, start, end)
@@ -93,7 +96,7 @@ def _edges(layers: Layers, start: int, end: int) -> list[int]:
 
 
 def _deadline_edges(layers: Layers, start: int, end: int) -> Iterator[int]:
-    """Where the deadlines of each silence fall: one begins after every sample and every gap."""
+    """The deadlines after each sample and each gap, from which a silence may begin."""
     expectations = [v.settings.expectation for v in layers.versions if v.settings.expectation is not None]
     if not expectations:
         return
@@ -111,7 +114,7 @@ def _deadline_edges(layers: Layers, start: int, end: int) -> Iterator[int]:
 
 
 def _version_at(versions: Sequence[Version], minute: int) -> Version | None:
-    """The settings in force: the newest loaded before the minute's end; none before the monitor was known."""
+    """The settings in force: the newest loaded before the minute's end; None before the first."""
     for version in reversed(versions):
         if minute_of(version.since) <= minute:
             return version
@@ -121,7 +124,7 @@ def _version_at(versions: Sequence[Version], minute: int) -> Version | None:
 def _status_of(
     layers: Layers, minute: int, newest: Sample | None, version: Version | None
 ) -> tuple[Status, Reason, int | None]:
-    """The rule, first that applies; `newest` is the newest sample of this minute or an earlier one."""
+    """The status of a minute, by the first rule that applies; `newest` is the newest sample up to it."""
     covering = [overlay for overlay in layers.overlays if overlay.covers(minute)]
     for overlay in covering:
         if overlay.maintenance:
@@ -145,10 +148,10 @@ def _status_of(
 def _silent_status(
     expectation: Expectation, gaps: Sequence[Gap], minute: int, newest: Sample
 ) -> tuple[Status, Reason]:
-    """A minute without a sample, of a monitor that should have reported.
+    """The status of a minute without a sample, of a monitor that should have reported.
 
-    After the server itself was away nobody can know whether a report was missed, so the deadlines start
-    anew at the gap's end; until they pass the minute is not observed rather than UP or DOWN.
+    Reports missed during an observer gap are unknown, so the deadlines restart at the gap's end; until they
+    pass, minutes are not observed rather than UP or DOWN.
     """
     deadlines = expectation.deadlines(newest.minute)
     if minute < deadlines.held_until:
@@ -168,7 +171,7 @@ def _silent_status(
 
 
 def count(timeline: Iterable[Run], samples: Iterable[Sample] = ()) -> Counts:
-    """The minutes of the runs by status, and the latency of the samples."""
+    """Count the minutes of the runs by status, and sum up the latencies of the samples."""
     minutes = dict.fromkeys(Status, 0)
     degraded_as_downtime = 0
     for run in timeline:
@@ -191,7 +194,7 @@ def count(timeline: Iterable[Run], samples: Iterable[Sample] = ()) -> Counts:
 
 
 def total_of(latencies: Sequence[float]) -> float:
-    """Their exact sum, rounded once; one too large for a float stays the largest, which JSON can carry."""
+    """The exact sum, rounded once; at most the largest float, because JSON has no infinity."""
     try:
         return fsum(latencies)
     except OverflowError:
@@ -205,7 +208,7 @@ def count_span(layers: Layers, start: int, end: int) -> Counts:
 
 
 def count_quarters(layers: Layers, start: int, end: int) -> dict[int, Counts]:
-    """The counts of each quarter of `[start, end)`, both on the quarter; empty quarters are left out."""
+    """The counts by quarter of `[start, end)`, both on the quarter; quarters without data are left out."""
     pieces: dict[int, list[Run]] = {}
     for run in runs(layers, start, end):
         if run.status is not Status.NO_DATA:
@@ -231,10 +234,10 @@ def _by_quarter(run: Run) -> Iterator[Run]:
 
 @dataclass(frozen=True, slots=True)
 class CurrentStatus:
-    """How a monitor stands at an instant.
+    """The status of a monitor at an instant.
 
     `status` may be MAINTENANCE or NO_DATA; `kener_status` is one of the contract's three values, or None
-    when nothing is known. `newest` is the newest sample. `fresh_until`: no later instant is promised.
+    without data. `newest` is the newest sample. From `fresh_until` on the status may be another.
     """
 
     status: Status
@@ -260,7 +263,7 @@ def current_status(layers: Layers, now: int) -> CurrentStatus:
 
 
 def newest_sample(layers: Layers, now: int) -> Sample | None:
-    """The newest sample that does not lie in the future (a clock may have been set back since)."""
+    """The newest sample up to `now`: later ones exist when the clock was set back."""
     minutes = [minute for minute in layers.samples if minute <= now]
     return layers.samples[max(minutes)] if minutes else layers.earlier
 
@@ -268,7 +271,7 @@ def newest_sample(layers: Layers, now: int) -> Sample | None:
 def _measured_status(
     layers: Layers, minute: int, newest: Sample | None, settings: MonitorSettings
 ) -> tuple[Status, Status | None]:
-    """What is known without any incident: the status to show, and the contract's."""
+    """The status apart from incidents: the one to show, and the contract's."""
     if newest is None:
         default = settings.default_status
         return (default if default is not None else Status.NO_DATA), default
@@ -282,7 +285,7 @@ def _measured_status(
 
 
 def _fresh_until(overlays: Sequence[Overlay], now: int) -> int:
-    """When the current status may next change by itself: at a new minute, or an edge of an overlay."""
+    """When the current status may next change without new data: at a new minute or an edge of an overlay."""
     edges = [minute_of(now) + MINUTE]
     for overlay in overlays:
         edges.append(overlay.start)

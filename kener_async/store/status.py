@@ -1,15 +1,13 @@
 """Readings: how each monitor stands and what its uptime is, read from the file alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
 from kener_async.domain.overview import frame_at
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
-from kener_async.domain.streaks import streak
-from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import observer, overview, states, streaks
 from kener_async.store.interface import Session
@@ -42,15 +40,14 @@ def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int)
     frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
     past = overview.load(session, monitor, frame, {}, now)
     windows = past.overview(state.running(now), minute_of(now) + MINUTE).windows
-    return Reading(report, _since(session, state, report.current.status, now), windows)
+    return Reading(report, _since(session, state, now), windows)
 
 
-def _since(session: Session, state: MonitorState, status: Status, now: int) -> int | None:
+def _since(session: Session, state: MonitorState, now: int) -> int | None:
+    status = state.report(now).current.status
     if status is Status.NO_DATA:
         return None
-    begun = [overlay for overlay in state.layers.overlays if overlay.start <= now]
-    timeline = list(runs(replace(state.layers, overlays=begun), state.base, minute_of(now) + MINUTE))
-    begin, is_decided = streak(timeline, status)
+    begin, is_decided = state.streak(now)
     if is_decided:
         return begin
     earlier = streaks.since(session, {state.id: status}, state.base)[state.id]

@@ -150,8 +150,8 @@ MUTATIONS = (
     ),
     Mutation(
         "the monitor states paint what is still to come in this minute",
-        "domain/states.py",
-        "if overlay.start <= now]",
+        "domain/timeline.py",
+        "if overlay.start <= instant]",
         "if overlay.start]",
     ),
     Mutation(

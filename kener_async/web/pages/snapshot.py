@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from time import monotonic
@@ -21,8 +21,6 @@ from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
-from kener_async.domain.streaks import streak
-from kener_async.domain.timeline import runs
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import incidents, streaks
@@ -253,9 +251,7 @@ class Since:
         self, app: web.Application, states: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
     ) -> list[int | None]:
         """For each monitor the begin of the streak of its current status; None while there is none."""
-        streaks_now = [
-            _streak(state, report.current.status, now) for state, report in zip(states, reports, strict=True)
-        ]
+        streaks_now = [state.streak(now) for state in states]
         asked = defaultdict[int, dict[int, Status]](dict)
         for state, report, (_, is_decided) in zip(states, reports, streaks_now, strict=True):
             status = report.current.status
@@ -273,12 +269,6 @@ class Since:
             earlier = None if is_decided else before[report.current.status]
             since.append(begin if earlier is None else earlier)
         return since
-
-
-def _streak(state: MonitorState, status: Status, now: int) -> tuple[int | None, bool]:
-    begun = [overlay for overlay in state.layers.overlays if overlay.start <= now]
-    known = replace(state.layers, overlays=begun)
-    return streak(list(runs(known, state.base, minute_of(now) + MINUTE)), status)
 
 
 class RecentIncidents:
