@@ -347,7 +347,7 @@ async def test_what_devices_are_remembered_for_outlives_a_restart(config, clock:
         assert (await service.get("/api/monitors"))[0]["lastHeardAt"] == heard == NOON
 
 
-# Clocks
+# DeviceClocks
 
 
 async def test_minutes_of_a_wrong_clock_are_put_right(service: Service):

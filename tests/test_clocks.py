@@ -1,21 +1,21 @@
-"""Clocks of devices: the moment of a sample, whatever the device believed."""
+"""DeviceClocks of devices: the moment of a sample, whatever the device believed."""
 
 import pytest
 
-from kener_async.domain.clocks import Clocks, Stamp, began_at
+from kener_async.domain.clocks import DeviceClocks, Stamp, began_at
 from kener_async.domain.errors import Invalid
 
 NOW = 1_767_182_400
 HOUR = 3600
 
 
-def clocks(sent: Stamp, boots: dict[str, float] | None = None) -> Clocks:
+def clocks(sent: Stamp, boots: dict[str, float] | None = None) -> DeviceClocks:
     """As the store makes them: the boot that sends is known."""
     boots = dict(boots or {})
     began = None if sent.boot is None else began_at(boots.get(sent.boot), sent, NOW, None)
     if sent.boot is not None and began is not None:
         boots[sent.boot] = began
-    return Clocks(sent, NOW, 60, boots)
+    return DeviceClocks(sent, NOW, 60, boots)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kener_async.domain import sequences
-from kener_async.domain.sequences import Sequence
+from kener_async.domain.sequences import SequenceNumbers
 
 Numbers = st.lists(st.integers(0, 60), unique=True)
 
 
-def heard(numbers: list[int]) -> Sequence:
-    sequence = Sequence()
+def heard(numbers: list[int]) -> SequenceNumbers:
+    sequence = SequenceNumbers()
     for number in numbers:
-        assert sequence.hear(number)
+        assert sequence.add(number)
     return sequence
 
 
@@ -57,13 +57,13 @@ def test_a_sequence_that_does_not_begin_at_its_begin_is_not_complete() -> None:
 
 def test_it_can_be_stored_and_read_back() -> None:
     sequence = heard([1, 2, 5, 9, 8])
-    assert Sequence(sequence.spans, sequence.floor).spans == [(1, 2), (5, 5), (8, 9)]
+    assert SequenceNumbers(sequence.spans, sequence.floor).spans == [(1, 2), (5, 5), (8, 9)]
 
 
 def test_the_lowest_spans_are_given_up_when_there_are_too_many() -> None:
     sequence = heard(list(range(0, 2 * sequences.LIMIT + 20, 2)))
-    assert sequence.give_up() == 10
+    assert sequence.prune() == 10
     assert len(sequence.spans) == sequences.LIMIT
     assert (sequence.floor, 18 in sequence, 20 in sequence) == (20, False, True)
     assert sequence.complete_until == 20
-    assert sequence.give_up() == 0
+    assert sequence.prune() == 0

@@ -1,1 +1,1 @@
-"""The rules: what a minute's status is, what an uptime is, how an incident lives. No I/O, no clock."""
+"""The rules: status of a minute, uptime, stages of incidents, deadlines. No I/O, clock, SQL or HTTP."""

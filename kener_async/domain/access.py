@@ -1,4 +1,4 @@
-"""What a token allows."""
+"""Permissions of a token: scopes and monitors."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A verified token: who it is, what it may do, and for which monitors. `tags` None: for all.
+    """The permissions of a verified token. `tags` are patterns of monitors, None for all.
 
-    `expires` is None only for a token that was made so on purpose.
+    `expires` is in UTC seconds; None for a token that was created without an expiry.
     """
 
     id: str

@@ -1,7 +1,7 @@
-"""Batches: what becomes of each sample of one, whatever came before it, and however often.
+"""Batches of samples: a verdict for each sample, whatever the order and repetition of batches.
 
-Where a device numbers its samples the highest number speaks for a minute, and each number is judged once;
-without numbers the last write speaks. So batches that are shuffled, split and repeated end in one history.
+Where a device numbers its samples, the highest number of a minute wins, and each number is judged once;
+without numbers the last write wins. So shuffled, split and repeated batches end in the same history.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ UNSTAMPED = Stamp()
 
 
 class Verdict(StrEnum):
-    """What became of a sample of a batch."""
+    """The outcome of a sample of a batch."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -30,9 +30,9 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Item:
-    """A sample as it was sent. `fault` says what is wrong with it; then only device and number may be known.
+    """A sample as it was sent. `fault` is the error in it, if any; then only device and number may be set.
 
-    `number` is None where the device does not number its samples.
+    `number` is the sequence number, None if the device does not number its samples.
     """
 
     device: str | None
@@ -46,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as it came in at `received`. `sender` is who its token speaks for, `device` who packed it."""
+    """A batch received at `received`. `sender` is the subject of its token, `device` the one that sent it."""
 
     sender: str
     device: str | None
@@ -56,13 +56,13 @@ class Batch:
 
     @cached_property
     def devices(self) -> list[str]:
-        """All devices it names, in order of their names."""
+        """The names of all its devices, sorted."""
         named = {self.device, *(item.device for item in self.items)}
         return sorted(name for name in named if name is not None)
 
 
 class Result(NamedTuple):
-    """What became of an item: the minute it speaks for, or what is wrong with it."""
+    """The verdict on an item, with its minute, or with the error in it."""
 
     verdict: Verdict
     minute: int | None = None
@@ -71,23 +71,23 @@ class Result(NamedTuple):
 
 @dataclass(slots=True)
 class DeviceState:
-    """What is known of a device. `claims` holds the highest number that spoke for a minute."""
+    """The sequence state of a device. `claims` are the highest numbers received by monitor and minute."""
 
-    sequence: sequences.Sequence = field(default_factory=sequences.Sequence)
+    sequence: sequences.SequenceNumbers = field(default_factory=sequences.SequenceNumbers)
     claims: dict[Key, int] = field(default_factory=dict)
     newest: int = 0
     lost: int = 0
     restarts: int = 0
 
     def judge(self, number: int, key: Key | None) -> Result | None:
-        """The verdict on a number, heard from now on; None: it is new, and speaks for its minute.
+        """Record a sequence number and judge it; None: it is new and the highest of its minute.
 
-        `key` is None when something else is wrong with the sample.
+        `key` is None when the sample has another error.
         """
-        if not self.sequence.hear(number):
+        if not self.sequence.add(number):
             if key is None or key[1] <= self.newest + MINUTE:
-                return self._known(number, key)
-            self._begin_anew(number)
+                return self._repeated(number, key)
+            self._restart(number)
         if key is None:
             return Result(Verdict.REJECTED)
         self.newest = max(self.newest, key[1])
@@ -96,21 +96,21 @@ class DeviceState:
         self.claims[key] = number
         return None
 
-    def _known(self, number: int, key: Key | None) -> Result:
+    def _repeated(self, number: int, key: Key | None) -> Result:
         if number in self.sequence:
             return Result(Verdict.DUPLICATE, None if key is None else key[1])
         return Result(Verdict.REJECTED, fault="seq is too far behind")
 
-    def _begin_anew(self, number: int) -> None:
-        """An old number with a time later than all before: the device counts from the start again."""
+    def _restart(self, number: int) -> None:
+        """Start a new sequence: an old number with the newest time means that the device lost its counter."""
         self.lost += self.sequence.holes
         self.restarts += 1
-        self.sequence = sequences.Sequence([(number, number)])
+        self.sequence = sequences.SequenceNumbers([(number, number)])
         self.claims.clear()
 
-    def settle(self) -> None:
-        """Drop what no later batch can ask for."""
-        self.lost += self.sequence.give_up()
+    def prune(self) -> None:
+        """Drop what no later batch can need."""
+        self.lost += self.sequence.prune()
         until = self.sequence.complete_until
         self.claims = {key: number for key, number in self.claims.items() if number > until}
 
@@ -121,13 +121,13 @@ def judge(
     devices: Mapping[str, DeviceState],
     stored: Mapping[Key, Sample],
 ) -> tuple[list[Result], dict[Key, Sample]]:
-    """A result for each item, in order, and the samples that are to be stored.
+    """Judge a batch: a result for each item, in order, and the samples that are to be stored.
 
-    `places` has the minute of each item, or what is wrong with it. `stored` holds what the store has now of
-    those minutes of which an item without a number speaks. The devices take note.
+    `places` are the minutes of the items, or the errors in them. `stored` are the samples now stored for the
+    items without a number. Updates the states of the devices.
     """
     results: list[Result] = []
-    speakers: dict[Key, int] = {}
+    winning: dict[Key, int] = {}
     for position, (item, place) in enumerate(zip(items, places, strict=True)):
         key = None if isinstance(place, str) else (item.monitor, place)
         result = None
@@ -136,26 +136,26 @@ def judge(
         if result is not None or key is None:
             results.append(_refused(result, place))
             continue
-        if key in speakers:
-            results[speakers[key]] = Result(Verdict.SUPERSEDED, key[1])
-        speakers[key] = position
+        if key in winning:
+            results[winning[key]] = Result(Verdict.SUPERSEDED, key[1])
+        winning[key] = position
         results.append(Result(Verdict.ACCEPTED, key[1]))
-    return results, dict(_changes(items, speakers, stored, results))
+    return results, dict(_changes(items, winning, stored, results))
 
 
 def _refused(result: Result | None, place: int | str) -> Result:
-    """A verdict on the number, if there is one; a sample that cannot be placed says why."""
+    """The verdict on the number, if there is one, or the error that leaves the sample without a minute."""
     if isinstance(place, str) and (result is None or result.verdict is Verdict.REJECTED):
         return Result(Verdict.REJECTED, fault=place)
-    assert result is not None  # noqa: S101 - it has a place
+    assert result is not None  # noqa: S101 - it has a minute
     return result
 
 
 def _changes(
-    items: Sequence[Item], speakers: Mapping[Key, int], stored: Mapping[Key, Sample], results: list[Result]
+    items: Sequence[Item], winning: Mapping[Key, int], stored: Mapping[Key, Sample], results: list[Result]
 ) -> Iterator[tuple[Key, Sample]]:
-    """What is not in the store yet; an item without a number that says what is there is a duplicate."""
-    for key, position in speakers.items():
+    """The samples that differ from the stored ones; an equal one without a number is a duplicate."""
+    for key, position in winning.items():
         item = items[position]
         sample = Sample(*key, item.status, item.latency)
         if stored.get(key) != sample:

@@ -1,8 +1,8 @@
-"""Clocks of devices: where on this server's time line a sample lies that was stamped by another clock.
+"""Clock offsets of devices: convert timestamps of a device's clocks to this server's time.
 
-A wall clock may be wrong and may step; a monotonic one counts the seconds since its boot and never steps.
-When a batch comes in, what both showed as it was sent is set against this server's clock (Cristian, 1989: the
-way of the message is the error). All instants are seconds.
+A wall clock may be wrong and may step; a monotonic clock counts seconds since boot and never steps. A batch
+carries what both showed when it was sent, which is compared with this server's clock on arrival (Cristian,
+1989: the error is the time on the network). All instants are in seconds.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from kener_async.domain.errors import Invalid
 
-JITTER = 60  # seconds that a message may be on its way longer than another
+JITTER = 60  # seconds by which the times on the network of two messages may differ
 
 
 class Stamp(NamedTuple):
-    """What a device's clocks showed at a moment; what it did not say is None.
+    """A device's clocks at one moment; None where it did not send one.
 
-    `wall` is in UTC seconds as it believes, `monotonic` in seconds since the begin of `boot`.
+    `wall` is its own idea of UTC seconds, `monotonic` the seconds since the start of `boot`.
     """
 
     wall: float | None = None
@@ -27,10 +27,10 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Clocks:
-    """How the clocks of a device stand to ours, as a batch tells that came at `received`.
+class DeviceClocks:
+    """The clocks of a device compared with this server's, by a batch `sent` and `received`.
 
-    `boots` says when each known boot of it began. Stamps that are off by up to `tolerance` stay as they are.
+    `boots` are the starts of its known boots. Stamps that are off by at most `tolerance` stay as they are.
     """
 
     sent: Stamp
@@ -40,18 +40,18 @@ class Clocks:
 
     @cached_property
     def offset(self) -> int | None:
-        """What must be added to its wall clock; None: it did not say its time."""
+        """The seconds to add to its wall clock; None if it sent none."""
         return None if self.sent.wall is None else round(self.received - self.sent.wall)
 
     @cached_property
     def corrects(self) -> bool:
-        """Whether its wall clock is too far off."""
+        """Whether its wall clock is off by more than the tolerance."""
         return self.offset is not None and abs(self.offset) > self.tolerance
 
     def instant(self, stamp: Stamp) -> int:
-        """The moment of a stamp by our clock; a stamp that says nothing means now.
+        """The instant of a stamp by this server's clock; an empty stamp means the time of arrival.
 
-        Raises Invalid for a moment that cannot be known.
+        Raises Invalid if the instant cannot be determined.
         """
         wall, monotonic, boot = stamp
         if monotonic is not None and boot is not None and boot in self.boots:
@@ -67,13 +67,13 @@ class Clocks:
         return int(wall + self.offset)
 
     def _by_boot(self, wall: float | None, measured: float) -> int:
-        """A wall clock that agrees is the finer of the two."""
+        """Prefer a wall clock that agrees, because it has no error from the network."""
         if wall is not None and abs(wall - measured) <= self.tolerance:
             return int(wall)
         return int(measured)
 
     def _was_set_back_since(self, stamp: Stamp) -> bool:
-        """Whether an earlier boot saw a later time than the one that sends began with."""
+        """Whether the stamp, of an earlier boot, is later than the start of the current one."""
         if stamp.boot is None or self.sent.boot is None or stamp.boot == self.sent.boot:
             return False
         if stamp.wall is None or self.sent.wall is None or self.sent.monotonic is None:
@@ -82,12 +82,14 @@ class Clocks:
 
 
 def began_at(known: float | None, sent: Stamp, received: int, offset_before: int | None) -> float | None:
-    """When the boot that sends began, with what earlier batches said; None: it does not say.
+    """Estimate the start of the sending boot from this batch and the estimate of earlier ones, `known`.
 
-    A message on its way makes it seem later, so the earliest is nearest the truth, and a batch that is sent
-    again is placed as it was before. One that seems far later may have waited for a network, and is not
-    believed if the wall clock saw it wait: if that is neither right nor as far off as before. Else it was our
-    own clock that was set forward, or the device's monotonic one that is slow, or stood still in its sleep.
+    None: the batch has no monotonic time, and there is no earlier estimate. Time on the network makes the
+    start seem later, so the earliest estimate is kept; a batch sent again thus gets the same instants.
+
+    An estimate that is later by more than JITTER is ignored if the batch was delayed. The wall clock shows a
+    delay: its offset is then neither about zero nor about `offset_before`. Without a delay the later estimate
+    is right, because this server's clock was set forward, or the monotonic clock is slow or stopped in sleep.
     """
     if sent.monotonic is None:
         return known

@@ -1,11 +1,11 @@
-"""What a whole day counts as: the one status that a bar shows."""
+"""The status of a day, as a bar shows it."""
 
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
 
 
 def status_of_day(counts: Counts, degraded_minimum: int, down_minimum: int) -> Status:
-    """The worst status that lasted long enough, by the monitor's minimum counts of minutes."""
+    """The worst status that reaches the monitor's minimum count of minutes."""
     if counts.down >= down_minimum:
         return Status.DOWN
     if counts.degraded >= degraded_minimum:

@@ -1,8 +1,8 @@
-"""What can be wrong with a request, in the words of the domain. `api/http/errors.py` turns them into HTTP."""
+"""Errors of the domain. `api/http/errors.py` maps each class to an HTTP status."""
 
 
 class DomainError(Exception):
-    """A refusal whose message may be shown to the caller."""
+    """An error whose message may be shown to the caller."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -10,23 +10,23 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    """The request says something that cannot be; the message names the field."""
+    """The request is invalid; the message names the field."""
 
 
 class Unauthenticated(DomainError):
-    """No token, or one that proves nothing."""
+    """The token is missing or not valid."""
 
 
 class Forbidden(DomainError):
-    """A good token that does not allow this."""
+    """The token is valid and lacks the permission."""
 
 
 class NotFound(DomainError):
-    """The thing asked for does not exist."""
+    """The requested thing does not exist."""
 
 
 class TooLarge(DomainError):
-    """The body is larger than the server takes."""
+    """The body is too large."""
 
 
 class TooSlow(DomainError):
@@ -34,11 +34,11 @@ class TooSlow(DomainError):
 
 
 class Unsupported(DomainError):
-    """The body is encoded in a way this route does not read."""
+    """The encoding of the body is not supported."""
 
 
 class TooMany(DomainError):
-    """The sender asks for more than its share; it may try again after `seconds`."""
+    """The sender is over its rate limit and may retry after `seconds`."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
@@ -46,4 +46,4 @@ class TooMany(DomainError):
 
 
 class Unavailable(DomainError):
-    """The server cannot do it now; nothing was stored, and trying again later is right."""
+    """The server is temporarily unable; nothing was stored, and the sender should retry."""

@@ -1,4 +1,4 @@
-"""What is expected of a monitor's heartbeats, and what its silence means."""
+"""Heartbeat expectations, the deadlines that follow from them, settings of monitors and observer gaps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from kener_async.domain.samples import Status
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """What a silence means that began in a known minute.
+    """The deadlines of a silence, in UTC seconds.
 
     Before `held_until` the last status is held; from then on the monitor is DEGRADED, from `down_at` on DOWN.
-    `down_at` None: nothing was promised, so silence says NO_DATA.
+    `down_at` None: no report was due, so the minutes from `held_until` on are NO_DATA.
     """
 
     held_until: int
@@ -27,10 +27,10 @@ class Deadlines:
 
 
 class Expectation(Protocol):
-    """A promise to report."""
+    """When a monitor is expected to report."""
 
     def deadlines(self, minute: int) -> Deadlines:
-        """The deadlines of a silence whose last report, or last excuse, lies in `minute`.
+        """The deadlines after `minute`, that of the last report or of the end of an observer gap.
 
         A sample is known to its minute only, so each deadline counts from the end of that minute: a report
         at 12:00:59 that is due again within 60 s is not missed before 12:02:00.
@@ -55,7 +55,7 @@ class CronSchedule(Protocol):
     """The times of a cron expression in its zone."""
 
     def next_after(self, instant: int) -> int:
-        """The first time of the schedule that lies after the instant."""
+        """The first time of the schedule after the instant."""
         ...
 
 
@@ -74,7 +74,7 @@ class AtSchedule:
 
 @dataclass(frozen=True, slots=True)
 class OnChange:
-    """Reports come only when something changes: the last status holds for `stale_after` seconds."""
+    """Reports of changes only: the last status is held for `stale_after` seconds."""
 
     stale_after: int
 
@@ -84,7 +84,7 @@ class OnChange:
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """Those settings of a monitor that decide what its minutes are. The default: nothing is expected."""
+    """The settings of a monitor that decide its statuses. By default no report is expected."""
 
     default_status: Status | None = None
     include_degraded_in_downtime: bool = False
@@ -94,7 +94,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Settings and the instant they were loaded; they hold from the minute of that instant on."""
+    """Settings, in force from the minute of the instant `since` at which they were loaded."""
 
     since: int
     settings: MonitorSettings
@@ -102,23 +102,23 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A span `[start, end)` in which the server itself was not there to observe."""
+    """An observer gap: a span `[start, end)` in which the server was not running."""
 
     start: int
     end: int
 
 
 def gap_between(last_seen: int, now: int) -> Gap | None:
-    """The span in which nobody observed, if the server was last seen alive a minute or more before now.
+    """The observer gap up to now, if the server was last seen running a minute or more ago, else None.
 
-    The one rule for a restart, a frozen or suspended machine, and a clock set forward. Less than a minute is
-    no gap: it is shorter than what is measured.
+    The same rule holds for a restart, a suspended machine and a clock set forward. A shorter span is no gap,
+    because statuses are known to the minute only.
     """
     return Gap(last_seen, now) if now - last_seen >= MINUTE else None
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """The same spans, ordered and disjoint (a clock that was set back can make them overlap)."""
+    """Merge gaps into ordered, disjoint ones; they overlap when the clock was set back."""
     disjoint: list[Gap] = []
     for gap in sorted(gaps, key=lambda gap: gap.start):
         if disjoint and gap.start <= disjoint[-1].end:

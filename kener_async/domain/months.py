@@ -1,4 +1,4 @@
-"""Calendar months: their bounds in a zone, the weeks that show them, and how far one may leaf."""
+"""Calendar months: bounds in a zone, weeks, and links to the previous and the next month."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from kener_async.domain.calendar import day_of, day_start
 
 _TEXT = re.compile(r"([0-9]{4})-([0-9]{2})")
-# West of Greenwich instants begin in 1969; a neighbour of the last year is still within what a date can say.
+# West of Greenwich instant 0 is in 1969; the month after the last one must still be a valid date.
 FIRST_YEAR, LAST_YEAR = 1969, 9998
 
 
@@ -24,7 +24,7 @@ class Month:
 
     @classmethod
     def parsed(cls, text: str) -> "Month | None":
-        """The month of a text, None for anything that is none."""
+        """Parse `YYYY-MM`; None for any other text."""
         found = _TEXT.fullmatch(text)
         if found is None:
             return None
@@ -34,7 +34,7 @@ class Month:
 
     @classmethod
     def of(cls, instant: int, zone: ZoneInfo) -> "Month":
-        """The month that holds the instant in the zone; later than the last there is, that one."""
+        """The month of an instant in the zone, at most the last one of LAST_YEAR."""
         last = cls(LAST_YEAR, 12)
         if instant >= last.bounds(zone)[0]:
             return last
@@ -58,11 +58,11 @@ class Month:
         return Month(self.year + years, number + 1)
 
     def bounds(self, zone: ZoneInfo) -> tuple[int, int]:
-        """The instants `[start, end)` at which it begins and ends in the zone."""
+        """The instants `[start, end)` of the month in the zone."""
         return day_start(self.first_day, zone), day_start(self.following.first_day, zone)
 
     def weeks(self, first_weekday: int) -> list[list[date | None]]:
-        """Its days by weeks, which begin on a weekday (0: Monday); None where a week reaches beyond it."""
+        """The days by week, from a weekday on (0: Monday); None for the days of other months."""
         length = (self.following.first_day - self.first_day).days
         before = (self.first_day.weekday() - first_weekday) % 7
         days = [self.first_day + timedelta(days=n) for n in range(length)]
@@ -71,7 +71,7 @@ class Month:
 
 
 def neighbours(month: Month, earliest: Month, latest: Month) -> tuple[Month | None, Month | None]:
-    """The months to leaf to, back and forth: never beyond the bounds, from outside straight back."""
+    """The previous and the next month to link to, within the bounds; from outside, the nearest bound."""
     back = min(month.previous, latest) if month > earliest else None
     forth = max(month.following, earliest) if month < latest else None
     return back, forth

@@ -1,4 +1,4 @@
-"""What the address of a ping says, as Healthchecks has them: which check, and what became of its job."""
+"""Ping URLs as Healthchecks has them: parse the check and the signal."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Ping:
 
 
 def ping_at(address: str) -> Ping:
-    """What comes after `/ping/`; raises Invalid."""
+    """Parse the part of the path after `/ping/`; raises Invalid."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise Invalid("invalid url format")
@@ -49,7 +49,7 @@ def _signal(ending: str | None) -> Signal:
 
 
 def run_named(rid: str | None) -> str:
-    """The name of a run of the job, empty where it has none; raises Invalid."""
+    """The run id of a job, in lower case, empty if there is none; raises Invalid."""
     if rid is None:
         return ""
     if not re.fullmatch(UUID, rid):

@@ -1,4 +1,4 @@
-"""Samples: what a device said, or a check saw, about one monitor in one minute."""
+"""Samples: the status and latency of one monitor in one minute, as reported."""
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
@@ -9,7 +9,7 @@ from kener_async.domain.errors import Invalid
 
 
 class Status(IntEnum):
-    """What a minute can be; the order is that of severity, the numbers are stored."""
+    """The status of a minute. UP, DEGRADED and DOWN are ordered by severity; the numbers are stored."""
 
     UP = 0
     DEGRADED = 1
@@ -22,14 +22,14 @@ MEASURABLE = (Status.UP, Status.DEGRADED, Status.DOWN)
 
 
 class SampleSource(IntEnum):
-    """Who measured: the thing itself, by pushing, or a check of ours."""
+    """The origin of a sample: pushed by a device, or measured by a check of this server."""
 
     PUSH = 0
     CHECK = 1
 
 
 class Sample(NamedTuple):
-    """One measured minute. `latency` is in the unit the sender uses, as sent."""
+    """One measured minute. `latency` is as sent, in the sender's unit."""
 
     monitor: int
     minute: int
@@ -39,9 +39,9 @@ class Sample(NamedTuple):
 
 
 def minute_for(timestamp: int | None, now: int, *, clock_skew: int, max_age_days: int) -> int:
-    """The minute a report speaks for; a clock that is a little fast is taken to mean now.
+    """The minute of a report; None means now, and so does a timestamp up to `clock_skew` seconds ahead.
 
-    Raises Invalid for a timestamp too far ahead or too old.
+    Raises Invalid for a timestamp further ahead, or older than `max_age_days`.
     """
     if timestamp is None:
         return minute_of(now)
@@ -56,17 +56,17 @@ def minute_for(timestamp: int | None, now: int, *, clock_skew: int, max_age_days
 def winners(
     batch: Iterable[Sample], pushed: frozenset[tuple[int, int]] | set[tuple[int, int]]
 ) -> Mapping[tuple[int, int], Sample]:
-    """Which samples of a batch, in order of arrival, are to be stored, by (monitor, minute).
+    """Select the samples of a batch, in order of arrival, that are to be stored, by (monitor, minute).
 
-    The last write of a minute wins, except that a check never replaces a push. `pushed` names the minutes
-    of the batch that hold a push in the store already.
+    The last write of a minute wins, except that a check never replaces a push. `pushed` are the keys of the
+    batch under which a push is stored already.
     """
-    taken: dict[tuple[int, int], Sample] = {}
+    selected: dict[tuple[int, int], Sample] = {}
     for sample in batch:
         key = (sample.monitor, sample.minute)
         if sample.source is SampleSource.CHECK:
-            held = taken.get(key)
-            if key in pushed or (held is not None and held.source is SampleSource.PUSH):
+            previous = selected.get(key)
+            if key in pushed or (previous is not None and previous.source is SampleSource.PUSH):
                 continue
-        taken[key] = sample
-    return taken
+        selected[key] = sample
+    return selected

@@ -1,17 +1,17 @@
-"""The numbers a device gives to what it sends: which have been heard, and which were lost on the way."""
+"""Sequence numbers of a device: which have been received, and which are missing."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
-LIMIT = 1000  # spans; a device that leaves more holes than that is not counted in detail
+LIMIT = 1000  # spans kept; with more holes than that the lowest numbers are given up as lost
 
 Span = tuple[int, int]
 
 
-class Sequence:
-    """The numbers heard, as disjoint spans `(first, last)` in order; none lies below `floor`.
+class SequenceNumbers:
+    """The numbers received, as disjoint spans `(first, last)` in order; none is below `floor`.
 
-    What lies between two spans has not come, or not yet.
+    The numbers between two spans are lost, or still to come.
     """
 
     def __init__(self, spans: Iterable[Span] = (), floor: int = 0) -> None:
@@ -28,7 +28,7 @@ class Sequence:
 
     @property
     def holes(self) -> int:
-        """How many numbers between the first and the last have not come."""
+        """How many numbers between the first and the last are missing."""
         if not self._firsts:
             return 0
         inner = zip(self._firsts[1:], self._lasts[:-1], strict=True)
@@ -36,15 +36,15 @@ class Sequence:
 
     @property
     def complete_until(self) -> int:
-        """No number up to this one is still to come: numbers begin at 1, or at 0."""
+        """The number up to which all were received or given up: numbers begin at 1, or at 0."""
         return self._lasts[0] if self._firsts and self._firsts[0] <= max(1, self.floor) else self.floor - 1
 
     def __contains__(self, number: int) -> bool:
         position = bisect_right(self._firsts, number) - 1
         return position >= 0 and number <= self._lasts[position]
 
-    def hear(self, number: int) -> bool:
-        """Take note of a number; False: it was heard before, or lies below the floor."""
+    def add(self, number: int) -> bool:
+        """Record a received number; False: it was received before, or is below the floor."""
         firsts, lasts = self._firsts, self._lasts
         if lasts and number == lasts[-1] + 1:
             lasts[-1] = number
@@ -66,8 +66,8 @@ class Sequence:
             lasts.insert(position, number)
         return True
 
-    def give_up(self) -> int:
-        """Forget the lowest spans that are too many; how many numbers the holes above them held."""
+    def prune(self) -> int:
+        """Drop the lowest spans over the limit; returns how many missing numbers are given up with them."""
         surplus = len(self._firsts) - LIMIT
         if surplus <= 0:
             return 0

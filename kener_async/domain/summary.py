@@ -1,4 +1,4 @@
-"""All monitors in one word: the worst of them speaks."""
+"""The overall status of several monitors: the worst of their statuses."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -7,7 +7,7 @@ from kener_async.domain.samples import Status
 
 
 class Summary(StrEnum):
-    """How things are altogether."""
+    """The overall status."""
 
     NO_DATA = "no data"
     OPERATIONAL = "operational"
@@ -18,7 +18,7 @@ class Summary(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The status whose colour and sign it wears."""
+        """The status whose colour and icon stand for it."""
         return _STATUS[self]
 
 
@@ -33,7 +33,7 @@ _STATUS = {
 
 
 def summary(statuses: Iterable[Status]) -> Summary:
-    """Worst wins; monitors of which nothing is known have no say. An outage is major when all are DOWN."""
+    """Summarize statuses: the worst wins, NO_DATA is ignored, an outage is major when all others are DOWN."""
     known = {status for status in statuses if status is not Status.NO_DATA}
     if not known:
         return Summary.NO_DATA

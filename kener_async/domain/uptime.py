@@ -1,4 +1,4 @@
-"""Uptime: minutes counted by status, and the one function that makes a figure of them."""
+"""Uptime: minutes counted by status, and the only function that computes a figure from them."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from kener_async.domain.calendar import MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Minutes of each status in a span. NO_DATA is what is left of the span.
+    """Minutes of each status in a span; those left over are NO_DATA.
 
-    `degraded_as_downtime` are those of the `degraded` minutes whose monitor, by its settings at that time,
-    counts them as downtime. The latency fields speak of the samples of the span, in the sender's unit.
+    `degraded_as_downtime` is the part of `degraded` that counts as downtime by the monitor's settings of that
+    time. The latency fields are of the samples of the span, in the sender's unit.
     """
 
     up: int = 0
@@ -38,15 +38,16 @@ class Counts:
 
     @property
     def counted(self) -> int:
-        """The minutes that an uptime is a share of; MAINTENANCE and NO_DATA are on neither side."""
+        """The denominator of the uptime: minutes that are neither MAINTENANCE nor NO_DATA."""
         return self.up + self.degraded + self.down
 
     @property
     def good(self) -> int:
+        """The numerator of the uptime."""
         return self.up + self.degraded - self.degraded_as_downtime
 
     def no_data(self, start: int, end: int) -> int:
-        """The minutes of `[start, end)` of which nothing is known."""
+        """The minutes of `[start, end)` without data."""
         return (end - start) // MINUTE - self.counted - self.maintenance
 
     @property

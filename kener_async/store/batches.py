@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from kener_async.domain.batches import Batch, Item, Key, Result, Verdict, judge
-from kener_async.domain.clocks import Clocks
+from kener_async.domain.clocks import DeviceClocks
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
 from kener_async.store import devices, monitors, samples
@@ -30,7 +30,7 @@ class Outcome:
     results: Sequence[Result]
     tally: Mapping[Verdict, int]
     stored: Mapping[Key, Sample]
-    clocks: Clocks
+    clocks: DeviceClocks
     monitors: Set[int]
 
 
@@ -57,7 +57,7 @@ def record(session: Session, delivery: Batch, limits: IngestLimits) -> Outcome:
     return Outcome(results, Tally(result.verdict for result in results), stored, clocks, heard)
 
 
-def _place(item: Item, clocks: Clocks, limits: IngestLimits) -> int | str:
+def _place(item: Item, clocks: DeviceClocks, limits: IngestLimits) -> int | str:
     """The minute of an item, or what is wrong with it."""
     if item.fault is not None:
         return item.fault

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kener_async.domain.batches import DeviceState, Key
-from kener_async.domain.clocks import Clocks, Stamp, began_at
-from kener_async.domain.sequences import Sequence
+from kener_async.domain.clocks import DeviceClocks, Stamp, began_at
+from kener_async.domain.sequences import SequenceNumbers
 from kener_async.store.interface import Session
 
 BOOTS = 16  # remembered of each device
@@ -50,7 +50,7 @@ def _known(
     lost: int,
     restarts: int,
 ) -> Known:
-    missing = lost + Sequence(_spans(session, device)).holes
+    missing = lost + SequenceNumbers(_spans(session, device)).holes
     return Known(sender, name, last_heard, newest, offset, missing, restarts, _tags(session, device))
 
 
@@ -72,7 +72,7 @@ def missing_of(session: Session, monitor: int) -> int:
     reporting = session.execute(
         "SELECT id, lost FROM device_monitors JOIN devices ON id = device_id WHERE monitor_id = ?", (monitor,)
     ).fetchall()
-    return sum(lost + Sequence(_spans(session, device)).holes for device, lost in reporting)
+    return sum(lost + SequenceNumbers(_spans(session, device)).holes for device, lost in reporting)
 
 
 def enrol(session: Session, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
@@ -91,7 +91,7 @@ def enrol(session: Session, sender: str, names: Iterable[str], now: int) -> dict
     return ids
 
 
-def clocks(session: Session, device: int | None, sent: Stamp, received: int, tolerance: int) -> Clocks:
+def clocks(session: Session, device: int | None, sent: Stamp, received: int, tolerance: int) -> DeviceClocks:
     """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
     boots = {} if device is None else _boots(session, device)
     if sent.boot is not None:
@@ -99,7 +99,7 @@ def clocks(session: Session, device: int | None, sent: Stamp, received: int, tol
         began = began_at(boots.get(sent.boot), sent, received, offset_before)
         if began is not None:
             boots[sent.boot] = began
-    found = Clocks(sent, received, tolerance, boots)
+    found = DeviceClocks(sent, received, tolerance, boots)
     if device is not None:
         _keep_clocks(session, device, found)
     return found
@@ -114,7 +114,7 @@ def _boots(session: Session, device: int) -> dict[str, float]:
     return dict(session.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
 
 
-def _keep_clocks(session: Session, device: int, found: Clocks) -> None:
+def _keep_clocks(session: Session, device: int, found: DeviceClocks) -> None:
     if found.offset is not None:
         session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
     boot = found.sent.boot
@@ -144,7 +144,7 @@ def load(session: Session, device: int, keys: Iterable[Key]) -> DeviceState:
     newest, floor, lost, restarts = session.execute(
         "SELECT newest, floor, lost, restarts FROM devices WHERE id = ?", (device,)
     ).fetchone()
-    sequence = Sequence(_spans(session, device), floor)
+    sequence = SequenceNumbers(_spans(session, device), floor)
     return DeviceState(sequence, _claims(session, device, keys), newest, lost, restarts)
 
 
@@ -169,7 +169,7 @@ def _claims(session: Session, device: int, keys: Iterable[Key]) -> dict[Key, int
 
 def save(session: Session, device: int, state: DeviceState, spans_before: Iterable[tuple[int, int]]) -> None:
     """Keep what is known of a device after a batch."""
-    state.settle()
+    state.prune()
     sequence = state.sequence
     session.execute(
         "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ? WHERE id = ?",
