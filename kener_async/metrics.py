@@ -1,6 +1,5 @@
 """What `/metrics` tells, in Prometheus' form; one registry for each running app."""
 
-import sqlite3
 import sys
 import time
 from collections import Counter as Tally
@@ -15,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from kener_async import __version__
 from kener_async.domain.batches import Verdict
+from kener_async.store.sqlite import version
 
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "OPTIONS"})
@@ -97,7 +97,7 @@ class Metrics:
             {
                 "version": __version__,
                 "python": ".".join(map(str, sys.version_info[:3])),
-                "sqlite": sqlite3.sqlite_version,
+                "sqlite": version.VERSION,
             }
         )
         self.samples = Counter("kener_samples", "Samples stored", registry=registry)

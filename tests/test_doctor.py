@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -175,6 +176,17 @@ async def test_a_clock_behind_the_database_is_found(config: Config, clock: FakeC
     async with running(config, clock):
         pass
     assert states(doctor.examine(config, NOW - 3600))["clock"] == "fail"
+
+
+async def test_an_sqlite_that_is_too_old_is_found(
+    config: Config, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(config, clock):
+        monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+        found = [finding for finding in doctor.examine(config, clock.now) if finding.check == "sqlite"]
+    assert [str(finding.state) for finding in found] == ["fail"]
+    assert found[0].text == "SQLite 3.38 or newer is needed, this is 3.34.1"
 
 
 async def test_what_is_no_database_is_found(config: Config):

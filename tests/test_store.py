@@ -19,6 +19,7 @@ from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap
 from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.domain.states import MonitorStates
+from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
 from kener_async.resources import shipped
 from kener_async.store import observer, retention, samples, tokens
@@ -205,6 +206,14 @@ def test_a_file_of_another_program_is_refused(path: Path):
 
 
 # The schema and the connections
+
+
+def test_an_sqlite_that_is_too_old_is_named_in_one_line(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(FatalError, match=r"^SQLite 3\.38 or newer is needed, this is 3\.34\.1$"):
+        prepare(path)
+    assert not path.exists()
 
 
 def test_every_table_is_strict(path: Path):

@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import socket
-import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from kener_async.ops import diagnosis
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
 from kener_async.store.admin import backup
-from kener_async.store.sqlite import condition
+from kener_async.store.sqlite import condition, version
 from kener_async.store.sqlite.connections import file_system
 
 FLUSHES = 9
@@ -103,6 +102,10 @@ def _flushes(folder: Path) -> Iterator[float]:
 
 def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding]]:
     """What is seen of the database, if it is one, and what that means."""
+    try:
+        version.require()
+    except FatalError as fault:
+        return None, [fail("sqlite", str(fault), "upgrade the system, or use the single binary")]
     if not database.exists():
         return None, [warn("database", f"{database} is not there yet", "the first start makes it")]
     try:
@@ -116,7 +119,7 @@ def _schema(seen: condition.Condition) -> Finding:
     if seen.steps:
         text = f"has an older schema, {seen.steps} steps behind"
         return warn("database", text, "start the service, or run kener-async migrate")
-    return ok("database", f"SQLite {sqlite3.sqlite_version}, schema up to date")
+    return ok("database", f"SQLite {version.VERSION}, schema up to date")
 
 
 def _journal(seen: condition.Condition) -> Finding:

@@ -15,7 +15,7 @@ import structlog
 
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import FatalError
-from kener_async.store.sqlite import files, migrations, upgrade
+from kener_async.store.sqlite import files, migrations, upgrade, version
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -168,6 +168,7 @@ async def opened(path: Path, synchronous: str) -> AsyncIterator[SQLiteDatabase]:
 
 def connect(path: Path, *, synchronous: str = "FULL", read_only: bool = False) -> sqlite3.Connection:
     """A connection as all of ours are: explicit transactions, WAL, foreign keys, a short wait for a lock."""
+    version.require()
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
