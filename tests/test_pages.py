@@ -6,19 +6,20 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+from unittest.mock import Mock
 
 import brotli
 import pytest
-from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
-from kener_async.domain.samples import Status
-from kener_async.web.pages.cache import PAGE_CACHE, CachedPage
-from kener_async.web.pages.locales import Locale, locale
-from kener_async.web.pages.snapshot import SNAPSHOTS, Snapshot, Snapshots
+from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.page import PageRequest, page
+from kener_async.web.pages.snapshot import Snapshot, Snapshots
+from kener_async.web.pages.throttle import RenderThrottle
 from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 PAGE = {"Accept": "text/html"}
@@ -217,26 +218,23 @@ async def test_a_monitor_says_how_it_is_now_or_how_it_was_today(
         assert f"<span>{text}</span>" in page
 
 
-async def test_after_a_failed_making_nobody_is_shown_what_is_outdated(
+async def test_after_a_failed_snapshot_the_outdated_one_is_not_served(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
     await service.beat(status="UP")
     await fetch(service)
     await service.beat(status="DOWN")
-    snapshots, made = service.app[SNAPSHOTS], Snapshots._made
+    build = Snapshots._build
 
-    async def failing(self: Snapshots, app: web.Application) -> Snapshot:
-        monkeypatch.setattr(Snapshots, "_made", made)
-        await asyncio.sleep(0)
+    async def fail(_: Snapshots) -> Snapshot:
+        monkeypatch.setattr(Snapshots, "_build", build)
+        await asyncio.sleep(0.05)  # until the second request waits
         raise RuntimeError("once")
 
-    monkeypatch.setattr(Snapshots, "_made", failing)
-    first, second = await asyncio.gather(
-        *(snapshots.current(service.app) for _ in range(2)), return_exceptions=True
-    )
-    assert isinstance(first, RuntimeError)
-    assert isinstance(second, Snapshot)
-    assert second.monitors[0].status is Status.DOWN
+    monkeypatch.setattr(Snapshots, "_build", fail)
+    first, second = await asyncio.gather(fetch(service), fetch(service))
+    assert (first.status, second.status) == (500, 200)
+    assert "Major outage" in await second.text()
 
 
 async def test_pages_go_on_while_a_reload_adds_monitors(service: Service, monkeypatch: pytest.MonkeyPatch):
@@ -250,27 +248,24 @@ async def test_pages_go_on_while_a_reload_adds_monitors(service: Service, monkey
     assert "Venus" in await (await fetch(service)).text()
 
 
-async def test_nothing_is_made_for_who_has_gone(service: Service):
-    made = 0
+async def test_nothing_is_rendered_for_a_client_that_has_disconnected(service: Service):
+    rendered = 0
 
-    async def make(_snapshot: Snapshot, _locale: Locale) -> str:
-        nonlocal made
-        made += 1
+    @page("text/plain", language=None)
+    async def handler(_: PageRequest) -> str:
+        nonlocal rendered
+        rendered += 1
         return "page"
 
-    async def visit(is_gone: bool) -> None:
-        await service.app[PAGE_CACHE].finished(
-            service.app, "/some", locale("en"), make, lambda: ("text/plain", {}), lambda: is_gone
-        )
-
+    disconnected = make_mocked_request("GET", "/some", app=service.app, protocol=Mock(), transport=None)
     with pytest.raises(TooSlow):
-        await visit(is_gone=True)
-    assert made == 0
-    await visit(is_gone=False)
-    assert made == 1
+        await handler(disconnected)
+    assert rendered == 0
+    await handler(make_mocked_request("GET", "/some", app=service.app))
+    assert rendered == 1
 
 
-def test_a_header_of_kilobytes_is_not_read_to_its_end():
-    page = CachedPage(b"x" * 1000, "text/plain", {})
+def test_a_header_of_kilobytes_is_not_parsed_to_its_end():
+    page = CachedPage(b"x" * 1000, "text/plain", {}, RenderThrottle(lambda: 0))
     assert page.encoding_for(" " * 300 + ",br") == ""
     assert page.encoding_for("gzip, br" + " " * 8000) == "br"

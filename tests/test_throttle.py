@@ -1,32 +1,32 @@
-"""Visitors pass a few in each turn of the loop, in order, and whoever gives up holds up nobody."""
+"""The fair queue admits a few callers in each turn of the event loop; the render throttle one at a time."""
 
 import asyncio
 
 import pytest
 
-from kener_async.web.pages.throttle import LONGEST_REST, PER_TURN, REST_FOR_EACH, FairQueue, RenderThrottle
+from kener_async.web.pages.throttle import MAX_PAUSE, PAUSE_PER_HEARTBEAT, PER_TURN, FairQueue, RenderThrottle
 
 
-def passes_at_once(turnstile: FairQueue) -> bool:
-    visit = turnstile.passed()
+def is_admitted_at_once(queue: FairQueue) -> bool:
+    turn = queue.wait_turn()
     try:
-        visit.send(None)
+        turn.send(None)
     except StopIteration:
         return True
-    visit.close()
+    turn.close()
     return False
 
 
-async def test_a_few_pass_without_waiting():
-    turnstile = FairQueue()
-    assert [passes_at_once(turnstile) for _ in range(PER_TURN + 1)] == [True] * PER_TURN + [False]
+async def test_a_few_are_admitted_without_waiting():
+    queue = FairQueue()
+    assert [is_admitted_at_once(queue) for _ in range(PER_TURN + 1)] == [True] * PER_TURN + [False]
 
 
-async def test_between_two_groups_everything_else_has_its_turn():
-    turnstile, order = FairQueue(), []
+async def test_other_callbacks_run_between_two_groups():
+    queue, order = FairQueue(), []
 
     async def visit(number: int) -> None:
-        await turnstile.passed()
+        await queue.wait_turn()
         order.append(number)
 
     visitors = [asyncio.create_task(visit(number)) for number in range(5 * PER_TURN)]
@@ -39,9 +39,9 @@ async def test_between_two_groups_everything_else_has_its_turn():
     assert max(groups) <= PER_TURN
 
 
-async def test_whoever_gives_up_is_passed_over():
-    turnstile = FairQueue()
-    visitors = [asyncio.create_task(turnstile.passed()) for _ in range(3 * PER_TURN)]
+async def test_a_cancelled_caller_is_skipped():
+    queue = FairQueue()
+    visitors = [asyncio.create_task(queue.wait_turn()) for _ in range(3 * PER_TURN)]
     await asyncio.sleep(0)
     for visitor in visitors[PER_TURN : 2 * PER_TURN]:
         visitor.cancel()
@@ -51,42 +51,42 @@ async def test_whoever_gives_up_is_passed_over():
     ]
 
 
-async def test_nobody_waits_once_all_have_passed():
-    turnstile = FairQueue()
-    await asyncio.gather(*(turnstile.passed() for _ in range(10 * PER_TURN)))
+async def test_no_caller_waits_once_all_are_admitted():
+    queue = FairQueue()
+    await asyncio.gather(*(queue.wait_turn() for _ in range(10 * PER_TURN)))
     await asyncio.sleep(0)
-    assert passes_at_once(turnstile)
+    assert is_admitted_at_once(queue)
 
 
 @pytest.mark.parametrize(
-    ("heartbeats", "rest"),
-    [(0, 0), (1, REST_FOR_EACH), (200, 200 * REST_FOR_EACH), (1_000_000, LONGEST_REST)],
-    ids=["none came", "one came", "many came", "a flood"],
+    ("heartbeats", "pause"),
+    [(0, 0), (1, PAUSE_PER_HEARTBEAT), (200, 200 * PAUSE_PER_HEARTBEAT), (1_000_000, MAX_PAUSE)],
+    ids=["none", "one", "many", "a flood"],
 )
-async def test_work_on_pages_rests_for_the_heartbeats_that_came_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, heartbeats: int, rest: float
+async def test_rendering_pauses_for_the_heartbeats_stored_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, heartbeats: int, pause: float
 ):
-    stored, rests = 0, []
+    stored, pauses = 0, []
 
     async def slept(seconds: float) -> None:
-        rests.append(seconds)
+        pauses.append(seconds)
 
-    pace = RenderThrottle(lambda: stored)
+    throttle = RenderThrottle(lambda: stored)
     monkeypatch.setattr("kener_async.web.pages.throttle.monotonic", lambda: 1000.0)
     monkeypatch.setattr("kener_async.web.pages.throttle.asyncio.sleep", slept)
-    async with pace.turn():
+    async with throttle.slot():
         stored += heartbeats
-    async with pace.turn():
+    async with throttle.slot():
         pass
-    assert rests == [0, pytest.approx(rest)]
+    assert pauses == [0, pytest.approx(pause)]
 
 
-async def test_one_piece_of_work_is_done_at_a_time():
-    pace, under_way, most = RenderThrottle(lambda: 0), 0, 0
+async def test_one_page_is_rendered_at_a_time():
+    throttle, under_way, most = RenderThrottle(lambda: 0), 0, 0
 
     async def work() -> None:
         nonlocal under_way, most
-        async with pace.turn():
+        async with throttle.slot():
             under_way += 1
             most = max(most, under_way)
             await asyncio.sleep(0)

@@ -4,26 +4,21 @@ import asyncio
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from aiohttp import web
-
 from kener_async import keys
 from kener_async.domain.calendar import DAY, MINUTE, day_of, day_start, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.store import days, observer
-from kener_async.web.pages.assets import ASSETS
-from kener_async.web.pages.cache import page
-from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.page import PageRequest, page
 from kener_async.web.pages.reasons import reason_in_words
-from kener_async.web.pages.snapshot import MonitorView, Snapshot, visible
-from kener_async.web.pages.templates import TemplateContext, render
+from kener_async.web.pages.snapshot import Snapshot, visible
 from kener_async.web.parts import latency
 from kener_async.web.parts.hours import clock, hours, joined, shape
 
 
 @dataclass(frozen=True, slots=True)
 class DayPage:
-    """A civil day: `[start, end)` as a whole, and how much of it has begun and is kept, `[first, last)`."""
+    """A civil day, `[start, end)`, and the part of it that has begun and is kept, `[first, last)`."""
 
     date: date
     start: int
@@ -32,14 +27,40 @@ class DayPage:
     last: int
 
 
-async def day(request: web.Request) -> web.StreamResponse:
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        shown = snapshot.named(request.match_info["tag"])
-        kept = await request.app[keys.DATABASE].read(observer.kept_from)
-        asked = _day(snapshot, _date(request.match_info["day"]), kept)
-        return await _made(request.app, snapshot, locale, shown, asked, kept)
-
-    return await page(request, make)
+@page()
+async def day(page: PageRequest) -> str:
+    app, zone = page.app, page.config.site.timezone
+    view = page.snapshot.named(page.request.match_info["tag"])
+    monitor = view.monitor
+    kept_from = await app[keys.DATABASE].read(observer.kept_from)
+    day = _day(page.snapshot, _date(page.request.match_info["day"]), kept_from)
+    state = await app[keys.LOADER].state(monitor.tag)
+    await app[keys.ROLLUPS].settle([state.id], day.first, day.last)
+    record = await app[keys.DATABASE].read(
+        days.load, state.id, monitor.tag, (day.start, day.end), (day.first, day.last), page.now
+    )
+    counts, timeline = record.counts, joined(record.runs)
+    is_odd = day.end - day.start != DAY
+    return await page.render(
+        "day.html",
+        path=f"/monitor/{monitor.tag}/{day.date}",
+        monitor=monitor,
+        day=day,
+        is_today=day.last < day.end,
+        is_odd=is_odd,
+        before=_neighbour(page.snapshot, day.date, -1, kept_from),
+        after=_neighbour(page.snapshot, day.date, 1, kept_from),
+        counts=counts,
+        no_data=counts.no_data(day.first, day.last),
+        status=status_of_day(counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
+        timeline=timeline,
+        clock=lambda instant: clock(instant, zone, page.locale, is_odd),
+        hours=await asyncio.to_thread(lambda: list(hours(timeline, day.start, day.end, zone, page.locale))),
+        latency=latency.of_day(page.context, monitor, record.samples, day.start, day.end),
+        events=visible(record.incidents, page.snapshot),
+        shape=shape,
+        reason_in_words=reason_in_words,
+    )
 
 
 def _date(text: str) -> date:
@@ -49,58 +70,20 @@ def _date(text: str) -> date:
         raise NotFound("there is no such day") from None
 
 
-def _day(snapshot: Snapshot, asked: date, kept: int) -> DayPage:
-    """The day in the site's zone; raises NotFound for one that has not begun, is not kept or never was."""
+def _day(snapshot: Snapshot, day: date, kept_from: int) -> DayPage:
+    """The day in the site's zone; raises NotFound for one that is in the future or not kept."""
     zone, now = snapshot.config.site.timezone, snapshot.now
-    if not day_of(kept, zone) <= asked <= day_of(now, zone):
+    if not day_of(kept_from, zone) <= day <= day_of(now, zone):
         raise NotFound("nothing is kept of this day")
-    start, end = day_start(asked, zone), day_start(asked + timedelta(days=1), zone)
-    first, last = max(start, kept), min(end, minute_of(now) + MINUTE)
+    start, end = day_start(day, zone), day_start(day + timedelta(days=1), zone)
+    first, last = max(start, kept_from), min(end, minute_of(now) + MINUTE)
     if first >= last:
         raise NotFound("nothing is kept of this day")
-    return DayPage(asked, start, end, first, last)
+    return DayPage(day, start, end, first, last)
 
 
-async def _made(
-    app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView, day: DayPage, kept: int
-) -> str:
-    monitor, now, zone = shown.monitor, snapshot.now, snapshot.config.site.timezone
-    state = await app[keys.LOADER].state(monitor.tag)
-    await app[keys.ROLLUPS].settle([state.id], day.first, day.last)
-    record = await app[keys.DATABASE].read(
-        days.load, state.id, monitor.tag, (day.start, day.end), (day.first, day.last), now
-    )
-    counts, timeline = record.counts, joined(record.runs)
-    is_odd = day.end - day.start != DAY
-    view = TemplateContext(snapshot.config, locale, app[ASSETS])
-    return await render(
-        app,
-        "day.html",
-        snapshot.config,
-        locale,
-        path=f"/monitor/{monitor.tag}/{day.date}",
-        now=now,
-        monitor=monitor,
-        day=day,
-        is_today=day.last < day.end,
-        is_odd=is_odd,
-        before=_neighbour(snapshot, day.date, -1, kept),
-        after=_neighbour(snapshot, day.date, 1, kept),
-        counts=counts,
-        no_data=counts.no_data(day.first, day.last),
-        status=status_of_day(counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
-        timeline=timeline,
-        clock=lambda instant: clock(instant, zone, locale, is_odd),
-        hours=await asyncio.to_thread(lambda: list(hours(timeline, day.start, day.end, zone, locale))),
-        latency=latency.of_day(view, monitor, record.samples, day.start, day.end),
-        events=visible(record.incidents, snapshot),
-        shape=shape,
-        reason_in_words=reason_in_words,
-    )
-
-
-def _neighbour(snapshot: Snapshot, day: date, step: int, kept: int) -> date | None:
+def _neighbour(snapshot: Snapshot, day: date, step: int, kept_from: int) -> date | None:
     try:
-        return _day(snapshot, day + timedelta(days=step), kept).date
+        return _day(snapshot, day + timedelta(days=step), kept_from).date
     except NotFound:
         return None

@@ -1,4 +1,4 @@
-"""/embed/{tag}, a monitor for other sites' pages, and /embed/{tag}.js, the script that puts it there."""
+"""/embed/{tag}, a monitor in a frame for other sites, and /embed/{tag}.js, the script that inserts it."""
 
 import re
 
@@ -6,81 +6,58 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.web.pages import locales
-from kener_async.web.pages.assets import ASSETS, STATIC, TYPES
-from kener_async.web.pages.cache import VARIANTS, locale_of, page
-from kener_async.web.pages.locales import ENGLISH, Locale
-from kener_async.web.pages.snapshot import Snapshot
-from kener_async.web.pages.templates import TemplateContext, render
+from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
+from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.page import CacheKey, PageRequest, page, visitor_locale
 from kener_async.web.parts.bars import bars
 
-ANYWHERE = "*"
+ANY_SITE = "*"
 THEMES = ("light", "dark")
 COLOR = re.compile(r"[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}", re.ASCII)
 
-
-async def embed(request: web.Request) -> web.StreamResponse:
-    """Options that make no sense count as not given."""
-    tag, theme, ground = request.match_info["tag"], _theme(request), _ground(request)
-    locale = _locale(request)
-
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        return await _made(request.app, snapshot, locale, tag, theme, ground)
-
-    return await page(
-        request,
-        make,
-        f"{request.path}?theme={theme}&bgc={ground}",
-        locale=locale,
-        frame_ancestors=ANYWHERE,
-        headers={"Content-Language": locale.tag, "Vary": "Accept-Encoding, Accept-Language, Cookie"},
-        kept=VARIANTS,
-    )
+# Options that are invalid count as not given.
 
 
 def _theme(request: web.Request) -> str:
-    """The one asked for, else the site's."""
-    asked = request.query.get("theme", "")
-    return asked if asked in THEMES else request.app[keys.RUNNING].config.site.theme
+    """The theme requested, else the site's."""
+    theme = request.query.get("theme", "")
+    return theme if theme in THEMES else request.app[keys.RUNNING].config.site.theme
 
 
-def _ground(request: web.Request) -> str:
-    """The colour behind it in hex digits, or empty: what is behind the frame."""
-    asked = request.query.get("bgc", "")
-    return asked.lower() if COLOR.fullmatch(asked) else ""
+def _background(request: web.Request) -> str:
+    """The background colour in hex digits; empty: transparent."""
+    color = request.query.get("bgc", "")
+    return color.lower() if COLOR.fullmatch(color) else ""
 
 
 def _locale(request: web.Request) -> Locale:
-    asked = request.query.get("locale")
-    offered = request.app[keys.RUNNING].config.site.locales
-    return locales.locale(asked) if asked in offered else locale_of(request)
+    """The language requested if the site has it, else the visitor's."""
+    tag, offered = request.query.get("locale"), request.app[keys.RUNNING].config.site.locales
+    return locales.locale(tag) if tag in offered else visitor_locale(request)
 
 
-async def _made(
-    app: web.Application, snapshot: Snapshot, locale: Locale, tag: str, theme: str, ground: str
-) -> str:
-    shown = snapshot.named(tag)
-    view = TemplateContext(snapshot.config, locale, app[ASSETS])
-    path = f"/monitor/{tag}"
-    return await render(
-        app,
+def _key(request: web.Request) -> CacheKey:
+    return CacheKey(f"{request.path}?theme={_theme(request)}&bgc={_background(request)}", is_variant=True)
+
+
+@page(key=_key, language=_locale, frame_ancestors=ANY_SITE)
+async def embed(page: PageRequest) -> str:
+    view = page.snapshot.named(page.request.match_info["tag"])
+    path = f"/monitor/{view.monitor.tag}"
+    is_partial = page.config.site.bar_style == "partial"
+    return await page.render(
         "embed.html",
-        snapshot.config,
-        locale,
         path=path,
-        now=snapshot.now,
-        theme=theme,
-        ground=ground,
-        shown=shown,
-        monitor=shown.monitor,
-        bars=bars(shown.days, view.link(path), locale, view.site.bar_style == "partial"),
+        theme=_theme(page.request),
+        ground=_background(page.request),
+        shown=view,
+        monitor=view.monitor,
+        bars=bars(view.days, page.context.link(path), page.locale, is_partial),
     )
 
 
-async def script(request: web.Request) -> web.StreamResponse:
-    """The same for every monitor there is: it finds out from its own address which one is meant."""
-
-    async def make(snapshot: Snapshot, _: Locale) -> bytes:
-        snapshot.named(request.match_info["tag"])  # there must be such a monitor
-        return (STATIC / "embed.js").read_bytes()
-
-    return await page(request, make, content_type=TYPES[".js"], locale=ENGLISH)
+@page(CONTENT_TYPES[".js"], language=None)
+async def script(page: PageRequest) -> bytes:
+    """The same script for every monitor: it takes the tag from its own address."""
+    page.snapshot.named(page.request.match_info["tag"])  # 404 for an unknown monitor
+    return (STATIC / "embed.js").read_bytes()

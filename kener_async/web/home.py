@@ -1,12 +1,11 @@
-"""/ and /category/{name}: how everything stands, or everything in one category."""
+"""/ and /category/{name}: the status of all monitors, or of those in one category."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-import aiohttp_jinja2
 import orjson
 from aiohttp import web
 from markupsafe import Markup
@@ -17,137 +16,135 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import summary
 from kener_async.web.pages import labels
-from kener_async.web.pages.assets import ASSETS
-from kener_async.web.pages.cache import page
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
-from kener_async.web.pages.templates import TemplateContext, render
+from kener_async.web.pages.page import CacheKey, PageRequest, page
+from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
+from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.parts.bars import bars
 
-# A row is made anew only when its monitor is another: the same object says the same.
-Rows = WeakKeyDictionary[MonitorView, dict[str, Markup]]  # by language
-ROWS: web.AppKey[Rows] = web.AppKey("rows")
+
+def _home_key(_: web.Request) -> CacheKey:
+    return CacheKey("/")
 
 
-async def home(request: web.Request) -> web.StreamResponse:
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        return await _made(request.app, snapshot, locale, snapshot.monitors, None)
-
-    return await page(request, make, "/")
+@page(key=_home_key)
+async def home(page: PageRequest) -> str:
+    return await _overview(page, page.snapshot.monitors, None)
 
 
-async def category(request: web.Request) -> web.StreamResponse:
-    """A category of its own."""
-
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        name = request.match_info["name"]
-        found = next((one for one in snapshot.config.categories if one.name == name), None)
-        if found is None or found.hidden:
-            raise NotFound("there is no such category")
-        listed = [shown for shown in snapshot.monitors if shown.monitor.category == name]
-        return await _made(request.app, snapshot, locale, listed, found)
-
-    return await page(request, make)
+@page()
+async def category(page: PageRequest) -> str:
+    name = page.request.match_info["name"]
+    category = next((one for one in page.config.categories if one.name == name), None)
+    if category is None or category.hidden:
+        raise NotFound("there is no such category")
+    members = [view for view in page.snapshot.monitors if view.monitor.category == name]
+    return await _overview(page, members, category)
 
 
-async def _made(
-    app: web.Application,
-    snapshot: Snapshot,
-    locale: Locale,
-    listed: Sequence[MonitorView],
-    category: Category | None,
-) -> str:
-    view = TemplateContext(snapshot.config, locale, app[ASSETS])
-    rows = await asyncio.to_thread(_rows, app, view, snapshot, listed)
-    tags = {shown.monitor.tag for shown in listed}
-    whole = summary(shown.status for shown in listed)
-    return await render(
-        app,
+async def _overview(page: PageRequest, monitors: Sequence[MonitorView], category: Category | None) -> str:
+    snapshot = page.snapshot
+    cache = page.app[ROW_CACHE]
+    rows = await asyncio.to_thread(cache.rows, page.context, monitors, page.now)
+    tags = {view.monitor.tag for view in monitors}
+    overall = summary(view.status for view in monitors)
+    return await page.render(
         "home.html",
-        snapshot.config,
-        locale,
         path="/" if category is None else f"/category/{quote(category.name, safe='')}",
-        now=snapshot.now,
         category=category,
-        summary=whole,
-        sentence=labels.summary(locale, whole),
+        summary=overall,
+        sentence=labels.summary(page.locale, overall),
         announcements=snapshot.announcements,
-        ongoing=_of(snapshot.ongoing, tags),
-        upcoming=_of(snapshot.upcoming, tags),
-        recent=_of(snapshot.recent, tags),
-        names={shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors},
-        windows=list(labels.windows(locale).items()),
-        count=len(listed),
-        groups=list(_groups(view, snapshot, rows, category)),
-        structured=_structured(view),
+        ongoing=_affecting(tags, snapshot.ongoing),
+        upcoming=_affecting(tags, snapshot.upcoming),
+        recent=_affecting(tags, snapshot.recent),
+        names={view.monitor.tag: view.monitor.name for view in snapshot.monitors},
+        windows=list(labels.windows(page.locale).items()),
+        count=len(monitors),
+        groups=list(_groups(page, rows, category)),
+        structured=_structured_data(page.context),
     )
 
 
-def _of(events: Sequence[IncidentView], tags: set[str]) -> list[IncidentView]:
-    return [event for event in events if tags.intersection(event.tags)]
+def _affecting(tags: set[str], incidents: Sequence[IncidentView]) -> list[IncidentView]:
+    return [view for view in incidents if tags.intersection(view.tags)]
 
 
 def _groups(
-    view: TemplateContext, snapshot: Snapshot, rows: dict[str, Markup], only: Category | None
+    page: PageRequest, rows: Mapping[str, Markup], only: Category | None
 ) -> Iterator[tuple[str, str, str, list[Markup]]]:
-    """Rows by category, in the order of the configuration; monitors without one come first."""
-    categories = snapshot.config.categories if only is None else (only,)
+    """Name, description, address and rows of each category, in the order of the configuration.
+
+    Monitors without a category come first, below no name.
+    """
+    categories = page.config.categories if only is None else (only,)
     by_category: dict[str, list[Markup]] = {}
-    for shown in snapshot.monitors:
-        if shown.monitor.tag in rows:
-            by_category.setdefault(shown.monitor.category, []).append(rows[shown.monitor.tag])
+    for view in page.snapshot.monitors:
+        if view.monitor.tag in rows:
+            by_category.setdefault(view.monitor.category, []).append(rows[view.monitor.tag])
     if "" in by_category:
         yield "", "", "", by_category[""]
-    for one in categories:
-        if one.name in by_category:
-            address = view.link(f"/category/{quote(one.name, safe='')}") if only is None else ""
-            yield one.name, one.description, address, by_category[one.name]
+    for category in categories:
+        if category.name in by_category:
+            path = f"/category/{quote(category.name, safe='')}"
+            address = page.context.link(path) if only is None else ""
+            yield category.name, category.description, address, by_category[category.name]
 
 
-def _rows(
-    app: web.Application, view: TemplateContext, snapshot: Snapshot, listed: Sequence[MonitorView]
-) -> dict[str, Markup]:
-    """The finished rows by tag."""
-    made, template = app[ROWS], aiohttp_jinja2.get_env(app).get_template("row.html")
-    key = view.locale.tag
-    common = view.context()
-    for shown in listed:
-        kept = made.setdefault(shown, {})
-        if key not in kept:
-            kept[key] = Markup(template.render({**common, **_row(view, shown, snapshot.now)}))  # noqa: S704
-    return {shown.monitor.tag: made[shown][key] for shown in listed}
+class RowCache:
+    """Rendered rows of monitors; a row is rendered again only when its view is another object."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._template = templates.get("row.html")
+        self._rows: WeakKeyDictionary[MonitorView, dict[str, Markup]] = WeakKeyDictionary()  # by language
+
+    def rows(self, context: TemplateContext, monitors: Sequence[MonitorView], now: int) -> dict[str, Markup]:
+        """The rows by tag; to be called in a thread."""
+        language, values = context.locale.tag, context.context()
+        rows: dict[str, Markup] = {}
+        for view in monitors:
+            by_language = self._rows.setdefault(view, {})
+            if language not in by_language:
+                text = self._template.render({**values, **_row(context, view, now)})
+                by_language[language] = Markup(text)  # noqa: S704 - the template escapes
+            rows[view.monitor.tag] = by_language[language]
+        return rows
 
 
-def _row(view: TemplateContext, shown: MonitorView, now: int) -> dict[str, Any]:
-    locale, monitor = view.locale, shown.monitor
-    address = view.link(f"/monitor/{monitor.tag}")
+ROW_CACHE = web.AppKey("row cache", RowCache)
+
+
+def _row(context: TemplateContext, view: MonitorView, now: int) -> dict[str, Any]:
+    locale, monitor = context.locale, view.monitor
+    address = context.link(f"/monitor/{monitor.tag}")
     return {
-        "shown": shown,
+        "shown": view,
         "monitor": monitor,
         "now": now,
         "address": address,
-        "bars": bars(shown.days, address, locale, view.site.bar_style == "partial"),
-        "ago_90": _ago(locale, shown.days, 90),
-        "ago_30": _ago(locale, shown.days, 29),
-        "figures": [(name, labels.uptime(locale, counts)) for name, counts in shown.windows.items()],
-        "troubled": [labels.day(locale, day).split("\n") for day in shown.days if _is_troubled(day)],
+        "bars": bars(view.days, address, locale, context.site.bar_style == "partial"),
+        "ago_90": _ago(locale, 90),
+        "ago_30": _ago(locale, 29),
+        "figures": [(name, labels.uptime(locale, counts)) for name, counts in view.windows.items()],
+        "troubled": [labels.day(locale, day).split("\n") for day in view.days if _is_troubled(day)],
     }
 
 
-def _ago(locale: Locale, days: Sequence[DayView], count: int) -> str:
-    return locale.gettext("%(duration)s ago") % {"duration": locale.duration(count * DAY)}
+def _ago(locale: Locale, days: int) -> str:
+    return locale.gettext("%(duration)s ago") % {"duration": locale.duration(days * DAY)}
 
 
 def _is_troubled(day: DayView) -> bool:
     return day.status is not Status.NO_DATA and day.counts.uptime != "100"
 
 
-def _structured(view: TemplateContext) -> Markup:
-    """JSON-LD. Within a script element only "<" would end it."""
-    said = {
+def _structured_data(context: TemplateContext) -> Markup:
+    """JSON-LD for search engines."""
+    data = {
         "@context": "https://schema.org",
         "@type": "WebSite",
-        "name": view.site.name,
-        "url": view.absolute("/"),
+        "name": context.site.name,
+        "url": context.absolute("/"),
     }
-    return Markup(orjson.dumps(said).decode().replace("<", "\\u003c"))  # noqa: S704
+    # Within a script element only "<" could end it.
+    return Markup(orjson.dumps(data).decode().replace("<", "\\u003c"))  # noqa: S704

@@ -14,10 +14,9 @@ from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.months import Month, neighbours
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
-from kener_async.web.pages.cache import PAGE_CACHE, VARIANTS, page
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import IncidentView, MonitorView, Snapshot, visible
-from kener_async.web.pages.templates import render
+from kener_async.web.pages.page import CacheKey, PageRequest, page
+from kener_async.web.pages.snapshot import MonitorView, visible
 from kener_async.web.parts import calendar, markdown
 
 DESCRIPTION = 160  # characters, what search engines show
@@ -83,18 +82,28 @@ def step(locale: Locale, incident: Incident, moment: TimelineEntry, now: int) ->
     }[moment.step]
 
 
-async def incident(request: web.Request) -> web.StreamResponse:
-    """The page of one incident; hidden monitors' incidents do not exist."""
-
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        number = _number(request.match_info["number"])
-        found = await request.app[keys.DATABASE].read(store.thread, number)
-        events = visible([found], snapshot)
-        if not events:
-            raise NotFound("incident not found")
-        return await _incident_page(request.app, snapshot, locale, events[0])
-
-    return await page(request, make)
+@page()
+async def incident(page: PageRequest) -> str:
+    """The page of one incident; 404 if it affects hidden monitors only."""
+    number = _number(page.request.match_info["number"])
+    thread = await page.app[keys.DATABASE].read(store.thread, number)
+    views = visible([thread], page.snapshot)
+    if not views:
+        raise NotFound("incident not found")
+    incident, locale, now = views[0].incident, page.locale, page.now
+    affected = [view for view in page.snapshot.monitors if view.monitor.tag in views[0].tags]
+    return await page.render(
+        "incident.html",
+        path=f"/incident/{incident.number}",
+        incident=incident,
+        affected=affected,
+        names={view.monitor.tag: view.monitor.name for view in affected},
+        description=_description(locale, incident, affected, now),
+        duration=duration(locale, incident, now),
+        month=Month.of(incident.start, page.config.site.timezone),
+        story=story(incident, views[0].comments, now),
+        step=partial(step, locale, incident, now=now),
+    )
 
 
 def _number(text: str) -> int:
@@ -102,29 +111,6 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or text.startswith("0") or len(text) > LONGEST_NUMBER:
         raise NotFound("incident not found")
     return int(text)
-
-
-async def _incident_page(
-    app: web.Application, snapshot: Snapshot, locale: Locale, event: IncidentView
-) -> str:
-    incident, now = event.incident, snapshot.now
-    affected = [shown for shown in snapshot.monitors if shown.monitor.tag in event.tags]
-    return await render(
-        app,
-        "incident.html",
-        snapshot.config,
-        locale,
-        path=f"/incident/{incident.number}",
-        now=now,
-        incident=incident,
-        affected=affected,
-        names={shown.monitor.tag: shown.monitor.name for shown in affected},
-        description=_description(locale, incident, affected, now),
-        duration=duration(locale, incident, now),
-        month=Month.of(incident.start, snapshot.config.site.timezone),
-        story=story(incident, event.comments, now),
-        step=partial(step, locale, incident, now=now),
-    )
 
 
 def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorView], now: int) -> str:
@@ -148,60 +134,57 @@ def duration(locale: Locale, incident: Incident, now: int) -> str:
 # The archive
 
 
-async def archive(request: web.Request) -> web.StreamResponse:
-    """The incidents of a month, of all monitors or of `?tag=`; the current month if none is named."""
-    text, tag = request.match_info.get("month"), request.query.get("tag")
-
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        current = Month.of(snapshot.now, snapshot.config.site.timezone)
-        month = current if text is None else Month.parsed(text)
-        chosen = None if tag is None else snapshot.find(tag)
-        if month is None or (tag is not None and chosen is None):
-            raise NotFound("there is no such month or monitor")
-        return await _month_page(request.app, snapshot, locale, month, current, chosen)
-
-    is_plain = text is None and tag is None
-    path = request.path if tag is None else f"{request.path}?tag={tag}"
-    return await page(request, make, path, kept=PAGE_CACHE if is_plain else VARIANTS)
+def _archive_key(request: web.Request) -> CacheKey:
+    tag = request.query.get("tag")
+    is_variant = "month" in request.match_info or tag is not None
+    return CacheKey(request.path if tag is None else f"{request.path}?tag={tag}", is_variant)
 
 
-async def _month_page(
-    app: web.Application,
-    snapshot: Snapshot,
-    locale: Locale,
-    month: Month,
-    current: Month,
-    chosen: MonitorView | None,
-) -> str:
-    zone, now = snapshot.config.site.timezone, snapshot.now
+@page(key=_archive_key)
+async def archive(page: PageRequest) -> str:
+    """The incidents of a month, the current one by default; of all monitors or of `?tag=`."""
+    snapshot, locale, now, zone = page.snapshot, page.locale, page.now, page.config.site.timezone
+    current = Month.of(now, zone)
+    month, chosen = _month(page, current), _chosen(page)
     monitors = snapshot.monitors if chosen is None else [chosen]
-    tags = [shown.monitor.tag for shown in monitors]
-    found, extent = await app[keys.DATABASE].read(store.archive, *month.bounds(zone), tags)
-    events = calendar.within(visible(found, snapshot), month, zone, now)
-    reach = [current, *(Month.of(instant, zone) for instant in extent or ())]
-    back, forth = neighbours(month, min(reach), max(reach))
+    tags = [view.monitor.tag for view in monitors]
+    threads, extent = await page.app[keys.DATABASE].read(store.archive, *month.bounds(zone), tags)
+    incidents = calendar.within(visible(threads, snapshot), month, zone, now)
+    months = [current, *(Month.of(instant, zone) for instant in extent or ())]
+    previous, following = neighbours(month, min(months), max(months))
     bars, first_weekday = calendar.measured(monitors), locale.cldr.first_week_day
-    return await render(
-        app,
+    return await page.render(
         "incidents.html",
-        snapshot.config,
-        locale,
         path=address(month, current),
-        now=now,
         month=month,
         current=current,
-        back=back,
-        forth=forth,
-        monitors=[shown.monitor for shown in snapshot.monitors],
+        back=previous,
+        forth=following,
+        monitors=[view.monitor for view in snapshot.monitors],
         chosen=None if chosen is None else chosen.monitor,
-        names={shown.monitor.tag: shown.monitor.name for shown in snapshot.monitors},
-        weeks=calendar.weeks(month, first_weekday, zone, bars, events, now),
+        names={view.monitor.tag: view.monitor.name for view in snapshot.monitors},
+        weeks=calendar.weeks(month, first_weekday, zone, bars, incidents, now),
         sentence=partial(calendar.sentence, locale),
         address=partial(address, current=current),
-        events=events,
+        events=incidents,
         duration=partial(duration, locale, now=now),
         excerpt=partial(markdown.excerpt, length=EXCERPT),
     )
+
+
+def _month(page: PageRequest, current: Month) -> Month:
+    """The month of the path, else the current one; raises NotFound for a malformed one."""
+    text = page.request.match_info.get("month")
+    month = current if text is None else Month.parsed(text)
+    if month is None:
+        raise NotFound("there is no such month")
+    return month
+
+
+def _chosen(page: PageRequest) -> MonitorView | None:
+    """The monitor of `?tag=`, None without it; raises NotFound for an unknown one."""
+    tag = page.request.query.get("tag")
+    return None if tag is None else page.snapshot.named(tag)
 
 
 def address(month: Month, current: Month, tag: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""/monitor/{tag}: one monitor, all that is known of it, and how its figures come about."""
+"""/monitor/{tag}: one monitor, and how its uptime figures are computed."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
-from aiohttp import web
 from babel.numbers import format_decimal
 
 from kener_async import keys
@@ -17,12 +16,10 @@ from kener_async.domain.windows import WINDOWS
 from kener_async.store import histories
 from kener_async.store.explanations import Explanation
 from kener_async.web.pages import labels
-from kener_async.web.pages.assets import ASSETS
-from kener_async.web.pages.cache import page
-from kener_async.web.pages.locales import Locale
+from kener_async.web.pages.page import PageRequest, page
 from kener_async.web.pages.reasons import reason_in_words
-from kener_async.web.pages.snapshot import IncidentView, MonitorView, Snapshot, visible
-from kener_async.web.pages.templates import TemplateContext, render
+from kener_async.web.pages.snapshot import IncidentView, MonitorView, visible
+from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import latency, share
 from kener_async.web.parts.bars import bars
 
@@ -39,81 +36,72 @@ class Figure:
     query: str
 
 
-async def monitor(request: web.Request) -> web.StreamResponse:
-    async def make(snapshot: Snapshot, locale: Locale) -> str:
-        shown = snapshot.named(request.match_info["tag"])
-        return await _made(request.app, snapshot, locale, shown)
-
-    return await page(request, make)
-
-
-async def _made(app: web.Application, snapshot: Snapshot, locale: Locale, shown: MonitorView) -> str:
-    monitor, now = shown.monitor, snapshot.now
+@page()
+async def monitor(page: PageRequest) -> str:
+    app, snapshot, locale, now = page.app, page.snapshot, page.locale, page.now
+    view = snapshot.named(page.request.match_info["tag"])
+    monitor = view.monitor
     state = await app[keys.LOADER].state(monitor.tag)
-    windows = spans(shown, now)
+    windows = spans(view, now)
     await app[keys.ROLLUPS].settle([state.id], min(start for start, _ in windows.values()), now)
-    past = await app[keys.DATABASE].read(
+    history = await app[keys.DATABASE].read(
         histories.load, state.id, monitor.tag, windows, latency.frames(now), windows["90d"][0], now
     )
-    view, texts = TemplateContext(snapshot.config, locale, app[ASSETS]), labels.windows(locale)
-    charts = partial(latency.of_monitor, view, shown, past.latencies, texts, now)
-    address = f"/monitor/{monitor.tag}"
-    return await render(
-        app,
+    texts, address = labels.windows(locale), f"/monitor/{monitor.tag}"
+    charts = partial(latency.of_monitor, page.context, view, history.latencies, texts, now)
+    is_partial = page.config.site.bar_style == "partial"
+    return await page.render(
         "monitor.html",
-        snapshot.config,
-        locale,
         path=address,
-        now=now,
-        shown=shown,
+        shown=view,
         monitor=monitor,
-        newest=shown.report.current.newest,
+        newest=view.report.current.newest,
         heard=app[keys.STATES].last_heard(state, now),
-        missing=past.missing,
+        missing=history.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
-        reason=_reason_now(state, shown, now),
-        bars=bars(shown.days, view.link(address), locale, view.site.bar_style == "partial"),
-        figures=list(_figures(view, past.windows, texts)),
+        reason=_reason_now(state, view, now),
+        bars=bars(view.days, page.context.link(address), locale, is_partial),
+        figures=list(_figures(page.context, history.windows, texts)),
         drawn=await asyncio.to_thread(lambda: list(charts())),
-        ongoing=_of(snapshot.ongoing, monitor.tag),
-        upcoming=_of(snapshot.upcoming, monitor.tag),
-        past=_closed(visible(past.incidents, snapshot), now),
+        ongoing=_affecting(monitor.tag, snapshot.ongoing),
+        upcoming=_affecting(monitor.tag, snapshot.upcoming),
+        past=_closed(visible(history.incidents, snapshot), now),
         names={one.monitor.tag: one.monitor.name for one in snapshot.monitors},
-        shared=share.everything(view, monitor),
+        shared=share.everything(page.context, monitor),
         number=partial(format_decimal, locale=locale.cldr),
         reason_in_words=reason_in_words,
     )
 
 
-def spans(shown: MonitorView, now: int) -> dict[str, Span]:
-    """The windows by name, all up to the end of the current minute."""
+def spans(view: MonitorView, now: int) -> dict[str, Span]:
+    """The windows by name, longest first; all up to the end of the current minute."""
     end = minute_of(now) + MINUTE
     return {
         **{name: (end - length, end) for name, length in reversed(WINDOWS.items())},
-        "today": (shown.days[-1].start, end),
+        "today": (view.days[-1].start, end),
     }
 
 
-def _reason_now(state: MonitorState, shown: MonitorView, now: int) -> Reason | None:
-    """Why it stands as it does; None where that may be another a moment ago."""
+def _reason_now(state: MonitorState, view: MonitorView, now: int) -> Reason | None:
+    """The reason of the current status; None if the status has changed since the snapshot."""
     run = next(runs(state.layers, minute_of(now), minute_of(now) + MINUTE))
-    return run.reason if run.status is shown.status else None
+    return run.reason if run.status is view.status else None
 
 
 def _figures(
-    view: TemplateContext, windows: Mapping[str, Explanation], labels: Mapping[str, str]
+    context: TemplateContext, windows: Mapping[str, Explanation], texts: Mapping[str, str]
 ) -> Iterator[Figure]:
     for name, explained in windows.items():
         query = f"window={name}"
         if name == "today":
-            query += f"&timezone={view.site.timezone.key}"
-        yield Figure(name, labels[name], explained, query)
+            query += f"&timezone={context.site.timezone.key}"
+        yield Figure(name, texts[name], explained, query)
 
 
-def _of(events: Sequence[IncidentView], tag: str) -> list[IncidentView]:
-    return [event for event in events if tag in event.tags]
+def _affecting(tag: str, incidents: Sequence[IncidentView]) -> list[IncidentView]:
+    return [view for view in incidents if tag in view.tags]
 
 
-def _closed(events: Sequence[IncidentView], now: int) -> list[IncidentView]:
-    """Those that are over, newest first."""
-    return [event for event in reversed(events) if event.incident.closed_as_of(now) is not None]
+def _closed(incidents: Sequence[IncidentView], now: int) -> list[IncidentView]:
+    """Closed incidents, newest first."""
+    return [view for view in reversed(incidents) if view.incident.closed_as_of(now) is not None]

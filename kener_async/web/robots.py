@@ -1,4 +1,4 @@
-"""What search engines and social networks look for: /robots.txt, /sitemap.xml and the preview image."""
+"""/robots.txt and /sitemap.xml for search engines, /preview.png for links in chats and social networks."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,15 +6,9 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from aiohttp import web
-
-from kener_async import keys
-from kener_async.config.model import Config
 from kener_async.domain.summary import summary
 from kener_async.web.pages import labels, locales
-from kener_async.web.pages.cache import VARIANTS, page
-from kener_async.web.pages.locales import ENGLISH, Locale
-from kener_async.web.pages.origin import origin_of
+from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import Snapshot
 from kener_async.web.parts import calendar, palette
 
@@ -23,68 +17,50 @@ TEXT = "text/plain; charset=utf-8"
 NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
-async def robots(request: web.Request) -> web.StreamResponse:
-    """Everything may be read but the API; or nothing, if the site is not to be found."""
-    origin = origin_of(request)
-
-    async def make(snapshot: Snapshot, _: Locale) -> str:
-        config = snapshot.config
-        base = config.server.base_path
-        if not config.site.indexed:
-            return "User-agent: *\nDisallow: /\n"
-        return f"User-agent: *\nDisallow: {base}/api/\n\nSitemap: {origin}{base}/sitemap.xml\n"
-
-    return await page(request, make, f"{origin}/robots.txt", TEXT, locale=ENGLISH, kept=VARIANTS)
+@page(TEXT, key=by_origin, language=None)
+async def robots(page: PageRequest) -> str:
+    """Allow everything but the API; nothing if `[site] indexed` is false."""
+    if not page.config.site.indexed:
+        return "User-agent: *\nDisallow: /\n"
+    api = f"{page.config.server.base_path}/api/"
+    return f"User-agent: *\nDisallow: {api}\n\nSitemap: {page.base_url}/sitemap.xml\n"
 
 
-async def sitemap(request: web.Request) -> web.StreamResponse:
-    """The pages that there are, after the sitemaps.org protocol."""
-    origin = origin_of(request)
-
-    async def make(snapshot: Snapshot, _: Locale) -> bytes:
-        urls = ElementTree.Element("urlset", xmlns=NAMESPACE)
-        for path, changed in _paths(snapshot):
-            url = ElementTree.SubElement(urls, "url")
-            ElementTree.SubElement(url, "loc").text = f"{origin}{snapshot.config.server.base_path}{path}"
-            moment = datetime.fromtimestamp(changed, UTC)
-            ElementTree.SubElement(url, "lastmod").text = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        document: bytes = ElementTree.tostring(urls, encoding="utf-8", xml_declaration=True)
-        return document
-
-    return await page(request, make, f"{origin}/sitemap.xml", XML, locale=ENGLISH, kept=VARIANTS)
+@page(XML, key=by_origin, language=None)
+async def sitemap(page: PageRequest) -> bytes:
+    """All pages, as the sitemaps.org protocol lists them."""
+    urls = ElementTree.Element("urlset", xmlns=NAMESPACE)
+    for path, changed_at in _paths(page.snapshot):
+        url = ElementTree.SubElement(urls, "url")
+        ElementTree.SubElement(url, "loc").text = page.base_url + path
+        changed = datetime.fromtimestamp(changed_at, UTC)
+        ElementTree.SubElement(url, "lastmod").text = changed.strftime("%Y-%m-%dT%H:%M:%SZ")
+    document: bytes = ElementTree.tostring(urls, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _paths(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
-    """Paths, each with when it last changed."""
+    """Paths, each with the instant of its last change."""
     yield "/", snapshot.now
     yield "/incidents", snapshot.now
-    used = {shown.monitor.category for shown in snapshot.monitors}
+    used = {view.monitor.category for view in snapshot.monitors}
     for category in snapshot.config.categories:
         if category.name in used:
             yield f"/category/{quote(category.name, safe='')}", snapshot.now
-    for shown in snapshot.monitors:
-        yield f"/monitor/{shown.monitor.tag}", snapshot.now
-    for event in (*snapshot.ongoing, *snapshot.upcoming, *snapshot.recent):
-        said = [comment.created_at for comment in event.comments]
-        yield f"/incident/{event.incident.number}", max([event.incident.created_at, *said])
+    for view in snapshot.monitors:
+        yield f"/monitor/{view.monitor.tag}", snapshot.now
+    for incident in (*snapshot.ongoing, *snapshot.upcoming, *snapshot.recent):
+        comments = [comment.created_at for comment in incident.comments]
+        yield f"/incident/{incident.incident.number}", max([incident.incident.created_at, *comments])
 
 
-async def preview_image(request: web.Request) -> web.StreamResponse:
-    """The picture that social networks show beside a link to the site."""
-    from kener_async.web.formats.preview import preview  # brings Pillow, which many a service never needs
+@page("image/png", language=None)
+async def preview_image(page: PageRequest) -> bytes:
+    """The image that social networks show beside a link to the site, in the site's default language."""
+    from kener_async.web.formats.preview import preview  # loads Pillow, which many servers never need
 
-    async def make(snapshot: Snapshot, locale: Locale) -> bytes:
-        whole = summary(snapshot.statuses)
-        colors = palette.colors(snapshot.config.site)
-        bars = [colors[status] for status in calendar.measured(snapshot.monitors).values()]
-        sentence = labels.summary(locale, whole)
-        title = snapshot.config.site.name
-        return await asyncio.to_thread(preview, title, sentence, colors[whole.status], bars, whole.status)
-
-    return await page(
-        request, make, "/preview.png", "image/png", locale=_default(request.app[keys.RUNNING].config)
-    )
-
-
-def _default(config: Config) -> Locale:
-    return locales.locale(config.site.locale)
+    site, overall = page.config.site, summary(page.snapshot.statuses)
+    colors = palette.colors(site)
+    bars = [colors[status] for status in calendar.measured(page.snapshot.monitors).values()]
+    sentence = labels.summary(locales.locale(site.locale), overall)
+    return await asyncio.to_thread(preview, site.name, sentence, colors[overall.status], bars, overall.status)

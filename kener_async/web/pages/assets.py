@@ -1,4 +1,4 @@
-"""What pages load beside themselves: our stylesheet, scripts and icon, and the site's own files."""
+"""The files that pages load: our stylesheet, scripts and icon, and the site's own assets."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -8,16 +8,18 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.config.model import Colors, Config, SiteConfig
+from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.errors import NotFound
-from kener_async.web.pages.cache import YEAR, CachedPage, answer
+from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.throttle import RenderThrottle
 
 STATIC = Path(__file__).parent.parent / "static"
-TYPES = {
+CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-OURS = (
+FILES = (
     "page.css",
     "page.js",
     "live.js",
@@ -28,46 +30,57 @@ OURS = (
     "api-docs.css",
     "api-docs.js",
 )
-FOREVER = f"public, max-age={YEAR}, immutable"
-FOR_A_DAY = "public, max-age=86400"
-# A picture may carry a script; here it is only ever a picture.
-AS_PICTURE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+CACHE_FOREVER = f"public, max-age={365 * DAY}, immutable"
+CACHE_A_DAY = f"public, max-age={DAY}"
+CACHE_AN_HOUR = f"public, max-age={HOUR}"
+# An SVG image may contain scripts; this policy forbids them.
+IMAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 class Assets:
-    """Our files as the configuration in force wants them, each with a version that is its content's."""
+    """Our static files as the current configuration needs them, each with a version made from its content."""
 
-    def __init__(self) -> None:
+    def __init__(self, throttle: RenderThrottle) -> None:
+        self._throttle = throttle
         self._config: Config | None = None
         self._files: Mapping[str, CachedPage] = {}
         self._versions: Mapping[str, str] = {}
 
-    def of(self, config: Config) -> "Assets":
-        """Brought up to date with the configuration."""
+    def for_config(self, config: Config) -> "Assets":
+        """Read the files again if the configuration is another one."""
         if config is not self._config:
-            texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in OURS}
+            texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in FILES}
             texts["page.css"] += styles(config.site, config.server.base_path)
             self._versions = {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
             self._files = {
-                name: CachedPage(text.encode(), TYPES[Path(name).suffix], {"Cache-Control": FOREVER})
+                name: CachedPage(
+                    text.encode(),
+                    CONTENT_TYPES[Path(name).suffix],
+                    {"Cache-Control": CACHE_FOREVER},
+                    self._throttle,
+                )
                 for name, text in texts.items()
             }
             self._config = config
         return self
 
     def address(self, name: str) -> str:
-        """The path of a file, with its version; it may be kept for ever."""
+        """The path of a file with its version, which browsers may cache for ever."""
         return f"/static/{name}?v={self._versions[name]}"
 
-    def find(self, name: str) -> CachedPage | None:
-        return self._files.get(name)
+    def get(self, name: str) -> CachedPage:
+        """The current version of a file; raises NotFound."""
+        file = self._files.get(name)
+        if file is None:
+            raise NotFound("not found")
+        return file
 
 
 ASSETS = web.AppKey("assets", Assets)
 
 
 def styles(site: SiteConfig, base_path: str) -> str:
-    """What the configuration adds to the stylesheet: colours, font, and the site's own rules."""
+    """The CSS that the configuration adds to the stylesheet: colours, font, and the site's own rules."""
     return "".join(_styles(site, base_path))
 
 
@@ -95,51 +108,47 @@ def _colors(colors: Colors) -> str:
 
 
 def file_address(text: str, base_path: str) -> str:
-    """The address of an image or a link as the configuration names it: as it is, or within the assets."""
+    """The address of an image or link of the configuration; a relative one is within the assets."""
     if not text or text.startswith(("http://", "https://", "mailto:")):
         return text
     return base_path + (text if text.startswith("/") else f"/assets/{text}")
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """One of our own files. An address whose version is not the current one is answered, but not for ever."""
-    assets = request.app[ASSETS].of(request.app[keys.RUNNING].config)
+    """One of our static files. Only at an address with the current version may browsers cache it for ever."""
+    assets = request.app[ASSETS].for_config(request.app[keys.RUNNING].config)
     name = request.match_info["name"]
-    found = assets.find(name)
-    if found is None:
-        raise NotFound("not found")
-    response = await answer(request, found)
+    file = assets.get(name)
+    response = await file.response_to(request)
     if str(request.rel_url) != assets.address(name):
         response.headers["Cache-Control"] = "no-cache"
     return response
 
 
 async def assets(request: web.Request) -> web.StreamResponse:
-    """A file of the folder that the configuration names."""
+    """A file of the folder that `[site] assets` names."""
     folder = request.app[keys.RUNNING].config.site.assets
     if folder is None:
         raise NotFound("not found")
     root = folder.resolve()
     try:
         path = (root / request.match_info["path"]).resolve()
-        is_there = root in path.parents and path.is_file()
-    except OSError:  # a name longer than any file's
+        exists = root in path.parents and path.is_file()
+    except OSError:  # the name is too long for the file system
         raise NotFound("not found") from None
-    if not is_there:
+    if not exists:
         raise NotFound("not found")
-    return web.FileResponse(
-        path, headers={"Cache-Control": "public, max-age=3600", "Content-Security-Policy": AS_PICTURE}
-    )
+    headers = {"Cache-Control": CACHE_AN_HOUR, "Content-Security-Policy": IMAGE_POLICY}
+    return web.FileResponse(path, headers=headers)
 
 
 async def favicon(request: web.Request) -> web.StreamResponse:
-    """For browsers that ask before they have read the page."""
+    """The icon for browsers that request it without having read a page."""
     config = request.app[keys.RUNNING].config
-    wanted = file_address(config.site.favicon, config.server.base_path)
-    if wanted and wanted != f"{config.server.base_path}/favicon.ico":
-        raise web.HTTPFound(wanted)
-    icon = request.app[ASSETS].of(config).find("icon.svg")
-    assert icon is not None  # noqa: S101 - it is one of OURS
-    response = await answer(request, icon)
-    response.headers["Cache-Control"] = FOR_A_DAY
+    configured = file_address(config.site.favicon, config.server.base_path)
+    if configured and configured != f"{config.server.base_path}/favicon.ico":
+        raise web.HTTPFound(configured)
+    icon = request.app[ASSETS].for_config(config).get("icon.svg")
+    response = await icon.response_to(request)
+    response.headers["Cache-Control"] = CACHE_A_DAY
     return response

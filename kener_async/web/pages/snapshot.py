@@ -1,18 +1,16 @@
-"""The snapshot: everything the pages say, as of one instant, shared by all until something changes."""
+"""The snapshot: the data of all pages as of one instant, shared by all requests until something changes."""
 
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from time import monotonic
 from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
 
-from aiohttp import web
-
-from kener_async import keys
+from kener_async.clock import Clock
 from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, MINUTE, minute_of
 from kener_async.domain.days import status_of_day
@@ -20,19 +18,22 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
-from kener_async.domain.states import MonitorState, StatusReport
+from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
+from kener_async.keys import Running
 from kener_async.store import incidents, streaks
+from kener_async.store.incidents import IncidentThread
+from kener_async.store.interface import Database
 from kener_async.web.pages.throttle import RenderThrottle
 
 RECENT = 14 * DAY
-TRIES = 3
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DayView:
-    """A civil day in the site's zone, as one bar shows it; `end` is exclusive, and that of the whole day."""
+    """A civil day in the site's zone. `end` is exclusive, and that of the whole day even for today."""
 
     date: date
     start: int
@@ -43,10 +44,10 @@ class DayView:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MonitorView:
-    """A monitor with everything the page says of it.
+    """A monitor as pages show it.
 
     `windows` are the counts by "90d", "30d", "7d", "24h" and "today", the day in the site's zone; `days` the
-    last 90 and today, oldest first. `since`: when the current status began, None while nothing is known.
+    last 90 and today, oldest first. `since`: when the current status began, None while there is no data.
     """
 
     monitor: MonitorConfig
@@ -62,7 +63,7 @@ class MonitorView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IncidentView:
-    """An incident or maintenance with its time line, oldest first; `tags` are those of visible monitors."""
+    """An incident or maintenance with its comments, oldest first; `tags` are those of visible monitors."""
 
     incident: Incident
     comments: Sequence[Comment]
@@ -71,10 +72,10 @@ class IncidentView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Monitors in the order of the configuration, hidden ones left out; so are events that name no other.
+    """Visible monitors in the order of the configuration, and incidents that name at least one of them.
 
-    `ongoing` and `upcoming` are ordered by their begin, `recent` has what closed in the last 14 days, newest
-    first. The snapshot holds while `revision` is that of the monitor states, and until `until`.
+    `ongoing` and `upcoming` are ordered by start; `recent` was closed in the last 14 days, newest first. The
+    snapshot is current as long as `revision` is that of the monitor states, but not after `until`.
     """
 
     serial: int
@@ -90,118 +91,185 @@ class Snapshot:
     announcements: Sequence[Announcement]
 
     def find(self, tag: str) -> MonitorView | None:
-        return next((shown for shown in self.monitors if shown.monitor.tag == tag), None)
+        return next((view for view in self.monitors if view.monitor.tag == tag), None)
 
     def named(self, tag: str) -> MonitorView:
         """The visible monitor of this tag; raises NotFound."""
-        shown = self.find(tag)
-        if shown is None:
+        view = self.find(tag)
+        if view is None:
             raise NotFound("there is no such monitor")
-        return shown
+        return view
 
     @property
     def statuses(self) -> list[Status]:
-        return [shown.status for shown in self.monitors]
+        return [view.status for view in self.monitors]
 
 
 class Snapshots:
-    """The current snapshot, made anew when somebody asks and something has changed.
+    """The current snapshot; built when a page is requested and something has changed since the last one.
 
-    Nobody is shown less than what was acknowledged before they asked. Those who ask while a snapshot is being
-    made wait, and share it if it was begun after they asked.
+    A request never sees less than what was acknowledged before it came. Requests that come while a snapshot
+    is being built wait for it, and share it if its building began after they came.
     """
 
-    def __init__(self, pace: RenderThrottle) -> None:
-        self._pace = pace
-        self._turn = asyncio.Lock()
+    def __init__(
+        self,
+        running: Running,
+        states: MonitorStates,
+        clock: Clock,
+        needs_observing: Callable[[int], bool],
+        monitor_views: "MonitorViews",
+        recent_incidents: "RecentIncidents",
+        throttle: RenderThrottle,
+    ) -> None:
+        self._running = running
+        self._states = states
+        self._clock = clock
+        self._needs_observing = needs_observing
+        self._monitor_views = monitor_views
+        self._recent_incidents = recent_incidents
+        self._throttle = throttle
+        self._lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
-        self._begun = 0.0
+        self._begun_at = 0.0
         self._serials = itertools.count(1)
-        self._events = RecentIncidents()
-        self._since = Since()
 
-    async def current(self, app: web.Application) -> Snapshot:
-        asked = monotonic()
+    async def current(self) -> Snapshot:
+        requested_at = monotonic()
         snapshot = self._snapshot
-        if snapshot is not None and _holds(snapshot, app):
+        if snapshot is not None and self._is_current(snapshot):
             return snapshot
-        async with self._turn:
-            if self._snapshot is None or (self._begun <= asked and not _holds(self._snapshot, app)):
-                async with self._pace.turn():
-                    begun = monotonic()
-                    self._snapshot = await self._made(app)
-                    self._begun = begun  # not before: one that failed was made for nobody
-            return self._snapshot
+        async with self._lock:
+            snapshot = self._snapshot
+            # One whose building began after the request is new enough, even if it is outdated again: under
+            # steady heartbeats a request would otherwise wait for ever.
+            if snapshot is None or (self._begun_at <= requested_at and not self._is_current(snapshot)):
+                async with self._throttle.slot():
+                    begun_at = monotonic()
+                    snapshot = await self._build()
+                # Set last: after a failure the requests that wait must not take the old one for new.
+                self._snapshot, self._begun_at = snapshot, begun_at
+            return snapshot
 
-    async def _made(self, app: web.Application) -> Snapshot:
-        config, states = app[keys.RUNNING].config, app[keys.STATES]
+    def _is_current(self, snapshot: Snapshot) -> bool:
+        now = self._clock()
+        return (
+            snapshot.revision == self._states.revision
+            and snapshot.config is self._running.config
+            and snapshot.now <= now < snapshot.until
+            and not self._needs_observing(now)
+        )
+
+    async def _build(self) -> Snapshot:
+        config, states = self._running.config, self._states
         # During a reload some are configured and not published yet; the revision grows when they are.
-        monitors = [one for one in config.monitors if not one.hidden and states.find(one.tag) is not None]
-        revision, kept_from, now, shown = -1, 0, 0, list[MonitorView]()
-        for _ in range(TRIES):  # looking at one monitor may bring another up to date, and a minute may end
-            revision, kept_from, now = states.revision, states.kept_from, app[keys.CLOCK]()
-            shown = await self._monitors(app, config, monitors, now)
-            if revision == states.revision and minute_of(now) == minute_of(app[keys.CLOCK]()):
+        monitors = [
+            monitor
+            for monitor in config.monitors
+            if not monitor.hidden and states.find(monitor.tag) is not None
+        ]
+        revision, kept_from, now, views = -1, 0, 0, list[MonitorView]()
+        # Again if meanwhile a minute ended, or loading one monitor changed the state of another.
+        for _ in range(ATTEMPTS):
+            revision, kept_from, now = states.revision, states.kept_from, self._clock()
+            views = await self._monitor_views.of(config, monitors, now, kept_from)
+            if revision == states.revision and minute_of(now) == minute_of(self._clock()):
                 break
-        visible = list(_visible(await self._events.known(app), {monitor.tag for monitor in monitors}))
-        edges = [one.report.current.fresh_until for one in shown]
-        edges += [edge for event in visible for edge in (event.incident.start, event.incident.end) if edge]
-        edges += [edge for one in config.announcements for edge in (one.start, one.end) if edge]
-        by_begin = sorted(visible, key=lambda event: (event.incident.start, event.incident.number))
-        stages = [(event, event.incident.stage(now)) for event in by_begin]
+        tags = {monitor.tag for monitor in monitors}
+        visible_ones = list(_visible(await self._recent_incidents.current(), tags))
+        visible_ones.sort(key=lambda view: (view.incident.start, view.incident.number))
+        stages = [(view, view.incident.stage(now)) for view in visible_ones]
         return Snapshot(
             serial=next(self._serials),
             config=config,
             now=now,
-            until=min([minute_of(now) + MINUTE, *(edge for edge in edges if edge > now)]),
+            until=_next_change(config, views, visible_ones, now),
             revision=revision,
             kept_from=kept_from,
-            monitors=shown,
-            ongoing=[event for event, stage in stages if stage.is_ongoing],
-            upcoming=[event for event, stage in stages if stage is IncidentStage.SCHEDULED],
-            recent=_recent(visible, now),
-            announcements=[
-                one
-                for one in config.announcements
-                if (one.start is None or one.start <= now) and (one.end is None or now < one.end)
-            ],
+            monitors=views,
+            ongoing=[view for view, stage in stages if stage.is_ongoing],
+            upcoming=[view for view, stage in stages if stage is IncidentStage.SCHEDULED],
+            recent=_recent(visible_ones, now),
+            announcements=[one for one in config.announcements if _is_shown(one, now)],
         )
 
-    async def _monitors(
-        self, app: web.Application, config: Config, monitors: Sequence[MonitorConfig], now: int
+
+def _next_change(
+    config: Config, monitors: Iterable[MonitorView], visible_ones: Iterable[IncidentView], now: int
+) -> int:
+    """The next instant at which time alone changes what pages show; the end of the minute at the latest."""
+    instants = [minute_of(now) + MINUTE]
+    instants += [view.report.current.fresh_until for view in monitors]
+    for view in visible_ones:
+        instants += [view.incident.start, view.incident.end or 0]
+    for announcement in config.announcements:
+        instants += [announcement.start or 0, announcement.end or 0]
+    return min(instant for instant in instants if instant > now)
+
+
+def _is_shown(announcement: Announcement, now: int) -> bool:
+    has_begun = announcement.start is None or announcement.start <= now
+    return has_begun and (announcement.end is None or now < announcement.end)
+
+
+def _visible(threads: Iterable[IncidentThread], tags: set[str]) -> Iterator[IncidentView]:
+    for incident, comments in threads:
+        visible_tags = [tag for tag in incident.tags if tag in tags]
+        if visible_tags:
+            yield IncidentView(incident, comments, visible_tags)
+
+
+def visible(threads: Iterable[IncidentThread], snapshot: Snapshot) -> list[IncidentView]:
+    """The incidents that name a visible monitor."""
+    return list(_visible(threads, {view.monitor.tag for view in snapshot.monitors}))
+
+
+def _recent(views: Iterable[IncidentView], now: int) -> list[IncidentView]:
+    closed = [(view.incident.closed_as_of(now) or 0, view) for view in views]
+    newest_first = sorted(closed, key=lambda pair: (-pair[0], -pair[1].incident.number))
+    return [view for closed_at, view in newest_first if closed_at > now - RECENT]
+
+
+LoadState = Callable[[str], Awaitable[MonitorState]]
+LoadOverviews = Callable[[Sequence[MonitorState], ZoneInfo], Awaitable[Sequence[Overview]]]
+
+
+class MonitorViews:
+    """Views of monitors; one that has not changed since the last snapshot is the same object.
+
+    So what is rendered of it, such as its row on the home page, can be reused.
+    """
+
+    def __init__(self, load_state: LoadState, load_overviews: LoadOverviews, since: "StatusSince") -> None:
+        self._load_state = load_state
+        self._load_overviews = load_overviews
+        self._since = since
+        self._config: Config | None = None
+        self._kept_from = 0
+        # By the identity of their report: two monitors may have equal reports.
+        self._views: Mapping[int, MonitorView] = {}
+
+    async def of(
+        self, config: Config, monitors: Sequence[MonitorConfig], now: int, kept_from: int
     ) -> list[MonitorView]:
-        """All monitors; those of which nothing has changed since the last snapshot are the same objects."""
-        states = [await app[keys.LOADER].state(monitor.tag) for monitor in monitors]
+        states = [await self._load_state(monitor.tag) for monitor in monitors]
         reports = [state.report(now) for state in states]
-        before = self._snapshot
-        known: dict[
-            int, MonitorView
-        ] = {}  # by the identity of their report: what is equal may be two monitors
-        if before is not None and before.config is config and before.kept_from == app[keys.STATES].kept_from:
-            known = {id(one.report): one for one in before.monitors}
-        others = [place for place, report in enumerate(reports) if id(report) not in known]
-        changed = [states[place] for place in others]
-        overviews = await app[keys.OVERVIEWS].of(changed, config.site.timezone)
-        since = await self._since.of(app, changed, [reports[place] for place in others], now)
-        made = [
-            _shown(monitors[place], reports[place], overview, begin)
-            for place, overview, begin in zip(others, overviews, since, strict=True)
-        ]
-        known.update((id(one.report), one) for one in made)
-        return [known[id(report)] for report in reports]
+        if config is not self._config or kept_from != self._kept_from:
+            self._views = {}
+        views = dict(self._views)
+        changed = [place for place, report in enumerate(reports) if id(report) not in views]
+        changed_states = [states[place] for place in changed]
+        overviews = await self._load_overviews(changed_states, config.site.timezone)
+        since = await self._since.of(changed_states, [reports[place] for place in changed], now)
+        for place, overview, begin in zip(changed, overviews, since, strict=True):
+            views[id(reports[place])] = _monitor_view(monitors[place], reports[place], overview, begin)
+        # A view holds its report, so that no other report gets the same identity while it is kept here.
+        self._config, self._kept_from = config, kept_from
+        self._views = {id(report): views[id(report)] for report in reports}
+        return [views[id(report)] for report in reports]
 
 
-def _holds(snapshot: Snapshot, app: web.Application) -> bool:
-    now = app[keys.CLOCK]()
-    return (
-        snapshot.revision == app[keys.STATES].revision
-        and snapshot.config is app[keys.RUNNING].config
-        and snapshot.now <= now < snapshot.until
-        and not app[keys.OBSERVER].is_needed(now)
-    )
-
-
-def _shown(
+def _monitor_view(
     monitor: MonitorConfig, report: StatusReport, overview: Overview, since: int | None
 ) -> MonitorView:
     days = [
@@ -214,78 +282,64 @@ def _shown(
         )
         for day, start, end, counts in overview.days
     ]
-    windows = {
-        name: overview.windows[name] for name in reversed(WINDOWS)
-    }  # longest first, as pages show them
+    windows = {name: overview.windows[name] for name in reversed(WINDOWS)}  # longest first, as shown
     return MonitorView(monitor, report, {**windows, "today": days[-1].counts}, days, since)
 
 
-def _visible(events: Iterable[tuple[Incident, Sequence[Comment]]], tags: set[str]) -> Iterator[IncidentView]:
-    for incident, comments in events:
-        named = [tag for tag in incident.tags if tag in tags]
-        if named:
-            yield IncidentView(incident, comments, named)
+class StatusSince:
+    """Since when monitors have had their current status.
 
-
-def visible(found: Iterable[tuple[Incident, Sequence[Comment]]], snapshot: Snapshot) -> list[IncidentView]:
-    """The incidents that name a monitor of the page."""
-    return list(_visible(found, {shown.monitor.tag for shown in snapshot.monitors}))
-
-
-def _recent(events: Iterable[IncidentView], now: int) -> list[IncidentView]:
-    closed = [(event.incident.closed_as_of(now) or 0, event) for event in events]
-    newest_first = sorted(closed, key=lambda pair: (-pair[0], -pair[1].incident.number))
-    return [event for at, event in newest_first if at > now - RECENT]
-
-
-class Since:
-    """Since when monitors have the status they have.
-
-    What lies before the quarter a monitor was loaded in is asked of the store once for each status it takes.
+    What lies before the quarter in which a state was loaded is read from the store once for each status.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._before: WeakKeyDictionary[MonitorState, dict[Status, int | None]] = WeakKeyDictionary()
 
     async def of(
-        self, app: web.Application, states: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
+        self, states: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
     ) -> list[int | None]:
-        """For each monitor the begin of the streak of its current status; None while there is none."""
+        """For each monitor the start of the streak of its current status; None while there is no data."""
+        statuses = [report.current.status for report in reports]
         streaks_now = [state.streak(now) for state in states]
-        asked = defaultdict[int, dict[int, Status]](dict)
-        for state, report, (_, is_decided) in zip(states, reports, streaks_now, strict=True):
-            status = report.current.status
-            known = self._before.setdefault(state, {Status.NO_DATA: None})
-            if not is_decided and status not in known:
-                asked[state.base][state.id] = status
-        found: dict[int, int | None] = {}
-        for base, statuses in asked.items():
-            found |= await app[keys.DATABASE].read(streaks.since, statuses=statuses, base=base)
+        unread = [
+            (state, status)
+            for state, status, (_, is_complete) in zip(states, statuses, streaks_now, strict=True)
+            if not is_complete and status not in self._before.setdefault(state, {Status.NO_DATA: None})
+        ]
+        await self._read(unread)
         since = []
-        for state, report, (begin, is_decided) in zip(states, reports, streaks_now, strict=True):
-            before = self._before[state]
-            if state.id in found:
-                before[report.current.status] = found[state.id]
-            earlier = None if is_decided else before[report.current.status]
-            since.append(begin if earlier is None else earlier)
+        for state, status, (start, is_complete) in zip(states, statuses, streaks_now, strict=True):
+            earlier = None if is_complete else self._before[state][status]
+            since.append(start if earlier is None else earlier)
         return since
+
+    async def _read(self, unread: Sequence[tuple[MonitorState, Status]]) -> None:
+        by_base = defaultdict[int, dict[int, Status]](dict)
+        for state, status in unread:
+            by_base[state.base][state.id] = status
+        starts: dict[int, int | None] = {}
+        for base, statuses in by_base.items():
+            starts |= await self._database.read(streaks.since, statuses, base)
+        for state, status in unread:
+            self._before[state][status] = starts[state.id]
 
 
 class RecentIncidents:
-    """What is open or closed lately, with comments, as read when one of them was last written."""
+    """Incidents that are open or closed lately, with comments; read again when any incident was written."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database, states: MonitorStates, clock: Clock) -> None:
+        self._database = database
+        self._states = states
+        self._clock = clock
         self._read_at = 0
         self._revision = -1
-        self._known: Sequence[tuple[Incident, Sequence[Comment]]] = ()
+        self._incidents: Sequence[IncidentThread] = ()
 
-    async def known(self, app: web.Application) -> Sequence[tuple[Incident, Sequence[Comment]]]:
-        revision, now = app[keys.STATES].incidents_revision, app[keys.CLOCK]()
+    async def current(self) -> Sequence[IncidentThread]:
+        revision, now = self._states.incidents_revision, self._clock()
+        # Read at least once a day, so that those closed long ago go.
         if revision != self._revision or not self._read_at <= now < self._read_at + DAY:
-            work = partial(incidents.current, closed_after=now - RECENT)
-            self._known = await app[keys.DATABASE].read(work)
+            self._incidents = await self._database.read(incidents.current, now - RECENT)
             self._revision, self._read_at = revision, now
-        return self._known
-
-
-SNAPSHOTS = web.AppKey("snapshots", Snapshots)
+        return self._incidents

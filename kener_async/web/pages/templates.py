@@ -1,21 +1,20 @@
-"""What every template finds: words of the language, addresses, times, signs; and rendering off the loop."""
+"""The templates, and what each finds: translations, addresses, times, icons."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp_jinja2
 from aiohttp import web
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from kener_async.config.model import Config
 from kener_async.domain.calendar import day_of
 from kener_async.domain.samples import Status
 from kener_async.web.pages import labels, locales
-from kener_async.web.pages.assets import ASSETS, Assets, file_address
+from kener_async.web.pages.assets import Assets, file_address
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import markdown
@@ -62,7 +61,7 @@ class TemplateContext:
         self.config = config
         self.site = config.site
         self.locale = locale
-        self._assets = assets.of(config)
+        self._assets = assets.for_config(config)
         self.base = config.server.base_path
 
     def link(self, path: str) -> str:
@@ -134,20 +133,26 @@ class TemplateContext:
         }
 
 
-async def render(app: web.Application, template: str, config: Config, locale: Locale, **values: Any) -> str:
-    """The template's text, made in a thread: the loop goes on with heartbeats meanwhile."""
-    view = TemplateContext(config, locale, app[ASSETS])
-    environment = aiohttp_jinja2.get_env(app)
+class Templates:
+    """The templates, with what they share."""
 
-    def rendered() -> str:
-        return environment.get_template(template).render({**view.context(), **values})
+    def __init__(self, environment: Environment, assets: Assets) -> None:
+        self._environment = environment
+        self._assets = assets
 
-    return await asyncio.to_thread(rendered)
+    def context(self, config: Config, locale: Locale) -> TemplateContext:
+        return TemplateContext(config, locale, self._assets)
+
+    def get(self, name: str) -> Template:
+        return self._environment.get_template(name)
+
+    async def render(self, name: str, context: TemplateContext, **values: Any) -> str:
+        """Render a template in a thread, so that the event loop goes on with heartbeats."""
+        return await asyncio.to_thread(lambda: self.get(name).render({**context.context(), **values}))
 
 
-def setup(app: web.Application) -> None:
-    """Give the app its templates."""
-    app[ASSETS] = Assets()
+def environment(app: web.Application) -> Environment:
+    """Set up Jinja2 for the app."""
     environment = aiohttp_jinja2.setup(
         app,
         loader=FileSystemLoader(TEMPLATES),
@@ -158,15 +163,15 @@ def setup(app: web.Application) -> None:
         auto_reload=False,
         context_processors=(),
     )
-    globals_: Mapping[str, Any] = {
-        "tr": tr,
-        "icon": icon,
-        "sign": sign,
-        "sprite": SPRITE,
-        "classes": labels.CLASSES,
-        "words": labels,
-        "markdown": markdown,
-        "language_names": locales.NAMES,
-        "Status": Status,
-    }
-    environment.globals.update(globals_)
+    environment.globals.update(
+        tr=tr,
+        icon=icon,
+        sign=sign,
+        sprite=SPRITE,
+        classes=labels.CLASSES,
+        words=labels,
+        markdown=markdown,
+        language_names=locales.NAMES,
+        Status=Status,
+    )
+    return environment

@@ -1,7 +1,7 @@
-"""Visitors and heartbeats: how a flood of the ones is kept from slowing the others.
+"""Keep a flood of visitors from slowing heartbeats.
 
-Finished pages leave through a turnstile, a few in each turn of the event loop. Pages are made one at a time,
-and the more heartbeats come in, the longer the pauses in between.
+Requests for pages pass a fair queue, one in each turn of the event loop. Pages are rendered one at a time,
+with pauses that grow with the number of heartbeats that arrived meanwhile.
 """
 
 import asyncio
@@ -11,72 +11,72 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 PER_TURN = 1
-REST_FOR_EACH = 0.001  # seconds; ten times what a heartbeat costs
-LONGEST_REST = 1.0
+PAUSE_PER_HEARTBEAT = 0.001  # seconds; ten times what a heartbeat costs
+MAX_PAUSE = 1.0
 
 
 class FairQueue:
-    """Lets few through in one turn of the event loop; between turns whatever else is ready is served.
+    """Admits PER_TURN callers in one turn of the event loop, so that other callbacks run in between.
 
-    The loop is never idle while somebody waits, and there is no timer: without heartbeats visitors have all
-    of the processor, with them they have what the heartbeats leave.
+    There is no timer, and the loop is never idle while callers wait: without heartbeats visitors get the
+    whole processor, otherwise what heartbeats leave.
     """
 
     def __init__(self) -> None:
-        self._passed = 0
+        self._admitted = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_turning = False
+        self._is_scheduled = False
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
+        """How many callers wait."""
         return len(self._waiting)
 
-    async def passed(self) -> None:
+    async def wait_turn(self) -> None:
         """Return when it is the caller's turn, in order of arrival."""
-        if self._passed < PER_TURN and not self._waiting:
-            self._pass()
+        if self._admitted < PER_TURN and not self._waiting:
+            self._admit()
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         await turn
 
-    def _pass(self) -> None:
-        self._passed += 1
-        if not self._is_turning:
-            self._is_turning = True
-            asyncio.get_running_loop().call_soon(self._turn)
+    def _admit(self) -> None:
+        self._admitted += 1
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
 
-    def _turn(self) -> None:
-        self._passed = 0
-        self._is_turning = False
-        while self._waiting and self._passed < PER_TURN:
+    def _next_turn(self) -> None:
+        self._admitted = 0
+        self._is_scheduled = False
+        while self._waiting and self._admitted < PER_TURN:
             turn = self._waiting.popleft()
-            if not turn.done():  # its visitor may have gone
+            if not turn.done():  # done: the request was cancelled
                 turn.set_result(None)
-                self._pass()
+                self._admit()
 
 
 class RenderThrottle:
-    """Work on pages, one piece at a time; after each it rests for the heartbeats that came meanwhile.
+    """Admits one caller at a time, and after each pauses for the heartbeats that were stored meanwhile.
 
-    So under a flood of heartbeats pages take little of the processor, and without any there is no pause.
-    `heartbeats` tells how many have been stored.
+    Under a flood of heartbeats rendering so takes little of the processor; without any there is no pause.
+    `heartbeats` returns how many have been stored so far.
     """
 
     def __init__(self, heartbeats: Callable[[], int]) -> None:
         self._heartbeats = heartbeats
-        self._lane = asyncio.Lock()
-        self._rested = 0.0
+        self._lock = asyncio.Lock()
+        self._paused_until = 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until it is time, and do the work."""
-        async with self._lane:
-            await asyncio.sleep(max(0.0, self._rested - monotonic()))
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait until no other caller works and the pause is over."""
+        async with self._lock:
+            await asyncio.sleep(max(0.0, self._paused_until - monotonic()))
             before = self._heartbeats()
             try:
                 yield
             finally:
-                came = self._heartbeats() - before
-                self._rested = monotonic() + min(came * REST_FOR_EACH, LONGEST_REST)
+                stored = self._heartbeats() - before
+                self._paused_until = monotonic() + min(stored * PAUSE_PER_HEARTBEAT, MAX_PAUSE)
