@@ -1,4 +1,4 @@
-"""Measurements as ratios: each program here measures a reference in the same run, and says how near we come.
+"""Benchmarks: each program measures a reference in the same run, and prints the ratio to it.
 
-`python -m benchmarks.http` and the like; README.md says how to repeat them and what they gave.
+Run them as `python -m benchmarks.http`; README.md has the methods and results.
 """

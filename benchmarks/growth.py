@@ -1,7 +1,7 @@
-"""Does history cost anything? The same requests over 1, 90 and 400 days of it; start-up; the rollup job.
+"""Measure the cost of history: the same requests over 1, 90 and 400 days; start-up; the rollup job.
 
-The quarters of all those days and the samples of the last one are put on disk by SQL, for every monitor and
-without a hole. Then one server each runs over them, and they are asked in turn.
+The quarters of all days and the samples of the last one are written by SQL, for every monitor and without
+gaps. Then a server runs on each database, and requests alternate between them.
 """
 
 import argparse

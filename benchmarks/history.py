@@ -1,7 +1,7 @@
-"""A site as people run it: monitors with names in categories, 90 days with outages, incidents with comments.
+"""A realistic site: monitors with names in categories, 90 days with outages, incidents with comments.
 
-The past is stored in quarter-hours, the last day in minutes, as the server would have left them. All is made
-up from seeds, and the same in each run but for the moment it ends at.
+The past is stored in quarter-hours and the last day in minutes, as the server stores them. Everything is
+generated from seeds, so that runs differ only in the instant at which the history ends.
 """
 
 import random
@@ -98,7 +98,7 @@ def _outages(dice: random.Random, begin: int, end: int) -> Iterator[tuple[int, i
 
 
 def _tell(connection: sqlite3.Connection, config: Path, now: int) -> None:
-    """Incidents that are over, on whole quarters; one under way, and a maintenance to come."""
+    """Past incidents, on whole quarters; an ongoing one, and a planned maintenance."""
     tags = [monitor.tag for monitor in load(config, {}).monitors]
     dice = random.Random("incidents")
     starts = sorted(

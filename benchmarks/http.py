@@ -1,6 +1,6 @@
-"""POST and GET /api/status against bare aiohttp and uvloop, round by round in turn.
+"""Compare POST and GET /api/status with bare aiohttp and uvloop, in alternating rounds.
 
-Every answer is accounted for: any that is no 200 ends the run with status 1, and what was answered is looked
+Every response is checked: one that is not 200 ends the run with status 1, and acknowledged samples are looked
 up in the database after the server has stopped.
 """
 

@@ -1,13 +1,13 @@
-"""The most that comes in over HTTP, single posts and batches, against raw upserts of the same rows.
+"""Compare the maximum rate of samples over HTTP, single posts and batches, with raw upserts of the same rows.
 
 The references are `sqlite3` upserts into a table of the same shape, each commit flushed to disk, in the same
-run and on the same core: no HTTP, no JSON, no checks, no numbers, no marks, no answers. Single posts are set
-against a commit for each row, which is what their promise costs alone, and against as many rows a commit as
-there are connections, the most that can wait for one; batches against as many rows a commit as they hold.
+run and on the same core: no HTTP, JSON, validation, sequence numbers, dirty marks or responses. Single posts
+are compared with one row a commit, the cost of their durability alone, and with as many rows a commit as
+there are connections, the largest possible batch; batches with as many rows a commit as they contain.
 
-Ours is all of `POST /api/status`, reports of now, no two alike; and all of `POST /api/status/batch`, from
-devices that number their samples, each batch new to the server. At the end all that was answered must be in
-the database.
+Ours are `POST /api/status` with samples of now, no two equal, and `POST /api/status/batch` from devices that
+number their samples, each batch new to the server. At the end everything acknowledged must be in the
+database.
 """
 
 import argparse

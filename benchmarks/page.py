@@ -1,8 +1,7 @@
-"""The public page: its bytes, how fast it is sent and made, and what a flood of visitors does to heartbeats.
+"""Measure the public page: its size, how fast it is sent and rendered, and heartbeats beside many visitors.
 
-It is sent against bare aiohttp and uvloop that send the same finished bytes with the same headers. The flood
-comes from a process of its own; what heartbeats meanwhile are compared with are heartbeats alone, round by
-round in turn.
+The reference is bare aiohttp with uvloop that sends the same bytes with the same headers. The flood comes
+from a process of its own; the reference for heartbeats beside it are heartbeats alone, in alternating rounds.
 """
 
 import argparse
@@ -63,7 +62,7 @@ numbers = count()  # of the heartbeats that are sent from here
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A way of asking for the page; `is_known`: by one who has it already."""
+    """A way to request the page; `is_known`: with the ETag of a cached copy."""
 
     title: str
     headers: Mapping[str, str]

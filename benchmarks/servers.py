@@ -105,7 +105,7 @@ class Round:
 
 
 def cpu_ratio(subject: Sequence[Round], reference: Sequence[Round]) -> float:
-    """The same by processor time: what the ratio would be if nobody else used the machine."""
+    """The same by processor time: the ratio on an otherwise idle machine."""
     return median(other.cpu_us / one.cpu_us for one, other in zip(subject, reference, strict=True))
 
 
@@ -270,7 +270,7 @@ def workplace() -> Iterator[Path]:
 
 
 def leave_on_sigterm() -> None:
-    """Let SIGTERM end us as Ctrl-C does: servers are stopped, and what lies on disk goes."""
+    """Handle SIGTERM as Ctrl-C: stop the servers and delete the files."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

@@ -1,7 +1,8 @@
-"""What the single binary does before the program proper.
+"""Start the program in the single binary.
 
-It is two processes: one unpacks to a folder of its own in $TMPDIR, waits, passes signals on, and removes the
-folder; the other, this one, is Python. When the first is killed, neither the second nor the folder may stay.
+The binary runs as two processes: the parent unpacks to a temporary folder in $TMPDIR, waits, forwards
+signals, and removes the folder; its child, this process, is Python. When the parent is killed, the child must
+end and the folder must be removed too.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""The manual page, from what the commands say about themselves: `python -m tools.manpage`."""
+"""Print the manual page, made from the help of the commands: `python -m tools.manpage`."""
 
 from collections.abc import Iterator
 

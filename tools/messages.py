@@ -1,7 +1,7 @@
-"""Bring the catalogs of `kener_async/web/locales/` up to the texts that the pages hold: `make messages`.
+"""Update the catalogs in `kener_async/web/locales/` from the texts of the pages: `make messages`.
 
-New texts arrive without a translation, those no page holds any longer leave. The files carry neither dates
-nor places, so that a run without new texts changes nothing.
+New texts are added without a translation, unused ones are removed. The files have neither dates nor
+locations, so that a run without new texts changes nothing.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ msgstr ""
 
 
 def extracted() -> Catalog:
-    """Every text of the pages, as the code and the templates have it."""
+    """All texts of the pages, from code and templates."""
     found = Catalog()
     for _file, _line, text, _comments, _context in extract_from_dir(
         CATALOGS.parent, METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()

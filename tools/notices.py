@@ -1,7 +1,7 @@
-"""Whose work is in the single binary, and under which licences: `python tools/notices.py LIBRARIES`.
+"""Print the licences of everything in the single binary: `python tools/notices.py LIBRARIES`.
 
-LIBRARIES is a file that names the shared libraries inside, one a line, as tools/binary.spec leaves it. It is
-run by the Python that the binary is built from; what it prints goes wherever the binary goes.
+LIBRARIES is a file with the names of the shared libraries inside, one a line, written by tools/binary.spec.
+Run it with the Python that the binary is built from; distribute the output with the binary.
 """
 
 import re

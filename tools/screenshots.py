@@ -1,6 +1,7 @@
-"""Draw the pages of the demo into `docs/images/`: `make screenshots`.
+"""Take screenshots of the demo into `docs/images/`: `make screenshots`.
 
-Each page is drawn narrow and wide, light and dark, by Debian's Chromium. What is drawn no longer is deleted.
+Debian's Chromium renders each page narrow and wide, light and dark. Images of pages that are no longer taken
+are deleted.
 """
 
 import asyncio

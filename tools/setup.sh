@@ -1,15 +1,15 @@
 #!/bin/sh
-# Brings what the Makefile's targets need:
-#   setup.sh run       the virtual environment with what the service needs
-#   setup.sh dev       the same with what tests and checks need
-#   setup.sh build     another one, in build/venv, with what the single binary is made of and by
-#   setup.sh tests     what the tests use of the system: Chromium, strace, faketime, nginx, openssl, shells
-#   setup.sh soak      what the long runs use of it
-#   setup.sh chroot    what it takes to run the single binary in a bare Debian
-#   setup.sh nspawn    what it takes to run it under a systemd of its own
-#   setup.sh deb       what it takes to check the Debian package
-#   setup.sh bench     what the benchmarks use of it
-# On Debian, as root, missing system packages are installed; otherwise it says which are missing.
+# Install the requirements of the Makefile's targets:
+#   setup.sh run       the virtual environment with the dependencies of the service
+#   setup.sh dev       the same with those of tests and checks
+#   setup.sh build     another one, in build/venv, with those of the single binary
+#   setup.sh tests     system packages for the tests: Chromium, strace, faketime, nginx, openssl, shells
+#   setup.sh soak      system packages for the long tests
+#   setup.sh chroot    those to run the single binary in a minimal Debian
+#   setup.sh nspawn    those to run it under systemd in a container
+#   setup.sh deb       those to check the Debian package
+#   setup.sh bench     those for the benchmarks
+# On Debian, as root, missing system packages are installed; otherwise they are listed.
 set -eu
 cd "$(dirname "$0")/.."
 

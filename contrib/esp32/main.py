@@ -1,8 +1,8 @@
-"""Heartbeats of a microcontroller to kener_async: MicroPython on an ESP32, as main.py.
+"""Send heartbeats from a microcontroller to kener_async: MicroPython on an ESP32, as main.py.
 
-A sample a minute goes to a file in flash, and leaves it when the server has answered for it. It has a number,
-so that sending it again after a lost answer is harmless, and the seconds since the boot, so that the server
-knows its minute whatever the clock says: this one is never set.
+Each minute a sample is written to a file in flash, and removed when the server has acknowledged it. It has a
+sequence number, so that sending it again after a lost response is harmless, and the seconds since boot, so
+that the server can compute its minute although the clock of the board is never set.
 """
 
 import gc
@@ -16,16 +16,16 @@ import requests
 
 WIFI = ("name", "password")
 URL = "https://status.example.org/api/status/batch"
-TOKEN = "..."  # status:write, for this monitor only: `requests` checks no certificate
+TOKEN = "..."  # status:write, for this monitor only: `requests` verifies no certificate
 TAG = "greenhouse"
 SPOOL = "spool.txt"
-FULL = 64 * 1024  # bytes, some 600 samples: of a longer outage the rest is not measured
-PIECE = 50  # samples sent at once: they and the answer must fit into memory
-EVERY = 59000  # ms; just below a minute, so that none is skipped where this clock is slow
+FULL = 64 * 1024  # bytes, some 600 samples; when it is full, nothing is measured
+PIECE = 50  # samples in a request: they and the response must fit into memory
+EVERY = 59000  # ms; just below a minute, so that a slow clock skips no minute
 
 
 def measure():
-    """Status and latency. Put here what this device knows."""
+    """Status and latency. Put your own measurement here."""
     return "UP", 0
 
 
@@ -50,14 +50,14 @@ class Spool:
 
     def __init__(self):
         self.clock = Clock()
-        self.judged = 0  # up to where in the file the server has answered
+        self.judged = 0  # the part of the file, in bytes, that the server has acknowledged
         try:
             with open(SPOOL, "rb") as file:
                 name, last = file.readline().split()
                 self.device, self.last = name.decode(), int(last)
                 for line in whole_lines(file):
                     self.last = json.loads(line)["seq"]
-        except (OSError, ValueError):  # new, or lost: then it is a new device to the server
+        except (OSError, ValueError):  # new, or lost: a new device to the server
             self.device, self.last = "esp32-" + self.clock.boot, 0
             self.clear()
 
@@ -66,7 +66,7 @@ class Spool:
             stamp, (status, latency) = self.clock.stamp(), measure()
             self.last += 1
             sample = dict(stamp, tag=TAG, status=status, latency=latency, seq=self.last)
-            with open(SPOOL, "a") as file:  # on a line of its own, also after one that was torn
+            with open(SPOOL, "a") as file:  # on a new line, also after a torn one
                 file.write("\n" + json.dumps(sample) + "\n")
 
     def send(self):
@@ -92,7 +92,7 @@ class Spool:
         os.rename(SPOOL + ".new", SPOOL)
         self.judged = 0
         if self.clock.ms > 86400000:
-            self.clock = Clock()  # as after a boot: what it is wrong in a day does not add up
+            self.clock = Clock()  # as after a boot, so that its drift does not add up
 
 
 def whole_lines(file):
@@ -101,7 +101,7 @@ def whole_lines(file):
 
 def post(head, lines):
     """Raises something unless the server has judged each of the lines."""
-    gc.collect()  # TLS needs much at once
+    gc.collect()  # TLS needs much memory at once
     headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/x-ndjson"}
     body = json.dumps(head).encode() + b"\n" + b"\n".join(lines)
     answer = requests.post(URL, data=body, headers=headers, timeout=20)
@@ -115,23 +115,23 @@ def post(head, lines):
 def attempt(step):
     try:
         return step()
-    except Exception as error:  # whatever it is: the next minute is another chance
+    except Exception as error:  # of any kind: retry in the next minute
         print("later again:", repr(error))
 
 
 def main():
-    watchdog = machine.WDT(timeout=180000)  # a request may take its timeout several times
+    watchdog = machine.WDT(timeout=180000)  # ms; a request may take its timeout several times
     station = network.WLAN(network.STA_IF)
     station.active(True)
-    station.connect(*WIFI)  # once: it connects again by itself
-    spool, due = Spool(), time.ticks_add(time.ticks_ms(), 10000)  # the network is there by then
+    station.connect(*WIFI)  # reconnects by itself
+    spool, due = Spool(), time.ticks_add(time.ticks_ms(), 10000)  # ms, for the network to connect
     while True:
         watchdog.feed()
         left = time.ticks_diff(due, time.ticks_ms())
         if left > 0:
             time.sleep_ms(min(left, 1000))
             continue
-        due = time.ticks_add(due, (-left // EVERY + 1) * EVERY)  # not from now on: delays do not add up
+        due = time.ticks_add(due, (-left // EVERY + 1) * EVERY)  # not from now, or delays would add up
         attempt(spool.keep)
         while station.isconnected() and attempt(spool.send):
             watchdog.feed()
