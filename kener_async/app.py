@@ -19,6 +19,7 @@ from kener_async.api.http.middleware import request_middleware
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
+from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import MonitorSettings
@@ -41,22 +42,6 @@ from kener_async.worker.states import StateLoader
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
-
-NEEDS_RESTART = (
-    "server.host",
-    "server.port",
-    "server.max_connections",
-    "server.shutdown_seconds",
-    "database.path",
-    "database.synchronous",
-    "auth.secret_key",
-    "auth.secret_key_file",
-    "auth.public_key_file",
-    "ingest.max_body_bytes",
-    "ingest.max_queue",
-    "rollups.interval_seconds",
-    "watch.ping_every",
-)
 
 
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
@@ -161,10 +146,8 @@ async def apply(app: web.Application, config: Config) -> None:
     Raises Unavailable when it cannot be stored; then the configuration before stays in force.
     """
     before = app[keys.RUNNING].config
-    for name in NEEDS_RESTART:
-        section, key = name.split(".")
-        if getattr(getattr(before, section), key) != getattr(getattr(config, section), key):
-            log.warning("takes effect after a restart", setting=name)
+    for name in needs_restart(app[keys.RUNNING].started_with, config):
+        log.warning("takes effect after a restart", setting=name)
     app[keys.RUNNING].config = config
     try:
         await app[keys.LOADER].register()

@@ -21,10 +21,13 @@ StatusBodies = WeakKeyDictionary[MonitorState, tuple[StatusReport, bytes]]
 
 
 class Running:
-    """The configuration in force; a reload puts another in its place. `stopping`: answers are the last."""
+    """The configuration in force, which a reload replaces, and the one that the process started with.
+
+    `stopping`: every response is the last of its connection.
+    """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config = self.started_with = config
         self.stopping = False
 
 

@@ -329,6 +329,16 @@ async def test_a_reload_takes_new_monitors_and_a_bad_file_keeps_the_old_ones(ser
         assert (await client.ask("POST", "/api/status", pluto)).status == 200
 
 
+def test_a_reload_changes_the_request_timeout_of_new_connections(tmp_path: Path):
+    with Server(tmp_path, a_config({"server": {"request_timeout_seconds": 60}})) as server:
+        server.start()
+        server.config.write_text(a_config({"server": {"request_timeout_seconds": 1}}))
+        server.send(signal.SIGHUP)
+        server.until_logged("configuration reloaded")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as silent:
+            assert silent.recv(1) == b""
+
+
 # Logs
 
 

@@ -160,10 +160,10 @@ async def _listeners(
 ) -> list[asyncio.Server]:
     """The service set up, listening on what systemd passed or else on the configured address."""
     sockets = supervisor.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
-    loop, seconds = asyncio.get_running_loop(), config.server.request_timeout_seconds
+    loop, running = asyncio.get_running_loop(), runner.app[keys.RUNNING]
     try:
         await runner.setup()
-        protocol = _protocol(runner, connections, seconds)
+        protocol = _protocol(runner, connections, lambda: running.config.server.request_timeout_seconds)
         return [await loop.create_server(protocol, sock=bound, backlog=BACKLOG) for bound in sockets]
     except BaseException:
         for bound in sockets:
@@ -173,12 +173,12 @@ async def _listeners(
 
 
 def _protocol(
-    runner: web.AppRunner, connections: ConnectionLimiter, seconds: float
+    runner: web.AppRunner, connections: ConnectionLimiter, timeout_seconds: Callable[[], float]
 ) -> Callable[[], HttpConnection]:
     server = runner.server
     assert server is not None  # noqa: S101 - set up
     loop = asyncio.get_running_loop()
-    return lambda: HttpConnection(server, connections, seconds, loop)
+    return lambda: HttpConnection(server, connections, timeout_seconds(), loop)
 
 
 def _address(bound: Any) -> str:
