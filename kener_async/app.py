@@ -1,6 +1,6 @@
 """The application: everything is wired here, and reads as a list."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -21,8 +21,6 @@ from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY
-from kener_async.domain.errors import Unavailable
-from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
@@ -87,14 +85,14 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     states = app[keys.STATES]
     async with connections.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
-        app[AUTHENTICATOR] = Authenticator(signing_keys(config.auth), store, config.database.path, clock)
+        app[AUTHENTICATOR] = Authenticator(
+            signing_keys(config.auth), store, config.database.path, clock, app[keys.RUNNING]
+        )
         app[keys.OBSERVER] = observer = Observer(
             store, states, clock, metrics, retention=config.database.retention_days * DAY
         )
         app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
-        app[keys.LOADER] = loader = StateLoader(
-            store, states, clock, observer, rollups, metrics, partial(monitor_settings, app)
-        )
+        app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = Overviews(store, states, loader, rollups, clock)
         await observer.begin()
         await apply(app, config)
@@ -141,25 +139,18 @@ async def background(app: web.Application) -> AsyncIterator[None]:
 
 
 async def apply(app: web.Application, config: Config) -> None:
-    """Put a configuration in force: monitors, limits, addresses; what needs a restart is named in the log.
+    """Put a configuration and its monitors in force, in one step; log which settings need a restart.
 
-    Raises Unavailable when it cannot be stored; then the configuration before stays in force.
+    Raises Unavailable when the monitors cannot be stored; then the configuration before stays in force.
     """
-    before = app[keys.RUNNING].config
-    for name in needs_restart(app[keys.RUNNING].started_with, config):
+    running = app[keys.RUNNING]
+
+    def swap() -> None:
+        running.config = config
+
+    await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
+    for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
-    app[keys.RUNNING].config = config
-    try:
-        await app[keys.LOADER].register()
-    except Unavailable:
-        app[keys.RUNNING].config = before
-        raise
-    app[AUTHENTICATOR].allowed = config.auth.allowed_ips
-    app[AUTHENTICATOR].proxies = config.server.trusted_proxies
-
-
-def monitor_settings(app: web.Application) -> Mapping[str, MonitorSettings]:
-    return {monitor.tag: monitor.settings for monitor in app[keys.RUNNING].config.monitors}
 
 
 def retention(app: web.Application) -> int:

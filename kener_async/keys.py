@@ -21,8 +21,9 @@ StatusBodies = WeakKeyDictionary[MonitorState, tuple[StatusReport, bytes]]
 
 
 class Running:
-    """The configuration in force, which a reload replaces, and the one that the process started with.
+    """The configuration in force, which a reload replaces by one assignment, and that of the start.
 
+    What is derived from it (the sender index, the allowed addresses) is read from it, never copied.
     `stopping`: every response is the last of its connection.
     """
 

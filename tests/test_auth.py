@@ -662,9 +662,9 @@ async def address_believed(service: Service, *forwarded: str) -> str:
 
 
 async def test_of_the_forwarded_addresses_the_last_that_no_trusted_proxy_has_is_believed(service: Service):
-    service.app[AUTHENTICATOR].allowed = (ip_network("192.0.2.255/32"),)
+    service.change("auth", allowed_ips=(ip_network("192.0.2.255/32"),))
     for proxies, forwarded, believed in BELIEVED:
-        service.app[AUTHENTICATOR].proxies = tuple(ip_network(one) for one in proxies)
+        service.change("server", trusted_proxies=tuple(ip_network(one) for one in proxies))
         assert await address_believed(service, *forwarded) == believed, forwarded
 
 

@@ -202,16 +202,14 @@ async def test_when_a_key_was_last_used_is_noted(service: Service):
 
 async def test_only_allowed_addresses_may_use_a_key(service: Service):
     await a_beat(service)
-    service.app[AUTHENTICATOR].allowed = (ip_network("203.0.113.0/24"),)
+    service.change("auth", allowed_ips=(ip_network("203.0.113.0/24"),))
     assert await fetch(service, f"/beat/{KEY}") == (401, "invalid ip: 127.0.0.1")
-    service.app[AUTHENTICATOR].allowed = (ip_network("127.0.0.1"),)
+    service.change("auth", allowed_ips=(ip_network("127.0.0.1"),))
     assert (await fetch(service, f"/beat/{KEY}"))[0] == 200
 
 
 async def test_a_key_has_its_own_share(service: Service):
-    running_now = service.app[keys.RUNNING]
-    ingest = replace(running_now.config.ingest, token_rate=1, token_burst=2)
-    running_now.config = replace(running_now.config, ingest=ingest)
+    service.change("ingest", token_rate=1, token_burst=2)
     service.app[RATE_LIMITER]._clock = lambda: 1000.0
     await a_beat(service)
     await a_beat(service, "another-key", id="other")

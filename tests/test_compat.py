@@ -17,7 +17,6 @@ import pytest
 from healthchecks_decorator import healthcheck
 
 from kener_async import keys
-from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.config.load import ConfigError, load
 from kener_async.config.model import Config, Senders
@@ -435,9 +434,7 @@ def bare(text: str) -> str:
 
 @every_face
 async def test_each_has_a_share_of_its_own(service: Service, face: str):
-    current = service.app[keys.RUNNING]
-    ingest = replace(current.config.ingest, token_rate=1, token_burst=1)
-    current.config = replace(current.config, ingest=ingest)
+    service.change("ingest", token_rate=1, token_burst=1)
     service.app[RATE_LIMITER]._clock = lambda: 1000.0
     assert (await SENDS[face](service))[0] == 200
     status, text = await SENDS[face](service)
@@ -449,7 +446,7 @@ async def test_each_has_a_share_of_its_own(service: Service, face: str):
 
 @every_face
 async def test_only_allowed_addresses_may_send(service: Service, config: Config, face: str):
-    service.app[AUTHENTICATOR].allowed = (ip_network("203.0.113.0/24"),)
+    service.change("auth", allowed_ips=(ip_network("203.0.113.0/24"),))
     status, text = await SENDS[face](service)
     assert (status, bare(text)) == (401, "invalid ip: 127.0.0.1")
     assert stored(config.database.path) == []

@@ -12,7 +12,6 @@ import brotli
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
@@ -235,17 +234,6 @@ async def test_after_a_failed_snapshot_the_outdated_one_is_not_served(
     first, second = await asyncio.gather(fetch(service), fetch(service))
     assert (first.status, second.status) == (500, 200)
     assert "Major outage" in await second.text()
-
-
-async def test_pages_go_on_while_a_reload_adds_monitors(service: Service, monkeypatch: pytest.MonkeyPatch):
-    running_ = service.app[keys.RUNNING]
-    added = replace(running_.config, monitors=(*running_.config.monitors, a_monitor("venus")))
-    monkeypatch.setattr(running_, "config", added)  # in force, and venus not yet published
-    text = await (await fetch(service)).text()
-    assert "Earth" in text
-    assert "Venus" not in text
-    await apply(service.app, added)
-    assert "Venus" in await (await fetch(service)).text()
 
 
 async def test_nothing_is_rendered_for_a_client_that_has_disconnected(service: Service):

@@ -1,9 +1,17 @@
-"""A reload: each key of config.toml takes effect, or is named in the log as needing a restart."""
+"""A reload: each key of config.toml takes effect, or is named in the log as needing a restart.
 
-from collections.abc import Iterator
+One step leads from one configuration to the next, and one that cannot be stored changes nothing.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from marshmallow import fields
 from structlog.testing import capture_logs
 
@@ -27,9 +35,11 @@ from kener_async.config.fields import (
     Url,
 )
 from kener_async.config.load import load
-from kener_async.config.model import Config, PlainTables
+from kener_async.config.model import Config, MonitorConfig, PlainTables
 from kener_async.config.schema import Key, keys_of, needs_restart
-from tests.rigs.service import FakeClock, running
+from kener_async.domain.errors import Unavailable
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BASE = '[database]\npath = "kener.db"\n'
 OTHER = {  # keys that need another one beside them, and those whose value says where something is
@@ -156,3 +166,136 @@ def test_a_change_of_monitors_needs_no_restart(tmp_path: Path):
     before = load(file, {})
     file.write_text(BASE + '[[monitors]]\ntag = "earth"\n[[categories]]\nname = "a"\n')
     assert needs_restart(before, load(file, {})) == []
+
+
+# One step
+
+MANY = tuple(a_monitor(f"m{number}") for number in range(60))
+EARTH, MARS = a_monitor("earth"), a_monitor("mars")
+PATHS = ("/api/monitors", "/metrics", "/", "/api/monitors/earth/uptime", "/api/status?tag=earth")
+
+
+def with_monitors(service: Service, *monitors: MonitorConfig) -> Config:
+    config: Config = service.app[keys.RUNNING].config
+    return replace(config, monitors=monitors)
+
+
+async def status_of(service: Service, path: str) -> int:
+    headers = {"Authorization": f"Bearer {service.token}"}
+    async with service.client.get(path, headers=headers) as reply:
+        await reply.read()
+        return reply.status
+
+
+async def tags_listed(service: Service) -> tuple[str, ...]:
+    return tuple(monitor["tag"] for monitor in await service.get("/api/monitors"))
+
+
+@asynccontextmanager
+async def writes_held(service: Service) -> AsyncIterator[None]:
+    """While entered, the writer's thread is busy: what is to be written waits."""
+    free = threading.Event()
+    busy = asyncio.create_task(service.app[keys.DATABASE].write(lambda connection: free.wait(10)))
+    await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        free.set()
+        await busy
+
+
+async def test_requests_during_a_reload_are_answered_by_the_one_configuration_or_the_other(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    write = service.app[keys.DATABASE].write
+
+    async def slowly(work: Any, *args: Any) -> Any:
+        await asyncio.sleep(0.02)
+        return await write(work, *args)
+
+    monkeypatch.setattr(service.app[keys.DATABASE], "write", slowly)
+    before, after = ("earth", "mars"), ("earth", *(monitor.tag for monitor in MANY))
+    reload = asyncio.create_task(apply(service.app, with_monitors(service, EARTH, *MANY)))
+    while not reload.done():
+        tags, *statuses = await asyncio.gather(
+            tags_listed(service), *(status_of(service, path) for path in PATHS)
+        )
+        assert tags in (before, after)
+        assert statuses == [200] * len(PATHS)
+    await reload
+    assert await tags_listed(service) == after
+
+
+async def test_a_monitor_takes_heartbeats_as_soon_as_it_is_listed(service: Service):
+    reload = asyncio.create_task(apply(service.app, with_monitors(service, EARTH, *MANY)))
+    while service.app[keys.RUNNING].config.monitors[-1].tag != "m59":
+        await asyncio.sleep(0)
+    await service.beat("m59", "DOWN")
+    assert (await service.get("/api/status", tag="m59"))["status"] == "DOWN"
+    await reload
+    assert (await service.get("/api/status", tag="m59"))["status"] == "DOWN"
+
+
+@pytest.mark.parametrize("path", ["/api/monitors/mars/uptime", "/api/monitors/mars/history?resolution=day"])
+async def test_a_monitor_that_is_being_removed_is_there_until_it_is_unknown(service: Service, path: str):
+    async with writes_held(service):
+        reload = asyncio.create_task(apply(service.app, with_monitors(service, EARTH)))
+        await asyncio.sleep(0.05)
+        assert await status_of(service, path) == 200
+    await reload
+    assert await status_of(service, path) == 400
+
+
+async def refuse(*_: Any) -> Any:
+    await asyncio.sleep(0.01)
+    raise Unavailable("the disk is full; nothing was stored")
+
+
+def results(outcomes: Sequence[object]) -> list[type]:
+    return [type(outcome) for outcome in outcomes]
+
+
+async def test_two_reloads_that_cannot_be_stored_leave_the_old_configuration(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    old = service.app[keys.RUNNING].config
+    with monkeypatch.context() as patch:
+        patch.setattr(service.app[keys.DATABASE], "write", refuse)
+        reloads = [apply(service.app, with_monitors(service, one)) for one in (MARS, a_monitor("venus"))]
+        outcomes = await asyncio.gather(*reloads, return_exceptions=True)
+    assert results(outcomes) == [Unavailable, Unavailable]
+    assert service.app[keys.RUNNING].config is old
+    assert await tags_listed(service) == ("earth", "mars")
+    assert await status_of(service, "/") == 200
+
+
+async def test_a_reload_that_cannot_be_stored_changes_no_setting(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    expected = a_monitor("earth", MonitorSettings(expectation=EveryInterval(60, 0, 60)))
+    with monkeypatch.context() as patch:
+        patch.setattr(service.app[keys.DATABASE], "write", refuse)
+        with pytest.raises(Unavailable):
+            await apply(service.app, with_monitors(service, expected))
+    await service.beat("earth")
+    service.pass_time(600)
+    assert (await service.get("/api/status", tag="earth"))["status"] == "UP"
+    assert await tags_listed(service) == ("earth", "mars")
+
+
+async def test_of_two_reloads_at_once_the_last_one_is_in_force(service: Service):
+    last = with_monitors(service, a_monitor("venus"), EARTH)
+    await asyncio.gather(apply(service.app, with_monitors(service, MARS, *MANY)), apply(service.app, last))
+    assert service.app[keys.RUNNING].config is last
+    assert await tags_listed(service) == ("venus", "earth")
+    await service.beat("venus")
+
+
+async def test_monitors_that_stay_as_they_are_are_not_loaded_again(service: Service):
+    await service.beat("earth")
+    earth = service.app[keys.STATES].find("earth")
+    expected = a_monitor("mars", MonitorSettings(expectation=EveryInterval(60, 0, 60)))
+    mars = service.app[keys.STATES].find("mars")
+    await service.configure(EARTH, expected)
+    assert service.app[keys.STATES].find("earth") is earth
+    assert service.app[keys.STATES].find("mars") is not mars

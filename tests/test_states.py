@@ -27,7 +27,7 @@ def monitor_states() -> MonitorStates:
             lambda states: states.add_samples({(1, NOON): Sample(1, NOON, Status.UP, 0.1)}), id="a sample"
         ),
         pytest.param(lambda states: states.publish(list(states)), id="a monitor that was loaded"),
-        pytest.param(lambda states: states.keep_only([]), id="a monitor less"),
+        pytest.param(lambda states: states.configure({}, {}, NOON), id="a monitor less"),
         pytest.param(lambda states: states.mark_stale(["earth"]), id="an incident of a monitor"),
         pytest.param(lambda states: states.mark_stale(), id="a gap"),
         pytest.param(lambda states: states.note_kept_from(NOON), id="samples that were dropped"),

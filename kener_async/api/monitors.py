@@ -51,9 +51,10 @@ TAG = {"tag": "tag of the monitor"}
 async def monitors(call: Call) -> list[dict[str, Any]]:
     """How each monitor stands, in the order of the configuration, with its uptime by window."""
     app = call.request.app
-    mine = [one for one in app[keys.RUNNING].config.monitors if call.grant.allows_tag(one.tag)]
-    states = [await app[keys.LOADER].state(one.tag) for one in mine]
-    zone = app[keys.RUNNING].config.site.timezone  # the page's, so that days are kept for one zone only
+    config = app[keys.RUNNING].config
+    mine = [monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag)]
+    states = await app[keys.LOADER].current(app[keys.STATES].of(monitor.tag for monitor in mine))
+    zone = config.site.timezone  # the page's, so that days are kept for one zone only
     overviews = await app[keys.OVERVIEWS].of(states, zone)
     now = app[keys.CLOCK]()
     last_heard = app[keys.STATES].last_heard
@@ -168,8 +169,10 @@ async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
     app = call.request.app
     tag = call.request.match_info["tag"]
     require_tags(call.grant, (tag,))
-    state = await app[keys.LOADER].state(tag)
-    return next(one for one in app[keys.RUNNING].config.monitors if one.tag == tag), state
+    monitor = app[keys.RUNNING].config.by_tag.get(tag)
+    if monitor is None:
+        raise Invalid("invalid tag")
+    return monitor, await app[keys.LOADER].state(tag)
 
 
 async def _window(call: Call, now: int) -> Span:

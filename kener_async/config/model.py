@@ -4,9 +4,11 @@ The keys of these tables are declared here, with `config.schema`; tables that be
 keys, are in `config.tables`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -473,9 +475,14 @@ class PlainTables:
 
 @dataclass(frozen=True, slots=True)
 class Config(PlainTables):
-    """`file` is the file it was read from."""
+    """`file` is the file it was read from; `by_tag` has the monitors by tag."""
 
     file: Path
     announcements: tuple[Announcement, ...]
     monitors: tuple[MonitorConfig, ...]
     agent: AgentSettings
+    by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_tag = {monitor.tag: monitor for monitor in self.monitors}
+        object.__setattr__(self, "by_tag", MappingProxyType(by_tag))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kener_async.domain.calendar import MINUTE, day_so_far, minute_of, quarter_of
+from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Sample
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import CurrentStatus, Layers, count_span, current_status, runs
@@ -40,6 +41,16 @@ class MonitorState:
         self.layers = replace(layers, samples=self.samples)
         self._report: StatusReport | None = None
         self._running = NOTHING
+
+    @classmethod
+    def empty(cls, monitor: int, tag: str, now: int) -> "MonitorState":
+        """A monitor before anything was loaded."""
+        return cls(monitor, tag, quarter_of(now), NOTHING, Layers({}, None, (), (), ()))
+
+    def has_settings(self, settings: MonitorSettings, now: int) -> bool:
+        """Whether these were loaded as the newest settings, noted not after `now`."""
+        newest = self.layers.versions[-1] if self.layers.versions else None
+        return newest is not None and newest.settings == settings and newest.since <= now
 
     def add_sample(self, sample: Sample) -> None:
         """Add a stored sample of a minute from `base` on."""
@@ -94,6 +105,10 @@ class MonitorStates:
     def find(self, tag: str) -> MonitorState | None:
         return self._by_tag.get(tag)
 
+    def of(self, tags: Iterable[str]) -> list[MonitorState]:
+        """The monitors of these tags; raises KeyError for one that is not configured."""
+        return [self._by_tag[tag] for tag in tags]
+
     def publish(self, states: Iterable[MonitorState]) -> None:
         """Replace the states of these monitors by freshly loaded ones."""
         self.note_change()
@@ -101,13 +116,16 @@ class MonitorStates:
             self._by_tag[state.tag] = self._by_id[state.id] = state
             self._stale.discard(state.id)
 
-    def keep_only(self, tags: Iterable[str]) -> None:
-        """Remove the monitors that are not configured any more."""
+    def configure(self, ids: Mapping[str, int], settings: Mapping[str, MonitorSettings], now: int) -> None:
+        """Replace all monitors by these, in this order; those that are new or have new settings are stale."""
         self.note_change()
-        for tag in self._by_tag.keys() - set(tags):
-            state = self._by_tag.pop(tag)
-            del self._by_id[state.id]
-            self._stale.discard(state.id)
+        before = self._by_tag
+        self._by_tag = {tag: before.get(tag) or MonitorState.empty(ids[tag], tag, now) for tag in ids}
+        self._by_id = {state.id: state for state in self._by_tag.values()}
+        self._stale &= self._by_id.keys()
+        self._stale |= {
+            state.id for tag, state in self._by_tag.items() if not state.has_settings(settings[tag], now)
+        }
 
     def add_samples(self, stored: Mapping[tuple[int, int], Sample]) -> None:
         """Add samples that have just been stored, by monitor and minute.

@@ -61,7 +61,7 @@ async def _add_parts(app: web.Application) -> None:
         states,
         clock,
         app[keys.OBSERVER].is_needed,
-        MonitorViews(app[keys.LOADER].state, app[keys.OVERVIEWS].of, StatusSince(database)),
+        MonitorViews(app[keys.LOADER].current, app[keys.OVERVIEWS].of, StatusSince(database)),
         RecentIncidents(database, states, clock),
         throttle,
     )

@@ -83,7 +83,7 @@ class Overviews:
     async def _at_quarter(self, states: Sequence[MonitorState], now: int) -> list[MonitorState]:
         """The monitors, loaded again where they are based on another quarter than the current."""
         with suppress(Unavailable):
-            await self._loader.load([state.tag for state in states if state.base != quarter_of(now)])
+            await self._loader.load([state.tag for state in states], base=quarter_of(now))
         return [await self._loader.at_quarter(state, now) for state in states]
 
     async def _pasts_of(self, states: Sequence[MonitorState], zone: ZoneInfo, now: int) -> list[PastCounts]:

@@ -1,8 +1,7 @@
 """Monitor states: load them from the store, and load again those that have become stale."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from kener_async.clock import Clock
@@ -20,7 +19,7 @@ LOADED_AT_ONCE = 10
 
 
 class StateLoader:
-    """Keep the monitor states true to what is stored. `configured` returns the settings by tag."""
+    """Keep the monitor states true to the configuration in force and to what is stored."""
 
     def __init__(
         self,
@@ -30,7 +29,6 @@ class StateLoader:
         observer: Observer,
         rollups: Rollups,
         metrics: Metrics,
-        configured: Callable[[], Mapping[str, MonitorSettings]],
     ) -> None:
         self._database = database
         self._states = states
@@ -38,64 +36,89 @@ class StateLoader:
         self._observer = observer
         self._rollups = rollups
         self._metrics = metrics
-        self._configured = configured
-        self._ids: dict[str, int] = {}
-        # One load of a monitor at a time: because when it becomes stale, every request for it wants to load
-        # it, and all but the first find it fresh once they have the lock.
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._settings: Mapping[str, MonitorSettings] = {}
+        # One registration at a time: because one that is stored first and published last would leave monitors
+        # in memory that are not those of the store.
+        self._registration = asyncio.Lock()
+        # One load at a time: because every request for a monitor that has become stale wants to load it, and
+        # all but the first find it fresh once they have the lock.
+        self._loading = asyncio.Lock()
 
-    async def register(self) -> None:
-        """Register the configured monitors, note their settings from now on, and load them."""
-        settings = self._configured()
+    async def configure(self, settings: Mapping[str, MonitorSettings], swap: Callable[[], None]) -> None:
+        """Put the monitors of a configuration in force, with these settings by tag from now on.
+
+        `swap` puts the rest of the configuration in force. Raises Unavailable when the monitors cannot be
+        stored; then nothing has changed.
+        """
+        async with self._registration:
+            await self._register(settings, swap)
+        with suppress(Unavailable):
+            await self.load(list(settings))
+
+    async def _register(self, settings: Mapping[str, MonitorSettings], swap: Callable[[], None]) -> None:
         now = self._clock()
-        self._ids, kept_from = await self._database.write(stored_states.register, settings, now)
-        self._states.keep_only(settings)
+        ids, kept_from = await self._database.write(stored_states.register, settings, now)
+        # Nothing is awaited from here on: because a request must find the new configuration with the states
+        # of all its monitors, or the old one with the old. Stale ones are loaded when a request needs them.
+        swap()
+        self._settings = settings
+        self._states.configure(ids, settings, now)
         self._states.note_kept_from(kept_from)
-        self._rollups.keep_only(self._ids.values())
-        await self.load(list(self._ids))
-        self._metrics.monitors.set(len(self._ids))
+        self._rollups.keep_only(ids.values())
+        self._metrics.monitors.set(len(ids))
 
-    async def load(self, tags: list[str]) -> None:
-        """Load these monitors, a few in each transaction; raises Unavailable."""
-        for first in range(0, len(tags), LOADED_AT_ONCE):
-            await self._load_some(tags[first : first + LOADED_AT_ONCE])
+    async def load(self, tags: Sequence[str], base: int = 0) -> None:
+        """Load those of these monitors that are stale or based on a quarter before `base`.
 
-    async def _load_some(self, tags: list[str]) -> None:
+        A few in each transaction, so that heartbeats need not wait for all. Raises Unavailable.
+        """
+        due = [tag for tag in tags if self._is_due(tag, base)]
+        for first in range(0, len(due), LOADED_AT_ONCE):
+            async with self._loading:
+                still_due = [tag for tag in due[first : first + LOADED_AT_ONCE] if self._is_due(tag, base)]
+                if still_due:
+                    await self._load_some(still_due)
+
+    def _is_due(self, tag: str, base: int) -> bool:
+        state = self._states.find(tag)
+        return state is not None and (state.base < base or self._states.is_stale(state, self._clock()))
+
+    async def _load_some(self, tags: Sequence[str]) -> None:
         """Count what is dirty of today, and publish these monitors as stored."""
-        ids = {tag: self._ids[tag] for tag in tags if tag in self._ids}
+        ids = {tag: state.id for tag in tags if (state := self._states.find(tag)) is not None}
         # On the writer's connection, and nothing is awaited before `publish`: because transactions there end
         # in order, a sample stored after this load is added to the new state, and none gets lost between.
         states = await self._rollups.transact(stored_states.load_many, ids, self._clock())
-        self._states.publish(state for state in states if self._ids.get(state.tag) == state.id)
+        self._states.publish(state for state in states if self._states.find(state.tag) is not None)
 
     async def observe(self) -> None:
         """Look at the clock before anything is judged by it."""
         if await self._observer.observe():
-            await self.register()
+            async with self._registration:
+                await self._register(self._settings, lambda: None)
+            await self.load(list(self._settings))
 
     async def state(self, tag: str) -> MonitorState:
-        """The monitor, not older than any answer given before; raises Invalid for an unknown tag."""
-        now = self._clock()
-        if self._observer.is_needed(now):
-            with suppress(Unavailable):
-                await self.observe()
+        """The monitor of a tag, as `current`; raises Invalid for an unknown tag."""
         state = self._states.find(tag)
-        if state is not None and self._states.is_stale(state, now):
-            try:
-                await self._refresh(state)
-            except Unavailable:
-                # Nothing can be stored now, but what is stored can be counted without.
-                return await self.read(state, now)
-            state = self._states.find(tag)
         if state is None:
             raise Invalid("invalid tag")
+        now = self._clock()
+        if self._observer.is_needed(now) or self._states.is_stale(state, now):
+            (state,) = await self.current([state])
         return state
 
-    async def _refresh(self, stale: MonitorState) -> None:
-        async with self._locks[stale.id]:
-            state = self._states.find(stale.tag)
-            if state is not None and self._states.is_stale(state, self._clock()):
-                await self._load_some([stale.tag])
+    async def current(self, states: Sequence[MonitorState]) -> list[MonitorState]:
+        """These monitors, not older than any answer given before, also those a reload removes meanwhile."""
+        if self._observer.is_needed(self._clock()):
+            with suppress(Unavailable):
+                await self.observe()
+        with suppress(Unavailable):
+            await self.load([state.tag for state in states])
+        now = self._clock()
+        current = [self._states.find(state.tag) or state for state in states]
+        # What is still stale could not be loaded, because nothing can be stored now: it is only read.
+        return [await self.read(one, now) if self._states.is_stale(one, now) else one for one in current]
 
     async def at_quarter(self, state: MonitorState, now: int) -> MonitorState:
         """The monitor as it is based on the current quarter; only read, while it cannot be loaded."""
@@ -113,7 +136,4 @@ class StateLoader:
         await self.observe()
         now = self._clock()
         await self._rollups.count_ended()
-        current = quarter_of(now)
-        await self.load(
-            [state.tag for state in self._states if state.base < current or self._states.is_stale(state, now)]
-        )
+        await self.load([state.tag for state in self._states], base=quarter_of(now))

@@ -111,6 +111,12 @@ class Service:
         """Reload the configuration with other monitors."""
         await apply(self.app, replace(self.app[keys.RUNNING].config, monitors=monitors))
 
+    def change(self, section: str, **settings: Any) -> None:
+        """Put other settings of a section in force."""
+        running = self.app[keys.RUNNING]
+        changed: Any = replace(getattr(running.config, section), **settings)
+        running.config = replace(running.config, **{section: changed})
+
     async def roll(self) -> None:
         """Run the rollup job."""
         await self.app[keys.LOADER].roll()

@@ -15,10 +15,11 @@ import jwt
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from kener_async.api.http.forwarded import Networks, client_address, is_within
+from kener_async.api.http.forwarded import client_address, is_within
 from kener_async.clock import Clock
 from kener_async.domain.access import SCOPES, Grant
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
+from kener_async.keys import Running
 from kener_async.store import tokens
 from kener_async.store.interface import Database
 from kener_async.store.tokens import Token
@@ -60,11 +61,12 @@ def mint(secret: bytes, token: Token) -> str:
 class Authenticator:
     """Turns a request into the grant of its token, or refuses it."""
 
-    def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock) -> None:
+    def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock, running: Running) -> None:
         self._keys = keys
         self._database = database
         self._path = path
         self._clock = clock
+        self._running = running
         self._records: dict[str, Token] = {}
         self._beats: dict[bytes, Token] = {}
         self._stamp: tokens.Stamp = NEVER_READ
@@ -73,13 +75,10 @@ class Authenticator:
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}
-        self.allowed: Networks = ()
-        self.proxies: Networks = ()
 
     def remembered(self, request: web.Request) -> Grant | None:
         """The grant of a token that was verified before and is still good, or None: then ask for `grant`."""
-        if self.allowed:
-            self.check_address(request)
+        self.check_address(request)
         values = request.headers.getall(AUTHORIZATION, ())
         if len(values) != 1 or not self._is_current():
             return None
@@ -122,10 +121,11 @@ class Authenticator:
 
     def check_address(self, request: web.Request) -> None:
         """Raises Unauthenticated for a client whose address is not among those allowed."""
-        if not self.allowed:
+        config = self._running.config
+        if not config.auth.allowed_ips:
             return
-        address = client_address(request, self.proxies)
-        if not is_within(address, self.allowed):
+        address = client_address(request, config.server.trusted_proxies)
+        if not is_within(address, config.auth.allowed_ips):
             raise Unauthenticated(f"invalid ip: {address}")
 
     def _is_current(self) -> bool:

@@ -162,17 +162,14 @@ class Snapshots:
 
     async def _build(self) -> Snapshot:
         config, states = self._running.config, self._states
-        # During a reload some are configured and not published yet; the revision grows when they are.
-        monitors = [
-            monitor
-            for monitor in config.monitors
-            if not monitor.hidden and states.find(monitor.tag) is not None
-        ]
+        monitors = [monitor for monitor in config.monitors if not monitor.hidden]
+        # Looked up before anything is awaited: because a reload meanwhile may remove some of them.
+        visible_states = states.of(monitor.tag for monitor in monitors)
         revision, kept_from, now, views = -1, 0, 0, list[MonitorView]()
         # Again if meanwhile a minute ended, or loading one monitor changed the state of another.
         for _ in range(ATTEMPTS):
             revision, kept_from, now = states.revision, states.kept_from, self._clock()
-            views = await self._monitor_views.of(config, monitors, now, kept_from)
+            views = await self._monitor_views.of(config, monitors, visible_states, now, kept_from)
             if revision == states.revision and minute_of(now) == minute_of(self._clock()):
                 break
         tags = {monitor.tag for monitor in monitors}
@@ -230,7 +227,7 @@ def _recent(views: Iterable[IncidentView], now: int) -> list[IncidentView]:
     return [view for closed_at, view in newest_first if closed_at > now - RECENT]
 
 
-LoadState = Callable[[str], Awaitable[MonitorState]]
+LoadStates = Callable[[Sequence[MonitorState]], Awaitable[Sequence[MonitorState]]]
 LoadOverviews = Callable[[Sequence[MonitorState], ZoneInfo], Awaitable[Sequence[Overview]]]
 
 
@@ -240,8 +237,8 @@ class MonitorViews:
     So what is rendered of it, such as its row on the home page, can be reused.
     """
 
-    def __init__(self, load_state: LoadState, load_overviews: LoadOverviews, since: "StatusSince") -> None:
-        self._load_state = load_state
+    def __init__(self, load_states: LoadStates, load_overviews: LoadOverviews, since: "StatusSince") -> None:
+        self._load_states = load_states
         self._load_overviews = load_overviews
         self._since = since
         self._config: Config | None = None
@@ -250,9 +247,14 @@ class MonitorViews:
         self._views: Mapping[int, MonitorView] = {}
 
     async def of(
-        self, config: Config, monitors: Sequence[MonitorConfig], now: int, kept_from: int
+        self,
+        config: Config,
+        monitors: Sequence[MonitorConfig],
+        states: Sequence[MonitorState],
+        now: int,
+        kept_from: int,
     ) -> list[MonitorView]:
-        states = [await self._load_state(monitor.tag) for monitor in monitors]
+        states = await self._load_states(states)
         reports = [state.report(now) for state in states]
         if config is not self._config or kept_from != self._kept_from:
             self._views = {}
