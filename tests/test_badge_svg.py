@@ -110,23 +110,6 @@ def test_uptime_badge(query: dict[str, str], uptime: str, label: str, message: s
     assert (badge.label, badge.message, badge.color) == (label, message, color)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "label"),
-    [
-        (90 * DAY, "90d"),
-        (2 * DAY, "2d"),
-        (DAY, "24h"),
-        (36 * 3600, "36h"),
-        (3600, "1h"),
-        (5400, "90m"),
-        (900, "15m"),
-        (119, "1m"),
-    ],
-)
-def test_a_duration_is_in_its_largest_whole_unit(seconds: int, label: str):
-    assert badge_svg.duration_label(seconds) == label
-
-
 def test_the_endpoint_form_is_the_one_shields_reads():
     assert badge_svg.endpoint(EARTH) == {
         "schemaVersion": 1,

@@ -129,22 +129,6 @@ async def test_the_table_has_a_line_for_each_and_a_word_and_a_sign(lived: Servic
     assert status.summary(seen) == "3 monitors: 1 up, 1 down, 1 no data; 2025-12-31 15:00:00 UTC"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0s"),
-        (59, "59s"),
-        (60, "1m"),
-        (61, "1m 1s"),
-        (3 * HOUR + 5, "3h 5s"),
-        (90061, "1d 1h"),
-        (-5, "0s"),
-    ],
-)
-def test_a_duration_is_told_in_its_two_largest_units(seconds: int, text: str):
-    assert status.duration(seconds) == text
-
-
 def test_every_status_has_its_own_sign_word_and_colour():
     for looks in zip(*(status.LOOKS[one] for one in Status), strict=True):
         assert len(set(looks)) == len(Status)

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from marshmallow import ValidationError, fields, validate
 
 from kener_async.clock import Cron, is_cron
-from kener_async.domain.calendar import DAY, HOUR, MINUTE, day_start
+from kener_async.domain.calendar import DAY, day_start
+from kener_async.domain.durations import LONGEST, parse_duration
 from kener_async.domain.pings import SLUG, UUID
 
 _KINDS = {
@@ -414,22 +415,9 @@ class Duration(fields.Field[int]):
         self.minimum = minimum
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
-        seconds = _seconds(value)
-        if seconds is None:
+        seconds = parse_duration(value) if isinstance(value, str) else value
+        if type(seconds) is not int:
             raise ValidationError(f'must be whole seconds or text such as "1h30m", not {shown(value)}')
-        if not self.minimum <= seconds <= _CENTURY:
+        if not self.minimum <= seconds <= LONGEST:
             raise ValidationError(f"must be between {self.minimum} s and 36500 days")
         return seconds
-
-
-_CENTURY = 36_500 * DAY
-_DURATION = re.compile(r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
-
-
-def _seconds(value: object) -> int | None:
-    if isinstance(value, str):
-        parts = _DURATION.fullmatch(value)
-        if parts is None:
-            return None
-        return sum(int(n) * unit for n, unit in zip(parts.groups("0"), (DAY, HOUR, MINUTE, 1), strict=True))
-    return value if type(value) is int else None

@@ -1,10 +1,13 @@
-"""Durations as other services' senders write them, and as a latency of ours."""
+"""Durations as text, ours and those of other services' senders; latencies in a monitor's unit."""
 
 import math
 import re
 
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.errors import Invalid
 
+UNITS = {"y": 365 * DAY, "w": 7 * DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": 1}  # seconds, the largest first
+LONGEST = 36_500 * DAY  # a century: the longest that a setting or an option may be
 LONGEST_PING = 100_000_000_000  # milliseconds
 NANOSECONDS = {
     "ns": 1,
@@ -17,8 +20,42 @@ NANOSECONDS = {
     "h": 3_600_000_000_000,
 }
 
+_DURATION = re.compile("(?=.)" + "".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in UNITS))
 _GO_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 _LEADING_NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Infinity)")
+
+
+def parse_duration(text: str) -> int | None:
+    """The seconds of a text such as "90s", "1h30m" or "2d", with units from y to s; None for other text."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    return sum(int(count) * unit for count, unit in zip(match.groups("0"), UNITS.values(), strict=True))
+
+
+def split_duration(seconds: int, units: str = "dhms") -> list[tuple[int, str]]:
+    """A duration in its largest unit and the next one, that only if it is not 0: 90061 is 1 d, 1 h.
+
+    `units` are those that may be used, the largest first; what is left below the last is dropped.
+    """
+    largest = next((unit for unit in units if seconds >= UNITS[unit]), units[-1])
+    count, rest = divmod(max(seconds, 0), UNITS[largest])
+    smaller = units[units.index(largest) + 1 :][:1]
+    if not smaller or rest < UNITS[smaller]:
+        return [(count, largest)]
+    return [(count, largest), (rest // UNITS[smaller], smaller)]
+
+
+def format_duration(seconds: int) -> str:
+    """For terminals, in the two largest units, such as "3d 4h"; below 0 it is "0s"."""
+    return " ".join(f"{count}{unit}" for count, unit in split_duration(seconds))
+
+
+def format_window(seconds: int) -> str:
+    """Whole minutes in the largest unit that leaves no rest: 90d, 24h, 15m. A single day is 24h."""
+    units = "dhm" if seconds > DAY else "hm"
+    unit = next((unit for unit in units if seconds % UNITS[unit] == 0), "m")
+    return f"{seconds // UNITS[unit]}{unit}"
 
 
 def latency(milliseconds: float, unit: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.durations import format_duration
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.store import status
@@ -25,7 +25,6 @@ LOOKS = {
 }
 SHOWN_WINDOWS = ("24h", "90d")
 HEADS = ("", "monitor", "status", "for", "heard", "latency", *SHOWN_WINDOWS)
-UNITS = (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +110,8 @@ def _row(monitor: MonitorConfig, reading: Reading | None, now: int) -> tuple[str
         sign,
         monitor.name,
         word,
-        "-" if since is None else duration(now - since),
-        "never" if newest is None else f"{duration(now - newest.minute)} ago",
+        "-" if since is None else format_duration(now - since),
+        "never" if newest is None else f"{format_duration(now - newest.minute)} ago",
         "-" if newest is None else f"{newest.latency:g} {monitor.latency_unit}",
         *(_percent(_uptime(reading, window)) for window in SHOWN_WINDOWS),
     )
@@ -120,16 +119,6 @@ def _row(monitor: MonitorConfig, reading: Reading | None, now: int) -> tuple[str
 
 def _percent(uptime: str) -> str:
     return uptime if uptime == "-" else f"{uptime} %"
-
-
-def duration(seconds: int) -> str:
-    """In its two largest units, such as "3d 4h"."""
-    left, parts = max(0, seconds), list[str]()
-    for unit, size in UNITS:
-        if left >= size or (unit == "s" and not parts):
-            parts.append(f"{left // size}{unit}")
-            left %= size
-    return " ".join(parts[:2])
 
 
 def summary(fleet: MonitorStatuses) -> str:

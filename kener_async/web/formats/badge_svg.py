@@ -10,7 +10,8 @@ from html import escape
 
 from PIL import ImageColor
 
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.calendar import DAY, MINUTE
+from kener_async.domain.durations import format_window
 from kener_async.domain.samples import Status
 
 LABEL_COLOR = "#333333"
@@ -91,20 +92,11 @@ def status_badge(asked: Options, status: Status, colors: Mapping[Status, str]) -
 
 def uptime_badge(asked: Options, uptime: str) -> Badge:
     """The uptime, given in its text form; the label says over which time, unless that is hidden."""
-    label = asked.label if asked.hide_duration else f"{asked.label} {duration_label(asked.since_last)}"
+    label = asked.label if asked.hide_duration else f"{asked.label} {format_window(asked.since_last)}"
     is_known = uptime != "-"
     message = f"{uptime}%" if is_known else WORDS[Status.NO_DATA]
     color = asked.color or (UPTIME_COLOR if is_known else NO_DATA_COLOR)
     return Badge(label, message, color, asked.label_color, asked.style)
-
-
-def duration_label(seconds: int) -> str:
-    """A length of time in its largest whole unit: 90d, 24h, 15m. A single day is 24h."""
-    if seconds % DAY == 0 and seconds > DAY:
-        return f"{seconds // DAY}d"
-    if seconds % HOUR == 0:
-        return f"{seconds // HOUR}h"
-    return f"{seconds // MINUTE}m"
 
 
 def _text(text: str) -> str:

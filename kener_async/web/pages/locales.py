@@ -16,7 +16,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.calendar import DAY, MINUTE
+from kener_async.domain.durations import split_duration
 
 CATALOGS = Path(__file__).parent.parent / "locales"
 LAST = 253_402_300_799 - DAY
@@ -105,16 +106,10 @@ class Locale:
     @lru_cache(1024)  # noqa: B019
     def duration(self, seconds: int) -> str:
         """The two largest units of a duration, to the minute: 12 days; 2 h 5 min; 1 min."""
-        for large, small in (("day", "hour"), ("hour", "minute"), ("minute", None)):
-            length = _LENGTHS[large]
-            if seconds >= length or small is None:
-                count, rest = divmod(max(seconds, MINUTE), length)
-                parts = [self.unit(count, large)]
-                # Beyond a week hours say nothing.
-                if small and rest >= _LENGTHS[small] and not (large == "day" and count >= 7):
-                    parts.append(self.unit(rest // _LENGTHS[small], small))
-                return " ".join(parts)
-        raise AssertionError  # pragma: no cover - minutes have no smaller unit
+        (count, unit), *smaller = split_duration(max(seconds, MINUTE), "dhm")
+        if unit == "d" and count >= 7:
+            smaller = []  # beyond a week hours do not matter
+        return " ".join(self.unit(count, _UNITS[unit]) for count, unit in [(count, unit), *smaller])
 
     def unit(self, count: int, unit: str) -> str:
         """So many days, hours or minutes."""
@@ -153,7 +148,7 @@ class Locale:
         return f"{text.replace('.', self._decimal)}\N{NO-BREAK SPACE}{name}"
 
 
-_LENGTHS = {"day": DAY, "hour": HOUR, "minute": MINUTE}
+_UNITS = {"d": "day", "h": "hour", "m": "minute"}
 
 
 def _moment(instant: int, zone: ZoneInfo) -> datetime:
