@@ -1,12 +1,22 @@
-"""The shape of the house: imports point one way, and what ships is complete."""
+"""The layout of the code: which way imports point, what each package may use, and what is shipped."""
 
+import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from kener_async.resources import shipped
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "kener_async"
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Each module of the package: its path below the package, and its syntax tree."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        yield str(file.relative_to(PACKAGE)), ast.parse(file.read_text())
 
 
 def test_imports_point_one_way():
@@ -15,9 +25,23 @@ def test_imports_point_one_way():
     assert checked.returncode == 0, checked.stdout
 
 
+def test_every_module_is_in_a_package_but_those_that_all_packages_use():
+    top = {"__init__", "__main__", "app", "clock", "errors", "keys", "log", "metrics", "resources"}
+    assert {file.stem for file in PACKAGE.glob("*.py")} == top
+
+
+def test_no_two_classes_have_the_same_name():
+    places = defaultdict(list)
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_sql_is_written_in_the_store_and_for_the_agents_spool_only():
     words = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
-    for file in (ROOT / "kener_async").rglob("*.py"):
+    for file in PACKAGE.rglob("*.py"):
         if "store" not in file.parts and file.name != "spool.py":
             assert not any(word in file.read_text() for word in words), file
 
