@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -233,13 +234,12 @@ def test_an_upgrade_that_is_killed_leaves_the_file_as_it_was_and_the_next_start_
     original: Path, path: Path, machine: Machine
 ):
     server = machine(FIRST, ENDLESS)
-    for _ in range(2):
-        server.launch()
-        server.until_logged("upgrading the database", seconds=30)
-        log_has_grown(path)
-        server.kill()
-        assert version_of(path) == VERSION
-        assert contents(path) == contents(original)
+    server.launch()
+    server.until_logged("upgrading the database", seconds=30)
+    log_has_grown(path)
+    server.kill()
+    assert version_of(path) == VERSION
+    assert contents(path) == contents(original)
     server = machine(FIRST, SECOND).start()
     assert server.stop() == 0
     assert version_of(path) == NEXT + 1
@@ -252,7 +252,7 @@ def log_has_grown(path: Path) -> None:
     """Wait until the step under way has written a good deal that is not committed."""
     wal = Path(f"{path}-wal")
     while not wal.exists() or wal.stat().st_size < 12 << 20:
-        os.sched_yield()
+        time.sleep(0.005)
 
 
 @pytest.mark.process
