@@ -39,6 +39,8 @@ from kener_async.config.model import Config, MonitorConfig, PlainTables
 from kener_async.config.schema import Key, keys_of, needs_restart
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.process.reloader import Reloader
+from kener_async.process.systemd import SystemdNotifier
 from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BASE = '[database]\npath = "kener.db"\n'
@@ -299,3 +301,70 @@ async def test_monitors_that_stay_as_they_are_are_not_loaded_again(service: Serv
     await service.configure(EARTH, expected)
     assert service.app[keys.STATES].find("earth") is earth
     assert service.app[keys.STATES].find("mars") is not mars
+
+
+# One reload at a time
+
+
+class Reloads:
+    """Counts reloads, each of which takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.under_way = 0
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self) -> None:
+        self.begun += 1
+        self.under_way += 1
+        assert self.under_way == 1
+        try:
+            await self.go.wait()
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.under_way -= 1
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_requests_during_a_reload_cause_exactly_one_more():
+    reloads = Reloads()
+    reloader = Reloader(reloads, SystemdNotifier({}), ())
+    async with reloader.running():
+        reloader.request()
+        await turns()
+        for _ in range(3):
+            reloader.request()
+            await turns()
+        assert reloads.begun == 1
+        reloads.go.set()
+        await turns()
+        assert reloads.begun == 2
+
+
+async def test_a_reload_that_fails_unexpectedly_does_not_end_reloading():
+    reloads = Reloads()
+    reloads.go.set()
+    reloads.error = RuntimeError("a bug")
+    reloader = Reloader(reloads, SystemdNotifier({}), ())
+    async with reloader.running():
+        for _ in range(2):
+            with capture_logs() as logs:
+                reloader.request()
+                await turns()
+            assert [line["event"] for line in logs] == ["the reload failed"]
+    assert reloads.begun == 2
+
+
+async def test_a_stop_abandons_the_reload_under_way():
+    reloads = Reloads()
+    reloader = Reloader(reloads, SystemdNotifier({}), ())
+    async with reloader.running():
+        reloader.request()
+        await turns()
+    assert reloads.under_way == 0

@@ -62,6 +62,22 @@ def test_a_run_is_told_from_its_start_to_its_stop(told: Told, tmp_path: Path):
         assert server.wait() == 0
 
 
+def test_a_reload_that_a_stop_overtakes_is_not_followed_by_ready(told: Told, tmp_path: Path):
+    with under(told, tmp_path) as server:
+        server.start()
+        told.until("READY=1")
+        with closing(connect(server.database)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the reload waits for the lock
+            server.send(signal.SIGHUP)
+            told.until("RELOADING=1")
+            server.send(signal.SIGTERM)
+            told.until("STOPPING=1")
+        assert server.wait() == 0
+        rest = [state for message in iter(lambda: told.next(0.1), []) for state in message]
+        assert "READY=1" not in rest
+        assert "never retrieved" not in server.log_text()
+
+
 def test_ready_is_told_when_requests_are_answered_and_not_before(told: Told, tmp_path: Path):
     with under(told, tmp_path) as server:
         server.launch()

@@ -31,7 +31,7 @@ THREADS = 32  # for name servers and file systems that do not answer
 class ServiceManager(Protocol):
     """Who started the agent and watches it."""
 
-    def tell(self, *states: str) -> None: ...
+    def notify(self, *states: str) -> None: ...
 
     def watching(self, answer: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]: ...
 
@@ -141,8 +141,8 @@ async def run(
         async with supervisor.watching(keeper.answer):
             counts = (await keeper.counts())._asdict()
             log.info("started", servers=settings.servers, checks=len(settings.checks), **counts)
-            supervisor.tell("READY=1", f"STATUS=Checks: {len(settings.checks)}")
+            supervisor.notify("READY=1", f"STATUS=Checks: {len(settings.checks)}")
             await agent.until(stop)
-        supervisor.tell("STOPPING=1")
+        supervisor.notify("STOPPING=1")
         log.info("stopping")
         return await agent.farewell()

@@ -1,4 +1,4 @@
-"""One run of the service: loop, logs, app, exit status."""
+"""Run the service: event loop, logs, app, exit status."""
 
 import asyncio
 import gc
@@ -17,22 +17,22 @@ from kener_async.process.server import serve
 
 log = structlog.get_logger(__name__)
 
-# How long a thread may compute while another wants to: the writer must not wait 5 ms, Python's default, each
-# time it needs the interpreter while the loop is busy with visitors.
+# How long a thread keeps the interpreter while another waits for it: the writer must not wait 5 ms, Python's
+# default, each time it needs it while the loop renders pages.
 SWITCH_SECONDS = 0.0005
-# When the collector looks for cycles: rarely at all objects, which are many, long-lived and free of cycles.
-# With thousands of monitors a look takes a third of a second, in which nobody is answered.
+# How often the garbage collector runs: rarely over all objects, which are many, long-lived, without cycles,
+# because with thousands of monitors a full run stops the loop for a third of a second.
 GARBAGE_THRESHOLDS = (2000, 20, 10_000)
 
 
 def run(config: Config, read_again: Callable[[], Config]) -> int:
-    """Serve until stopped; 1 when it could not start or had to give up, with one line that says why."""
+    """Serve until stopped; returns 1, and logs why, when it could not start or stop in order."""
     logs.configure(config.log)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_served(config, read_again))
+            return runner.run(_serve(config, read_again))
     except (FatalError, Unavailable) as fault:
         log.critical("cannot start", reason=str(fault))
     except OSError as error:
@@ -40,12 +40,13 @@ def run(config: Config, read_again: Callable[[], Config]) -> int:
     return 1
 
 
-async def _served(config: Config, read_again: Callable[[], Config]) -> int:
+async def _serve(config: Config, read_again: Callable[[], Config]) -> int:
     app = create_app(config)
 
     async def reload() -> None:
         try:
-            await apply(app, read_again())
+            # In a thread: because validating thousands of monitors would stop the loop for a second.
+            await apply(app, await asyncio.to_thread(read_again))
             log.info("configuration reloaded")
         except ConfigError as fault:
             log.error("the new configuration is not used; the old one stays", faults=fault.problems)

@@ -1,4 +1,4 @@
-"""Listening: connections with a limit and a deadline, signals, and an orderly stop."""
+"""The server: connections with a limit and a deadline, signals, graceful shutdown."""
 
 import asyncio
 import gc
@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -20,14 +20,15 @@ from kener_async.api.http.errors import refusal
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
+from kener_async.process.reloader import Reloader
 from kener_async.process.systemd import SystemdNotifier
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 4096  # connections that wait in the system's hands, such as those made while the service restarts
+BACKLOG = 4096  # connections that the kernel queues, for example while the service restarts
 KEEPALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that the proxy is the one to close
 CLEANUP_SECONDS = 2
-FAREWELL_SECONDS = 1  # how long a stop waits for a request that may be on its way on an open connection
+DRAIN_SECONDS = 1  # how long a stop waits for requests that may be on their way on open connections
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 5\r\n"
     b'Content-Length: 32\r\nConnection: close\r\n\r\n{"error":"too many connections"}'
@@ -35,7 +36,7 @@ BUSY = (
 
 
 class ConnectionLimiter:
-    """How many there are, and may be."""
+    """Count the open connections and refuse those over the limit."""
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self.limit = limit
@@ -54,7 +55,7 @@ class ConnectionLimiter:
             self._none_open.set()
 
     async def until_closed(self, seconds: float) -> None:
-        """Return when none is open any more, after so many seconds at the latest."""
+        """Wait until none is open, at most so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._none_open.wait()
@@ -66,7 +67,7 @@ class ConnectionLimiter:
 
 
 class HttpConnection(RequestHandler):
-    """aiohttp's connection, which must bring its first request's head in time and may be one too many."""
+    """An aiohttp connection that is refused over the limit, and closed without a first request in time."""
 
     __slots__ = ("_connections", "_deadline", "_seconds", "_within")
 
@@ -124,7 +125,7 @@ class HttpConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What the parser refuses, in our envelope and without an echo of what was sent."""
+        """Answer malformed requests in our error format, without an echo of what was sent."""
         response = refusal(status, "malformed request" if status < 500 else "internal error")
         add_standard_headers(response, new_request_id())
         response.force_close()
@@ -132,34 +133,35 @@ class HttpConnection(RequestHandler):
 
 
 async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
-    """Serve until told to stop; the exit status. `reload` is called on SIGHUP."""
-    supervisor = SystemdNotifier(os.environ)
+    """Serve until a signal stops it; returns the exit status. `reload` is called on SIGHUP."""
+    notifier = SystemdNotifier(os.environ)
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
     connections = ConnectionLimiter(connection_limit(config.server.max_connections), app[keys.METRICS])
-    async with supervisor.starting():
-        listeners = await _listeners(supervisor, config, runner, connections)
+    async with notifier.starting():
+        listeners = await _listeners(notifier, config, runner, connections)
     addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
-    states = "READY=1", f"STATUS=Listening on {addresses}"
-    stop = _signals(supervisor, reload, states)  # before anybody is told that we are there
+    ready = "READY=1", f"STATUS=Listening on {addresses}"
+    stop, reloader = asyncio.Event(), Reloader(reload, notifier, ready)
+    _on_signals(stop.set, reloader.request)  # before READY: because systemd may send signals from then on
     log.info("listening", address=addresses, connections=connections.limit)
-    gc.freeze()  # what is there now stays: the collector need not look at it again
-    supervisor.tell(*states)
-    async with supervisor.watching(partial(_writer_answers, app)):
+    gc.freeze()  # what exists now is kept: the collector need not traverse it again
+    notifier.notify(*ready)
+    async with notifier.watching(partial(_writer_answers, app)), reloader.running():
         failed = await _until_stopped(app, stop)
-    supervisor.tell("STOPPING=1", "STATUS=Answering what is under way")
+    notifier.notify("STOPPING=1", "STATUS=Answering what is under way")
     for listener in listeners:
         listener.close()
-    in_time = await _wind_up(app, runner, connections, config.server.shutdown_seconds)
+    in_time = await _shut_down(app, runner, connections, config.server.shutdown_seconds)
     return 0 if in_time and not failed else 1
 
 
 async def _listeners(
-    supervisor: SystemdNotifier, config: Config, runner: web.AppRunner, connections: ConnectionLimiter
+    notifier: SystemdNotifier, config: Config, runner: web.AppRunner, connections: ConnectionLimiter
 ) -> list[asyncio.Server]:
-    """The service set up, listening on what systemd passed or else on the configured address."""
-    sockets = supervisor.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
+    """Set up the service and listen on the sockets that systemd passed, else on the configured address."""
+    sockets = notifier.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
     loop, running = asyncio.get_running_loop(), runner.app[keys.RUNNING]
     try:
         await runner.setup()
@@ -186,39 +188,22 @@ def _address(bound: Any) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _signals(
-    supervisor: SystemdNotifier, reload: Callable[[], Awaitable[None]], states: Sequence[str]
-) -> asyncio.Event:
-    """Set on SIGTERM and SIGINT; on SIGHUP the configuration is read again, and `states` told afterwards."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def read_again() -> None:
-        supervisor.reloading()
-        try:
-            await reload()
-        finally:
-            supervisor.tell(*states)
-
-    def on_hangup() -> None:
-        task = asyncio.create_task(read_again())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
+def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Stop on SIGTERM and SIGINT, reload on SIGHUP."""
+    loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    return stop
+        loop.add_signal_handler(name, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 async def _writer_answers(app: web.Application) -> None:
-    """Return when the thread that writes has got round to us; that it fails is an answer too."""
+    """Return when the writer's thread has run something for us; a failure shows that it works, too."""
     with suppress(Exception):
         await app[keys.DATABASE].check_writer()
 
 
 async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:
-    """Whether it stops because the disk failed, and not because it was told to."""
+    """Wait for a signal or a failed disk; returns whether the disk failed."""
     failed = app[keys.DATABASE].failed
     stopped = asyncio.ensure_future(stop.wait())
     waits: set[asyncio.Future[Any]] = {stopped, failed}
@@ -229,19 +214,19 @@ async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:
     return failed.done()
 
 
-async def _wind_up(
+async def _shut_down(
     app: web.Application, runner: web.AppRunner, connections: ConnectionLimiter, seconds: int
 ) -> bool:
-    """Answer what is under way, or may be on its way, and close everything; whether that was done in time.
+    """Answer requests under way or on their way, and close everything; returns whether that was in time.
 
-    From now on every answer says that it is the connection's last, so whoever keeps asking goes elsewhere by
-    itself; only who has been silent for the whole farewell finds the connection closed.
+    From now on every response closes its connection, so busy clients connect elsewhere by themselves; only a
+    connection that is idle for the whole drain is closed without a response.
     """
     log.info("stopping", within_seconds=seconds)
     app[keys.RUNNING].stopping = True
     try:
         async with asyncio.timeout(seconds):
-            await connections.until_closed(min(FAREWELL_SECONDS, seconds / 4))
+            await connections.until_closed(min(DRAIN_SECONDS, seconds / 4))
             await runner.cleanup()
     except TimeoutError:
         log.critical("could not stop in time; unanswered requests are dropped", seconds=seconds)
@@ -251,7 +236,7 @@ async def _wind_up(
 
 
 def connection_limit(configured: int) -> int:
-    """As configured, else four fifths of the file descriptors, so that the database never lacks one."""
+    """The configured limit, else 80 % of the file descriptors, so that the database never lacks one."""
     if configured:
         return configured
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -259,7 +244,7 @@ def connection_limit(configured: int) -> int:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound and not yet listening; raises OSError."""
+    """A bound socket that does not listen yet; raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,7 @@
-"""What systemd tells the service and the service tells systemd; where there is no systemd nothing is said.
+"""systemd: notifications, the watchdog, socket activation. Without systemd all of them do nothing.
 
 The protocols are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3): datagrams to a socket
-and variables of the environment, which need no library.
+and environment variables, which need no library.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ log = structlog.get_logger(__name__)
 
 FIRST_DESCRIPTOR = 3
 SOCKET_NAME = "http"  # FileDescriptorName= of our socket unit
-START_SECONDS = 30  # what one sign of life while starting is good for
+START_SECONDS = 30  # by which each message while starting extends the timeout
 
 
 class SocketError(FatalError):
-    """What systemd passed cannot be listened on."""
+    """A socket passed by systemd is no listening TCP socket."""
 
 
 class SystemdNotifier:
-    """The other side, as the environment describes it.
+    """Talk to systemd as the environment describes it.
 
-    `watchdog_seconds`: within which it wants a sign of life, again and again; None: it wants none.
+    `watchdog_seconds`: the longest time between two watchdog messages; None: no watchdog is configured.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -39,21 +39,20 @@ class SystemdNotifier:
         self.watchdog_seconds = self._watchdog_seconds()
 
     def _watchdog_seconds(self) -> float | None:
-        asked = self._environment.get("WATCHDOG_USEC", "")
-        if not asked.isdigit() or not int(asked) or not self._means_us("WATCHDOG_PID"):
+        microseconds = self._environment.get("WATCHDOG_USEC", "")
+        if not microseconds.isdigit() or not int(microseconds) or not self._is_for_us("WATCHDOG_PID"):
             return None
-        return int(asked) / 1_000_000
+        return int(microseconds) / 1_000_000
 
-    def _means_us(self, name: str, default: str = "any") -> bool:
-        """Whether the process named is this one. Of the single binary it is the one that unpacked us."""
-        named = self._environment.get(name, default)
+    def _is_for_us(self, variable: str, default: str = "any") -> bool:
+        """Whether the variable names this process, or the parent that unpacked the single binary."""
         ours = {"any", str(os.getpid())}
         if getattr(sys, "frozen", False):
             ours.add(str(os.getppid()))
-        return named in ours
+        return self._environment.get(variable, default) in ours
 
-    def tell(self, *states: str) -> None:
-        """Such as READY=1. A supervisor that does not listen must not keep the service from working."""
+    def notify(self, *states: str) -> None:
+        """Send states such as READY=1. A failure is only logged: the service must work without systemd."""
         if not self._address.startswith(("/", "@")):
             return
         path = self._address.encode()
@@ -62,44 +61,41 @@ class SystemdNotifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto("\n".join(states).encode(), address)
         except OSError as error:
-            log.warning("systemd could not be told", states=states, error=error.strerror)
+            log.warning("systemd could not be notified", states=states, error=error.strerror)
 
     def reloading(self) -> None:
-        """To be followed by READY=1."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+        """Send that a reload begins; READY=1 must follow it."""
+        self.notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
 
     def passed_sockets(self) -> list[socket.socket]:
-        """The listening sockets systemd holds for us, whichever process serves: none where it holds none.
-
-        Raises SocketError.
-        """
+        """The listening sockets that systemd passed, maybe none; raises SocketError."""
         count = self._environment.get("LISTEN_FDS", "")
-        if not count.isdigit() or not self._means_us("LISTEN_PID", ""):
+        if not count.isdigit() or not self._is_for_us("LISTEN_PID", ""):
             return []
         descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))
         names = self._environment.get("LISTEN_FDNAMES", "").split(":")
-        named = [at for at, name in zip(descriptors, names, strict=False) if name == SOCKET_NAME]
-        return [_listening(descriptor) for descriptor in named or descriptors]
+        with_name = [number for number, name in zip(descriptors, names, strict=False) if name == SOCKET_NAME]
+        return [_listening(descriptor) for descriptor in with_name or descriptors]
 
     @asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
-        """While entered the start may take as long as it needs, if only the loop turns."""
-        task = asyncio.create_task(self._ask_for_time(), name="start")
+        """Extend the start timeout while entered, so that a start may take long as long as the loop runs."""
+        task = asyncio.create_task(self._extend_timeout(), name="start")
         try:
             yield
         finally:
-            await _ended(task)
+            await _cancel(task)
 
-    async def _ask_for_time(self) -> None:
+    async def _extend_timeout(self) -> None:
         while True:
-            self.tell(f"EXTEND_TIMEOUT_USEC={START_SECONDS * 1_000_000}")
+            self.notify(f"EXTEND_TIMEOUT_USEC={START_SECONDS * 1_000_000}")
             await asyncio.sleep(START_SECONDS / 3)
 
     @asynccontextmanager
     async def watching(self, answer: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """While entered the watchdog is fed, each time `answer` has come back.
+        """Send watchdog messages while entered, each after `answer` has returned.
 
-        When the loop stalls, or `answer` does not come, it goes hungry, and systemd starts the service anew.
+        When the loop stalls, or `answer` does not return, none is sent and systemd restarts the service.
         """
         if self.watchdog_seconds is None:
             yield
@@ -108,12 +104,12 @@ class SystemdNotifier:
         try:
             yield
         finally:
-            await _ended(task)
+            await _cancel(task)
 
     async def _feed(self, pause: float, answer: Callable[[], Awaitable[None]]) -> None:
         while True:
             await answer()
-            self.tell("WATCHDOG=1")
+            self.notify("WATCHDOG=1")
             await asyncio.sleep(pause)
 
 
@@ -130,7 +126,7 @@ def _listening(descriptor: int) -> socket.socket:
     return passed
 
 
-async def _ended(task: "asyncio.Task[None]") -> None:
+async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
