@@ -52,6 +52,19 @@ def test_links_between_the_pages_lead_somewhere(page: Path):
         assert (page.parent / target).exists(), target
 
 
+FILES = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9.]+\.(?:py|sql|toml|sh))`")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"],
+    ids=lambda path: path.name,
+)
+def test_the_files_that_a_page_names_exist(page: Path):
+    for name in FILES.findall(page.read_text()):
+        assert (ROOT / name).exists() or (ROOT / "kener_async" / name).exists(), name
+
+
 async def test_every_route_is_documented(service):
     documented = (ROOT / "docs/api.md").read_text() + (ROOT / "README.md").read_text()
     for resource in service.app.router.resources():
