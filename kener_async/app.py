@@ -16,6 +16,7 @@ from kener_async.api.compat.senders import SENDERS, SenderIndex
 from kener_async.api.http import base_path
 from kener_async.api.http.auth import AUTHENTICATOR, Authenticator
 from kener_async.api.http.middleware import request_middleware
+from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
@@ -45,10 +46,7 @@ log = structlog.get_logger(__name__)
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     """The service, not yet started; its database is opened when it starts."""
     metrics, running = Metrics(), keys.Running(config)
-    app = web.Application(
-        middlewares=[request_middleware(metrics, running, public_error)],
-        client_max_size=config.ingest.max_body_bytes,
-    )
+    app = web.Application(client_max_size=config.ingest.max_body_bytes)
     app[keys.RUNNING] = running
     app[keys.CLOCK], app[keys.STOPWATCH] = clock, stopwatch_of(clock)
     app[keys.METRICS] = metrics
@@ -72,7 +70,9 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)
+    policies = RoutePolicies(app.router)
     base_path.add_routes(app, running)
+    app.middlewares.append(request_middleware(metrics, running, policies, public_error))
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app

@@ -547,7 +547,7 @@ ROUTES = [
     ("GET /", 200),
     ("GET /favicon.ico", 200),
     ("GET /static/api-docs.css", 200),
-    ("GET /static/", 403),
+    ("GET /static/", 404),
     ("GET /static/nothing", 404),
     ("GET /healthz", 200),
     ("GET /readyz", 200),

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
+from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.domain import free_space
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview
@@ -91,7 +92,7 @@ def _disk(app: web.Application) -> str:
     return "ok" if free >= free_space.REQUIRED else f"only {free // 1024} KiB free"
 
 
-@routes.get("/metrics")
+@routes.get("/metrics", policy=RoutePolicy(ErrorFormat.ENVELOPE))
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text form; from this machine, or with the scope `admin`."""
     await require_loopback_or_admin(request)

@@ -11,9 +11,10 @@ from marshmallow import Schema
 
 from kener_async import __version__, keys
 from kener_async.api import schemas
-from kener_async.api.http.endpoint import Spec
+from kener_async.api.http.endpoint import Routes, Spec
+from kener_async.api.http.policy import PUBLIC_API
 
-routes = web.RouteTableDef()
+routes = Routes()
 
 API_VERSION = "1.0.0"
 ANSWERS = {
@@ -29,7 +30,7 @@ ANSWERS = {
 }
 
 
-@routes.get("/api/openapi.json")
+@routes.get("/api/openapi.json", policy=PUBLIC_API)
 async def openapi(request: web.Request) -> web.Response:
     """The description of this very server."""
     body = orjson.dumps(document(request.app), option=orjson.OPT_INDENT_2)

@@ -28,6 +28,7 @@ routes = Routes()
         body=schemas.MonitorStatus(),
         reply=schemas.Accepted(),
         errors=(408, 413, 415, 429, 503),
+        is_heartbeat=True,
     )
 )
 async def report(call: Call) -> bytes:

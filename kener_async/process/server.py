@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
-from kener_async.api.http.errors import refusal
+from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
@@ -126,7 +126,7 @@ class HttpConnection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer malformed requests in our error format, without an echo of what was sent."""
-        response = refusal(status, "malformed request" if status < 500 else "internal error")
+        response = ErrorResponse(status, "malformed request" if status < 500 else "internal error")
         add_standard_headers(response, new_request_id())
         response.force_close()
         return response

@@ -3,6 +3,8 @@
 from aiohttp import web
 
 from kener_async import keys
+from kener_async.api.http.middleware import Handler
+from kener_async.api.http.policy import PAGE, PUBLIC_API, RoutePolicy, with_policy
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
 from kener_async.web.home import ROW_CACHE, RowCache
@@ -17,36 +19,41 @@ from kener_async.web.pages.throttle import FairQueue, RenderThrottle
 def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
-            web.get("/", home.home),
-            web.get("/category/{name:[^/]+}", home.category),
-            web.get("/incidents", incidents.archive),
-            web.get("/incidents/{month}", incidents.archive),
-            web.get("/incident/{number}", incidents.incident),
-            web.get("/badge/{tag}/{kind:status|uptime|dot}", badges.image),
-            web.get("/badge/{tag}/{kind:status|uptime|dot}.json", badges.endpoint),
-            web.get("/monitor/{tag}", monitors.monitor),
-            web.get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
-            web.get("/embed/{tag}.js", embeds.script),
-            web.get("/embed/{tag}", embeds.embed),
-            web.get("/feed.atom", feeds.atom),
-            web.get("/feed.rss", feeds.rss),
-            web.get("/feed.json", feeds.json_feed),
-            web.get("/monitor/{tag}/feed.atom", feeds.atom),
-            web.get("/monitor/{tag}/feed.rss", feeds.rss),
-            web.get("/monitor/{tag}/feed.json", feeds.json_feed),
-            web.get("/maintenance.ics", feeds.maintenance),
-            web.get("/monitor/{tag}/maintenance.ics", feeds.maintenance),
-            web.get("/api/v2/{name:.+[.]json}", feeds.statuspage_document),
-            web.get("/sitemap.xml", robots.sitemap),
-            web.get("/robots.txt", robots.robots),
-            web.get("/preview.png", robots.preview_image),
-            web.get("/static/{name}", assets.static),
-            web.get("/assets/{path:.+}", assets.assets),
-            web.get("/favicon.ico", assets.favicon),
+            get("/", home.home),
+            get("/category/{name:[^/]+}", home.category),
+            get("/incidents", incidents.archive),
+            get("/incidents/{month}", incidents.archive),
+            get("/incident/{number}", incidents.incident),
+            get("/badge/{tag}/{kind:status|uptime|dot}", badges.image),
+            get("/badge/{tag}/{kind:status|uptime|dot}.json", badges.endpoint),
+            get("/monitor/{tag}", monitors.monitor),
+            get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
+            get("/embed/{tag}.js", embeds.script),
+            get("/embed/{tag}", embeds.embed),
+            get("/feed.atom", feeds.atom),
+            get("/feed.rss", feeds.rss),
+            get("/feed.json", feeds.json_feed),
+            get("/monitor/{tag}/feed.atom", feeds.atom),
+            get("/monitor/{tag}/feed.rss", feeds.rss),
+            get("/monitor/{tag}/feed.json", feeds.json_feed),
+            get("/maintenance.ics", feeds.maintenance),
+            get("/monitor/{tag}/maintenance.ics", feeds.maintenance),
+            get("/api/v2/{name:.+[.]json}", feeds.statuspage_document, PUBLIC_API),
+            get("/sitemap.xml", robots.sitemap),
+            get("/robots.txt", robots.robots),
+            get("/preview.png", robots.preview_image),
+            get("/static/{name}", assets.static),
+            get("/assets/{path:.+}", assets.assets),
+            get("/favicon.ico", assets.favicon),
+            get("/api/docs", docs.api_docs, PUBLIC_API),
+            get("/static/swagger-ui/{name}", docs.swagger_ui),
         ]
     )
-    docs.add_routes(app)
     app.on_startup.append(_add_parts)
+
+
+def get(path: str, handler: Handler, policy: RoutePolicy = PAGE) -> web.RouteDef:
+    return web.get(path, with_policy(policy, handler))
 
 
 async def _add_parts(app: web.Application) -> None:

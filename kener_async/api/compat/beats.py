@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from kener_async.api import schemas
-from kener_async.api.compat.senders import admitted, store
+from kener_async.api.compat.senders import SENDER, admitted, store
 from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Routes, loaded
@@ -14,8 +14,8 @@ routes = Routes()
 load_query = loader(schemas.BeatQuery())
 
 
-@routes.get("/beat/{key}")
-@routes.post("/beat/{key}")
+@routes.get("/beat/{key}", policy=SENDER)
+@routes.post("/beat/{key}", policy=SENDER)
 async def beat(request: web.Request) -> web.Response:
     """Store `status` (UP) and `latency` (0) of the key's monitor; HEAD only says whether the key is good."""
     token = await request.app[AUTHENTICATOR].beat(request, request.match_info["key"])

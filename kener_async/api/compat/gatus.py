@@ -5,7 +5,7 @@ from hmac import compare_digest
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from kener_async.api.compat.senders import GATUS, admitted, called, store
+from kener_async.api.compat.senders import GATUS, GATUS_SENDER, admitted, called, store
 from kener_async.api.http.endpoint import Routes
 from kener_async.domain.durations import go_milliseconds, latency
 from kener_async.domain.errors import Invalid, Unauthenticated
@@ -16,7 +16,7 @@ routes = Routes()
 STATUSES = {"true": Status.UP, "false": Status.DOWN}
 
 
-@routes.post("/api/v1/endpoints/{key}/external")
+@routes.post("/api/v1/endpoints/{key}/external", policy=GATUS_SENDER)
 async def result(request: web.Request) -> web.Response:
     """Take a result: `success` is required, `duration` as Go writes it; `error` is not kept."""
     status = STATUSES.get(request.query.get("success", ""))

@@ -6,7 +6,7 @@ A start stores no sample, but is kept until the job ends: how long that took is 
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.compat.senders import HEALTHCHECKS, admitted, called, store
+from kener_async.api.compat.senders import HEALTHCHECKS, SENDER, admitted, called, store
 from kener_async.api.http.endpoint import Routes
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.durations import latency
@@ -20,8 +20,8 @@ routes = Routes()
 STATUSES = {Signal.SUCCESS: Status.UP, Signal.FAIL: Status.DOWN}
 
 
-@routes.get("/ping/{address:.+}")
-@routes.post("/ping/{address:.+}")
+@routes.get("/ping/{address:.+}", policy=SENDER)
+@routes.post("/ping/{address:.+}", policy=SENDER)
 async def ping(request: web.Request) -> web.Response:
     """Take the signal of a job; the body is not read, and a HEAD counts like a GET."""
     said = ping_at(request.match_info["address"])

@@ -1,11 +1,13 @@
 """Senders that do not speak our API: which monitor they report, and the way of their reports to the disk."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.auth import AUTHENTICATOR
+from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.calendar import minute_of
@@ -16,6 +18,10 @@ from kener_async.keys import Running
 from kener_async.store.tokens import digest_of
 
 HEALTHCHECKS, UPTIME_KUMA, GATUS = "healthchecks", "uptime_kuma", "gatus"
+
+SENDER = RoutePolicy(ErrorFormat.PLAIN_TEXT, is_public=True, is_heartbeat=True, has_secret_path=True)
+KUMA_SENDER = replace(SENDER, error_format=ErrorFormat.UPTIME_KUMA)
+GATUS_SENDER = replace(SENDER, has_secret_path=False)  # its secret is a token in a header
 
 
 class SenderIndex:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from kener_async.api.compat.senders import UPTIME_KUMA, admitted, called, store
+from kener_async.api.compat.senders import KUMA_SENDER, UPTIME_KUMA, admitted, called, store
 from kener_async.api.http.endpoint import Routes
 from kener_async.domain.durations import latency, pushed_milliseconds
 from kener_async.domain.errors import Invalid, NotFound
@@ -13,7 +13,7 @@ routes = Routes()
 UNKNOWN = "Monitor not found or not active."
 
 
-@routes.route("*", "/api/push/{token}")  # type: ignore[untyped-decorator]
+@routes.route("*", "/api/push/{token}", policy=KUMA_SENDER)  # type: ignore[untyped-decorator]
 async def push(request: web.Request) -> web.Response:
     """Take a push by any method; whatever `status` is but up is down."""
     try:

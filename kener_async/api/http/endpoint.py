@@ -14,8 +14,9 @@ from kener_async import keys
 from kener_async.api.http.auth import AUTHENTICATOR, require_scope
 from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
-from kener_async.api.http.errors import refusal
+from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
+from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
 from kener_async.api.http.responses import json_response
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
@@ -43,6 +44,11 @@ class Spec:
     path: Mapping[str, str] = field(default_factory=dict)
     many: bool = False
     errors: tuple[int, ...] = ()
+    is_heartbeat: bool = False
+
+    @property
+    def policy(self) -> RoutePolicy:
+        return RoutePolicy(ErrorFormat.ENVELOPE, is_public=self.scope is None, is_heartbeat=self.is_heartbeat)
 
 
 @dataclass(slots=True)
@@ -60,16 +66,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Routes(web.RouteTableDef):
-    """Routes whose answer to an `Expect` nobody can meet is in the envelope, too."""
+    """Routes of handlers that are given their policy here, or have it from `endpoint`."""
 
-    def route(self, method: str, path: str, **options: Any) -> Any:
-        return super().route(method, path, expect_handler=meet_expectation, **options)
+    def route(self, method: str, path: str, *, policy: RoutePolicy | None = None, **options: Any) -> Any:
+        add = super().route(method, path, expect_handler=meet_expectation, **options)
+        return add if policy is None else lambda handler: add(with_policy(policy, handler))
 
 
 async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
     """Tell a client that asks first to go on; the answer to anything else it expects."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        response = refusal(417, "header Expect: only 100-continue can be met")
+        response = ErrorResponse(417, "header Expect: only 100-continue can be met")
         add_standard_headers(response, new_request_id())
         return response
     if request.version == HttpVersion11:
@@ -102,7 +109,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
 
         handler.spec = spec  # type: ignore[attr-defined]
         handler.__doc__ = operation.__doc__
-        return handler
+        return with_policy(spec.policy, handler)
 
     return decorate
 

@@ -1,4 +1,8 @@
-"""The outermost middleware: it refuses what is no proper request, answers what fails, and counts both."""
+"""The only middleware: reject malformed requests, turn exceptions into responses, log and count.
+
+It gives every response its standard headers and every request a number. What differs between routes is in
+their policies.
+"""
 
 import itertools
 import secrets
@@ -11,9 +15,10 @@ from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.hdrs import METH_HEAD
 from aiohttp.typedefs import Middleware
 
-from kener_async.api.http.error_formats import SENDER_PATHS, UNCACHED, masked, translated
-from kener_async.api.http.errors import refusal, refusal_of
+from kener_async.api.http import error_formats
+from kener_async.api.http.errors import ErrorResponse, error_response
 from kener_async.api.http.forwarded import HOST, client_address
+from kener_async.api.http.policy import ErrorFormat, RoutePolicies, RoutePolicy, policy_of
 from kener_async.api.http.responses import (
     DEFAULT_HEADERS,
     NO_STORE,
@@ -28,79 +33,70 @@ from kener_async.metrics import Metrics
 
 log = structlog.get_logger("kener_async.requests")
 
-HEARTBEATS = "/api/status"
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-PublicError = Callable[[web.Request, web.Response], Awaitable[web.Response]]
+ErrorPage = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
-# Numbers for requests, told apart from those of other processes.
+# The prefix tells the requests of this process from those of others.
 new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
-_sound_hosts: set[str] = set()
-SOUND_HOSTS = 1024  # a server has a few names; whoever makes more up only has them checked each time
+VALID_HOSTS = 1024  # a server has a few names; beyond these a made-up one is checked at each request
+_valid_hosts: set[str] = set()
 
 
-def request_middleware(metrics: Metrics, running: Running, public_error: PublicError) -> Middleware:
-    """One error envelope for all of /api, the same headers for every answer, a number for every request.
-
-    Senders made for other services are refused in their words (`dialects`). Of a refusal of anything else
-    `public_error` makes what is right for visitors.
-    """
-
-    async def refused(request: web.Request, refusal: web.Response) -> web.Response:
-        if (told := translated(refusal, request.path)) is not None:
-            return told
-        return refusal if request.path.startswith("/api") else await public_error(request, refusal)
+def request_middleware(
+    metrics: Metrics, running: Running, policies: RoutePolicies, error_page: ErrorPage
+) -> Middleware:
+    """The middleware. `error_page` turns an error into a page, for browsers."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = new_request_id()
         REQUEST_ID.set(request_id)
+        policy = policy_of(handler) or policies.closest(request.path)
         try:
-            check_form(request)
+            check_request(request)
             response = await handler(request)
-        except DomainError as error:
-            response = await refused(request, refusal_of(error))
-        except web.HTTPException as error:
-            if error.status < 400:
-                raise
-            answered = refusal(error.status, _reason(error))
-            if "Allow" in error.headers:
-                answered.headers["Allow"] = error.headers["Allow"]
-            response = await refused(request, answered)
-        except Exception:
-            log.exception("a request failed", method=request.method, path=masked(request.path))
-            response = await refused(request, refusal(500, "internal error"))
+        except web.HTTPRedirection:
+            raise
+        except Exception as error:
+            if not isinstance(error, DomainError | web.HTTPException):
+                log.exception("a request failed", method=request.method, path=policies.masked(request.path))
+            response = await formatted(request, policy, error_response(error))
         if isinstance(response, PrebuiltResponse):
             response.request_id = request_id
         else:
             add_standard_headers(response, request_id)
-            if request.path.startswith(UNCACHED):
+            if not policy.is_cacheable:
                 response.headers.setdefault("Cache-Control", NO_STORE)
         if running.stopping:
             response.force_close()
-        _note(request, response.status)
+        log_and_count(request, policy, response.status)
         return response
 
-    def _note(request: web.Request, status: int) -> None:
+    async def formatted(request: web.Request, policy: RoutePolicy, error: ErrorResponse) -> web.Response:
+        match policy.error_format:
+            case ErrorFormat.PAGE:
+                return await error_page(request, error)
+            case ErrorFormat.PLAIN_TEXT:
+                return error_formats.plain_text(error)
+            case ErrorFormat.UPTIME_KUMA:
+                return error_formats.uptime_kuma(error)
+        return error
+
+    def log_and_count(request: web.Request, policy: RoutePolicy, status: int) -> None:
         metrics.answered(request.method, status)
-        if _is_heartbeat(request):
+        if policy.is_heartbeat and request.method != METH_HEAD:
             metrics.heartbeat(status)
         if status >= 400 or running.config.log.requests == "all":
             level = log.warning if status >= 500 else log.info
             peer = client_address(request, running.config.server.trusted_proxies)
-            level("answered", method=request.method, path=masked(request.path), status=status, peer=peer)
+            path = policies.masked(request.path)
+            level("answered", method=request.method, path=path, status=status, peer=peer)
 
     return middleware
 
 
-def _is_heartbeat(request: web.Request) -> bool:
-    if request.method == "POST" and request.raw_path == HEARTBEATS:
-        return True
-    return request.method != METH_HEAD and request.raw_path.startswith(SENDER_PATHS)
-
-
 def add_standard_headers(response: web.StreamResponse, request_id: str) -> None:
-    """The headers of every answer, also of those that never reach a handler."""
+    """Add the headers of every response, also of those that the parser's errors get."""
     headers = response.headers
     headers[REQUEST_ID_HEADER] = request_id
     headers.update(STANDARD_HEADERS)
@@ -108,35 +104,25 @@ def add_standard_headers(response: web.StreamResponse, request_id: str) -> None:
         headers.setdefault(name, value)
 
 
-def check_form(request: web.Request) -> None:
-    """Refuse what HTTP/1.1 does not allow and the parser lets pass; raises Invalid."""
+def check_request(request: web.Request) -> None:
+    """Reject what HTTP/1.1 forbids and aiohttp's parser accepts; raises Invalid."""
     if request.version not in (HttpVersion11, HttpVersion10):
         raise Invalid("HTTP/1.0 or HTTP/1.1 only")
     for name, value in request.raw_headers:
         if not value.isascii():
             raise Invalid(f"header {name.decode('ascii', 'replace')}: not ASCII")
-    hosts = request.headers.getall(HOST_HEADER, ("",))
-    host = hosts[-1]
-    if host and host not in _sound_hosts:
+    host = request.headers.getall(HOST_HEADER, ("",))[-1]
+    if host and host not in _valid_hosts:
         _check_host(host)
     target = request.raw_path
     if not target.startswith("/") and target != "*" and urlsplit(target).netloc != host:
         raise Invalid("the request is for another host")
     if "%00" in target:
-        raise Invalid("the path holds NUL")
+        raise Invalid("the path contains NUL")
 
 
 def _check_host(host: str) -> None:
     if not HOST.fullmatch(host):
         raise Invalid("header Host: malformed")
-    if len(_sound_hosts) < SOUND_HOSTS:
-        _sound_hosts.add(host)
-
-
-def _reason(error: web.HTTPException) -> str:
-    match error.status:
-        case 404:
-            return "not found"
-        case 405:
-            return "method not allowed"
-    return error.reason.lower()
+    if len(_valid_hosts) < VALID_HOSTS:
+        _valid_hosts.add(host)

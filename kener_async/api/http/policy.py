@@ -1,0 +1,93 @@
+"""The policy of a route: what the middleware does for it beside calling its handler."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class ErrorFormat(Enum):
+    """How an error is written."""
+
+    ENVELOPE = auto()  # {"error": "..."}
+    PAGE = auto()  # a page for browsers, the envelope for other clients
+    PLAIN_TEXT = auto()
+    UPTIME_KUMA = auto()  # {"ok": false, "msg": "..."}
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePolicy:
+    """What is the same for every request to a route."""
+
+    error_format: ErrorFormat
+    is_public: bool = False  # no bearer token is required
+    is_heartbeat: bool = False  # counted as a heartbeat by /metrics
+    is_cacheable: bool = False  # else its responses say no-store, unless the handler says something else
+    has_secret_path: bool = False  # the path holds a secret behind its fixed beginning; logs mask it
+
+
+PAGE = RoutePolicy(ErrorFormat.PAGE, is_public=True, is_cacheable=True)
+PUBLIC_API = RoutePolicy(ErrorFormat.ENVELOPE, is_public=True)
+
+
+def with_policy(policy: RoutePolicy, handler: H) -> H:
+    """Attach the policy to the handler of a route; a handler has one policy, however many its routes."""
+    if getattr(handler, "policy", policy) != policy:
+        raise ValueError(f"{handler.__qualname__} has another policy")
+    handler.policy = policy  # type: ignore[attr-defined]
+    return handler
+
+
+def policy_of(handler: Callable[..., Any]) -> RoutePolicy | None:
+    """The policy of a handler; None for aiohttp's own, which raise 404 and 405."""
+    policy: RoutePolicy | None = getattr(handler, "policy", None)
+    return policy
+
+
+class RoutePolicies:
+    """The policies of a router's routes, applied to paths that match no route."""
+
+    def __init__(self, router: web.UrlDispatcher) -> None:
+        self._by_beginning: dict[tuple[str, ...], RoutePolicy] = {}
+        secrets = []
+        for path, policy in _policies(router):
+            fixed = _fixed_segments(path)
+            for length in range(len(fixed), 1, -1):  # all paths have the empty first segment in common
+                # A request that matches no route is no heartbeat.
+                self._by_beginning.setdefault(fixed[:length], replace(policy, is_heartbeat=False))
+            if policy.has_secret_path:
+                secrets.append(re.escape("/".join(fixed)))
+        self._depth = max(map(len, self._by_beginning))
+        # Anywhere in a path, because a misconfigured proxy may prepend something to it.
+        self._secret = re.compile(rf"((?:{'|'.join(secrets)})/).+", re.IGNORECASE | re.DOTALL)
+
+    def closest(self, path: str) -> RoutePolicy:
+        """The policy of the route that has most leading segments in common with the path.
+
+        Of several such routes the first that was registered decides.
+        """
+        segments = tuple(path.split("/", self._depth)[: self._depth])
+        beginnings = (segments[:length] for length in range(len(segments), 0, -1))
+        return next((self._by_beginning[start] for start in beginnings if start in self._by_beginning), PAGE)
+
+    def masked(self, path: str) -> str:
+        """The path without a secret, as it may be logged."""
+        return self._secret.sub(r"\1***", path)
+
+
+def _policies(router: web.UrlDispatcher) -> Iterator[tuple[str, RoutePolicy]]:
+    for route in router.routes():
+        policy = policy_of(route.handler)
+        if policy is not None and route.resource is not None:
+            yield route.resource.canonical, policy
+
+
+def _fixed_segments(path: str) -> tuple[str, ...]:
+    """The segments before the first that varies: ("", "beat") of /beat/{key}."""
+    segments = path.split("/")
+    return tuple(segments[: next((n for n, text in enumerate(segments) if "{" in text), len(segments))])
