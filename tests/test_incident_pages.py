@@ -18,7 +18,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.states import StatusReport
 from kener_async.domain.timeline import CurrentStatus
 from kener_async.domain.uptime import NOTHING
-from kener_async.web.incidents import TimelineEvent, duration, story
+from kener_async.web.incidents import TimelineEvent, duration, timeline
 from kener_async.web.pages.locales import locale
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
 from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
@@ -305,7 +305,7 @@ def test_an_incident_is_marked_on_each_day_it_touches(
     event: IncidentView, month: Month, zone: ZoneInfo, days: list[int]
 ):
     shown = cells(month, zone, event)
-    assert [cell.day.day for cell in shown.values() if cell.events] == days
+    assert [cell.day.day for cell in shown.values() if cell.incidents] == days
 
 
 OUTAGE = an_event(at("2025-11-03 10:00"), at("2025-11-03 11:00"), impact=Status.DOWN)
@@ -415,13 +415,13 @@ START = at("2025-11-10 10:00")
 def test_the_course_of_events_tells_what_happened_and_what_is_planned(
     incident: Incident, expected: list[tuple[int, TimelineEvent]]
 ):
-    assert [(moment.at - START, moment.step) for moment in story(incident, (), NOW)] == expected
+    assert [(entry.at - START, entry.event) for entry in timeline(incident, (), NOW)] == expected
 
 
 def test_comments_stand_where_they_were_made_also_after_the_end():
     comments = [Comment(1, "one", START + MINUTE), Comment(2, "two", START + 2 * HOUR)]
-    told = story(an_incident(START, START + HOUR), comments, NOW)
-    assert [moment.comment and moment.comment.body for moment in told] == [None, "one", None, "two"]
+    told = timeline(an_incident(START, START + HOUR), comments, NOW)
+    assert [entry.comment and entry.comment.body for entry in told] == [None, "one", None, "two"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.store import days, observer
 from kener_async.web.pages.page import PageRequest, page
-from kener_async.web.pages.reasons import reason_in_words
 from kener_async.web.pages.snapshot import Snapshot, visible
 from kener_async.web.parts import latency
 from kener_async.web.parts.hours import clock, hours, joined, shape
@@ -48,8 +47,8 @@ async def day(page: PageRequest) -> str:
         day=day,
         is_today=day.last < day.end,
         is_odd=is_odd,
-        before=_neighbour(page.snapshot, day.date, -1, kept_from),
-        after=_neighbour(page.snapshot, day.date, 1, kept_from),
+        previous=_neighbour(page.snapshot, day.date, -1, kept_from),
+        following=_neighbour(page.snapshot, day.date, 1, kept_from),
         counts=counts,
         no_data=counts.no_data(day.first, day.last),
         status=status_of_day(counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
@@ -57,9 +56,8 @@ async def day(page: PageRequest) -> str:
         clock=lambda instant: clock(instant, zone, page.locale, is_odd),
         hours=await asyncio.to_thread(lambda: list(hours(timeline, day.start, day.end, zone, page.locale))),
         latency=latency.of_day(page.context, monitor, record.samples, day.start, day.end),
-        events=visible(record.incidents, page.snapshot),
+        incidents=visible(record.incidents, page.snapshot),
         shape=shape,
-        reason_in_words=reason_in_words,
     )
 
 

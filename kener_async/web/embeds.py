@@ -49,8 +49,8 @@ async def embed(page: PageRequest) -> str:
         "embed.html",
         path=path,
         theme=_theme(page.request),
-        ground=_background(page.request),
-        shown=view,
+        background=_background(page.request),
+        monitor_view=view,
         monitor=view.monitor,
         bars=bars(view.days, page.context.link(path), page.locale, is_partial),
     )

@@ -62,7 +62,7 @@ async def _overview(page: PageRequest, monitors: Sequence[MonitorView], category
         windows=list(labels.windows(page.locale).items()),
         count=len(monitors),
         groups=list(_groups(page, rows, category)),
-        structured=_structured_data(page.context),
+        structured_data=_structured_data(page.context),
     )
 
 
@@ -100,7 +100,7 @@ class RowCache:
 
     def rows(self, context: TemplateContext, monitors: Sequence[MonitorView], now: int) -> dict[str, Markup]:
         """The rows by tag; to be called in a thread."""
-        language, values = context.locale.tag, context.context()
+        language, values = context.locale.tag, context.values()
         rows: dict[str, Markup] = {}
         for view in monitors:
             by_language = self._rows.setdefault(view, {})
@@ -118,7 +118,7 @@ def _row(context: TemplateContext, view: MonitorView, now: int) -> dict[str, Any
     locale, monitor = context.locale, view.monitor
     address = context.link(f"/monitor/{monitor.tag}")
     return {
-        "shown": view,
+        "monitor_view": view,
         "monitor": monitor,
         "now": now,
         "address": address,

@@ -1,4 +1,4 @@
-"""/incident/{number}, an incident's own page, and /incidents, the archive by months with its calendar."""
+"""/incident/{number}, the page of one incident, and /incidents, the archive by months with its calendar."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from kener_async.web.pages.page import CacheKey, PageRequest, page
 from kener_async.web.pages.snapshot import MonitorView, visible
 from kener_async.web.parts import calendar, markdown
 
-DESCRIPTION = 160  # characters, what search engines show
+DESCRIPTION = 160  # characters; search engines show no more
 EXCERPT = 280
-LONGEST_NUMBER = 18  # digits, of those that SQLite can store
+MAX_NUMBER_DIGITS = 18  # SQLite's integers have at most 19
 
 
 # One incident
@@ -39,23 +39,23 @@ class TimelineEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """A step at an instant; `comment` where it is one. It is still to come where `at` is."""
+    """An event at an instant, which may be in the future; `comment` is set for COMMENT only."""
 
     at: int
-    step: TimelineEvent
+    event: TimelineEvent
     comment: Comment | None = None
 
 
-def story(incident: Incident, comments: Sequence[Comment], now: int) -> list[TimelineEntry]:
-    """The life of an incident, oldest first, also what is planned of it."""
-    told = [
-        *_steps(incident, now),
-        *(TimelineEntry(one.created_at, TimelineEvent.COMMENT, one) for one in comments),
+def timeline(incident: Incident, comments: Sequence[Comment], now: int) -> list[TimelineEntry]:
+    """The events and comments of an incident, planned ones included, oldest first."""
+    entries = [
+        *_events(incident, now),
+        *(TimelineEntry(comment.created_at, TimelineEvent.COMMENT, comment) for comment in comments),
     ]
-    return sorted(told, key=lambda moment: moment.at)
+    return sorted(entries, key=lambda entry: entry.at)
 
 
-def _steps(incident: Incident, now: int) -> Iterator[TimelineEntry]:
+def _events(incident: Incident, now: int) -> Iterator[TimelineEntry]:
     if incident.is_maintenance and incident.created_at < incident.start:
         yield TimelineEntry(incident.created_at, TimelineEvent.ANNOUNCED)
     closed = incident.closed_as_of(now)
@@ -69,17 +69,17 @@ def _steps(incident: Incident, now: int) -> Iterator[TimelineEntry]:
         yield TimelineEntry(end, TimelineEvent.ENDED)
 
 
-def step(locale: Locale, incident: Incident, moment: TimelineEntry, now: int) -> str:
-    """What happened, in a word or two; of a comment nothing, it speaks for itself."""
+def event_label(locale: Locale, incident: Incident, entry: TimelineEntry, now: int) -> str:
+    """The text of an entry; empty for a comment, whose body is shown instead."""
     _ = locale.gettext
-    is_planned = moment.at > now
+    is_planned = entry.at > now
     return {
         TimelineEvent.ANNOUNCED: _("Announced"),
         TimelineEvent.BEGAN: _("Planned start") if is_planned else _("Started"),
         TimelineEvent.COMMENT: "",
         TimelineEvent.ENDED: _("Planned end") if is_planned else labels.stage(locale, incident, now),
         TimelineEvent.CANCELLED: _("Cancelled"),
-    }[moment.step]
+    }[entry.event]
 
 
 @page()
@@ -101,27 +101,27 @@ async def incident(page: PageRequest) -> str:
         description=_description(locale, incident, affected, now),
         duration=duration(locale, incident, now),
         month=Month.of(incident.start, page.config.site.timezone),
-        story=story(incident, views[0].comments, now),
-        step=partial(step, locale, incident, now=now),
+        timeline=timeline(incident, views[0].comments, now),
+        event_label=partial(event_label, locale, incident, now=now),
     )
 
 
 def _number(text: str) -> int:
-    """An incident's number as its address writes it; raises NotFound."""
-    if not (text.isascii() and text.isdecimal()) or text.startswith("0") or len(text) > LONGEST_NUMBER:
+    """The number of an incident in a path; raises NotFound unless it is written as links write it."""
+    if not (text.isascii() and text.isdecimal()) or text.startswith("0") or len(text) > MAX_NUMBER_DIGITS:
         raise NotFound("incident not found")
     return int(text)
 
 
 def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorView], now: int) -> str:
-    """The beginning of the body, else what can be said without it."""
-    said = markdown.excerpt(incident.body, DESCRIPTION)
-    names = ", ".join(shown.monitor.name for shown in affected)
-    return said or f"{labels.impact(locale, incident)}, {labels.stage(locale, incident, now)}: {names}"
+    """The beginning of the body; without a body impact, stage and affected monitors."""
+    beginning = markdown.excerpt(incident.body, DESCRIPTION)
+    names = ", ".join(view.monitor.name for view in affected)
+    return beginning or f"{labels.impact(locale, incident)}, {labels.stage(locale, incident, now)}: {names}"
 
 
 def duration(locale: Locale, incident: Incident, now: int) -> str:
-    """How long it lasted, lasts so far or shall last; "" where nobody can say."""
+    """How long it lasted, has lasted so far or is planned to last; empty if unknown or cancelled."""
     if incident.stage(now) is IncidentStage.CANCELLED:
         return ""
     closed = incident.closed_as_of(now)
@@ -158,15 +158,15 @@ async def archive(page: PageRequest) -> str:
         path=address(month, current),
         month=month,
         current=current,
-        back=previous,
-        forth=following,
+        previous=previous,
+        following=following,
         monitors=[view.monitor for view in snapshot.monitors],
         chosen=None if chosen is None else chosen.monitor,
         names={view.monitor.tag: view.monitor.name for view in snapshot.monitors},
         weeks=calendar.weeks(month, first_weekday, zone, bars, incidents, now),
         sentence=partial(calendar.sentence, locale),
         address=partial(address, current=current),
-        events=incidents,
+        incidents=incidents,
         duration=partial(duration, locale, now=now),
         excerpt=partial(markdown.excerpt, length=EXCERPT),
     )
@@ -188,6 +188,6 @@ def _chosen(page: PageRequest) -> MonitorView | None:
 
 
 def address(month: Month, current: Month, tag: str | None = None) -> str:
-    """The path of a month's page, of all monitors or of one."""
+    """The path of a month's page, for all monitors or one."""
     path = "/incidents" if month == current else f"/incidents/{month}"
     return path if tag is None else f"{path}?tag={quote(tag)}"

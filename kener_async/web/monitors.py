@@ -17,7 +17,6 @@ from kener_async.store import histories
 from kener_async.store.explanations import Explanation
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, page
-from kener_async.web.pages.reasons import reason_in_words
 from kener_async.web.pages.snapshot import IncidentView, MonitorView, visible
 from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import latency, share
@@ -48,28 +47,27 @@ async def monitor(page: PageRequest) -> str:
         histories.load, state.id, monitor.tag, windows, latency.frames(now), windows["90d"][0], now
     )
     texts, address = labels.windows(locale), f"/monitor/{monitor.tag}"
-    charts = partial(latency.of_monitor, page.context, view, history.latencies, texts, now)
+    draw = partial(latency.of_monitor, page.context, view, history.latencies, texts, now)
     is_partial = page.config.site.bar_style == "partial"
     return await page.render(
         "monitor.html",
         path=address,
-        shown=view,
+        monitor_view=view,
         monitor=monitor,
         newest=view.report.current.newest,
-        heard=app[keys.STATES].last_heard(state, now),
+        last_heard=app[keys.STATES].last_heard(state, now),
         missing=history.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=_reason_now(state, view, now),
         bars=bars(view.days, page.context.link(address), locale, is_partial),
         figures=list(_figures(page.context, history.windows, texts)),
-        drawn=await asyncio.to_thread(lambda: list(charts())),
+        charts=await asyncio.to_thread(lambda: list(draw())),
         ongoing=_affecting(monitor.tag, snapshot.ongoing),
         upcoming=_affecting(monitor.tag, snapshot.upcoming),
         past=_closed(visible(history.incidents, snapshot), now),
         names={one.monitor.tag: one.monitor.name for one in snapshot.monitors},
-        shared=share.everything(page.context, monitor),
+        share=share.snippets(page.context, monitor),
         number=partial(format_decimal, locale=locale.cldr),
-        reason_in_words=reason_in_words,
     )
 
 

@@ -1,4 +1,4 @@
-"""Statuses, days and incidents in the words of a language."""
+"""The texts for statuses, reasons, days, windows and incidents in each language."""
 
 from datetime import date
 from functools import lru_cache
@@ -7,11 +7,12 @@ from kener_async.domain.calendar import MINUTE
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.domain.summary import Summary
+from kener_async.domain.timeline import Reason
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
 
-# The class that gives an element the colour and the sign of a status.
+# CSS classes, which give an element the colour of a status.
 CLASSES = {
     Status.UP: "up",
     Status.DEGRADED: "degraded",
@@ -22,7 +23,6 @@ CLASSES = {
 
 
 def status(locale: Locale, status: Status) -> str:
-    """One word."""
     _ = locale.gettext
     return {
         Status.UP: _("Operational"),
@@ -33,8 +33,25 @@ def status(locale: Locale, status: Status) -> str:
     }[status]
 
 
+def reason(locale: Locale, reason: Reason) -> str:
+    """Why a minute has its status; shown after the status."""
+    _ = locale.gettext
+    return {
+        Reason.MAINTENANCE: _("planned maintenance"),
+        Reason.INCIDENT: _("as an incident says"),
+        Reason.SAMPLE: _("as reported"),
+        Reason.HELD: _("the last report still holds"),
+        Reason.DEADLINE: _("no report in time"),
+        Reason.STALE: _("the last report is too old"),
+        Reason.NOT_OBSERVED: _("this server was not running"),
+        Reason.DEFAULT: _("unless reported otherwise"),
+        Reason.NO_SAMPLE: _("no report"),
+        Reason.NOT_KNOWN: _("not known yet"),
+    }[reason]
+
+
 def summary(locale: Locale, summary: Summary) -> str:
-    """The banner's sentence."""
+    """The text of the banner."""
     _ = locale.gettext
     return {
         Summary.OPERATIONAL: _("All systems operational"),
@@ -46,51 +63,49 @@ def summary(locale: Locale, summary: Summary) -> str:
     }[summary]
 
 
-def current_status(locale: Locale, shown: MonitorView, now: int) -> str:
-    """How a monitor stands, and for how long: "Up for 12 days"."""
+def current_status(locale: Locale, view: MonitorView, now: int) -> str:
+    """A monitor's status with its duration: "Up for 12 days"."""
     _ = locale.gettext
-    current = shown.status
-    newest = shown.report.current.newest
-    if current is Status.NO_DATA:
+    newest = view.report.current.newest
+    if view.status is Status.NO_DATA:
         if newest is None:
             return _("No data")
-        silent = locale.duration(now - newest.minute)
-        return _("No data, last heard %(duration)s ago") % {"duration": silent}
-    if shown.since is None:
-        return status(locale, current)
-    duration = locale.duration(now - shown.since)
+        age = locale.duration(now - newest.minute)
+        return _("No data, last heard %(duration)s ago") % {"duration": age}
+    if view.since is None:
+        return status(locale, view.status)
+    duration = locale.duration(now - view.since)
     return {
         Status.UP: _("Up for %(duration)s"),
         Status.DEGRADED: _("Degraded for %(duration)s"),
         Status.DOWN: _("Down for %(duration)s"),
         Status.MAINTENANCE: _("In maintenance for %(duration)s"),
-    }[current] % {"duration": duration}
+    }[view.status] % {"duration": duration}
 
 
 def day(locale: Locale, day: DayView) -> str:
-    """A day in three lines: its date, how it was, and its uptime."""
+    """A day in three lines: date, status with minutes, uptime."""
     counts = day.counts
     return _day(locale, day.date, day.status, counts.down, counts.degraded, counts.maintenance, counts.uptime)
 
 
 @lru_cache(16384)
 def _day(
-    locale: Locale, day: date, kind: Status, down: int, degraded: int, maintenance: int, figure: str
+    locale: Locale, day: date, status: Status, down: int, degraded: int, maintenance: int, uptime: str
 ) -> str:
-    """Apart from the counts themselves, whose latencies differ from monitor to monitor."""
-    minutes = _minutes(locale, kind, down, degraded, maintenance)
-    return f"{locale.day(day)}\n{minutes}\n{_uptime(locale, figure)}"
+    # Cached by what the text shows: counts also hold latencies, which differ from monitor to monitor.
+    minutes = _minutes(locale, status, down, degraded, maintenance)
+    return f"{locale.day(day)}\n{minutes}\n{_uptime(locale, uptime)}"
 
 
 def minutes(locale: Locale, day: DayView) -> str:
-    """A day's status, and its minutes that were not up."""
+    """A day's status, and how long it was not up: "Down · 2 min down"."""
     return _minutes(locale, day.status, day.counts.down, day.counts.degraded, day.counts.maintenance)
 
 
-def _minutes(locale: Locale, kind: Status, down: int, degraded: int, maintenance: int) -> str:
-    """The day's status, and the minutes that were not up."""
+def _minutes(locale: Locale, day_status: Status, down: int, degraded: int, maintenance: int) -> str:
     _ = locale.gettext
-    parts = [status(locale, kind)]
+    parts = [status(locale, day_status)]
     for minutes, text in (
         (down, _("%(duration)s down")),
         (degraded, _("%(duration)s degraded")),
@@ -102,7 +117,7 @@ def _minutes(locale: Locale, kind: Status, down: int, degraded: int, maintenance
 
 
 def uptime(locale: Locale, counts: Counts) -> str:
-    """The figure in a sentence."""
+    """The uptime with its unit: "99.9% uptime"."""
     return _uptime(locale, counts.uptime)
 
 
@@ -113,7 +128,7 @@ def _uptime(locale: Locale, figure: str) -> str:
 
 
 def windows(locale: Locale) -> dict[str, str]:
-    """What the windows are called, longest first."""
+    """The names of the windows, longest first."""
     return {
         **{f"{days}d": locale.unit(days, "day") for days in (90, 30, 7)},
         "24h": locale.unit(24, "hour"),
@@ -122,7 +137,6 @@ def windows(locale: Locale) -> dict[str, str]:
 
 
 def impact(locale: Locale, incident: Incident) -> str:
-    """What an incident is, in one word."""
     _ = locale.gettext
     return {
         Status.MAINTENANCE: _("Maintenance"),
@@ -133,7 +147,6 @@ def impact(locale: Locale, incident: Incident) -> str:
 
 
 def stage(locale: Locale, incident: Incident, now: int) -> str:
-    """The stage of an incident, in one word."""
     _ = locale.gettext
     return {
         IncidentStage.SCHEDULED: _("Scheduled"),

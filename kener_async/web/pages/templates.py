@@ -28,34 +28,34 @@ _MARKS = {
     Status.MAINTENANCE: "M8 12h8M12 8v8",
     Status.NO_DATA: "M9 12h6",
 }
-_GROUNDS = {
+_OUTLINES = {
     Status.DEGRADED: '<path class="ground" d="M12 2.5 23 21.5H1z"/>',
     Status.DOWN: '<path class="ground" d="M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z"/>',
     Status.MAINTENANCE: '<rect class="ground" x="2" y="2" width="20" height="20" rx="5"/>',
 }
-_ROUND = '<circle class="ground" cx="12" cy="12" r="11"/>'
+_CIRCLE = '<circle class="ground" cx="12" cy="12" r="11"/>'
 
 
 def tr(text: str, **values: object) -> Markup:
-    """A translated text with values filled in, which are escaped unless they are markup."""
+    """Fill values into a translated text; they are escaped unless they are markup."""
     return escape(text) % values
 
 
 def icon(name: str) -> Markup:
-    """A line icon; it says nothing to those who cannot see it."""
+    """A line icon, hidden from screen readers."""
     return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
 
 
 def sign(status: Status) -> Markup:
-    """A status as a sign whose shape alone tells it."""
+    """The icon of a status, whose shape differs for each so that it is told without colour."""
     return Markup(  # noqa: S704 - ours
         f'<svg class="sign {labels.CLASSES[status]}" viewBox="0 0 24 24" aria-hidden="true">'
-        f'{_GROUNDS.get(status, _ROUND)}<path class="mark" d="{_MARKS[status]}"/></svg>'
+        f'{_OUTLINES.get(status, _CIRCLE)}<path class="mark" d="{_MARKS[status]}"/></svg>'
     )
 
 
 class TemplateContext:
-    """A page's side of a template: everything that depends on language and configuration."""
+    """What a template needs of language and configuration."""
 
     def __init__(self, config: Config, locale: Locale, assets: Assets) -> None:
         self.config = config
@@ -65,22 +65,22 @@ class TemplateContext:
         self.base = config.server.base_path
 
     def link(self, path: str) -> str:
-        """A path of ours as an address within the site."""
+        """A path as an address, below the base path."""
         return self.base + path
 
     def absolute(self, path: str) -> str:
-        """The same for those who are elsewhere; within the site while nobody said how it is reached."""
+        """The full address of a path; without `public_url` the same as `link`."""
         return self.config.server.public_url + self.link(path)
 
     def file(self, text: str) -> str:
-        """The address of an image or a link as the configuration names it."""
+        """The address of an image or a link of the configuration."""
         return file_address(text, self.base)
 
     def asset(self, name: str) -> str:
         return self.link(self._assets.address(name))
 
     def time(self, instant: int, form: str = "medium") -> Markup:
-        """An instant in the site's zone; a script rewrites it in the visitor's own.
+        """An instant in the site's time zone; page.js rewrites it in the visitor's.
 
         `form`: "medium" or "long", a date and a time of day; "clock", the time of day alone.
         """
@@ -91,8 +91,8 @@ class TemplateContext:
         utc = datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Markup('<time datetime="{}" data-form="{}">{}</time>').format(utc, form, text)
 
-    def span(self, start: int, end: int) -> Markup:
-        """From one instant to another; where that is on the same day, its date is not said again."""
+    def time_range(self, start: int, end: int) -> Markup:
+        """From one instant to another; the date is written once if both are on the same day."""
         zone = self.site.timezone
         form = "clock" if day_of(start, zone) == day_of(end, zone) else "medium"
         return Markup("{} \N{EN DASH} {}").format(self.time(start), self.time(end, form))
@@ -103,27 +103,27 @@ class TemplateContext:
     def duration(self, seconds: int) -> str:
         return self.locale.duration(seconds)
 
-    def word(self, status: Status) -> str:
+    def status(self, status: Status) -> str:
         return labels.status(self.locale, status)
 
-    def current_status(self, shown: MonitorView, now: int) -> Markup:
-        """How a monitor stands, with its sign and its latency; or how today was, if the site wants that."""
-        status, text = shown.status, labels.current_status(self.locale, shown, now)
+    def current_status(self, view: MonitorView, now: int) -> Markup:
+        """A monitor's status with icon and latency, or with `summary_style = "day"` that of today."""
+        status, text = view.status, labels.current_status(self.locale, view, now)
         if self.site.summary_style == "day" and status is not Status.NO_DATA:
-            status, text = shown.days[-1].status, labels.minutes(self.locale, shown.days[-1])
+            status, text = view.days[-1].status, labels.minutes(self.locale, view.days[-1])
         parts = [sign(status), Markup(" <span>{}</span>").format(text)]
-        newest = shown.report.current.newest
-        if newest is not None and newest.latency and shown.status in (Status.UP, Status.DEGRADED):
-            latency = self.locale.latency(newest.latency, shown.monitor.latency_unit)
+        newest = view.report.current.newest
+        if newest is not None and newest.latency and view.status in (Status.UP, Status.DEGRADED):
+            latency = self.locale.latency(newest.latency, view.monitor.latency_unit)
             title = self.locale.gettext("Latency")
             parts.append(Markup(' <span class="latency" title="{}">{}</span>').format(title, latency))
         name = labels.CLASSES[status]
         return Markup('<p class="current-status {}">{}</p>').format(name, Markup("").join(parts))
 
-    def context(self) -> dict[str, Any]:
-        """What a template finds beside its own values."""
+    def values(self) -> dict[str, Any]:
+        """The variables that every template has."""
         return {
-            "view": self,
+            "context": self,
             "site": self.site,
             "locale": self.locale,
             "_": self.locale.gettext,
@@ -148,7 +148,7 @@ class Templates:
 
     async def render(self, name: str, context: TemplateContext, **values: Any) -> str:
         """Render a template in a thread, so that the event loop goes on with heartbeats."""
-        return await asyncio.to_thread(lambda: self.get(name).render({**context.context(), **values}))
+        return await asyncio.to_thread(lambda: self.get(name).render({**context.values(), **values}))
 
 
 def environment(app: web.Application) -> Environment:
@@ -169,7 +169,7 @@ def environment(app: web.Application) -> Environment:
         sign=sign,
         sprite=SPRITE,
         classes=labels.CLASSES,
-        words=labels,
+        labels=labels,
         markdown=markdown,
         language_names=locales.NAMES,
         Status=Status,

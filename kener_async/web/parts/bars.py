@@ -1,6 +1,6 @@
-"""The bars of a monitor's days: one link each, as short as can be, for there are thousands on a page.
+"""The bars of a monitor's days: one link for each, as short as possible, because a page has thousands.
 
-They are joined here and not in a template, which would take fifteen times as long.
+They are joined here because a template takes fifteen times as long.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,14 @@ from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import DayView
 
-# The height of a partial bar, by the share of the day that had its status: up to so many percent, a class.
+# The CSS class of a partial bar by the share of the day, in percent, that had its status.
 STEPS = ((10, "s1"), (20, "s2"), (40, "s3"), (60, "s4"), (80, "s5"), (99.999, "s6"))
 
 
 def bars(days: Sequence[DayView], address: str, locale: Locale, is_partial: bool) -> Markup:
-    """Links to the days below `address`, oldest first, each with its text. Only the last is a tab stop;
-    from there arrow keys lead to the others.
+    """Links to the days below `address`, oldest first.
+
+    Only the last is a tab stop; from there arrow keys lead to the others (page.js).
     """
     start = f'<a tabindex=-1 href="{escape(address)}/'
     links = [
@@ -41,7 +42,7 @@ def _classes(day: DayView, is_partial: bool) -> str:
 
 
 def _share(day: DayView) -> float:
-    """How much of the day had the status it counts as, in percent."""
+    """How much of the day had the status of the bar, in percent."""
     counts = day.counts
     minutes = {
         Status.UP: counts.up,

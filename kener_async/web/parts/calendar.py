@@ -1,4 +1,4 @@
-"""What a month shows: the incidents in it, and for each of its days how it was and what happened."""
+"""The calendar of a month: for each day its status and its incidents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,38 +16,37 @@ from kener_async.web.pages.snapshot import IncidentView, MonitorView
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """A day of the calendar; `status` None: nothing is known of it. `events`, newest first, touch the day."""
+    """A day of the calendar, with the incidents that overlap it, newest first; `status` None: no data."""
 
     day: date
     status: Status | None
-    events: Sequence[IncidentView]
+    incidents: Sequence[IncidentView]
     is_today: bool
 
 
 def shown_span(incident: Incident, now: int) -> tuple[int, int]:
-    """The first and the last instant at which it is shown: until now while nobody knows its end.
+    """The first and the last instant at which an incident is shown; until now while its end is unknown.
 
-    One that never lasted, resolved before its begin, is shown where it would have begun.
+    A cancelled one, resolved before its start, is shown at the start.
     """
     end = incident.overlay.end
     last = now if end is None else end - 1
     return incident.start, max(incident.start, last)
 
 
-def within(events: Iterable[IncidentView], month: Month, zone: ZoneInfo, now: int) -> list[IncidentView]:
-    """The events shown in a month, newest first."""
-    begins, ends = month.bounds(zone)
-    found = [
-        event for event in events if (span := shown_span(event.incident, now))[0] < ends and span[1] >= begins
-    ]
-    return sorted(found, key=lambda event: (event.incident.start, event.incident.number), reverse=True)
+def within(incidents: Iterable[IncidentView], month: Month, zone: ZoneInfo, now: int) -> list[IncidentView]:
+    """The incidents shown in a month, newest first."""
+    month_start, month_end = month.bounds(zone)
+    spans = [(view, shown_span(view.incident, now)) for view in incidents]
+    views = [view for view, (first, last) in spans if first < month_end and last >= month_start]
+    return sorted(views, key=lambda view: (view.incident.start, view.incident.number), reverse=True)
 
 
 def measured(monitors: Iterable[MonitorView]) -> dict[date, Status]:
-    """The worst bar of each day that the monitors' bars show."""
+    """The worst status among the monitors' bars, by day."""
     by_day: dict[date, list[Status]] = {}
-    for shown in monitors:
-        for day in shown.days:
+    for view in monitors:
+        for day in view.days:
             by_day.setdefault(day.date, []).append(day.status)
     return {day: summary(statuses).status for day, statuses in by_day.items()}
 
@@ -57,46 +56,46 @@ def weeks(
     first_weekday: int,
     zone: ZoneInfo,
     bars: Mapping[date, Status],
-    events: Sequence[IncidentView],
+    incidents: Sequence[IncidentView],
     now: int,
 ) -> list[list[Cell | None]]:
-    """The calendar of a month: a cell for each of its days, None for the days beside it."""
-    by_day = _by_day(month, zone, events, now)
+    """The weeks of a month: a cell for each of its days, None for days of other months."""
+    by_day = _by_day(month, zone, incidents, now)
     today = day_of(now, zone)
 
     def cell(day: date) -> Cell:
-        touching = by_day.get(day, [])
-        status = bars.get(day, _told(touching) if day < today else None)
-        return Cell(day, status, touching, day == today)
+        overlapping = by_day.get(day, [])
+        # Days before the first bar have no counts any more: only incidents tell of them.
+        status = bars.get(day, _worst_effect(overlapping) if day < today else None)
+        return Cell(day, status, overlapping, day == today)
 
     return [[None if day is None else cell(day) for day in week] for week in month.weeks(first_weekday)]
 
 
 def _by_day(
-    month: Month, zone: ZoneInfo, events: Iterable[IncidentView], now: int
+    month: Month, zone: ZoneInfo, incidents: Iterable[IncidentView], now: int
 ) -> dict[date, list[IncidentView]]:
-    begins, ends = month.bounds(zone)
+    month_start, month_end = month.bounds(zone)
     by_day: dict[date, list[IncidentView]] = {}
-    for event in events:
-        first, last = shown_span(event.incident, now)
-        day, until = day_of(max(first, begins), zone), day_of(min(last, ends - 1), zone)
-        while day <= until:
-            by_day.setdefault(day, []).append(event)
+    for view in incidents:
+        first, last = shown_span(view.incident, now)
+        day, last_day = day_of(max(first, month_start), zone), day_of(min(last, month_end - 1), zone)
+        while day <= last_day:
+            by_day.setdefault(day, []).append(view)
             day += timedelta(days=1)
     return by_day
 
 
-def _told(events: Iterable[IncidentView]) -> Status | None:
-    """The worst that incidents say of a day without bars, None where they say nothing of it."""
-    effects = [effect for event in events if (effect := event.incident.effect) is not None]
+def _worst_effect(incidents: Iterable[IncidentView]) -> Status | None:
+    effects = [effect for view in incidents if (effect := view.incident.effect) is not None]
     return summary(effects).status if effects else None
 
 
 def sentence(locale: Locale, cell: Cell) -> str:
-    """A day in words: "November 3, 2025: Outage, 2 incidents"."""
-    planned = sum(event.incident.is_maintenance for event in cell.events)
-    unplanned = len(cell.events) - planned
-    parts = [] if cell.status is None else [_word(locale, cell.status)]
+    """The text of a day for screen readers: "November 3, 2025: Outage, 2 incidents"."""
+    planned = sum(view.incident.is_maintenance for view in cell.incidents)
+    unplanned = len(cell.incidents) - planned
+    parts = [] if cell.status is None else [_label(locale, cell.status)]
     if unplanned:
         parts.append(
             locale.ngettext("%(count)s incident", "%(count)s incidents", unplanned) % {"count": unplanned}
@@ -108,8 +107,8 @@ def sentence(locale: Locale, cell: Cell) -> str:
     return f"{day}: {', '.join(parts)}" if parts else day
 
 
-def _word(locale: Locale, status: Status) -> str:
-    """How a day was, in a word; of no single monitor, so that nothing is said to be down altogether."""
+def _label(locale: Locale, status: Status) -> str:
+    """The status of a day over several monitors: "Outage", because "Down" would mean all of them."""
     _ = locale.gettext
     return {
         Status.UP: _("Operational"),

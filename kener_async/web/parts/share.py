@@ -1,4 +1,4 @@
-"""What a monitor's page offers to copy: its address, its embeds and its badges."""
+"""The texts that a monitor's page offers to copy: address, embeds and badges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from kener_async.web.pages.templates import TemplateContext
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A text to copy; `picture` is the address of what it shows, or empty."""
+    """A text to copy; `picture` is the address of an image of the result, or empty."""
 
     id: str
     label: str
@@ -20,7 +20,7 @@ class Snippet:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ShareSnippets:
     page: Snippet
     embeds: Sequence[Snippet]
     badges: Sequence[Snippet]
@@ -32,19 +32,19 @@ FRAME = Markup(
 SCRIPT = Markup('<script async src="{}"></script>')
 
 
-def everything(view: TemplateContext, monitor: MonitorConfig) -> Shared:
-    _ = view.locale.gettext
+def snippets(context: TemplateContext, monitor: MonitorConfig) -> ShareSnippets:
+    _ = context.locale.gettext
     embed, badge = f"/embed/{monitor.tag}", f"/badge/{monitor.tag}"
-    light, dark = view.absolute(f"{embed}?theme=light"), view.absolute(f"{embed}?theme=dark")
-    script_light, script_dark = (view.absolute(f"{embed}.js?theme={theme}") for theme in ("light", "dark"))
+    light, dark = context.absolute(f"{embed}?theme=light"), context.absolute(f"{embed}?theme=dark")
+    script_light, script_dark = (context.absolute(f"{embed}.js?theme={theme}") for theme in ("light", "dark"))
     badges = [
         ("status", _("Status"), f"{badge}/status"),
         ("uptime", _("Uptime"), f"{badge}/uptime"),
         ("dot", _("Dot"), f"{badge}/dot"),
         ("ping", _("Dot, pinging"), f"{badge}/dot?animate=ping"),
     ]
-    return Shared(
-        Snippet("share-link", _("Address of this page"), view.absolute(f"/monitor/{monitor.tag}")),
+    return ShareSnippets(
+        Snippet("share-link", _("Address of this page"), context.absolute(f"/monitor/{monitor.tag}")),
         [
             Snippet("share-frame-light", _("Frame, light"), str(FRAME.format(light, monitor.name))),
             Snippet("share-frame-dark", _("Frame, dark"), str(FRAME.format(dark, monitor.name))),
@@ -52,7 +52,7 @@ def everything(view: TemplateContext, monitor: MonitorConfig) -> Shared:
             Snippet("share-script-dark", _("Script, dark"), str(SCRIPT.format(script_dark))),
         ],
         [
-            Snippet(f"share-{name}", label, view.absolute(path), view.link(path))
+            Snippet(f"share-{name}", label, context.absolute(path), context.link(path))
             for name, label, path in badges
         ],
     )
