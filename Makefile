@@ -14,7 +14,7 @@ demo: .venv/run ## Start it on a temporary database with 90 days of history and 
 	$(PYTHON) run.py demo $(if $(SCENE),--scene $(SCENE))
 
 test: dev system-tests ## Run the tests
-	$(PYTHON) -m pytest -q -n 3 --dist worksteal
+	$(PYTHON) -m pytest -q -n 4 --dist worksteal
 
 check: dev ## Lint, check the format, the types and the import rules
 	.venv/bin/ruff check
