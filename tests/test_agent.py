@@ -196,7 +196,7 @@ socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
         assert agent.stop() == 0
 
 
-def test_systemd_is_told_when_it_is_ready_and_fed_while_the_spool_answers(tmp_path: Path):
+def test_systemd_is_notified_when_it_is_ready_and_while_the_spool_answers(tmp_path: Path):
     stalls = """
 import signal, time
 from kener_async.agent import spool
@@ -407,7 +407,7 @@ ANALYZE = pytest.mark.skipif(
 
 
 @ANALYZE
-def test_the_unit_is_sound_and_exposed_to_little(tmp_path: Path):
+def test_systemd_accepts_the_unit_and_its_exposure_is_low(tmp_path: Path):
     unit = tmp_path / install.AGENT
     text = (ROOT / "systemd" / install.AGENT).read_text()
     unit.write_text(text.replace("ExecStart=kener-async", "ExecStart=/bin/true"))

@@ -60,7 +60,7 @@ def test_a_pause_may_be_anything_up_to_that():
     assert pauses(0.25, 3) == [0.25, 0.5, 1.0]
 
 
-def test_a_pause_that_was_asked_for_is_kept_and_a_little_spread():
+def test_a_requested_pause_is_kept_with_a_little_jitter():
     assert pauses(0, 1, at_least=120) == [120]
     assert 120 < pauses(CERTAIN, 1, at_least=120)[0] <= 132
 
@@ -218,7 +218,7 @@ def sent(parcel: SpooledBatch, now: ClockReading) -> dict[str, Any]:
     return document
 
 
-def test_a_batch_says_who_counts_and_what_all_clocks_show():
+def test_a_batch_has_the_device_and_all_its_clocks():
     sample = a_sample(seq=17)
     document = sent(
         SpooledBatch("host", "1a2b3c", [sample], {"b1": sample.sample.moment}),
@@ -256,7 +256,7 @@ def test_a_clock_before_1970_is_sent_as_the_begin_of_time():
     [(1_700_000_000, 1_700_000_100), (0.5, 100), (-0.5, 100), (-3600, -3500)],
     ids=["learned the time", "slewed ahead", "slewed back", "set back"],
 )
-def test_a_moment_is_told_by_the_clock_as_it_was_set_last_in_that_boot(stepped: float, expected: float):
+def test_a_moment_is_corrected_to_the_last_setting_of_the_clock_in_that_boot(stepped: float, expected: float):
     moment = ClockReading(100, 50, "b1")
     newest = ClockReading(100 + 500 + stepped, 550, "b1")
     assert batches.believed(moment, newest) == ClockReading(expected, 50, "b1")

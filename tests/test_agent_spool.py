@@ -67,7 +67,7 @@ def test_only_what_the_server_has_judged_is_forgotten(opened: Spool):
     assert opened.counts() == (2, 0, 2)
 
 
-def test_a_parcel_of_another_spool_is_not_forgotten_here(opened: Spool, tmp_path: Path):
+def test_a_batch_of_another_spool_is_not_removed(opened: Spool, tmp_path: Path):
     opened.add([measured(1)])
     with closing(spool.opened(tmp_path / "other", LIMIT)) as other:
         other.add([measured(2)])
@@ -84,7 +84,7 @@ def test_two_spools_on_one_host_are_two_devices_and_one_spool_stays_one(path: Pa
     assert name(path) != name(tmp_path / "other")
 
 
-def test_a_parcel_knows_the_newest_moment_of_each_boot_in_it(opened: Spool):
+def test_a_batch_has_the_newest_moment_of_each_boot_in_it(opened: Spool):
     opened.add([measured(1, "b1", wall=0), measured(9, "b1"), measured(2, "b2"), measured(3, "b3")])
     assert opened.parcel(3).newest == {
         "b1": measured(9, "b1").moment,

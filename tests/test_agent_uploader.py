@@ -116,7 +116,7 @@ async def test_what_was_measured_is_sent_oldest_first_and_then_gone(rig: Rig, se
     assert (server.seen, await rig.left()) == ([[1, 2, 3]], [])
 
 
-async def test_nothing_is_asked_of_the_server_when_there_is_nothing(rig: Rig, server: FakeServer):
+async def test_nothing_is_sent_when_the_spool_is_empty(rig: Rig, server: FakeServer):
     assert await rig.deliver()
     assert server.seen == []
 

@@ -89,7 +89,7 @@ async def test_anything_else_in_the_header_is_no_token(service: Service, form: s
     assert await answer_to(service, form.format(service.token)) == REFUSED
 
 
-async def test_without_the_header_nobody_is_let_in(service: Service):
+async def test_without_the_header_every_request_is_refused(service: Service):
     assert await answer_to(service) == REFUSED
 
 
@@ -186,7 +186,7 @@ async def test_a_token_longer_than_any_is_refused(service: Service):
 
 
 @pytest.mark.parametrize("where", [0, 1, 2])
-async def test_a_token_of_which_one_letter_is_changed_is_refused(service: Service, where: int):
+async def test_a_token_with_one_changed_character_is_refused(service: Service, where: int):
     parts = service.token.split(".")
     middle = len(parts[where]) // 2
     letter = "A" if parts[where][middle] != "A" else "B"
@@ -260,7 +260,7 @@ async def test_a_token_is_taken_until_the_second_it_expires(service: Service):
     assert await answer_to(service, await service.mint(expires_at=NOON)) == REFUSED
 
 
-async def test_refusals_cannot_be_told_apart(service: Service):
+async def test_refusals_are_indistinguishable(service: Service):
     forged = signed(await claims_of(service), OTHER)
     expired = await service.mint(expires_at=NOON - 1)
     unknown = signed(await claims_of(service) | {"jti": "unknown"})
@@ -640,7 +640,7 @@ async def address_believed(service: Service, *forwarded: str) -> str:
     return error.removeprefix("invalid ip: ")
 
 
-async def test_of_the_forwarded_addresses_the_last_that_no_trusted_proxy_has_is_believed(service: Service):
+async def test_the_client_is_the_last_forwarded_address_that_is_not_a_trusted_proxy(service: Service):
     service.change("auth", allowed_ips=(ip_network("192.0.2.255/32"),))
     for proxies, forwarded, believed in BELIEVED:
         service.change("server", trusted_proxies=tuple(ip_network(one) for one in proxies))

@@ -150,9 +150,7 @@ KEY = "k" * 40
         (f'[auth]\nsecret_key = "{KEY}"', True, {"config.toml", "secret.key"}),
     ],
 )
-def test_the_key_goes_in_only_when_it_is_asked_for(
-    tmp_path: Path, text: str, with_key: bool, names: set[str]
-):
+def test_the_key_is_included_only_on_request(tmp_path: Path, text: str, with_key: bool, names: set[str]):
     assert source_of(a_config(tmp_path, text), with_key=with_key).beside.keys() == names
 
 
@@ -371,7 +369,7 @@ def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(t
 # The way back
 
 
-def test_a_database_is_not_replaced_without_being_told(database: Path, backup: Path):
+def test_a_database_is_replaced_only_with_force(database: Path, backup: Path):
     before = contents(database)
     with pytest.raises(FatalError, match="exists; with --force it is kept beside"):
         restore.restore(backup, database, NOON)
@@ -743,7 +741,9 @@ async def test_a_restore_drill_loses_nothing_that_was_acknowledged_before_the_ba
 
 
 @pytest.mark.process
-def test_a_flipped_byte_is_told_by_the_command_and_not_restored(original: Path, backup: Path, tmp_path: Path):
+def test_a_flipped_byte_is_reported_by_the_command_and_not_restored(
+    original: Path, backup: Path, tmp_path: Path
+):
     other = elsewhere(tmp_path / "machine")
     flip(backup, backup.stat().st_size // 2)
     for command in ("verify", "restore"):

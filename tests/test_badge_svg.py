@@ -204,7 +204,7 @@ queries = st.dictionaries(
 
 
 @given(queries, strange, st.sampled_from(Style))
-def test_whatever_is_asked_is_drawn_as_harmless_svg(query: dict[str, str], name: str, style: Style):
+def test_any_query_gives_harmless_svg(query: dict[str, str], name: str, style: Style):
     asked = replace(options(query, name), style=style)
     for badge in (uptime_badge(asked, "100"), status_badge(asked, Status.UP, COLORS)):
         root = ElementTree.fromstring(svg(badge))

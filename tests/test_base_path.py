@@ -154,7 +154,7 @@ async def test_an_error_page_leads_home_below_the_base_path(told: Service):
     assert f'href="{BASE}/"' in await reply.text()
 
 
-async def test_without_a_base_path_nothing_lies_below_one(tmp_path: Path, clock: FakeClock):
+async def test_without_a_base_path_no_path_below_one_is_found(tmp_path: Path, clock: FakeClock):
     async with running(a_config(tmp_path), clock) as service:
         assert (await service.client.get("/status/")).status == 404
 

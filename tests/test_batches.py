@@ -320,7 +320,7 @@ async def test_numbers_that_did_not_come_are_counted_until_they_do(service: Serv
     assert device["missing"] == 1
 
 
-async def test_a_device_that_counts_anew_loses_nothing(service: Service):
+async def test_a_device_that_counts_from_one_again_loses_nothing(service: Service):
     await send(service, *(sample(60 - number, seq=number) for number in range(1, 31)), device="d")
     answer = await send(service, *(sample(10 - number, seq=number) for number in range(1, 11)), device="d")
     assert answer["accepted"] == 10
@@ -330,7 +330,7 @@ async def test_a_device_that_counts_anew_loses_nothing(service: Service):
     assert again["duplicate"] == 10
 
 
-async def test_devices_are_shown_to_who_may_read_all_their_monitors(service: Service):
+async def test_a_device_is_listed_for_tokens_that_may_read_all_its_monitors(service: Service):
     await send(service, sample(device="a"), sample(tag="mars", device="b"))
     token = await service.mint(tags=("mars",))
     _, seen = await service.ask("GET", "/api/devices", token)
@@ -425,7 +425,7 @@ async def test_last_heard_is_apart_from_the_last_status(expected: Service):
 # Shares
 
 
-async def test_who_sends_more_than_its_share_is_told_when_to_try_again(tmp_path: Path, clock: FakeClock):
+async def test_over_the_limit_the_answer_says_when_to_retry(tmp_path: Path, clock: FakeClock):
     config = a_config(tmp_path)
     limited = replace(config, ingest=replace(config.ingest, token_rate=1, token_burst=5))
     async with running(limited, clock) as service:
@@ -441,7 +441,7 @@ async def test_who_sends_more_than_its_share_is_told_when_to_try_again(tmp_path:
         assert status == 200
 
 
-async def test_a_batch_that_is_one_too_many_is_told_to_come_again(
+async def test_a_batch_too_many_is_answered_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(BatchLimiter, "READ", 0)

@@ -174,7 +174,7 @@ async def test_the_time_from_start_to_end_is_the_latency_in_the_unit_of_the_moni
     assert begun(config.database.path) == []
 
 
-async def test_runs_that_overlap_are_told_apart_by_their_rid(service: Service, config: Config):
+async def test_runs_that_overlap_are_distinguished_by_their_rid(service: Service, config: Config):
     await ping(service, f"{CHECK}/start?rid={RUN}")
     service.pass_time(60)
     await ping(service, f"{CHECK}/start?rid={OTHER}")

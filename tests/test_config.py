@@ -469,7 +469,7 @@ def test_a_link_leads_to_an_address_or_a_mailbox(load: Load, assets: Path, url: 
         "#top",
     ],
 )
-def test_an_image_lies_at_an_address_or_among_the_assets(faults: Faults, assets: Path, address: str) -> None:
+def test_an_image_is_an_address_or_an_asset(faults: Faults, assets: Path, address: str) -> None:
     ways = "an address (https:, http:), a path that begins with / or a file in assets"
     assert faults(with_assets(f'logo = "{address}"')) == [
         f'config.toml: site.logo: must be {ways}, not "{address}"'
@@ -498,7 +498,7 @@ def test_an_address_has_no_character_that_hides_where_it_leads(faults: Faults, a
         ('[[monitors]]\ntag = "earth"\nimage = "logo.svg"', "monitors[0].image"),
     ],
 )
-def test_a_file_of_the_assets_needs_the_folder_and_lies_in_it(
+def test_an_asset_needs_the_folder_and_is_in_it(
     load: Load, faults: Faults, assets: Path, text: str, place: str
 ) -> None:
     assert faults(text) == [
@@ -511,7 +511,7 @@ def test_a_file_of_the_assets_needs_the_folder_and_lies_in_it(
     ]
 
 
-def test_a_font_file_lies_among_the_assets(load: Load, faults: Faults, assets: Path) -> None:
+def test_a_font_file_is_an_asset(load: Load, faults: Faults, assets: Path) -> None:
     assert load(with_assets('font_file = "fonts/inter.woff2"')).site.font_file == "fonts/inter.woff2"
     assert faults(with_assets('font_file = "inter.woff2"')) == [
         'config.toml: site.font_file: there is no file "inter.woff2" in "files"'

@@ -222,7 +222,7 @@ MIDNIGHTS = [HOUR * 12, HOUR * 13, HOUR * 17 + MINUTE * 30]  # before NOON: of U
 
 
 @pytest.mark.parametrize("zone", SHOWN_ZONES)
-def test_a_window_is_the_same_to_the_minute_wherever_it_is_told(zone: str, tmp_path: Path) -> None:
+def test_a_window_is_the_same_to_the_minute_on_every_page_and_route(zone: str, tmp_path: Path) -> None:
     """The minutes at each window's begin are bad, those at its end are good: one more or less tells."""
     beats = [Beat("earth", Status.UP, Moment(-MINUTE * ago), 0.1) for ago in range(8)]
     for ago in (*(edge - MINUTE for edge in EDGES), *MIDNIGHTS):
@@ -244,7 +244,7 @@ looks = st.builds(
 
 
 @pytest.mark.timeout(0 if HISTORIES else 300)
-def test_a_figure_is_the_same_wherever_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_is_the_same_on_every_page_and_route(capsys: pytest.CaptureFixture[str]) -> None:
     count = 0
 
     @settings(

@@ -267,7 +267,7 @@ async def test_the_page_changes_with_what_is_reported_late(service: Service):
     assert drawn(await page(service, "mars", "2025-12-30"))[at] == "DOWN"
 
 
-async def test_names_are_shown_as_text_and_no_id_stands_twice(service: Service):
+async def test_names_are_shown_as_text_and_ids_are_unique(service: Service):
     html = await page(service, "earth", "2025-12-31")
     assert "<img src=x" not in html
     assert "<b>" not in html

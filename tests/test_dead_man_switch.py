@@ -65,7 +65,7 @@ def watched(folder: Path, url: str) -> Config:
     return replace(config, watch=replace(config.watch, ping_url=url))
 
 
-async def test_the_running_service_asks_for_the_address_as_it_is_written(switch: Switch, tmp_path: Path):
+async def test_the_running_service_requests_the_address_as_it_is_written(switch: Switch, tmp_path: Path):
     async with running(watched(tmp_path, switch.url), FakeClock()) as service:
         async with asyncio.timeout(10):
             await switch.rang.wait()
@@ -98,7 +98,7 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
         assert pings(metrics, "withheld") == 1
 
 
-async def test_without_an_address_nothing_is_asked_for(metrics: Metrics):
+async def test_without_an_address_nothing_is_requested(metrics: Metrics):
     await a_deadman("", metrics).ping()
     assert [pings(metrics, result) for result in ("sent", "failed", "withheld")] == [0, 0, 0]
 
@@ -114,7 +114,7 @@ async def test_each_change_is_logged_once_and_the_path_never(switch: Switch, met
     assert (pings(metrics, "sent"), pings(metrics, "failed")) == (3, 2)
 
 
-async def test_nobody_there_is_a_failure_and_no_fault_of_the_job(metrics: Metrics):
+async def test_a_refused_connection_is_a_failed_ping_and_not_a_failed_job(metrics: Metrics):
     async with TestServer(web.Application()) as server:
         url = str(server.make_url("/"))
     await a_deadman(url, metrics).ping()

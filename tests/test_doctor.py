@@ -151,7 +151,7 @@ def examined(config: Config, now: int = NOW) -> dict[str, str]:
     return states(doctor.examine(config, now))
 
 
-async def test_a_running_service_is_sound(config: Config, clock: FakeClock):
+async def test_a_running_service_has_no_problems(config: Config, clock: FakeClock):
     strong = replace(config, auth=replace(config.auth, secret_key=secrets.token_urlsafe(48)))
     async with running(here(strong, port=0), clock):
         found = examined(here(strong, port=0))
@@ -252,7 +252,7 @@ async def test_beside_a_server_the_port_must_be_its_own(config: Config, clock: F
             assert (await asyncio.to_thread(examined, asked))["port"] == expected, port
 
 
-async def test_the_public_address_is_asked_only_when_told_to(config: Config, clock: FakeClock):
+async def test_the_public_address_is_requested_only_with_online(config: Config, clock: FakeClock):
     def public(config: Config, online: bool) -> dict[str, str]:
         return states(doctor.examine(config, NOW, online=online))
 

@@ -62,7 +62,7 @@ async def test_it_says_what_the_monitors_page_says(service: Service):
     assert all(bar in whole for bar in bars)
 
 
-async def test_it_is_never_older_than_what_was_told(service: Service):
+async def test_it_is_never_older_than_the_last_heartbeat(service: Service):
     for status, word in (("DOWN", "Down"), ("UP", "Up")):
         await service.beat("earth", status)
         assert f"{word} for 1 min" in await page(service, "/embed/earth")
@@ -93,7 +93,7 @@ async def test_it_is_bare_and_names_are_text(service: Service):
         ("?theme=dark&theme=light", "dark"),
     ],
 )
-async def test_the_theme_is_the_one_asked_for(service: Service, query: str, theme: str | None):
+async def test_the_theme_is_the_requested_one(service: Service, query: str, theme: str | None):
     found = re.search(r'<html[^>]* data-theme="(\w+)"', await page(service, f"/embed/earth{query}"))
     assert (found and found[1]) == theme
 

@@ -367,7 +367,7 @@ def test_an_export_moves_everything_to_another_machine(machine: Server, original
 
 
 @pytest.mark.process
-def test_an_import_replaces_a_database_only_when_told_and_keeps_it(
+def test_an_import_replaces_a_database_only_with_force_and_keeps_it(
     machine: Server, original: Path, tmp_path: Path
 ):
     file = tmp_path / "all.jsonl"

@@ -259,14 +259,14 @@ def test_strange_requests_have_ordinary_answers(target: Target, head: str, heade
     assert target.ask(head, b"", *headers).status == status
 
 
-def test_an_expectation_nobody_can_meet_is_refused_in_the_envelope(target: Target):
+def test_an_unknown_expectation_is_refused_in_the_envelope(target: Target):
     answer = target.post(BEAT, "Expect: miracles")
     assert answer.status == 417
     assert answer.error
     assert answer.headers["server"] == "kener_async"
 
 
-def test_who_asks_before_sending_is_told_to_go_on(target: Target):
+def test_a_client_that_expects_100_continue_gets_it(target: Target):
     raw = request(
         HOST, b"Expect: 100-continue", f"Authorization: {target.token}".encode(), LENGTH, body=b"{}"
     )
@@ -457,7 +457,7 @@ def test_a_head_that_does_not_come_is_given_up_in_time(target: Target, part: byt
     assert [answer.status for answer in answers_in(raw) if answer.status < 400] == []
 
 
-def test_a_connection_beyond_the_limit_is_told_so_and_the_others_are_served(target: Target):
+def test_a_connection_beyond_the_limit_is_refused_and_the_others_are_served(target: Target):
     held = [target.connect() for _ in range(CONNECTIONS)]
     try:
         for connection in held:

@@ -107,7 +107,7 @@ def test_a_month_is_as_long_as_its_days_in_the_zone(month: Month, zone: ZoneInfo
     assert Month.of(end, zone) == month.following
 
 
-def test_what_lies_beyond_the_last_month_counts_as_in_it():
+def test_what_is_beyond_the_last_month_counts_as_in_it():
     assert Month.of(253402300799, KOLKATA) == Month(9998, 12)
 
 
@@ -557,7 +557,7 @@ async def test_an_unknown_number_has_no_page(service: Service, name: str):
     assert await status_of(service, f"/incident/{name}") == 404
 
 
-async def test_hidden_monitors_are_not_told_of(service: Service):
+async def test_hidden_monitors_are_not_mentioned(service: Service):
     both = await opened(service, "Both", tags=["secret", "earth"], impact="DOWN")
     hidden = await opened(service, "Hidden incident", tags=["secret"], impact="DOWN")
     for path in (f"/incident/{both}", "/incidents"):
@@ -670,7 +670,7 @@ async def test_pages_are_up_to_date_at_once(service: Service):
         assert "Before" not in html
 
 
-async def test_no_id_stands_twice_and_every_anchor_leads_somewhere(service: Service):
+async def test_ids_are_unique_and_every_anchor_has_a_target(service: Service):
     number = await opened(service, "One", start=NOON - 3 * DAY, impact="DOWN")
     await opened(service, "Two", start=NOON - DAY, isMaintenance=True, endDatetime=NOON + DAY)
     for text in ("First.", "Second."):

@@ -423,7 +423,7 @@ OF_ONE = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), OF_ONE)
-async def test_a_number_nobody_was_given_is_not_found(service: Service, method: str, path: str, body: Any):
+async def test_an_unassigned_number_is_not_found(service: Service, method: str, path: str, body: Any):
     for number in ("0", "1", "999999999999999999"):
         answer = await service.ask(method, f"/api/incident/{number}{path}", json=body)
         assert answer == (404, {"error": "incident not found"})

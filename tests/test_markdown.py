@@ -448,7 +448,7 @@ def test_an_excerpt_is_plain_text_cut_after_a_word(text, length, shown):
 
 
 @given(text=st.one_of(st.text(), pieces()), length=st.integers(1, 60))
-def test_an_excerpt_is_one_line_and_never_longer_than_asked(text, length):
+def test_an_excerpt_is_one_line_within_its_limit(text, length):
     shown = excerpt(text, length)
     assert len(shown) <= length
     assert shown == " ".join(shown.split())

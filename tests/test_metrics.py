@@ -58,7 +58,7 @@ def test_the_alerts_ask_for_metrics_that_are_there():
     assert asked(rule["expr"] for rule in group["rules"]) <= names().keys()
 
 
-def test_the_dashboard_asks_for_metrics_that_are_there():
+def test_the_dashboard_queries_metrics_that_exist():
     panels: list[dict[str, Any]] = json.loads((DOCS / "grafana-dashboard.json").read_text())["panels"]
     assert asked(target["expr"] for panel in panels for target in panel.get("targets", ())) <= names().keys()
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -127,7 +127,7 @@ async def test_more_monitors_than_allowed_have_no_metrics_of_their_own(service: 
     assert await value(service, "kener_monitors") == 2
 
 
-async def test_damage_free_space_and_lag_are_told(service: Service):
+async def test_damage_free_space_and_lag_are_metrics(service: Service):
     service.clock.now += 30
     assert await value(service, "kener_observer_lag_seconds") == 30
     assert (await value(service, "kener_disk_free_bytes") or 0) > 0

@@ -195,7 +195,7 @@ async def test_its_incidents_are_listed_and_those_of_others_are_not(service: Ser
         assert title not in html
 
 
-async def test_the_page_is_never_older_than_what_was_told(service: Service):
+async def test_the_page_is_never_older_than_the_last_heartbeat(service: Service):
     for status, word in (("DOWN", "Down"), ("UP", "Up"), ("DEGRADED", "Degraded")):
         await service.beat("earth", status)
         assert f"{word} for 1 min" in words(part(await page(service, "earth"), "now"))

@@ -310,7 +310,7 @@ async def test_while_nothing_can_be_written_it_is_counted_from_the_layers(
 # Cheap
 
 
-async def test_within_a_quarter_nothing_is_asked_of_the_file(earth: Quiet):
+async def test_within_a_quarter_there_is_no_query(earth: Quiet):
     await earth.overview()
     for minute in range(14):
         earth.pass_time(MINUTE)

@@ -83,7 +83,7 @@ async def test_another_encoding_of_the_page_costs_the_database_nothing(service: 
     assert turns.count == made
 
 
-async def test_a_heartbeat_has_the_page_made_anew_once(service: Service, turns: Turns):
+async def test_a_heartbeat_has_the_page_rendered_once(service: Service, turns: Turns):
     _, _, before = await visit(service)
     await service.beat("monitor-3", "DOWN")
     _, _, after = await visit(service)

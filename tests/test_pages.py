@@ -55,13 +55,13 @@ async def test_a_page_comes_in_the_best_encoding_that_is_accepted(service, accep
 
 
 @pytest.mark.parametrize("known", ["{etag}", '"other", {etag}', "*"])
-async def test_who_has_the_page_already_is_told_so(service, known):
+async def test_a_request_with_the_current_etag_is_answered_304(service, known):
     etag = (await fetch(service)).headers["ETag"]
     reply = await fetch(service, **{"If-None-Match": known.format(etag=etag)})
     assert (reply.status, await reply.read(), reply.headers["ETag"]) == (304, b"", etag)
 
 
-async def test_a_page_is_another_once_something_was_told(service):
+async def test_a_page_changes_with_a_heartbeat(service):
     etag = (await fetch(service)).headers["ETag"]
     await service.beat()
     reply = await fetch(service, **{"If-None-Match": etag})
@@ -127,7 +127,7 @@ async def test_what_pages_load_may_be_kept_for_ever(service):
         assert (await fetch(service, address.partition("?")[0])).headers["Cache-Control"] == "no-cache"
 
 
-async def test_an_error_is_a_page_for_who_reads_pages_and_json_for_programs(service):
+async def test_an_error_is_a_page_for_browsers_and_json_for_programs(service):
     page = await fetch(service, "/nothing")
     assert (page.status, page.content_type) == (404, "text/html")
     assert "This page does not exist." in await page.text()

@@ -84,7 +84,7 @@ def test_a_text_the_font_cannot_draw_is_left_out(text: str):
     assert preview(text, text, RED, DAYS, Status.DOWN) == preview("", "", RED, DAYS, Status.DOWN)
 
 
-def test_without_a_title_the_sentence_stands_in_for_it():
+def test_without_a_title_the_sentence_takes_its_place():
     assert preview("", "Down", RED, DAYS, Status.DOWN) == preview("Down", "", RED, DAYS, Status.DOWN)
 
 
@@ -110,7 +110,7 @@ def test_texts_stay_beside_the_disc_and_above_the_bars(title: str):
     assert bottom < drawing.BARS_TOP
 
 
-def test_without_bars_the_rest_stands_in_the_middle():
+def test_without_bars_the_rest_is_centred():
     image = opened(preview("", "", RED, [], Status.NO_DATA))
     edges = [y for y in range(630) if is_near(color_at(image, 600, y), RED)]
     assert abs((edges[0] + edges[-1]) / 2 - 315) <= 1

@@ -342,7 +342,7 @@ def test_a_reload_changes_the_request_timeout_of_new_connections(tmp_path: Path)
 # Logs
 
 
-async def test_the_log_is_lines_of_json_whatever_is_asked(tmp_path: Path):
+async def test_the_log_is_lines_of_json_for_any_request(tmp_path: Path):
     with Server(tmp_path, a_config({"log": {"level": "debug", "requests": "all"}})) as server:
         token = server.add_token()
         await asyncio.to_thread(server.start)

@@ -190,7 +190,7 @@ def test_a_forged_header_is_not_believed_through_the_proxy(proxied: Proxied, for
     assert proxied.peer(reply) == STRANGER
 
 
-def test_a_forged_header_is_not_believed_from_who_is_no_proxy(proxied: Proxied):
+def test_a_forged_header_is_ignored_from_other_clients_than_the_proxy(proxied: Proxied):
     reply = proxied.ask_api(STRANGER, direct=True, X_Forwarded_For=ALLOWED)
     assert reply.status == 401
     assert proxied.peer(reply) == STRANGER

@@ -92,7 +92,7 @@ async def test_an_incident_that_was_closed_at_its_end_is_noted_once(service: Ser
     assert states.incidents_revision == before + 1
 
 
-async def test_the_board_knows_from_the_start_what_is_kept(service: Service):
+async def test_the_states_know_from_the_start_what_is_kept(service: Service):
     states = service.app[keys.STATES]
     days = service.app[keys.RUNNING].config.database.retention_days
     assert states.kept_from == NOON - days * 86400

@@ -31,7 +31,7 @@ async def test_a_monitor_without_data_has_no_status_but_an_answer(service: Servi
     assert await service.get("/api/status", tag="mars") == {"uptime": "-"}
 
 
-async def test_two_thirds_are_told_with_four_decimals(service: Service):
+async def test_two_thirds_have_four_decimals(service: Service):
     for minute, status in enumerate(("UP", "UP", "DOWN")):
         await service.beat(status=status, at=NOON - 60 * minute)
     assert (await service.get("/api/status", tag="earth"))["uptime"] == "66.6667"

@@ -294,7 +294,7 @@ def incidents(config: Config, *events: IncidentView, monitors: Sequence[MonitorV
     return found
 
 
-def test_an_incident_is_told_with_its_times_and_its_components(config):
+def test_an_incident_has_its_times_and_components(config):
     incident = an_incident(7, start=NOON - 2 * HOUR)
     found = only(incidents(config, an_event(incident, Comment(3, "Looking.", NOON - 60))))
     assert found["name"] == "Disk full"
@@ -370,7 +370,7 @@ def test_a_monitor_that_is_no_component_is_not_among_those_of_an_incident(config
     ]
 
 
-def test_no_more_than_fifty_incidents_are_told_and_those_are_the_newest(config):
+def test_the_fifty_newest_incidents_are_listed(config):
     events = [an_event(an_incident(number, NOON - number)) for number in range(1, 61)]
     maintenance = [an_event(an_incident(number, NOON, is_maintenance=True)) for number in range(61, 121)]
     found = [instant(one["created_at"]) for one in incidents(config, *maintenance, *events)]
@@ -415,7 +415,7 @@ def test_maintenance_has_its_planned_times(config, end):
     assert (until if until is None else instant(until)) == end
 
 
-def test_an_incident_that_lies_ahead_is_not_told_yet(config):
+def test_a_future_incident_is_not_listed_yet(config):
     snapshot = a_snapshot(config, shown("earth"), upcoming=[an_event(an_incident(start=NOON + HOUR))])
     found = document("summary.json", snapshot, BASE)
     assert found["incidents"] == found["scheduled_maintenances"] == []

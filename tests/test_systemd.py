@@ -47,7 +47,7 @@ def under(told: Told, folder: Path, fault: str = "", **environment: str) -> Serv
 # What is told
 
 
-def test_a_run_is_told_from_its_start_to_its_stop(told: Told, tmp_path: Path):
+def test_systemd_is_notified_from_start_to_stop(told: Told, tmp_path: Path):
     with under(told, tmp_path) as server:
         server.start()
         states = told.until("READY=1")
@@ -78,7 +78,7 @@ def test_a_reload_that_a_stop_overtakes_is_not_followed_by_ready(told: Told, tmp
         assert "never retrieved" not in server.log_text()
 
 
-def test_ready_is_told_when_requests_are_answered_and_not_before(told: Told, tmp_path: Path):
+def test_ready_is_sent_when_requests_are_answered_and_not_before(told: Told, tmp_path: Path):
     with under(told, tmp_path) as server:
         server.launch()
         told.until("READY=1")
@@ -87,7 +87,7 @@ def test_ready_is_told_when_requests_are_answered_and_not_before(told: Told, tmp
             assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_supervisor_that_is_gone_keeps_nobody_from_serving(tmp_path: Path):
+def test_a_notify_socket_that_is_gone_does_not_stop_the_service(tmp_path: Path):
     with Server(tmp_path, environment={"NOTIFY_SOCKET": str(tmp_path / "gone"), **WATCHDOG}) as server:
         server.start()
         assert server.stop() == 0
@@ -272,7 +272,7 @@ async def is_taken(server: Server, writer: asyncio.StreamWriter) -> None:
         await other.ask("GET", "/healthz")
 
 
-async def test_who_stays_silent_is_not_waited_for_longer_than_the_farewell(tmp_path: Path):
+async def test_a_silent_connection_delays_the_stop_by_the_grace_period_at_most(tmp_path: Path):
     with Server(tmp_path) as server:
         await asyncio.to_thread(server.start)
         client = Client(server.port)
@@ -286,7 +286,7 @@ async def test_who_stays_silent_is_not_waited_for_longer_than_the_farewell(tmp_p
 # Restarts under load, in short; tests/soak/restart.py and tests/soak/systemd.py have them at length
 
 
-async def test_two_restarts_under_load_refuse_nobody_and_lose_nothing(tmp_path: Path):
+async def test_two_restarts_under_load_refuse_and_lose_nothing(tmp_path: Path):
     report = await restart.run(
         activated(tmp_path, a_config(None, restart.TAGS)), restarts=2, rate=200, between=0.7, clients=24
     )
@@ -432,7 +432,7 @@ ANALYZE = pytest.mark.skipif(
 
 
 @ANALYZE
-def test_the_units_are_sound(tmp_path: Path):
+def test_systemd_accepts_the_units(tmp_path: Path):
     for name in install.UNITS:
         text = (ROOT / "systemd" / name).read_text()
         (tmp_path / name).write_text(text.replace("ExecStart=kener-async", "ExecStart=/bin/true"))

@@ -146,7 +146,7 @@ def test_a_command_beside_a_server_that_is_still_the_old_one_does_not_upgrade_it
     assert contents(path) == contents(original)
 
 
-def test_a_step_may_make_a_table_anew_that_others_refer_to(original: Path, path: Path, steps: Steps):
+def test_a_step_may_replace_a_table_that_others_refer_to(original: Path, path: Path, steps: Steps):
     steps[NEXT + 1] = """
         CREATE TABLE planets (id INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE, note TEXT) STRICT;
         INSERT INTO planets SELECT id, tag, note FROM monitors;
@@ -256,9 +256,7 @@ def log_has_grown(path: Path) -> None:
 
 
 @pytest.mark.process
-def test_what_an_upgrade_would_do_can_be_asked_while_the_old_release_runs(
-    original: Path, path: Path, machine: Machine
-):
+def test_an_upgrade_can_be_tried_while_the_old_release_runs(original: Path, path: Path, machine: Machine):
     with Server(path.parent, a_config(), database=path).start() as old:
         done = run(machine(FIRST, SECOND), "migrate", "--dry-run")
         assert done.returncode == 0

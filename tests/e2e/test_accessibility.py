@@ -144,7 +144,7 @@ MOVING = """() => [...document.querySelectorAll("*")].filter((one) =>
 
 
 @pytest.mark.parametrize("name", ["home", "monitor", "today", "archive", "embed, light"])
-async def test_nothing_moves_for_who_wants_it_so(tab: Watched, name: str):
+async def test_nothing_moves_with_reduced_motion(tab: Watched, name: str):
     async with tab.at(PAGES[name]) as page:
         await page.emulate_media(reduced_motion="reduce")
         assert await page.evaluate(MOVING) == []

@@ -49,7 +49,7 @@ async def blog(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def test_the_frame_stands_after_the_script_and_shows_the_monitor(blog: Page):
+async def test_the_frame_follows_the_script_and_shows_the_monitor(blog: Page):
     frame = blog.locator("script + iframe")
     assert await frame.get_attribute("src") == f"{OURS}/base/embed/earth?theme=dark&bgc=ffffff&locale=hi"
     assert await frame.get_attribute("title") == "Status of earth"

@@ -262,7 +262,7 @@ async def test_what_another_server_says_in_between_is_not_taken_for_the_page(
         watched.faults.clear()
 
 
-async def test_a_page_of_another_version_is_loaded_anew(browser: Browser, service: Service):
+async def test_a_page_of_another_version_is_reloaded(browser: Browser, service: Service):
     async with reading(browser, service) as watched:
         config = service.app[keys.RUNNING].config
         colors = replace(config.site.colors, up="#00ff00")

@@ -228,7 +228,7 @@ async def test_nothing_of_it_runs_in_the_page_of_a_category(tab: Watched):
         ("/%s", 404),
     ],
 )
-async def test_nothing_runs_of_what_stands_in_an_address(tab: Watched, path: str, status: int):
+async def test_nothing_in_an_address_is_executed(tab: Watched, path: str, status: int):
     for payload in PAYLOADS[::5]:
         async with tab.at(path.replace("%s", quote(payload, safe="")), status) as page:
             assert await page.evaluate(HARM) == [], payload
@@ -279,7 +279,7 @@ async def test_a_badge_is_a_picture_whatever_its_label(marked: Service):
         assert not any(name.startswith("on") for one in root.iter() for name in one.attrib)
 
 
-async def test_most_payloads_do_harm_where_nobody_escapes_them(browser: Browser):
+async def test_most_payloads_do_harm_without_escaping(browser: Browser):
     """Else nothing could be learned from their silence, or from there being no harm in a page."""
     context = await browser.new_context(bypass_csp=True)
     page, ran = await context.new_page(), set[str]()

@@ -157,7 +157,7 @@ def targets(html: str) -> Iterator[str]:
     return (unescape(target) for target in re.findall(r'(?:href|src)="([^"]+)"', html))
 
 
-async def test_the_page_is_never_older_than_what_was_told(browser: Browser, tmp_path: Path):
+async def test_the_page_is_never_older_than_the_last_heartbeat(browser: Browser, tmp_path: Path):
     async with running(a_config(tmp_path), FakeClock()) as service, opened(browser, service, "/") as watched:
         for status, words in (("DOWN", "Down for"), ("UP", "Up for"), ("DEGRADED", "Degraded for")):
             await service.beat("earth", status)
