@@ -55,6 +55,16 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[RATE_LIMITER] = RateLimiter()
     app[BATCH_LIMITER] = BatchLimiter()
     app[SENDERS] = SenderIndex(running)
+    add_routes(app)
+    policies = RoutePolicies(app.router)
+    base_path.add_routes(app, running)
+    app.middlewares.append(request_middleware(metrics, running, policies, public_error))
+    app.cleanup_ctx.append(storage)  # closed last
+    app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
+    return app
+
+
+def add_routes(app: web.Application) -> None:
     for routes in (
         status.routes,
         batches.routes,
@@ -70,12 +80,13 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)
-    policies = RoutePolicies(app.router)
-    base_path.add_routes(app, running)
-    app.middlewares.append(request_middleware(metrics, running, policies, public_error))
-    app.cleanup_ctx.append(storage)  # closed last
-    app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
-    return app
+
+
+def reserved_segments() -> frozenset[str]:
+    """The first segments of all routes, which no base path may begin with."""
+    app = web.Application()
+    add_routes(app)
+    return base_path.first_segments(app.router)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -31,11 +31,18 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
         from kener_async import log
 
         with faults_named():
-            config = load(config_path(), os.environ)
+            config = load(config_path(), os.environ, reserved_segments)
             log.configure(config.log)  # to standard error: what a command prints is data
             return command(config, **arguments)
 
     return with_config
+
+
+def reserved_segments() -> Collection[str]:
+    """The first segments of the routes; only for a base path, because importing the routes takes a while."""
+    from kener_async.app import reserved_segments
+
+    return reserved_segments()
 
 
 def config_path() -> Path:

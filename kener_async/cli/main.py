@@ -15,7 +15,7 @@ import click
 
 from kener_async import __version__
 from kener_async.cli.agent import COMMANDS as AGENT_COMMANDS
-from kener_async.cli.common import ROOT, config_path, configured, faults_named, say
+from kener_async.cli.common import ROOT, config_path, configured, faults_named, reserved_segments, say
 from kener_async.cli.data import COMMANDS as DATA_COMMANDS
 from kener_async.cli.status import COMMANDS as WATCH_COMMANDS
 from kener_async.clock import system_clock
@@ -88,7 +88,7 @@ def _reloader(server: Any, database: Any) -> Callable[[], Config]:
     path = config_path()
 
     def again() -> Config:
-        config = load(path, os.environ)
+        config = load(path, os.environ, reserved_segments)
         return replace(
             config,
             server=replace(config.server, host=server.host, port=server.port),

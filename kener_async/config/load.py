@@ -13,7 +13,7 @@ from kener_async.config.build import build
 from kener_async.config.environment import VARIABLES, credential_key, overrides, with_overrides
 from kener_async.config.fields import hint, shown
 from kener_async.config.model import Config
-from kener_async.config.rules import ConfigProblem, Place, problems_between
+from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between
 from kener_async.config.schema import fields_by_key
 from kener_async.config.tables import SCHEMA
 from kener_async.errors import FatalError
@@ -31,23 +31,26 @@ class ConfigError(FatalError):
         self.problems = tuple(problems)
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Config:
+def load(path: Path, environment: Mapping[str, str], reserved: Reserved = frozenset) -> Config:
     """The configuration in the file, with the overrides of the environment.
 
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
-    replaces the file with the key. Raises ConfigError with every problem.
+    replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
+    Raises ConfigError with every problem.
     """
-    return _loaded(path, _document(path), environment)
+    return _loaded(path, _document(path), environment, reserved)
 
 
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
     """The configuration of a folder in which there is no file. Raises ConfigError."""
-    return _loaded(folder / "config.toml", {}, environment)
+    return _loaded(folder / "config.toml", {}, environment, frozenset)
 
 
-def _loaded(path: Path, document: Mapping[str, object], environment: Mapping[str, str]) -> Config:
+def _loaded(
+    path: Path, document: Mapping[str, object], environment: Mapping[str, str], reserved: Reserved
+) -> Config:
     overriding, unknown = overrides(environment)
-    values, problems = _validated(with_overrides(document, overriding), path.absolute().parent)
+    values, problems = _validated(with_overrides(document, overriding), path.absolute().parent, reserved)
     if problems or unknown:
         variables = {place: name for name, place in VARIABLES.items() if name in environment}
         raise ConfigError([*(_line(problem, str(path), variables) for problem in problems), *unknown])
@@ -81,14 +84,16 @@ def _document(path: Path) -> dict[str, object]:
 # Validate
 
 
-def _validated(written: Mapping[str, object], folder: Path) -> tuple[dict[str, Any], list[ConfigProblem]]:
+def _validated(
+    written: Mapping[str, object], folder: Path, reserved: Reserved
+) -> tuple[dict[str, Any], list[ConfigProblem]]:
     """The valid values, with defaults, and every problem, in order."""
     try:
         values, problems = SCHEMA.load(written), []
     except ValidationError as error:
         values = error.valid_data if isinstance(error.valid_data, dict) else {}
         problems = list(_field_problems(error.messages_dict, SCHEMA))
-    problems += problems_between(values, written, folder)
+    problems += problems_between(values, written, folder, reserved)
     return values, sorted(problems, key=_order)
 
 

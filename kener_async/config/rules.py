@@ -5,7 +5,7 @@ are present. An invalid value is absent from the first, so that it is reported o
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -14,21 +14,9 @@ from kener_async.config.fields import hint, instant_of, is_asset, shown
 
 Place = tuple[str | int, ...]
 Values = Mapping[str, Any]
-
-# The first parts of this program's own paths: below one of them a base path could not be told from a page.
-TAKEN = (
-    "api",
-    "assets",
-    "badge",
-    "beat",
-    "category",
-    "embed",
-    "incident",
-    "incidents",
-    "monitor",
-    "ping",
-    "static",
-)
+# The first segments of this program's own paths, which no base path may begin with: below one of them it
+# could not be told from a page. Called only if there is a base path, because the routes know them.
+Reserved = Callable[[], Collection[str]]
 
 
 class ConfigProblem(NamedTuple):
@@ -38,9 +26,11 @@ class ConfigProblem(NamedTuple):
     text: str
 
 
-def problems_between(values: Values, written: Mapping[str, object], folder: Path) -> Iterator[ConfigProblem]:
+def problems_between(
+    values: Values, written: Mapping[str, object], folder: Path, reserved: Reserved
+) -> Iterator[ConfigProblem]:
     """What is wrong between settings, or between a setting and a file; paths are relative to the folder."""
-    yield from _address_rules(values.get("server", {}))
+    yield from _address_rules(values.get("server", {}), reserved)
     yield from _retention_rules(values)
     yield from _key_rules(values.get("auth", {}))
     yield from _locale_rules(values.get("site", {}))
@@ -73,12 +63,12 @@ def _table(within: object, *place: str | int) -> Mapping[str, object]:
     return within if isinstance(within, dict) else {}
 
 
-def _address_rules(server: Values) -> Iterator[ConfigProblem]:
+def _address_rules(server: Values, reserved: Reserved) -> Iterator[ConfigProblem]:
     if urlsplit(server.get("public_url", "")).path:
         text = "must be scheme and host alone, the path belongs into server.base_path"
         yield ConfigProblem(("server", "public_url"), text)
     first = server.get("base_path", "").split("/", 2)[1:2]
-    if first and first[0] in TAKEN:
+    if first and first[0] in reserved():
         text = f"must not begin with /{first[0]}, which is a path of this program"
         yield ConfigProblem(("server", "base_path"), text)
 

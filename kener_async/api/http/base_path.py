@@ -19,6 +19,11 @@ def add_routes(app: web.Application, running: Running) -> None:
     app.router.register_resource(BelowBasePath(app.router, running))
 
 
+def first_segments(router: web.UrlDispatcher) -> frozenset[str]:
+    """The first segments of the routes' paths, such as "api" of /api/status."""
+    return frozenset(resource.canonical.split("/")[1] for resource in router.resources()) - {""}
+
+
 class BelowBasePath(web.AbstractResource):
     """What lies below the base path in force; nothing, if there is none."""
 
