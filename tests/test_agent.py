@@ -161,7 +161,7 @@ async def test_a_stop_waits_five_seconds_at_most_for_a_server_that_does_not_answ
 def test_what_was_measured_before_a_kill_is_sent_after_it(server: Server, tmp_path: Path):
     text = config(server.port, server.add_token(), ALIVE, HANGS)
     with AgentProcess(tmp_path / "device", text) as agent:
-        agent.launch().until_logged("the server took nothing")
+        agent.launch().until_logged("upload failed")
         agent.kill()
         (before, *_) = agent.spooled()
         server.start()
@@ -178,7 +178,7 @@ def test_a_tag_that_the_server_does_not_know_is_said_and_does_not_keep_the_other
     server.start()
     with AgentProcess(tmp_path / "device", text) as agent:
         assert agent.launch("--once").wait() == 0
-        line = agent.until_logged("a sample was rejected")
+        line = agent.until_logged("sample rejected")
     assert (line["tag"], line["reason"]) == ("pluto", "invalid tag")
     assert reported(server) == {"earth": "UP"}
 
@@ -201,10 +201,10 @@ def test_systemd_is_notified_when_it_is_ready_and_while_the_spool_answers(tmp_pa
 import signal, time
 from kener_async.agent import spool
 stuck = []
-def parcel(self, limit, before=spool.Spool.parcel):
+def oldest(self, limit, before=spool.Spool.oldest):
     while stuck: time.sleep(0.01)
     return before(self, limit)
-spool.Spool.parcel = parcel
+spool.Spool.oldest = oldest
 signal.signal(signal.SIGUSR1, lambda *_: stuck.append(1))
 signal.signal(signal.SIGUSR2, lambda *_: stuck.clear())
 """

@@ -18,10 +18,10 @@ from kener_async import keys
 from kener_async.agent import run as runs
 from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.probes import NotMeasured, Prober
-from kener_async.agent.results import Seen
+from kener_async.agent.results import CheckResult
 from kener_async.agent.run import Agent
 from kener_async.agent.settings import Alive, Check
-from kener_async.agent.spool import Measured
+from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.rigs.device import DeviceClock, agent_settings
@@ -43,31 +43,31 @@ class Passing:
         self.now = float(NOON)
         self.slow: Callable[[int], float] = lambda _: 0
         self.looks = 0
-        self.kept: list[Measured] = []
+        self.kept: list[MeasuredSample] = []
         monkeypatch.setattr(runs, "asyncio", SimpleNamespace(sleep=self._sleep))
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
 
-    async def look(self, _: Check) -> Seen:
+    async def measure(self, _: Check) -> CheckResult:
         self.looks += 1
         self.now += self.slow(self.looks)
-        return Seen(Status.UP)
+        return CheckResult(Status.UP)
 
-    async def keep(self, sample: Measured) -> None:
+    async def add(self, sample: MeasuredSample) -> None:
         self.kept.append(sample)
         if len(self.kept) == 10:
             raise Enough
 
-    async def samples(self, clock: DeviceClock, every: int = 60) -> list[Measured]:
+    async def samples(self, clock: DeviceClock, every: int = 60) -> list[MeasuredSample]:
         """The first ten of a check."""
         settings = agent_settings(Path(), "http://nowhere")
-        courier = SimpleNamespace(hurry=lambda: None)
-        keeper, prober = cast(AsyncSpool, self), cast(Prober, self)
-        agent = Agent(settings, keeper, prober, cast(Uploader, courier), clock)
+        uploader = SimpleNamespace(wake=lambda: None)
+        spool, prober = cast(AsyncSpool, self), cast(Prober, self)
+        agent = Agent(settings, spool, prober, cast(Uploader, uploader), clock)
         with pytest.raises(Enough):
-            await agent._checked_on(Check("earth", Alive(), every))
+            await agent._check_regularly(Check("earth", Alive(), every))
         return self.kept
 
 
@@ -80,7 +80,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
     return Passing(monkeypatch)
 
 
-def spans(samples: list[Measured]) -> list[float]:
+def spans(samples: list[MeasuredSample]) -> list[float]:
     times = [each.moment.monotonic for each in samples]
     return [later - earlier for earlier, later in pairwise(times)]
 
@@ -112,13 +112,13 @@ async def test_a_machine_that_slept_for_hours_makes_up_for_one_check_and_not_for
 
 
 async def test_a_check_that_could_not_be_made_is_no_sample(passing: Passing, monkeypatch: pytest.MonkeyPatch):
-    async def look(check: Check) -> Seen:
-        seen = await Passing.look(passing, check)
+    async def measure(check: Check) -> CheckResult:
+        seen = await Passing.measure(passing, check)
         if passing.looks % 2:
             raise NotMeasured("no process could be started")
         return seen
 
-    monkeypatch.setattr(passing, "look", look)
+    monkeypatch.setattr(passing, "measure", measure)
     assert spans(await passing.samples(DeviceClock(lambda: passing.now))) == [120] * 9
 
 
@@ -146,9 +146,9 @@ class Life:
         url = f"http://127.0.0.1:{self.network.port}"
         settings = agent_settings(self.folder, url, token=self.service.token, send_timeout=0.3)
         enter = self._stack.enter_async_context
-        self.keeper = await enter(AsyncSpool.opened(settings.spool, settings.spool_bytes))
+        self.spool = await enter(AsyncSpool.opened(settings.spool, settings.spool_bytes))
         chance = self.chance.random
-        self.courier = await enter(Uploader.running(settings, self.keeper, self.clock, "test", chance))
+        self.uploader = await enter(Uploader.running(settings, self.spool, self.clock, "test", chance))
 
     async def boot(self, wall: float | None = None) -> None:
         """Off and on again; without a battery the clock shows `wall` then."""
@@ -164,15 +164,15 @@ class Life:
             for tag in TAGS:
                 status = self.chance.choice(STATUSES)
                 self.truth[tag, self.service.clock() // MINUTE * MINUTE] = status.name
-                await self.keeper.keep(Measured(tag, status, self.chance.random(), self.clock()))
+                await self.spool.add(MeasuredSample(tag, status, self.chance.random(), self.clock()))
             if sends:
-                await self.courier.deliver()
+                await self.uploader.upload()
 
     async def arrive(self) -> None:
         """Send what is left, in a network that works."""
         self.network.chance = 0
         self.service.pass_time(301)
-        assert await self.courier.deliver()
+        assert await self.uploader.upload()
 
     def stored(self) -> dict[Key, str]:
         names = [status.name for status in Status]
@@ -290,7 +290,7 @@ async def test_the_server_tells_how_far_off_the_clock_is(life: Life):
 async def test_what_the_spool_had_to_drop_is_missed_by_the_server(life: Life):
     await life.measure(3)
     await life.measure(20, sends=False)
-    await life.keeper._do(
+    await life.spool._do(
         lambda spool: spool._connection.execute("DELETE FROM samples WHERE seq IN (20, 21, 22)")
     )
     await life.measure(3)

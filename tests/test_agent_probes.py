@@ -62,7 +62,7 @@ def check(probe: Probe, **more: Any) -> Check:
 
 
 async def status(prober: Prober, probe: Probe, **more: Any) -> Status:
-    return (await prober.look(check(probe, **more))).status
+    return (await prober.measure(check(probe, **more))).status
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_a_web_page(prober: Prober, site: str, page: str, text: str, expec
 async def test_what_cannot_be_connected_is_down_and_says_why(prober: Prober):
     port = a_free_port()
     for probe in (Http(f"http://127.0.0.1:{port}"), Tcp("127.0.0.1", port)):
-        seen = await prober.look(check(probe))
+        seen = await prober.measure(check(probe))
         assert seen.status is DOWN
         assert "onnect" in seen.reason
         assert 0 < seen.seconds < 5
@@ -117,7 +117,7 @@ async def test_the_output_of_a_command_may_be_as_long_as_it_likes(prober: Prober
 
 async def test_a_command_that_is_not_there_is_our_fault_and_not_that_of_the_thing(prober: Prober):
     with pytest.raises(NotMeasured, match="/no/such/command: No such file"):
-        await prober.look(check(Command(("/no/such/command",))))
+        await prober.measure(check(Command(("/no/such/command",))))
 
 
 @pytest.mark.parametrize(("state", "expected"), [("active", UP), ("failed", DOWN), ("", DOWN)])
@@ -133,7 +133,7 @@ async def test_a_systemd_that_does_not_answer_says_nothing_of_its_units(tmp_path
     (tmp_path / "systemctl").symlink_to("/bin/false")
     async with Prober.running("test", {"PATH": str(tmp_path)}) as prober:
         with pytest.raises(NotMeasured, match="systemctl ended with status 1"):
-            await prober.look(check(Unit("my.service")))
+            await prober.measure(check(Unit("my.service")))
 
 
 async def test_the_age_of_a_file(prober: Prober, tmp_path: Path):
@@ -147,7 +147,7 @@ async def test_the_age_of_a_file(prober: Prober, tmp_path: Path):
 
 
 async def test_a_device_that_runs_is_alive(prober: Prober):
-    seen = await prober.look(check(Alive()))
+    seen = await prober.measure(check(Alive()))
     assert (seen.status, seen.seconds) == (UP, 0)
 
 
@@ -155,7 +155,7 @@ async def test_a_device_that_runs_is_alive(prober: Prober):
 
 
 async def test_a_page_that_hangs_is_down_when_its_time_is_over(prober: Prober, site: str):
-    seen = await prober.look(check(Http(site + "hangs"), timeout=SOON))
+    seen = await prober.measure(check(Http(site + "hangs"), timeout=SOON))
     assert (seen.status, seen.seconds, seen.reason) == (DOWN, SOON, f"no result within {SOON} s")
 
 
@@ -174,7 +174,7 @@ async def test_a_command_is_ended_when_the_agent_is(prober: Prober, tmp_path: Pa
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     started = asyncio.create_task(asyncio.to_thread(fifo.open, "rb"))
-    looking = asyncio.create_task(prober.look(check(Command(("sh", "-c", f"exec 9>{fifo}; sleep 1000")))))
+    looking = asyncio.create_task(prober.measure(check(Command(("sh", "-c", f"exec 9>{fifo}; sleep 1000")))))
     with await started as pipe:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
@@ -204,7 +204,7 @@ async def test_a_disk_that_hangs_is_down_and_costs_one_thread(
 async def test_one_that_hangs_does_not_delay_the_others(prober: Prober, site: str):
     hanging = [check(Http(site + "hangs"), timeout=60) for _ in range(200)]
     hanging += [check(Command(("sleep", "1000")), timeout=60) for _ in range(5)]
-    tasks = [asyncio.create_task(prober.look(each)) for each in hanging]
+    tasks = [asyncio.create_task(prober.measure(each)) for each in hanging]
     await asyncio.sleep(0)  # let them begin
     try:
         async with asyncio.timeout(10):
@@ -222,6 +222,6 @@ async def test_no_descriptor_left_is_our_fault(prober: Prober, site: str, monkey
 
     monkeypatch.setattr("socket.socket.__init__", none_left)
     with pytest.raises(NotMeasured, match="Too many open files"):
-        await prober.look(check(Tcp("127.0.0.1", 1)))
+        await prober.measure(check(Tcp("127.0.0.1", 1)))
     with pytest.raises(NotMeasured, match="Too many open files"):
-        await prober.look(check(Http(site + "fine")))
+        await prober.measure(check(Http(site + "fine")))

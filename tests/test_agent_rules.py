@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from kener_async.agent import batches, responses, results
 from kener_async.agent.clocks import ClockReading
-from kener_async.agent.responses import BatchTooLarge, Failed, Reply, Taken
-from kener_async.agent.results import Seen
+from kener_async.agent.responses import BatchTooLarge, Delivered, Failed, Reply
+from kener_async.agent.results import CheckResult
 from kener_async.agent.schedule import LONGEST_PAUSE, Backoff, next_due
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe
-from kener_async.agent.spool import Measured, Spooled, SpooledBatch
+from kener_async.agent.spool import MeasuredSample, SpooledBatch, SpooledSample
 from kener_async.domain.samples import Status
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
@@ -61,13 +61,13 @@ def test_a_pause_may_be_anything_up_to_that():
 
 
 def test_a_requested_pause_is_kept_with_a_little_jitter():
-    assert pauses(0, 1, at_least=120) == [120]
-    assert 120 < pauses(CERTAIN, 1, at_least=120)[0] <= 132
+    assert pauses(0, 1, retry_after=120) == [120]
+    assert 120 < pauses(CERTAIN, 1, retry_after=120)[0] <= 132
 
 
 def test_what_somebody_must_mend_is_tried_rarely_from_the_start():
-    assert pauses(0, 1, is_hopeless=True) == [LONGEST_PAUSE / 2]
-    assert pauses(CERTAIN, 1, is_hopeless=True) == pytest.approx([LONGEST_PAUSE], rel=1e-4)
+    assert pauses(0, 1, is_permanent=True) == [LONGEST_PAUSE / 2]
+    assert pauses(CERTAIN, 1, is_permanent=True) == pytest.approx([LONGEST_PAUSE], rel=1e-4)
 
 
 def test_a_year_of_failures_overflows_nothing():
@@ -94,7 +94,7 @@ def test_a_year_of_failures_overflows_nothing():
 def test_an_answer_is_judged_by_its_status_and_its_text(
     probe: Http, status: int, body: str, expected: Status
 ):
-    assert results.of_answer(probe, status, body).status is expected
+    assert results.of_response(probe, status, body).status is expected
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_an_up_that_took_too_long_is_degraded(
     limit: float | None, seen: Status, seconds: float, expected: Status
 ):
     check = Check("web", Http("http://a"), degraded_above=limit)
-    assert results.timed(check, Seen(seen), seconds).status is expected
+    assert results.timed(check, CheckResult(seen), seconds).status is expected
 
 
 # What an answer of the server means
 
 
-def a_sample(seq: int = 1, tag: str = "earth", wall: float = 1000.5, boot: str = "b1") -> Spooled:
-    return Spooled(seq, Measured(tag, UP, 0.25, ClockReading(wall, wall - 900, boot)))
+def a_sample(seq: int = 1, tag: str = "earth", wall: float = 1000.5, boot: str = "b1") -> SpooledSample:
+    return SpooledSample(seq, MeasuredSample(tag, UP, 0.25, ClockReading(wall, wall - 900, boot)))
 
 
 def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Reply:
@@ -151,7 +151,7 @@ def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Re
 
 def test_every_verdict_ends_a_sample_and_the_rejected_are_named():
     results = [{"verdict": "duplicate", "minute": 60}, {"verdict": "rejected", "error": "invalid tag"}]
-    assert reply(200, {"results": results}) == Taken([(a_sample(2), "invalid tag")])
+    assert reply(200, {"results": results}) == Delivered([(a_sample(2), "invalid tag")])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_every_verdict_ends_a_sample_and_the_rejected_are_named():
 def test_a_200_without_a_verdict_for_each_sample_takes_nothing(body: Any):
     found = reply(200, body)
     assert isinstance(found, Failed)
-    assert not found.is_hopeless  # the next network may have no login page
+    assert not found.is_permanent  # the next network may have no login page
 
 
 def test_a_batch_that_is_too_large_may_be_halved_and_a_single_sample_may_not():
@@ -186,11 +186,11 @@ def test_some_failures_pass_by_themselves(status: int):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 415])
 def test_others_must_be_mended_by_somebody(status: int):
-    assert reply(status, b"no") == Failed(f"answered {status}", is_hopeless=True)
+    assert reply(status, b"no") == Failed(f"answered {status}", is_permanent=True)
 
 
 def test_a_redirect_is_no_address_to_send_a_token_to():
-    expected = Failed("answered 301: it is at https://elsewhere/", is_hopeless=True)
+    expected = Failed("answered 301: moved to https://elsewhere/", is_permanent=True)
     assert reply(301, Location="https://elsewhere/") == expected
 
 
@@ -207,14 +207,14 @@ def test_a_redirect_is_no_address_to_send_a_token_to():
     ],
 )
 def test_retry_after_is_read_in_seconds_and_an_hour_at_most(asked: str, seconds: float):
-    assert reply(503, Retry_After=asked) == Failed("answered 503", at_least=seconds)
+    assert reply(503, Retry_After=asked) == Failed("answered 503", retry_after=seconds)
 
 
 # What is sent
 
 
-def sent(parcel: SpooledBatch, now: ClockReading) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(gzip.decompress(batches.body("gate-1a2b3c", parcel, now)))
+def sent(batch: SpooledBatch, now: ClockReading) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(gzip.decompress(batches.body("gate-1a2b3c", batch, now)))
     return document
 
 
@@ -259,7 +259,7 @@ def test_a_clock_before_1970_is_sent_as_the_begin_of_time():
 def test_a_moment_is_corrected_to_the_last_setting_of_the_clock_in_that_boot(stepped: float, expected: float):
     moment = ClockReading(100, 50, "b1")
     newest = ClockReading(100 + 500 + stepped, 550, "b1")
-    assert batches.believed(moment, newest) == ClockReading(expected, 50, "b1")
+    assert batches.corrected(moment, newest) == ClockReading(expected, 50, "b1")
 
 
 @pytest.mark.parametrize(
@@ -271,5 +271,5 @@ def test_the_name_of_a_device_is_its_own_or_the_hosts_with_the_suffix_of_its_spo
 
 def test_a_check_that_is_too_late_took_as_long_as_it_may():
     check = replace(Check("web", Alive()), timeout=7)
-    assert results.too_late(check) == Seen(DOWN, 7, "no result within 7 s")
+    assert results.timed_out(check) == CheckResult(DOWN, 7, "no result within 7 s")
     assert isinstance(check.probe, Probe)

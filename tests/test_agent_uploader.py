@@ -1,4 +1,4 @@
-"""The courier: what is in the spool comes to the server, whatever the server says and the network does."""
+"""The uploader: what is in the spool comes to the server, whatever the server says and the network does."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.settings import AgentSettings
-from kener_async.agent.spool import Measured
+from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.rigs.device import DeviceClock, agent_settings
@@ -78,30 +78,30 @@ def time() -> FakeClock:
 
 
 class Rig:
-    """A courier with its spool, on a device whose time the test moves."""
+    """An uploader with its spool, on a device whose time the test moves."""
 
-    def __init__(self, courier: Uploader, keeper: AsyncSpool, clock: DeviceClock) -> None:
-        self.courier = courier
-        self.keeper = keeper
+    def __init__(self, uploader: Uploader, spool: AsyncSpool, clock: DeviceClock) -> None:
+        self.uploader = uploader
+        self.spool = spool
         self.clock = clock
-        self.deliver = courier.deliver
+        self.upload = uploader.upload
 
     async def measure(self, count: int = 1, tag: str = "earth", status: Status = Status.UP) -> None:
         for _ in range(count):
-            await self.keeper.keep(Measured(tag, status, 0.5, self.clock()))
+            await self.spool.add(MeasuredSample(tag, status, 0.5, self.clock()))
 
     async def left(self) -> list[int]:
-        return [each.seq for each in (await self.keeper.parcel(100_000)).samples]
+        return [each.seq for each in (await self.spool.oldest(100_000)).samples]
 
 
 @asynccontextmanager
 async def rigged(settings: AgentSettings, time: FakeClock, chance: float = 0.5) -> AsyncIterator[Rig]:
     clock = DeviceClock(time)
     async with (
-        AsyncSpool.opened(settings.spool, settings.spool_bytes) as keeper,
-        Uploader.running(settings, keeper, clock, "kener-agent/test", lambda: chance) as courier,
+        AsyncSpool.opened(settings.spool, settings.spool_bytes) as spool,
+        Uploader.running(settings, spool, clock, "kener-agent/test", lambda: chance) as uploader,
     ):
-        yield Rig(courier, keeper, clock)
+        yield Rig(uploader, spool, clock)
 
 
 @pytest.fixture
@@ -112,19 +112,19 @@ async def rig(server: FakeServer, time: FakeClock, tmp_path: Path) -> AsyncItera
 
 async def test_what_was_measured_is_sent_oldest_first_and_then_gone(rig: Rig, server: FakeServer):
     await rig.measure(3)
-    assert await rig.deliver()
+    assert await rig.upload()
     assert (server.seen, await rig.left()) == ([[1, 2, 3]], [])
 
 
 async def test_nothing_is_sent_when_the_spool_is_empty(rig: Rig, server: FakeServer):
-    assert await rig.deliver()
+    assert await rig.upload()
     assert server.seen == []
 
 
 async def test_a_backlog_goes_in_batches_of_a_thousand(rig: Rig, server: FakeServer):
-    rows = [Measured("earth", Status.UP, 0, rig.clock()) for _ in range(2500)]
-    await rig.keeper._do(lambda spool: spool.add(rows))
-    assert await rig.deliver()
+    rows = [MeasuredSample("earth", Status.UP, 0, rig.clock()) for _ in range(2500)]
+    await rig.spool._do(lambda spool: spool.add(rows))
+    assert await rig.upload()
     assert [len(batch) for batch in server.seen] == [1000, 1000, 500]
     assert server.taken == list(range(1, 2501))
 
@@ -132,7 +132,7 @@ async def test_a_backlog_goes_in_batches_of_a_thousand(rig: Rig, server: FakeSer
 async def test_a_batch_that_is_too_large_is_halved_until_it_passes(rig: Rig, server: FakeServer):
     await rig.measure(10)
     server.answers = [refused(413), refused(413)]
-    assert await rig.deliver()
+    assert await rig.upload()
     assert server.seen == [list(range(1, 11)), [1, 2, 3, 4, 5], [1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
 
 
@@ -149,22 +149,22 @@ async def test_whatever_else_is_answered_nothing_is_lost(
 ):
     await rig.measure()
     server.answers = [answer]
-    assert not await rig.deliver()
+    assert not await rig.upload()
     assert await rig.left() == [1]
     time.now += 300
-    assert await rig.deliver()
+    assert await rig.upload()
     assert server.taken == [1]
 
 
 async def test_the_server_is_left_alone_for_as_long_as_it_asks(rig: Rig, server: FakeServer, time: FakeClock):
     await rig.measure()
     server.answers = [refused(429, Retry_After="100")]
-    assert not await rig.deliver()
+    assert not await rig.upload()
     time.now += 99
-    assert not await rig.deliver()
+    assert not await rig.upload()
     assert len(server.seen) == 1
     time.now += 10
-    assert await rig.deliver()
+    assert await rig.upload()
 
 
 async def test_a_rejected_sample_is_named_counted_and_gone(rig: Rig, server: FakeServer):
@@ -172,27 +172,27 @@ async def test_a_rejected_sample_is_named_counted_and_gone(rig: Rig, server: Fak
     server.answers = [lambda _: web.json_response({"results": results})]
     await rig.measure(2)
     with capture_logs() as logs:
-        assert await rig.deliver()
+        assert await rig.upload()
     assert logs == [
         {
-            "event": "a sample was rejected",
+            "event": "sample rejected",
             "log_level": "warning",
             "tag": "earth",
             "seq": 2,
             "reason": "invalid tag",
         }
     ]
-    assert await rig.keeper.counts() == (0, 0, 1)
+    assert await rig.spool.counts() == (0, 0, 1)
 
 
 async def test_a_refused_token_is_said_as_an_error_with_the_words_of_the_server(rig: Rig, server: FakeServer):
     await rig.measure()
     server.answers = [refused(401)]
     with capture_logs() as logs:
-        await rig.deliver()
+        await rig.upload()
     (line,) = logs
     assert (line["log_level"], line["reason"], line["server"]) == ("error", "answered 401: no", server.url)
-    assert line["again_in_seconds"] >= 150
+    assert line["retry_in_seconds"] >= 150
 
 
 async def test_a_new_token_is_used_without_a_restart(server: FakeServer, time: FakeClock, tmp_path: Path):
@@ -200,12 +200,12 @@ async def test_a_new_token_is_used_without_a_restart(server: FakeServer, time: F
     settings = agent_settings(tmp_path, server.url, token="", token_file=file)
     async with rigged(settings, time) as rig:
         await rig.measure()
-        assert not await rig.deliver()  # there is no such file yet
+        assert not await rig.upload()  # there is no such file yet
         for token in ("first", "second"):
             file.write_text(f"{token}\n")
             time.now += 300
             await rig.measure()
-            assert await rig.deliver()
+            assert await rig.upload()
     assert server.tokens == ["Bearer first", "Bearer second"]
 
 
@@ -218,13 +218,13 @@ async def test_the_second_server_is_used_while_the_first_fails(
     ):
         await rig.measure()
         server.answers = [refused(503, Retry_After="50")]
-        assert await rig.deliver()
+        assert await rig.upload()
         await rig.measure()
-        assert await rig.deliver()
+        assert await rig.upload()
         assert (server.taken, second.taken) == ([], [1, 2])
         time.now += 60
         await rig.measure()
-        assert await rig.deliver()
+        assert await rig.upload()
         assert (server.taken, second.taken) == ([3], [1, 2])
 
 
@@ -233,9 +233,9 @@ async def test_a_server_that_is_not_there_costs_only_a_pause(time: FakeClock, tm
     async with rigged(agent_settings(tmp_path, nowhere), time) as rig:
         await rig.measure()
         with capture_logs() as logs:
-            assert not await rig.deliver()
-            assert not await rig.deliver()  # too early: nobody is asked
-    assert [line["event"] for line in logs] == ["the server took nothing"]
+            assert not await rig.upload()
+            assert not await rig.upload()  # too early: nobody is asked
+    assert [line["event"] for line in logs] == ["upload failed"]
 
 
 # When it is sent
@@ -249,7 +249,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def at_work(rig: Rig) -> AsyncIterator[None]:
-    task = asyncio.create_task(rig.courier.run())
+    task = asyncio.create_task(rig.uploader.run())
     try:
         yield
     finally:
@@ -262,11 +262,11 @@ async def test_news_are_sent_at_once_and_the_rest_with_the_next_batch(
 ):
     async with rigged(agent_settings(tmp_path, server.url, send_every=3600), time) as rig, at_work(rig):
         await rig.measure(2)
-        rig.courier.hurry()
+        rig.uploader.wake()
         await until(lambda: server.taken == [1, 2])
         await rig.measure()
         assert await rig.left() == [3]
-        rig.courier.hurry()
+        rig.uploader.wake()
         await until(lambda: server.taken == [1, 2, 3])
 
 
@@ -284,9 +284,9 @@ async def test_news_do_not_press_a_server_that_wants_to_be_left_alone(
         server.answers = [refused(503, Retry_After="60")]
         await rig.measure()
         async with at_work(rig):
-            await until(lambda: rig.courier._backoff_left() > 0)  # the answer is there, not only the request
-            rig.courier.hurry()
-            assert rig.courier._backoff_left() >= 60
+            await until(lambda: rig.uploader._backoff_left() > 0)  # the answer is there, not only the request
+            rig.uploader.wake()
+            assert rig.uploader._backoff_left() >= 60
             await asyncio.sleep(0.05)
             assert len(server.seen) == 1
 
@@ -303,10 +303,10 @@ async def test_through_every_kind_of_cut_each_sample_is_taken_and_none_is_skippe
         async with rigged(settings, time) as rig:
             for _ in range(60):
                 await rig.measure(3)
-                await rig.deliver()
+                await rig.upload()
                 time.now += 300
             network.chance = 0
-            assert await rig.deliver()
+            assert await rig.upload()
     assert set(server.taken) == set(range(1, 181))
     firsts = list(dict.fromkeys(server.taken))
     assert firsts == sorted(firsts)

@@ -1,1 +1,1 @@
-"""What runs on a device: it checks what is there, keeps what it measured, and sends it when it can."""
+"""The agent, which runs on a device: make checks, spool their samples, upload them to a server."""

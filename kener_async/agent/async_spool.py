@@ -1,4 +1,4 @@
-"""The spool at work: its calls wait in a thread of their own, and a broken file is replaced by a new one."""
+"""The spool for asyncio: its calls run in a thread of their own; a corrupt file is replaced by a new one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from kener_async.agent import spool
-from kener_async.agent.spool import Measured, Spool, SpoolBroken, SpoolCounts, SpooledBatch
+from kener_async.agent.spool import MeasuredSample, Spool, SpoolCorrupt, SpoolCounts, SpooledBatch
 from kener_async.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -19,70 +19,71 @@ T = TypeVar("T")
 
 
 class AsyncSpool:
-    """Its methods raise Unavailable when the disk does not let it do its work."""
+    """A spool in a thread. Its methods raise Unavailable when the file cannot be read or written."""
 
     def __init__(self, path: Path, limit: int) -> None:
         self._path = path
         self._limit = limit
         self._thread = ThreadPoolExecutor(1, "spool")
         self._spool: Spool | None = None
-        self._waiting: list[Measured] = []
-        self._turn = asyncio.Lock()
+        self._pending: list[MeasuredSample] = []
+        self._adding = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path, limit: int) -> AsyncIterator["AsyncSpool"]:
-        """The spool in the file, of at most `limit` bytes; it is closed at the end."""
-        keeper = cls(path, limit)
+        """Open the spool in a file, of at most `limit` bytes; closed on leaving."""
+        async_spool = cls(path, limit)
         try:
-            await keeper._do(lambda _: None)
-            yield keeper
+            await async_spool._do(lambda _: None)
+            yield async_spool
         finally:
-            await asyncio.get_running_loop().run_in_executor(keeper._thread, keeper._close)
-            keeper._thread.shutdown()
+            await asyncio.get_running_loop().run_in_executor(async_spool._thread, async_spool._close)
+            async_spool._thread.shutdown()
 
-    async def keep(self, sample: Measured) -> None:
-        """Return when it is on disk. Those that come while one is written share the next transaction."""
-        self._waiting.append(sample)
-        async with self._turn:
-            waiting, self._waiting = self._waiting, []
-            if waiting:
-                await self._do(lambda spool: self._add(spool, waiting))
+    async def add(self, sample: MeasuredSample) -> None:
+        """Return when the sample is on disk. Samples added during a transaction share the next one."""
+        self._pending.append(sample)
+        async with self._adding:
+            pending, self._pending = self._pending, []
+            if pending:
+                await self._do(lambda spool: self._add(spool, pending))
 
     @staticmethod
-    def _add(spool: Spool, samples: Sequence[Measured]) -> None:
+    def _add(spool: Spool, samples: Sequence[MeasuredSample]) -> None:
         dropped = spool.add(samples)
         if dropped:
-            log.warning("the spool is full, the oldest samples were dropped", samples=dropped)
+            log.warning("spool full, oldest samples dropped", samples=dropped)
 
-    async def parcel(self, limit: int) -> SpooledBatch:
-        """The oldest samples, so many at most."""
-        return await self._do(lambda spool: spool.parcel(limit))
+    async def oldest(self, limit: int) -> SpooledBatch:
+        """The oldest samples, `limit` at most."""
+        return await self._do(lambda spool: spool.oldest(limit))
 
-    async def forget(self, parcel: SpooledBatch, rejected: int) -> None:
-        """The server has judged them, and so many of them it did not want."""
-        await self._do(lambda spool: spool.forget(parcel, rejected))
+    async def remove(self, batch: SpooledBatch, rejected: int) -> None:
+        """Remove a batch on which the server gave its verdicts, and count those it rejected."""
+        await self._do(lambda spool: spool.remove(batch, rejected))
 
     async def counts(self) -> SpoolCounts:
+        """How many samples are pending, dropped and rejected."""
         return await self._do(lambda spool: spool.counts())
 
-    async def answer(self) -> None:
-        """Return when no disk is waited for; one that refuses is not."""
+    async def ping(self) -> None:
+        """Return when the thread is idle, so that a disk that hangs is noticed; errors are ignored."""
         with suppress(Unavailable):
             await self._do(lambda _: None)
 
     async def _do(self, work: Callable[[Spool], T]) -> T:
-        """In the thread; it is finished also when nobody waits for it any more."""
-        begun = asyncio.get_running_loop().run_in_executor(self._thread, self._tried, work)
-        return await asyncio.shield(begun)
+        """Run work in the thread. It is completed also when the caller is cancelled."""
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        return await asyncio.shield(running)
 
-    def _tried(self, work: Callable[[Spool], T]) -> T:
+    def _run(self, work: Callable[[Spool], T]) -> T:
         try:
             return work(self._opened())
-        except SpoolBroken as fault:
+        except SpoolCorrupt as error:
             self._close()
-            aside = spool.put_aside(self._path)
-            log.error("the spool is broken, a new one is begun", reason=str(fault), aside=str(aside))
+            moved_to = spool.move_aside(self._path)
+            log.error("spool corrupt, starting a new one", reason=str(error), moved_to=str(moved_to))
             return work(self._opened())
 
     def _opened(self) -> Spool:

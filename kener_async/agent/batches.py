@@ -1,4 +1,4 @@
-"""What goes to the server in a batch."""
+"""The request body of an upload."""
 
 import gzip
 import json
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from kener_async.agent.clocks import ClockReading
-from kener_async.agent.spool import Spooled, SpooledBatch
+from kener_async.agent.spool import SpooledBatch, SpooledSample
 
-LARGEST = 1000  # samples
-SLEW = 1.0  # seconds by which a clock that is right may be set
+MAX_SAMPLES = 1000
+SLEW = 1.0  # seconds by which a correct clock may be adjusted
 
 
-def body(device: str, parcel: SpooledBatch, now: ClockReading) -> bytes:
-    """A batch as it is sent, packed with gzip."""
+def body(device: str, batch: SpooledBatch, now: ClockReading) -> bytes:
+    """A batch as JSON, compressed with gzip."""
     head = {"device": device, "sentAt": _wall(now), "monotonic": now.monotonic, "boot": now.boot}
-    document = {**head, "samples": [_as_sent(each, parcel.newest) for each in parcel.samples]}
+    document = {**head, "samples": [_as_sent(each, batch.newest) for each in batch.samples]}
     return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)
 
 
-def _as_sent(spooled: Spooled, newest: Mapping[str, ClockReading]) -> dict[str, Any]:
+def _as_sent(spooled: SpooledSample, newest: Mapping[str, ClockReading]) -> dict[str, Any]:
     sample = spooled.sample
-    moment = believed(sample.moment, newest[sample.moment.boot])
+    moment = corrected(sample.moment, newest[sample.moment.boot])
     return {
         "tag": sample.tag,
         "status": sample.status.name,
@@ -33,14 +33,14 @@ def _as_sent(spooled: Spooled, newest: Mapping[str, ClockReading]) -> dict[str, 
     }
 
 
-def believed(moment: ClockReading, newest: ClockReading) -> ClockReading:
-    """The moment by the clock as it was set last in that boot.
+def corrected(moment: ClockReading, newest: ClockReading) -> ClockReading:
+    """Correct a reading by `newest`, the last one of the same boot, if the wall clock was set in between.
 
-    For the server to use the monotonic clock it must have heard of the boot; of one that ended before
-    anything could be sent there is only this.
+    The server places a sample by the monotonic clock only if it knows the boot. For a boot that ended before
+    anything was sent this correction is the only one.
     """
-    corrected = newest.at(moment.monotonic)
-    return corrected if abs(corrected.wall - moment.wall) > SLEW else moment
+    by_newest = newest.at(moment.monotonic)
+    return by_newest if abs(by_newest.wall - moment.wall) > SLEW else moment
 
 
 def _wall(moment: ClockReading) -> float:

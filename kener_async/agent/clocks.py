@@ -1,4 +1,4 @@
-"""The clocks of the device. Only the monotonic one decides when something is done: the other may be wrong."""
+"""The clocks of the device. Schedules follow the monotonic one, because the wall clock may be wrong."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What both clocks show: `wall` in UTC seconds as the device believes, `monotonic` since its `boot`."""
+    """Both clocks at one moment: `wall` in UTC seconds, maybe wrong; `monotonic` in seconds since `boot`."""
 
     wall: float
     monotonic: float
     boot: str
 
     def at(self, monotonic: float) -> "ClockReading":
-        """Another moment of the same boot, as the wall clock of this one would have shown it."""
+        """The reading at another monotonic time of this boot, had the wall clock not been set in between."""
         return ClockReading(self.wall + monotonic - self.monotonic, monotonic, self.boot)
 
 
@@ -25,7 +25,7 @@ Clock = Callable[[], ClockReading]
 
 
 def system_clock() -> Clock:
-    """The kernel's clocks; the monotonic one counts on while the device sleeps."""
+    """The kernel's clocks; the monotonic one includes the time that the device is suspended."""
     boot = BOOT_ID.read_text().strip()
 
     def now() -> ClockReading:

@@ -1,4 +1,4 @@
-"""What a server answered, and what that means for the samples it was sent."""
+"""Responses to an upload: what they mean for its samples."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,79 +6,80 @@ from dataclasses import dataclass
 
 from aiohttp import StreamReader
 
-from kener_async.agent.spool import Spooled
+from kener_async.agent.spool import SpooledSample
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """The server has judged every sample; those it does not want are here, with its reasons."""
+class Delivered:
+    """The server gave a verdict on every sample; `rejected` are those it refused for good, with errors."""
 
-    rejected: Sequence[tuple[Spooled, str]]
+    rejected: Sequence[tuple[SpooledSample, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTooLarge:
-    """Fewer samples at once might pass."""
+    """The batch is too large; a smaller one may be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The server has nothing of it. It wants to be left alone for `at_least` seconds.
+    """Nothing was stored; retry after `retry_after` seconds or later.
 
-    `is_hopeless`: it will not be otherwise until somebody has mended something.
+    `is_permanent`: retries fail until the configuration, the token or the server is changed.
     """
 
     reason: str
-    at_least: float = 0.0
-    is_hopeless: bool = False
+    retry_after: float = 0.0
+    is_permanent: bool = False
 
 
-Reply = Taken | BatchTooLarge | Failed
+Reply = Delivered | BatchTooLarge | Failed
 
-PASSING = {408, 425, 429}  # of the statuses below 500
-LONGEST_REQUEST = 3600.0  # seconds for which a server is left alone because it asked for that
+TEMPORARY = {408, 425, 429}  # the statuses below 500 after which a retry may succeed
+LONGEST_RETRY_AFTER = 3600.0  # seconds of a Retry-After that are respected
 
 
-def reply(status: int, headers: Mapping[str, str], body: bytes, samples: Sequence[Spooled]) -> Reply:
+def reply(status: int, headers: Mapping[str, str], body: bytes, samples: Sequence[SpooledSample]) -> Reply:
+    """Classify a response to an upload of these samples."""
     if status == 200:
-        return _taken(body, samples)
+        return _verdicts(body, samples)
     if status == 413 and len(samples) > 1:
         return BatchTooLarge()
-    passes = status in PASSING or status >= 500
-    return Failed(_reason(status, headers, body), _pause(headers), is_hopeless=not passes)
+    is_temporary = status in TEMPORARY or status >= 500
+    return Failed(_reason(status, headers, body), _retry_after(headers), is_permanent=not is_temporary)
 
 
-def _taken(body: bytes, samples: Sequence[Spooled]) -> Reply:
-    """A hotel's login page says 200 to everything, too."""
-    stranger = Failed("answered 200, but not as a server of ours does")
+def _verdicts(body: bytes, samples: Sequence[SpooledSample]) -> Reply:
+    """The verdicts; captive portals answer 200, too, so anything but a verdict for each sample has failed."""
+    not_ours = Failed("answered 200, but not with verdicts: is this a captive portal?")
     try:
         results = json.loads(body)["results"]
         verdicts = [(str(result["verdict"]), str(result.get("error", ""))) for result in results]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return stranger
+        return not_ours
     if len(verdicts) != len(samples):
-        return stranger
+        return not_ours
     judged = zip(samples, verdicts, strict=True)
-    return Taken([(sample, error) for sample, (verdict, error) in judged if verdict == "rejected"])
+    return Delivered([(sample, error) for sample, (verdict, error) in judged if verdict == "rejected"])
 
 
 def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
     if 300 <= status < 400:
-        return f"answered {status}: it is at {headers.get('Location', 'another address')}"
+        return f"answered {status}: moved to {headers.get('Location', 'another address')}"
     try:
         return f"answered {status}: {json.loads(body)['error']}"
     except (ValueError, KeyError, TypeError):
         return f"answered {status}"
 
 
-def _pause(headers: Mapping[str, str]) -> float:
-    """What Retry-After asks for in seconds. Its other form, a date, is of no use to a clock that is wrong."""
-    asked = headers.get("Retry-After", "").strip()
-    return min(float(asked), LONGEST_REQUEST) if asked.isascii() and asked.isdigit() else 0.0
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Retry-After in seconds. Its other form, a date, is ignored, because this clock may be wrong."""
+    seconds = headers.get("Retry-After", "").strip()
+    return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isascii() and seconds.isdigit() else 0.0
 
 
 async def read_up_to(content: StreamReader, most: int) -> bytes:
-    """The body, or about so many bytes of it."""
+    """Read a body, or about its first `most` bytes."""
     body = b""
     while len(body) < most and (piece := await content.readany()):
         body += piece

@@ -1,4 +1,4 @@
-"""One run of the agent: its checks side by side, the spool, and the courier."""
+"""Run the agent: its checks, concurrently, the spool and the uploader."""
 
 import asyncio
 import random
@@ -15,21 +15,21 @@ from kener_async.agent.clocks import Clock, ClockReading
 from kener_async.agent.probes import NotMeasured, Prober
 from kener_async.agent.schedule import next_due
 from kener_async.agent.settings import AgentSettings, Check
-from kener_async.agent.spool import Measured
+from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
 
 log = structlog.get_logger(__name__)
 
-FAREWELL = 5  # seconds for the last batch
-NAP = 10  # seconds: after a sleep of the machine the schedule is looked at again
-LATE = 5  # seconds: a check that begins later than that has the time at which it began
-THREADS = 32  # for name servers and file systems that do not answer
+FLUSH_SECONDS = 5  # for the last upload before the end
+LONGEST_SLEEP = 10  # seconds, because the loop's clock stops while the device is suspended
+MAX_LATENESS = 5  # seconds after which a sample has the time of its check, not the due time
+THREADS = 32  # so that name servers and file systems that hang do not block other checks
 
 
 class ServiceManager(Protocol):
-    """Who started the agent and watches it."""
+    """The service manager that started the agent: systemd, or none."""
 
     def notify(self, *states: str) -> None: ...
 
@@ -37,92 +37,92 @@ class ServiceManager(Protocol):
 
 
 class Agent:
-    """`clock` is that of the device."""
+    """The agent; `clock` is the device's."""
 
     def __init__(
-        self, settings: AgentSettings, keeper: AsyncSpool, prober: Prober, courier: Uploader, clock: Clock
+        self, settings: AgentSettings, spool: AsyncSpool, prober: Prober, uploader: Uploader, clock: Clock
     ) -> None:
         self._settings = settings
-        self._keeper = keeper
+        self._spool = spool
         self._prober = prober
-        self._courier = courier
+        self._uploader = uploader
         self._clock = clock
         self._last: dict[str, Status] = {}
 
     async def once(self) -> bool:
-        """Make every check once and send; whether the server has everything."""
+        """Make every check once and upload; returns whether the spool is empty."""
         now = self._clock()
-        await asyncio.gather(*(self._checked(check, now) for check in self._settings.checks))
-        return await self._courier.deliver()
+        await asyncio.gather(*(self._check(check, now) for check in self._settings.checks))
+        return await self._uploader.upload()
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Check and send until then."""
-        work = [self._courier.run(), *(self._checked_on(check) for check in self._settings.checks)]
+        """Check and upload until `stop` is set."""
+        work = [self._uploader.run(), *(self._check_regularly(check) for check in self._settings.checks)]
         tasks = [asyncio.create_task(each) for each in (*work, stop.wait())]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
-            task.result()  # what was not stopped has failed
+            task.result()  # a task that ended by itself has failed
 
-    async def farewell(self) -> bool:
-        """One last try to send; whether the server has everything."""
+    async def flush(self) -> bool:
+        """Upload once more; returns whether the spool is empty."""
         with suppress(TimeoutError, Unavailable):
-            async with asyncio.timeout(FAREWELL):
-                return await self._courier.deliver()
+            async with asyncio.timeout(FLUSH_SECONDS):
+                return await self._uploader.upload()
         return False
 
-    async def _checked_on(self, check: Check) -> None:
+    async def _check_regularly(self, check: Check) -> None:
         due = self._clock().monotonic
         while True:
-            now = await self._come(due)
-            await self._checked(check, now.at(due) if now.monotonic - due < LATE else now)
+            now = await self._sleep_until(due)
+            await self._check(check, now.at(due) if now.monotonic - due < MAX_LATENESS else now)
             due = next_due(due, check.every, self._clock().monotonic)
 
-    async def _come(self, due: float) -> ClockReading:
-        """Return when it is due. The loop's own clock stands still while the machine sleeps."""
+    async def _sleep_until(self, due: float) -> ClockReading:
+        """Sleep until a monotonic time; returns the clocks then."""
         now = self._clock()
         while now.monotonic < due:
-            await asyncio.sleep(min(due - now.monotonic, NAP))
+            await asyncio.sleep(min(due - now.monotonic, LONGEST_SLEEP))
             now = self._clock()
         return now
 
-    async def _checked(self, check: Check, moment: ClockReading) -> None:
-        """Look, and keep what was seen. Where the disk or we ourselves fail, the thing is not called DOWN."""
+    async def _check(self, check: Check, moment: ClockReading) -> None:
+        """Make a check and spool its sample. Errors of this device give no sample, rather than DOWN."""
         try:
-            seen = await self._prober.look(check)
-            latency = seen.seconds * 1000 if check.in_milliseconds else seen.seconds
-            await self._keeper.keep(Measured(check.tag, seen.status, round(latency, 6), moment))
+            result = await self._prober.measure(check)
+            latency = result.seconds * 1000 if check.in_milliseconds else result.seconds
+            await self._spool.add(MeasuredSample(check.tag, result.status, round(latency, 6), moment))
         except NotMeasured as error:
-            log.error("a check could not be made", tag=check.tag, reason=str(error))
+            log.error("check failed to run", tag=check.tag, reason=str(error))
         except Unavailable as error:
-            log.error("a sample was lost", tag=check.tag, reason=error.message)
+            log.error("sample lost", tag=check.tag, reason=error.message)
         else:
-            self._tell(check.tag, seen.status, seen.reason)
+            self._log_change(check.tag, result.status, result.reason)
 
-    def _tell(self, tag: str, status: Status, reason: str) -> None:
-        before = self._last.get(tag)
-        if status is not before:
+    def _log_change(self, tag: str, status: Status, reason: str) -> None:
+        previous = self._last.get(tag)
+        if status is not previous:
             level = log.info if status is Status.UP else log.warning
             level("check", tag=tag, status=status.name, reason=reason or None)
-            self._courier.hurry()
+            self._uploader.wake()
         self._last[tag] = status
 
 
 async def run(
     settings: AgentSettings,
     clock: Clock,
-    supervisor: ServiceManager,
+    service_manager: ServiceManager,
     environment: Mapping[str, str],
     name: str,
     *,
     once: bool = False,
 ) -> bool:
-    """Run until SIGTERM or SIGINT, or `once`; whether the server has everything.
+    """Run until SIGTERM or SIGINT, or each check `once`; returns whether the spool is empty.
 
-    `environment` is what commands are given, `name` how the agent introduces itself. Raises Unavailable when
-    the spool cannot be used.
+    `environment` is that of commands, `name` the User-Agent. Raises Unavailable when the spool cannot be
+    opened.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, "waiting"))
@@ -130,19 +130,19 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        keeper = await stack.enter_async_context(AsyncSpool.opened(settings.spool, settings.spool_bytes))
+        spool = await stack.enter_async_context(AsyncSpool.opened(settings.spool, settings.spool_bytes))
         prober = await stack.enter_async_context(Prober.running(name, environment))
-        courier = await stack.enter_async_context(
-            Uploader.running(settings, keeper, clock, name, random.random)
+        uploader = await stack.enter_async_context(
+            Uploader.running(settings, spool, clock, name, random.random)
         )
-        agent = Agent(settings, keeper, prober, courier, clock)
+        agent = Agent(settings, spool, prober, uploader, clock)
         if once:
             return await agent.once()
-        async with supervisor.watching(keeper.answer):
-            counts = (await keeper.counts())._asdict()
+        async with service_manager.watching(spool.ping):
+            counts = (await spool.counts())._asdict()
             log.info("started", servers=settings.servers, checks=len(settings.checks), **counts)
-            supervisor.notify("READY=1", f"STATUS=Checks: {len(settings.checks)}")
+            service_manager.notify("READY=1", f"STATUS=Checks: {len(settings.checks)}")
             await agent.until(stop)
-        supervisor.notify("STOPPING=1")
+        service_manager.notify("STOPPING=1")
         log.info("stopping")
-        return await agent.farewell()
+        return await agent.flush()

@@ -1,4 +1,4 @@
-"""What an agent is to do: `[agent]` of the configuration. All durations are seconds."""
+"""Settings of the agent: `[agent]` of the configuration. Durations are in seconds."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """UP when it answers with the `status`, None: any below 400, and `text` is in the body."""
+    """UP if the response has `status`, or any below 400 if None, and its body contains `text`."""
 
     url: str
     status: int | None = None
@@ -15,6 +15,8 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
+    """UP if a connection can be made."""
+
     host: str
     port: int
 
@@ -29,14 +31,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit of systemd, which is UP while it is active."""
+    """UP while the unit of systemd is active."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class FileAge:
-    """A file that was written within `max_age`."""
+    """UP if the file was written within `max_age`."""
 
     path: Path
     max_age: int
@@ -44,7 +46,7 @@ class FileAge:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The device runs, that is all."""
+    """Always UP: the device runs."""
 
 
 Probe = Http | Tcp | Command | Unit | FileAge | Alive
@@ -52,7 +54,7 @@ Probe = Http | Tcp | Command | Unit | FileAge | Alive
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`degraded_above`: slower than that an UP is DEGRADED. `in_milliseconds`: how latencies are sent."""
+    """A check. Above the latency `degraded_above`, UP becomes DEGRADED. Latencies are sent in s, or in ms."""
 
     tag: str
     probe: Probe
@@ -64,10 +66,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """`servers` are the addresses of one server, in order of preference.
+    """The settings of an agent. `servers` are the URLs of one server, in order of preference.
 
-    `token` is used when it is not empty, else what `token_file` holds each time it is needed. `device` is
-    the first part of the device's name, empty: the host's. `spool_bytes` bounds the spool.
+    `token` is used unless it is empty, else `token_file`, which is read for each upload. `device` is the
+    first part of the device's name, the host name if empty. `spool_bytes` is the limit of the spool.
     """
 
     servers: tuple[str, ...]

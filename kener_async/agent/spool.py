@@ -1,7 +1,7 @@
-"""What was measured and is not yet with the server: one SQLite file, which survives a power cut at any point.
+"""The spool: samples that the server has not acknowledged, in one SQLite file that survives power cuts.
 
-A sample is in it before it is sent, and leaves it when the server has told what became of it. The file is
-held by one agent at a time. All methods block.
+A sample is added before it is sent, and removed when the server has given its verdict. The file is locked by
+one agent at a time. All methods block.
 """
 
 import secrets
@@ -19,7 +19,7 @@ from kener_async.domain.samples import Status
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given twice, also not after a deletion
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice, also not after a deletion
     tag        TEXT NOT NULL,
     status     INTEGER NOT NULL,
     latency    REAL NOT NULL,
@@ -29,24 +29,24 @@ CREATE TABLE IF NOT EXISTS samples (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS spool (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
-    host      TEXT NOT NULL,               -- as it was named when the spool was made
-    suffix    TEXT NOT NULL,               -- tells this spool from the next one, which counts from 1 again
-    dropped   INTEGER NOT NULL DEFAULT 0,  -- samples for which there was no room
-    rejected  INTEGER NOT NULL DEFAULT 0   -- samples that the server did not want
+    host      TEXT NOT NULL,               -- the host name when the spool was created
+    suffix    TEXT NOT NULL,               -- tells apart spools, because each counts from 1
+    dropped   INTEGER NOT NULL DEFAULT 0,  -- samples removed to stay below the limit
+    rejected  INTEGER NOT NULL DEFAULT 0   -- samples that the server rejected
 ) STRICT;
 """
-BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-PATIENCE = 5.0  # seconds in which an agent that ends may let go of the file
-LOG_PAGES = 64  # after so many the write-ahead log begins anew
+CORRUPT_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+LOCK_TIMEOUT = 5.0  # seconds to wait for an agent that is about to end
+LOG_PAGES = 64  # pages of the write-ahead log before a checkpoint
 
 
-class SpoolBroken(Exception):
-    """The file is no sound database; says why."""
+class SpoolCorrupt(Exception):
+    """The file is corrupt, or not a database."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A sample as it was measured; `latency` is in the unit it is sent in."""
+class MeasuredSample:
+    """A sample as it was measured; `latency` is in the unit in which it is sent."""
 
     tag: str
     status: Status
@@ -55,29 +55,31 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledSample:
+    """A sample and its sequence number."""
+
     seq: int
-    sample: Measured
+    sample: MeasuredSample
 
 
 @dataclass(frozen=True, slots=True)
 class SpooledBatch:
-    """The oldest samples of a spool, in order; `newest` is what the clocks showed last in each boot in it."""
+    """The oldest samples of a spool, in order; `newest` is the last clock reading of each of their boots."""
 
     host: str
     suffix: str
-    samples: Sequence[Spooled]
+    samples: Sequence[SpooledSample]
     newest: Mapping[str, ClockReading]
 
     def device(self, name: str) -> str:
-        """Who numbered them: the name, or where that is empty the host's, with the suffix of the spool."""
+        """The device name of the sequence numbers: `name`, or else the host, with the suffix of the spool."""
         return f"{(name or self.host)[:100]}-{self.suffix}"
 
 
 class SpoolCounts(NamedTuple):
-    """How many samples wait, and how many were dropped and rejected since the spool was made."""
+    """The pending samples, and those dropped and rejected since the spool was created."""
 
-    waiting: int
+    pending: int
     dropped: int
     rejected: int
 
@@ -94,10 +96,10 @@ class Spool:
     def close(self) -> None:
         self._connection.close()
 
-    def add(self, samples: Iterable[Measured]) -> int:
-        """Keep them, on disk; how many older ones had to go for that.
+    def add(self, samples: Iterable[MeasuredSample]) -> int:
+        """Store samples durably; returns how many of the oldest were dropped to stay below the limit.
 
-        Raises SpoolBroken, and Unavailable when they cannot be written.
+        Raises SpoolCorrupt, and Unavailable when they cannot be written.
         """
         rows = [
             (each.tag, each.status, each.latency, each.moment.wall, each.moment.monotonic, each.moment.boot)
@@ -111,7 +113,7 @@ class Spool:
             return self._make_room()
 
     def _make_room(self) -> int:
-        """Drop the oldest while the file is too large; they are missed, as their numbers are gone."""
+        """Drop the oldest while the file is too large; the server reports their numbers as lost."""
         dropped = 0
         while self._used_bytes() > self._limit:
             (count,) = self._one("SELECT count(*) FROM samples")
@@ -129,9 +131,9 @@ class Spool:
         (pages,), (free,) = self._one("PRAGMA page_count"), self._one("PRAGMA freelist_count")
         return int(pages - free) * int(self._page_bytes)
 
-    def parcel(self, limit: int) -> SpooledBatch:
-        """The oldest samples, so many at most."""
-        with named_faults():
+    def oldest(self, limit: int) -> SpooledBatch:
+        """The oldest samples, `limit` at most."""
+        with translated_errors():
             samples = self._connection.execute(
                 "SELECT seq, tag, status, latency, wall, monotonic, boot FROM samples ORDER BY seq LIMIT ?",
                 (limit,),
@@ -146,12 +148,12 @@ class Spool:
         )
         return boot, ClockReading(wall, monotonic, boot)
 
-    def forget(self, parcel: SpooledBatch, rejected: int) -> None:
-        """The server has judged them, and `rejected` some. What came from another spool is not here."""
-        if parcel.suffix != self.suffix:
+    def remove(self, batch: SpooledBatch, rejected: int) -> None:
+        """Remove a batch and count its rejected samples. A batch of an earlier spool is ignored."""
+        if batch.suffix != self.suffix:
             return
         with self._transaction():
-            numbers = [(each.seq,) for each in parcel.samples]
+            numbers = [(each.seq,) for each in batch.samples]
             self._connection.executemany("DELETE FROM samples WHERE seq = ?", numbers)
             if rejected:
                 self._connection.execute("UPDATE spool SET rejected = rejected + ?", (rejected,))
@@ -160,13 +162,13 @@ class Spool:
         return SpoolCounts(*self._one("SELECT (SELECT count(*) FROM samples), dropped, rejected FROM spool"))
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
-        with named_faults():
+        with translated_errors():
             row: tuple[Any, ...] = self._connection.execute(query, values).fetchone()
             return row
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with named_faults():
+        with translated_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -177,29 +179,31 @@ class Spool:
                 raise
 
 
-def _spooled(seq: int, tag: str, status: int, latency: float, *moment: Any) -> Spooled:
-    return Spooled(seq, Measured(tag, Status(status), latency, ClockReading(*moment)))
+def _spooled(seq: int, tag: str, status: int, latency: float, *moment: Any) -> SpooledSample:
+    return SpooledSample(seq, MeasuredSample(tag, Status(status), latency, ClockReading(*moment)))
 
 
 @contextmanager
-def named_faults() -> Iterator[None]:
-    """What SQLite complains of, as SpoolBroken or Unavailable."""
+def translated_errors() -> Iterator[None]:
+    """Turn errors of SQLite into SpoolCorrupt or Unavailable."""
     try:
         yield
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in BROKEN:
-            raise SpoolBroken(str(error)) from error
+        if error.sqlite_errorcode & 0xFF in CORRUPT_CODES:
+            raise SpoolCorrupt(str(error)) from error
         raise Unavailable(f"the spool: {error}") from error
 
 
 def opened(path: Path, limit: int) -> Spool:
-    """The spool in the file, made where there is none. Raises SpoolBroken and Unavailable."""
+    """Open the spool in a file, or create it; raises SpoolCorrupt and Unavailable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"the spool: {error.filename}: {error.strerror}") from error
-    with named_faults():
-        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    with translated_errors():
+        connection = sqlite3.connect(
+            path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
         try:
             _prepare(connection)
             return Spool(connection, limit)
@@ -218,9 +222,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
         "cache_size = -256",
     ):
         connection.execute(f"PRAGMA {pragma}")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise SpoolBroken(verdict)
+    (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if result != "ok":
+        raise SpoolCorrupt(result)
     connection.execute("BEGIN IMMEDIATE")
     for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
@@ -231,11 +235,11 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def put_aside(path: Path) -> Path:
-    """Give a broken file, with its log, another name, which it takes from an earlier one; the new path."""
-    aside = path.with_name(f"{path.name}.broken")
+def move_aside(path: Path) -> Path:
+    """Rename a corrupt file, with its log, replacing an earlier one; returns the new path."""
+    new_path = path.with_name(f"{path.name}.broken")
     for end in ("-wal", "-shm", ""):
-        Path(f"{aside}{end}").unlink(missing_ok=True)
+        Path(f"{new_path}{end}").unlink(missing_ok=True)
         if (part := Path(f"{path}{end}")).exists():
-            part.rename(f"{aside}{end}")
-    return aside
+            part.rename(f"{new_path}{end}")
+    return new_path

@@ -1,4 +1,4 @@
-"""Brings what is in the spool to the server: oldest first, in batches, again and again until it is taken."""
+"""Upload the spool to the server: oldest first, in batches, with retries until it is accepted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from kener_async.agent import batches, responses
 from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.clocks import Clock
-from kener_async.agent.responses import BatchTooLarge, Failed, Reply, Taken
+from kener_async.agent.responses import BatchTooLarge, Delivered, Failed, Reply
 from kener_async.agent.schedule import Backoff
 from kener_async.agent.settings import AgentSettings
 from kener_async.agent.spool import SpooledBatch
@@ -18,93 +18,93 @@ from kener_async.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-LARGEST_ANSWER = 1 << 22  # bytes
-SHOWN = 5  # rejected samples of a batch that are logged one by one
+LARGEST_RESPONSE = 1 << 22  # bytes
+MAX_LOGGED = 5  # rejected samples of a batch that are logged one by one
 
 Chance = Callable[[], float]  # in [0, 1)
 
 
 class Uploader:
-    """`chance` spreads what many devices would do at once."""
+    """Uploads batches. `chance` adds jitter, so that many devices do not send at the same time."""
 
     def __init__(
         self,
         settings: AgentSettings,
-        keeper: AsyncSpool,
+        spool: AsyncSpool,
         clock: Clock,
         session: ClientSession,
         chance: Chance,
     ) -> None:
         self._settings = settings
-        self._keeper = keeper
+        self._spool = spool
         self._clock = clock
         self._session = session
         self._chance = chance
         self._backoffs = dict.fromkeys(settings.servers, Backoff())
-        self._largest = batches.LARGEST
-        self._news = asyncio.Event()
+        self._batch_size = batches.MAX_SAMPLES
+        self._woken = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, settings: AgentSettings, keeper: AsyncSpool, clock: Clock, name: str, chance: Chance
+        cls, settings: AgentSettings, spool: AsyncSpool, clock: Clock, name: str, chance: Chance
     ) -> AsyncIterator["Uploader"]:
-        """`name` is how it introduces itself to the server."""
+        """Open the HTTP session, with `name` as User-Agent; closed on leaving."""
         timeout = ClientTimeout(total=settings.send_timeout)
         headers = {"User-Agent": name}
         async with ClientSession(timeout=timeout, headers=headers, trust_env=True) as session:
-            yield cls(settings, keeper, clock, session, chance)
+            yield cls(settings, spool, clock, session, chance)
 
-    def hurry(self) -> None:
-        """Something should not wait. It waits all the same while the server is left alone."""
-        self._news.set()
+    def wake(self) -> None:
+        """Upload soon instead of at the next interval; a backoff still applies."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Upload forever: at the interval, when woken, and after each backoff."""
         while True:
             try:
-                await self.deliver()
+                await self.upload()
                 pause = self._backoff_left()
             except Unavailable as error:
-                log.error("cannot send", reason=error.message)
+                log.error("spool not available", reason=error.message)
                 pause = self._settings.send_every
-            await (asyncio.sleep(pause) if pause else self._news_or_time())
+            await (asyncio.sleep(pause) if pause else self._wait())
 
-    async def _news_or_time(self) -> None:
+    async def _wait(self) -> None:
         spread = 0.9 + 0.2 * self._chance()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.send_every * spread):
-                await self._news.wait()
+                await self._woken.wait()
 
-    async def deliver(self) -> bool:
-        """Send until nothing is left or no server takes it; whether nothing is left."""
-        self._news.clear()
+    async def upload(self) -> bool:
+        """Upload until the spool is empty or no server accepts a batch; returns whether it is empty."""
+        self._woken.clear()
         while True:
-            parcel = await self._keeper.parcel(self._largest)
-            if not parcel.samples:
+            batch = await self._spool.oldest(self._batch_size)
+            if not batch.samples:
                 return True
-            reply = await self._brought(parcel)
+            reply = await self._post_to_first(batch)
             if isinstance(reply, Failed):
                 return False
             if isinstance(reply, BatchTooLarge):
-                self._largest = max(1, len(parcel.samples) // 2)
+                self._batch_size = max(1, len(batch.samples) // 2)
             else:
-                self._tell_rejected(reply)
-                await self._keeper.forget(parcel, len(reply.rejected))
+                self._log_rejected(reply)
+                await self._spool.remove(batch, len(reply.rejected))
 
-    async def _brought(self, parcel: SpooledBatch) -> Reply:
-        """To the first server that takes it, of those whose time has come."""
-        reply: Reply = Failed("no server may be tried yet")
+    async def _post_to_first(self, batch: SpooledBatch) -> Reply:
+        """Post a batch to the first server that accepts it, without those in backoff."""
+        reply: Reply = Failed("all servers are in backoff")
         for server in self._settings.servers:
             if self._backoffs[server].until <= self._clock().monotonic:
-                reply = await self._posted(server, parcel)
-                self._note(server, reply)
+                reply = await self._post(server, batch)
+                self._record(server, reply)
                 if not isinstance(reply, Failed):
                     break
         return reply
 
-    async def _posted(self, server: str, parcel: SpooledBatch) -> Reply:
-        body = batches.body(parcel.device(self._settings.device), parcel, self._clock())
+    async def _post(self, server: str, batch: SpooledBatch) -> Reply:
+        body = batches.body(batch.device(self._settings.device), batch, self._clock())
         try:
             headers = {
                 "Authorization": f"Bearer {self._token()}",
@@ -113,45 +113,45 @@ class Uploader:
             }
             async with self._session.post(
                 f"{server}/api/status/batch", data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                text = await responses.read_up_to(answer.content, LARGEST_ANSWER)
-                return responses.reply(answer.status, answer.headers, text, parcel.samples)
+            ) as response:
+                text = await responses.read_up_to(response.content, LARGEST_RESPONSE)
+                return responses.reply(response.status, response.headers, text, batch.samples)
         except TimeoutError:
             return Failed(f"no answer within {self._settings.send_timeout} s")
         except (ClientError, OSError, ValueError) as error:
             return Failed(str(error) or type(error).__name__)
 
     def _token(self) -> str:
-        """Read each time, so that a new one is used without a restart."""
+        """The token, read for each upload so that a new one is used without a restart."""
         if self._settings.token or self._settings.token_file is None:
             return self._settings.token
         return self._settings.token_file.read_text().strip()
 
-    def _note(self, server: str, reply: Reply) -> None:
-        """How long the server is left alone, and whether it is another than before."""
-        before = self._backoffs[server]
+    def _record(self, server: str, reply: Reply) -> None:
+        """Update the backoff of a server, and log failures and recoveries."""
+        previous = self._backoffs[server]
         if not isinstance(reply, Failed):
             self._backoffs[server] = Backoff()
-            if before.failures:
-                log.info("the server takes samples again", server=server, failures=before.failures)
+            if previous.failures:
+                log.info("upload succeeded again", server=server, failures=previous.failures)
             return
         now = self._clock().monotonic
-        after = before.after_failure(
-            now, chance=self._chance(), at_least=reply.at_least, is_hopeless=reply.is_hopeless
+        after = previous.after_failure(
+            now, chance=self._chance(), retry_after=reply.retry_after, is_permanent=reply.is_permanent
         )
         self._backoffs[server] = after
-        level = log.error if reply.is_hopeless else log.warning
+        level = log.error if reply.is_permanent else log.warning
         pause = round(after.until - now, 1)
-        level("the server took nothing", server=server, reason=reply.reason, again_in_seconds=pause)
+        level("upload failed", server=server, reason=reply.reason, retry_in_seconds=pause)
 
     def _backoff_left(self) -> float:
-        """Seconds until a server may be tried; 0 while one may be."""
+        """The seconds until the first server is out of backoff; 0 if one is."""
         first = min(backoff.until for backoff in self._backoffs.values())
         return max(0.0, first - self._clock().monotonic)
 
     @staticmethod
-    def _tell_rejected(taken: Taken) -> None:
-        for spooled, reason in taken.rejected[:SHOWN]:
-            log.warning("a sample was rejected", tag=spooled.sample.tag, seq=spooled.seq, reason=reason)
-        if len(taken.rejected) > SHOWN:
-            log.warning("more samples were rejected", samples=len(taken.rejected) - SHOWN)
+    def _log_rejected(delivered: Delivered) -> None:
+        for spooled, reason in delivered.rejected[:MAX_LOGGED]:
+            log.warning("sample rejected", tag=spooled.sample.tag, seq=spooled.seq, reason=reason)
+        if len(delivered.rejected) > MAX_LOGGED:
+            log.warning("more samples rejected", samples=len(delivered.rejected) - MAX_LOGGED)

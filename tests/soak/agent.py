@@ -62,7 +62,7 @@ def add(self, samples, before=spool.Spool.add):
 spool.Spool.add = add
 def reply(status, headers, body, samples, before=responses.reply):
     found = before(status, headers, body, samples)
-    if isinstance(found, responses.Taken):
+    if isinstance(found, responses.Delivered):
         results = zip(samples, json.loads(body)["results"])
         write(verdicts, [[each.seq, result["verdict"], result.get("minute", 0)] for each, result in results])
     return found
@@ -72,10 +72,10 @@ responses.reply = reply
 FAULTS = {
     "forgetful": """
 from kener_async.agent import uploader
-async def posted(self, server, parcel, before=uploader.Uploader._posted):
-    await self._keeper.forget(parcel, 0)   # before the server has it
-    return await before(self, server, parcel)
-uploader.Uploader._posted = posted
+async def post(self, server, batch, before=uploader.Uploader._post):
+    await self._spool.remove(batch, 0)   # before the server has it
+    return await before(self, server, batch)
+uploader.Uploader._post = post
 """,
     "hasty": """
 from kener_async.agent import spool
@@ -90,8 +90,8 @@ from kener_async.agent import batches
 def as_sent(spooled, newest, before=batches._as_sent):
     return {key: value for key, value in before(spooled, newest).items() if key not in ("monotonic", "boot")}
 batches._as_sent = as_sent
-assert batches.believed                        # which corrects samples taken before a step
-batches.believed = lambda moment, newest: moment
+assert batches.corrected                        # which corrects samples taken before a step
+batches.corrected = lambda moment, newest: moment
 """,
 }
 
