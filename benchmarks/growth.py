@@ -38,7 +38,7 @@ from kener_async.config.load import load
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import monitors, observer, samples
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import connections, upgrade
 from kener_async.worker.states import StateLoader
 
 DAY = 86400
@@ -116,7 +116,7 @@ def fill(config: Path, days: int) -> str:
     path = config.parent / "kener.db"
     now = int(time.time())
     end = quarter_of(now)
-    connections.prepare(path)
+    upgrade.prepare(path)
     with closing(connections.connect(path, synchronous="OFF")) as connection:
         connection.execute("PRAGMA cache_size = -200000")
         connection.execute("PRAGMA wal_autocheckpoint = 0")

@@ -39,7 +39,7 @@ from benchmarks.servers import (
     wrk,
 )
 from benchmarks.store import UPSERT
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import connections, upgrade
 
 MONITORS = 100
 DAY = 86_400
@@ -136,7 +136,7 @@ def _rows(number: int, first: int, batches: int, samples: int) -> list[Batch]:
 
 def _raw(folder: Path) -> sqlite3.Connection:
     path = folder / "raw.db"
-    connections.prepare(path)
+    upgrade.prepare(path)
     return connections.connect(path)
 
 

@@ -21,7 +21,7 @@ from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import dirty, monitors, observer, rollups, samples
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import connections, upgrade
 
 BUDGET = 24
 BEGIN = 1_760_000_400  # a quarter-hour
@@ -75,7 +75,7 @@ def measure(shape: str, count: int, days: int) -> Size:
     """Load so many days and measure the file."""
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
-        connections.prepare(path)
+        upgrade.prepare(path)
         with closing(connections.connect(path, synchronous="OFF")) as connection:
             _load(connection, SHAPES[shape], count, days)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -22,7 +22,7 @@ from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import samples
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import connections, database, upgrade
 from kener_async.worker.writer import Writer
 
 UPSERT = """
@@ -70,7 +70,7 @@ def _executemany(rows: Sequence[Sample], size: int) -> float:
     values = [(s.monitor, s.minute, s.status, s.source, samples.packed_latency(s.latency)) for s in rows]
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
-        connections.prepare(path)
+        upgrade.prepare(path)
         with closing(connections.connect(path)) as connection:
             started = time.perf_counter()
             for first in range(0, len(values), size):
@@ -93,7 +93,7 @@ def _group_commit(rows: Sequence[Sample], callers: int) -> float:
 
 
 async def _served(path: Path, rows: Sequence[Sample], callers: int) -> float:
-    async with connections.opened(path, "FULL") as store:
+    async with database.opened(path, "FULL") as store:
         await store.write(_begin)
         writer = Writer(store, MonitorStates(), lambda: NOW, Metrics(), limit=10_000)
         left = iter(rows)

@@ -27,7 +27,7 @@ from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.signing_key import signing_keys
 from kener_async.store import monitors as stored_monitors
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import BackupPlan, Backups
@@ -94,7 +94,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     """The database, the observer's gap since the last stop, and the monitor states as stored."""
     config, clock, metrics = app[keys.RUNNING].config, app[keys.CLOCK], app[keys.METRICS]
     states = app[keys.STATES]
-    async with connections.opened(config.database.path, config.database.synchronous) as store:
+    async with database.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
         app[AUTHENTICATOR] = Authenticator(
             signing_keys(config.auth), store, config.database.path, clock, app[keys.RUNNING]

@@ -32,8 +32,9 @@ from kener_async.store.admin import backup as backups
 from kener_async.store.admin.archive import ArchiveEntry, ArchiveError, Manifest
 from kener_async.store.admin.backup import BackupError, BackupSource
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import DatabaseFileError, connect, locked
-from kener_async.store.sqlite.files import NotEnoughSpace
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import DatabaseFileError
+from kener_async.store.sqlite.files import NotEnoughSpace, locked
 from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
 from tests.rigs.database import contents, fill, flip
 from tests.rigs.process import ROOT, Senders, Server, stored_samples

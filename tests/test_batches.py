@@ -30,7 +30,8 @@ from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
-from kener_async.store.sqlite.connections import connect, prepare
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600

@@ -24,7 +24,8 @@ from kener_async.domain.durations import go_milliseconds, latency, pushed_millis
 from kener_async.domain.errors import Invalid
 from kener_async.domain.pings import Ping, Signal, ping_at
 from kener_async.store import runs
-from kener_async.store.sqlite.connections import connect, prepare
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.process import SECRET, Server
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 

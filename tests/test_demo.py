@@ -20,7 +20,7 @@ from kener_async.demo.devices import DEVICES, lines
 from kener_async.demo.run import configured
 from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
-from kener_async.store.sqlite import connections
+from kener_async.store.sqlite import connections, upgrade
 from tests.rigs.service import NOON, FakeClock, running
 
 pytestmark = pytest.mark.timeout(300)
@@ -186,7 +186,7 @@ async def test_a_scene_shows_what_its_name_says(
     now = NOON - 12 * HOUR + int(hour * HOUR)
     told = scene(name, now)
     config = configured(tmp_path, told)
-    connections.prepare(config.database.path)
+    upgrade.prepare(config.database.path)
     with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
         work = partial(past.fill, config=config, lines=lines(told), reports=told.reports, now=now)
         connections.transaction(connection, work)

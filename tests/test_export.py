@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
 from kener_async.store.admin import export, import_
 from kener_async.store.admin.import_ import ImportRefused
-from kener_async.store.sqlite.connections import connect, prepare, transaction
+from kener_async.store.sqlite.connections import connect, transaction
+from kener_async.store.sqlite.upgrade import prepare
 from kener_async.store.tokens import Token
 from tests.rigs.database import contents, fill
 from tests.rigs.process import Server
@@ -37,8 +39,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(database: Path) -> bytes:
-    with closing(connect(database, read_only=True)) as connection:
-        return b"".join(export.export(connection))
+    out = BytesIO()
+    export.write(database, out)
+    return out.getvalue()
 
 
 def stored(database: Path) -> dict[str, list[Any]]:

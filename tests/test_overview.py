@@ -27,7 +27,7 @@ from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import incidents, retention, rollups, samples
 from kener_async.store.sqlite import connections
-from kener_async.store.sqlite.connections import SQLiteDatabase
+from kener_async.store.sqlite.database import SQLiteDatabase
 from kener_async.worker.housekeeping import drop_old
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor
 

@@ -514,7 +514,7 @@ async def test_a_failed_flush_ends_the_server_and_loses_nothing(tmp_path: Path):
         async with Senders(server.port, token, TAGS, clients=2).running() as sent:
             assert await asyncio.to_thread(server.wait) == 1
         (line,) = [line for line in server.logs() if line["level"] == "critical"]
-        assert line["reason"] == "a write could not be flushed to disk; the service must start anew"
+        assert line["reason"] == "a write could not be flushed to disk; the service must be restarted"
         assert "Traceback" not in server.log_text()
         server.before = []
         await asyncio.to_thread(server.start)

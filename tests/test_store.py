@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 
 from kener_async import keys
@@ -23,9 +24,13 @@ from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
 from kener_async.resources import shipped
 from kener_async.store import observer, retention, samples, tokens
-from kener_async.store.sqlite import connections, migrations
-from kener_async.store.sqlite.connections import DatabaseFileError, SQLiteDatabase, connect, prepare
+from kener_async.store.interface import StoreError
+from kener_async.store.sqlite import database, migrations, transactions
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.database import SQLiteDatabase
+from kener_async.store.sqlite.errors import DatabaseFileError
 from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
+from kener_async.store.sqlite.upgrade import prepare
 from kener_async.worker.housekeeping import drop_old
 from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler
 from kener_async.worker.writer import BATCH_LIMIT, Writer
@@ -216,6 +221,12 @@ def test_an_sqlite_that_is_too_old_is_named_in_one_line(path: Path, monkeypatch:
     assert not path.exists()
 
 
+async def test_the_private_attributes_of_aiosqlite_are_there():
+    async with aiosqlite.connect(":memory:") as connection:
+        missing = [name for name in ("_execute", "_conn") if not hasattr(connection, name)]
+    assert not missing, f"aiosqlite.Connection has no {missing} any more: see store/sqlite/connections.py"
+
+
 def test_every_table_is_strict(path: Path):
     prepare(path)
     with closing(connect(path)) as connection:
@@ -246,7 +257,7 @@ async def opened(path: Path, synchronous: str = "FULL") -> AsyncIterator[SQLiteD
         observer.begin(connection, NOON, 400 * DAY)
         connection.execute("INSERT INTO monitors (id, tag) VALUES (1, 'earth') ON CONFLICT DO NOTHING")
 
-    async with connections.opened(path, synchronous) as store:
+    async with database.opened(path, synchronous) as store:
         await store.write(begin)
         yield store
 
@@ -266,13 +277,13 @@ async def test_commits_are_flushed_as_configured(path: Path, configured: str, nu
 
 
 async def test_a_row_that_refers_to_nothing_is_refused(store: SQLiteDatabase):
-    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
         await store.write(lambda connection: connection.execute("INSERT INTO settings VALUES (9, 0, '{}')"))
 
 
 async def test_only_one_connection_can_write(store: SQLiteDatabase):
-    for _ in range(connections.READERS + 1):
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    for _ in range(database.READERS + 1):
+        with pytest.raises(StoreError, match="readonly"):
             await store.read(partial(insert, tag="x"))
     await store.write(partial(insert, tag="x"))
 
@@ -285,12 +296,12 @@ async def test_only_the_writer_checkpoints(store: SQLiteDatabase):
         finally:
             connection.execute("BEGIN")
 
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StoreError):
         await store.read(checkpoint)
 
 
 async def test_a_command_beside_the_server_never_checkpoints(path: Path, store: SQLiteDatabase):
-    with connections.beside_the_server(path) as connection:
+    with transactions.beside_the_server(path) as connection:
         assert pragma(connection, "wal_autocheckpoint") == 0
         assert pragma(connection, "synchronous") == 2
 
@@ -406,7 +417,7 @@ async def test_one_bad_sample_fails_alone(store: SQLiteDatabase):
         outcomes = await asyncio.gather(*(writer.put(one) for one in batch), return_exceptions=True)
     failed = [one for one, outcome in zip(batch, outcomes, strict=True) if outcome is not None]
     assert failed == [bad]
-    assert isinstance(outcomes[10], sqlite3.IntegrityError)
+    assert isinstance(outcomes[10], StoreError)
     assert len(await stored(store)) == 20
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from kener_async.store.admin import restore
-from kener_async.store.sqlite import connections, migrations
-from kener_async.store.sqlite.connections import DatabaseFileError, connect, prepare
+from kener_async.store.sqlite import migrations, transactions
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import DatabaseFileError
 from kener_async.store.sqlite.files import NotEnoughSpace
 from kener_async.store.sqlite.migrations import VERSION
+from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.database import contents, fill
 from tests.rigs.process import NotReady, Server, a_config
 from tests.rigs.service import NOON, FakeClock
@@ -141,7 +143,7 @@ def test_a_command_beside_a_server_that_is_still_the_old_one_does_not_upgrade_it
     original: Path, path: Path, steps: Steps
 ):
     with pytest.raises(DatabaseFileError, match="has an older schema: start the service"):  # noqa: SIM117
-        with connections.beside_the_server(path):
+        with transactions.beside_the_server(path):
             pass
     assert contents(path) == contents(original)
 

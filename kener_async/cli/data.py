@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -166,20 +165,11 @@ def export_data(config: Config, dest: str) -> None:
     DEST is a file, or - for standard output, which is the default.
     """
     from kener_async.store.admin import export
-    from kener_async.store.sqlite import files
-    from kener_async.store.sqlite.connections import connect, faults_of
 
-    database = config.database.path
-    with faults_of(database), closing(connect(database, read_only=True)) as connection:
-        if dest == STREAM:
-            sys.stdout.buffer.writelines(export.export(connection))
-            return
-        target = Path(dest)
-        with files.workspace(target.parent) as work:
-            draft = work / "export"
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.writelines(export.export(connection))
-            files.put(draft, target)
+    if dest == STREAM:
+        export.write(config.database.path, sys.stdout.buffer)
+    else:
+        export.save(config.database.path, Path(dest))
 
 
 @click.command("import")
@@ -223,30 +213,21 @@ def migrate(config: Config, dry_run: bool) -> None:
     A copy of the old file is kept. The service must be stopped, save for --dry-run.
     """
     from kener_async.store.sqlite import upgrade
-    from kener_async.store.sqlite.connections import connect, faults_of, locked, prepare
 
     database = config.database.path
     if not database.exists():
         raise FatalError(f"{database}: there is no database yet")
-    with faults_of(database), closing(connect(database, read_only=True)) as connection:
-        plan = upgrade.plan(connection)
-        click.echo(f"schema {plan.found}; this program's is {plan.target}")
-        for number, title in plan.steps:
-            click.echo(f"step {number}: {title}")
-        if dry_run and plan.steps:
-            _rehearse(connection, database)
-    if not dry_run and plan.steps:
-        with locked(database):
-            prepare(database)
+    plan = upgrade.plan(database)
+    click.echo(f"schema {plan.found}; this program's is {plan.target}")
+    for number, title in plan.steps:
+        click.echo(f"step {number}: {title}")
+    if dry_run and plan.steps:
+        with _watched() as progress:
+            changed = upgrade.rehearse(database, progress)
+        click.echo(f"on a copy it went well and changed {changed:,} rows")
+    elif plan.steps:
+        upgrade.run(database)
         click.echo(f"{database} is upgraded", err=True)
-
-
-def _rehearse(connection: sqlite3.Connection, database: Path) -> None:
-    from kener_async.store.sqlite import upgrade
-
-    with _watched() as progress:
-        changed = upgrade.rehearse(connection, database.parent, progress)
-    click.echo(f"on a copy it went well and changed {changed:,} rows")
 
 
 COMMANDS = (backup, restore, verify, export_data, import_data, migrate)

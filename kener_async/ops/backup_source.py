@@ -48,5 +48,5 @@ def put_key_back(auth: AuthConfig, key: bytes) -> str:
         draft = work / "key"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(key)
-        files.put(draft, path)
+        files.replace(draft, path)
     return f"the signing key is in {path}"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from kener_async.config.model import BackupConfig, ServerConfig
 from kener_async.domain import free_space
 from kener_async.domain.calendar import DAY
-from kener_async.store.sqlite.connections import NETWORK_FILE_SYSTEMS
+from kener_async.store.sqlite.files import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
 
 BUILT_AFTER = 1_767_225_600  # 2026-01-01: no clock that is right says less

@@ -25,7 +25,7 @@ from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
 from kener_async.store.admin import backup
 from kener_async.store.sqlite import condition, version
-from kener_async.store.sqlite.connections import file_system
+from kener_async.store.sqlite.files import file_system
 
 FLUSHES = 9
 SECONDS = 3  # for an answer from this machine

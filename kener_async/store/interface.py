@@ -38,6 +38,10 @@ class Session(Protocol):
     def executemany(self, sql: str, rows: Iterable[Values], /) -> object: ...
 
 
+class StoreError(Exception):
+    """A statement failed, and no caller can handle it: a fault of the program, or a damaged file."""
+
+
 Work = Callable[Concatenate[Session, P], T]
 
 
@@ -55,12 +59,15 @@ class Database(Protocol):
     async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a transaction of its own, one at a time; its changes are durable on return.
 
-        Raises Unavailable when nothing can be written now; then nothing was stored.
+        Raises Unavailable when nothing can be written now, and StoreError; then nothing was stored.
         """
         ...
 
     async def read(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on one consistent snapshot, which holds everything committed before the call."""
+        """Run `work` on one consistent snapshot, which holds everything committed before the call.
+
+        Raises StoreError.
+        """
         ...
 
     async def check_writer(self) -> None:

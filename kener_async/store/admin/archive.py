@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kener_async.errors import FatalError
-from kener_async.store.sqlite.files import Progress, quiet, require_room
+from kener_async.store.sqlite.files import Progress, no_progress, require_room
 
 FORMAT = 1
 MAGIC = b"\x1f\x8b"
@@ -87,7 +87,7 @@ class _Sealed(io.RawIOBase):
         self._out.write(SEAL % self._digest.hexdigest().encode())
 
 
-def pack(out: IO[bytes], manifest: Manifest, folder: Path, progress: Progress = quiet) -> None:
+def pack(out: IO[bytes], manifest: Manifest, folder: Path, progress: Progress = no_progress) -> None:
     """Write a backup of the folder's files that the manifest names; `out` need not be seekable."""
     sealed = _Sealed(out)
     with (
@@ -127,7 +127,7 @@ class _Watched(io.RawIOBase):
 # Unpacking
 
 
-def unpack(archive: Path, folder: Path, progress: Progress = quiet) -> Manifest:
+def unpack(archive: Path, folder: Path, progress: Progress = no_progress) -> Manifest:
     """Unpack a backup into a folder and check it against its manifest.
 
     Raises ArchiveError and NotEnoughSpace.

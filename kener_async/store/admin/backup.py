@@ -15,8 +15,9 @@ from kener_async.errors import FatalError
 from kener_async.store.admin import archive, integrity
 from kener_async.store.admin.archive import DATABASE, Manifest, entry_of
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import connect, faults_of
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
+from kener_async.store.sqlite.files import Progress, no_progress
 
 NAME = re.compile(r"(.+)-([0-9]{8}T[0-9]{6}Z)\.tar\.gz")
 TIME = "%Y%m%dT%H%M%SZ"
@@ -35,7 +36,7 @@ class BackupSource:
 
 
 def write(
-    source: BackupSource, out: IO[bytes], folder: Path, now: int, progress: Progress = quiet
+    source: BackupSource, out: IO[bytes], folder: Path, now: int, progress: Progress = no_progress
 ) -> Manifest:
     """Write a backup of the database as it is now; `folder` takes a copy of it meanwhile.
 
@@ -47,7 +48,7 @@ def write(
     return manifest
 
 
-def save(source: BackupSource, target: Path, now: int, progress: Progress = quiet) -> Manifest:
+def save(source: BackupSource, target: Path, now: int, progress: Progress = no_progress) -> Manifest:
     """Make a backup file: whole and on disk, or not there. One that had the name is replaced."""
     _refuse_to_replace_what_is_no_backup(target)
     with _told(target.parent), files.workspace(target.parent) as work:
@@ -55,12 +56,12 @@ def save(source: BackupSource, target: Path, now: int, progress: Progress = quie
         draft = work / "draft"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             archive.pack(out, manifest, work, progress)
-        files.put(draft, target)
+        files.replace(draft, target)
     return manifest
 
 
 def add(
-    source: BackupSource, folder: Path, now: int, keep: int | None = None, progress: Progress = quiet
+    source: BackupSource, folder: Path, now: int, keep: int | None = None, progress: Progress = no_progress
 ) -> tuple[Path, Manifest]:
     """Make a backup in a folder, named after the database and the time; then keep the newest `keep`."""
     with _told(folder):
@@ -97,7 +98,7 @@ def _made(folder: Path, stem: str) -> Iterator[tuple[Path, int]]:
 
 def _gather(source: BackupSource, work: Path, now: int, progress: Progress) -> Manifest:
     """Put all that goes into a backup into a folder; the copy of the database is checked."""
-    with faults_of(source.database):
+    with database_errors(source.database):
         if not source.database.exists():
             raise ValueError("there is no such file")
         with closing(connect(source.database, read_only=True)) as connection:

@@ -4,10 +4,13 @@ What is only counted from it - rollups and their marks - is left out: an import 
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import orjson
 
@@ -15,6 +18,9 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import devices, incidents, tokens
 from kener_async.store.samples import plain_latency
+from kener_async.store.sqlite import files
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
 
 FORMAT = 2
 LINES_AT_ONCE = 1000
@@ -88,10 +94,25 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
 }
 
 
-def export(connection: sqlite3.Connection) -> Iterator[bytes]:
+def write(database: Path, out: IO[bytes]) -> None:
+    """Export a database, also beside a server; raises DatabaseFileError, and OSError of `out`."""
+    with database_errors(database), closing(connect(database, read_only=True)) as connection:
+        out.writelines(_chunks(connection))
+
+
+def save(database: Path, target: Path) -> None:
+    """Export a database to a file, which is complete and on disk, or not there; raises DatabaseFileError."""
+    with database_errors(database), files.workspace(target.parent) as work:
+        draft = work / "export"
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            write(database, out)
+        files.replace(draft, target)
+
+
+def _chunks(connection: sqlite3.Connection) -> Iterator[bytes]:
     """The lines of an export, many at a time, from one snapshot; the last one counts those before it.
 
-    The connection is in no transaction. While the lines are taken, a server's write-ahead log can only grow.
+    While the snapshot is held, a server's write-ahead log can only grow.
     """
     connection.execute("BEGIN")
     try:

@@ -19,7 +19,7 @@ from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import kept_from
 from kener_async.store.samples import packed_latency
 from kener_async.store.sqlite import transactions
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
@@ -33,7 +33,7 @@ class ImportRefused(FatalError):
     """The line of an export that cannot be, and why; nothing was imported."""
 
 
-def load(lines: Iterable[bytes], database: Path, progress: Progress = quiet) -> int:
+def load(lines: Iterable[bytes], database: Path, progress: Progress = no_progress) -> int:
     """Make a new database of the lines of an export; how many there were.
 
     Raises ImportRefused for the first line that cannot be, and where lines are missing at the end.

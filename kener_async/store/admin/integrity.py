@@ -15,7 +15,7 @@ from kener_async.store import dirty, layers
 from kener_async.store.dirty import Span
 from kener_async.store.observer import kept_from
 from kener_async.store.rollups import SUMS
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
@@ -33,7 +33,7 @@ def rows(connection: sqlite3.Connection) -> dict[str, int]:
     return counted
 
 
-def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = quiet) -> Iterator[str]:
+def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = no_progress) -> Iterator[str]:
     """What SQLite finds wrong, a line each; `quick` leaves out whether indexes agree with their tables."""
     names = tables(connection)
     pragma = "quick_check" if quick else "integrity_check"
@@ -73,7 +73,7 @@ class Difference:
 
 
 def recount(
-    connection: sqlite3.Connection, *, days: int | None = None, progress: Progress = quiet
+    connection: sqlite3.Connection, *, days: int | None = None, progress: Progress = no_progress
 ) -> Iterator[Difference]:
     """Count all quarters of all monitors again, or those of the newest days; yields what differs.
 

@@ -12,8 +12,9 @@ from kener_async.store.admin import archive, integrity
 from kener_async.store.admin.archive import DATABASE, KEY, Manifest
 from kener_async.store.admin.backup import TIME
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import connect, faults_of, locked, prepare_folder
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
+from kener_async.store.sqlite.files import Progress, no_progress
 
 SQLITE = b"SQLite format 3\0"
 
@@ -23,7 +24,7 @@ class RestoreError(FatalError):
 
 
 def restore(
-    source: Path, database: Path, now: int, *, force: bool = False, progress: Progress = quiet
+    source: Path, database: Path, now: int, *, force: bool = False, progress: Progress = no_progress
 ) -> tuple[Path | None, bytes | None]:
     """Verify a backup, or a plain copy of a database, and put it in place.
 
@@ -31,7 +32,7 @@ def restore(
     Raises FatalError when a server is running, when there is a database and no `force`, and for a faulty
     source; then nothing has changed.
     """
-    with alone_with(database, force=force) as work, faults_of(source):
+    with alone_with(database, force=force) as work, database_errors(source):
         bring(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
             for fault in integrity.faults(connection, quick=False, progress=progress):
@@ -40,10 +41,10 @@ def restore(
         return place(work / DATABASE, database, now), key
 
 
-def bring(source: Path, folder: Path, progress: Progress = quiet) -> Manifest | None:
+def bring(source: Path, folder: Path, progress: Progress = no_progress) -> Manifest | None:
     """Unpack a backup, or copy a database, into a folder; None: it was a database, which has no manifest."""
     manifest = None
-    with faults_of(source):
+    with database_errors(source):
         if is_database(source):
             with closing(connect(source, read_only=True)) as connection:
                 files.copy(connection, folder / DATABASE, progress)
@@ -66,8 +67,8 @@ def alone_with(database: Path, *, force: bool) -> Iterator[Path]:
 
     Raises FatalError when a server is running, and when there is a database and no `force`.
     """
-    prepare_folder(database)
-    with locked(database):
+    files.make_folder(database)
+    with files.locked(database):
         if _holds_something(database) and not force:
             raise RestoreError(f"{database}: exists; with --force it is kept beside, under another name")
         with files.workspace(database.parent) as work:
@@ -87,7 +88,7 @@ def place(new: Path, database: Path, now: int) -> Path | None:
     # A log that belongs to the old file would be played into the new one.
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
-    files.put(new, database)
+    files.replace(new, database)
     return kept
 
 

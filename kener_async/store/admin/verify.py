@@ -12,12 +12,18 @@ from kener_async.store.admin.archive import DATABASE
 from kener_async.store.admin.integrity import Difference
 from kener_async.store.admin.restore import bring, is_database
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import connect, faults_of
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
+from kener_async.store.sqlite.files import Progress, no_progress
 
 
 def verify(
-    source: Path, scratch: Path, *, quick: bool = False, days: int | None = None, progress: Progress = quiet
+    source: Path,
+    scratch: Path,
+    *,
+    quick: bool = False,
+    days: int | None = None,
+    progress: Progress = no_progress,
 ) -> Iterator[str]:
     """What is wrong, a line each; nothing: it is sound.
 
@@ -25,7 +31,7 @@ def verify(
     older schema is upgraded there, for the recount. `quick` leaves the recount and the indexes out; `days`
     limits the recount to the newest. Raises FatalError for what cannot be read at all.
     """
-    with faults_of(source):
+    with database_errors(source):
         if is_database(source) and not _is_old(source):
             yield from _faults(source, quick=quick, days=days, progress=progress)
             return

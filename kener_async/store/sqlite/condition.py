@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kener_async.store import observer, tokens
 from kener_async.store.sqlite import migrations
-from kener_async.store.sqlite.connections import connect, faults_of
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
 from kener_async.store.tokens import Token
 
 
@@ -28,7 +29,7 @@ class Condition:
 
 def look(database: Path) -> Condition:
     """The condition of a database that is there; raises DatabaseFileError."""
-    with faults_of(database), closing(connect(database, read_only=True)) as connection:
+    with database_errors(database), closing(connect(database, read_only=True)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         steps = len(migrations.lacking(connection))
         if steps or migrations.is_new(connection):

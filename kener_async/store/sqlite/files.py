@@ -1,8 +1,4 @@
-"""Consistent copies of a database, made while others go on writing to it.
-
-SQLite's backup API, a megabyte at a time, on one snapshot: without the snapshot it would begin anew with
-every commit of the server. It only reads, so nothing is checkpointed here (docs/why.md).
-"""
+"""The files of a database: its folder, its lock, consistent copies, and flushed replacements."""
 
 import fcntl
 import os
@@ -12,38 +8,101 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
+
+import structlog
 
 from kener_async.domain import free_space
 from kener_async.errors import FatalError
+from kener_async.store.sqlite.errors import DatabaseFileError
 
 PAGES_AT_ONCE = 256
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs"}
 HELD = "held"  # a file that is locked as long as its folder is in use
 
-# Told what is being done, how much of it is done, and of how much; what it raises ends the work.
+# Called with what is being done, how much of it is done, and of how much; an exception ends the work.
 Progress = Callable[[str, int, int], None]
+
+log = structlog.get_logger(__name__)
 
 
 class NotEnoughSpace(FatalError):
     """The disk has too little room; nothing was written."""
 
 
-def quiet(what: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
+def no_progress(what: str, done: int, total: int) -> None:
+    """Report no progress."""
 
 
-def copy(source: sqlite3.Connection, target: Path, progress: Progress = quiet) -> None:
+# The folder and the lock
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a database, if it is missing; raises DatabaseFileError when it cannot be used."""
+    folder = path.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise DatabaseFileError(f"{folder}: cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DatabaseFileError(f"{folder}: not writable")
+    if file_system(folder) in NETWORK_FILE_SYSTEMS:
+        log.warning(
+            "the database is on a network file system, where SQLite's locks may fail", folder=str(folder)
+        )
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that holds the folder; "" where the system does not name it."""
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, point, fs, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        inside = folder == Path(point) or Path(point) in folder.parents
+        if inside and len(point) >= len(best):
+            best, kind = point, fs
+    return kind
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Hold the exclusive lock of a database, as a running server does; raises DatabaseFileError."""
+    try:
+        lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
+        give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
+    except OSError as error:
+        raise DatabaseFileError(f"{path}.lock: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise DatabaseFileError(f"{path}: another server is running on this database") from None
+    try:
+        yield lock
+    finally:
+        lock.close()
+
+
+# Copies
+
+
+def copy(source: sqlite3.Connection, target: Path, progress: Progress = no_progress) -> None:
     """Write the database, as it is now, to a new file, which needs neither -wal nor -shm.
 
-    The source is in no transaction and may be in use. The copy is on disk on return.
-    Raises NotEnoughSpace, and sqlite3.Error as it comes.
+    The source is in no transaction; a server may be writing to it. The copy is on disk on return.
+    Raises NotEnoughSpace and sqlite3.Error.
     """
     require_room(target.parent, size(source))
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    # On one snapshot, because without it the backup API starts over with every commit of the server. It only
+    # reads, so nothing is checkpointed here (docs/why.md).
     source.execute("BEGIN")
     try:
-        source.execute(
-            "SELECT count(*) FROM sqlite_schema"
-        ).fetchone()  # the snapshot is taken with the first read
+        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first read takes the snapshot
         with closing(sqlite3.connect(target, isolation_level=None)) as copied:
             copied.execute("PRAGMA synchronous = OFF")
             source.backup(
@@ -78,7 +137,7 @@ def _megabytes(count: int) -> str:
 
 
 def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on disk on return."""
+    """Flush a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -86,8 +145,8 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def put(new: Path, path: Path) -> None:
-    """Give a finished file its name, in place of what had it: one or the other is there, at any moment."""
+def replace(new: Path, path: Path) -> None:
+    """Move a finished file to its place, flushed: a crash leaves either the old file or the new one."""
     give_to_owner_of(path.parent, new)
     flush(new)
     os.replace(new, path)
@@ -95,7 +154,7 @@ def put(new: Path, path: Path) -> None:
 
 
 def give_to_owner_of(folder: Path, path: Path) -> None:
-    """What root makes there, the service's user can use."""
+    """Give a file made by root to the folder's owner, so that the service can use it."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
@@ -103,23 +162,23 @@ def give_to_owner_of(folder: Path, path: Path) -> None:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A folder of one's own within the folder, gone on leaving; what a killed run left there goes too."""
-    with _held(folder):
+    """Make a temporary folder in the folder, removed on exit; those that killed runs left are removed too."""
+    with _folder_lock(folder):
         for left in folder.glob(".kener-*.partial"):
-            _sweep(left)
+            _remove_unless_held(left)
         work = Path(tempfile.mkdtemp(prefix=".kener-", suffix=".partial", dir=folder))
-        mine = os.open(work / HELD, os.O_WRONLY | os.O_CREAT, 0o600)
-        fcntl.flock(mine, fcntl.LOCK_EX)
+        held = os.open(work / HELD, os.O_WRONLY | os.O_CREAT, 0o600)
+        fcntl.flock(held, fcntl.LOCK_EX)
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        os.close(mine)
+        os.close(held)
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep others from tidying the folder at the same moment."""
+def _folder_lock(folder: Path) -> Iterator[None]:
+    """Lock the folder, because a workspace that is being made is not held yet."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -128,8 +187,8 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sweep(left: Path) -> None:
-    """Remove a workspace unless whoever made it still holds it."""
+def _remove_unless_held(left: Path) -> None:
+    """Remove a workspace unless the process that made it is still running."""
     try:
         descriptor = os.open(left / HELD, os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError:

@@ -1,4 +1,4 @@
-"""The upgrade of a database: what lies ahead of it, a copy of the old file first, then the migration."""
+"""The upgrade of a database file: the steps it needs, a copy of the old file, then the migration."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -9,40 +9,70 @@ from pathlib import Path
 import structlog
 
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.files import Progress, quiet
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.errors import database_errors
+from kener_async.store.sqlite.files import Progress, no_progress
+from kener_async.store.sqlite.quick_check import SMALL_TABLES, check_table
+
+OLDER_SCHEMA = "has an older schema: start the service, or run `kener-async migrate`, first"
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradePlan:
-    """What an upgrade would do: `steps` are numbers with what each does in words."""
+    """What an upgrade would do: from one schema to another, by numbered steps with their titles."""
 
     found: int
     target: int
     steps: Sequence[tuple[int, str]]
 
 
-def plan(connection: sqlite3.Connection) -> UpgradePlan:
-    """Raises ValueError for a file from a newer version, or of another program."""
+def prepare(path: Path, *, may_upgrade: bool = True) -> None:
+    """Bring the file to this program's schema and check its small tables; raises DatabaseFileError.
+
+    Only with the lock of the file held may an old file be upgraded: a server of the old version may be
+    running on it.
+    """
+    with database_errors(path), closing(connect(path)) as connection:
+        if not may_upgrade and migrations.lacking(connection):
+            raise ValueError(OLDER_SCHEMA)
+        _upgrade(connection, path)
+        for table in SMALL_TABLES:
+            check_table(connection, table)
+
+
+def plan(path: Path) -> UpgradePlan:
+    """The upgrade that the file needs; raises DatabaseFileError."""
+    with database_errors(path), closing(connect(path, read_only=True)) as connection:
+        return _plan(connection)
+
+
+def _plan(connection: sqlite3.Connection) -> UpgradePlan:
     numbers = migrations.lacking(connection)
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     return UpgradePlan(found, migrations.VERSION, [(number, migrations.title(number)) for number in numbers])
 
 
-def upgrade(connection: sqlite3.Connection, path: Path) -> None:
+def run(path: Path) -> None:
+    """Upgrade the file while no server runs on it; raises DatabaseFileError."""
+    with files.locked(path):
+        prepare(path)
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file to this program's schema; an old one is copied first, to `<path>.v<schema>.bak`.
 
     A migration that fails leaves the file as it was. Raises as `migrations.migrate` and `files.copy` do.
     """
-    ahead = plan(connection)
+    ahead = _plan(connection)
     if not ahead.steps:
         migrations.migrate(connection)
         return
     kept = path.with_name(f"{path.name}.v{ahead.found}.bak")
     with files.workspace(path.parent) as work:
         files.copy(connection, work / "copy.db")
-        files.put(work / "copy.db", kept)
+        files.replace(work / "copy.db", kept)
     log.info("upgrading the database", schema=ahead.found, to=ahead.target, kept=str(kept))
     try:
         migrations.migrate(connection)
@@ -53,12 +83,16 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
     log.info("upgraded the database", schema=ahead.target)
 
 
-def rehearse(connection: sqlite3.Connection, folder: Path, progress: Progress = quiet) -> int:
+def rehearse(path: Path, progress: Progress = no_progress) -> int:
     """Run the migration on a copy that is thrown away; the number of rows it changed.
 
-    The copy is made in the folder, and the file itself is only read. Raises as `upgrade` does.
+    The file itself is only read. Raises DatabaseFileError and NotEnoughSpace.
     """
-    with files.workspace(folder) as work:
+    with (
+        database_errors(path),
+        closing(connect(path, read_only=True)) as connection,
+        files.workspace(path.parent) as work,
+    ):
         files.copy(connection, work / "copy.db", progress)
         with closing(sqlite3.connect(work / "copy.db", isolation_level=None)) as copied:
             migrations.migrate(copied)

@@ -1,0 +1,25 @@
+"""SQLite's quick check, table by table: small tables before each start, large ones beside the service."""
+
+import sqlite3
+
+SMALL_TABLES = (
+    "service",
+    "monitors",
+    "settings",
+    "gaps",
+    "incidents",
+    "incident_monitors",
+    "tokens",
+    "devices",
+    "device_monitors",
+    "boots",
+    "runs",
+)
+LARGE_TABLES = ("dirty", "comments", "samples", "quarters", "heard", "claims")
+
+
+def check_table(connection: sqlite3.Connection, table: str) -> None:
+    """Run the quick check on one table; raises sqlite3.DatabaseError with the first fault."""
+    (answer,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+    if answer != "ok":
+        raise sqlite3.DatabaseError(f"damaged: {answer}")
