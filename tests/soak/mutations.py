@@ -67,7 +67,7 @@ MUTATIONS = (
         "return self.up + self.degraded",
     ),
     Mutation(
-        "a sample marks nothing dirty", "store/samples.py", "    mark(connection, spans)", "    spans.clear()"
+        "a sample marks nothing dirty", "store/samples.py", "    mark(session, spans)", "    spans.clear()"
     ),
     Mutation(
         "a sample marks only its own quarter",
@@ -102,7 +102,7 @@ MUTATIONS = (
     Mutation(
         "an edit does not mark what the incident covered before",
         "store/incidents.py",
-        "    _mark(connection, before)\n",
+        "    _mark(session, before)\n",
         "",
     ),
     Mutation(
