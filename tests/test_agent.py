@@ -17,9 +17,9 @@ import pytest
 from kener_async.config.load import load
 from kener_async.ops import install, install_agent
 from tests.rigs.device import AgentProcess
-from tests.rigs.network import Cuts
+from tests.rigs.network import FaultyNetwork
 from tests.rigs.process import ROOT, Server, a_config, a_free_port, stored_samples
-from tests.rigs.systemd import Told
+from tests.rigs.systemd import NotifySocket
 from tests.soak import agent as soak
 from tests.test_process import NEEDS_FAKETIME, program
 
@@ -147,7 +147,7 @@ def test_a_stop_ends_the_checks_sends_the_rest_and_is_quick(server: Server, tmp_
 async def test_a_stop_waits_five_seconds_at_most_for_a_server_that_does_not_answer(
     server: Server, tmp_path: Path
 ):
-    async with Cuts(server.port) as network:
+    async with FaultyNetwork(server.port) as network:
         network.cut("stall")
         with AgentProcess(tmp_path / "device", config(network.port, "token", ALIVE)) as agent:
             agent.launch()
@@ -209,7 +209,7 @@ signal.signal(signal.SIGUSR1, lambda *_: stuck.append(1))
 signal.signal(signal.SIGUSR2, lambda *_: stuck.clear())
 """
     text = config(a_free_port(), "token", ALIVE, send_every=1)
-    with closing(Told(str(tmp_path / "notify"))) as told:
+    with closing(NotifySocket(str(tmp_path / "notify"))) as told:
         environment = {"NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "400000"}
         with AgentProcess(tmp_path / "device", text, environment=environment, fault=stalls) as agent:
             agent.launch()
@@ -232,13 +232,13 @@ signal.signal(signal.SIGUSR2, lambda *_: stuck.clear())
 async def test_through_cuts_and_kills_each_sample_arrives_once_with_its_minute(tmp_path: Path):
     report = await soak.run(tmp_path, cuts=2, kills=1, seed=1, pause=SHORT)
     assert (report.cuts, report.agent_kills, report.server_kills) == (2, 1, 1)
-    assert report.is_sound, str(report)
+    assert report.is_ok, str(report)
 
 
 @NEEDS_FAKETIME
 async def test_under_a_clock_that_steps_back_too(tmp_path: Path):
     report = await soak.run(tmp_path, "back", cuts=1, kills=1, seed=1, pause=SHORT)
-    assert report.is_sound, str(report)
+    assert report.is_ok, str(report)
 
 
 # Installing

@@ -25,7 +25,7 @@ from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.rigs.device import DeviceClock, agent_settings
-from tests.rigs.network import Cuts
+from tests.rigs.network import FaultyNetwork
 from tests.rigs.process import Key, reading
 from tests.rigs.service import NOON, FakeClock, Service
 
@@ -128,7 +128,7 @@ async def test_a_check_that_could_not_be_made_is_no_sample(passing: Passing, mon
 class Life:
     """A device that measures each minute by the true time, in a network that fails as often as it works."""
 
-    def __init__(self, service: Service, clock: DeviceClock, network: Cuts, seed: int) -> None:
+    def __init__(self, service: Service, clock: DeviceClock, network: FaultyNetwork, seed: int) -> None:
         self.service = service
         self.clock = clock
         self.network = network
@@ -193,7 +193,7 @@ async def life(service: Service, clock: FakeClock, tmp_path: Path) -> AsyncItera
     clock.now = NOON + 17  # the middle of a minute
     port = service.client.port
     assert port is not None
-    async with Cuts(port, seed=3, chance=0.4) as network:
+    async with FaultyNetwork(port, seed=3, chance=0.4) as network:
         one = Life(service, DeviceClock(clock), network, seed=3)
         async with one.living(tmp_path / "device"):
             yield one

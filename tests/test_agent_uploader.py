@@ -18,7 +18,7 @@ from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
 from kener_async.domain.samples import Status
 from tests.rigs.device import DeviceClock, agent_settings
-from tests.rigs.network import Cuts
+from tests.rigs.network import FaultyNetwork
 from tests.rigs.process import a_free_port
 from tests.rigs.service import FakeClock
 
@@ -298,7 +298,7 @@ async def test_news_do_not_press_a_server_that_wants_to_be_left_alone(
 async def test_through_every_kind_of_cut_each_sample_is_taken_and_none_is_skipped(
     server: FakeServer, time: FakeClock, tmp_path: Path, seed: int
 ):
-    async with Cuts(server.port, seed=seed, chance=0.7) as network:
+    async with FaultyNetwork(server.port, seed=seed, chance=0.7) as network:
         settings = agent_settings(tmp_path, f"http://127.0.0.1:{network.port}", send_timeout=0.2)
         async with rigged(settings, time) as rig:
             for _ in range(60):

@@ -128,7 +128,7 @@ async def test_a_stop_under_load_answers_what_was_accepted_and_keeps_it(tmp_path
             assert len(under_way & sent.acked.keys()) >= 8
         assert sent.acked
         assert sent.odd == []
-        assert compare(server.database, sent).is_sound
+        assert compare(server.database, sent).is_ok
 
 
 def test_slow_clients_cannot_hold_a_stop(tmp_path: Path):
@@ -452,7 +452,7 @@ async def test_a_full_disk_refuses_heartbeats_and_nothing_else(tmp_path: Path):
         assert server.stop() == 0
         copy = tmp_path / "copy.db"
         shutil.copy(disk.seen / "kener.db", copy)
-        assert compare(copy, sent).is_sound
+        assert compare(copy, sent).is_ok
         assert integrity(copy) == "ok"
 
 
@@ -501,7 +501,7 @@ async def test_writes_that_fail_for_a_while_are_refused_and_then_taken_again(tmp
         assert sent.odd == []
         assert sent.refused.keys() == {503}
         assert server.stop() == 0
-        assert compare(server.database, sent).is_sound
+        assert compare(server.database, sent).is_ok
         assert integrity(server.database) == "ok"
 
 
@@ -538,7 +538,7 @@ def test_a_flush_that_fails_at_the_start_is_named_in_one_line(tmp_path: Path):
 
 async def test_kills_under_load_lose_nothing(tmp_path: Path):
     report = await kill.run(tmp_path, cycles=3, seed=1)
-    assert report.is_sound, f"{report}\n{report.miscounted}"
+    assert report.is_ok, f"{report}\n{report.miscounted}"
 
 
 @NEEDS_FAKETIME

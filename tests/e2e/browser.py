@@ -1,4 +1,4 @@
-"""A page in Chromium, watched: what it says on the console, what it asks of the network, how wide it is."""
+"""A page in Chromium: its console messages, its requests, its width."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ REPORT = """addEventListener("securitypolicyviolation", (fault) =>
 
 
 class Watched:
-    """A page, and everything it did that it should not."""
+    """A page, and the errors that it caused."""
 
     def __init__(self, page: Page, origin: str) -> None:
         self.page = page

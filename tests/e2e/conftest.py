@@ -1,4 +1,4 @@
-"""Fixtures: one Chromium for all tests, and a site with something of everything that is only looked at.
+"""Fixtures: one Chromium for all tests, and a read-only site with all elements of pages.
 
 Both live in the session's event loop, so tests and fixtures that use them run there, too.
 """
@@ -46,7 +46,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """What `tests.e2e.site` describes. Nobody changes it."""
+    """The site of `tests.e2e.site`. Tests must not change it."""
     config = example.config(tmp_path_factory.mktemp("site"))
     async with example.shown(config) as service:
         yield service

@@ -1,4 +1,4 @@
-"""A site with something of everything, as of NOON: every status, incidents in every stage, whatever shows."""
+"""A site as of NOON with every status, incidents in every stage, and all elements of pages."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The Kener API 1.0.0 in a table of our own.
+"""The Kener API 1.0.0 as a table.
 
 `CONTRACT` says what generated clients rely on: operations, parameters, fields, types. `read` brings any
 OpenAPI document into the same form, so that documents can be compared with the table.
@@ -17,7 +17,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a value may be. `items` is the kind of an array's items."""
+    """The type of a value. `items` is the kind of an array's items."""
 
     type: str
     enum: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON object: its fields, and which of them must be there."""
+    """A JSON object: its fields, and which are required."""
 
     fields: Mapping[str, Kind]
     required: frozenset[str] = frozenset()
@@ -165,7 +165,7 @@ def read(document: Mapping[str, Any]) -> dict[str, Operation]:
 
 
 def refusals(document: Mapping[str, Any], operation: Operation) -> dict[str, Record]:
-    """What the document says of each answer but 200."""
+    """The documented responses but 200."""
     answers = document["paths"][operation.path][operation.method]["responses"]
     return {
         status: _record(document, _schema(document, answer))
@@ -175,7 +175,7 @@ def refusals(document: Mapping[str, Any], operation: Operation) -> dict[str, Rec
 
 
 def unlike(value: Any, expected: Kind | Record) -> str:
-    """What makes the value another one than expected; "" when nothing does."""
+    """The difference between the value and what is expected; "" when there is none."""
     if isinstance(expected, Kind):
         return "" if _is(value, expected) else f"{value!r} is no {expected}"
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A database with something of everything in it, as a service leaves it, and ways to compare two of them."""
+"""A database with rows in every table, as a service leaves it, and the comparison of two databases."""
 
 import sqlite3
 from contextlib import closing
@@ -16,7 +16,7 @@ STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
 
 
 async def fill(folder: Path, clock: FakeClock) -> Path:
-    """Two hours of two monitors, with incidents, a gap, other settings, tokens; every quarter is counted."""
+    """Fill in two hours of two monitors with incidents, a gap, settings and tokens; count all quarters."""
     watched = Senders(checks=(CHECK,))
     config = a_config(folder, a_monitor("earth", EVERY_MINUTE), a_monitor("mars", senders=watched))
     async with running(config, clock) as service:
@@ -71,7 +71,7 @@ def contents(database: Path) -> dict[str, list[Any]]:
 
 
 def flip(path: Path, offset: int) -> None:
-    """Turn one bit of a byte of a file over."""
+    """Flip one bit of a byte of a file."""
     with open(path, "r+b") as file:
         file.seek(offset)
         (byte,) = file.read(1)

@@ -1,4 +1,4 @@
-"""A device for tests: its clocks, which may be wrong, its settings, and its agent as a process."""
+"""A device: its clocks, which may be wrong, its settings, and its agent as a process."""
 
 import json
 import os

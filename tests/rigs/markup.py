@@ -1,4 +1,4 @@
-"""HTML as a tree, so that tests can point at what a reader sees."""
+"""HTML as a tree, so that tests can find elements as a reader does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Element:
     children: list["Element | str"] = field(default_factory=list)
 
     def all(self, tag: str = "", **attributes: str) -> list["Element"]:
-        """What is in it, in its order; of these attributes, and of the class given as `kind`."""
+        """The descendants in document order, with these attributes and the class given as `kind`."""
         kind = attributes.pop("kind", None)
         return [
             one
@@ -32,7 +32,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        """As it is read, on one line."""
+        """The text content, on one line."""
         return " ".join("".join(self._texts()).split())
 
     def _inner(self) -> Iterator["Element"]:
@@ -74,7 +74,7 @@ class _Builder(HTMLParser):
 
 
 def parsed(html: str) -> Element:
-    """The document; every element that is not void must be ended."""
+    """Parse a document; every element that is not void must have an end tag."""
     builder = _Builder()
     builder.feed(html)
     builder.close()

@@ -1,6 +1,6 @@
-"""A network that breaks: a TCP proxy between a client and a server, cut by hand or by chance.
+"""A faulty network: a TCP proxy between a client and a server that fails on demand or at random.
 
-async with Cuts(server.port, seed=7) as network:
+async with FaultyNetwork(server.port, seed=7) as network:
     ...                  # the client speaks to network.port
     network.cut()        # every connection is reset, and every new one; cut("stall") swallows instead
     network.mend()
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Literal, Self
 
-# What can happen: a connection is refused at once; reset within a request; silent for ever from there on; no
-# more of a request is passed on, but an answer would be; the server's answer is swallowed; it is torn.
+# Faults: a connection is refused; is reset within a request; stalls there; is closed in the direction of the
+# server only; the server's answer is dropped; or truncated.
 KINDS = ("refuse", "reset", "stall", "half-close", "swallow", "tear")
 RESET = struct.pack("ii", 1, 0)  # linger for no time: closing sends RST
 CHUNK = 65_536
 
 
-class Cuts:
+class FaultyNetwork:
     """Listens on `port` of 127.0.0.1 and passes on to `target_port`, while it is not cut.
 
     `chance` is the share of requests that meet a fault; which, and where, follows from the seed.
@@ -57,14 +57,14 @@ class Cuts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self, how: Literal["reset", "stall"] = "reset") -> None:
-        """End every connection, or let nothing pass any more; those that are made later meet the same."""
+        """Reset or stall every connection, and those that are made later."""
         self._passing.clear()
         self._resets = how == "reset"
         if self._resets:
             self._reset_all()
 
     def mend(self) -> None:
-        """Let new connections pass. Those that stalled are gone, as with a router that has forgotten them."""
+        """Let new connections pass. Stalled ones are reset, as by a router that has lost its state."""
         self._reset_all()
         self._resets = False
         self._passing.set()
@@ -110,14 +110,14 @@ class Cuts:
                 _reset(upstream[1])
 
     def _drawn(self, *kinds: str) -> str:
-        """One of these kinds, if chance wants it so."""
+        """A random fault of these kinds, or ""."""
         share = self.chance * len(kinds) / len(KINDS)
         return self._random.choice(kinds) if self._random.random() < share else ""
 
     async def _passed(
         self, client: tuple[StreamReader, StreamWriter], server: tuple[StreamReader, StreamWriter]
     ) -> None:
-        """Both ways, until one side or a fault ends it."""
+        """Pass on data both ways, until one side or a fault ends it."""
         link = Link(client[1])
         request = asyncio.create_task(self._requests(link, client[0], server[1]))
         answer = asyncio.create_task(self._answers(link, server[0], client[1]))
@@ -163,7 +163,7 @@ class Cuts:
 
 @dataclass
 class Link:
-    """What happens on a connection: its fault, and whether only the answer is still to come."""
+    """The state of a connection: its fault, and whether only the answer is outstanding."""
 
     client: StreamWriter
     fault: str = ""

@@ -1,4 +1,4 @@
-"""The real server as a process, clients that remember what became of each request, and the set checker.
+"""The real server as a process, clients that record the outcome of each request, and the comparison of both.
 
 The clients speak HTTP by hand: a library that repeats a request on a broken connection would hide what is
 measured here.
@@ -42,7 +42,7 @@ def a_free_port() -> int:
 
 
 def a_config(settings: Tables | None = None, tags: Sequence[str] = ("earth", "mars"), more: str = "") -> str:
-    """The text of a configuration: sections, monitors, and whatever else it is to say."""
+    """The text of a configuration: sections, monitors, and more lines."""
     tables: dict[str, Any] = {"auth": {"secret_key": SECRET}, **(settings or {})}
     lines = []
     for name, table in tables.items():
@@ -54,7 +54,7 @@ def a_config(settings: Tables | None = None, tags: Sequence[str] = ("earth", "ma
 
 
 class NotReady(Exception):
-    """The server ended, or said nothing, before it listened."""
+    """The server ended before it listened, or did not listen in time."""
 
 
 class Server:
@@ -62,7 +62,7 @@ class Server:
 
     `before` is put before the command that serves (strace), `within` before every command (nsenter);
     `environment` is added to ours, `inherits` are descriptors it gets. `fault` is Python that runs first, in
-    the same process: a bug on purpose, to prove that a test would see it.
+    the same process: a bug on purpose, to prove that a test detects it.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Server:
         return made.stdout.strip()
 
     def add_token(self) -> str:
-        """A token put on record without a process, which takes half a second; for `a_config`'s key only."""
+        """A token for `a_config`'s key, stored without starting a process, which takes half a second."""
         record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
         transactions.write(self.database, tokens.add, record)
         tokens.announce(self.database)
@@ -228,7 +228,7 @@ class Refused(Exception):
 
 
 class Unanswered(Exception):
-    """The request was sent and no complete answer came: what became of it is unknown."""
+    """The request was sent, but no complete answer arrived: its outcome is unknown."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ async def connected(port: int, token: str = "") -> AsyncIterator[Client]:
 
 @dataclass
 class Sent:
-    """What became of the samples that were sent, each of them once."""
+    """The outcomes of the samples, each of which was sent once."""
 
     acked: dict[Key, str] = field(default_factory=dict)
     unanswered: dict[Key, str] = field(default_factory=dict)
@@ -319,7 +319,7 @@ class Sent:
 
 
 class Senders:
-    """Clients that post samples no two of which speak of the same minute of a monitor."""
+    """Clients that post samples, each for another monitor or minute."""
 
     def __init__(self, port: int, token: str, tags: Sequence[str], clients: int = 8) -> None:
         self.port = port
@@ -339,7 +339,7 @@ class Senders:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sent]:
-        """Send until left; then every request has its answer, or has been given up."""
+        """Send until left; then every request has been answered or cancelled."""
         stop = asyncio.Event()
         tasks = [asyncio.create_task(self._send_on(stop)) for _ in range(self.clients)]
         try:
@@ -390,7 +390,7 @@ class Senders:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was acknowledged against what is stored."""
+    """The differences between the acknowledged and the stored samples."""
 
     acked: int
     stored: int
@@ -398,12 +398,12 @@ class Comparison:
     phantom: list[Key]
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return not self.lost and not self.phantom
 
 
 def reading(database: Path) -> sqlite3.Connection:
-    """A connection that cannot write, also beside a running server."""
+    """A read-only connection, also beside a running server."""
     return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=10)
 
 
@@ -414,7 +414,7 @@ def stored_samples(database: Path) -> dict[Key, str]:
 
 
 def compare(database: Path, sent: Sent) -> Comparison:
-    """A stored sample that was refused, never sent, or sent otherwise is a phantom."""
+    """Compare; a stored sample that was refused, never sent, or sent with another status is a phantom."""
     stored = stored_samples(database)
     known = sent.acked | sent.unanswered
     return Comparison(
@@ -425,8 +425,8 @@ def compare(database: Path, sent: Sent) -> Comparison:
     )
 
 
-def unsound(server: Server) -> Iterator[str]:
-    """What a recount of the figures and SQLite's check find wrong, after the server has stopped."""
+def damage(server: Server) -> Iterator[str]:
+    """The faults that `verify` and SQLite's check find, after the server has stopped."""
     verified = server.run("verify", str(server.database))
     if verified.returncode:
         yield from verified.stdout.splitlines() or [verified.stderr]
@@ -435,6 +435,6 @@ def unsound(server: Server) -> Iterator[str]:
 
 
 def integrity(database: Path) -> str:
-    """SQLite's answer to a full check: "ok", or what is wrong."""
+    """The result of SQLite's integrity check: "ok", or the errors."""
     with closing(reading(database)) as connection:
         return "; ".join(row[0] for row in connection.execute("PRAGMA integrity_check"))

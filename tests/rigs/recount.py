@@ -1,4 +1,4 @@
-"""What every minute was, recounted one at a time from the stored layers.
+"""Recount the status of every minute from the stored layers, one minute at a time.
 
 This is the definition in docs/uptime.md written down as naively as possible: slow, without any idea of runs,
 quarters or caching, and sharing nothing with the code it is compared to except the records that are stored.

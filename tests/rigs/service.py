@@ -1,4 +1,4 @@
-"""A whole service for tests: the real app over a real file, with a clock that tests move."""
+"""A service in this process: the real app over a real file, with a clock that tests set."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ SECRET = "for-tests-only-" + "k" * 32
 
 
 class FakeClock:
-    """Stands still until a test moves it."""
+    """Does not move until a test sets it."""
 
     def __init__(self, now: int = NOON) -> None:
         self.now = now

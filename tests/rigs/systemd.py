@@ -1,4 +1,4 @@
-"""What systemd does for a service, done by a test: a listening socket that stays, an ear for what is told."""
+"""systemd's part in a test: a listening socket that is passed on, and the notify socket."""
 
 import socket
 import sys
@@ -20,7 +20,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @contextmanager
 def activated(folder: Path, config: str = "", fault: str = "") -> Iterator[Server]:
-    """A server, not started yet, that is to take its listening socket from us."""
+    """A server, not started yet, that takes its listening socket from this process."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=4096) as held,
         Server(
@@ -36,8 +36,8 @@ def activated(folder: Path, config: str = "", fault: str = "") -> Iterator[Serve
         yield server
 
 
-class Told:
-    """What a service tells: datagrams, each a list of states."""
+class NotifySocket:
+    """The socket of sd_notify: receives datagrams, each with one or more states."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -45,7 +45,7 @@ class Told:
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
 
     def next(self, seconds: float = 10) -> list[str]:
-        """The next message, empty when none comes in time."""
+        """The states of the next message; empty on timeout."""
         self._socket.settimeout(seconds)
         try:
             return self._socket.recv(4096).decode().splitlines()
@@ -53,16 +53,16 @@ class Told:
             return []
 
     def until(self, state: str, seconds: float = 20) -> list[str]:
-        """All states told up to this one."""
+        """Wait for a state; all states received up to it."""
         states: list[str] = []
         deadline = time.monotonic() + seconds
         while state not in states:
-            assert time.monotonic() < deadline, f"{state} was not told: {states}"
+            assert time.monotonic() < deadline, f"{state} was not received: {states}"
             states += self.next(1)
         return states
 
     def drain(self) -> None:
-        """Forget what has been told and not been read."""
+        """Discard all messages received so far."""
         while self.next(0.001):
             pass
 

@@ -30,8 +30,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.rigs.device import AgentProcess
-from tests.rigs.network import Cuts
-from tests.rigs.process import MINUTE, STATUSES, Server, a_config, reading, unsound
+from tests.rigs.network import FaultyNetwork
+from tests.rigs.process import MINUTE, STATUSES, Server, a_config, damage, reading
 from tests.soak.clock import HOUR, FakedClock, preload
 from tests.soak.power import Disk, ext4
 
@@ -131,7 +131,7 @@ class Report:
     resident: tuple[int, int] = (0, 0)  # MB of the agent, at the first look and at the end
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return not self.faults and not self.left and self.measured > 0
 
     def __str__(self) -> str:
@@ -227,7 +227,7 @@ class Rig:
         token = self.server.add_token()
         async with (
             a_world() as world,
-            Cuts(self.server.port, seed=self.report.seed, chance=0.2) as self.network,
+            FaultyNetwork(self.server.port, seed=self.report.seed, chance=0.2) as self.network,
         ):
             config = agent_config(f"http://127.0.0.1:{self.network.port}", token, world, self.network.port)
             environment = {} if self.report.clock == "right" else self.clock.environment()
@@ -349,7 +349,7 @@ class Rig:
         self.report.faults += faults_of(samples, stored, EDGE[self.report.clock])
         self.report.faults += misjudged(samples, self._verdicts(), EDGE[self.report.clock])
         self.report.faults += miscounted(database, len(samples))
-        self.report.faults += unsound(self.server)
+        self.report.faults += damage(self.server)
 
 
 @asynccontextmanager
@@ -420,7 +420,7 @@ def main() -> int:
     if preload() is None and options.clock != "right":
         print("libfaketime is missing")
         return 1
-    sound = True
+    ok = True
     for clock in [options.clock] if options.clock else CLOCKS:
         share = 1 if clock == "right" or options.clock else 4
         with tempfile.TemporaryDirectory(prefix="kener-agent-") as folder:
@@ -436,9 +436,9 @@ def main() -> int:
                 )
             )
         print(report, flush=True)
-        sound = sound and report.is_sound
-    print("sound" if sound else "FAILED")
-    return 0 if sound else 1
+        ok = ok and report.is_ok
+    print("OK" if ok else "FAILED")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The single binary in a bare Debian that has no Python: each command, pages, signals, and what it costs.
+"""Test the single binary in a minimal Debian without Python: commands, pages, signals, and resources.
 
 python -m tests.soak.binary --suite bookworm
 
@@ -226,7 +226,7 @@ def copies(tree: Tree) -> Iterator[Check]:
             server.ask("/api/status", token, beat | {"latency": 0})
         made = tree.run("backup", "copy")
     yield "a backup beside the server", made.returncode == 0 and (tree.at / "copy").exists()
-    yield "verify finds it sound", tree.run("verify", "copy").returncode == 0
+    yield "verify finds no fault", tree.run("verify", "copy").returncode == 0
     flipped = bytearray((tree.at / "copy").read_bytes())
     flipped[len(flipped) // 2] ^= 1
     (tree.at / "flipped").write_bytes(flipped)

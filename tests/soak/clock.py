@@ -147,7 +147,7 @@ class Step:
     false_alarms: list[str] = field(default_factory=list)
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return (
             self.gap <= LONGEST_GAP
             and self.jobs_after <= JOBS_WITHIN
@@ -159,7 +159,7 @@ class Step:
         return (
             f"{_days(self.by):>8} {_days(self.offset):>8} {self.gap * 1000:8.0f} {self.jobs_after:8.1f} "
             f"{self.rollups:8} {self.grown / 2**20:8.1f} {len(self.false_alarms):8}"
-            f"{'' if self.is_sound else '  FAILED'}"
+            f"{'' if self.is_ok else '  FAILED'}"
         )
 
 
@@ -176,8 +176,8 @@ class Report:
     saw_stop: bool = False
 
     @property
-    def is_sound(self) -> bool:
-        return all(step.is_sound for step in self.steps) and not self.final_alarms and not self.posts_refused
+    def is_ok(self) -> bool:
+        return all(step.is_ok for step in self.steps) and not self.final_alarms and not self.posts_refused
 
     @property
     def is_proven(self) -> bool:
@@ -333,9 +333,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kener-clock-") as folder:
         report = asyncio.run(run(Path(folder), stay=options.stay, fault=FAULTS.get(options.fault, "")))
     print(report)
-    sound = report.is_sound and report.is_proven
-    print("sound" if sound else "FAILED")
-    return 0 if sound else 1
+    ok = report.is_ok and report.is_proven
+    print("OK" if ok else "FAILED")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

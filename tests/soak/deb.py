@@ -1,4 +1,4 @@
-"""The Debian package under a real systemd: installed, upgraded, removed, installed again, purged.
+"""Test the Debian package under a real systemd: install, upgrade, remove, install again, purge.
 
 Needs root. Takes the newest package in dist/; the Debian it goes into is that of tests/soak/machine.py.
 """
@@ -208,15 +208,15 @@ def lintian(package: Path) -> str:
 
 
 async def run(package: Path, folder: Path) -> bool:
-    sound = True
+    ok = True
 
     async def show(name: str, found: Callable[[], str | Awaitable[str]]) -> None:
-        nonlocal sound
+        nonlocal ok
         try:
             told = found()
             text = told if isinstance(told, str) else await told
         except (Unmet, Refused) as reason:
-            sound, text = False, f"NOT SO: {reason}"
+            ok, text = False, f"FAILED: {reason}"
         print(f"{name + ':':26}{text}", flush=True)
 
     await show("Lintian says", lambda: lintian(package))
@@ -225,7 +225,7 @@ async def run(package: Path, folder: Path) -> bool:
         installed = Package(machine)
         for name, step in SHOWN.items():
             await show(name, lambda step=step: step(installed))  # type: ignore[misc]
-    return sound
+    return ok
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
-"""A fleet: thousands of devices that each report once a minute, each over a connection of its own.
+"""Thousands of devices that each report once a minute, each over a connection of its own.
 
-Every sample that was acknowledged must be stored; what is told is how long devices waited and how much memory
-the server took, minute by minute. With `--mad` one device more sends as fast as it can, with its own token.
+Every acknowledged sample must be stored. Each minute the program prints how long devices waited and how much
+memory the server uses. With `--mad` another device sends as fast as it can, with its own token.
 """
 
 import argparse
@@ -177,8 +177,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kener-fleet-") as name:
-        is_sound = asyncio.run(run(Path(name), options.devices, options.minutes, options.mad, options.seed))
-    return 0 if is_sound else 1
+        is_ok = asyncio.run(run(Path(name), options.devices, options.minutes, options.mad, options.seed))
+    return 0 if is_ok else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Property-based requests, made by schemathesis from the contract, against a real server.
+"""Send property-based requests, made by schemathesis from the contract, to a real server.
 
     python -m tests.soak.fuzz [--contract PATH] [--requests N] [--seed N]
 

@@ -29,8 +29,8 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.rigs.network import Cuts
-from tests.rigs.process import MINUTE, ROOT, STATUSES, Key, Server, a_config, reading, unsound
+from tests.rigs.network import FaultyNetwork
+from tests.rigs.process import MINUTE, ROOT, STATUSES, Key, Server, a_config, damage, reading
 from tests.soak.agent import Row, stored_rows
 from tests.soak.clock import HOUR
 
@@ -76,7 +76,7 @@ class Report:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return not self.faults and self.kept > 0
 
     def __str__(self) -> str:
@@ -224,7 +224,7 @@ class Rig:
         self._token = self.server.add_token()
         with self.server:
             await asyncio.to_thread(self.server.start)
-            async with Cuts(self.server.port, seed=self.report.seed, chance=0.3) as self.network:
+            async with FaultyNetwork(self.server.port, seed=self.report.seed, chance=0.3) as self.network:
                 yield
 
     async def live(self, rounds: int, cuts: int, kills: int) -> None:
@@ -311,7 +311,7 @@ class Rig:
         self.report.stored = len(stored)
         self.report.faults += faults_of(self.attempts, stored)
         self.report.faults += miscounted(database)
-        self.report.faults += unsound(self.server)
+        self.report.faults += damage(self.server)
 
 
 def with_fault(script: str, name: str) -> str:
@@ -354,7 +354,7 @@ def main() -> int:
         "--fault", choices=FAULTS, default="", help="put this bug into the script; it must be seen"
     )
     options = parser.parse_args()
-    sound = True
+    ok = True
     for shell in [options.shell] if options.shell else SHELLS:
         for clock in [options.clock] if options.clock else CLOCKS:
             share = 1 if clock == "right" or options.clock else 4
@@ -364,9 +364,9 @@ def main() -> int:
                     run(Path(folder), shell, clock, cuts, kills, options.seed, options.fault)
                 )
             print(report, flush=True)
-            sound = sound and report.is_sound
-    print("sound" if sound else "FAILED")
-    return 0 if sound else 1
+            ok = ok and report.is_ok
+    print("OK" if ok else "FAILED")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

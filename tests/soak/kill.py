@@ -42,10 +42,10 @@ class Report:
     miscounted: list[str] = field(default_factory=list)
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return (
             self.comparison is not None
-            and self.comparison.is_sound
+            and self.comparison.is_ok
             and self.comparison.acked > 0
             and set(self.checks) == {"ok"}
             and not self.odd
@@ -152,8 +152,8 @@ def main() -> int:
     print(report)
     for fault in report.miscounted:
         print(fault)
-    print("sound" if report.is_sound else "FAILED")
-    return 0 if report.is_sound else 1
+    print("OK" if report.is_ok else "FAILED")
+    return 0 if report.is_ok else 1
 
 
 if __name__ == "__main__":

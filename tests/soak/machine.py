@@ -1,4 +1,4 @@
-"""A Debian booted by systemd-nspawn, in which a rig shows what systemd does with a unit.
+"""A Debian booted by systemd-nspawn, in which units are tested under a real systemd.
 
 Needs root. The Debian is made by debootstrap and kept in build/; each run begins with it as it was made. It
 shares our network, so that we can ask a service in it.
@@ -22,7 +22,7 @@ MOST_EXPOSURE = 1.5
 
 
 class Unmet(Exception):
-    """What was expected did not come about."""
+    """A condition was not met in time."""
 
 
 class Machine:
@@ -163,7 +163,7 @@ def ready(machine: Machine) -> str:
     return f"ready {(int(ended) - int(began)) / 1e6:.2f} s after its start: {machine.show('StatusText')}"
 
 
-def sound(machine: Machine) -> str:
+def verified(machine: Machine) -> str:
     files = f"/etc/systemd/system/{machine.unit}*.[stb]*[!d]"
     said = machine.run("sh", "-c", f"systemd-analyze verify {files}").stderr
     if said:

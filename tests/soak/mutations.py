@@ -1,4 +1,4 @@
-"""Whether the tests would notice: breaks one rule at a time in a copy, and runs the random tests there.
+"""Mutation tests: break one rule at a time in a copy, and run the random tests there.
 
     python -m tests.soak.mutations [part of a mutation's name ...]
 

@@ -49,7 +49,7 @@ class Report:
         self.checks.append(check)
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         return not self.phantom and not self.odd and set(self.checks) == {"ok"}
 
     def row(self) -> str:
@@ -154,9 +154,9 @@ def main() -> int:
     if normal.lost == 0:
         print("FAILED: NORMAL lost nothing, so this rig shows nothing")
         return 1
-    sound = full.lost == 0 and full.acked > 0 and full.is_sound and normal.is_sound
-    print("sound" if sound else "FAILED")
-    return 0 if sound else 1
+    ok = full.lost == 0 and full.acked > 0 and full.is_ok and normal.is_ok
+    print("OK" if ok else "FAILED")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

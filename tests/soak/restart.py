@@ -1,4 +1,4 @@
-"""Restarts under a steady load: who connects while the service is away waits, and is not refused.
+"""Restart under a steady load: connections that are made meanwhile wait, and are not refused.
 
 The listening socket is held by this program, as systemd holds it; with `--own` the service binds for itself,
 and must be seen to refuse.
@@ -74,7 +74,7 @@ class Report:
     away: list[float] = field(default_factory=list)
 
     @property
-    def is_sound(self) -> bool:
+    def is_ok(self) -> bool:
         nobody_refused = not (self.refused_connections or self.refused_requests or self.unanswered)
         return nobody_refused and self.lost == 0 and self.check == "ok"
 
@@ -145,7 +145,7 @@ def main() -> int:
         make = Server(folder, config) if options.own else activated(folder, config)
         report = asyncio.run(run(make, options.restarts, options.rate))
     print(report)
-    return 0 if (report.refused_connections > 0 if options.own else report.is_sound) else 1
+    return 0 if (report.refused_connections > 0 if options.own else report.is_ok) else 1
 
 
 if __name__ == "__main__":

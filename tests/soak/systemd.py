@@ -1,4 +1,4 @@
-"""The units under a real systemd: the single binary installs itself in a Debian booted by systemd-nspawn.
+"""Test the units under a real systemd: the single binary installs itself in a Debian in systemd-nspawn.
 
 It is killed, stopped, its disk frozen, and restarted under load, and then the agent beside it likewise. Needs
 root. Where the machine's cgroups are the host's, as under cgroup v1, MemoryMax and TasksMax are not proven.
@@ -33,9 +33,9 @@ from tests.soak.machine import (
     make_tree,
     own_user,
     ready,
-    sound,
     stalled,
     until,
+    verified,
     watched_closely,
 )
 from tests.soak.power import ext4
@@ -113,7 +113,7 @@ async def restarts_without_a_refusal(machine: Machine, restarts: int, rate: floa
     stored = stored_samples(machine.database)
     lost = [key for key, status in senders.sent.acked.items() if stored.get(key) != status]
     report.lost, report.check = len(lost), integrity(machine.database)
-    if not report.is_sound:
+    if not report.is_ok:
         raise Unmet(str(report))
     return str(report)
 
@@ -163,7 +163,7 @@ async def leaves_and_keeps_the_data(machine: Machine) -> str:
 def shown(restarts: int, rate: float) -> dict[str, Callable[[Machine], str | Awaitable[str]]]:
     return {
         "It installs itself": installs,
-        "The units are sound": sound,
+        "systemd accepts the units": verified,
         "It has a user of its own": has_a_user_of_its_own,
         "It reloads": reloads,
         "It is killed": comes_back_after_a_kill,
@@ -178,18 +178,18 @@ def shown(restarts: int, rate: float) -> dict[str, Callable[[Machine], str | Awa
 
 
 async def run(machine: Machine, restarts: int, rate: float) -> bool:
-    is_sound = True
+    is_ok = True
     for name, show in shown(restarts, rate).items():
         try:
             found = show(machine)
             text = found if isinstance(found, str) else await found
         except Unmet as reason:
-            is_sound, text = False, f"NOT SO: {reason}"
+            is_ok, text = False, f"NOT SO: {reason}"
         print(f"{name + ':':26}{text}", flush=True)
-    if not is_sound:
+    if not is_ok:
         for unit in (machine, machine.about(systemd_agent.UNIT)):
             print("", *unit.journal().splitlines()[-40:], sep="\n", file=sys.stderr)
-    return is_sound
+    return is_ok
 
 
 def main() -> int:

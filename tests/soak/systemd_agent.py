@@ -1,4 +1,4 @@
-"""The agent's unit, on the machine of tests/soak/systemd.py, where the server is that it reports to."""
+"""Test the agent's unit, on the machine of tests/soak/systemd.py, which also runs the server."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ from tests.soak.machine import (
     killed,
     own_user,
     ready,
-    sound,
     stalled,
     until,
+    verified,
     watched_closely,
 )
 
@@ -169,8 +169,8 @@ def _waiting(agent: Machine) -> int:
     return int([line["waiting"] for line in lines if line["event"] == "started"][-1])
 
 
-def _sound(machine: Machine) -> str:
-    return sound(machine.about(UNIT))
+def _verified(machine: Machine) -> str:
+    return verified(machine.about(UNIT))
 
 
 async def leaves(machine: Machine) -> str:
@@ -197,6 +197,6 @@ SHOWN: dict[str, Callable[[Machine], str | Awaitable[str]]] = {
     "It is killed, twice": comes_back_after_kills,
     "The agent stalls": comes_back_after_a_stall,
     "Its server is away": keeps_what_the_server_cannot_take,
-    "Its unit is sound": _sound,
+    "systemd accepts its unit": _verified,
     "The agent leaves": leaves,
 }
