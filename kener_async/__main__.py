@@ -3,4 +3,4 @@
 from kener_async.cli.main import main
 
 if __name__ == "__main__":
-    main(prog_name="kener-async")
+    main()

@@ -761,7 +761,7 @@ def test_a_changed_figure_is_printed_with_its_monitor_and_its_quarter(database: 
     done = elsewhere(tmp_path / "machine").run("verify", str(database))
     assert done.returncode == 1
     assert done.stdout.startswith(f"mars {QUARTER_OF_NOON}: stored up")
-    assert done.stderr == f"{database}: not sound\n"
+    assert done.stderr == f"{database}: verification failed\n"
 
 
 @pytest.mark.process

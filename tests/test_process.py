@@ -291,7 +291,7 @@ def test_the_configuration_is_found_where_it_is_named(tmp_path: Path):
         program(check, "--config", "two.toml", cwd=tmp_path, **named),
         program("--config", "three.toml", check, cwd=tmp_path, **named),
     ]
-    found = [done.stderr.partition("sound: ")[2].partition(" monitors")[0] for done in runs]
+    found = [done.stderr.partition("OK: ")[2].partition(" monitor")[0] for done in runs]
     assert found == ["0", "1", "2", "3"]
 
 

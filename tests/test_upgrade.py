@@ -263,10 +263,10 @@ def test_an_upgrade_can_be_tried_while_the_old_release_runs(original: Path, path
         done = run(machine(FIRST, SECOND), "migrate", "--dry-run")
         assert done.returncode == 0
         assert done.stdout.splitlines() == [
-            f"schema {VERSION}; this program's is {NEXT + 1}",
+            f"schema version {VERSION}, this program needs {NEXT + 1}",
             f"step {NEXT}: Monitors have notes.",
             f"step {NEXT + 1}: Notes have a table.",
-            "on a copy it went well and changed 4 rows",
+            "the upgrade of a copy succeeded and changed 4 rows",
         ]
         refused = run(machine(FIRST, SECOND), "migrate")
         assert refused.returncode == 1
@@ -289,7 +289,7 @@ def test_the_command_upgrades_as_a_start_does(original: Path, path: Path, machin
     assert run(machine(FIRST, SECOND), "migrate").returncode == 0
     assert contents(kept(path)) == contents(original)
     again = run(machine(FIRST, SECOND), "migrate")
-    assert again.stdout == f"schema {NEXT + 1}; this program's is {NEXT + 1}\n"
+    assert again.stdout == f"schema version {NEXT + 1}, this program needs {NEXT + 1}\n"
 
 
 @pytest.mark.process

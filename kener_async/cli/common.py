@@ -1,4 +1,4 @@
-"""What commands share: where their configuration comes from, and how they end when something is wrong."""
+"""Options and errors that commands share."""
 
 import os
 import sys
@@ -14,7 +14,6 @@ from kener_async.config.load import load
 from kener_async.domain.errors import DomainError
 from kener_async.errors import FatalError
 
-ROOT = click.Path(path_type=Path, file_okay=False, resolve_path=True)  # below which things are installed
 INSTALLED = Path("/etc/kener-async/config.toml")
 
 config_option = click.option(
@@ -30,9 +29,9 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_config(path: Path | None, **arguments: Any) -> Any:
         from kener_async import log
 
-        with faults_named():
+        with exit_on_error():
             config = load(config_path(), os.environ, reserved_segments)
-            log.configure(config.log)  # to standard error: what a command prints is data
+            log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)
 
     return with_config
@@ -54,20 +53,35 @@ def config_path() -> Path:
     return Path(named or os.environ.get("KENER_CONFIG") or unnamed)
 
 
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that installs or uninstalls its `--dry-run` and `--root` options."""
+    root = click.Path(path_type=Path, file_okay=False, resolve_path=True)
+    for option in (
+        click.option("--root", type=root, default="/", help="Work below this folder, without systemd."),
+        click.option("--dry-run", is_flag=True, help="Only print what would be done."),
+    ):
+        command = option(command)
+    return command
+
+
 @contextmanager
-def faults_named() -> Iterator[None]:
-    """End with status 1 and one line for each thing that is wrong."""
+def exit_on_error() -> Iterator[None]:
+    """Print the message of an error, a line for each problem, and exit with status 1."""
     try:
         yield
-    except (FatalError, DomainError) as fault:
-        fail(str(fault))
+    except (FatalError, DomainError) as error:
+        message(str(error))
+        sys.exit(1)
 
 
-def fail(message: str) -> None:
-    say(message)
-    sys.exit(1)
+def message(text: str) -> None:
+    """Print text for the operator, which is not data, to standard error."""
+    click.echo(text, err=True)
 
 
-def say(words: str) -> None:
-    """Tell the operator something that is no data."""
-    click.echo(words, err=True)
+def program() -> str:
+    """The words that start this program the way it was started, for examples to copy."""
+    name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return "python -m kener_async"
+    return f"{os.path.relpath(sys.executable)} {name}" if name.suffix == ".py" else str(name)

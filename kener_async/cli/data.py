@@ -1,4 +1,4 @@
-"""The commands that look after what is stored: backups, the way back, upgrades, exports."""
+"""The commands that back up, restore, verify, export, import and upgrade the database."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from typing import IO
 
 import click
 
-from kener_async.cli.common import config_option, config_path, configured, faults_named
+from kener_async.cli.common import config_option, config_path, configured, exit_on_error, message
 from kener_async.clock import system_clock
 from kener_async.config.load import load
 from kener_async.config.model import Config
@@ -20,42 +20,42 @@ from kener_async.errors import FatalError
 STREAM = "-"
 
 
-class Watched:
-    """Tells on a terminal how far the work is; elsewhere nothing."""
+class ProgressLine:
+    """Shows the progress of the work on a terminal; elsewhere nothing."""
 
     def __init__(self) -> None:
-        self._shown = ""
+        self._text = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        words = f"{what} {100 * done // total} %" if total else f"{what} {done // 10_000 * 10_000:,}"
-        if words != self._shown and sys.stderr.isatty():
-            click.echo(f"\r\033[K{words}", err=True, nl=False)
-            self._shown = words
+        text = f"{what} {100 * done // total} %" if total else f"{what} {done // 10_000 * 10_000:,}"
+        if text != self._text and sys.stderr.isatty():
+            click.echo(f"\r\033[K{text}", err=True, nl=False)
+            self._text = text
 
-    def done(self) -> None:
-        if self._shown:
+    def clear(self) -> None:
+        if self._text:
             click.echo("\r\033[K", err=True, nl=False)
 
 
 @contextmanager
-def _watched() -> Iterator[Watched]:
-    progress = Watched()
+def _progress_line() -> Iterator[ProgressLine]:
+    progress = ProgressLine()
     try:
         yield progress
     finally:
-        progress.done()
+        progress.clear()
 
 
 @click.command()
 @click.argument("dest")
-@click.option("--keep", type=click.IntRange(1), help="Of the backups in the folder keep the newest so many.")
-@click.option("--with-key", is_flag=True, help="Put the signing key in: whoever has it can make tokens.")
+@click.option("--keep", type=click.IntRange(1), help="Keep this many of the newest backups in the folder.")
+@click.option("--with-key", is_flag=True, help="Include the signing key, which can create tokens.")
 @configured
 def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
-    """Make a backup; also while the service runs.
+    """Make a backup.
 
-    DEST is a file, a folder, in which it is named after the time, or - for standard output. The name of the
-    file is printed.
+    The service may be running. DEST is a file, a folder, in which the backup is named after the time, or -
+    for standard output. The name of the file is printed.
     """
     from kener_async.ops.backup_source import source_of
     from kener_async.store.admin import backup
@@ -63,8 +63,8 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     source, now, target = source_of(config, with_key=with_key), system_clock(), Path(dest)
     into_folder = target.is_dir() or dest.endswith("/")
     if keep is not None and not into_folder:
-        raise click.BadParameter("goes with a folder", param_hint="--keep")
-    with _watched() as progress:
+        raise click.BadParameter("DEST must be a folder", param_hint="--keep")
+    with _progress_line() as progress:
         if dest == STREAM:
             out = _standard_output()
             manifest = backup.write(source, out, config.database.path.parent, now, progress)
@@ -75,7 +75,7 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
             manifest = backup.save(source, target, now, progress)
     if dest != STREAM:
         click.echo(target)
-    click.echo(f"backed up {manifest.rows['samples']:,} samples", err=True)
+    message(f"backed up {manifest.rows['samples']:,} samples")
 
 
 def _standard_output() -> IO[bytes]:
@@ -86,27 +86,27 @@ def _standard_output() -> IO[bytes]:
 
 @click.command()
 @click.argument("src")
-@click.option("--force", is_flag=True, help="Although there is a database: it is kept beside.")
+@click.option("--force", is_flag=True, help="Replace an existing database, which is kept as a copy.")
 @configured
 def restore(config: Config, src: str, force: bool) -> None:
-    """Verify a backup and put it in place; the service must be stopped.
+    """Verify a backup and restore it.
 
-    SRC is a backup, a plain copy of a database, or - for standard input.
+    The service must be stopped. SRC is a backup, a plain copy of a database, or - for standard input.
     """
     from kener_async.ops.backup_source import put_key_back
     from kener_async.store.admin import restore
 
     database = config.database.path
-    with _watched() as progress, _named(src, database.parent) as source:
+    with _progress_line() as progress, _source(src, database.parent) as source:
         kept, key = restore.restore(source, database, system_clock(), force=force, progress=progress)
-    _say_where(database, kept)
+    _report_place(database, kept)
     if key is not None:
-        click.echo(put_key_back(config.auth, key), err=True)
+        message(put_key_back(config.auth, key))
 
 
 @contextmanager
-def _named(source: str, folder: Path) -> Iterator[Path]:
-    """The file; standard input is put into one first, in a folder of its own within the given one."""
+def _source(source: str, folder: Path) -> Iterator[Path]:
+    """The file; standard input is copied into a temporary one below the folder first."""
     from kener_async.store.sqlite import files
 
     if source != STREAM:
@@ -120,49 +120,46 @@ def _named(source: str, folder: Path) -> Iterator[Path]:
         yield received
 
 
-def _say_where(database: Path, kept: Path | None) -> None:
-    click.echo(f"{database} is in place", err=True)
+def _report_place(database: Path, kept: Path | None) -> None:
+    message(f"{database} is in place")
     if kept is not None:
-        click.echo(f"the database before is kept as {kept}", err=True)
+        message(f"the previous database is kept as {kept}")
 
 
 @click.command()
 @click.argument("src", required=False)
-@click.option("--quick", is_flag=True, help="Leave out the indexes and the recount.")
+@click.option("--quick", is_flag=True, help="Skip the indexes and the recount.")
 @click.option("--days", type=click.IntRange(1), help="Recount only the newest days.")
 @config_option
 def verify(path: Path | None, src: str | None, quick: bool, days: int | None) -> None:
-    """Check a backup or a database: its bytes, its structure, and a recount of all that is counted.
+    """Verify a backup or a database.
 
-    SRC is a backup, a database, or - for standard input; left out, it is the configured database. What is
-    wrong is printed, a line each, and ends with status 1.
+    Checks its bytes, its structure, and all counts by a recount. SRC is a backup, a database, or - for
+    standard input; the default is the configured database. Every problem is printed, a line each; then the
+    exit status is 1.
     """
     from kener_async.store.admin import verify
 
-    with faults_named():
-        named = src or str(load(config_path(), os.environ).database.path)
-        found = 0
-        with _watched() as progress, _named(named, _scratch()) as source:
-            for line in verify.verify(source, _scratch(), quick=quick, days=days, progress=progress):
-                progress.done()
+    with exit_on_error():
+        name = src or str(load(config_path(), os.environ).database.path)
+        problems, scratch = 0, Path(tempfile.gettempdir())
+        with _progress_line() as progress, _source(name, scratch) as source:
+            for line in verify.verify(source, scratch, quick=quick, days=days, progress=progress):
+                progress.clear()
                 click.echo(line)
-                found += 1
-        if found:
-            raise FatalError(f"{named}: not sound")
-    click.echo(f"{named}: sound", err=True)
-
-
-def _scratch() -> Path:
-    return Path(tempfile.gettempdir())
+                problems += 1
+        if problems:
+            raise FatalError(f"{name}: verification failed")
+    message(f"{name}: OK")
 
 
 @click.command("export")
 @click.argument("dest", default=STREAM)
 @configured
 def export_data(config: Config, dest: str) -> None:
-    """Write everything that is stored as JSON Lines; also while the service runs.
+    """Export all data as JSON Lines.
 
-    DEST is a file, or - for standard output, which is the default.
+    The service may be running. DEST is a file, or - for standard output, which is the default.
     """
     from kener_async.store.admin import export
 
@@ -174,21 +171,25 @@ def export_data(config: Config, dest: str) -> None:
 
 @click.command("import")
 @click.argument("src")
-@click.option("--force", is_flag=True, help="Although there is a database: it is kept beside.")
+@click.option("--force", is_flag=True, help="Replace an existing database, which is kept as a copy.")
 @configured
 def import_data(config: Config, src: str, force: bool) -> None:
-    """Read an export into a new database; the service must be stopped.
+    """Import an export into a new database.
 
-    SRC is a file, or - for standard input.
+    The service must be stopped. SRC is a file, or - for standard input.
     """
     from kener_async.store.admin import import_, restore
 
     database = config.database.path
-    with _watched() as progress, _opened(src) as lines, restore.alone_with(database, force=force) as work:
+    with (
+        _progress_line() as progress,
+        _opened(src) as lines,
+        restore.alone_with(database, force=force) as work,
+    ):
         count = import_.load(lines, work / database.name, progress)
         kept = restore.place(work / database.name, database, system_clock())
-    _say_where(database, kept)
-    click.echo(f"imported {count:,} lines", err=True)
+    _report_place(database, kept)
+    message(f"imported {count:,} lines")
 
 
 @contextmanager
@@ -205,12 +206,13 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would happen; rehearsed on a copy.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done, and try it on a copy.")
 @configured
 def migrate(config: Config, dry_run: bool) -> None:
-    """Upgrade the database to this program's schema, as the service does when it starts.
+    """Upgrade the database to the current schema.
 
-    A copy of the old file is kept. The service must be stopped, save for --dry-run.
+    The service does so when it starts. A copy of the old file is kept. The service must be stopped, except
+    for --dry-run.
     """
     from kener_async.store.sqlite import upgrade
 
@@ -218,16 +220,16 @@ def migrate(config: Config, dry_run: bool) -> None:
     if not database.exists():
         raise FatalError(f"{database}: there is no database yet")
     plan = upgrade.plan(database)
-    click.echo(f"schema {plan.found}; this program's is {plan.target}")
+    click.echo(f"schema version {plan.found}, this program needs {plan.target}")
     for number, title in plan.steps:
         click.echo(f"step {number}: {title}")
     if dry_run and plan.steps:
-        with _watched() as progress:
+        with _progress_line() as progress:
             changed = upgrade.rehearse(database, progress)
-        click.echo(f"on a copy it went well and changed {changed:,} rows")
+        click.echo(f"the upgrade of a copy succeeded and changed {changed:,} rows")
     elif plan.steps:
         upgrade.run(database)
-        click.echo(f"{database} is upgraded", err=True)
+        message(f"{database} is upgraded")
 
 
 COMMANDS = (backup, restore, verify, export_data, import_data, migrate)

@@ -1,4 +1,4 @@
-"""The commands that look: at the fleet, and at what the service depends on."""
+"""The commands that only read: the monitors, the installation, the configuration, the API."""
 
 import json
 import os
@@ -7,58 +7,89 @@ from dataclasses import asdict
 
 import click
 
-from kener_async.cli.common import configured
+from kener_async.cli.common import configured, message
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 
-COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--check", is_flag=True, help="End with status 2 when a monitor is DOWN.")
+@click.option("--check", is_flag=True, help="Exit with status 2 when a monitor is DOWN.")
 @configured
 def status(config: Config, as_json: bool, check: bool) -> None:
-    """Show how each monitor stands; also while the service does not run."""
-    from kener_async.domain.samples import Status
-    from kener_async.ops import status as overview
+    """Show the status of each monitor.
 
-    seen = overview.look(config, system_clock)
-    if not seen.is_served:
-        click.echo("no server runs on this database: this is what it knew when it was last there", err=True)
+    The service may be stopped.
+    """
+    from kener_async.domain.samples import Status
+    from kener_async.ops import status as statuses
+
+    monitors = statuses.look(config, system_clock)
+    if not monitors.is_served:
+        message("no server is running on this database: this is the state when one last was")
     if as_json:
-        click.echo(json.dumps(overview.as_json(seen), indent=2))
+        click.echo(json.dumps(statuses.as_json(monitors), indent=2))
     else:
-        for line, colour in overview.table(seen):
-            _show(line, colour)
-        click.echo(overview.summary(seen))
-    if check and Status.DOWN in seen.statuses:
+        for line, color in statuses.table(monitors):
+            _print(line, color)
+        click.echo(statuses.summary(monitors))
+    if check and Status.DOWN in monitors.statuses:
         sys.exit(2)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
-@click.option("--online", is_flag=True, help="Ask at public_url too, as a visitor would.")
+@click.option("--online", is_flag=True, help="Request public_url too, as a visitor would.")
 @configured
 def doctor(config: Config, as_json: bool, online: bool) -> None:
-    """Examine clock, disk, permissions, key, tokens, proxy and backups; status 1 when something fails."""
-    from kener_async.ops import doctor as doctors
+    """Diagnose the installation.
 
-    found = list(doctors.examine(config, system_clock(), online=online))
+    Checks clock, disk, permissions, key, tokens, proxy and backups; exits with status 1 when one fails.
+    """
+    from kener_async.ops import doctor as diagnosis
+
+    findings = list(diagnosis.examine(config, system_clock(), online=online))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        for finding in found:
+        for finding in findings:
             remedy = f"\n        {finding.remedy}" if finding.remedy else ""
-            _show(f"{finding.state:4}  {finding.check}: {finding.text}{remedy}", COLOURS[finding.state])
-    if any(finding.state == "fail" for finding in found):
+            _print(f"{finding.state:4}  {finding.check}: {finding.text}{remedy}", COLORS[finding.state])
+    if any(finding.state == "fail" for finding in findings):
         sys.exit(1)
 
 
-def _show(line: str, colour: str) -> None:
-    """In colour on a terminal, unless NO_COLOR says otherwise."""
-    plain = not colour or "NO_COLOR" in os.environ
-    click.echo(line if plain else click.style(line, fg=colour))
+def _print(line: str, color: str) -> None:
+    """Print in color on a terminal, unless NO_COLOR is set."""
+    is_plain = not color or "NO_COLOR" in os.environ
+    click.echo(line if is_plain else click.style(line, fg=color))
 
 
-COMMANDS = (status, doctor)
+@click.command("check-config")
+@configured
+def check_config(config: Config) -> None:
+    """Check the configuration.
+
+    Every problem is printed, a line each; then the exit status is 1.
+    """
+    monitors = _counted(len(config.monitors), "monitor", "monitors")
+    message(f"OK: {monitors}, {_counted(len(config.categories), 'category', 'categories')}")
+
+
+def _counted(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"
+
+
+@click.command()
+@configured
+def openapi(config: Config) -> None:
+    """Print the OpenAPI description of the API."""
+    from kener_async.api.openapi import document
+    from kener_async.app import create_app
+
+    click.echo(json.dumps(document(create_app(config)), indent=2))
+
+
+COMMANDS = (status, doctor, check_config, openapi)

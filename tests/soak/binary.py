@@ -188,7 +188,7 @@ def _within(seconds: float, becomes_true: Callable[[], bool]) -> bool:
 def commands(tree: Tree) -> Iterator[Check]:
     yield "there is no Python", not list((tree.root / "usr/bin").glob("python*"))
     yield "--version", tree.run("--version").stdout.startswith("kener-async, version ")
-    yield "check-config", "sound: 1 monitors" in tree.run("check-config").stderr
+    yield "check-config", "OK: 1 monitor" in tree.run("check-config").stderr
     yield "openapi", "/api/status" in json.loads(tree.run("openapi").stdout)["paths"]
     yield "a fault ends with status 1", tree.run("check-config", "--config", "none.toml").returncode == 1
     yield "wrong usage ends with status 2", tree.run("serve", "--port", "x").returncode == 2

@@ -1,0 +1,74 @@
+"""Create, list and revoke tokens in the database, while a server may be running on it."""
+
+import secrets
+from collections.abc import Sequence
+
+from kener_async.api.http.auth import mint
+from kener_async.clock import system_clock
+from kener_async.config.model import Config
+from kener_async.domain.access import DEFAULT_SCOPES
+from kener_async.ops.signing_key import signing_secret
+from kener_async.store import tokens
+from kener_async.store.sqlite import transactions
+from kener_async.store.tokens import Token
+
+
+def create(
+    config: Config, name: str, scopes: Sequence[str], tags: Sequence[str], lifetime: int | None
+) -> str:
+    """Store the record of a new token; the JWT. No scopes: the default ones; no tags: all monitors.
+
+    `lifetime` is in seconds, None: it does not expire. Raises FatalError or DomainError.
+    """
+    now = system_clock()
+    record = Token(
+        id=secrets.token_hex(8),
+        name=name,
+        scopes=tuple(scopes) or DEFAULT_SCOPES,
+        tags=tuple(tags) or None,
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+    )
+    jwt = mint(signing_secret(config.auth), record)
+    _add(config, record)
+    return jwt
+
+
+def create_beat_key(config: Config, name: str, tag: str, lifetime: int | None) -> str:
+    """Store the record of a new key that reports one monitor; the key."""
+    now, key = system_clock(), secrets.token_urlsafe(32)
+    record = Token(
+        id=secrets.token_hex(8),
+        name=name,
+        scopes=("status:write",),
+        tags=(tag,),
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        digest=tokens.digest_of(key),
+    )
+    _add(config, record)
+    return key
+
+
+def _add(config: Config, record: Token) -> None:
+    transactions.write(config.database.path, tokens.add, record)
+    tokens.announce(config.database.path)
+
+
+def stored(config: Config) -> list[Token]:
+    """The records of all tokens; none where there is no database yet."""
+    database = config.database.path
+    return list(transactions.read(database, tokens.everyone).values()) if database.exists() else []
+
+
+def state(record: Token, now: int) -> str:
+    """`valid`, `expired` or `revoked`."""
+    if record.revoked_at is not None:
+        return "revoked"
+    return "expired" if record.expires_at is not None and record.expires_at <= now else "valid"
+
+
+def revoke(config: Config, token_id: str) -> None:
+    """Revoke a token; raises NotFound."""
+    transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
+    tokens.announce(config.database.path)
