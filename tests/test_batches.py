@@ -550,7 +550,7 @@ def deliver(connection: sqlite3.Connection, sent: list[Sent]) -> None:
 
 def outcome(connection: sqlite3.Connection) -> tuple[Any, Any]:
     rows = connection.execute("SELECT monitor_id, minute, status FROM samples ORDER BY 1, 2").fetchall()
-    return rows, [(known.name, known.missing, known.newest) for known in devices.everyone(connection)]
+    return rows, [(device.name, device.missing, device.newest) for device in devices.summaries(connection)]
 
 
 def pieces(sent: list[Sent], random: Random) -> Iterator[list[Sent]]:

@@ -151,7 +151,7 @@ class Esp32:
     def heard(self) -> list[tuple[int, int]]:
         """Of each name that it gave itself: how many numbers are missing, how often it counted anew."""
         with closing(reading(self.server.database)) as connection:
-            everyone = devices.everyone(connection)
+            everyone = devices.summaries(connection)
         return [(device.missing, device.restarts) for device in everyone if self.tag in device.tags]
 
 

@@ -6,7 +6,7 @@ from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.store import devices as stored_devices
-from kener_async.store.devices import Known
+from kener_async.store.devices import DeviceSummary
 
 routes = Routes()
 
@@ -24,11 +24,11 @@ routes = Routes()
 )
 async def devices(call: Call) -> list[dict[str, Any]]:
     """The devices that name themselves in batches, of those whose monitors the token may read."""
-    known = await call.request.app[keys.DATABASE].read(stored_devices.everyone)
+    known = await call.request.app[keys.DATABASE].read(stored_devices.summaries)
     return [_listed(device) for device in known if all(map(call.grant.allows_tag, device.tags))]
 
 
-def _listed(device: Known) -> dict[str, Any]:
+def _listed(device: DeviceSummary) -> dict[str, Any]:
     return {
         "sender": device.sender,
         "device": device.name,

@@ -1,7 +1,7 @@
-"""A batch, from its clocks to its rows, in one transaction."""
+"""Store a batch in one transaction: the clocks, the verdicts, the samples."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from kener_async.domain.batches import Batch, Item, Key, Result, Verdict, judge
@@ -14,7 +14,7 @@ from kener_async.store.interface import Session
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """What [ingest] says of the age of samples: seconds ahead, and days behind."""
+    """The [ingest] settings on the age of samples: seconds ahead, and days behind."""
 
     clock_skew: int
     max_age_days: int
@@ -22,9 +22,9 @@ class IngestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A result for each item, in order; the samples that were stored; how the sender's clocks stand.
+    """A result for each item, in order; the samples that were stored; the sender's clocks compared.
 
-    `tally` counts the verdicts; `monitors` are those it spoke of.
+    `tally` counts the verdicts; `monitors` are those that the batch reported.
     """
 
     results: Sequence[Result]
@@ -34,31 +34,35 @@ class Outcome:
     monitors: Set[int]
 
 
-def record(session: Session, delivery: Batch, limits: IngestLimits) -> Outcome:
-    """Store what is new in a batch, with all that is remembered of its devices."""
-    names = delivery.devices
-    ids = devices.enrol(session, delivery.sender, names, delivery.received)
-    sender = None if delivery.device is None else ids[delivery.device]
-    clocks = devices.clocks(session, sender, delivery.sent, delivery.received, limits.clock_skew)
+def record(session: Session, batch: Batch, limits: IngestLimits) -> Outcome:
+    """Store what is new in a batch, and the state of its devices."""
+    ids = devices.register(session, batch.sender, batch.devices, batch.received)
+    sender = None if batch.device is None else ids[batch.device]
+    clocks = devices.clocks(session, sender, batch.sent, batch.received, limits.clock_skew)
 
-    places = [_place(item, clocks, limits) for item in delivery.items]
-    keys = _keys(delivery.items, places)
-    known = {name: devices.load(session, ids[name], keys) for name in names}
-    spans = {name: device.sequence.spans for name, device in known.items()}
-    before = samples.at(session, [key for key, is_plain in keys.items() if is_plain])
-    results, stored = judge(delivery.items, places, known, before)
+    places = [_place(item, clocks, limits) for item in batch.items]
+    placed = [
+        (item, place) for item, place in zip(batch.items, places, strict=True) if isinstance(place, int)
+    ]
+    states = devices.load(session, ids.values(), _claimed(placed, ids))
+    spans_before = {device: state.sequence.spans for device, state in states.items()}
+    unnumbered = {(item.monitor, place) for item, place in placed if item.number is None}
+    stored_before = samples.at(session, sorted(unnumbered))
+    by_name = {name: states[device] for name, device in ids.items()}
+    results, stored = judge(batch.items, places, by_name, stored_before)
 
     samples.put(session, stored)
-    for name, device in known.items():
-        devices.save(session, ids[name], device, spans[name])
-    devices.note_monitors(session, _reported(delivery, places, ids))
-    heard = {monitor for monitor, _ in keys}
-    monitors.note_heard(session, dict.fromkeys(heard, delivery.received))
-    return Outcome(results, Tally(result.verdict for result in results), stored, clocks, heard)
+    devices.save(session, states, spans_before)
+    devices.add_monitors(
+        session, {(ids[item.device], item.monitor) for item, _ in placed if item.device is not None}
+    )
+    reported = {item.monitor for item, _ in placed}
+    monitors.note_heard(session, dict.fromkeys(reported, batch.received))
+    return Outcome(results, Tally(result.verdict for result in results), stored, clocks, reported)
 
 
 def _place(item: Item, clocks: DeviceClocks, limits: IngestLimits) -> int | str:
-    """The minute of an item, or what is wrong with it."""
+    """The minute of an item, or the error in it."""
     if item.fault is not None:
         return item.fault
     try:
@@ -72,22 +76,10 @@ def _place(item: Item, clocks: DeviceClocks, limits: IngestLimits) -> int | str:
         return error.message
 
 
-def _keys(items: Sequence[Item], places: Sequence[int | str]) -> dict[Key, bool]:
-    """The minutes that a batch speaks of, and whether an item without a number is among those of one."""
-    keys: dict[Key, bool] = {}
-    for item, place in zip(items, places, strict=True):
-        if isinstance(place, int):
-            key = (item.monitor, place)
-            keys[key] = item.number is None or keys.get(key, False)
-    return keys
-
-
-def _reported(
-    delivery: Batch, places: Sequence[int | str], ids: Mapping[str, int]
-) -> Iterable[tuple[int, int]]:
-    """Which device has reported which monitor."""
+def _claimed(placed: Sequence[tuple[Item, int]], ids: Mapping[str, int]) -> set[tuple[int, Key]]:
+    """The minutes for which each device sent a number."""
     return {
-        (ids[item.device], item.monitor)
-        for item, place in zip(delivery.items, places, strict=True)
-        if isinstance(place, int) and item.device is not None
+        (ids[item.device], (item.monitor, place))
+        for item, place in placed
+        if item.device is not None and item.number is not None
     }

@@ -1,6 +1,7 @@
-"""Devices: what is remembered of each, so that a batch may come in any order and more than once."""
+"""Devices: what is stored about each, so that a batch may come in any order and more than once."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kener_async.domain.batches import DeviceState, Key
@@ -8,14 +9,17 @@ from kener_async.domain.clocks import DeviceClocks, Stamp, began_at
 from kener_async.domain.sequences import SequenceNumbers
 from kener_async.store.interface import Session
 
-BOOTS = 16  # remembered of each device
+BOOTS = 16  # kept for each device
+
+Numbers = tuple[int, int]  # a span of sequence numbers: the first and the last
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A device on record. `offset`: seconds its clock was behind ours when it last said its time, or None.
+class DeviceSummary:
+    """A device as the API lists it.
 
-    `missing` counts the numbers that have not come, `tags` the monitors it has reported.
+    `offset` is how many seconds its clock was behind this server's when it last sent its time, or None.
+    `missing` counts the numbers that have not arrived; `tags` are the monitors it has reported.
     """
 
     sender: str
@@ -28,7 +32,7 @@ class Known:
     tags: tuple[str, ...]
 
 
-def everyone(session: Session) -> list[Known]:
+def summaries(session: Session) -> list[DeviceSummary]:
     """All devices, by sender and name."""
     rows = session.execute(
         """
@@ -36,73 +40,58 @@ def everyone(session: Session) -> list[Known]:
          ORDER BY sender, name
         """
     ).fetchall()
-    return [_known(session, *row) for row in rows]
-
-
-def _known(
-    session: Session,
-    device: int,
-    sender: str,
-    name: str,
-    last_heard: int,
-    newest: int,
-    offset: int | None,
-    lost: int,
-    restarts: int,
-) -> Known:
-    missing = lost + SequenceNumbers(_spans(session, device)).holes
-    return Known(sender, name, last_heard, newest, offset, missing, restarts, _tags(session, device))
-
-
-def _tags(session: Session, device: int) -> tuple[str, ...]:
-    rows = session.execute(
-        """
-        SELECT tag
-          FROM device_monitors JOIN monitors ON monitors.id = monitor_id
-         WHERE device_id = ?
-         ORDER BY tag
-        """,
-        (device,),
-    )
-    return tuple(tag for (tag,) in rows)
+    ids = [row[0] for row in rows]
+    spans, tags = _spans(session, ids), _tags(session, ids)
+    return [
+        DeviceSummary(
+            sender, name, heard, newest, offset, lost + _holes(spans[device]), restarts, tuple(tags[device])
+        )
+        for device, sender, name, heard, newest, offset, lost, restarts in rows
+    ]
 
 
 def missing_of(session: Session, monitor: int) -> int:
-    """How many numbers of the devices that report a monitor have not come in."""
-    reporting = session.execute(
-        "SELECT id, lost FROM device_monitors JOIN devices ON id = device_id WHERE monitor_id = ?", (monitor,)
-    ).fetchall()
-    return sum(lost + SequenceNumbers(_spans(session, device)).holes for device, lost in reporting)
+    """How many numbers of the devices that report a monitor have not arrived."""
+    lost: dict[int, int] = dict(
+        session.execute(
+            "SELECT id, lost FROM device_monitors JOIN devices ON id = device_id WHERE monitor_id = ?",
+            (monitor,),
+        ).fetchall()
+    )
+    return sum(lost.values()) + sum(map(_holes, _spans(session, lost).values()))
 
 
-def enrol(session: Session, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
-    """The ids of the devices of a sender by name; those not seen before are taken on."""
-    ids = {}
-    for name in names:
-        (ids[name],) = session.execute(
+def _holes(spans: Iterable[Numbers]) -> int:
+    return SequenceNumbers(spans).holes
+
+
+def register(session: Session, sender: str, names: Iterable[str], now: int) -> dict[str, int]:
+    """Note that devices of a sender reported now, adding new ones; their ids by name."""
+    return dict(
+        session.execute(
             """
             INSERT INTO devices (sender, name, last_heard, newest, floor, lost, restarts)
-            VALUES (?, ?, ?, 0, 0, 0, 0)
+            SELECT :sender, value, :now, 0, 0, 0, 0 FROM json_each(:names) WHERE true
                 ON CONFLICT (sender, name) DO UPDATE SET last_heard = excluded.last_heard
-            RETURNING id
+            RETURNING name, id
             """,
-            (sender, name, now),
-        ).fetchone()
-    return ids
+            {"sender": sender, "names": json.dumps(list(names)), "now": now},
+        ).fetchall()
+    )
 
 
 def clocks(session: Session, device: int | None, sent: Stamp, received: int, tolerance: int) -> DeviceClocks:
-    """How the clocks of the device that sends stand to ours; what is learned of them is kept."""
+    """Compare the clocks of the sending device with this server's, and store the comparison."""
     boots = {} if device is None else _boots(session, device)
     if sent.boot is not None:
         offset_before = None if device is None else _clock_offset(session, device)
         began = began_at(boots.get(sent.boot), sent, received, offset_before)
         if began is not None:
             boots[sent.boot] = began
-    found = DeviceClocks(sent, received, tolerance, boots)
+    compared = DeviceClocks(sent, received, tolerance, boots)
     if device is not None:
-        _keep_clocks(session, device, found)
-    return found
+        _save_clocks(session, device, compared)
+    return compared
 
 
 def _clock_offset(session: Session, device: int) -> int | None:
@@ -114,18 +103,18 @@ def _boots(session: Session, device: int) -> dict[str, float]:
     return dict(session.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
 
 
-def _keep_clocks(session: Session, device: int, found: DeviceClocks) -> None:
-    if found.offset is not None:
-        session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (found.offset, device))
-    boot = found.sent.boot
-    if boot is None or boot not in found.boots:
+def _save_clocks(session: Session, device: int, clocks: DeviceClocks) -> None:
+    if clocks.offset is not None:
+        session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (clocks.offset, device))
+    boot = clocks.sent.boot
+    if boot is None or boot not in clocks.boots:
         return
     session.execute(
         """
         INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)
             ON CONFLICT (device_id, boot) DO UPDATE SET began_at = excluded.began_at
         """,
-        (device, boot, found.boots[boot]),
+        (device, boot, clocks.boots[boot]),
     )
     session.execute(
         """
@@ -139,77 +128,152 @@ def _keep_clocks(session: Session, device: int, found: DeviceClocks) -> None:
     )
 
 
-def load(session: Session, device: int, keys: Iterable[Key]) -> DeviceState:
-    """What is known of a device, with its claims to these minutes."""
-    newest, floor, lost, restarts = session.execute(
-        "SELECT newest, floor, lost, restarts FROM devices WHERE id = ?", (device,)
-    ).fetchone()
-    sequence = SequenceNumbers(_spans(session, device), floor)
-    return DeviceState(sequence, _claims(session, device, keys), newest, lost, restarts)
+def load(
+    session: Session, devices: Collection[int], claimed: Collection[tuple[int, Key]]
+) -> dict[int, DeviceState]:
+    """The sequence states of devices, with their claims to these pairs of a device and a minute."""
+    spans, claims = _spans(session, devices), _claims(session, devices, claimed)
+    rows = session.execute(
+        """
+        SELECT id, newest, floor, lost, restarts FROM devices
+         WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (_ids(devices),),
+    )
+    return {
+        device: DeviceState(
+            SequenceNumbers(spans[device], floor), claims.get(device, {}), newest, lost, restarts
+        )
+        for device, newest, floor, lost, restarts in rows
+    }
 
 
-def _spans(session: Session, device: int) -> list[tuple[int, int]]:
-    return session.execute(
-        "SELECT first, last FROM heard WHERE device_id = ? ORDER BY first", (device,)
-    ).fetchall()
+def _ids(devices: Iterable[int]) -> str:
+    return json.dumps(list(devices))
 
 
-def _claims(session: Session, device: int, keys: Iterable[Key]) -> dict[Key, int]:
-    if session.execute("SELECT 1 FROM claims WHERE device_id = ? LIMIT 1", (device,)).fetchone() is None:
-        return {}
-    claims = {}
-    for key in keys:
-        found = session.execute(
-            "SELECT number FROM claims WHERE device_id = ? AND monitor_id = ? AND minute = ?", (device, *key)
-        ).fetchone()
-        if found is not None:
-            claims[key] = found[0]
+def _spans(session: Session, devices: Iterable[int]) -> dict[int, list[Numbers]]:
+    """The numbers received from each device."""
+    spans: dict[int, list[Numbers]] = {device: [] for device in devices}
+    rows = session.execute(
+        """
+        SELECT device_id, first, last FROM heard
+         WHERE device_id IN (SELECT value FROM json_each(?)) ORDER BY device_id, first
+        """,
+        (_ids(spans),),
+    )
+    for device, first, last in rows:
+        spans[device].append((first, last))
+    return spans
+
+
+def _tags(session: Session, devices: Iterable[int]) -> dict[int, list[str]]:
+    """The monitors that each device has reported."""
+    tags: dict[int, list[str]] = {device: [] for device in devices}
+    rows = session.execute(
+        """
+        SELECT device_id, tag
+          FROM device_monitors JOIN monitors ON monitors.id = monitor_id
+         WHERE device_id IN (SELECT value FROM json_each(?))
+         ORDER BY device_id, tag
+        """,
+        (_ids(tags),),
+    )
+    for device, tag in rows:
+        tags[device].append(tag)
+    return tags
+
+
+def _claims(
+    session: Session, devices: Iterable[int], claimed: Collection[tuple[int, Key]]
+) -> dict[int, dict[Key, int]]:
+    """The highest numbers received for these minutes, by device."""
+    # Devices whose numbers arrive in order, which is nearly all of them, have no claims.
+    claimants = session.execute(
+        """
+        SELECT value FROM json_each(?)
+         WHERE EXISTS (SELECT 1 FROM claims WHERE device_id = value)
+        """,
+        (_ids(devices),),
+    )
+    claims: dict[int, dict[Key, int]] = {device: {} for (device,) in claimants}
+    wanted = [(device, *key) for device, key in claimed if device in claims]
+    if not wanted:
+        return claims
+    rows = session.execute(
+        """
+        WITH wanted (device, monitor, moment) AS (
+            SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
+        )
+        SELECT device_id, monitor_id, minute, number
+          FROM wanted CROSS JOIN claims ON device_id = device AND monitor_id = monitor AND minute = moment
+        """,
+        (json.dumps(wanted),),
+    )
+    for device, monitor, minute, number in rows:
+        claims[device][monitor, minute] = number
     return claims
 
 
-def save(session: Session, device: int, state: DeviceState, spans_before: Iterable[tuple[int, int]]) -> None:
-    """Keep what is known of a device after a batch."""
-    state.prune()
-    sequence = state.sequence
-    session.execute(
+def save(
+    session: Session, states: Mapping[int, DeviceState], spans_before: Mapping[int, Sequence[Numbers]]
+) -> None:
+    """Store the sequence states of devices after a batch; `spans_before` are those before it."""
+    for state in states.values():
+        state.prune()
+    session.executemany(
         "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ? WHERE id = ?",
-        (state.newest, sequence.floor, state.lost, state.restarts, device),
+        [
+            (state.newest, state.sequence.floor, state.lost, state.restarts, device)
+            for device, state in states.items()
+        ],
     )
-    before, after = set(spans_before), set(sequence.spans)
+    before = {(device, *span) for device, spans in spans_before.items() for span in spans}
+    after = {(device, *span) for device, state in states.items() for span in state.sequence.spans}
     session.executemany(
         "DELETE FROM heard WHERE device_id = ? AND first = ?",
-        [(device, first) for first, _ in before - after],
+        [(device, first) for device, first, _ in before - after],
     )
-    session.executemany("INSERT INTO heard VALUES (?, ?, ?)", [(device, *span) for span in after - before])
-    session.execute(
-        "DELETE FROM claims WHERE device_id = ? AND number <= ?", (device, sequence.complete_until)
+    session.executemany("INSERT INTO heard (device_id, first, last) VALUES (?, ?, ?)", after - before)
+    session.executemany(
+        "DELETE FROM claims WHERE device_id = ? AND number <= ?",
+        [(device, state.sequence.complete_until) for device, state in states.items()],
     )
     session.executemany(
         """
         INSERT INTO claims (device_id, monitor_id, minute, number) VALUES (?, ?, ?, ?)
             ON CONFLICT (device_id, monitor_id, minute) DO UPDATE SET number = excluded.number
         """,
-        [(device, *key, number) for key, number in state.claims.items()],
+        [(device, *key, number) for device, state in states.items() for key, number in state.claims.items()],
     )
 
 
-def note_monitors(session: Session, pairs: Iterable[tuple[int, int]]) -> None:
-    """Note which monitors devices report: pairs of device and monitor."""
-    session.executemany("INSERT INTO device_monitors VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(pairs))
+def add_monitors(session: Session, pairs: Iterable[tuple[int, int]]) -> None:
+    """Store which monitors devices report, as pairs of a device and a monitor."""
+    session.executemany(
+        "INSERT INTO device_monitors (device_id, monitor_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        sorted(pairs),
+    )
 
 
-def drop_unneeded(session: Session, too_old: int, forgotten: int) -> None:
-    """Drop the claims to minutes no batch may speak of any more, and devices silent since `forgotten`."""
-    session.execute("DELETE FROM claims WHERE minute < ?", (too_old,))
+def expire(session: Session, claims_before: int, silent_since: int) -> None:
+    """Delete claims to minutes older than any batch may report, and devices that are silent for long."""
+    session.execute("DELETE FROM claims WHERE minute < ?", (claims_before,))
     silent = "SELECT id FROM devices WHERE last_heard < ?"
     for table in ("device_monitors", "heard", "claims", "boots"):
-        session.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (forgotten,))  # noqa: S608
-    session.execute("DELETE FROM devices WHERE last_heard < ?", (forgotten,))
+        session.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (silent_since,))  # noqa: S608
+    session.execute("DELETE FROM devices WHERE last_heard < ?", (silent_since,))
+
+
+# Export and import
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """All that is stored of a device; `claims` are tag, minute and number, `boots` when each began."""
+class DeviceExport:
+    """All that is stored about a device, with tags instead of ids.
+
+    `claims` are tag, minute and number; `boots` are the instants at which each began.
+    """
 
     sender: str
     name: str
@@ -226,13 +290,13 @@ class Record:
 
 
 def ids(session: Session) -> list[int]:
-    """All devices, in the order in which they came."""
+    """All devices, oldest first."""
     return [device for (device,) in session.execute("SELECT id FROM devices ORDER BY id")]
 
 
-def record(session: Session, device: int) -> Record:
-    """All that is stored of one device, in names that mean the same in another database."""
-    row = session.execute(
+def export(session: Session, device: int) -> DeviceExport:
+    """All that is stored about one device."""
+    row: tuple[str, str, int, int, int | None, int, int, int] = session.execute(
         """
         SELECT sender, name, last_heard, newest, clock_offset, floor, lost, restarts FROM devices WHERE id = ?
         """,
@@ -247,25 +311,17 @@ def record(session: Session, device: int) -> Record:
         """,
         (device,),
     )
-    sender, name, last_heard, newest, offset, floor, lost, restarts = row
-    return Record(
-        sender,
-        name,
-        last_heard,
-        newest,
-        offset,
-        floor,
-        lost,
-        restarts,
-        monitors=list(_tags(session, device)),
-        heard=[list(span) for span in _spans(session, device)],
-        claims=[list(claim) for claim in claims],
-        boots=_boots(session, device),
+    return DeviceExport(
+        *row,
+        _tags(session, [device])[device],
+        [list(span) for span in _spans(session, [device])[device]],
+        [list(claim) for claim in claims],
+        _boots(session, device),
     )
 
 
-def put_back(session: Session, record: Record) -> None:
-    """Store a record as it was; raises KeyError for a monitor that is not known."""
+def insert(session: Session, exported: DeviceExport) -> None:
+    """Store an exported device; raises KeyError for a monitor that is not stored."""
     monitors: Mapping[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     (device,) = session.execute(
         """
@@ -273,24 +329,26 @@ def put_back(session: Session, record: Record) -> None:
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
         """,
         (
-            record.sender,
-            record.name,
-            record.last_heard,
-            record.newest,
-            record.clock_offset,
-            record.floor,
-            record.lost,
-            record.restarts,
+            exported.sender,
+            exported.name,
+            exported.last_heard,
+            exported.newest,
+            exported.clock_offset,
+            exported.floor,
+            exported.lost,
+            exported.restarts,
         ),
     ).fetchone()
-    note_monitors(session, [(device, monitors[tag]) for tag in record.monitors])
+    add_monitors(session, [(device, monitors[tag]) for tag in exported.monitors])
     session.executemany(
-        "INSERT INTO heard VALUES (?, ?, ?)", [(device, first, last) for first, last in record.heard]
+        "INSERT INTO heard (device_id, first, last) VALUES (?, ?, ?)",
+        [(device, first, last) for first, last in exported.heard],
     )
     session.executemany(
-        "INSERT INTO claims VALUES (?, ?, ?, ?)",
-        [(device, monitors[str(tag)], minute, number) for tag, minute, number in record.claims],
+        "INSERT INTO claims (device_id, monitor_id, minute, number) VALUES (?, ?, ?, ?)",
+        [(device, monitors[str(tag)], minute, number) for tag, minute, number in exported.claims],
     )
     session.executemany(
-        "INSERT INTO boots VALUES (?, ?, ?)", [(device, boot, began) for boot, began in record.boots.items()]
+        "INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)",
+        [(device, boot, began) for boot, began in exported.boots.items()],
     )

@@ -21,26 +21,37 @@ def register(session: Session, settings: Mapping[str, MonitorSettings], now: int
     )
     # What was noted of the future, when the clock was ahead, does not hold after what is loaded now.
     session.execute("DELETE FROM settings WHERE since > ?", (now,))
-    known: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
-    for tag, monitor in known.items():
+    ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
+    current = _current(session)
+    changed: dict[int, str] = {}
+    for tag, monitor in ids.items():
         body = settings_text(settings[tag]) if tag in settings else REMOVED
-        if body != _current(session, monitor):
-            session.execute(
-                """
-                INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)
-                    ON CONFLICT (monitor_id, since) DO UPDATE SET body = excluded.body
-                """,
-                (monitor, now, body),
-            )
-            dirty.mark_span(session, [monitor], now, None)
-    return {tag: known[tag] for tag in settings}
+        if body != current.get(monitor):
+            changed[monitor] = body
+    session.executemany(
+        """
+        INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)
+            ON CONFLICT (monitor_id, since) DO UPDATE SET body = excluded.body
+        """,
+        [(monitor, now, body) for monitor, body in changed.items()],
+    )
+    if changed:
+        dirty.mark_span(session, changed, now, None)
+    return {tag: ids[tag] for tag in settings}
 
 
-def _current(session: Session, monitor: int) -> str | None:
-    row = session.execute(
-        "SELECT body FROM settings WHERE monitor_id = ? ORDER BY since DESC LIMIT 1", (monitor,)
-    ).fetchone()
-    return None if row is None else str(row[0])
+def _current(session: Session) -> dict[int, str]:
+    """The newest settings of each monitor, as stored."""
+    return dict(
+        session.execute(
+            """
+            SELECT monitor_id, body
+              FROM settings
+              JOIN (SELECT monitor_id AS monitor, max(since) AS newest FROM settings GROUP BY monitor_id)
+                ON monitor_id = monitor AND since = newest
+            """
+        ).fetchall()
+    )
 
 
 def note_heard(session: Session, heard: Mapping[int, int]) -> None:

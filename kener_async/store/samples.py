@@ -1,5 +1,6 @@
 """Samples: one row for each minute of a monitor that was measured."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import HOUR, QUARTER, quarter_of
@@ -65,36 +66,43 @@ def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int
 
 
 def _pushed(session: Session, batch: Sequence[Sample]) -> set[tuple[int, int]]:
-    """The minutes a check of the batch speaks of that hold a push already."""
-    pushed = set()
-    for sample in batch:
-        if sample.source is SampleSource.CHECK:
-            row = session.execute(
-                "SELECT source FROM samples WHERE monitor_id = ? AND minute = ?",
-                (sample.monitor, sample.minute),
-            ).fetchone()
-            if row is not None and row[0] == SampleSource.PUSH:
-                pushed.add((sample.monitor, sample.minute))
-    return pushed
+    """The minutes of the checks in the batch that hold a push already."""
+    checked = [(sample.monitor, sample.minute) for sample in batch if sample.source is SampleSource.CHECK]
+    return {key for key, sample in at(session, checked).items() if sample.source is SampleSource.PUSH}
 
 
 def _mark_touched(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
-    """Mark each sample's quarter and those it speaks for until the next sample.
+    """Mark each sample's quarter and the quarters until the next sample, whose status it may decide.
 
     From `rolled_until` on nothing has been counted yet, so the sample's own quarter is enough there.
     """
     counted_until = rolled_until(session)
+    stretches = _stretches(stored)
+    late = [(monitor, last) for monitor, _, last in stretches if quarter_of(last) < counted_until]
+    following = _following(session, late) if late else {}
     spans = []
-    for monitor, first, last in _stretches(stored):
+    for monitor, first, last in stretches:
         end = quarter_of(last) + QUARTER
-        if quarter_of(last) < counted_until:
-            (following,) = session.execute(
-                "SELECT min(minute) FROM samples WHERE monitor_id = ? AND minute > ?", (monitor, last)
-            ).fetchone()
-            reach = counted_until if following is None else quarter_of(following) + QUARTER
+        if (monitor, last) in following:
+            minute = following[monitor, last]
+            reach = counted_until if minute is None else quarter_of(minute) + QUARTER
             end = max(end, min(reach, counted_until))
         spans.append((monitor, quarter_of(first), end))
     mark(session, spans)
+
+
+def _following(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int | None]:
+    """The minute of the next sample after each (monitor, minute); None: there is none."""
+    rows = session.execute(
+        """
+        WITH late (monitor, moment) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+        SELECT monitor, moment,
+               (SELECT min(minute) FROM samples WHERE monitor_id = monitor AND minute > moment)
+          FROM late
+        """,
+        (json.dumps(keys),),
+    )
+    return {(monitor, moment): minute for monitor, moment, minute in rows}
 
 
 def _stretches(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -53,4 +53,4 @@ async def forget_devices(database: Database, clock: Clock, ages: Callable[[], tu
     """Drop what devices are remembered for and no batch can ask for any more."""
     accepted, kept = ages()
     now = clock()
-    await database.write(devices.drop_unneeded, too_old=now - accepted - DAY, forgotten=now - kept)
+    await database.write(devices.expire, claims_before=now - accepted - DAY, silent_since=now - kept)

@@ -67,7 +67,7 @@ class Writer:
         if self._closing:
             raise Unavailable("the service is stopping")
         started = perf_counter()
-        outcome = await self._database.write(batches.record, delivery=delivery, limits=limits)
+        outcome = await self._database.write(batches.record, delivery, limits)
         self._states.add_samples(outcome.stored)
         self._states.note_heard(outcome.monitors, delivery.received)
         self.stored += len(outcome.stored)

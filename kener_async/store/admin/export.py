@@ -186,7 +186,7 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
 def _devices(connection: sqlite3.Connection) -> Iterator[Line]:
     """Each with the monitors it reports, the spans of numbers heard, its claims to minutes, and its boots."""
     for device in devices.ids(connection):
-        record = devices.record(connection, device)
+        record = devices.export(connection, device)
         yield {"kind": "device", **asdict(record)}
 
 

@@ -173,7 +173,7 @@ def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
 def _devices(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         fields = {name: value for name, value in line.items() if name != "kind"}
-        devices.put_back(connection, devices.Record(**fields))
+        devices.insert(connection, devices.DeviceExport(**fields))
 
 
 def _runs(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:

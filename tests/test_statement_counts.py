@@ -1,0 +1,95 @@
+"""The number of queries does not grow with the number of rows that they load."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kener_async.domain.batches import Batch, Item
+from kener_async.domain.clocks import Stamp
+from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.store import batches, devices, dirty, incidents, monitors, observer
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.upgrade import prepare
+
+NOON = 1_700_000_040 // 900 * 900
+DAY = 86_400
+LIMITS = batches.IngestLimits(60, 90)
+SETTINGS = {f"monitor-{number}": MonitorSettings() for number in range(50)}
+
+
+@pytest.fixture(params=[1, 50])
+def rows(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    prepare(tmp_path / "kener.db")
+    with closing(connect(tmp_path / "kener.db", synchronous="OFF")) as connection:
+        observer.begin(connection, NOON - DAY, 400 * DAY)
+        monitors.register(connection, SETTINGS, NOON - DAY)
+        yield connection
+
+
+def queries(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Any]) -> list[str]:
+    """The queries of the work; a write is one statement for each row."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    work(connection)
+    connection.set_trace_callback(None)
+    return [text for text in statements if text.split()[0] in ("SELECT", "WITH")]
+
+
+def opened(connection: sqlite3.Connection, count: int) -> None:
+    for number in range(count):
+        fields = {"title": "x", "tags": tuple(SETTINGS)[: number % 3 + 1], "start": NOON + number}
+        incident = incidents.add(connection, fields, NOON)
+        incidents.comment(connection, incident.number, "y", NOON)
+
+
+def batch(count: int, sequence: int = 5) -> Batch:
+    """From as many devices, each with a number that leaves a hole, so that it has claims afterwards."""
+    items = [
+        Item(f"device-{number}", sequence, number + 1, stamp=Stamp(wall=NOON)) for number in range(count)
+    ]
+    return Batch("site", None, Stamp(), NOON, items)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        partial(incidents.search, wanted=incidents.Search(False, limit=100), now=NOON),
+        partial(incidents.current, closed_after=NOON - DAY),
+        partial(incidents.overlapping, start=NOON, end=NOON + DAY),
+    ],
+    ids=["search", "current", "overlapping"],
+)
+def test_incidents_are_read_with_their_tags_and_comments(
+    connection: sqlite3.Connection, rows: int, read: Callable[[sqlite3.Connection], Any]
+):
+    opened(connection, rows)
+    assert len(read(connection)) == rows
+    assert len(queries(connection, read)) <= 3
+
+
+def test_devices_are_listed(connection: sqlite3.Connection, rows: int):
+    batches.record(connection, batch(rows), LIMITS)
+    assert [device.missing for device in devices.summaries(connection)] == [0] * rows
+    assert len(queries(connection, devices.summaries)) == 3
+
+
+def test_a_batch_of_many_devices_is_recorded(connection: sqlite3.Connection, rows: int):
+    batches.record(connection, batch(rows), LIMITS)
+    dirty.mark_closed(connection, NOON + DAY)  # so that the batch is late, and quarters are marked
+    again = queries(connection, lambda connection: batches.record(connection, batch(rows, 7), LIMITS))
+    assert len(again) == 7, again
+
+
+def test_monitors_are_registered(connection: sqlite3.Connection, rows: int):
+    settings = {tag: MonitorSettings(stale_after=60) for tag in tuple(SETTINGS)[:rows]}
+    assert len(queries(connection, lambda connection: monitors.register(connection, settings, NOON))) == 3
