@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
+from kener_async.api.http.aiohttp_private import has_received_request
 from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.config.model import Config
@@ -102,7 +103,7 @@ class HttpConnection(RequestHandler):
 
     def _check_started(self) -> None:
         self._deadline = None
-        if self._request_count == 0:
+        if not has_received_request(self):
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:

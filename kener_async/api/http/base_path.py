@@ -1,6 +1,6 @@
-"""Every route once more below `[server] base_path`, for reverse proxies that do not take the path away.
+"""All routes also below `[server] base_path`, for reverse proxies that do not strip it.
 
-The path goes off the request before a route is looked for, so that all handlers see their own addresses.
+It is removed from the request before the route is resolved, so handlers see the same paths either way.
 """
 
 from collections.abc import Iterator
@@ -9,13 +9,14 @@ from typing import Any
 from aiohttp import web
 from yarl import URL
 
+from kener_async.api.http.aiohttp_private import remove_path_prefix
 from kener_async.keys import Running
 
-TAKEN_OFF = web.RequestKey("base path taken off", bool)
+IS_STRIPPED = web.RequestKey("base path is stripped", bool)
 
 
 def add_routes(app: web.Application, running: Running) -> None:
-    """To be added last: it is asked when no other route matches, so it costs the others nothing."""
+    """Add them; must be called last, so that it is resolved last and costs the other routes nothing."""
     app.router.register_resource(BelowBasePath(app.router, running))
 
 
@@ -25,7 +26,7 @@ def first_segments(router: web.UrlDispatcher) -> frozenset[str]:
 
 
 class BelowBasePath(web.AbstractResource):
-    """What lies below the base path in force; nothing, if there is none."""
+    """Resolve what is below the current base path; nothing, if there is none."""
 
     def __init__(self, router: web.UrlDispatcher, running: Running) -> None:
         super().__init__()
@@ -38,10 +39,10 @@ class BelowBasePath(web.AbstractResource):
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         base = self._running.config.server.base_path
-        if not base or TAKEN_OFF in request or not self._is_below(request.rel_url.raw_path, base):
+        if not base or IS_STRIPPED in request or not self._is_below(request.rel_url.raw_path, base):
             return None, set()
-        request[TAKEN_OFF] = True
-        _take_off(request, base)
+        request[IS_STRIPPED] = True
+        remove_path_prefix(request, base)
         return await self._router.resolve(request), set()
 
     @staticmethod
@@ -65,13 +66,3 @@ class BelowBasePath(web.AbstractResource):
 
     def __iter__(self) -> Iterator[web.AbstractRoute]:
         return iter(())
-
-
-def _take_off(request: web.Request, base: str) -> None:
-    """A clone would be seen by the router alone, so the request itself has to change."""
-    rest = request.rel_url.raw_path[len(base) :] or "/"
-    request._rel_url = request.rel_url.with_path(rest, encoded=True, keep_query=True)
-    if request.raw_path.startswith("/"):  # else the whole address, which the gate holds against Host
-        raw = request.raw_path[len(base) :]
-        request._message = request._message._replace(path=raw if raw.startswith("/") else f"/{raw}")
-    request._cache.clear()  # what was derived from the address as it came

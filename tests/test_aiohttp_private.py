@@ -1,0 +1,38 @@
+"""Private attributes of aiohttp: they exist, and no untested minor release is allowed."""
+
+import tomllib
+from importlib.metadata import version
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web_protocol import RequestHandler
+
+from kener_async.api.http.aiohttp_private import CONNECTION_ATTRIBUTES, REQUEST_ATTRIBUTES
+from tests.rigs.process import ROOT
+
+
+@pytest.mark.parametrize("name", REQUEST_ATTRIBUTES)
+def test_a_request_of_aiohttp_has_the_attribute(name: str):
+    assert hasattr(make_mocked_request("GET", "/"), name)
+
+
+@pytest.mark.parametrize("name", CONNECTION_ATTRIBUTES)
+def test_a_connection_of_aiohttp_has_the_attribute(name: str):
+    assert hasattr(RequestHandler, name)
+
+
+def test_private_attributes_are_used_in_one_module():
+    uses = [
+        path.name
+        for path in (ROOT / "kener_async").rglob("*.py")
+        if any(f".{name}" in path.read_text() for name in REQUEST_ATTRIBUTES[:2] + CONNECTION_ATTRIBUTES)
+    ]
+    assert uses == ["aiohttp_private.py"]
+
+
+@pytest.mark.parametrize("library", ["aiohttp", "marshmallow"])
+def test_the_library_is_bounded_above_at_the_tested_minor(library: str):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (requirement,) = (one for one in project["dependencies"] if one.startswith(f"{library}>"))
+    major, minor, *_ = map(int, version(library).split("."))
+    assert requirement.endswith(f",<{major}.{minor + 1}")
