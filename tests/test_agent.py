@@ -1,4 +1,4 @@
-"""`kener-async agent` as a process: how it is told what to do, runs, stops, is killed, is installed."""
+"""`kener-async agent` as a process: configuration, running, stopping, being killed, installation."""
 
 import asyncio
 import json

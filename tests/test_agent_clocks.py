@@ -1,6 +1,6 @@
-"""Devices with wrong clocks: the schedule does not care, and on the server every minute is right in the end.
+"""Devices with wrong clocks: checks run on schedule, and on the server every minute is right in the end.
 
-The server is the real one, in this process, with the true time; between it and the device is a bad network.
+The real server runs in this process, with the true time; between it and the device is a faulty network.
 """
 
 import asyncio

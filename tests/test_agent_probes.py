@@ -1,4 +1,4 @@
-"""Checks on real things: what each calls UP, how it ends when it hangs, and that it leaves nothing behind."""
+"""Probes against real targets: what counts as UP, how a hanging one ends, and that nothing is left behind."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the agent decides by thinking alone: when, how long to wait, what a result and an answer mean."""
+"""Pure rules of the agent: schedule, backoff, results, and the meaning of responses."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The spool: nothing that is in it is lost, whatever happens to the process, the power or the disk."""
+"""The spool: no sample is lost through kills, power cuts and disk errors."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The uploader: what is in the spool comes to the server, whatever the server says and the network does."""
+"""The uploader: every spooled sample reaches the server through server errors and network faults."""
 
 import asyncio
 import json

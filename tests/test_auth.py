@@ -1,4 +1,4 @@
-"""Who is let in: tokens and how they may be forged, scopes, tags, revocation, addresses, and the key."""
+"""Authentication: tokens and forgeries, scopes, tags, revocation, allowed addresses, and the signing key."""
 
 import asyncio
 import hmac

@@ -1,4 +1,4 @@
-"""Backups: what is in them, that no byte of one can change unnoticed, and that the way back loses nothing."""
+"""Backups: their contents, detection of any changed byte, and a restore that loses nothing."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Badges: what an address may ask, what is drawn, and that it is legible, whole and harmless."""
+"""Badges: query parameters, drawing, legible and harmless output."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Badges over HTTP: what they say is what the API says."""
+"""Badges over HTTP: the same figures as the API."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Under a base path every address that the service gives away lies below it, and answers."""
+"""Base path: every address in responses is below it, and answers."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Batches: what devices send that were away for a while, in any order, and more than once."""
+"""Batches: backlogs of devices, in any order, and more than once."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Beats: who can only fetch an address is heard, and its key stays a secret."""
+"""Beat keys: heartbeats by fetching an address, and keys that stay secret."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Civil days on the UTC time line, in every zone there is."""
+"""Civil days on the UTC time line, in every time zone."""
 
 from datetime import UTC, date, datetime
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Charts: what is drawn of which points, and how the axes are labelled."""
+"""Charts: points, lines, and labels of the axes."""
 
 import re
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""DeviceClocks of devices: the moment of a sample, whatever the device believed."""
+"""Clocks of devices: the true minute of a sample from a device with a wrong clock."""
 
 import pytest
 

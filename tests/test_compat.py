@@ -1,4 +1,4 @@
-"""Senders made for other services: they change the name of the host, and are answered as they are used to."""
+"""Formats of other services: their senders need only another host name."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""config.toml and the environment: what is read, and what every mistake is called."""
+"""config.toml and the environment: values, defaults, and the message for every mistake."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""A figure is the same wherever it is told: on every page, badge and route, and in a recount.
+"""A figure is the same on every page, badge and route, and in a recount.
 
-Random histories (tests/test_histories.py) end with a reader who compares, to the digit, what is told of one
-monitor: its uptime in every window, and that of some of its days.
+Random histories (tests/test_histories.py) end with a comparison, to the digit, of all figures of one monitor:
+its uptime in every window, and that of some of its days.
 
 KENER_HISTORIES=2000 runs that many instead of a few.
 """

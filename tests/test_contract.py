@@ -1,4 +1,4 @@
-"""The Kener API 1.0.0 is served as it was published: the table, our description, and a real server agree."""
+"""The Kener API 1.0.0 as published: the table, our OpenAPI document, and a real server agree."""
 
 import json
 from collections.abc import Iterator

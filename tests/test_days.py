@@ -1,4 +1,4 @@
-"""The page of a day: every minute of it, in the site's zone, also when clocks are set."""
+"""The page of a day: every minute, in the site's time zone, also when daylight saving begins or ends."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The dead man's switch: it is asked while the service can work, and only then."""
+"""The dead man's switch: pings are sent while the service is ready, and only then."""
 
 import asyncio
 from collections.abc import AsyncIterator

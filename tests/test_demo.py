@@ -1,4 +1,4 @@
-"""The demo as a user meets it: a process that comes up, tells a consistent history and leaves nothing."""
+"""The demo: a process that starts, shows a consistent history and leaves no files."""
 
 import asyncio
 import os

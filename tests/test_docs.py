@@ -1,4 +1,4 @@
-"""The documentation is true: its example is executed, its settings and routes exist."""
+"""The documentation: examples run, settings and routes exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`doctor`: each thing that may be wrong is found and has a remedy, and a sound service passes."""
+"""`doctor`: every problem is found and has a remedy; a healthy service passes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The example for microcontrollers, run by MicroPython against the real server, through cuts of its power.
+"""contrib/esp32/main.py, run by MicroPython against the real server, through power cuts.
 
 Only the board is made up: MicroPython, its `requests` and its LittleFS are the real ones. Python runs the
 example too, in a plain folder, and alone where there is no MicroPython to install.

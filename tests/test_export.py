@@ -1,4 +1,4 @@
-"""Exports: everything that is stored, in lines that read back the same, and none of what must not leave."""
+"""Exports: all stored data, identical after an import, and no secrets."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Feeds, calendar, summary and what search engines read, over HTTP."""
+"""Feeds, calendar, summary and robots.txt over HTTP."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Feeds: what an incident becomes in them, and that each form is what its readers expect."""
+"""Feeds: the entries of incidents, and valid Atom, RSS and JSON."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""contrib/heartbeat.sh: short enough to audit, portable, and what it keeps arrives."""
+"""contrib/heartbeat.sh: short enough to audit, portable, and every kept sample arrives."""
 
 import asyncio
 import os

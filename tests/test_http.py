@@ -1,7 +1,7 @@
-"""What is sent to a listening server may be anything: it is refused in the envelope and in time.
+"""A listening server refuses malformed input in the error envelope and in time.
 
-Bytes go over sockets by hand, for no library sends what is wrong here. The server's log is read after each
-test: no request, however wrong, may leave an error in it.
+Requests are written to sockets by hand, because no library sends malformed ones. The server's log is checked
+after each test: no request, however malformed, may cause an error in it.
 """
 
 import json

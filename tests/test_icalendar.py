@@ -1,4 +1,4 @@
-"""The calendar of maintenance: valid for every calendar program, whatever the texts."""
+"""The calendar of maintenance: valid iCalendar for any text."""
 
 from typing import Any
 

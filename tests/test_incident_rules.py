@@ -1,4 +1,4 @@
-"""How incidents open, close and reopen, and what they cover meanwhile. The clock starts at 1000."""
+"""How incidents open, close and reopen, and which minutes they cover. The clock starts at 1000."""
 
 from dataclasses import replace
 from typing import Any

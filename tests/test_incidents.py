@@ -1,4 +1,4 @@
-"""Incidents over HTTP: every ruling on what is taken, answered, merged, closed and found."""
+"""Incidents over HTTP: what is accepted, returned, merged, closed and found."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""How each language writes what the pages say."""
+"""Dates, numbers and durations in each language."""
 
 from datetime import date
 from zoneinfo import ZoneInfo

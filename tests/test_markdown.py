@@ -1,4 +1,4 @@
-"""Markdown: what authors may write, what becomes of it, and what never does."""
+"""Markdown: supported syntax, its HTML, and what is never produced."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser

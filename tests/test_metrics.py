@@ -1,4 +1,4 @@
-"""The metrics: each is documented, alerts and dashboard ask for no other, and they tell the truth."""
+"""Metrics: each is documented and correct, and alerts and dashboard use no others."""
 
 import json
 import re

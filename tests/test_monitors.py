@@ -1,4 +1,4 @@
-"""The page of one monitor: it says what the API says, and how that comes about."""
+"""The page of a monitor: the same figures as the API, with their computation."""
 
 import re
 from dataclasses import replace

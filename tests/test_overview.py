@@ -1,4 +1,4 @@
-"""Overviews: windows and days are what the file says, and cost no query while time only passes."""
+"""Overviews: windows and days equal the database, without a query while only time passes."""
 
 import asyncio
 import shutil

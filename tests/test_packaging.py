@@ -1,4 +1,4 @@
-"""What is delivered is whole: the wheel, the single binary, the Debian package, the container."""
+"""Packages are complete: the wheel, the single binary, the Debian package, the container."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the page costs the database: nothing, while nothing has happened."""
+"""The page's queries: none while nothing changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""How pages are served: made once, compressed, in the visitor's language, and never outdated."""
+"""The page cache: rendered once, compressed, in the visitor's language, and never outdated."""
 
 import asyncio
 import gzip

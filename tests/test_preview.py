@@ -1,4 +1,4 @@
-"""The preview image: its form, what it shows, and what it leaves out."""
+"""The preview image: its format, content, and limits."""
 
 import random
 from functools import partial

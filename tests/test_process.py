@@ -1,6 +1,6 @@
-"""The server as a process: how it starts, refuses to, stops, is killed, and what it does on a bad disk.
+"""The server as a process: starts, refused starts, stops, kills, and disk errors.
 
-What a test needs of the machine beside Python may be missing on a developer's; where CI is set it may not.
+Tests that need more than Python are skipped where it is missing, but not where CI is set.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Behind Debian's nginx, configured as docs/operate.md says: TLS, a base path, the client's own address.
+"""Behind Debian's nginx, configured as in docs/operate.md: TLS, a base path, the client's own address.
 
 Clients differ by their address, 127.0.0.x; nginx itself comes from 127.0.0.1.
 """

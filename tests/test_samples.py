@@ -1,4 +1,4 @@
-"""Samples: the minute a report speaks for, which of two writes counts, and latency as it is stored."""
+"""Samples: the minute of a heartbeat, which of two writes wins, and stored latencies."""
 
 import pytest
 from hypothesis import example, given

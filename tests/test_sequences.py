@@ -1,4 +1,4 @@
-"""The numbers of a device: which were heard, which are missing."""
+"""Sequence numbers of a device: received and missing ones."""
 
 from itertools import pairwise
 

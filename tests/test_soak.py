@@ -1,4 +1,4 @@
-"""The long runs, as far as `make test` can tell: their bugs on purpose can still be put into the code."""
+"""The bugs that the long tests inject still fit the code."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`status`: the fleet on the terminal says what the API says, with and without a server."""
+"""`status`: the same states as the API, with and without a server."""
 
 import asyncio
 import json

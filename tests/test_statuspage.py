@@ -1,4 +1,4 @@
-"""The state in the form of hosted status pages: which words stand for what, and that the form is whole."""
+"""The summary in the format of hosted status pages: its words, and that it is complete."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace

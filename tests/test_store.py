@@ -1,4 +1,4 @@
-"""The database: how a file comes to its schema, who writes, and what a commit promises."""
+"""The database: creation and migration, a single writer, and durable commits."""
 
 import asyncio
 import multiprocessing

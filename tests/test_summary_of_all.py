@@ -1,4 +1,4 @@
-"""Rules of what the page says first: all monitors in one word, and a day in one status."""
+"""The state of all monitors in one word, and the status of a day."""
 
 import pytest
 

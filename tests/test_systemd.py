@@ -1,6 +1,6 @@
-"""Under systemd: what the service tells it, takes from it, and does so that a restart refuses nobody.
+"""Under systemd: notifications, credentials, and restarts without a refused connection.
 
-The unit itself is tried under a real systemd by tests/soak/systemd.py.
+The unit itself is tested under a real systemd by tests/soak/systemd.py.
 """
 
 import asyncio

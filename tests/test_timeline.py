@@ -1,4 +1,4 @@
-"""The status of every minute: each rule by example, and all of them against a recount of random layers."""
+"""The status of every minute: each rule by example, and all rules against a recount of random layers."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The pages in every language: complete catalogs, nothing left in English, and who reads which."""
+"""Translations: complete catalogs, no English left, and the choice of language."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Upgrades: the old file is kept, and whatever happens in between it is the old one or the new one.
+"""Upgrades: the old file is kept, and after any interruption the database is the old or the new one.
 
 There is one released schema so far; the steps here are those of releases to come.
 """

@@ -1,4 +1,4 @@
-"""Everybody can use the pages: axe finds nothing, contrast is enough, the keyboard reaches everything."""
+"""Accessibility: axe finds no violations, contrast is sufficient, everything works by keyboard."""
 
 from collections.abc import AsyncIterator, Mapping
 from itertools import product

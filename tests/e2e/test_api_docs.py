@@ -1,4 +1,4 @@
-"""The description of the API as it is rendered in Chromium, and tried out there."""
+"""The API documentation in Chromium, and requests sent from it."""
 
 import json
 

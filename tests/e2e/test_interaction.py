@@ -1,4 +1,4 @@
-"""What pages do for those who have JavaScript, and what goes without it: by mouse, by keyboard, by finger."""
+"""Interaction by mouse, keyboard and touch, with JavaScript and without."""
 
 import asyncio
 from collections.abc import AsyncIterator

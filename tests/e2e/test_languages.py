@@ -1,4 +1,4 @@
-"""Languages and time zones in Chromium: words and dates are the language's, days are those of the site."""
+"""Languages and time zones in Chromium: words and dates of the language, days of the site."""
 
 import re
 from collections.abc import AsyncIterator

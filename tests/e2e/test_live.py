@@ -1,4 +1,4 @@
-"""An open page keeps itself up to date, and whoever reads it is not disturbed (static/live.js)."""
+"""An open page updates itself and does not disturb its reader (static/live.js)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

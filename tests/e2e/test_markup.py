@@ -1,4 +1,4 @@
-"""Markup in whatever somebody writes, on every page in Chromium: it is text, and nothing of it runs."""
+"""Markup in user input is shown as text on every page in Chromium, and never executed."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
