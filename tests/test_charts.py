@@ -106,7 +106,7 @@ def test_the_sentence_says_what_is_drawn(tongue, unit, sentence):
 
 def test_without_samples_the_chart_says_so_and_has_no_levels():
     said = charts.summary(a_chart(), NOTHING, ENGLISH)
-    assert said == "No latency was reported in this time."
+    assert said == "No latency was reported in this period."
     drawn = charts.drawn(a_chart(), said, ENGLISH)
     assert f">{said}</desc>" in drawn
     assert "<text" not in drawn

@@ -162,7 +162,7 @@ class Reader:
         told = {f"bar, {place}": number(uptime) for place, (_, _, uptime) in labels.items()}
         name = labels["home"][0]
         rows = [("monitor", row) for row in self.monitor.one(id="days").all("tr")]
-        rows += [("home", row) for row in self.row.all("tr")]  # which has the days that were not wholly up
+        rows += [("home", row) for row in self.row.all("tr")]  # the days with downtime
         for place, row in rows:
             if row.all("th")[0].text == name:
                 told[f"table, {place}"] = number(row.all("td")[1].text)

@@ -367,8 +367,12 @@ def test_today_is_that_of_the_zone(zone: ZoneInfo, today: date):
         (Status.NO_DATA, [], "November 3, 2025: No data"),
         (Status.DOWN, [OUTAGE], "November 3, 2025: Outage, 1 incident"),
         (Status.DEGRADED, [OUTAGE, NOTICE], "November 3, 2025: Degraded performance, 2 incidents"),
-        (Status.MAINTENANCE, [WORK, NOTICE], "November 3, 2025: Maintenance, 1 incident, 1 maintenance"),
-        (None, [PLANNED, WORK], "November 3, 2025: 2 maintenances"),
+        (
+            Status.MAINTENANCE,
+            [NOTICE, WORK],
+            "November 3, 2025: Maintenance, 1 incident, 1 maintenance window",
+        ),
+        (None, [PLANNED, WORK], "November 3, 2025: 2 maintenance windows"),
     ],
 )
 def test_a_day_is_told_in_words(status: Status | None, events: list[IncidentView], text: str):
@@ -505,7 +509,7 @@ async def test_an_incident_has_a_page_that_tells_its_course(service: Service):
     assert f'id="comment-{comment["commentID"]}"' in html
     assert re.search(r"No <answers> Outage Investigating since .* for 2 h 5 min", text)
     assert re.search(r"Affected The <Earth> Down for 2 h 5 min", text)
-    assert re.search(r"Course of events .* Started .* A disk was full\.$", text)
+    assert re.search(r"Timeline .* Started .* A disk was full\.$", text)
 
     await service.post(f"/api/incident/{number}/status", {"isResolved": True})
     text = text_of(await read(service, f"/incident/{number}"))

@@ -160,8 +160,8 @@ async def test_a_backlog_is_heard_now_but_speaks_of_then(service: Service):
     now = words(part(await page(service, "pump"), "now")).replace("\u202f", " ")
     assert "Last heard from Dec 31, 2025, 3:00 PM" in now
     assert "Last reported status Down, Dec 31, 2025, 12:00 PM" in now
-    assert "Reports lost on the way 3" in now
-    assert "lost on the way" not in await page(service, "earth")
+    assert "Lost reports 3" in now
+    assert "Lost reports" not in await page(service, "earth")
 
 
 async def test_a_bar_leads_to_each_of_ninety_days_and_today_and_the_table_says_the_same(service: Service):

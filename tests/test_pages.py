@@ -113,7 +113,7 @@ async def test_a_reload_of_the_configuration_changes_the_page(service):
 
 async def test_the_page_without_a_monitor_says_so(tmp_path: Path, clock: FakeClock):
     async with running(replace(a_config(tmp_path), monitors=()), clock) as service:
-        assert "no monitor is configured" in await (await fetch(service)).text()
+        assert "No monitors are configured yet." in await (await fetch(service)).text()
 
 
 async def test_what_pages_load_may_be_kept_for_ever(service):
@@ -125,6 +125,22 @@ async def test_what_pages_load_may_be_kept_for_ever(service):
         assert reply.status == 200
         assert "immutable" in reply.headers["Cache-Control"]
         assert (await fetch(service, address.partition("?")[0])).headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Bad request."),
+        ("de", "Ungültige Anfrage."),
+        ("es", "Solicitud no válida."),
+        ("fr", "Requête non valide."),
+        ("pt-BR", "Solicitação inválida."),
+    ],
+)
+async def test_a_malformed_request_of_a_browser_is_answered_in_its_language(service, language, text):
+    page = await fetch(service, "/a%00b", **{"Accept-Language": language})
+    assert page.status == 400
+    assert f"<h1>{text}</h1>" in await page.text()
 
 
 async def test_an_error_is_a_page_for_browsers_and_json_for_programs(service):

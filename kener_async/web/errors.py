@@ -63,6 +63,6 @@ def _sentence(locale: Locale, status: int) -> str:
     _ = locale.gettext
     return {
         404: _("This page does not exist."),
-        405: _("This page can only be read."),
+        405: _("This page is read-only."),
         503: _("The server is busy. Please try again in a moment."),
-    }.get(status, _("Something went wrong here.") if status >= 500 else _("This request makes no sense."))
+    }.get(status, _("Something went wrong on the server.") if status >= 500 else _("Bad request."))

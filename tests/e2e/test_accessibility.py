@@ -186,7 +186,16 @@ async def test_tab_leads_from_the_top_through_everything(browser: Browser, site:
     async with opened(browser, site, "/", script=script) as watched:
         found = await stops(watched.page)
     theme = ["Light or dark"] if script else []
-    head = ["To the content", "Example", "Incidents", "Contact", "Interface", "Subscribe", "Language", *theme]
+    head = [
+        "Skip to content",
+        "Example",
+        "Incidents",
+        "Contact",
+        "Interface",
+        "Subscribe",
+        "Language",
+        *theme,
+    ]
     assert [stop["name"] for stop in found][: len(head)] == head
     assert [stop["name"] for stop in found if stop["place"] == "switch"] == ["w-90d"]
     assert [stop["name"] for stop in found if stop["place"] == "bars"] == ["Dec 31, 2025"] * 6

@@ -263,7 +263,7 @@ async def test_without_javascript_times_are_those_of_the_site(browser: Browser, 
     async with opened(browser, site, "/incident/1", script=False, timezone_id="Asia/Kolkata") as watched:
         time = watched.page.locator("#incident .when time").first
         assert await time.inner_text() == f"Dec 31, 2025, 11:00{SPACE}AM"
-        assert await watched.page.locator("#zone").inner_text() == "Times and days are those of UTC."
+        assert await watched.page.locator("#zone").inner_text() == "Times and days are in UTC."
 
 
 async def test_the_chosen_language_stays(browser: Browser, site: Service):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 HOUR, DAY = 3600, 86400
 SEEN = ("home", "monitor", "today", "ongoing incident", "archive", "embed, light", "error")
 ENGLISH = re.compile(
-    r"\b(Past incidents|Affects:|Minute by minute|Course of events|days ago|uptime|does not exist)\b"
+    r"\b(Past incidents|Affects:|Minute by minute|Timeline|days ago|uptime|does not exist)\b"
 )
 
 
@@ -99,7 +99,7 @@ async def test_a_visitor_reads_times_of_their_own_zone_and_days_of_the_site(brow
         assert await time.get_attribute("datetime") == "2025-12-31T11:00:00Z"
         assert spaced(await page.locator("#as-of").text_content()) == "As of Dec 31, 2025, 5:30 PM."
         zone = await page.locator("#zone").text_content()
-        assert zone == "Times are those of your time zone, days those of UTC."
+        assert zone == "Times are in your time zone, days in UTC."
         assert await page.locator("#web .bars a").last.get_attribute("href") == "/monitor/web/2025-12-31"
         await page.goto(f"{watched.origin}/monitor/web/2025-12-31")
         assert spaced(await page.locator(".hours span").first.text_content()) == "12:00 AM"

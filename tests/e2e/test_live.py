@@ -192,7 +192,7 @@ async def test_the_page_says_how_old_it_is_while_the_server_is_away(browser: Bro
             await expect(stale).to_be_visible(visible=periods > 2)
             async with page.expect_event("requestfailed"):
                 await page.clock.run_for(PERIOD * periods)
-        await expect(stale).to_have_text("The server does not answer. What you see is from 3 minutes ago.")
+        await expect(stale).to_have_text("The server is not responding. This page was updated 3 minutes ago.")
         await page.unroute("**/")
         await renewed(page, 4)
         await expect(stale).to_be_hidden()

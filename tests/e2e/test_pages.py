@@ -63,17 +63,17 @@ SAID = {
         Storage|In maintenance for 30 min|Retired sensor|No data, last heard 2 h ago|Not heard yet
         No uptime figure|Past incidents|Database overloaded|Too many queries.|All well again.|Given up
         Cancelled|Operational
-        As of Dec 31, 2025, 12:00 PM.|Times and days are those of UTC.|Made with care""",
+        As of Dec 31, 2025, 12:00 PM.|Times and days are in UTC.|Made with care""",
     "category": "Services|What people use|Partial outage|Website|API|Mail of|Mail is late|New network",
     "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard from|Dec 31, 2025, 12:00 PM
         New network|90 days|30 days|7 days|24 h|Today|how is this computed?|Latency|on average, between
         Database overloaded|Old trouble|All 90 days and today""",
-    "monitor without data": "Not heard yet|No data|never|No latency was reported in this time.",
-    "day with an outage": """Sunday, December 21, 2025|Day before|Day after|uptime|Operational|Degraded|Down
-        12:00 AM|11:00 PM|Database overloaded|as an incident says|1 h 30 min|From \N{EN DASH} to""",
-    "today": "Wednesday, December 31, 2025|Day before|as reported|210 ms",
+    "monitor without data": "Not heard yet|No data|never|No latency was reported in this period.",
+    "day with an outage": """Sunday, December 21, 2025|Previous day|Next day|uptime|Operational|Degraded|Down
+        12:00 AM|11:00 PM|Database overloaded|set by an incident|1 h 30 min|From \N{EN DASH} to""",
+    "today": "Wednesday, December 31, 2025|Previous day|as reported|210 ms",
     "ongoing incident": """Mail is late|Outage|Investigating|since Dec 31, 2025, 11:00 AM|for 1 h
-        We look into it|Affected|Mail of|Down for 1 h|Course of events|Started|We found it.|quoted""",
+        We look into it|Affected|Mail of|Down for 1 h|Timeline|Started|We found it.|quoted""",
     "past incident": """Database overloaded|Degraded performance|Resolved
         Dec 21, 2025, 12:00 PM \N{EN DASH} 1:30 PM
         1 h 30 min|Too many queries.|Affects:|Website|API|All well again.""",

@@ -38,13 +38,13 @@ def reason(locale: Locale, reason: Reason) -> str:
     _ = locale.gettext
     return {
         Reason.MAINTENANCE: _("planned maintenance"),
-        Reason.INCIDENT: _("as an incident says"),
+        Reason.INCIDENT: _("set by an incident"),
         Reason.SAMPLE: _("as reported"),
-        Reason.HELD: _("the last report still holds"),
+        Reason.HELD: _("the last report is still valid"),
         Reason.DEADLINE: _("no report in time"),
         Reason.STALE: _("the last report is too old"),
         Reason.NOT_OBSERVED: _("this server was not running"),
-        Reason.DEFAULT: _("unless reported otherwise"),
+        Reason.DEFAULT: _("default status"),
         Reason.NO_SAMPLE: _("no report"),
         Reason.NOT_KNOWN: _("not known yet"),
     }[reason]

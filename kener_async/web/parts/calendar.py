@@ -101,7 +101,7 @@ def sentence(locale: Locale, cell: Cell) -> str:
             locale.ngettext("%(count)s incident", "%(count)s incidents", unplanned) % {"count": unplanned}
         )
     if planned:
-        text = locale.ngettext("%(count)s maintenance", "%(count)s maintenances", planned)
+        text = locale.ngettext("%(count)s maintenance window", "%(count)s maintenance windows", planned)
         parts.append(text % {"count": planned})
     day = locale.day(cell.day, "long")
     return f"{day}: {', '.join(parts)}" if parts else day

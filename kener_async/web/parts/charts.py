@@ -78,7 +78,7 @@ def summary(chart: Chart, counts: Counts, locale: Locale) -> str:
     """The chart in a sentence."""
     average = counts.latency_average
     if average is None or counts.latency_min is None or counts.latency_max is None:
-        return locale.gettext("No latency was reported in this time.")
+        return locale.gettext("No latency was reported in this period.")
     return locale.gettext("%(average)s on average, between %(low)s and %(high)s") % {
         "average": locale.latency(average, chart.unit),
         "low": locale.latency(counts.latency_min, chart.unit),

@@ -41,7 +41,7 @@ def snippets(context: TemplateContext, monitor: MonitorConfig) -> ShareSnippets:
         ("status", _("Status"), f"{badge}/status"),
         ("uptime", _("Uptime"), f"{badge}/uptime"),
         ("dot", _("Dot"), f"{badge}/dot"),
-        ("ping", _("Dot, pinging"), f"{badge}/dot?animate=ping"),
+        ("ping", _("Dot, pulsing"), f"{badge}/dot?animate=ping"),
     ]
     return ShareSnippets(
         Snippet("share-link", _("Address of this page"), context.absolute(f"/monitor/{monitor.tag}")),
