@@ -63,6 +63,13 @@ def test_the_package_is_the_same_program(tmp_path: Path):
     assert module("-h", cwd=tmp_path).stdout.startswith("Usage: python -m kener_async ")
 
 
+def test_the_package_installs_a_script_that_runs_it_from_anywhere(tmp_path: Path):
+    assert module("install", "--root", str(tmp_path), cwd=tmp_path).returncode == 0
+    script = tmp_path / "usr/local/bin/kener-async"
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, cwd="/", check=True)
+    assert done.stdout.startswith("kener-async, version ")
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

@@ -158,7 +158,7 @@ def call(*words: str, colour: bool = False) -> Result:
 def test_the_command_ends_well_also_when_something_is_down(stopped: Path):
     result = call("status", "--config", str(stopped))
     assert result.exit_code == 0
-    assert "no server runs" in result.stderr
+    assert "no server is running" in result.stderr
     assert "x  mars" in result.stdout
     assert "\x1b" not in result.stdout
 

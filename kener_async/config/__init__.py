@@ -1,1 +1,1 @@
-"""config.toml: its fields and tables, its rules, and the dataclasses that the rest of the program sees."""
+"""The configuration: declared (schema, fields, model, tables), loaded, validated (rules) and built."""

@@ -140,11 +140,16 @@ def program(places: Places) -> bytes:
     """
     if getattr(sys, "frozen", False):
         return Path(sys.executable).read_bytes()
-    command = [Path(sys.executable).absolute(), Path(sys.argv[0]).absolute()]
-    for path in (*command, command[0].resolve()):
+    python, script = Path(sys.executable).absolute(), Path(sys.argv[0]).absolute()
+    for path in (python, script, python.resolve()):
         if places.has_systemd and any(path.is_relative_to(folder) for folder in OUT_OF_REACH):
             raise InstallError(f"{path}: out of the service's reach; have it in /opt, for instance")
-    return f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n'.encode()
+    if script.name == "__main__.py":  # `python -m`, which finds the package by the folder it is in
+        folder = shlex.quote(str(script.parent.parent))
+        words = f"env PYTHONPATH={folder} {shlex.quote(str(python))} -m {script.parent.name}"
+    else:
+        words = shlex.join([str(python), str(script)])
+    return f'#!/bin/sh\nexec {words} "$@"\n'.encode()
 
 
 def _units(places: Places) -> Iterator[tuple[str, str]]:
