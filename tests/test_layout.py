@@ -39,6 +39,17 @@ def test_no_two_classes_have_the_same_name():
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
+def test_sqlite3_is_imported_by_the_store_and_the_agents_spool_only():
+    importers = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(name.name.startswith("sqlite3") for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlite3"))
+    }
+    assert {path for path in importers if not path.startswith("store/")} == {"agent/spool.py"}
+
+
 def test_sql_is_written_in_the_store_and_for_the_agents_spool_only():
     words = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
     for file in PACKAGE.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""The fair queue admits a few callers in each turn of the event loop; the render throttle one at a time."""
+"""The fair queue admits one caller in each turn of the event loop; the render throttle one at a time."""
 
 import asyncio
 

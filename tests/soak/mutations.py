@@ -78,8 +78,8 @@ MUTATIONS = (
     Mutation(
         "a sample is taken to be in time a quarter too early",
         "store/samples.py",
-        "if quarter_of(last) < counted_until:",
-        "if quarter_of(last) + 2 * QUARTER < counted_until:",
+        "if quarter_of(last) < counted_until]",
+        "if quarter_of(last) + 2 * QUARTER < counted_until]",
     ),
     Mutation(
         "the last write of a minute loses",
