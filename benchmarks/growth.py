@@ -49,13 +49,13 @@ NOON = 1_767_182_400
 def main() -> int:
     options = _options()
     print(machine())
-    sound = True
+    ok = True
     for count in options.monitors:
         with workplace() as folder:
-            sound &= _compare(folder, count, options.days, options.rounds, options.seconds)
+            ok &= _compare(folder, count, options.days, options.rounds, options.seconds)
     with workplace() as folder:
         _roll(configure(folder, max(options.monitors)), max(options.monitors))
-    return 0 if sound else 1
+    return 0 if ok else 1
 
 
 def _options() -> argparse.Namespace:
@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
 
 def _compare(folder: Path, count: int, lengths: Sequence[int], rounds: int, seconds: int) -> bool:
     print(f"\n{count:,} monitor{'s' if count > 1 else ''}")
-    sound = True
+    ok = True
     with ExitStack() as stack:
         servers: list[Server] = []
         for days in lengths:
@@ -94,7 +94,7 @@ def _compare(folder: Path, count: int, lengths: Sequence[int], rounds: int, seco
             shortest = seen[servers[0].name]
             for name, each in seen.items():
                 one = of_rounds(each)
-                sound &= one.failed == 0
+                ok &= one.failed == 0
                 print(
                     f"  {'GET ' if what == 'get' else 'POST'} {name:8} {one.per_second:7,.0f}/s"
                     f"  p50 {one.p50:5.2f}  p99 {one.p99:6.2f} ms"
@@ -107,11 +107,11 @@ def _compare(folder: Path, count: int, lengths: Sequence[int], rounds: int, seco
                 _print_list(server, times=7 if count < 200 else 2)
         for server in servers:
             print(f"  resident with {server.name}: {server.resident_mb:.0f} MB")
-    return sound
+    return ok
 
 
 def fill(config: Path, days: int) -> str:
-    """Put so many days on disk, as the server would have left them a moment ago; tells what is there."""
+    """Write so many days up to now to the database, as the server stores them; the numbers of rows."""
     settings = load(config, {})
     path = config.parent / "kener.db"
     now = int(time.time())

@@ -57,7 +57,7 @@ def _category(number: int) -> str:
 
 
 def fill(config: Path) -> str:
-    """Put 90 days on disk for the monitors of the configuration; tells what is there."""
+    """Write 90 days for the monitors of the configuration to the database; the numbers of rows."""
     filled = growth.fill(config, DAYS)
     now = int(time.time())
     with closing(connections.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
@@ -127,7 +127,7 @@ def _report(
     dice: random.Random,
     tags: list[str],
     fields: Mapping[str, object],
-    told: int,
+    created_at: int,
 ) -> None:
     word = dice.choice(WORDS)
     described = {
@@ -136,10 +136,10 @@ def _report(
         "body": f"Requests to the **{word}** end in a timeout. What was sent before *is not lost*.",
         "tags": tuple(dice.sample(tags, min(len(tags), dice.randrange(1, 5)))),
     }
-    number = incidents.add(connection, described, told).number
+    number = incidents.add(connection, described, created_at).number
     for minutes, text in (
         (20, "We look for the cause."),
         (9, f"A full disk held the {word} up."),
         (1, "Watched."),
     ):
-        incidents.comment(connection, number, text, told - minutes * 60)
+        incidents.comment(connection, number, text, created_at - minutes * 60)

@@ -59,11 +59,11 @@ def main() -> int:
     trees = [Path(tree).resolve() for tree in options.tree] or [ROOT]
     print(machine())
     print(f"{CONNECTIONS} keep-alive connections, {options.rounds} rounds of {options.seconds} s, medians\n")
-    sound = True
+    ok = True
     cases = [case for case in CASES if case.what in options.only and case.monitors in options.monitors]
     for case in cases:
-        sound &= _measure(case, trees, options.rounds, options.seconds)
-    return 0 if sound else 1
+        ok &= _measure(case, trees, options.rounds, options.seconds)
+    return 0 if ok else 1
 
 
 def _options() -> argparse.Namespace:
@@ -109,13 +109,13 @@ def _measure(case: Case, trees: Sequence[Path], rounds: int, seconds: int) -> bo
             ended = time.time()
             committed = {name: server.committed for name, server in zip(seen, servers, strict=True)}
         _print(case, seen)
-        sound = not sum(one.failed for one in seen["bare"])
+        ok = not sum(one.failed for one in seen["bare"])
         for name, path in databases.items():
-            sound &= _is_sound(case, name, seen[name], path, begin, started, ended)
+            ok &= _is_ok(case, name, seen[name], path, begin, started, ended)
             if case.what != "get" and committed[name] < of_rounds(seen[name]).answered:
                 print(f"  {name}: FAULT: the server itself counts only {committed[name]} stored samples")
-                sound = False
-        return sound
+                ok = False
+        return ok
 
 
 def _first_minute() -> int:
@@ -141,7 +141,7 @@ def _print(case: Case, seen: Mapping[str, Sequence[Round]]) -> None:
         )
 
 
-def _is_sound(
+def _is_ok(
     case: Case,
     name: str,
     rounds: Sequence[Round],
@@ -170,7 +170,7 @@ def _is_sound(
 
 
 def _lost_late(connection: sqlite3.Connection, answered: int, rounds: int, begin: int) -> list[str]:
-    """Each request had a minute of its own: as many rows, and those answered after wrk had gone."""
+    """A fault unless each request, with a minute of its own, has a row, or was answered after wrk ended."""
     (stored,) = connection.execute(
         "SELECT count(*) FROM samples WHERE minute BETWEEN ? AND ?", (begin, begin + 85 * DAY)
     ).fetchone()

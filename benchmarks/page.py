@@ -91,7 +91,7 @@ def main() -> int:
     trees = [Path(tree).resolve() for tree in options.tree] or [ROOT]
     print(machine())
     print(f"{history.DAYS} days of history; {options.rounds} rounds of {options.seconds} s, medians")
-    sound = True
+    ok = True
     for monitors in options.monitors:
         with workplace() as folder, ExitStack() as stack:
             bare = stack.enter_context(reference(folder))
@@ -104,12 +104,12 @@ def main() -> int:
             if "send" in options.only and is_small:
                 for kind in KINDS:
                     for server in subjects:
-                        sound &= _send(kind, bare, server, monitors, options.rounds, options.seconds)
+                        ok &= _send(kind, bare, server, monitors, options.rounds, options.seconds)
             if "flood" in options.only:
                 for title, paths in _floods(monitors, is_small).items():
                     for server in subjects:
-                        sound &= _flood(title, paths, server, monitors, options.rounds, options.seconds)
-    return 0 if sound else 1
+                        ok &= _flood(title, paths, server, monitors, options.rounds, options.seconds)
+    return 0 if ok else 1
 
 
 def _options() -> argparse.Namespace:
@@ -133,7 +133,7 @@ def _options() -> argparse.Namespace:
 
 
 def _all_started(stack: ExitStack, folder: Path, monitors: int, trees: Sequence[Path]) -> Iterator[Server]:
-    """A server for each checkout, each over a history of its own; tells how long its first page takes."""
+    """A server for each checkout, each with its own database; prints how long its first page takes."""
     filled = folder / "filled"
     filled.mkdir()
     print(f"\n{monitors} monitors: {history.fill(history.configure(filled, monitors))}")

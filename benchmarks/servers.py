@@ -59,7 +59,7 @@ class Server:
 
     @property
     def committed(self) -> int:
-        """The samples that were part of a commit, as `/metrics` tells; several may speak of one minute."""
+        """The committed samples, from `/metrics`; several may be of the same minute."""
         if self.database is None:
             return 0
         lines = self.fetch("/metrics").decode().splitlines()
@@ -261,7 +261,7 @@ def read_round(output: str, cpu: float) -> Round:
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder on a disk, taken away afterwards; TMPDIR says where. While it is there we come first."""
+    """A temporary folder in TMPDIR, deleted on leaving; within, this process has a higher priority."""
     leave_on_sigterm()
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
         raise SystemExit("wrk and taskset (util-linux) are needed")

@@ -81,7 +81,7 @@ keep() {
     for newest in "$state"/new.*; do :; done # the last in the order of names
     newest=${newest##*/new.}
     order=${newest%%.*}
-    [ "$order" != '*' ] || order=1000000     # there is none: the pattern stands for itself
+    [ "$order" != '*' ] || order=1000000     # no file matches the pattern
     order=$((order + 1))                     # behind all others, whatever the clock says
 
     draft=$state/tmp.$$
@@ -93,7 +93,7 @@ keep() {
 }
 
 # A sample that is sent twice must not count twice, also if the clock has stepped in between: the server
-# tells samples apart by the device and a sequence number.
+# identifies a sample by the device and a sequence number.
 number_samples() {
     read_count
     for file in "$state"/numbered.*; do # left by a run that was killed
@@ -194,8 +194,7 @@ send_all() {
     done
 }
 
-# Whether a run is still going on. Process ids are used again, so its name is compared too, where /proc
-# tells it.
+# Whether a run is still going on. Process ids are reused, so its name is compared too where there is a /proc.
 is_running() { # PID NAME
     if [ -d /proc/self ]; then
         tr '\0' ' ' < "/proc/$1/cmdline" | grep -qF "$2"

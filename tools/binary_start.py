@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-MARK = "kener-async.running"  # locked for as long as the process lives whose folder it lies in
+MARK = "kener-async.running"  # locked while the process that uses its folder runs
 
 
 def _mark_as_used(folder: Path) -> int:
@@ -23,7 +23,7 @@ def _mark_as_used(folder: Path) -> int:
     draft = folder / f".{MARK}"
     descriptor = os.open(draft, os.O_CREAT | os.O_WRONLY, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    draft.rename(folder / MARK)  # by now nobody can find it unlocked
+    draft.rename(folder / MARK)  # only now, so that it is never visible unlocked
     return descriptor
 
 

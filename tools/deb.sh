@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds dist/kener-async_VERSION_ARCHITECTURE.deb around dist/kener-async. What the package puts in place is what
 # `kener-async install` does, in the folders that belong to packages, and the agent's unit and user.
-# DEBFULLNAME and DEBEMAIL, as in devscripts, say who answers for it.
+# DEBFULLNAME and DEBEMAIL, as in devscripts, name the maintainer.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -16,7 +16,7 @@ FILES = (
     ("/etc/kener-async/config.toml", "The same, of the installed service."),
     ("/var/lib/kener-async", "The data of the installed service."),
 )
-STATUS = (("0", "It is done."), ("1", "It cannot be done; one line says why."), ("2", "Wrong usage."))
+STATUS = (("0", "Success."), ("1", "An error, described in one line."), ("2", "Wrong usage."))
 
 
 def page() -> Iterator[str]:

@@ -77,7 +77,7 @@ def _said(*command: str) -> str:
 
 
 def in_our_tree() -> Iterator[Work]:
-    """What the pages and the API's description bring to the browser."""
+    """The works that the pages and the API documentation send to browsers."""
     swagger = STATIC / "swagger-ui"
     yield Work(
         "Swagger UI",

@@ -146,7 +146,7 @@ async def show(page: Page, url: str, picture: Picture) -> None:
 
 
 async def show_elsewhere(page: Page, url: str, theme: Theme) -> None:
-    """The script of an embed puts its frame there, and the frame tells its height."""
+    """Wait until the embed's script has added its frame, and the frame has sent its height."""
     ground, ink = GROUNDS[theme]
     await page.set_viewport_size({"width": cast(Any, page.viewport_size)["width"], "height": 200})
     body = ELSEWHERE.format(url=url, theme=theme, ground=ground, ink=ink)
