@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from kener_async.cli.main import main
 from kener_async.config.model import BackupConfig, Config, ServerConfig
 from kener_async.ops import diagnosis, doctor
-from kener_async.ops.diagnosis import BUILT_AFTER, Finding, State
+from kener_async.ops.diagnosis import BUILT_AFTER, Finding, FindingState
 from kener_async.store.tokens import Token
 from tests.rigs.process import a_free_port
 from tests.rigs.service import FakeClock, running
@@ -113,7 +113,7 @@ def test_what_is_measured_is_judged(found: Callable[[], Iterable[Finding]], expe
     findings = list(found())
     worst = max((one.state for one in findings), key=["ok", "warn", "fail"].index)
     assert worst == expected, findings
-    assert all(bool(one.remedy) == (one.state is not State.OK) for one in findings)
+    assert all(bool(one.remedy) == (one.state is not FindingState.OK) for one in findings)
 
 
 def test_no_finding_shows_the_key():

@@ -50,7 +50,7 @@ def rows(seen: status.MonitorStatuses) -> dict[str, dict[str, object]]:
 
 
 async def test_beside_a_server_it_says_what_the_api_says(lived: Service, config: Config):
-    seen = rows(status.look(config, lived.clock))
+    seen = rows(status.read_statuses(config, lived.clock))
     listed = {row["tag"]: row for row in await lived.get("/api/monitors")}
     assert seen.keys() == listed.keys()
     for tag, row in listed.items():
@@ -61,7 +61,7 @@ async def test_beside_a_server_it_says_what_the_api_says(lived: Service, config:
 
 
 async def test_each_status_has_its_begin(lived: Service, config: Config):
-    seen = rows(status.look(config, lived.clock))
+    seen = rows(status.read_statuses(config, lived.clock))
     assert seen["earth"]["since"] == NOON + HOUR
     asked = {"resolution": "minute", "from": NOON, "to": lived.clock()}
     history = await lived.get("/api/monitors/mars/history", **asked)
@@ -73,7 +73,7 @@ async def test_each_status_has_its_begin(lived: Service, config: Config):
 async def test_a_server_is_seen_as_long_as_it_runs(config: Config, clock: FakeClock):
     async with running(config, clock):
         assert condition.server_of(config.database.path) == os.getpid()
-        assert status.look(config, clock).is_served
+        assert status.read_statuses(config, clock).is_served
     assert condition.server_of(config.database.path) is None
 
 
@@ -81,14 +81,14 @@ async def test_without_a_server_it_is_of_the_instant_one_was_last_there(config: 
     async with running(config, clock) as service:
         await service.beat("mars")
     clock.now += 10 * HOUR
-    seen = status.look(config, clock)
+    seen = status.read_statuses(config, clock)
     assert (seen.is_served, seen.as_of) == (False, NOON)
     assert rows(seen)["mars"]["status"] == "UP"  # nobody was there to see it fall silent
 
 
 async def test_nothing_is_written(lived: Service, config: Config):
     before = config.database.path.stat().st_mtime_ns, Path(f"{config.database.path}-wal").stat().st_size
-    status.look(config, lived.clock)
+    status.read_statuses(config, lived.clock)
     after = config.database.path.stat().st_mtime_ns, Path(f"{config.database.path}-wal").stat().st_size
     assert before == after
 
@@ -96,7 +96,7 @@ async def test_nothing_is_written(lived: Service, config: Config):
 async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, clock: FakeClock):
     async with running(config, clock):
         added = replace(config, monitors=(*config.monitors, a_monitor("pluto")))
-        assert rows(status.look(added, clock))["pluto"] == {
+        assert rows(status.read_statuses(added, clock))["pluto"] == {
             "tag": "pluto",
             "name": "Pluto",
             "category": "",
@@ -111,8 +111,8 @@ async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, cloc
 
 
 def test_without_a_database_it_says_so(config: Config, clock: FakeClock):
-    with pytest.raises(FatalError, match="there is no database yet"):
-        status.look(config, clock)
+    with pytest.raises(FatalError, match="the database does not exist yet"):
+        status.read_statuses(config, clock)
 
 
 LINES = [
@@ -124,13 +124,13 @@ LINES = [
 
 
 async def test_the_table_has_a_line_for_each_and_a_word_and_a_sign(lived: Service, config: Config):
-    seen = status.look(config, lived.clock)
+    seen = status.read_statuses(config, lived.clock)
     assert [line for line, _ in status.table(seen)] == LINES
     assert status.summary(seen) == "3 monitors: 1 up, 1 down, 1 no data; 2025-12-31 15:00:00 UTC"
 
 
 def test_every_status_has_its_own_sign_word_and_colour():
-    for looks in zip(*(status.LOOKS[one] for one in Status), strict=True):
+    for looks in zip(*(status.STYLES[one] for one in Status), strict=True):
         assert len(set(looks)) == len(Status)
 
 

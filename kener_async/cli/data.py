@@ -218,7 +218,7 @@ def migrate(config: Config, dry_run: bool) -> None:
 
     database = config.database.path
     if not database.exists():
-        raise FatalError(f"{database}: there is no database yet")
+        raise FatalError(f"{database}: the database does not exist yet")
     plan = upgrade.plan(database)
     click.echo(f"schema version {plan.found}, this program needs {plan.target}")
     for number, title in plan.steps:

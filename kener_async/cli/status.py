@@ -26,7 +26,7 @@ def status(config: Config, as_json: bool, check: bool) -> None:
     from kener_async.domain.samples import Status
     from kener_async.ops import status as statuses
 
-    monitors = statuses.look(config, system_clock)
+    monitors = statuses.read_statuses(config, system_clock)
     if not monitors.is_served:
         message("no server is running on this database: this is the state when one last was")
     if as_json:

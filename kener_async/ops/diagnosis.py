@@ -1,4 +1,4 @@
-"""What measurements mean: each becomes findings, with a remedy where something is wrong."""
+"""Judge the measurements of the doctor: each becomes findings, with a remedy for every problem."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from kener_async.domain.calendar import DAY
 from kener_async.store.sqlite.files import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
 
-BUILT_AFTER = 1_767_225_600  # 2026-01-01: no clock that is right says less
+BUILT_AFTER = 1_767_225_600  # 2026-01-01: a clock that is earlier is wrong
 SLOW_FLUSH, SLOWEST_FLUSH = 0.1, 1.0  # seconds
 LARGE_LOG = 64 * 1024 * 1024
 LEAST_FILES = 1024
@@ -21,7 +21,7 @@ UNUSED = 90 * DAY
 NAMED = 5
 
 
-class State(StrEnum):
+class FindingState(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
@@ -29,10 +29,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`remedy` is empty only where all is well."""
+    """One result of a check; `remedy` is empty only if the state is ok."""
 
     check: str
-    state: State
+    state: FindingState
     text: str
     remedy: str = ""
 
@@ -41,30 +41,32 @@ Findings = Iterator[Finding]
 
 
 def ok(check: str, text: str) -> Finding:
-    return Finding(check, State.OK, text)
+    return Finding(check, FindingState.OK, text)
 
 
 def warn(check: str, text: str, remedy: str) -> Finding:
-    return Finding(check, State.WARN, text, remedy)
+    return Finding(check, FindingState.WARN, text, remedy)
 
 
 def fail(check: str, text: str, remedy: str) -> Finding:
-    return Finding(check, State.FAIL, text, remedy)
+    return Finding(check, FindingState.FAIL, text, remedy)
 
 
 def of_clock(now: int, last_seen: int, is_synchronized: bool | None) -> Findings:
-    """`last_seen` is the newest instant in the database; `is_synchronized` None: the system does not tell."""
+    """Judge the clock. `last_seen` is the newest instant in the database; `is_synchronized` None: unknown."""
     if now < BUILT_AFTER:
-        yield fail("clock", "it says a time before this program was made", "set it: timedatectl set-ntp true")
+        yield fail("clock", "earlier than this program was built", "set the clock: timedatectl set-ntp true")
     elif now < last_seen - 60:
-        text = f"it is {last_seen - now} s behind what the database has seen"
+        text = f"{last_seen - now} s behind the newest time in the database"
         yield fail(
-            "clock", text, "set it; if the database saw a wrong one, the service puts that right itself"
+            "clock",
+            text,
+            "set the clock; if it was wrong before, the service corrects the database",
         )
     else:
         yield ok("clock", "plausible")
     if is_synchronized is None:
-        yield warn("clock source", "whether it is kept right cannot be seen", "see that an NTP client runs")
+        yield warn("clock source", "synchronization unknown", "make sure that an NTP client is running")
     elif is_synchronized:
         yield ok("clock source", "synchronized")
     else:
@@ -73,31 +75,29 @@ def of_clock(now: int, last_seen: int, is_synchronized: bool | None) -> Findings
 
 def of_space(free: int, folder: str) -> Finding:
     text = f"{free / 1e6:,.0f} MB free in {folder}"
-    remedy = "make room, or keep less with retention_days"
+    remedy = "free disk space, or lower [database] retention_days"
     if free < free_space.REQUIRED:
         return fail("disk space", text, remedy)
     return warn("disk space", text, remedy) if free < free_space.RECOMMENDED else ok("disk space", text)
 
 
 def of_flush(seconds: Sequence[float]) -> Finding:
-    """`seconds`: how long single flushes took."""
-    typical, worst = sorted(seconds)[len(seconds) // 2], max(seconds)
-    text = f"a flush takes {typical * 1000:.1f} ms, {worst * 1000:.1f} ms at worst"
-    remedy = (
-        'take a faster disk; [database] synchronous = "NORMAL" flushes less and may lose the last seconds'
-    )
-    if typical >= SLOWEST_FLUSH:
+    """Judge the disk by the median of the durations of single flushes, in seconds."""
+    median, worst = sorted(seconds)[len(seconds) // 2], max(seconds)
+    text = f"fsync takes {median * 1000:.1f} ms (median), {worst * 1000:.1f} ms (maximum)"
+    remedy = 'use a faster disk, or set [database] synchronous = "NORMAL", which may lose the last seconds'
+    if median >= SLOWEST_FLUSH:
         return fail("disk speed", text, remedy)
-    return warn("disk speed", text, remedy) if typical >= SLOW_FLUSH else ok("disk speed", text)
+    return warn("disk speed", text, remedy) if median >= SLOW_FLUSH else ok("disk speed", text)
 
 
 def of_file_system(kind: str) -> Finding:
     if kind in NETWORK_FILE_SYSTEMS:
-        remedy = "SQLite's locks may fail there: move the database to a local disk"
-        return fail("file system", f"{kind}, over a network", remedy)
+        remedy = "move the database to a local disk: SQLite's locks are unreliable there"
+        return fail("file system", f"{kind}, a network file system", remedy)
     if kind in ("tmpfs", "ramfs"):
-        return warn("file system", f"{kind}, in memory", "move the database to a disk, or it is gone one day")
-    return ok("file system", kind or "not told")
+        return warn("file system", f"{kind}, in memory", "move the database to a disk: a reboot deletes it")
+    return ok("file system", kind or "unknown")
 
 
 def of_mode(check: str, path: str, mode: int, forbidden: int, right: str) -> Finding:
@@ -107,19 +107,19 @@ def of_mode(check: str, path: str, mode: int, forbidden: int, right: str) -> Fin
 
 
 def of_key(secret: bytes) -> Finding:
-    """Length alone says little: the same letter 64 times is long."""
+    """Judge the entropy of the key, because a repeated letter is long, too."""
     counts = Counter(secret).values()
     bits = -sum(count * math.log2(count / len(secret)) for count in counts)
     if bits < STRONG_BITS:
-        text = f"{len(secret)} bytes, but worth {bits:.0f} bits at most"
+        text = f"{len(secret)} bytes with at most {bits:.0f} bits of entropy"
         return fail(
-            "signing key", text, "take a random one: openssl rand -base64 48; tokens are to be made anew"
+            "signing key", text, "replace it by a random one: openssl rand -base64 48; then create new tokens"
         )
     return ok("signing key", f"{len(secret)} bytes")
 
 
 def of_tokens(records: Sequence[Token], now: int) -> Findings:
-    """Only of tokens that are good now."""
+    """Judge the tokens that are valid now."""
     valid = [
         one for one in records if one.revoked_at is None and (one.expires_at is None or one.expires_at > now)
     ]
@@ -128,46 +128,46 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
         "were not used for 90 days": [
             one for one in valid if max(one.created_at, one.last_used or 0) < now - UNUSED
         ],
-        "may do everything (admin)": [one for one in valid if "admin" in one.scopes],
+        "have the scope admin": [one for one in valid if "admin" in one.scopes],
     }
     remedies = {
-        "never expire": "make others with --expires, and revoke these",
+        "never expire": "replace them by tokens with --expires: kener-async token create, token revoke",
         "were not used for 90 days": "kener-async token revoke ID",
-        "may do everything (admin)": "make others with the scopes that are needed, and revoke these",
+        "have the scope admin": "replace them by tokens with only the scopes they need",
     }
-    for what, found in kinds.items():
-        if found:
-            yield warn("tokens", f"{len(found)} {what}: {_named(found)}", remedies[what])
+    for problem, tokens in kinds.items():
+        if tokens:
+            yield warn("tokens", f"{len(tokens)} {problem}: {_named(tokens)}", remedies[problem])
     if not any(kinds.values()):
-        yield ok("tokens", f"{len(valid)} good ones")
+        yield ok("tokens", f"{len(valid)} valid")
 
 
-def _named(found: Sequence[Token]) -> str:
-    names = [f"{one.name} ({one.id})" for one in found[:NAMED]]
-    return ", ".join([*names, *(["..."] if len(found) > NAMED else [])])
+def _named(tokens: Sequence[Token]) -> str:
+    names = [f"{one.name} ({one.id})" for one in tokens[:NAMED]]
+    return ", ".join([*names, *(["..."] if len(tokens) > NAMED else [])])
 
 
 def of_proxy(server: ServerConfig) -> Finding:
     if server.public_url.startswith("https:") and not server.trusted_proxies:
-        text = "public_url is https, which a proxy must speak, but none is trusted"
-        remedy = 'set trusted_proxies, such as ["127.0.0.1"], or every visitor has the address of the proxy'
+        text = "public_url is https, but trusted_proxies is empty"
+        remedy = 'set [server] trusted_proxies, such as ["127.0.0.1"], else all visitors have one address'
         return warn("reverse proxy", text, remedy)
     if server.trusted_proxies and not server.public_url:
-        text = "proxies are trusted, but public_url is empty"
-        return warn("reverse proxy", text, "set public_url, so that feeds and embeds name the right address")
+        text = "trusted_proxies is set, but public_url is empty"
+        return warn("reverse proxy", text, "set [server] public_url: feeds and embeds need it")
     wide = [str(network) for network in server.trusted_proxies if network.prefixlen == 0]
     if wide:
-        text = f"{wide[0]} is trusted: every visitor can pretend to be another"
-        return fail("reverse proxy", text, "name the addresses of the proxies alone")
+        text = f"{wide[0]} in trusted_proxies: any client can forge its address"
+        return fail("reverse proxy", text, "list the addresses of the proxies only")
     if server.base_path and not server.public_url:
         text = f"base_path is {server.base_path}, but public_url is empty"
-        return warn("reverse proxy", text, "set public_url to scheme and host of the proxy")
+        return warn("reverse proxy", text, "set [server] public_url to the scheme and host of the proxy")
     return ok("reverse proxy", server.public_url or "none configured")
 
 
 def of_open_files(limit: int, max_connections: int) -> Finding:
     text = f"{limit:,} open files"
-    remedy = "LimitNOFILE=65536 in the unit, or ulimit -n 65536"
+    remedy = "set LimitNOFILE=65536 in the unit, or run ulimit -n 65536"
     if max_connections > limit * 4 // 5:
         return fail("open files", f"{text}, too few for max_connections = {max_connections:,}", remedy)
     return warn("open files", text, remedy) if limit < LEAST_FILES else ok("open files", text)
@@ -177,20 +177,22 @@ def of_log_size(size: int) -> Finding:
     text = f"{size / 1e6:,.1f} MB of write-ahead log"
     if size > LARGE_LOG:
         return warn(
-            "write-ahead log", text, "a long read keeps it: end what reads the database, else restart"
+            "write-ahead log",
+            text,
+            "end programs that read the database for long, or restart the service",
         )
     return ok("write-ahead log", text)
 
 
 def of_backups(newest: int | None, plan: BackupConfig, now: int, folder: str) -> Finding:
-    """`newest`: when the newest in the folder was made. A `plan` without a folder: a timer may make them."""
+    """Judge the age of the newest backup. Without a folder in `plan`, a timer may make backups once a day."""
     every = plan.every if plan.folder is not None else DAY
     if newest is None:
         remedy = "set [backup] folder, or enable kener-async-backup.timer"
-        return warn("backups", f"there is none in {folder}", remedy)
+        return warn("backups", f"none in {folder}", remedy)
     age = now - newest
-    text = f"the newest in {folder} is {age / 3600:,.1f} hours old"
+    text = f"newest in {folder}: {age / 3600:,.1f} hours old"
     if age <= 2 * every:
         return ok("backups", text)
-    remedy = "the log says why none was made since; kener-async backup makes one now"
+    remedy = "see the log for the reason; kener-async backup makes one now"
     return fail("backups", text, remedy) if plan.folder is not None else warn("backups", text, remedy)

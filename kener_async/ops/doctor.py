@@ -1,4 +1,4 @@
-"""The doctor: measures what the service depends on; what that means is said in diagnosis.py."""
+"""The doctor: measure what the service depends on; diagnosis.py judges the measurements."""
 
 import ctypes
 import http.client
@@ -28,21 +28,21 @@ from kener_async.store.sqlite import condition, version
 from kener_async.store.sqlite.files import file_system
 
 FLUSHES = 9
-SECONDS = 3  # for an answer from this machine
+LOCAL_SECONDS = 3  # for a response from this machine
 ONLINE_SECONDS = 10
 SKEW = 30
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask what listens everywhere
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to connect to a server that listens on all addresses
 UNSYNCHRONIZED = 5  # TIME_ERROR of adjtimex(2)
 
 
 def examine(config: Config, now: int, *, online: bool = False) -> Findings:
-    """Every finding, in order. Nothing is changed, and nobody but this machine is asked unless `online`."""
+    """All findings, in order. Read-only; requests leave this machine only if `online`."""
     database = config.database.path
     server = condition.server_of(database)
-    seen, found = _condition(database)
+    seen, findings = _condition(database)
     yield from diagnosis.of_clock(now, 0 if seen is None else seen.last_seen, _is_synchronized())
     yield from _disk(database.absolute().parent)
-    yield from found
+    yield from findings
     yield from _permissions(config)
     yield from _key(config.auth)
     if seen is not None:
@@ -60,19 +60,19 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
 
 
 def _zones(config: Config) -> Finding:
-    """The configured one was found, or there would be no configuration; others are asked for by visitors."""
-    text = f"{len(available_timezones())} known; days are those of {config.site.timezone.key}"
+    """Whether the zones that visitors may request are installed; the configured one is."""
+    text = f"{len(available_timezones())} known; the site uses {config.site.timezone.key}"
     if "Europe/Berlin" in available_timezones():
         return ok("time zones", text)
     return warn("time zones", text, "install the package tzdata")
 
 
 def _is_synchronized() -> bool | None:
-    """By systemd's time client, else by the kernel; None where neither tells."""
+    """Whether the clock is synchronized, by systemd-timesyncd, else by the kernel; None if unknown."""
     if Path("/run/systemd/timesync/synchronized").exists():
         return True
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))  # zeros: only ask
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))  # zeros: read only
     except (AttributeError, OSError):
         return None
     return None if state < 0 else state != UNSYNCHRONIZED
@@ -80,14 +80,14 @@ def _is_synchronized() -> bool | None:
 
 def _disk(folder: Path) -> Findings:
     if not folder.is_dir():
-        yield warn("disk", f"{folder} is not there yet", "the first start makes it")
+        yield warn("disk", f"{folder} does not exist yet", "the first start creates it")
         return
     yield diagnosis.of_space(shutil.disk_usage(folder).free, str(folder))
     try:
         yield diagnosis.of_flush(list(_flushes(folder)))
     except OSError as error:
-        remedy = "give the folder to the user of the service, or run this as that user"
-        yield fail("disk speed", f"{folder} cannot be written: {error.strerror}", remedy)
+        remedy = "change the owner of the folder to the user of the service, or run this as that user"
+        yield fail("disk speed", f"{folder} is not writable: {error.strerror}", remedy)
     yield diagnosis.of_file_system(file_system(folder))
 
 
@@ -101,31 +101,33 @@ def _flushes(folder: Path) -> Iterator[float]:
 
 
 def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding]]:
-    """What is seen of the database, if it is one, and what that means."""
+    """The condition of the database, None if it cannot be opened, and the findings about it."""
     try:
         version.require()
     except FatalError as fault:
         return None, [fail("sqlite", str(fault), "upgrade the system, or use the single binary")]
     if not database.exists():
-        return None, [warn("database", f"{database} is not there yet", "the first start makes it")]
+        return None, [warn("database", f"{database} does not exist yet", "the first start creates it")]
     try:
         seen = condition.look(database)
     except FatalError as fault:
-        return None, [fail("database", str(fault), "kener-async verify; then restore the newest backup")]
+        return None, [fail("database", str(fault), "run kener-async verify, then restore the newest backup")]
     return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]
 
 
 def _schema(seen: condition.Condition) -> Finding:
     if seen.steps:
-        text = f"has an older schema, {seen.steps} steps behind"
+        text = f"schema {seen.steps} migrations behind"
         return warn("database", text, "start the service, or run kener-async migrate")
     return ok("database", f"SQLite {version.VERSION}, schema up to date")
 
 
 def _journal(seen: condition.Condition) -> Finding:
     if seen.journal_mode != "wal":
-        text = f"journal mode {seen.journal_mode}, not wal"
-        return warn("journal", text, "start the service, which sets it; a network disk may not allow it")
+        text = f"journal mode {seen.journal_mode} instead of wal"
+        return warn(
+            "journal", text, "start the service, which sets it; network file systems may not support it"
+        )
     return ok("journal", "write-ahead log")
 
 
@@ -138,17 +140,17 @@ def _permissions(config: Config) -> Findings:
     if not database.exists():
         return
     mode = stat.S_IMODE(database.stat().st_mode)
-    # A folder that nobody else may enter protects what is in it.
+    # A folder that others cannot enter protects its files.
     if database.parent.stat().st_mode & 0o007:
         yield diagnosis.of_mode("permissions", str(database), mode, 0o006, "640")
     else:
-        yield ok("permissions", f"{database.parent} is closed to others")
+        yield ok("permissions", f"{database.parent} is not accessible to others")
     owner = database.stat().st_uid
     beside = [Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", ".lock", "-tokens")]
-    strangers = [str(path) for path in beside if path.exists() and path.stat().st_uid != owner]
-    if strangers:
-        remedy = f"chown --reference={database} {' '.join(strangers)}"
-        yield fail("owner", f"other owners than the database's: {', '.join(strangers)}", remedy)
+    foreign = [str(path) for path in beside if path.exists() and path.stat().st_uid != owner]
+    if foreign:
+        remedy = f"chown --reference={database} {' '.join(foreign)}"
+        yield fail("owner", f"not owned by the database's owner: {', '.join(foreign)}", remedy)
     else:
         yield ok("owner", f"user {owner}")
 
@@ -156,7 +158,7 @@ def _permissions(config: Config) -> Findings:
 def _key(auth: AuthConfig) -> Findings:
     path = auth.secret_key_file
     if auth.makes_secret_key and not path.exists():
-        yield ok("signing key", "none yet: the first start makes one")
+        yield ok("signing key", "none yet: the first start creates one")
         return
     try:
         yield diagnosis.of_key(signing_secret(auth))
@@ -168,7 +170,7 @@ def _key(auth: AuthConfig) -> Findings:
 
 
 def _open_files(server: int | None) -> int:
-    """The limit of the server, if it can be seen, else ours."""
+    """The limit of the server, if it is readable, else of this process."""
     with suppress(OSError, ValueError):
         for line in Path(f"/proc/{server}/limits").read_text().splitlines():
             if line.startswith("Max open files"):
@@ -179,41 +181,41 @@ def _open_files(server: int | None) -> int:
 def _port(server: ServerConfig, *, is_served: bool) -> Finding:
     where = f"{server.host}:{server.port}"
     if not server.port:
-        return ok("port", "any free one")
+        return ok("port", "chosen by the system")
     if is_served:
         return _answers(server, where)
-    # Nothing is asked: systemd may be listening, and would start the service.
+    # Bind instead of connecting, because a connection to systemd's socket would start the service.
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((server.host, server.port))
         except OSError as error:
-            text = f"{where} is not free: {error.strerror}; no server runs on this database"
-            return warn("port", text, "ss -ltnp says who listens; systemd's socket may, then all is well")
+            text = f"{where} is in use: {error.strerror}; no server runs on this database"
+            return warn("port", text, "ss -ltnp shows the program; systemd's socket unit is fine")
     return ok("port", f"{where} is free; no server runs on this database")
 
 
 def _answers(server: ServerConfig, where: str) -> Finding:
-    """Whether what listens there is one of ours; the server that runs may have another port by `--port`."""
+    """Whether a server of this program listens there; with `--port` it listens elsewhere."""
     host = EVERYWHERE.get(server.host, server.host)
     try:
-        with closing(http.client.HTTPConnection(host, server.port, timeout=SECONDS)) as connection:
+        with closing(http.client.HTTPConnection(host, server.port, timeout=LOCAL_SECONDS)) as connection:
             connection.request("GET", "/healthz")
             reply = connection.getresponse()
             is_ours = "X-Request-Id" in reply.headers and json.loads(reply.read(1000)) == {"status": "ok"}
     except (OSError, http.client.HTTPException, ValueError) as error:
-        text = f"{where} does not answer as it should: {str(error) or type(error).__name__}"
-        return fail("port", text, "a server runs: with another --port, or it hangs; see its log")
+        text = f"{where} gives no valid response: {str(error) or type(error).__name__}"
+        return fail("port", text, "a server runs, with another --port, or it hangs; see its log")
     if is_ours:
-        return ok("port", f"{where} answers")
-    return fail("port", f"another program answers at {where}", "ss -ltnp says which; take another port")
+        return ok("port", f"{where} responds")
+    return fail("port", f"another program listens on {where}", "ss -ltnp shows which; change [server] port")
 
 
 def _online(server: ServerConfig, now: int) -> Findings:
-    """Ask as a visitor would; the proxy's clock is another opinion on ours."""
+    """Request public_url as a visitor would, and compare the clock with the proxy's."""
     if not server.public_url:
-        yield warn("public_url", "empty: nobody can be asked", "set [server] public_url")
+        yield warn("public_url", "empty, not requested", "set [server] public_url")
         return
     address = f"{server.public_url}{server.base_path}/healthz"
     try:
@@ -221,17 +223,17 @@ def _online(server: ServerConfig, now: int) -> Findings:
             is_ours = "X-Request-Id" in reply.headers
             date = reply.headers.get("Date")
     except (URLError, OSError, ValueError, http.client.HTTPException) as error:
-        remedy = "check name, certificate and proxy"
+        remedy = "check the host name, the certificate and the proxy"
         yield fail("public_url", f"{address}: {getattr(error, 'reason', error)}", remedy)
         return
     if is_ours:
-        yield ok("public_url", f"{address} answers")
+        yield ok("public_url", f"{address} responds")
     else:
-        yield fail("public_url", f"another program answers at {address}", "check the proxy's configuration")
+        yield fail("public_url", f"another program responds at {address}", "check the proxy configuration")
     with suppress(TypeError, ValueError):
         skew = abs(parsedate_to_datetime(date).timestamp() - now)
         if skew > SKEW:
-            yield warn("clock", f"{skew:.0f} s off from the proxy's", "see which of the two is wrong")
+            yield warn("clock", f"{skew:.0f} s off the proxy's clock", "find out which of the two is wrong")
 
 
 def _watchdog(server: int | None) -> Findings:
@@ -240,11 +242,11 @@ def _watchdog(server: int | None) -> Findings:
     try:
         environment = Path(f"/proc/{server}/environ").read_bytes().split(b"\0")
     except OSError:
-        yield warn("watchdog", "the server's environment cannot be read", "run this as root")
+        yield warn("watchdog", "the environment of the server is not readable", "run this as root")
         return
     if any(variable.startswith(b"WATCHDOG_USEC=") for variable in environment):
-        yield ok("watchdog", "systemd restarts a server that hangs")
+        yield ok("watchdog", "systemd restarts the server if it hangs")
     else:
         yield warn(
-            "watchdog", "nobody restarts a server that hangs", "run it by systemd: kener-async install"
+            "watchdog", "the server is not restarted if it hangs", "run it under systemd: kener-async install"
         )

@@ -1,4 +1,4 @@
-"""The fleet on a terminal: how each monitor stands, for people and as JSON."""
+"""The statuses of all monitors, as a table for a terminal and as JSON."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from kener_async.store import status
 from kener_async.store.sqlite import condition, transactions
 from kener_async.store.status import Reading
 
-# A sign, a word and a colour for each: none of them has to be seen for the others to be understood.
-LOOKS = {
+# Sign, word and color: each is enough to tell the statuses apart, without the others.
+STYLES = {
     Status.UP: ("+", "up", "green"),
     Status.DEGRADED: ("!", "degraded", "yellow"),
     Status.DOWN: ("x", "down", "red"),
@@ -29,9 +29,9 @@ HEADS = ("", "monitor", "status", "for", "heard", "latency", *SHOWN_WINDOWS)
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatuses:
-    """Monitors in the order of the configuration; one that no server has met yet has no reading.
+    """The monitors in the order of the configuration; one that is not in the database yet has no reading.
 
-    `is_served`: a server runs, and what is shown is of now. Else it is of the instant one was last there.
+    `as_of` is now if a server runs on the database (`is_served`), else the instant it was last running.
     """
 
     as_of: int
@@ -47,27 +47,27 @@ def status_of(reading: Reading | None) -> Status:
     return Status.NO_DATA if reading is None else reading.report.current.status
 
 
-def look(config: Config, clock: Clock) -> MonitorStatuses:
-    """The fleet as the database has it; raises FatalError."""
+def read_statuses(config: Config, clock: Clock) -> MonitorStatuses:
+    """Read the statuses of all monitors from the database; raises FatalError."""
     database = config.database.path
     if not database.exists():
-        raise FatalError(f"{database}: there is no database yet")
+        raise FatalError(f"{database}: the database does not exist yet")
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]
     now = clock() if is_served else None
-    as_of, found = transactions.read(database, status.read, tags, config.site.timezone, now)
+    as_of, readings = transactions.read(database, status.read, tags, config.site.timezone, now)
     return MonitorStatuses(
-        as_of, is_served, [(monitor, found.get(monitor.tag)) for monitor in config.monitors]
+        as_of, is_served, [(monitor, readings.get(monitor.tag)) for monitor in config.monitors]
     )
 
 
-def as_json(fleet: MonitorStatuses) -> dict[str, Any]:
-    """Instants are UTC seconds, latencies as sent, uptimes percentages as text, as in the API."""
+def as_json(current: MonitorStatuses) -> dict[str, Any]:
+    """The JSON document. Instants are UTC seconds, latencies as sent, uptimes as in the API."""
     return {
-        "asOf": fleet.as_of,
-        "served": fleet.is_served,
-        "summary": {status.name: fleet.statuses.count(status) for status in Status},
-        "monitors": [_listed(monitor, reading) for monitor, reading in fleet.monitors],
+        "asOf": current.as_of,
+        "served": current.is_served,
+        "summary": {status.name: current.statuses.count(status) for status in Status},
+        "monitors": [_listed(monitor, reading) for monitor, reading in current.monitors],
     }
 
 
@@ -91,19 +91,19 @@ def _uptime(reading: Reading | None, window: str) -> str:
     return "-" if reading is None else reading.windows[window].uptime
 
 
-def table(fleet: MonitorStatuses) -> Iterator[tuple[str, str]]:
-    """Lines with their colours, empty for the head: columns as wide as what is in them."""
-    rows = [HEADS, *(_row(monitor, reading, fleet.as_of) for monitor, reading in fleet.monitors)]
+def table(current: MonitorStatuses) -> Iterator[tuple[str, str]]:
+    """The lines of the table with their colors, "" for the heading."""
+    rows = [HEADS, *(_row(monitor, reading, current.as_of) for monitor, reading in current.monitors)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    colours = ["", *(LOOKS[status][2] for status in fleet.statuses)]
-    for row, colour in zip(rows, colours, strict=True):
+    colors = ["", *(STYLES[status][2] for status in current.statuses)]
+    for row, color in zip(rows, colors, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
         cells += [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        yield "  ".join(cells).rstrip(), colour
+        yield "  ".join(cells).rstrip(), color
 
 
 def _row(monitor: MonitorConfig, reading: Reading | None, now: int) -> tuple[str, ...]:
-    sign, word, _ = LOOKS[status_of(reading)]
+    sign, word, _ = STYLES[status_of(reading)]
     newest = None if reading is None else reading.report.current.newest
     since = None if reading is None else reading.since
     return (
@@ -121,10 +121,10 @@ def _percent(uptime: str) -> str:
     return uptime if uptime == "-" else f"{uptime} %"
 
 
-def summary(fleet: MonitorStatuses) -> str:
-    """Such as "3 monitors: 2 up, 1 down; 2026-05-01 12:00:00 UTC"."""
-    counts = Counter(fleet.statuses)
-    parts = ", ".join(f"{counts[status]} {LOOKS[status][1]}" for status in Status if counts[status])
-    time = datetime.fromtimestamp(fleet.as_of, UTC)
-    count = f"{len(fleet.monitors)} monitor{'' if len(fleet.monitors) == 1 else 's'}"
+def summary(current: MonitorStatuses) -> str:
+    """One line, such as "3 monitors: 2 up, 1 down; 2026-05-01 12:00:00 UTC"."""
+    counts = Counter(current.statuses)
+    parts = ", ".join(f"{counts[status]} {STYLES[status][1]}" for status in Status if counts[status])
+    time = datetime.fromtimestamp(current.as_of, UTC)
+    count = f"{len(current.monitors)} monitor{'' if len(current.monitors) == 1 else 's'}"
     return f"{count}: {parts or 'none'}; {time:%Y-%m-%d %H:%M:%S} UTC"
