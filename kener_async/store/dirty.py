@@ -14,7 +14,10 @@ Span = tuple[int, int]
 
 def mark(session: Session, spans: Iterable[tuple[int, int, int]]) -> None:
     """Mark quarters dirty: (monitor, start, end), both on the quarter."""
-    rows = list(spans)
+    ends: dict[tuple[int, int], int] = {}
+    for monitor, start, end in spans:
+        ends[monitor, start] = max(end, ends.get((monitor, start), end))
+    rows = [(*key, end) for key, end in sorted(ends.items())]
     for first in range(0, len(rows), 500):
         some = rows[first : first + 500]
         session.execute(
@@ -22,7 +25,7 @@ def mark(session: Session, spans: Iterable[tuple[int, int, int]]) -> None:
             INSERT INTO dirty (monitor_id, start, "end")
             VALUES {", ".join(["(?, ?, ?)"] * len(some))}
                 ON CONFLICT (monitor_id, start) DO UPDATE
-               SET "end" = excluded."end" WHERE excluded."end" > "end"
+               SET "end" = excluded."end" WHERE excluded."end" > dirty."end"
             """,  # noqa: S608 - only placeholders are joined
             [value for row in some for value in row],
         )

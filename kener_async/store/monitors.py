@@ -63,7 +63,7 @@ def note_heard(session: Session, heard: Mapping[int, int]) -> None:
         WITH noted (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
         UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), instant) FROM noted WHERE id = monitor
         """,  # noqa: S608 - only placeholders are joined
-        [value for pair in heard.items() for value in pair],
+        [value for pair in sorted(heard.items()) for value in pair],
     )
 
 

@@ -92,7 +92,7 @@ def revoke(session: Session, token_id: str, now: int) -> None:
     session.execute(
         """
         INSERT INTO tokens (id, name, scopes, created_at, revoked_at) VALUES (?, '(made elsewhere)', '', ?, ?)
-            ON CONFLICT (id) DO UPDATE SET revoked_at = coalesce(revoked_at, excluded.revoked_at)
+            ON CONFLICT (id) DO UPDATE SET revoked_at = coalesce(tokens.revoked_at, excluded.revoked_at)
         """,
         (token_id, now, now),
     )
@@ -102,7 +102,7 @@ def used(session: Session, uses: Mapping[str, int]) -> None:
     """Note when tokens were last used."""
     session.executemany(
         "UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE id = ?",
-        [(instant, token_id) for token_id, instant in uses.items()],
+        [(instant, token_id) for token_id, instant in sorted(uses.items())],
     )
 
 
