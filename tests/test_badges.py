@@ -100,9 +100,9 @@ async def test_colours_are_the_sites(config: Config, clock: FakeClock):
 
 def test_the_palette_is_the_stylesheets():
     light = CSS.partition("@media")[0]
-    for status, color in palette.OURS.items():
+    for status, color in palette.DEFAULT_COLORS.items():
         assert f"--{status.name.lower().replace('_', '-')}: {color};" in light, status
 
 
 def test_every_status_has_a_colour():
-    assert set(palette.OURS) == set(Status)
+    assert set(palette.DEFAULT_COLORS) == set(Status)

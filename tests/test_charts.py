@@ -15,8 +15,8 @@ BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 HOUR, DAY = 3600, 86400
 
 
-def a_chart(*points: Point, end: int = 100, reach: int = 0, unit: str = "ms") -> Chart:
-    return Chart("c", "Latency", 0, end, points, [], unit, reach)
+def a_chart(*points: Point, end: int = 100, max_gap: int = 0, unit: str = "ms") -> Chart:
+    return Chart("c", "Latency", 0, end, points, [], unit, max_gap)
 
 
 def at(start: int, average: float = 5, low: float | None = None, high: float | None = None) -> Point:
@@ -45,7 +45,7 @@ def test_the_axis_ends_at_a_round_number_that_can_be_halved(value: float, top: f
 
 
 @pytest.mark.parametrize(
-    ("points", "reach", "line"),
+    ("points", "max_gap", "line"),
     [
         ([], 0, ""),
         ([at(0)], 0, "M50 50h0"),
@@ -65,8 +65,8 @@ def test_the_axis_ends_at_a_round_number_that_can_be_halved(value: float, top: f
         "a gap among points that are always apart",
     ],
 )
-def test_the_line_goes_through_the_averages(points: list[Point], reach: int, line: str):
-    assert charts.line(a_chart(*points, reach=reach), top=10) == line
+def test_the_line_goes_through_the_averages(points: list[Point], max_gap: int, line: str):
+    assert charts.line(a_chart(*points, max_gap=max_gap), top=10) == line
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from kener_async.config.model import LOCALES
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
-from kener_async.web.pages.locales import NAMES, chosen, locale
+from kener_async.web.pages.locales import NAMES, locale, negotiate
 from tests.rigs.service import NOON
 
 ALL = tuple(NAMES)
@@ -36,11 +36,11 @@ def test_the_languages_that_can_be_configured_are_those_there_are():
     ],
 )
 def test_a_visitor_reads_what_was_chosen_or_what_the_browser_accepts(wanted, header, tag):
-    assert chosen(wanted, header, ALL, "en") == tag
+    assert negotiate(wanted, header, ALL, "en") == tag
 
 
 def test_only_offered_languages_are_chosen():
-    assert chosen("fr", "fr, de;q=0.5", ("en", "de"), "en") == "de"
+    assert negotiate("fr", "fr, de;q=0.5", ("en", "de"), "en") == "de"
 
 
 @pytest.mark.parametrize(

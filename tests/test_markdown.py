@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kener_async.web.parts import markdown
-from kener_async.web.parts.markdown import LONGEST, excerpt, rendered, rendered_inline
+from kener_async.web.parts.markdown import MAX_LENGTH, excerpt, rendered, rendered_inline
 
 REL = 'rel="nofollow noopener noreferrer"'
 BARE = (
@@ -312,7 +312,7 @@ def test_no_text_becomes_anything_but_harmless_elements(payload, frame):
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_text_too_long_to_be_parsed_is_as_harmless(payload):
-    html = rendered(payload + "\n\n" + "x" * LONGEST)
+    html = rendered(payload + "\n\n" + "x" * MAX_LENGTH)
     assert is_harmless(html)
     assert {tag for tag, _ in Elements(html).found} <= {"p", "br"}
 
@@ -363,8 +363,8 @@ def test_any_text_is_harmless(text):
 
 
 def test_a_text_too_long_to_be_parsed_keeps_its_words_paragraphs_and_lines():
-    html = rendered("**a** <b>\nc\n\n\n" + "x" * LONGEST)
-    assert html == f"<p>**a** &lt;b&gt;<br>\nc</p>\n<p>{'x' * LONGEST}</p>\n"
+    html = rendered("**a** <b>\nc\n\n\n" + "x" * MAX_LENGTH)
+    assert html == f"<p>**a** &lt;b&gt;<br>\nc</p>\n<p>{'x' * MAX_LENGTH}</p>\n"
 
 
 def test_a_long_report_in_plain_words_is_parsed():
@@ -404,7 +404,7 @@ def intricate() -> Iterator[str]:
         "&",
         "https://a ",
     )
-    for unit, length in product(units, (1_400, 4_000, 8_000, LONGEST, 65_536)):
+    for unit, length in product(units, (1_400, 4_000, 8_000, MAX_LENGTH, 65_536)):
         yield (unit * length)[:length]
     for columns, rows in ((400, 700), (20, 200), (8, 500), (2, 1_200)):
         yield "a|" * columns + "a\n" + "-|" * columns + "-\n" + "|x\n" * rows

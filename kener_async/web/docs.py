@@ -1,4 +1,4 @@
-"""/api/docs: the API's description, rendered in the browser from files of ours."""
+"""/api/docs: the API description, rendered by Swagger UI from our own files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Badges: a monitor's status or uptime as a small SVG, or as what shields.io draws one from."""
+"""Badges: a monitor's status or uptime as a small SVG, or as JSON for shields.io's endpoint badges."""
 
 import math
 import re
@@ -17,10 +17,10 @@ from kener_async.domain.samples import Status
 LABEL_COLOR = "#333333"
 UPTIME_COLOR = "#0079ff"
 NO_DATA_COLOR = "#9aa4b0"
-LONGEST_TEXT = 64  # characters
+MAX_TEXT = 64  # characters
 SINCE_LAST = 90 * DAY
-LONGEST_SINCE_LAST = 400 * DAY
-CACHE_SECONDS = 300  # shields.io asks no more often than this
+MAX_SINCE_LAST = 400 * DAY
+CACHE_SECONDS = 300  # the shortest that shields.io accepts
 WORDS = {
     Status.UP: "up",
     Status.DEGRADED: "degraded",
@@ -31,7 +31,7 @@ WORDS = {
 
 
 class Style(StrEnum):
-    """The looks readers know from other badges."""
+    """The styles of shields.io."""
 
     FLAT = "flat"
     FLAT_SQUARE = "flat-square"
@@ -42,7 +42,7 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """Two texts on two colours; colours are `#rrggbb` or `#rrggbbaa`."""
+    """A label and a message with their background colours, `#rrggbb` or `#rrggbbaa`."""
 
     label: str
     message: str
@@ -53,7 +53,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an address asks of a badge; `color` is None where it leaves it to the badge's kind."""
+    """The options in a badge's address; `color` None: the default of the badge's kind."""
 
     label: str
     label_color: str = LABEL_COLOR
@@ -64,14 +64,14 @@ class Options:
     is_pinging: bool = False
 
 
-# What is asked
+# Options
 
 
 def options(query: Mapping[str, str], name: str) -> Options:
-    """The options of a badge's address. What is unknown or senseless counts as not given: nothing is refused.
+    """Parse the options of a badge's address; unknown and invalid ones are ignored.
 
-    `name` is the monitor's, the label unless another is given. `sinceLast` below a minute is ignored;
-    above 400 days it is 400 days, the longest the history can be.
+    `name` is the monitor's, the default label. `sinceLast` below a minute is ignored; above 400 days it
+    counts as 400 days, the longest possible history.
     """
     return Options(
         label=_text(query.get("label", "")) or _text(name),
@@ -84,34 +84,34 @@ def options(query: Mapping[str, str], name: str) -> Options:
     )
 
 
-def status_badge(asked: Options, status: Status, colors: Mapping[Status, str]) -> Badge:
-    """The status in a word, on its colour."""
-    color = asked.color or _color(colors.get(status, "")) or NO_DATA_COLOR
-    return Badge(asked.label, WORDS[status], color, asked.label_color, asked.style)
+def status_badge(chosen: Options, status: Status, colors: Mapping[Status, str]) -> Badge:
+    """A badge with the status, on its colour."""
+    color = chosen.color or _color(colors.get(status, "")) or NO_DATA_COLOR
+    return Badge(chosen.label, WORDS[status], color, chosen.label_color, chosen.style)
 
 
-def uptime_badge(asked: Options, uptime: str) -> Badge:
-    """The uptime, given in its text form; the label says over which time, unless that is hidden."""
-    label = asked.label if asked.hide_duration else f"{asked.label} {format_window(asked.since_last)}"
+def uptime_badge(chosen: Options, uptime: str) -> Badge:
+    """A badge with the uptime, given in its text form; the label names the window unless that is hidden."""
+    label = chosen.label if chosen.hide_duration else f"{chosen.label} {format_window(chosen.since_last)}"
     is_known = uptime != "-"
     message = f"{uptime}%" if is_known else WORDS[Status.NO_DATA]
-    color = asked.color or (UPTIME_COLOR if is_known else NO_DATA_COLOR)
-    return Badge(label, message, color, asked.label_color, asked.style)
+    color = chosen.color or (UPTIME_COLOR if is_known else NO_DATA_COLOR)
+    return Badge(label, message, color, chosen.label_color, chosen.style)
 
 
 def _text(text: str) -> str:
-    """Text as one printable line of at most 64 characters.
+    """One line of at most 64 printable characters.
 
-    The two joiners stay, which Indian scripts and emoji are written with; what turns the direction of
-    reading goes, and so does everything XML cannot hold.
+    Zero-width joiners are kept, because Indian scripts and emoji need them; marks that change the direction
+    of text and characters that XML does not allow are removed.
     """
     line = " ".join(text.split())
     line = "".join(character for character in line if character.isprintable() or character in "\u200c\u200d")
-    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1].rstrip() + "…"
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1].rstrip() + "…"
 
 
 def _color(text: str) -> str | None:
-    """A colour given in hex digits, with or without "#", or by its name in CSS; None for anything else."""
+    """Parse a colour in hex digits, with or without "#", or a CSS name; None if it is neither."""
     text = text.strip().lower()
     if named := ImageColor.colormap.get(text):
         return str(named).lower()
@@ -133,14 +133,14 @@ def _since_last(text: str) -> int:
         seconds = int(text)
     except ValueError:
         return SINCE_LAST
-    return min(seconds, LONGEST_SINCE_LAST) if seconds >= MINUTE else SINCE_LAST
+    return min(seconds, MAX_SINCE_LAST) if seconds >= MINUTE else SINCE_LAST
 
 
-# What is answered
+# Formats
 
 
 def endpoint(badge: Badge) -> dict[str, str | int]:
-    """The badge as shields.io's endpoint badges read it."""
+    """The badge as JSON for shields.io's endpoint badges."""
     return {
         "schemaVersion": 1,
         "label": badge.label,
@@ -153,7 +153,7 @@ def endpoint(badge: Badge) -> dict[str, str | int]:
 
 
 def svg(badge: Badge) -> str:
-    """The badge as an SVG document: no scripts, no style sheets, no fonts but the reader's."""
+    """The badge as an SVG document without scripts, style sheets or web fonts."""
     match badge.style:
         case Style.SOCIAL:
             return _social(badge)
@@ -168,9 +168,9 @@ def svg(badge: Badge) -> str:
 
 
 def dot(color: str, is_pinging: bool, title: str) -> str:
-    """A dot in a colour; pinging, rings leave it, except for readers who asked for less motion.
+    """A dot in a colour; pinging, it sends out rings unless the reader prefers reduced motion.
 
-    Its style sheet is `DOT_CSS`, for a policy that names what may be inline.
+    Its style sheet is DOT_CSS, whose hash a content security policy has to allow.
     """
     fill = _color(color) or NO_DATA_COLOR
     disc = f'cx="10" cy="10" r="5" fill="{fill}"/>'
@@ -187,7 +187,7 @@ DOT_CSS = (
 )
 
 
-# How it is drawn
+# Drawing
 
 WHITE, INK = "#ffffff", "#111111"
 SANS = "Verdana,Geneva,'DejaVu Sans',sans-serif"
@@ -206,26 +206,26 @@ WIDTHS = dict(
         strict=True,
     )
 )
-BOLD = 1.14  # how much wider bold is, on the average
+BOLD = 1.14  # average ratio of bold to normal width
 OTHER_WIDTH = 650
 LEFTWARD_WIDTH = 500  # Hebrew and Arabic
-MARK_WIDTH = 300  # a vowel written after its consonant
+MARK_WIDTH = 300  # a combining mark with a width of its own
 Gloss = tuple[tuple[str, float, float], ...]  # colour, offset, opacity
 FLAT_GLOSS: Gloss = (("#bbb", 0, 0.1), ("#000", 1, 0.1))
 PLASTIC_GLOSS: Gloss = (("#fff", 0, 0.7), ("#aaa", 0.1, 0.1), ("#000", 0.9, 0.3), ("#000", 1, 0.5))
 
 
 def ink(color: str) -> str:
-    """White where it reads well on a colour, else near black; the contrast is always 4:1 or better.
+    """The text colour for a background: white if its contrast is 4:1 or better, else near black.
 
-    White comes first because the formula makes little of it on blues and reds, where eyes prefer it.
+    White is preferred because the formula underrates it on blues and reds.
     """
     luminance = _luminance(color)
     return WHITE if 1.05 / (luminance + 0.05) >= 4 else INK
 
 
 def _luminance(color: str) -> float:
-    """The relative luminance of a colour, laid over white where it is translucent."""
+    """The relative luminance of a colour (WCAG); a translucent one is laid over white."""
     red, green, blue, alpha = (int((color + "ff")[at : at + 2], 16) / 255 for at in (1, 3, 5, 7))
     over_white = (1 - alpha + alpha * channel for channel in (red, green, blue))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in over_white]
@@ -233,7 +233,7 @@ def _luminance(color: str) -> float:
 
 
 def text_width(text: str, size: float) -> float:
-    """How wide a text is in Verdana, in the unit of `size`; scripts it lacks are estimated."""
+    """The width of a text in Verdana, in the unit of `size`; estimated for scripts that Verdana lacks."""
     return sum(map(_width, text)) * size / 1000
 
 
@@ -264,7 +264,7 @@ def _plain(badge: Badge, *, height: int, radius: int, gloss: Gloss = ()) -> str:
         _written(badge.message, left + right / 2, base, 11, ink(badge.color), is_raised=bool(gloss)),
         "</g>",
     ]
-    return _document(width, height, _spoken(badge), "".join(parts))
+    return _document(width, height, _alternative_text(badge), "".join(parts))
 
 
 def _left_part(width: int, height: int, radius: int, color: str) -> str:
@@ -292,7 +292,7 @@ def _gloss(width: int, height: int, radius: int, gloss: Gloss) -> str:
 
 
 def _written(text: str, x: float, y: float, size: float, fill: str, *, is_raised: bool) -> str:
-    """A text about x, made to take the width that was kept for it whatever the reader's font is."""
+    """A text centred on x, stretched to the computed width whatever font the reader has."""
     fit = f'x="{x:g}" textLength="{text_width(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
     shade, opacity = ("#010101", 0.3) if fill == WHITE else ("#ffffff", 0.35)
     look = f'y="{y + 1}" fill="{shade}" fill-opacity="{opacity}" aria-hidden="true"'
@@ -312,7 +312,7 @@ def _for_the_badge(badge: Badge) -> str:
         _capitals(message, left + right / 2, message_width, f'fill="{ink(badge.color)}" font-weight="bold"'),
         "</g>",
     ]
-    return _document(left + right, 28, _spoken(badge), "".join(parts))
+    return _document(left + right, 28, _alternative_text(badge), "".join(parts))
 
 
 def _spaced_width(text: str, size: float) -> float:
@@ -326,7 +326,7 @@ def _capitals(text: str, x: float, width: float, look: str) -> str:
 
 
 def _social(badge: Badge) -> str:
-    """A button and a bubble, both white: the colour is a dot before the label."""
+    """A button and a bubble, both white; the badge's colour is a dot before the label."""
     label = badge.label[:1].upper() + badge.label[1:]
     size = 11 * 0.97  # Helvetica in bold beside Verdana
     label_width, message_width = text_width(label, size), text_width(badge.message, size)
@@ -346,16 +346,16 @@ def _social(badge: Badge) -> str:
         _written(badge.message, at + right / 2 - 0.5, 14, size, "#333333", is_raised=False),
         "</g>",
     ]
-    return _document(at + right, 20, _spoken(badge), "".join(parts))
+    return _document(at + right, 20, _alternative_text(badge), "".join(parts))
 
 
-def _spoken(badge: Badge) -> str:
+def _alternative_text(badge: Badge) -> str:
     return f"{badge.label}: {badge.message}"
 
 
 def _document(width: int, height: int, title: str, content: str) -> str:
-    spoken = escape(title)
+    text = escape(title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img"'
-        f' aria-label="{spoken}"><title>{spoken}</title>{content}</svg>'
+        f' aria-label="{text}"><title>{text}</title>{content}</svg>'
     )

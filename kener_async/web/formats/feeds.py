@@ -1,4 +1,4 @@
-"""Incidents and maintenance as feeds: Atom, RSS 2.0 and JSON Feed, all made of the same neutral entries."""
+"""Incidents and maintenance as feeds: Atom, RSS 2.0 and JSON Feed, built from the same entries."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from kener_async.web.parts.markdown import excerpt, rendered
 if TYPE_CHECKING:
     from kener_async.web.pages.snapshot import IncidentView
 
-MOST_ENTRIES = 50
+MAX_ENTRIES = 50
 EXCERPT = 300  # characters of a summary
 
 _EFFECTS = {
@@ -33,7 +33,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """One incident in any feed. `id` is a URI that stays the same, instants are UTC seconds."""
+    """One incident in any format. `id` is a URI that never changes, instants are UTC seconds."""
 
     id: str
     url: str
@@ -47,7 +47,7 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Entries under a title, `updated` in UTC seconds. `subtitle` and `icon`, an address, may be empty."""
+    """A feed of any format, `updated` in UTC seconds. `subtitle` and `icon`, an address, may be empty."""
 
     title: str
     home_url: str
@@ -58,17 +58,17 @@ class Feed:
     icon: str
 
 
-# What is said of an incident outside of the pages
+# Common to feeds, calendar and Statuspage documents
 
 
 def address(incident: Incident, base_url: str) -> str:
     return f"{base_url}/incident/{incident.number}"
 
 
-def updated_at(event: "IncidentView", now: int) -> int:
-    """The newest instant at which something happened to it; edits of its text leave no trace."""
-    incident = event.incident
-    comments = (comment.created_at for comment in event.comments)
+def updated_at(view: "IncidentView", now: int) -> int:
+    """The instant of the latest comment or change of stage; edits of the text are not recorded."""
+    incident = view.incident
+    comments = (comment.created_at for comment in view.comments)
     happened = (incident.start, incident.closed_as_of(now), *comments)
     return max([incident.created_at, *(at for at in happened if at is not None and at <= now)])
 
@@ -77,55 +77,55 @@ def updated_at(event: "IncidentView", now: int) -> int:
 
 
 def entries(
-    events: Iterable["IncidentView"], names: Mapping[str, str], base_url: str, now: int
+    views: Iterable["IncidentView"], names: Mapping[str, str], base_url: str, now: int
 ) -> list[FeedEntry]:
-    """What happened last comes first. `names` are the monitors that may be named, by tag."""
+    """The entries, last updated first. `names` are those of the visible monitors, by tag."""
 
-    def recency(event: "IncidentView") -> tuple[int, int, int]:
-        return updated_at(event, now), event.incident.created_at, event.incident.number
+    def recency(view: "IncidentView") -> tuple[int, int, int]:
+        return updated_at(view, now), view.incident.created_at, view.incident.number
 
-    latest = sorted(events, key=recency, reverse=True)[:MOST_ENTRIES]
-    return [_entry(event, names, base_url, now) for event in latest]
+    latest = sorted(views, key=recency, reverse=True)[:MAX_ENTRIES]
+    return [_entry(view, names, base_url, now) for view in latest]
 
 
-def _entry(event: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> FeedEntry:
-    incident = event.incident
+def _entry(view: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> FeedEntry:
+    incident = view.incident
     effect, stage = _EFFECTS[incident.effect], str(incident.stage(now))
     return FeedEntry(
         id=_tag_uri(incident, base_url),
         url=address(incident, base_url),
         title=incident.title,
         published=incident.created_at,
-        updated=updated_at(event, now),
-        html=_html(event, names),
+        updated=updated_at(view, now),
+        html=_html(view, names),
         summary=f"{effect}, {stage}, {_span(incident)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
         categories=(effect.lower(), stage),
     )
 
 
 def _tag_uri(incident: Incident, base_url: str) -> str:
-    """A name (RFC 4151) that stays when the page moves from http to https, or to another port."""
+    """A tag URI (RFC 4151), which stays the same when the site moves to https or to another port."""
     base = urlsplit(base_url)
     return f"tag:{base.hostname},{_utc(incident.created_at):%Y-%m-%d}:{base.path}/incident/{incident.number}"
 
 
-def _html(event: "IncidentView", names: Mapping[str, str]) -> str:
-    """The body, the comments with their times, when it was and what it affects."""
-    parts = [rendered(event.incident.body)]
-    for comment in event.comments:
-        machine, human = _iso(comment.created_at), _shown(comment.created_at)
+def _html(view: "IncidentView", names: Mapping[str, str]) -> str:
+    """The body, the comments with their times, the time span and the affected monitors."""
+    parts = [rendered(view.incident.body)]
+    for comment in view.comments:
+        machine, human = _iso(comment.created_at), _readable(comment.created_at)
         parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
         parts.append(rendered(comment.body))
-    affected = ", ".join(names[tag] for tag in event.tags if tag in names)
-    parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(event.incident), affected))
+    affected = ", ".join(names[tag] for tag in view.tags if tag in names)
+    parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(view.incident), affected))
     return "".join(str(part) for part in parts)
 
 
 def _span(incident: Incident) -> str:
     begin, end = incident.start, incident.overlay.end
     if end is None:
-        return f"from {_shown(begin)}"
-    return f"{_shown(begin)} to {_shown(max(begin, end))}"
+        return f"from {_readable(begin)}"
+    return f"{_readable(begin)} to {_readable(max(begin, end))}"
 
 
 def _utc(instant: int) -> datetime:
@@ -136,15 +136,15 @@ def _iso(instant: int) -> str:
     return f"{_utc(instant):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _shown(instant: int) -> str:
+def _readable(instant: int) -> str:
     return f"{_utc(instant):%Y-%m-%d %H:%M} UTC"
 
 
-# The three forms
+# The three formats
 
 
 def atom(feed: Feed) -> bytes:
-    """RFC 4287."""
+    """Write the feed as Atom (RFC 4287)."""
     root = ElementTree.Element("feed", {"xmlns": "http://www.w3.org/2005/Atom"})
     _add(root, "id", feed.feed_url)
     _add(root, "title", feed.title)
@@ -175,7 +175,7 @@ def _add_to_atom(root: ElementTree.Element, entry: FeedEntry) -> None:
 
 
 def rss(feed: Feed) -> bytes:
-    """RSS 2.0, with the Atom link to itself and the whole content that readers look for."""
+    """Write the feed as RSS 2.0, with the Atom link to itself and the full content that readers expect."""
     namespaces = {
         "xmlns:atom": "http://www.w3.org/2005/Atom",
         "xmlns:content": "http://purl.org/rss/1.0/modules/content/",
@@ -209,7 +209,7 @@ def _add_to_rss(channel: ElementTree.Element, entry: FeedEntry) -> None:
 
 
 def json_feed(feed: Feed) -> bytes:
-    """JSON Feed 1.1."""
+    """Write the feed as JSON Feed 1.1."""
     document: dict[str, Any] = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
@@ -236,7 +236,7 @@ def _item(entry: FeedEntry) -> dict[str, Any]:
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str = "", **attributes: str) -> ElementTree.Element:
-    """A child element; characters that no XML document may hold are left out."""
+    """Add a child element, without characters that XML does not allow."""
     plain = {name: _NOT_XML.sub("", value) for name, value in attributes.items()}
     element = ElementTree.SubElement(parent, tag, plain)
     element.text = _NOT_XML.sub("", text)

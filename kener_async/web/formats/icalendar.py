@@ -1,4 +1,4 @@
-"""Maintenance as a calendar to subscribe to (RFC 5545)."""
+"""Maintenance as an iCalendar file to subscribe to (RFC 5545)."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,17 +14,17 @@ from kener_async.web.parts.markdown import excerpt
 if TYPE_CHECKING:
     from kener_async.web.pages.snapshot import IncidentView
 
-LONGEST_LINE = 75  # octets
+MAX_LINE = 75  # octets
 DESCRIPTION = 1000  # characters
-# RFC 5545 knows TENTATIVE, CONFIRMED and CANCELLED; a maintenance is confirmed from its announcement on.
+# RFC 5545 has TENTATIVE, CONFIRMED and CANCELLED; a maintenance is confirmed from its announcement on.
 _STATUS = {IncidentStage.CANCELLED: "CANCELLED"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def calendar(title: str, events: Iterable["IncidentView"], base_url: str, now: int) -> bytes:
-    """The maintenance among the events, by begin; an empty calendar has no entries."""
-    maintenance = [event for event in events if event.incident.is_maintenance]
-    maintenance.sort(key=lambda event: (event.incident.start, event.incident.number))
+def calendar(title: str, views: Iterable["IncidentView"], base_url: str, now: int) -> bytes:
+    """A calendar of the maintenance among the incidents, ordered by start."""
+    maintenance = [view for view in views if view.incident.is_maintenance]
+    maintenance.sort(key=lambda view: (view.incident.start, view.incident.number))
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
@@ -34,17 +34,17 @@ def calendar(title: str, events: Iterable["IncidentView"], base_url: str, now: i
         "REFRESH-INTERVAL;VALUE=DURATION:PT1H",
         "X-PUBLISHED-TTL:PT1H",
     ]
-    for event in maintenance:
-        lines.extend(_entry(event, base_url, now))
+    for view in maintenance:
+        lines.extend(_entry(view, base_url, now))
     lines.append("END:VCALENDAR")
     return b"".join(_folded(line) for line in lines)
 
 
-def _entry(event: "IncidentView", base_url: str, now: int) -> Iterator[str]:
-    incident = event.incident
+def _entry(view: "IncidentView", base_url: str, now: int) -> Iterator[str]:
+    incident = view.incident
     url = address(incident, base_url)
     description = f"{excerpt(incident.body, DESCRIPTION)}\n\n{url}".lstrip()
-    changed = _utc(updated_at(event, now))
+    changed = _utc(updated_at(view, now))
     yield "BEGIN:VEVENT"
     yield f"UID:incident-{incident.number}@{urlsplit(base_url).hostname}"
     yield f"DTSTAMP:{changed}"
@@ -56,15 +56,15 @@ def _entry(event: "IncidentView", base_url: str, now: int) -> Iterator[str]:
     yield f"DESCRIPTION:{_text(description)}"
     yield f"URL:{url}"
     yield f"STATUS:{_STATUS.get(incident.stage(now), 'CONFIRMED')}"
-    yield "TRANSP:TRANSPARENT"  # nobody who subscribes is busy because of it
+    yield "TRANSP:TRANSPARENT"  # does not make subscribers busy
     yield "END:VEVENT"
 
 
 def _end(incident: Incident, now: int) -> Iterator[str]:
-    """The end, as planned where it was cancelled.
+    """The end; of a cancelled maintenance the planned one.
 
-    Without one it lasts whole hours, at least one and until after now, so that calendars show it. One that
-    lasted no second has neither an end nor a duration: a DTEND has to be later than the DTSTART.
+    Without an end the duration is in whole hours, at least one and until after `now`, so that calendars show
+    it. One that lasted less than a second has neither, because DTEND must be later than DTSTART.
     """
     cancelled = incident.stage(now) is IncidentStage.CANCELLED
     end = incident.end if cancelled else incident.overlay.end
@@ -84,11 +84,11 @@ def _text(text: str) -> str:
 
 
 def _folded(line: str) -> bytes:
-    """The line, cut between characters into rows that are short enough; a space begins all but the first."""
+    """Fold a line into rows of at most MAX_LINE octets, never within a character (RFC 5545, 3.1)."""
     rows, row = [], b""
     for character in line:
         octets = character.encode()
-        if len(row) + len(octets) > LONGEST_LINE:
+        if len(row) + len(octets) > MAX_LINE:
             rows.append(row)
             row = b" "
         row += octets

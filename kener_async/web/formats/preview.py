@@ -1,4 +1,4 @@
-"""The picture that chats show beside a link: a mark for the status, a title, a sentence, the days as bars."""
+"""The preview image for links in chats and social networks: status icon, title, summary, bars of the days."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kener_async.web.formats.badge_svg import WHITE, ink
 WIDTH, HEIGHT = 1200, 630
 GROUND, CARD, LINE, EMPTY = "#eef1f4", "#ffffff", "#d9dee4", "#e8ebef"
 TEXT, MUTED = "#1d2430", "#5a6472"
-SMOOTH = 4  # shapes are drawn this many times larger and made smaller, which smooths their edges
+SMOOTH = 4  # times larger: shapes are drawn at this scale and reduced, which smooths their edges
 
 CARD_MARGIN, CARD_RADIUS = 32, 26
 BARS, BAR_WIDTH, BAR_HEIGHT, STEP = 91, 8, 108, 11
@@ -27,7 +27,7 @@ TEXT_LEFT = LEFT + DISC + 44
 TEXT_WIDTH = RIGHT - TEXT_LEFT
 
 ONE_LINE_SIZES, TWO_LINES_SIZE, SENTENCE_SIZE = (76, 68, 60), 52, 38
-# What the font lacks, and another character says as well.
+# Characters that the font lacks, and those that replace them.
 LIKENESSES = str.maketrans(
     {"\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-", "\N{NO-BREAK SPACE}": " "}
 )
@@ -39,8 +39,9 @@ Draw = ImageDraw.ImageDraw
 def preview(title: str, sentence: str, color: str, bars: Sequence[str], status: Status) -> bytes:
     """A PNG of 1200 x 630 pixels, the same bytes for the same arguments.
 
-    Colours are `#rrggbb`; of the bars, oldest first, the last 91 are shown. The font is Latin: a text with
-    a character it lacks is left out, since boxes say nothing; without its title the sentence is the title.
+    Colours are `#rrggbb`; `bars` are the colours of days, oldest first, of which the last 91 are drawn. The
+    font is Latin: a text with other characters is left out, because they would be drawn as boxes, and without
+    the title the sentence takes its place.
     """
     image = _ground().copy()
     texts = [text for text in (_drawable(title), _drawable(sentence)) if text]
@@ -54,7 +55,7 @@ def preview(title: str, sentence: str, color: str, bars: Sequence[str], status: 
 
 
 def _png(image: Image.Image) -> bytes:
-    """With a palette, which halves the size and the time; colours stay within a step of themselves."""
+    """Encode with a palette, which halves size and time and changes colours by one step at most."""
     file = BytesIO()
     palette = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette.save(file, "PNG")
@@ -65,7 +66,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _smooth(width: int, height: int, draw: Callable[[Draw], None]) -> Image.Image:
-    """A mask of what `draw` draws, in coordinates that are SMOOTH times larger."""
+    """A mask of what `draw` draws in coordinates SMOOTH times as large."""
     mask = Image.new("L", (width * SMOOTH, height * SMOOTH))
     draw(ImageDraw.Draw(mask))
     return mask.reduce(SMOOTH)
@@ -78,7 +79,7 @@ def _rounded(width: int, height: int, radius: int) -> Image.Image:
 
 @cache
 def _ground() -> Image.Image:
-    """The card everything lies on."""
+    """The background with the card."""
     image = Image.new("RGB", (WIDTH, HEIGHT), GROUND)
     for inset, color in ((0, LINE), (2, CARD)):
         margin = CARD_MARGIN + inset
@@ -93,9 +94,9 @@ def _bar() -> Image.Image:
 
 
 def _draw_bars(image: Image.Image, bars: Sequence[str]) -> None:
-    """The bars end at the right; days before the first are pale."""
-    shown = [EMPTY] * (BARS - len(bars)) + list(bars[-BARS:])
-    for place, color in enumerate(shown):
+    """Draw the bars up to the right edge; days before the first are pale."""
+    colors = [EMPTY] * (BARS - len(bars)) + list(bars[-BARS:])
+    for place, color in enumerate(colors):
         image.paste(color, (LEFT + place * STEP, BARS_TOP), _bar())
 
 
@@ -116,7 +117,7 @@ def _draw_mark(image: Image.Image, left: int, top: int, color: str, status: Stat
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """Draws with round ends; `unit` is a hundredth of the picture's side, in pixels."""
+    """Draws lines with round ends; `unit` is a hundredth of the image's side, in pixels."""
 
     draw: Draw
     unit: float
@@ -130,7 +131,7 @@ class Pen:
             self.dot(x, y, width / 2, fill)
 
     def arc(self, x: float, y: float, radius: float, start: float, end: float, width: float = 10) -> None:
-        """Clockwise about (x, y), in degrees from three o'clock; `radius` reaches the stroke's middle."""
+        """Draw clockwise about (x, y), in degrees from three o'clock; `radius` is to the stroke's middle."""
         outer = radius + width / 2
         box = [edge * self.unit for edge in (x - outer, y - outer, x + outer, y + outer)]
         self.draw.arc(box, start, end, 255, round(width * self.unit))
@@ -178,7 +179,7 @@ MARKS: Mapping[Status, Callable[[Pen], None]] = {
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line of text as it is drawn; a stroke makes it bold."""
+    """A line of text to draw; a stroke makes it bold."""
 
     text: str
     font: Font
@@ -192,7 +193,7 @@ class TextLine:
 
 @cache
 def _font(size: int) -> Font:
-    """Pillow's own; with a size it is never the bitmap font."""
+    """Pillow's default font; with a size it is the scalable one."""
     return cast(Font, ImageFont.load_default(size))
 
 
@@ -209,7 +210,7 @@ def _drawable(text: str) -> str:
 
 
 def _title(text: str) -> list[TextLine]:
-    """One line as large as fits, else two."""
+    """One line in the largest size that fits, else two lines."""
     for size in ONE_LINE_SIZES:
         if _font(size).getlength(text) <= TEXT_WIDTH:
             return [TextLine(text, _font(size), TEXT, stroke=1)]
@@ -223,7 +224,7 @@ def _sentence(text: str) -> list[TextLine]:
 
 
 def _two_lines(text: str, font: Font) -> list[str]:
-    """Up to two lines, broken between words; what is too long ends in an ellipsis."""
+    """Up to two lines, broken between words; lines that are too long end in an ellipsis."""
     words = text.split()
     count = len(words)
     while count > 1 and font.getlength(" ".join(words[:count])) > TEXT_WIDTH:
@@ -241,7 +242,7 @@ def _cut(line: str, font: Font) -> str:
 
 
 def _draw_lines(image: Image.Image, lines: Sequence[TextLine], middle: int) -> None:
-    """The lines below each other, their block about `middle`."""
+    """Draw the lines as a block centred vertically on `middle`."""
     draw, y = ImageDraw.Draw(image), middle - sum(line.height for line in lines) / 2
     for line in lines:
         place = (TEXT_LEFT, y + line.height / 2)

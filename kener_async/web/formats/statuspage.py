@@ -1,16 +1,18 @@
-"""The page's state in a form that many programs read: version 2 of the public API of hosted Statuspage pages.
+"""The documents of version 2 of Statuspage's public API, which many clients read.
 
-What that form cannot say:
+Where our data do not fit that format:
 
-- It has no word for "no data". A component without recent data has the newest status known of it, as on the
-  Kener route, and its `updated_at` tells how old that is. One never heard of is left out: any word would be
-  made up. The indicator is that of the page's banner, in which monitors without data have no say.
-- When a cause was found is not recorded, nor whether a cure is watched: an update says "identified" if the
-  incident does now, and `monitoring_at` is null. Updates change no status: the old one is the new one.
+- It has no status for "no data". A component without recent data has its last known status, as on the Kener
+  route, and `updated_at` shows how old that is. A monitor that never reported is left out. The indicator is
+  that of the page's banner, which ignores monitors without data.
+- The instant at which an incident was identified is not stored: an update has the status "identified" if the
+  incident is identified now. `monitoring_at` is null. Updates change no component: old and new status are
+  equal.
 - Maintenance may have no end: `scheduled_until` is null then.
-- It has no word for "cancelled". What was closed before it began is left out, because "completed" and
-  "resolved" would tell of work or of an outage that never was.
-- An incident has no stage before it begins, as maintenance has: an update written then says "investigating".
+- It has no status for "cancelled". What was closed before it began is left out, because "completed" and
+  "resolved" would report work or an outage that never happened.
+- Only maintenance can be scheduled: an update written before an incident begins has the status
+  "investigating".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-MOST_EVENTS = 50
+MAX_INCIDENTS = 50
 DESCRIPTION = 500  # characters
 
 _INDICATORS = {
@@ -41,7 +43,7 @@ _INDICATORS = {
     Summary.PARTIAL_OUTAGE: ("major", "Partial System Outage"),
     Summary.MAJOR_OUTAGE: ("critical", "Major Service Outage"),
 }
-_COMPONENT = {
+_COMPONENT_STATUS = {
     Summary.OPERATIONAL: "operational",
     Summary.MAINTENANCE: "under_maintenance",
     Summary.DEGRADED: "degraded_performance",
@@ -62,13 +64,13 @@ _INCIDENT_STATUS = {
 
 
 def document(name: str, snapshot: "Snapshot", base_url: str) -> Document:
-    """One of DOCUMENTS, ready for JSON. `base_url` is where the page is, without a slash at its end."""
+    """One of DOCUMENTS, ready for JSON. `base_url` is the address of the site, without a slash at the end."""
     page = _Page(snapshot, base_url)
     return {"page": page.head(), **DOCUMENTS[name](page)}
 
 
 class _Page:
-    """A snapshot, and a component for each of its monitors that has a status."""
+    """A snapshot with a component for each monitor that has a status."""
 
     def __init__(self, snapshot: "Snapshot", base_url: str) -> None:
         self.snapshot = snapshot
@@ -76,9 +78,9 @@ class _Page:
         self.id = _id("page", base_url)
         self.groups = _by_category(snapshot)
         self.monitors = {
-            shown.monitor.tag: self._component(position, shown)
+            view.monitor.tag: self._component(position, view)
             for members in self.groups.values()
-            for position, shown in enumerate(members, start=1)
+            for position, view in enumerate(members, start=1)
         }
 
     def head(self) -> Document:
@@ -91,47 +93,47 @@ class _Page:
         return {"indicator": indicator, "description": description}
 
     def components(self) -> Iterator[Document]:
-        """Those without a category, then each category as a group, followed by its members."""
+        """Components without a category, then each category as a group, followed by its members."""
         position = len(self.groups.get("", ()))
         for name, members in self.groups.items():
-            components = [self.monitors[shown.monitor.tag] for shown in members]
+            components = [self.monitors[view.monitor.tag] for view in members]
             if name:
                 position += 1
                 yield self._group(position, name, members, components)
             yield from components
 
-    def incidents(self, events: Iterable["IncidentView"]) -> list[Document]:
-        """The incidents among the events, newest first."""
-        return [self._event(event) for event in self._listed(events, is_maintenance=False)]
+    def incidents(self, views: Iterable["IncidentView"]) -> list[Document]:
+        """Those that are no maintenance, newest first."""
+        return [self._incident(view) for view in self._selected(views, is_maintenance=False)]
 
-    def maintenance(self, events: Iterable["IncidentView"]) -> list[Document]:
-        """The maintenance among the events, newest first."""
+    def maintenance(self, views: Iterable["IncidentView"]) -> list[Document]:
+        """Those that are maintenance, newest first."""
         return [
             {
-                **self._event(event),
-                "scheduled_for": _iso(event.incident.start),
-                "scheduled_until": _iso(event.incident.end),
+                **self._incident(view),
+                "scheduled_for": _iso(view.incident.start),
+                "scheduled_until": _iso(view.incident.end),
             }
-            for event in self._listed(events, is_maintenance=True)
+            for view in self._selected(views, is_maintenance=True)
         ]
 
-    def _listed(self, events: Iterable["IncidentView"], is_maintenance: bool) -> list["IncidentView"]:
-        """Those of one kind that were not cancelled, the newest MOST_EVENTS, newest first."""
+    def _selected(self, views: Iterable["IncidentView"], is_maintenance: bool) -> list["IncidentView"]:
+        """The newest MAX_INCIDENTS of one kind, without cancelled ones, newest first."""
         return _newest(
-            event
-            for event in events
-            if event.incident.is_maintenance is is_maintenance
-            and event.incident.stage(self.snapshot.now) is not IncidentStage.CANCELLED
+            view
+            for view in views
+            if view.incident.is_maintenance is is_maintenance
+            and view.incident.stage(self.snapshot.now) is not IncidentStage.CANCELLED
         )
 
-    def _component(self, position: int, shown: "MonitorView") -> Document:
-        monitor, category = shown.monitor, shown.monitor.category
-        changed = _changed(shown, self.snapshot.now)
+    def _component(self, position: int, view: "MonitorView") -> Document:
+        monitor, category = view.monitor, view.monitor.category
+        changed = _changed(view, self.snapshot.now)
         return {
             "id": _id("monitor", monitor.tag),
             "name": monitor.name,
-            "status": _word([_known_status(shown)]),
-            "created_at": _iso(min(_first_heard(shown), changed)),
+            "status": _component_status([_known_status(view)]),
+            "created_at": _iso(min(_first_heard(view), changed)),
             "updated_at": _iso(changed),
             "position": position,
             "description": excerpt(monitor.description, DESCRIPTION) or None,
@@ -150,7 +152,7 @@ class _Page:
         return {
             "id": _id("category", name),
             "name": name,
-            "status": _word(_known_status(shown) for shown in members),
+            "status": _component_status(_known_status(view) for view in members),
             "created_at": min(component["created_at"] for component in components),
             "updated_at": max(component["updated_at"] for component in components),
             "position": position,
@@ -164,43 +166,43 @@ class _Page:
             "components": [component["id"] for component in components],
         }
 
-    def _event(self, event: "IncidentView") -> Document:
-        incident, now = event.incident, self.snapshot.now
-        affected = [self.monitors[tag] for tag in event.tags if tag in self.monitors]
+    def _incident(self, view: "IncidentView") -> Document:
+        incident, now = view.incident, self.snapshot.now
+        affected = [self.monitors[tag] for tag in view.tags if tag in self.monitors]
         return {
             "id": _id("incident", incident.number),
             "name": incident.title,
             "status": _status(incident, incident.stage(now)),
             "created_at": _iso(incident.created_at),
-            "updated_at": _iso(updated_at(event, now)),
+            "updated_at": _iso(updated_at(view, now)),
             "monitoring_at": None,
             "resolved_at": _iso(incident.closed_as_of(now)),
-            "impact": self._impact(event),
+            "impact": self._impact(view),
             "shortlink": address(incident, self.url),
             "started_at": _iso(incident.start),
             "page_id": self.id,
-            "incident_updates": _updates(event, affected),
+            "incident_updates": _updates(view, affected),
             "components": affected,
         }
 
-    def _impact(self, event: "IncidentView") -> str:
-        """The indicator if nothing else had happened."""
-        effect = event.incident.effect or Status.UP
-        tags = [shown.monitor.tag for shown in self.snapshot.monitors]
-        indicator, _ = _INDICATORS[overall(effect if tag in event.tags else Status.UP for tag in tags)]
+    def _impact(self, view: "IncidentView") -> str:
+        """The indicator that the page would have with this incident alone."""
+        effect = view.incident.effect or Status.UP
+        tags = [view.monitor.tag for view in self.snapshot.monitors]
+        indicator, _ = _INDICATORS[overall(effect if tag in view.tags else Status.UP for tag in tags)]
         return indicator
 
 
-def _updates(event: "IncidentView", affected: Sequence[Document]) -> list[Document]:
-    """The comments, newest first, and last what was said at first."""
-    incident = event.incident
-    status = _word([incident.effect or Status.UP])
+def _updates(view: "IncidentView", affected: Sequence[Document]) -> list[Document]:
+    """The comments, newest first; the incident's own text comes last."""
+    incident = view.incident
+    status = _component_status([incident.effect or Status.UP])
     components = [
         {"code": one["id"], "name": one["name"], "old_status": status, "new_status": status}
         for one in affected
     ]
     first = _update(incident, "body", incident.created_at, incident.body or incident.title, components)
-    comments = [_update(incident, one.id, one.created_at, one.body, components) for one in event.comments]
+    comments = [_update(incident, one.id, one.created_at, one.body, components) for one in view.comments]
     return [*reversed(comments), first]
 
 
@@ -242,12 +244,12 @@ def _incidents(page: _Page) -> Document:
 
 def _maintenance(page: _Page) -> Document:
     snapshot = page.snapshot
-    every = [*snapshot.ongoing, *snapshot.upcoming, *snapshot.recent]
-    return {"scheduled_maintenances": page.maintenance(every)}
+    views = [*snapshot.ongoing, *snapshot.upcoming, *snapshot.recent]
+    return {"scheduled_maintenances": page.maintenance(views)}
 
 
-# By the path below /api/v2/; "page" is added to each. An incident that lies ahead is in none of them: only
-# maintenance is announced in this form.
+# By the path below /api/v2/; "page" is added to each. An incident that has not begun is in none of them,
+# because only maintenance can be announced in this format.
 DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
     "summary.json": _summary,
     "status.json": lambda page: {"status": page.status()},
@@ -265,41 +267,41 @@ DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
 
 
 def _by_category(snapshot: "Snapshot") -> dict[str, list["MonitorView"]]:
-    """The monitors that have a status, in the order of the page; those without a category come first."""
+    """Monitors that have a status, in the order of the page; those without a category come first."""
     names = ["", *(category.name for category in snapshot.config.categories)]
-    known = [shown for shown in snapshot.monitors if _known_status(shown) is not None]
-    groups = {name: [shown for shown in known if shown.monitor.category == name] for name in names}
+    known = [view for view in snapshot.monitors if _known_status(view) is not None]
+    groups = {name: [view for view in known if view.monitor.category == name] for name in names}
     return {name: members for name, members in groups.items() if members}
 
 
-def _known_status(shown: "MonitorView") -> Status | None:
-    current = shown.report.current
+def _known_status(view: "MonitorView") -> Status | None:
+    current = view.report.current
     return current.kener_status if current.status is Status.NO_DATA else current.status
 
 
-def _changed(shown: "MonitorView", now: int) -> int:
-    """When its status began, or without recent data when it was last heard of."""
-    newest = shown.report.current.newest
-    return shown.since or (newest.minute if newest is not None else now)
+def _changed(view: "MonitorView", now: int) -> int:
+    """When the status began; without recent data the time of the last sample."""
+    newest = view.report.current.newest
+    return view.since or (newest.minute if newest is not None else now)
 
 
-def _first_heard(shown: "MonitorView") -> int:
-    """The first day with data of those that the page shows."""
-    with_data = (day.start for day in shown.days if day.counts.counted or day.counts.maintenance)
-    return next(with_data, shown.days[-1].start)
+def _first_heard(view: "MonitorView") -> int:
+    """The first day with data among those that the page shows."""
+    with_data = (day.start for day in view.days if day.counts.counted or day.counts.maintenance)
+    return next(with_data, view.days[-1].start)
 
 
-def _word(statuses: Iterable[Status | None]) -> str:
-    return _COMPONENT[overall(status for status in statuses if status is not None)]
+def _component_status(statuses: Iterable[Status | None]) -> str:
+    return _COMPONENT_STATUS[overall(status for status in statuses if status is not None)]
 
 
-def _newest(events: Iterable["IncidentView"]) -> list["IncidentView"]:
-    by_age = sorted(events, key=lambda event: (event.incident.created_at, event.incident.number))
-    return by_age[: -MOST_EVENTS - 1 : -1]
+def _newest(views: Iterable["IncidentView"]) -> list["IncidentView"]:
+    by_age = sorted(views, key=lambda view: (view.incident.created_at, view.incident.number))
+    return by_age[: -MAX_INCIDENTS - 1 : -1]
 
 
 def _id(*names: int | str) -> str:
-    """Twelve characters that stay the same as long as what they name does."""
+    """Twelve characters, the same for the same names."""
     return sha256("/".join(map(str, names)).encode()).hexdigest()[:12]
 
 

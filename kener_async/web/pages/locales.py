@@ -1,6 +1,6 @@
-"""The languages of the pages: which one a visitor reads, and how it writes texts, numbers, dates, durations.
+"""The languages of the pages: negotiation, translations, and the formats of numbers, dates and durations.
 
-The catalogs in `locales/` are read as they are (gettext's .po), each when it is first asked for.
+The catalogs in `locales/` are gettext's .po files, read on first use.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.durations import split_duration
 
 CATALOGS = Path(__file__).parent.parent / "locales"
-LAST = 253_402_300_799 - DAY
-SOURCE = "en"  # the language the templates are written in
+LAST_INSTANT = 253_402_300_799 - DAY
+SOURCE = "en"  # the language of the templates
 
-# What each language calls itself.
+# The name of each language in itself.
 NAMES = {
     "en": "English",
     "de": "Deutsch",
@@ -39,7 +39,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Locale:
-    """One language; `tag` as in HTML's `lang`."""
+    """A language; `tag` as in HTML's `lang`."""
 
     tag: str
 
@@ -68,7 +68,7 @@ class Locale:
     def ngettext(self, singular: str, plural: str, number: int) -> str:
         return str(self._translations.ungettext(singular, plural, number))
 
-    @lru_cache(2048)  # noqa: B019 - there are as many locales as languages, and they are kept
+    @lru_cache(2048)  # noqa: B019 - locales live as long as the process
     def day(self, day: date, form: str = "medium") -> str:
         """A date: "short", "medium", "long" or "full"."""
         return str(format_date(day, form, locale=self.cldr))
@@ -82,11 +82,11 @@ class Locale:
         return str(self.cldr.datetime_skeletons[skeleton].pattern)
 
     def weekdays(self) -> list[tuple[str, str]]:
-        """The days of the week as a calendar heads its columns, short and whole, in this language's order."""
+        """The days of the week, abbreviated and in full, in the order of this language's calendars."""
         first = self.cldr.first_week_day
         short = self.cldr.days["stand-alone"]["abbreviated"]
-        whole = self.cldr.days["stand-alone"]["wide"]
-        return [(short[(first + n) % 7], whole[(first + n) % 7]) for n in range(7)]
+        full = self.cldr.days["stand-alone"]["wide"]
+        return [(short[(first + n) % 7], full[(first + n) % 7]) for n in range(7)]
 
     @lru_cache(4096)  # noqa: B019
     def time(self, instant: int, zone: ZoneInfo) -> str:
@@ -112,8 +112,8 @@ class Locale:
         return " ".join(self.unit(count, _UNITS[unit]) for count, unit in [(count, unit), *smaller])
 
     def unit(self, count: int, unit: str) -> str:
-        """So many days, hours or minutes."""
-        # From our catalogs: the units of CLDR, as Babel has them, lack forms in half of these languages.
+        """A number of days, hours or minutes."""
+        # From our catalogs, because Babel's CLDR units lack forms in half of these languages.
         ngettext = self.ngettext
         text = {
             "day": ngettext("%(count)s day", "%(count)s days", count),
@@ -127,9 +127,9 @@ class Locale:
         return str(self.cldr.number_symbols["latn"]["decimal"])
 
     def figure(self, uptime: str) -> str:
-        """An uptime's text as this language writes percentages: the same digits, nothing rounded again."""
+        """An uptime as a percentage in this language; its digits are kept, nothing is rounded."""
         if uptime == "-":
-            return "–"  # noqa: RUF001 - a dash stands for no figure
+            return "–"  # noqa: RUF001 - a dash for no figure
         return self._percent.format(uptime.replace(".", self._decimal))
 
     @cached_property
@@ -138,7 +138,7 @@ class Locale:
         return pattern.partition(";")[0].replace("#,##,##0", "{}").replace("#,##0", "{}")
 
     def latency(self, latency: float, unit: str) -> str:
-        """A latency in the sender's unit, "s" or "ms", to three digits."""
+        """A latency given in `unit`, "s" or "ms", to three digits."""
         milliseconds = latency * 1000 if unit == "s" else latency
         value, name = (milliseconds, "ms") if milliseconds < 999.5 else (milliseconds / 1000, "s")
         decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
@@ -152,8 +152,8 @@ _UNITS = {"d": "day", "h": "hour", "m": "minute"}
 
 
 def _moment(instant: int, zone: ZoneInfo) -> datetime:
-    """The instant in the zone, where the year 10000 has begun already the last day before."""
-    return datetime.fromtimestamp(min(instant, LAST), zone)
+    """The instant in the zone; the last day before the year 10000 is the latest that Python has."""
+    return datetime.fromtimestamp(min(instant, LAST_INSTANT), zone)
 
 
 @cache
@@ -162,15 +162,15 @@ def locale(tag: str) -> Locale:
     return Locale(tag)
 
 
-ENGLISH = locale(SOURCE)  # for what has no words, or those that everybody uses
+ENGLISH = locale(SOURCE)  # also for pages that are the same in all languages
 
 
 @lru_cache(1024)
-def chosen(wanted: str | None, header: str, offered: tuple[str, ...], default: str) -> str:
-    """The offered language to answer in: the one the visitor chose, else the best of Accept-Language."""
-    if wanted in offered:
-        return wanted
-    for tag in _accepted(header):
+def negotiate(chosen: str | None, accepted: str, offered: tuple[str, ...], default: str) -> str:
+    """The language of the answer: the one chosen if it is offered, else the best of Accept-Language."""
+    if chosen in offered:
+        return chosen
+    for tag in _accepted(accepted):
         for name in offered:
             if tag == name.lower():
                 return name
@@ -181,7 +181,7 @@ def chosen(wanted: str | None, header: str, offered: tuple[str, ...], default: s
 
 
 def _accepted(header: str) -> list[str]:
-    """The tags of an Accept-Language header, the most wanted first."""
+    """The tags of an Accept-Language header, the preferred first."""
     weighted = []
     for position, part in enumerate(header.split(",")[:32]):
         tag, _, parameter = part.strip().partition(";")

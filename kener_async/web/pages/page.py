@@ -118,7 +118,7 @@ def visitor_locale(request: web.Request) -> Locale:
     site = request.app[keys.RUNNING].config.site
     accepted = request.headers.get("Accept-Language", "")
     chosen = request.cookies.get(LANGUAGE_COOKIE) if "Cookie" in request.headers else None
-    return locales.locale(locales.chosen(chosen, accepted[:MAX_HEADER], site.locales, site.locale))
+    return locales.locale(locales.negotiate(chosen, accepted[:MAX_HEADER], site.locales, site.locale))
 
 
 def _names_language(request: web.Request) -> bool:

@@ -1,6 +1,6 @@
-"""Charts of latency: an inline SVG whose lines stretch with the page and whose texts keep their size.
+"""Charts of latency as inline SVG, whose lines stretch with the page while the text keeps its size.
 
-The outer element has no viewBox, so places along it are percentages; the plot within it has one.
+Only the inner element, the plot, has a viewBox; positions in the outer one are percentages.
 """
 
 import math
@@ -17,8 +17,8 @@ from kener_async.domain.calendar import HOUR, day_of, days_between
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
 
-WIDTH, HEIGHT = 1000, 100  # of the plot, in its own units
-STEPS = (1, 2, 4, 6, 8, 10)  # each can be halved
+WIDTH, HEIGHT = 1000, 100  # of the plot, in units of its viewBox
+STEPS = (1, 2, 4, 6, 8, 10)  # each has a half that is round, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A label on the time axis. A minor one is left out where there is little room.
+    """A label on the time axis; minor ones are hidden on narrow screens.
 
-    `is_clock`: its text is a time of day, which a script may rewrite in the visitor's zone.
+    `is_clock`: the text is a time of day, which page.js rewrites in the visitor's time zone.
     """
 
     at: int
@@ -51,9 +51,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a chart shows of `[start, end)`. Points are joined up to `reach` seconds apart, and where they are
-    as far apart as usual.
-    """
+    """A chart of `[start, end)`; points up to `max_gap` seconds apart are joined (see `segments`)."""
 
     name: str
     title: str
@@ -62,20 +60,20 @@ class Chart:
     points: Sequence[Point]
     ticks: Sequence[Tick]
     unit: str
-    reach: int
+    max_gap: int
 
 
-def points(counted: Iterable[tuple[int, int, Counts]]) -> list[Point]:
-    """A point for each span with samples, in order; spans are (start, end, counts)."""
+def points(spans: Iterable[tuple[int, int, Counts]]) -> list[Point]:
+    """A point for each span with samples; spans are (start, end, counts)."""
     return [
         Point(start, end, counts.latency_sum / counts.latency_count, counts.latency_min, counts.latency_max)
-        for start, end, counts in counted
+        for start, end, counts in spans
         if counts.latency_min is not None and counts.latency_max is not None
     ]
 
 
 def summary(chart: Chart, counts: Counts, locale: Locale) -> str:
-    """The chart in a sentence."""
+    """The average, lowest and highest latency in a sentence."""
     average = counts.latency_average
     if average is None or counts.latency_min is None or counts.latency_max is None:
         return locale.gettext("No latency was reported in this period.")
@@ -96,7 +94,7 @@ FRAME = Markup(
 
 
 def drawn(chart: Chart, sentence: str, locale: Locale) -> Markup:
-    """The chart as SVG; `sentence` is what it says to those who cannot see it."""
+    """The chart as SVG; `sentence` is its description for screen readers."""
     top = ceiling(max((point.high for point in chart.points), default=0))
     return FRAME.format(
         name=chart.name,
@@ -110,7 +108,7 @@ def drawn(chart: Chart, sentence: str, locale: Locale) -> Markup:
 
 
 def _levels(chart: Chart, top: float, locale: Locale) -> Markup:
-    """The values of the upper lines; there are none where nothing is drawn."""
+    """The labels of the upper two lines, if the chart has points."""
     return Markup("").join(
         Markup('<text class="level" y="{}">{}</text>').format(y, locale.latency(value, chart.unit))
         for y, value in ((20, top), (95, top / 2))
@@ -119,7 +117,7 @@ def _levels(chart: Chart, top: float, locale: Locale) -> Markup:
 
 
 def ceiling(value: float) -> float:
-    """The smallest round number, easily halved, that is not below the value; 1 for next to nothing."""
+    """The smallest number of STEPS times a power of ten that is not below the value; 1 for zero."""
     if value < 1e-9:
         return 1.0
     magnitude = 10.0 ** math.floor(math.log10(value))
@@ -127,12 +125,15 @@ def ceiling(value: float) -> float:
 
 
 def segments(chart: Chart) -> list[list[Point]]:
-    """The points in runs that are joined: where data are missing the line has a gap."""
+    """The points in runs that a line joins; it has a gap where data are missing.
+
+    Missing: further apart than `max_gap` and than one and a half times the usual distance.
+    """
     distances = [after.start - before.end for before, after in pairwise(chart.points)]
-    reach = max(chart.reach, 1.5 * median(distances or [0]))
+    max_gap = max(chart.max_gap, 1.5 * median(distances or [0]))
     joined: list[list[Point]] = []
     for point in chart.points:
-        if joined and point.start - joined[-1][-1].end <= reach:
+        if joined and point.start - joined[-1][-1].end <= max_gap:
             joined[-1].append(point)
         else:
             joined.append([point])
@@ -140,7 +141,7 @@ def segments(chart: Chart) -> list[list[Point]]:
 
 
 def line(chart: Chart, top: float) -> str:
-    """The averages; a point with no neighbour is a line of no length, which is drawn as a dot."""
+    """The path of the averages; a single point is a line of length zero, which is drawn as a dot."""
     across, up = _scales(chart, top)
     pieces = []
     for segment in segments(chart):
@@ -150,7 +151,7 @@ def line(chart: Chart, top: float) -> str:
 
 
 def band(chart: Chart, top: float) -> str:
-    """From the lowest to the highest; a step at each point, so that a single one can be seen, too."""
+    """The path of the area from lowest to highest; as wide as its points, so that a single one is visible."""
     across, up = _scales(chart, top)
     pieces = []
     for segment in segments(chart):
@@ -161,7 +162,7 @@ def band(chart: Chart, top: float) -> str:
 
 
 def _outline(segment: Sequence[Point]) -> Iterator[tuple[float, float]]:
-    """Along the highest there, along the lowest back."""
+    """Along the highest values, then back along the lowest."""
     yield segment[0].start, segment[0].high
     yield from ((point.middle, point.high) for point in segment[1:-1])
     yield segment[-1].end, segment[-1].high
@@ -196,7 +197,7 @@ def _label(chart: Chart, tick: Tick) -> Markup:
 
 
 def clock_ticks(start: int, end: int, zone: ZoneInfo, locale: Locale, is_clock: bool = True) -> list[Tick]:
-    """Every third hour of the day in the zone."""
+    """A label for every third hour of the days in the zone."""
     ticks = []
     for _, day, following in days_between(start, end, zone):
         hours = range(day, following, 3 * HOUR)
@@ -209,7 +210,7 @@ def clock_ticks(start: int, end: int, zone: ZoneInfo, locale: Locale, is_clock: 
 
 
 def day_ticks(start: int, end: int, every: int, zone: ZoneInfo, locale: Locale) -> list[Tick]:
-    """The beginnings of days in the zone, each so many days before the next, the last being today's."""
+    """A label for every `every`-th start of a day in the zone, counted back from the last."""
     begins = [begin for _, begin, _ in days_between(start, end, zone) if start <= begin][::-1][::every]
     return [
         Tick(at, format_skeleton("MMMd", day_of(at, zone), locale=locale.cldr), place % 2 == 1)

@@ -1,4 +1,4 @@
-"""Markdown as authors write it, as HTML that a page or a feed may carry."""
+"""Markdown of authors as safe HTML for pages and feeds."""
 
 import re
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-# What is parsed at all; measured, so that the worst such text takes about 100 ms. Where lines are quoted or
-# are rows of a table, time grows with the square of their number.
-LONGEST = 16_384
-MOST_MARKUP = 6_000
-MOST_NESTED = 40_000
-SHORT = 1_024  # of these many are remembered
+# The limits of what is parsed, measured so that the slowest text within them takes about 100 ms. The time
+# grows with the square of the number of quoted lines and of table rows.
+MAX_LENGTH = 16_384
+MAX_MARKUP = 6_000
+MAX_NESTED = 40_000
+SHORT = 1_024  # characters; more short texts are cached than long ones
 _COSTLY = re.compile(r"[\[<\n]")
 _MARKUP = re.compile(r"[]!*_~`&\\|:#$%+=@^{}>-]")
 _QUOTE = re.compile(r"[ \t\d.)*+-]*>")
@@ -31,44 +31,44 @@ _TABLES = {"table", "thead", "tbody", "tr", "th", "td"}
 
 
 def rendered(text: str) -> Markup:
-    """A text of several paragraphs. One too long or too intricate is shown as it was written."""
+    """Render a text of several paragraphs; beyond the limits it is escaped instead."""
     return _rendered(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def rendered_inline(text: str) -> Markup:
-    """A text of one line: no paragraphs, headings, lists, tables or images."""
+    """Render one line, without paragraphs, headings, lists, tables and images."""
     return _rendered_inline(" ".join(text.split()))
 
 
 def excerpt(text: str, length: int) -> str:
-    """The text without its markup, on one line, cut after a word to at most `length` characters."""
+    """The text without markup, on one line, cut after a word to at most `length` characters."""
     words = " ".join(unescape(_text_only.clean(rendered(text))).split())
     if len(words) <= length:
         return words
-    whole = words[:length].rpartition(" ")[0] or words[: length - 1]
-    return whole.rstrip(".,;:!? ") + "…"
+    beginning = words[:length].rpartition(" ")[0] or words[: length - 1]
+    return beginning.rstrip(".,;:!? ") + "…"
 
 
-def _kept(render: Callable[[str], Markup]) -> Callable[[str], Markup]:
-    """The same, remembering what many short texts and some long ones became."""
+def _cached(render: Callable[[str], Markup]) -> Callable[[str], Markup]:
+    """Cache the results for many short texts and some long ones."""
     short, long = lru_cache(4096)(render), lru_cache(128)(render)
 
     def find(text: str) -> Markup:
-        if len(text) > LONGEST:
+        if len(text) > MAX_LENGTH:
             return render(text)
         return short(text) if len(text) <= SHORT else long(text)
 
     return find
 
 
-@_kept
+@_cached
 def _rendered(text: str) -> Markup:
     if not _is_simple(text):
         return _as_written(text)
     return Markup(_clean_blocks.clean(_blocks.render(text)))  # noqa: S704
 
 
-@_kept
+@_cached
 def _rendered_inline(line: str) -> Markup:
     if not _is_simple(line):
         return escape(line)
@@ -76,27 +76,27 @@ def _rendered_inline(line: str) -> Markup:
 
 
 def _is_simple(text: str) -> bool:
-    if len(text) > LONGEST:
+    if len(text) > MAX_LENGTH:
         return False
     lines = text.split("\n")
     markup = 4 * len(_COSTLY.findall(text)) + len(_MARKUP.findall(text))
     quotes = sum(_QUOTE.match(line) is not None for line in lines)
     columns = max(line.count("|") for line in lines)
-    return markup <= MOST_MARKUP and len(lines) * (quotes + 4 * columns) <= MOST_NESTED
+    return markup <= MAX_MARKUP and len(lines) * (quotes + 4 * columns) <= MAX_NESTED
 
 
 def _as_written(text: str) -> Markup:
-    """Escaped, in paragraphs."""
+    """The escaped text in paragraphs."""
     paragraphs = [part.strip("\n") for part in str(escape(text)).split("\n\n")]
     shown = ("<p>" + part.replace("\n", "<br>\n") + "</p>\n" for part in paragraphs if part.strip())
     return Markup("".join(shown))  # noqa: S704
 
 
-# What the parser is told beyond CommonMark
+# Extensions of CommonMark
 
 
 def _link_bare_address(state: StateInline, silent: bool) -> bool:
-    """An inline rule: `https://...` in running text is a link, without the punctuation that follows it."""
+    """An inline rule: link `https://...` in running text, without the punctuation that follows."""
     if state.linkLevel > 0 or state.src[state.pos] != ":":
         return False
     scheme = _SCHEME.search(state.src[max(state.pos - 6, 0) : state.pos])
@@ -119,14 +119,14 @@ def _link_bare_address(state: StateInline, silent: bool) -> bool:
 
 
 def _lower_headings(state: StateCore) -> None:
-    """The page has its own h1 and h2: an author's h1 is h3, and none is below h6."""
+    """Turn h1 into h3, h2 into h4 and so on, because h1 and h2 belong to the page."""
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
 
 
 def _name_other_images(state: StateCore) -> None:
-    """An image that may not be shown leaves its description."""
+    """Replace images that are not loaded over https by their description."""
     for line in state.tokens:
         line.children = [_named(token) if _is_other_image(token) else token for token in line.children or ()]
 
@@ -141,7 +141,7 @@ def _named(image: Token) -> Token:
 
 class _Parser(MarkdownIt):
     def validateLink(self, url: str) -> bool:  # noqa: N802
-        """What may be linked; the source of any other link is shown as it was written."""
+        """Accept http, https and mailto; other links are shown as they were written."""
         return url.lower().startswith(("https://", "http://", "mailto:"))
 
 

@@ -1,12 +1,12 @@
-"""The colours of the statuses where no stylesheet reaches: badges and the preview image."""
+"""The colours of the statuses in images: badges and the preview image."""
 
 from collections.abc import Mapping
 
 from kener_async.config.model import SiteConfig
 from kener_async.domain.samples import Status
 
-# As the stylesheet has them in light; a test holds that.
-OURS = {
+# Those of page.css in the light theme; a test compares them.
+DEFAULT_COLORS = {
     Status.UP: "#26a17b",
     Status.DEGRADED: "#e8a317",
     Status.DOWN: "#c8321f",
@@ -16,5 +16,7 @@ OURS = {
 
 
 def colors(site: SiteConfig) -> Mapping[Status, str]:
-    """The site's own colours, else ours."""
-    return {status: getattr(site.colors, status.name.lower()) or color for status, color in OURS.items()}
+    """The site's colours, else the default ones."""
+    return {
+        status: getattr(site.colors, status.name.lower()) or color for status, color in DEFAULT_COLORS.items()
+    }
