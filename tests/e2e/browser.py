@@ -26,7 +26,7 @@ class Watched:
         self.origin = origin
         self.faults: list[str] = []
         self._expected = 200
-        page.on("console", self._said)
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
         page.on("request", self._asked)
@@ -40,8 +40,8 @@ class Watched:
             await self.goto(path, status)
             yield self.page
         finally:
-            found, self.faults = self.faults, []
-        assert found == []
+            faults, self.faults = self.faults, []
+        assert faults == []
 
     async def goto(self, path: str, status: int = 200) -> Response:
         """Open a page that answers with this status."""
@@ -51,10 +51,10 @@ class Watched:
         assert answer.status == status, path
         return answer
 
-    def _said(self, said: ConsoleMessage) -> None:
-        is_own_status = self._expected >= 400 and said.location.get("url") == self.page.url
-        if said.type in ("error", "warning") and not is_own_status:
-            self.faults.append(f"console: {said.text}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        is_own_status = self._expected >= 400 and message.location.get("url") == self.page.url
+        if message.type in ("error", "warning") and not is_own_status:
+            self.faults.append(f"console: {message.text}")
 
     def _asked(self, request: Request) -> None:
         if urlsplit(request.url).scheme not in ("data", "blob") and not self._is_ours(request.url):

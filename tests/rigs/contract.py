@@ -206,7 +206,7 @@ def _is(value: Any, kind: Kind) -> bool:
 def _operation(document: Mapping[str, Any], method: str, path: str, item: Mapping[str, Any]) -> Operation:
     described = item[method]
     parameters = [
-        _resolved(document, one) for one in (*item.get("parameters", ()), *described.get("parameters", ()))
+        _resolved(document, each) for each in (*item.get("parameters", ()), *described.get("parameters", ()))
     ]
     answer = _schema(document, described["responses"]["200"])
     body = described.get("requestBody")
@@ -215,7 +215,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, item: Mappin
         path=path,
         response=_record(document, answer.get("items", answer)),
         request=None if body is None else _record(document, _schema(document, body)),
-        parameters={one["name"]: _parameter(document, one) for one in parameters},
+        parameters={entry["name"]: _parameter(document, entry) for entry in parameters},
         many=answer.get("type") == "array",
     )
 
@@ -246,7 +246,7 @@ def _record(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Record:
         inherited = _record(document, part)
         fields |= inherited.fields
         required |= inherited.required
-    fields |= {name: _kind(document, one) for name, one in schema.get("properties", {}).items()}
+    fields |= {name: _kind(document, entry) for name, entry in schema.get("properties", {}).items()}
     return Record(fields, frozenset(required))
 
 
@@ -262,10 +262,10 @@ def _kind(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Kind:
 
 def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     while "$ref" in schema:
-        found: Any = document
+        target: Any = document
         for step in schema["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        schema = found
+            target = target[step]
+        schema = target
     return schema
 
 

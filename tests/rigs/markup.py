@@ -17,18 +17,18 @@ class Element:
         """The descendants in document order, with these attributes and the class given as `kind`."""
         kind = attributes.pop("kind", None)
         return [
-            one
-            for one in self._inner()
-            if tag in ("", one.tag)
-            and (kind is None or kind in one.attributes.get("class", "").split())
-            and attributes.items() <= one.attributes.items()
+            element
+            for element in self._inner()
+            if tag in ("", element.tag)
+            and (kind is None or kind in element.attributes.get("class", "").split())
+            and attributes.items() <= element.attributes.items()
         ]
 
     def one(self, tag: str = "", **attributes: str) -> "Element":
         """The only such element."""
-        found = self.all(tag, **attributes)
-        assert len(found) == 1, (tag, attributes, len(found))
-        return found[0]
+        elements = self.all(tag, **attributes)
+        assert len(elements) == 1, (tag, attributes, len(elements))
+        return elements[0]
 
     @property
     def text(self) -> str:

@@ -205,9 +205,9 @@ class Server:
 
     def mint(self, *options: str) -> str:
         """A token, made by the command line."""
-        made = self.run("token", "create", "--name", "test", *options)
-        assert made.returncode == 0, made.stderr
-        return made.stdout.strip()
+        completed = self.run("token", "create", "--name", "test", *options)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout.strip()
 
     def add_token(self) -> str:
         """A token for `a_config`'s key, stored without starting a process, which takes half a second."""
@@ -416,12 +416,12 @@ def stored_samples(database: Path) -> dict[Key, str]:
 def compare(database: Path, sent: Sent) -> Comparison:
     """Compare; a stored sample that was refused, never sent, or sent with another status is a phantom."""
     stored = stored_samples(database)
-    known = sent.acked | sent.unanswered
+    sent_samples = sent.acked | sent.unanswered
     return Comparison(
         acked=len(sent.acked),
         stored=len(stored),
         lost=[key for key, status in sent.acked.items() if stored.get(key) != status],
-        phantom=[key for key, status in stored.items() if known.get(key) != status],
+        phantom=[key for key, status in stored.items() if sent_samples.get(key) != status],
     )
 
 
@@ -430,8 +430,8 @@ def damage(server: Server) -> Iterator[str]:
     verified = server.run("verify", str(server.database))
     if verified.returncode:
         yield from verified.stdout.splitlines() or [verified.stderr]
-    if (found := integrity(server.database)) != "ok":
-        yield found
+    if (result := integrity(server.database)) != "ok":
+        yield result
 
 
 def integrity(database: Path) -> str:

@@ -163,11 +163,11 @@ def _missed(minute: int, last: int, expectation: object) -> Status:
 
 
 def _joined(gaps: list[Gap]) -> list[Gap]:
-    """The gaps with those that overlap or touch made one, two at a time until none do."""
+    """The gaps with those that overlap or touch merged, two at a time until none do."""
     spans = list(gaps)
-    for one in spans:
-        for other in spans:
-            if one is not other and one.start <= other.end and other.start <= one.end:
-                both = Gap(min(one.start, other.start), max(one.end, other.end))
-                return _joined([gap for gap in spans if gap is not one and gap is not other] + [both])
+    for gap_a in spans:
+        for gap_b in spans:
+            if gap_a is not gap_b and gap_a.start <= gap_b.end and gap_b.start <= gap_a.end:
+                both = Gap(min(gap_a.start, gap_b.start), max(gap_a.end, gap_b.end))
+                return _joined([gap for gap in spans if gap is not gap_a and gap is not gap_b] + [both])
     return spans

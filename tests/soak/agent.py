@@ -61,11 +61,11 @@ def add(self, samples, before=spool.Spool.add):
     return dropped
 spool.Spool.add = add
 def reply(status, headers, body, samples, before=responses.reply):
-    found = before(status, headers, body, samples)
-    if isinstance(found, responses.Delivered):
+    reply = before(status, headers, body, samples)
+    if isinstance(reply, responses.Delivered):
         results = zip(samples, json.loads(body)["results"])
         write(verdicts, [[each.seq, result["verdict"], result.get("minute", 0)] for each, result in results])
-    return found
+    return reply
 responses.reply = reply
 """
 # Bugs on purpose, to prove that the rig sees them.
@@ -177,9 +177,9 @@ def misjudged(samples: Sequence[Sample], verdicts: Sequence[Verdict], edge: floa
             yield f"sample {seq} was rejected"
         elif minute not in by_seq[seq].minutes(edge):
             yield f"sample {seq} of {by_seq[seq].at:.1f} was {verdict} for {minute}"
-    untold = by_seq.keys() - {seq for seq, *_ in verdicts}
-    if untold:
-        yield f"nothing was told of samples {sorted(untold)[:10]}"
+    unanswered = by_seq.keys() - {seq for seq, *_ in verdicts}
+    if unanswered:
+        yield f"there is no verdict on samples {sorted(unanswered)[:10]}"
 
 
 def stored_rows(database: Path) -> dict[tuple[str, int], Row]:
@@ -323,10 +323,10 @@ class Rig:
 
     def note_spooled(self) -> None:
         """Put into the journal what the spool has and the kill kept from it."""
-        known = {sample.seq for sample in self.samples()}
+        journaled = {sample.seq for sample in self.samples()}
         with open(self.journal, "a") as journal:
             for row in self.agent.spooled():
-                if row[0] not in known:
+                if row[0] not in journaled:
                     journal.write(json.dumps(row) + "\n")
 
     def samples(self) -> list[Sample]:

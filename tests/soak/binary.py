@@ -57,12 +57,12 @@ class Answer:
 
 
 def bare_debian(suite: str) -> Path:
-    """Its tree; a half-made one is never taken for a whole one."""
+    """Its tree, which gets its name only when it is complete."""
     tree = ROOT / "build" / suite
     if not tree.exists():
         draft = tree.with_name(f"{suite}.draft")
-        made = ["debootstrap", "--variant=minbase", suite, str(draft)]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+        command = ["debootstrap", "--variant=minbase", suite, str(draft)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         draft.rename(tree)
     return tree
 
@@ -123,9 +123,9 @@ class Server:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
         try:
-            with urllib.request.urlopen(asked, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return Answer(answer.status, answer.headers["Content-Type"], answer.read())
         except HTTPError as error:
             return Answer(error.code, error.headers["Content-Type"], error.read())
@@ -153,8 +153,8 @@ def _worked(pid: int) -> float:
 
 
 def _resident(pid: int) -> float:
-    told = Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2]
-    return int(told.split()[0]) * 1024 / 1e6
+    usage = Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2]
+    return int(usage.split()[0]) * 1024 / 1e6
 
 
 @contextmanager
@@ -203,8 +203,8 @@ def requests(tree: Tree) -> Iterator[Check]:
         beat = {"tag": "earth", "status": "UP", "latency": 0.042}
         yield "a heartbeat is taken", server.ask("/api/status", token, beat).status == 200
         yield "and refused without a token", server.ask("/api/status", body=beat).status == 401
-        told = json.loads(server.ask("/api/status?tag=earth", token).body)
-        yield "it is published", told["status"] == "UP"
+        answer = json.loads(server.ask("/api/status?tag=earth", token).body)
+        yield "it is published", answer["status"] == "UP"
         yield "the page names the monitor", "Earth station" in server.ask("/").text
         yield "in German", 'lang="de"' in server.ask("/", language="de").text
         yield "in Chinese", 'lang="zh-CN"' in server.ask("/", language="zh-CN").text
@@ -224,8 +224,8 @@ def copies(tree: Tree) -> Iterator[Check]:
         for minute in range(1, 50):
             beat = {"tag": "earth", "status": "DOWN", "timestampInSeconds": int(time.time()) - 60 * minute}
             server.ask("/api/status", token, beat | {"latency": 0})
-        made = tree.run("backup", "copy")
-    yield "a backup beside the server", made.returncode == 0 and (tree.at / "copy").exists()
+        backup = tree.run("backup", "copy")
+    yield "a backup beside the server", backup.returncode == 0 and (tree.at / "copy").exists()
     yield "verify finds no fault", tree.run("verify", "copy").returncode == 0
     flipped = bytearray((tree.at / "copy").read_bytes())
     flipped[len(flipped) // 2] ^= 1
@@ -233,12 +233,12 @@ def copies(tree: Tree) -> Iterator[Check]:
     yield "and one with a flipped bit not", tree.run("verify", "flipped").returncode == 1
     moved = tree.run("restore", "copy", KENER_DATABASE_PATH="moved/kener.db")
     yield "restore", moved.returncode == 0
-    told, again = tree.run("export").stdout, tree.run("export", KENER_DATABASE_PATH="moved/kener.db").stdout
-    yield "the restored one exports the same", told.count("DOWN") == 49 and _rows(told) == _rows(again)
-    (tree.at / "export").write_text(told)
+    export, again = tree.run("export").stdout, tree.run("export", KENER_DATABASE_PATH="moved/kener.db").stdout
+    yield "the restored one exports the same", export.count("DOWN") == 49 and _rows(export) == _rows(again)
+    (tree.at / "export").write_text(export)
     read = tree.run("import", "export", KENER_DATABASE_PATH="read/kener.db")
     third = tree.run("export", KENER_DATABASE_PATH="read/kener.db").stdout
-    yield "and so does what was imported", read.returncode == 0 and _rows(told) == _rows(third)
+    yield "and so does what was imported", read.returncode == 0 and _rows(export) == _rows(third)
     yield "migrate has nothing to do", tree.run("migrate", "--dry-run").returncode == 0
 
 
@@ -299,8 +299,8 @@ def costs(tree: Tree) -> Iterator[Check]:
             times.append(_start(tree))
         best, work = min(wall for wall, _ in times), median(work for _, work in times)
         usual = median(wall for wall, _ in times)
-        told = f"best {best:.2f} s, median {usual:.2f} s, of which {work:.2f} s are work"
-        yield f"a page after a {name} start: {told}", best < LATEST
+        summary = f"best {best:.2f} s, median {usual:.2f} s, of which {work:.2f} s are work"
+        yield f"a page after a {name} start: {summary}", best < LATEST
     with serving(tree) as server:
         parent, child = server.resident()
         yield (

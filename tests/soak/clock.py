@@ -276,18 +276,19 @@ class Rig:
 
     async def _alarms(self, client: Client, edges: Sequence[int]) -> list[str]:
         """Every minute around the edges, and every present status, that is DOWN or DEGRADED."""
-        found = {}
+        alarms = {}
         for edge in sorted(set(edges)):
             start, end = edge - AROUND, min(edge + AROUND, self.clock.now())
             for tag in REPORTING if start < end else ():
                 path = f"/api/monitors/{tag}/history?resolution=minute&from={start}&to={end}"
                 for item in (await client.get(path))["items"]:
                     if item["status"] not in ("UP", "NO_DATA"):
-                        found[tag, item["from"]] = (
+                        alarms[tag, item["from"]] = (
                             f"{tag} {item['status']} at {item['from']} ({item['reason']})"
                         )
         listed = {monitor["tag"]: monitor["status"] for monitor in await client.get("/api/monitors")}
-        return [*found.values(), *(f"{tag} is {listed[tag]} now" for tag in REPORTING if listed[tag] != "UP")]
+        current = [f"{tag} is {listed[tag]} now" for tag in REPORTING if listed[tag] != "UP"]
+        return [*alarms.values(), *current]
 
     async def prove(self, ticker: Ticker) -> None:
         """One monitor falls silent, and the clock creeps ahead by steps too small to be a gap."""

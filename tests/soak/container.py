@@ -62,14 +62,14 @@ class Stage:
         source = stages[words.pop(0).partition("=")[2]].root if words[0].startswith("--from=") else ROOT
         *names, target = words
         for name in names:
-            found = source / name.lstrip("/")
-            place = self.inside(f"{target}{found.name}" if target.endswith("/") else target)
+            path = source / name.lstrip("/")
+            place = self.inside(f"{target}{path.name}" if target.endswith("/") else target)
             place.parent.mkdir(parents=True, exist_ok=True)
             command = [
                 "cp",
                 "-a",
                 "--no-preserve=ownership",
-                f"{found}/." if found.is_dir() else found,
+                f"{path}/." if path.is_dir() else path,
                 place,
             ]
             subprocess.run(command, check=True)

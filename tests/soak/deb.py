@@ -34,15 +34,17 @@ def newest() -> Path:
 
 
 def newer(package: Path, folder: Path) -> Path:
-    """The same package as its next version, whose configuration file says something new as well."""
-    unpacked, made = folder / "unpacked", folder / "newer.deb"
+    """The package as its next version, which also has another configuration file."""
+    unpacked, result = folder / "unpacked", folder / "newer.deb"
     subprocess.run(["dpkg-deb", "-R", package, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
     control.write_text(re.sub(r"^(Version: .*)$", r"\1.1", control.read_text(), flags=re.MULTILINE))
     with open(unpacked / CONFIG[1:], "a") as config:
         config.write("# New in this version.\n")
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", unpacked, made], check=True, capture_output=True)
-    return made
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-b", unpacked, result], check=True, capture_output=True
+    )
+    return result
 
 
 class Package:
@@ -55,8 +57,8 @@ class Package:
     def dpkg(self, *words: str) -> None:
         self.machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", *words)
 
-    def states(self, asked: str, *units: str) -> list[str]:
-        return self.machine.run("systemctl", asked, *(units or STARTED), check=False).stdout.split()
+    def states(self, query: str, *units: str) -> list[str]:
+        return self.machine.run("systemctl", query, *(units or STARTED), check=False).stdout.split()
 
     def agent(self) -> list[str]:
         """Whether it is enabled, and whether it runs."""
@@ -116,8 +118,9 @@ async def agent_is_left_alone(package: Package) -> str:
 async def agent_is_enabled(package: Package) -> str:
     machine = package.machine
     machine.write("/root/token", package.token)
-    said = "--server", f"http://127.0.0.1:{machine.port}", "--token-file", "/root/token", "--alive", "earth"
-    machine.run("kener-async", "agent", "install", *said)
+    server = f"http://127.0.0.1:{machine.port}"
+    options = "--server", server, "--token-file", "/root/token", "--alive", "earth"
+    machine.run("kener-async", "agent", "install", *options)
     added = machine.run("find", "/etc", "/usr/local", "-name", "kener-a*", "-type", "f").stdout
     if added:
         raise Unmet(f"beside the package's own: {added.split()}")
@@ -210,11 +213,11 @@ def lintian(package: Path) -> str:
 async def run(package: Path, folder: Path) -> bool:
     ok = True
 
-    async def show(name: str, found: Callable[[], str | Awaitable[str]]) -> None:
+    async def show(name: str, check: Callable[[], str | Awaitable[str]]) -> None:
         nonlocal ok
         try:
-            told = found()
-            text = told if isinstance(told, str) else await told
+            result = check()
+            text = result if isinstance(result, str) else await result
         except (Unmet, Refused) as reason:
             ok, text = False, f"FAILED: {reason}"
         print(f"{name + ':':26}{text}", flush=True)

@@ -114,9 +114,9 @@ async def gone_mad(port: int, token: str) -> AsyncIterator[Sent]:
 async def watched(server: Server, fleet: Fleet, minutes: int) -> None:
     """Say once a minute how it goes."""
     for minute in range(1, minutes + 1):
-        seen = len(fleet.waits)
+        count = len(fleet.waits)
         await asyncio.sleep(MINUTE)
-        some = fleet.waits[seen:]
+        some = fleet.waits[count:]
         print(f"  minute {minute:2}: {_line(some)}; {server.resident_bytes() / 1e6:.0f} MB", flush=True)
 
 
@@ -148,18 +148,18 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
         watch.cancel()
         control.cancel()
         stopped = await asyncio.to_thread(server.stop)
-        found = compare(server.database, fleet.sent)
-        phantom = {key for key in found.phantom if key[0] != "mad"}
+        comparison = compare(server.database, fleet.sent)
+        phantom = {key for key in comparison.phantom if key[0] != "mad"}
         check = integrity(server.database)
     sent = fleet.sent
     print(f"{devices} devices, {minutes} minutes: {_line(fleet.waits)}")
     print(f"this program was itself woken late: {_line(fleet.own_delays)}")
     print(
-        f"{len(sent.acked)} acknowledged, {len(found.lost)} of them lost, {sum(sent.refused.values())} "
+        f"{len(sent.acked)} acknowledged, {len(comparison.lost)} of them lost, {sum(sent.refused.values())} "
         f"refused, {len(sent.unanswered)} unanswered, {len(phantom)} that nobody sent; database: {check}"
     )
     return (
-        not found.lost
+        not comparison.lost
         and not phantom
         and check == "ok"
         and stopped == 0

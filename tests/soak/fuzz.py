@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _fuzz(folder: Path, contract: Path | None, wanted: int, seed: int) -> int:
+def _fuzz(folder: Path, contract: Path | None, minimum: int, seed: int) -> int:
     # The tags of the contract's examples, so that what it calls valid finds its monitors.
     with Server(folder, a_config(tags=("earth", "google", "mars"))).start() as server:
         document = _document(contract, server)
@@ -68,11 +68,11 @@ def _fuzz(folder: Path, contract: Path | None, wanted: int, seed: int) -> int:
         description.write_text(json.dumps(_widened(document)))
         token = server.mint()
         failed_rounds, answered = 0, _answered(server)
-        while answered.total() < wanted and server.is_running:
+        while answered.total() < minimum and server.is_running:
             before = answered.total()
             failed_rounds += _round(description, server, token, seed)
             seed, answered = seed + 1, _answered(server)
-            print(f"{answered.total()} of {wanted} requests", flush=True)
+            print(f"{answered.total()} of {minimum} requests", flush=True)
             assert answered.total() > before, "a round sent no request"
         faults, running = complaints(server), server.is_running
     _report(document, answered, failed_rounds, faults)
@@ -83,12 +83,12 @@ def _document(contract: Path | None, server: Server) -> dict[str, Any]:
     """The description to fuzz by, as its owner wrote it."""
     if contract is not None:
         print(f"by the contract in {contract}")
-        found: dict[str, Any] = yaml.safe_load(contract.read_text())
-        return found
+        document: dict[str, Any] = yaml.safe_load(contract.read_text())
+        return document
     print("by the server's own /api/openapi.json")
     with urlopen(f"{_url(server)}/api/openapi.json") as reply:
-        found = json.load(reply)
-    return found
+        document = json.load(reply)
+    return document
 
 
 def _widened(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def _url(server: Server) -> str:
 def _answered(server: Server) -> Counter[tuple[str, str]]:
     """Requests answered so far, by method and status, as the server counts them."""
     with urlopen(f"{_url(server)}/metrics") as reply:
-        found = COUNTED.findall(reply.read().decode())
-    return Counter({(method, status): int(float(count)) for method, status, count in found})
+        counters = COUNTED.findall(reply.read().decode())
+    return Counter({(method, status): int(float(count)) for method, status, count in counters})
 
 
 def _report(

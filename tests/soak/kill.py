@@ -114,14 +114,14 @@ async def _miscounted(server: Server, token: str) -> list[str]:
     async with connected(server.port, token) as client:
         for tag in TAGS:
             try:
-                told = await client.get(f"/api/monitors/{tag}/uptime?window=90d")
+                uptime = await client.get(f"/api/monitors/{tag}/uptime?window=90d")
             except Unanswered as error:
                 faults.append(f"{tag}: no answer: {error}")
                 continue
-            counted = _counted(server.database, tag, told["from"], told["to"])
-            shown = {key: told["minutes"][key] for key in ("up", "degraded", "down")}
-            if shown != counted or told["latency"]["count"] != sum(counted.values()):
-                faults.append(f"{tag}: told {shown}, counted {counted}")
+            counted = _counted(server.database, tag, uptime["from"], uptime["to"])
+            shown = {key: uptime["minutes"][key] for key in ("up", "degraded", "down")}
+            if shown != counted or uptime["latency"]["count"] != sum(counted.values()):
+                faults.append(f"{tag}: shown {shown}, counted {counted}")
     return faults
 
 

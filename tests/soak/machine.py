@@ -165,9 +165,9 @@ def ready(machine: Machine) -> str:
 
 def verified(machine: Machine) -> str:
     files = f"/etc/systemd/system/{machine.unit}*.[stb]*[!d]"
-    said = machine.run("sh", "-c", f"systemd-analyze verify {files}").stderr
-    if said:
-        raise Unmet(said)
+    messages = machine.run("sh", "-c", f"systemd-analyze verify {files}").stderr
+    if messages:
+        raise Unmet(messages)
     last = machine.run("systemd-analyze", "security", machine.unit).stdout.splitlines()[-1]
     exposure = float(last.partition(": ")[2].split()[0])
     if exposure > MOST_EXPOSURE:

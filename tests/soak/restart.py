@@ -128,9 +128,9 @@ async def run(
         senders = Steady(server.port, token, TAGS, rate, clients)
         report = await under_load(senders, restart, restarts, between)
         assert await asyncio.to_thread(server.stop) == 0
-        found = compare(server.database, senders.sent)
-        assert not found.phantom
-        report.lost, report.check = len(found.lost), integrity(server.database)
+        comparison = compare(server.database, senders.sent)
+        assert not comparison.phantom
+        report.lost, report.check = len(comparison.lost), integrity(server.database)
     return report
 
 

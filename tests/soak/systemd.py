@@ -143,10 +143,10 @@ def reloads(machine: Machine) -> str:
 
 def backs_up(machine: Machine) -> str:
     machine.run("systemctl", "start", "kener-async-backup.service")
-    made = machine.run("ls", f"{STATE}/backups").stdout.split()
-    if not made:
+    backups = machine.run("ls", f"{STATE}/backups").stdout.split()
+    if not backups:
         raise Unmet("no backup was made")
-    return ", ".join(made)
+    return ", ".join(backups)
 
 
 async def leaves_and_keeps_the_data(machine: Machine) -> str:
@@ -181,8 +181,8 @@ async def run(machine: Machine, restarts: int, rate: float) -> bool:
     is_ok = True
     for name, show in shown(restarts, rate).items():
         try:
-            found = show(machine)
-            text = found if isinstance(found, str) else await found
+            result = show(machine)
+            text = result if isinstance(result, str) else await result
         except Unmet as reason:
             is_ok, text = False, f"NOT SO: {reason}"
         print(f"{name + ':':26}{text}", flush=True)

@@ -52,13 +52,13 @@ def heard(machine: Machine) -> int:
 
 
 async def device(machine: Machine) -> dict[str, Any]:
-    """What the server knows of the one there is, which never began anew and misses nothing."""
+    """The only device of the server, with no restarts and no missing samples."""
     async with connected(machine.port, machine.token()) as client:
         devices = await client.get("/api/devices")
     if len(devices) != 1 or devices[0]["missing"] or devices[0]["restarts"]:
         raise Unmet(str(devices))
-    found: dict[str, Any] = devices[0]
-    return found
+    only: dict[str, Any] = devices[0]
+    return only
 
 
 async def goes_on(machine: Machine, before: int) -> str:
@@ -76,9 +76,9 @@ async def is_installed(machine: Machine) -> str:
     machine.write("/root/token", machine.token("--scope", "status:write", "--tag", "m*"))
     watched_closely(agent)
     install = "kener-async", "agent", "install"
-    said = "--server", f"http://127.0.0.1:{machine.port}", "--token-file", "/root/token", "--alive", ALIVE
-    machine.run(*install, *said)
-    if machine.run(*install, *said).stderr.count("keep ") != 5:
+    options = "--server", f"http://127.0.0.1:{machine.port}", "--token-file", "/root/token", "--alive", ALIVE
+    machine.run(*install, *options)
+    if machine.run(*install, *options).stderr.count("keep ") != 5:
         raise Unmet("a second install changes something")
     await in_a_thread(until, lambda: heard(machine) > 0, "a sample arrives")
     return f"{ready(agent)}; heard as {(await device(machine))['device']}"
@@ -108,11 +108,11 @@ async def sees(machine: Machine) -> str:
     machine.write(CONFIG, given + "\n" + "\n".join(checks).replace("PORT", str(machine.port)))
     machine.run("systemctl", "restart", UNIT)
     await in_a_thread(until, lambda: heard(machine) > before + 4 * len(CHECKS), "each has been made")
-    found = _last_statuses(machine)
+    statuses = _last_statuses(machine)
     wrong = [
-        f"{check}: {found.get(tag)}"
+        f"{check}: {statuses.get(tag)}"
         for tag, (check, status) in zip(TAGS, CHECKS.items(), strict=False)
-        if found.get(tag) != status
+        if statuses.get(tag) != status
     ]
     if wrong:
         raise Unmet("; ".join(wrong))
