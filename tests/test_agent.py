@@ -307,9 +307,9 @@ def test_an_upgrade_needs_no_flags_and_keeps_the_configuration(root: Path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--token-file", "token"], "say --server URL and --alive TAG"),
-        (["--token-file", "token", "--server", "https://a"], "say --server URL and --alive TAG"),
-        (["--server", "https://a", "--alive", "gate"], "say --token-file FILE"),
+        (["--token-file", "token"], "give --server URL and --alive TAG"),
+        (["--token-file", "token", "--server", "https://a"], "give --server URL and --alive TAG"),
+        (["--server", "https://a", "--alive", "gate"], "give --token-file FILE"),
     ],
 )
 def test_an_installation_that_could_not_run_is_refused(root: Path, words: list[str], complaint: str):
@@ -396,7 +396,7 @@ def test_what_was_installed_without_the_package_goes_on_without_it(root: Path):
 
 def test_an_agent_of_a_package_is_stopped_and_left_there(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(install.Places, "is_packaged", lambda *_: True)
-    stop, left, *_ = [step.words for step in install_agent.removal(install.Places(), purge=False)]
+    stop, left, *_ = [step.text for step in install_agent.removal(install.Places(), purge=False)]
     assert stop == "run systemctl disable --now kener-agent.service"
     assert left.startswith("keep /usr/lib/systemd/system/kener-agent.service and its program")
 

@@ -25,7 +25,7 @@ from kener_async.config.model import BackupConfig, Config
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
-from kener_async.ops.backup_source import put_key_back, source_of
+from kener_async.ops.backup_source import restore_key, source_of
 from kener_async.store import tokens
 from kener_async.store.admin import archive, restore, verify
 from kener_async.store.admin import backup as backups
@@ -158,11 +158,11 @@ def test_the_key_is_included_only_on_request(tmp_path: Path, text: str, with_key
 def test_the_key_is_put_back_where_there_is_none_and_never_over_another(tmp_path: Path):
     auth = a_config(tmp_path, "").auth
     auth.secret_key_file.parent.mkdir()
-    assert put_key_back(auth, KEY.encode()) == f"the signing key is in {auth.secret_key_file}"
+    assert restore_key(auth, KEY.encode()) == f"signing key restored to {auth.secret_key_file}"
     assert auth.secret_key_file.read_text() == KEY
     assert auth.secret_key_file.stat().st_mode & 0o777 == 0o600
-    assert "is the one in the backup" in put_key_back(auth, KEY.encode())
-    assert "was left as it is" in put_key_back(auth, b"x" * 40)
+    assert "is the one in the backup" in restore_key(auth, KEY.encode())
+    assert "the one in the backup differs" in restore_key(auth, b"x" * 40)
     assert auth.secret_key_file.read_text() == KEY
 
 
@@ -785,7 +785,7 @@ def test_a_backup_goes_through_a_pipe(original: Path, tmp_path: Path):
     assert sent.stdout is not None
     sent.stdout.close()
     assert (sent.wait(), received.returncode) == (0, 0)
-    assert "the signing key is the one in the backup" in received.stderr
+    assert "signing key kept: it is the one in the backup" in received.stderr
     assert contents(other.database) == contents(original)
 
 

@@ -159,7 +159,7 @@ def test_a_service_that_came_with_a_package_is_left_to_it(tmp_path: Path, plan: 
     unit = places.packaged_unit(install.SERVICE)
     unit.parent.mkdir(parents=True)
     unit.touch()
-    with pytest.raises(install.InstallError, match="came with a package, and goes with it"):
+    with pytest.raises(install.InstallError, match="installed by a package"):
         plan(places)
 
 

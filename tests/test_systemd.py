@@ -406,14 +406,14 @@ def test_a_program_that_the_service_could_not_reach_is_not_installed(monkeypatch
     monkeypatch.setattr(sys, "argv", ["/home/me/kener-async/run.py"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")  # wherever these tests themselves lie
     with pytest.raises(
-        install.InstallError, match=r"^/home/me/kener-async/run\.py: out of the service's reach"
+        install.InstallError, match=r"^/home/me/kener-async/run\.py: the service cannot access this path"
     ):
         install.program(install.Places())
 
 
 def test_an_upgrade_restarts_the_service_and_a_new_address_stops_it_first(tmp_path: Path):
     def told_systemd(*, moved: bool, renewed: bool) -> list[str]:
-        return [step.words for step in install.starts(moved=moved, renewed=renewed)]
+        return [step.text for step in install.start_steps(moved=moved, renewed=renewed)]
 
     enable = "run systemctl enable --now kener-async.socket kener-async.service kener-async-backup.timer"
     assert told_systemd(moved=False, renewed=False) == [enable]

@@ -168,7 +168,7 @@ def install(
         token = None if token_file is None else token_file.read_text().strip()
         device = install_agent.InstalledAgent(servers, alive, token)
         steps = install_agent.installation(places, installs.program(places), device, start=not no_start)
-        installs.carry_out(steps, message, only_say=dry_run)
+        installs.run_steps(steps, message, dry_run=dry_run)
 
 
 @agent.command()
@@ -189,7 +189,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
             installs.check_machine(places)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and the unsent reports?", abort=True, err=True)
-        installs.carry_out(install_agent.removal(places, purge=purge), message, only_say=dry_run)
+        installs.run_steps(install_agent.removal(places, purge=purge), message, dry_run=dry_run)
 
 
 COMMANDS = (agent,)

@@ -93,7 +93,7 @@ def restore(config: Config, src: str, force: bool) -> None:
 
     The service must be stopped. SRC is a backup, a plain copy of a database, or - for standard input.
     """
-    from kener_async.ops.backup_source import put_key_back
+    from kener_async.ops.backup_source import restore_key
     from kener_async.store.admin import restore
 
     database = config.database.path
@@ -101,7 +101,7 @@ def restore(config: Config, src: str, force: bool) -> None:
         kept, key = restore.restore(source, database, system_clock(), force=force, progress=progress)
     _report_place(database, kept)
     if key is not None:
-        message(put_key_back(config.auth, key))
+        message(restore_key(config.auth, key))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def install(no_start: bool, dry_run: bool, root: Path) -> None:
         if not dry_run:
             installs.check_machine(places)
         steps = installs.installation(places, installs.program(places), start=not no_start)
-        installs.carry_out(steps, message, only_say=dry_run)
+        installs.run_steps(steps, message, dry_run=dry_run)
         message("To create a token: kener-async token create --name my-device")
 
 
@@ -43,7 +43,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
             installs.check_machine(places)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and every heartbeat ever stored?", abort=True, err=True)
-        installs.carry_out(installs.removal(places, purge=purge), message, only_say=dry_run)
+        installs.run_steps(installs.removal(places, purge=purge), message, dry_run=dry_run)
 
 
 COMMANDS = (install, uninstall)

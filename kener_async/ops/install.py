@@ -1,6 +1,6 @@
-"""The program put in place on a machine with systemd, and taken away again, step by step.
+"""Install the program as a service of systemd, and uninstall it, step by step.
 
-A plan is made first and says in words what each step does; whoever only wants to know does not carry it out.
+The steps are computed first, each with a description, so that a dry run can print them without running them.
 """
 
 import os
@@ -23,20 +23,20 @@ from kener_async.resources import shipped
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
 BACKUP, TIMER = "kener-async-backup.service", "kener-async-backup.timer"
 UNITS = (SERVICE, SOCKET, BACKUP, TIMER)
-AGENT = "kener-agent.service"  # which runs the same program, alone or beside the service
-STARTED = (SOCKET, SERVICE, TIMER)
+AGENT = "kener-agent.service"  # the same program, with or without the service
+ENABLED_UNITS = (SOCKET, SERVICE, TIMER)
 DATABASE = "/var/lib/kener-async/kener.db"
-# The unit hides them from the service, or shows it others in their place.
-OUT_OF_REACH = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names, not files
+# The unit hides these folders from the service, or replaces them by its own.
+HIDDEN_FOLDERS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names, not files
 
 
 class InstallError(FatalError):
-    """It cannot be installed, or not be taken away, and why."""
+    """The program cannot be installed or uninstalled."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything goes below `root`; only a `root` of / has a systemd that is told of it."""
+    """The paths of an installation below `root`; systemd is called only if `root` is /."""
 
     root: Path = Path("/")
 
@@ -50,18 +50,18 @@ class Places:
 
     @property
     def data(self) -> tuple[Path, Path]:
-        """Where a dynamic user's folder is, and the link to it; without systemd it is one plain folder."""
+        """The state folder of a dynamic user and the link to it, which is a plain folder without systemd."""
         return self.root / "var/lib/private/kener-async", self.root / "var/lib/kener-async"
 
     def unit(self, name: str) -> Path:
         return self.root / "etc/systemd/system" / name
 
     def packaged_unit(self, name: str) -> Path:
-        """Where a unit lies that came with a package."""
+        """The path of a unit that a package installs."""
         return self.root / "usr/lib/systemd/system" / name
 
     def is_packaged(self, name: str) -> bool:
-        """Whether the unit and its program are a package's; a unit that we put in place goes before it."""
+        """Whether the unit and its program come from a package, and no unit of ours overrides it."""
         return self.packaged_unit(name).exists() and not self.unit(name).exists()
 
     @property
@@ -71,41 +71,41 @@ class Places:
 
 @dataclass(frozen=True)
 class InstallStep:
-    """What is done, in words, and how; `changes`: whether anything is different afterwards."""
+    """A step, with its description for the operator; `changes` is False if it changes nothing."""
 
-    words: str
-    do: Callable[[], object]
+    text: str
+    run: Callable[[], object]
     changes: bool = True
 
 
-def carry_out(steps: Iterable[InstallStep], say: Callable[[str], None], *, only_say: bool) -> None:
-    """Raises InstallError at the first step that fails; those before it are done, and may be repeated."""
+def run_steps(steps: Iterable[InstallStep], echo: Callable[[str], None], *, dry_run: bool) -> None:
+    """Print and run the steps; raises InstallError at the first failure. They may be repeated after that."""
     for step in steps:
-        say(step.words)
-        if not only_say:
+        echo(step.text)
+        if not dry_run:
             try:
-                step.do()
+                step.run()
             except OSError as error:
-                raise InstallError(f"{error.filename or step.words}: {error.strerror}") from error
+                raise InstallError(f"{error.filename or step.text}: {error.strerror}") from error
 
 
 def check_machine(places: Places) -> None:
-    """Raises InstallError when nothing could come of it."""
+    """Check for systemd and root; raises InstallError."""
     if not places.has_systemd:
         return
     if not Path("/run/systemd/system").is_dir():
         raise InstallError("this machine does not run systemd")
     if os.geteuid() != 0:
-        raise InstallError("must be run by root: sudo kener-async ...")
+        raise InstallError("must be run as root: sudo kener-async ...")
 
 
 # Installing
 
 
 def installation(places: Places, program: bytes, *, start: bool) -> list[InstallStep]:
-    """What it takes to install, or to upgrade; what is as it should be is left alone.
+    """The steps that install or upgrade; files that are up to date are kept.
 
-    Raises InstallError when a package has done so.
+    Raises InstallError if a package has installed the service.
     """
     _check_unpackaged(places)
     config = _config_step(places)
@@ -115,35 +115,37 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Install
     if places.has_systemd:
         steps.append(systemctl("daemon-reload"))
         if start:
-            steps += starts(moved=units[SOCKET].changes, renewed=programs.changes or units[SERVICE].changes)
+            steps += start_steps(
+                moved=units[SOCKET].changes, renewed=programs.changes or units[SERVICE].changes
+            )
     return steps
 
 
 def _check_unpackaged(places: Places) -> None:
     if places.is_packaged(SERVICE):
-        raise InstallError(f"{places.packaged_unit(SERVICE)}: came with a package, and goes with it")
+        raise InstallError(f"{places.packaged_unit(SERVICE)}: installed by a package, and is managed by it")
 
 
-def starts(*, moved: bool, renewed: bool) -> Iterator[InstallStep]:
-    """What systemd is told: the address has changed, or what runs at it."""
-    if moved:  # a socket's address can only be changed while the service is down
+def start_steps(*, moved: bool, renewed: bool) -> Iterator[InstallStep]:
+    """Restart what has changed and enable the units; `moved`: the socket has another address."""
+    if moved:  # the address of a socket can be changed only while the service is stopped
         yield systemctl("stop", SERVICE, SOCKET)
     elif renewed:
         yield systemctl("try-restart", SERVICE)
-    yield systemctl("enable", "--now", *STARTED)
+    yield systemctl("enable", "--now", *ENABLED_UNITS)
 
 
 def program(places: Places) -> bytes:
-    """This very program: the single binary, or a script that runs the checkout or environment it runs from.
+    """The executable to install: the single binary, or a script that runs this checkout or environment.
 
-    Raises InstallError when the service could not reach that.
+    Raises InstallError if the service could not access them.
     """
     if getattr(sys, "frozen", False):
         return Path(sys.executable).read_bytes()
     python, script = Path(sys.executable).absolute(), Path(sys.argv[0]).absolute()
     for path in (python, script, python.resolve()):
-        if places.has_systemd and any(path.is_relative_to(folder) for folder in OUT_OF_REACH):
-            raise InstallError(f"{path}: out of the service's reach; have it in /opt, for instance")
+        if places.has_systemd and any(path.is_relative_to(folder) for folder in HIDDEN_FOLDERS):
+            raise InstallError(f"{path}: the service cannot access this path; use another, such as /opt")
     if script.name == "__main__.py":  # `python -m`, which finds the package by the folder it is in
         folder = shlex.quote(str(script.parent.parent))
         words = f"env PYTHONPATH={folder} {shlex.quote(str(python))} -m {script.parent.name}"
@@ -153,7 +155,7 @@ def program(places: Places) -> bytes:
 
 
 def _units(places: Places) -> Iterator[tuple[str, str]]:
-    """Each unit's name and text; the socket has the address of the configuration."""
+    """The names and texts of the units; the socket listens on the configured address."""
     for name in UNITS:
         text = shipped(f"systemd/{name}")
         if name == SOCKET and places.config.exists():
@@ -162,32 +164,32 @@ def _units(places: Places) -> Iterator[tuple[str, str]]:
 
 
 def _address(config: Config) -> str:
-    """Of the server, as ListenStream= wants it: in numbers."""
+    """The address of the server in numeric form, as ListenStream= needs it."""
     server = config.server
     try:
-        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise InstallError(f"server.host: {server.host}: {error.strerror}") from error
-    host = found[0][4][0]
+    host = addresses[0][4][0]
     return f"[{host}]:{server.port}" if ":" in str(host) else f"{host}:{server.port}"
 
 
 def _config_step(places: Places) -> InstallStep:
     if places.config.exists():
-        return InstallStep(f"keep {places.config}", nothing, changes=False)
+        return InstallStep(f"keep {places.config}", no_action, changes=False)
     text = shipped("config.toml").replace('#path = "data/kener.db"', f'path = "{DATABASE}"')
     return file_step(places.config, text.encode(), 0o644)
 
 
 def file_step(path: Path, content: bytes, mode: int) -> InstallStep:
     if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
-        return InstallStep(f"keep {path}, which is the same", nothing, changes=False)
+        return InstallStep(f"keep {path} (unchanged)", no_action, changes=False)
     verb = "replace" if path.exists() else "write"
     return InstallStep(f"{verb} {path}", partial(_write, path, content, mode))
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all; a program that runs is not written into, its name goes to another file."""
+    """Write a file atomically by a rename, which also works for the executable of a running program."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
         try:
@@ -201,23 +203,23 @@ def _write(path: Path, content: bytes, mode: int) -> None:
             raise
 
 
-# Taking away
+# Uninstalling
 
 
 def removal(places: Places, *, purge: bool) -> list[InstallStep]:
-    """What takes the program away; configuration and data stay unless purged.
+    """The steps that uninstall; configuration and data are kept unless `purge`.
 
-    Raises InstallError when it came with a package.
+    Raises InstallError if a package has installed the service.
     """
     _check_unpackaged(places)
     folders = (*places.data, places.config.parent)
-    return taken_away(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
+    return removal_steps(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
 
 
-def taken_away(
+def removal_steps(
     places: Places, names: Iterable[str], folders: Iterable[Path], *, is_shared: bool, purge: bool
 ) -> list[InstallStep]:
-    """Units, folders if they are to be purged, and the program unless it `is_shared`."""
+    """Remove units, the program unless it `is_shared`, and the folders if `purge`."""
     units = [places.unit(name) for name in names if places.unit(name).exists()]
     files = units if is_shared else [*units, places.program]
     steps = []
@@ -228,9 +230,9 @@ def taken_away(
         steps.append(systemctl("daemon-reload"))
     for folder in folders:
         if purge and os.path.lexists(folder):
-            steps.append(InstallStep(f"remove {folder} and all that is in it", partial(_remove, folder)))
+            steps.append(InstallStep(f"remove {folder} and its contents", partial(_remove, folder)))
         elif folder.exists():
-            steps.append(InstallStep(f"keep {folder}", nothing, changes=False))
+            steps.append(InstallStep(f"keep {folder}", no_action, changes=False))
     return steps
 
 
@@ -241,7 +243,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def nothing() -> None:
+def no_action() -> None:
     pass
 
 
@@ -258,7 +260,7 @@ def command(*words: str) -> InstallStep:
 
 def _run(words: tuple[str, ...]) -> None:
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(  # noqa: S603 - constant arguments
             words, capture_output=True, text=True, env=environment(), check=False
         )
     except OSError as error:
@@ -268,10 +270,10 @@ def _run(words: tuple[str, ...]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Ours, for other programs: without the libraries that the single binary brought for itself."""
+    """The environment for other programs, without the library path of the single binary."""
     environment = dict(os.environ)
     if not getattr(sys, "frozen", False):
         return environment
-    before = environment.pop("LD_LIBRARY_PATH_ORIG", None)
+    original = environment.pop("LD_LIBRARY_PATH_ORIG", None)
     environment.pop("LD_LIBRARY_PATH", None)
-    return environment if before is None else environment | {"LD_LIBRARY_PATH": before}
+    return environment if original is None else environment | {"LD_LIBRARY_PATH": original}

@@ -1,7 +1,7 @@
-"""The agent put in place on a device with systemd, and taken away again; the program is that of `install`.
+"""Install the agent as a service of systemd on a device, and uninstall it; the program is that of `install`.
 
-Where a package has brought unit and program they are left to it, and only what is new about this device
-is added.
+If a package has installed the unit and the program they are kept, and only the configuration and the token
+are added.
 """
 
 import json
@@ -18,9 +18,9 @@ from kener_async.ops.install import (
     Places,
     command,
     file_step,
-    nothing,
+    no_action,
+    removal_steps,
     systemctl,
-    taken_away,
 )
 from kener_async.resources import shipped
 
@@ -29,7 +29,7 @@ SYSUSERS, USER = "systemd-sysusers", "kener-agent.conf"
 
 @dataclass(frozen=True)
 class InstalledAgent:
-    """What is new about this device. `token` None: it has one already; without `servers` so has its file."""
+    """The settings of a device. `token` None: keep the present one; no `servers`: keep the configuration."""
 
     servers: Sequence[str]
     alive: Sequence[str]
@@ -41,7 +41,7 @@ def configuration(places: Places) -> Path:
 
 
 def credential(places: Places) -> Path:
-    """The token, which root only can read; systemd passes it on."""
+    """The file of the token, readable by root only; systemd passes it on as a credential."""
     return places.root / "etc/kener-agent/token"
 
 
@@ -51,15 +51,15 @@ def user(places: Places) -> Path:
 
 
 def folders(places: Places) -> tuple[Path, ...]:
-    """The spool and the link to it, and the configuration."""
+    """The folders of the spool, the link to it, and the configuration."""
     data = "var/lib/private/kener-agent", "var/lib/kener-agent"
     return (*(places.root / name for name in data), configuration(places).parent)
 
 
 def installation(places: Places, program: bytes, device: InstalledAgent, *, start: bool) -> list[InstallStep]:
-    """What it takes to install, or to upgrade; what is as it should be is left alone.
+    """The steps that install or upgrade; files that are up to date are kept.
 
-    Raises InstallError when something is neither told nor there.
+    Raises InstallError if an option is missing and its file does not exist.
     """
     steps = [
         *_program_steps(places, program),
@@ -72,13 +72,13 @@ def installation(places: Places, program: bytes, device: InstalledAgent, *, star
             steps.append(command(SYSUSERS, USER))
         steps.append(systemctl("daemon-reload"))
         if start:
-            steps += _starts(renewed=renewed)
+            steps += _start_steps(renewed=renewed)
     return steps
 
 
 def _program_steps(places: Places, program: bytes) -> list[InstallStep]:
     if places.is_packaged(AGENT):
-        return [_left_to_the_package(places)]
+        return [_packaged_step(places)]
     return [
         file_step(places.program, program, 0o755),
         file_step(user(places), shipped("systemd/kener-agent.sysusers").encode(), 0o644),
@@ -86,12 +86,12 @@ def _program_steps(places: Places, program: bytes) -> list[InstallStep]:
     ]
 
 
-def _left_to_the_package(places: Places) -> InstallStep:
-    words = f"keep {places.packaged_unit(AGENT)} and its program, which are a package's"
-    return InstallStep(words, nothing, changes=False)
+def _packaged_step(places: Places) -> InstallStep:
+    text = f"keep {places.packaged_unit(AGENT)} and its program (installed by a package)"
+    return InstallStep(text, no_action, changes=False)
 
 
-def _starts(*, renewed: bool) -> Iterator[InstallStep]:
+def _start_steps(*, renewed: bool) -> Iterator[InstallStep]:
     if renewed:
         yield systemctl("try-restart", AGENT)
     yield systemctl("enable", "--now", AGENT)
@@ -100,9 +100,9 @@ def _starts(*, renewed: bool) -> Iterator[InstallStep]:
 def _config_step(path: Path, device: InstalledAgent) -> InstallStep:
     text = _text(device)
     if path.exists() and path.read_text() != text:
-        return InstallStep(f"keep {path}, and whatever it says", nothing, changes=False)
+        return InstallStep(f"keep {path} (edited)", no_action, changes=False)
     if not (device.servers and device.alive) and not path.exists():
-        raise InstallError(f"{path}: is not there yet; say --server URL and --alive TAG, or write it first")
+        raise InstallError(f"{path}: does not exist; give --server URL and --alive TAG, or create it")
     return file_step(path, text.encode(), 0o644)
 
 
@@ -110,15 +110,15 @@ def _token_step(path: Path, token: str | None) -> InstallStep:
     if token is not None:
         return file_step(path, f"{token}\n".encode(), 0o600)
     if not path.exists():
-        raise InstallError(f"{path}: is not there yet; say --token-file FILE")
-    return InstallStep(f"keep {path}", nothing, changes=False)
+        raise InstallError(f"{path}: does not exist; give --token-file FILE")
+    return InstallStep(f"keep {path}", no_action, changes=False)
 
 
 def _text(device: InstalledAgent) -> str:
     checks = [f"\n[[agent.checks]]\ntag = {json.dumps(tag)}\nalive = true\n" for tag in device.alive]
     return "\n".join(
         [
-            "# What the agent of this device does. After a change: systemctl restart kener-agent",
+            "# The agent of this device. After a change: systemctl restart kener-agent",
             "# `[agent]` of the reference has every setting and every kind of check.",
             "[agent]",
             f"servers = {json.dumps(list(device.servers))}",
@@ -128,15 +128,15 @@ def _text(device: InstalledAgent) -> str:
 
 
 def removal(places: Places, *, purge: bool) -> list[InstallStep]:
-    """What takes the agent away; configuration, token and what was not sent stay unless purged."""
+    """The steps that uninstall; configuration, token and spool are kept unless `purge`."""
     packaged = places.is_packaged(AGENT)
     is_shared = packaged or places.unit(SERVICE).exists()
     steps = []
     if packaged and places.has_systemd:
         steps.append(systemctl("disable", "--now", AGENT))
     if packaged:
-        steps.append(_left_to_the_package(places))
-    steps += taken_away(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
+        steps.append(_packaged_step(places))
+    steps += removal_steps(places, [AGENT], folders(places), is_shared=is_shared, purge=purge)
     if user(places).exists():
-        steps.append(InstallStep(f"remove {user(places)}; the user stays", user(places).unlink))
+        steps.append(InstallStep(f"remove {user(places)} (the user is kept)", user(places).unlink))
     return steps

@@ -1,4 +1,4 @@
-"""The signing key: read, or made on the first start."""
+"""The signing key: read it, or create it on the first start."""
 
 import os
 import secrets
@@ -22,29 +22,29 @@ KINDS = {"EdDSA": (Ed25519PublicKey, Ed448PublicKey), "RS256": (RSAPublicKey,)}
 
 
 class SigningKeyError(FatalError):
-    """A key cannot be used, and why, in one line. There is no running without one."""
+    """The signing key or the public key cannot be used; the server cannot run without."""
 
 
 def signing_keys(auth: AuthConfig) -> Keys:
-    """The keys tokens are verified with; raises SigningKeyError."""
+    """Load the keys that verify tokens; raises SigningKeyError."""
     public = None if auth.public_key_file is None else _public_key(auth.public_key_file, auth.algorithm)
     return Keys(signing_secret(auth), auth.algorithm, public)
 
 
 def signing_secret(auth: AuthConfig) -> bytes:
-    """The secret that tokens made here are signed with; makes the file when the configuration names none."""
+    """Load the secret that signs tokens; creates the default file if the configuration names none."""
     if auth.secret_key:
         return auth.secret_key.encode()
     path = auth.secret_key_file
     if auth.makes_secret_key and not path.exists():
-        _make(path)
+        _create(path)
     return _secret_in(path)
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     try:
-        # A file of its own name first: a half-written key must never be found under the right one.
+        # Write to a temporary name first, so that no process ever reads an incomplete key.
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="ascii") as file:
@@ -54,12 +54,12 @@ def _make(path: Path) -> None:
         try:
             os.link(draft, path)
         except FileExistsError:
-            return  # another process was first
+            return  # another process has created it
         finally:
             draft.unlink()
     except OSError as error:
-        raise SigningKeyError(f"{path}: the key cannot be made: {error.strerror}") from error
-    log.info("made a new signing key", file=str(path))
+        raise SigningKeyError(f"{path}: the key cannot be created: {error.strerror}") from error
+    log.info("created a new signing key", file=str(path))
 
 
 def _secret_in(path: Path) -> bytes:
@@ -73,7 +73,7 @@ def _secret_in(path: Path) -> bytes:
     if is_placeholder(secret.decode("utf-8", "replace")):
         raise SigningKeyError(f"{path}: the key is a placeholder, not a secret")
     if mode & 0o007:
-        raise SigningKeyError(f"{path}: everyone may read the key; make it 'chmod 600'")
+        raise SigningKeyError(f"{path}: the key is readable by everyone: chmod 600 {path}")
     return secret
 
 
@@ -83,7 +83,7 @@ def _public_key(path: Path, algorithm: str) -> object:
     except OSError as error:
         raise SigningKeyError(f"{path}: the key cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise SigningKeyError(f"{path}: is no public key in PEM form") from error
+        raise SigningKeyError(f"{path}: is not a public key in PEM format") from error
     if not isinstance(key, KINDS[algorithm]):
-        raise SigningKeyError(f"{path}: is no key for {algorithm}")
+        raise SigningKeyError(f"{path}: is not a key for {algorithm}")
     return key
