@@ -39,6 +39,33 @@ def test_no_two_classes_have_the_same_name():
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
+def test_private_attributes_of_a_library_are_used_in_one_module():
+    """An attribute with a leading underscore that its module does not define belongs to a library."""
+    documented = {"_asdict", "_replace", "_exit"}  # of named tuples and os
+    uses = {}
+    for path, tree in modules():
+        nodes = list(ast.walk(tree))
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+        defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        defined |= {
+            node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        defined |= {node.attr for node in attributes if is_set_on_self(node)}
+        used = {node.attr for node in attributes if not node.attr.startswith("__")}
+        if foreign := used - defined - documented:
+            uses[path] = foreign
+    one_each = {
+        "aiohttp": "api/http/aiohttp_private.py",
+        "aiosqlite": "store/sqlite/connections.py",
+        "marshmallow": "api/http/compiled_loader.py",
+    }
+    assert set(uses) == set(one_each.values()), uses
+
+
+def is_set_on_self(node: ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
 def test_sqlite3_is_imported_by_the_store_and_the_agents_spool_only():
     importers = {
         path
