@@ -531,14 +531,14 @@ async def test_the_last_use_is_noted_and_never_set_back(service: Service):
     service.clock.now = NOON + 30
     await answer_to(service, record)
     await service.app[AUTHENTICATOR].note_uses()
-    records = await service.app[keys.DATABASE].read(tokens.everyone)
+    records = await service.app[keys.DATABASE].read(tokens.all_tokens)
     assert records["token-1"].last_used == NOON + 60
 
 
 async def test_a_refused_token_is_not_noted_as_used(service: Service):
     await answer_to(service, await service.mint(expires_at=NOON - 1))
     await service.app[AUTHENTICATOR].note_uses()
-    assert (await service.app[keys.DATABASE].read(tokens.everyone))["token-1"].last_used is None
+    assert (await service.app[keys.DATABASE].read(tokens.all_tokens))["token-1"].last_used is None
 
 
 # Tokens made elsewhere

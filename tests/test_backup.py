@@ -690,7 +690,7 @@ async def test_a_token_is_as_good_after_a_restore_as_before(original: Path, back
     restore.restore(backup, config.database.path, NOON)
     clock = FakeClock(NOON + 3 * HOUR)
     async with running(config, clock) as service:
-        records = await service.app[keys.DATABASE].read(tokens.everyone)
+        records = await service.app[keys.DATABASE].read(tokens.all_tokens)
         for name, expected in (("token-0", 200), ("revoked", 401)):
             token = mint(SECRET.encode(), records[name])
             status, _ = await service.ask("GET", "/api/status", token, params={"tag": "earth"})

@@ -164,7 +164,7 @@ async def test_a_revoked_key_is_refused_from_the_next_request_on(service: Servic
     await a_beat(service)
     assert (await fetch(service, f"/beat/{KEY}"))[0] == 200
     await service.app[keys.DATABASE].write(lambda connection: tokens.revoke(connection, "beat", NOON))
-    tokens.announce(service.app[keys.RUNNING].config.database.path)
+    tokens.change_stamp(service.app[keys.RUNNING].config.database.path)
     assert await fetch(service, f"/beat/{KEY}") == (404, "not found")
 
 
@@ -184,7 +184,7 @@ async def test_a_key_of_a_monitor_that_was_taken_away_is_not_good(service: Servi
 async def test_a_key_opens_nothing_else(service: Service):
     await a_beat(service)
     assert (await service.ask("GET", "/api/status?tag=earth", KEY))[0] == 401
-    record = (await service.app[keys.DATABASE].read(tokens.everyone))["beat"]
+    record = (await service.app[keys.DATABASE].read(tokens.all_tokens))["beat"]
     forged = mint(SECRET.encode(), replace(record, digest=None))
     assert (await service.ask("GET", "/api/status?tag=earth", forged))[0] == 401
 
@@ -198,7 +198,7 @@ async def test_when_a_key_was_last_used_is_noted(service: Service):
     service.pass_time(300)
     await fetch(service, f"/beat/{KEY}")
     await service.app[AUTHENTICATOR].note_uses()
-    assert (await service.app[keys.DATABASE].read(tokens.everyone))["beat"].last_used == NOON + 300
+    assert (await service.app[keys.DATABASE].read(tokens.all_tokens))["beat"].last_used == NOON + 300
 
 
 async def test_only_allowed_addresses_may_use_a_key(service: Service):

@@ -247,7 +247,7 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             tokens.add(connection, token)
         for run in begun:
             runs.begin(connection, *run)
-        monitors.note_heard(connection, heard)
+        monitors.save_last_heard(connection, heard)
         dirty.mark_closed(connection, NOON + DAY)
         kept, until = observer.kept_from(connection), dirty.rolled_until(connection)
         for monitor in range(1, len(TAGS) + 1):

@@ -208,8 +208,8 @@ async def less_is_kept(earth: Quiet) -> None:
 
 async def less_is_kept_but_not_dropped_yet(earth: Quiet) -> None:
     horizon = NOON - 90 * DAY + 3 * HOUR
-    monitors = await earth.database.write(partial(retention.monitors, instant=horizon))
-    await earth.database.write(partial(retention.drop_before, some=monitors, instant=horizon, limit=1))
+    monitors = await earth.database.write(partial(retention.keep_from, instant=horizon))
+    await earth.database.write(partial(retention.delete_before, monitors=monitors, instant=horizon, limit=1))
     earth.states.note_kept_from(horizon)
 
 

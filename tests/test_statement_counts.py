@@ -63,7 +63,7 @@ def batch(count: int, sequence: int = 5) -> Batch:
 @pytest.mark.parametrize(
     "read",
     [
-        partial(incidents.search, wanted=incidents.Search(False, limit=100), now=NOON),
+        partial(incidents.search, criteria=incidents.Search(False, limit=100), now=NOON),
         partial(incidents.current, closed_after=NOON - DAY),
         partial(incidents.overlapping, start=NOON, end=NOON + DAY),
     ],

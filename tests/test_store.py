@@ -549,8 +549,8 @@ def fill(connection: sqlite3.Connection, days: int) -> None:
 
 
 def dropped(connection: sqlite3.Connection, instant: int) -> bool:
-    everyone = retention.monitors(connection, instant)
-    return retention.drop_before(connection, everyone, instant, limit=1000)
+    everyone = retention.keep_from(connection, instant)
+    return retention.delete_before(connection, everyone, instant, limit=1000)
 
 
 async def test_what_is_too_old_goes_except_the_newest_of_it(store: SQLiteDatabase):
@@ -575,7 +575,7 @@ async def test_dropping_goes_in_small_steps_to_the_end(
 async def test_nothing_is_dropped_for_a_day_after_a_gap(store: SQLiteDatabase, since_gap: int, left: int):
     await store.write(partial(fill, days=20))
     end = NOON - since_gap
-    await store.write(partial(observer.seen, gaps=[Gap(end - 3600, end)], now=end))
+    await store.write(partial(observer.save_seen, gaps=[Gap(end - 3600, end)], now=end))
     await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
     assert len(await stored(store)) == left
 
@@ -684,7 +684,7 @@ def test_the_next_run_is_counted_from_now_whatever_was_missed(jump: timedelta):
 
 
 def _announce(path: Path) -> None:
-    tokens.announce(path)
+    tokens.change_stamp(path)
 
 
 def stamps(path: Path, times: int) -> Iterator[tokens.Stamp]:
@@ -705,7 +705,7 @@ def test_the_stamp_changes_with_every_announcement_of_another_process(path: Path
 
 def test_announcements_at_once_are_all_seen(path: Path):
     processes = multiprocessing.get_context("fork")
-    tokens.announce(path)
+    tokens.change_stamp(path)
     (_, before) = tokens.stamp(path) or (0, 0)
     at_once = [processes.Process(target=_announce, args=(path,)) for _ in range(10)]
     for process in at_once:

@@ -34,7 +34,7 @@ def fill(
     samples.record(session, batch)
     for report in reports:
         _file(session, report)
-    observer.seen(session, (), now)
+    observer.save_seen(session, (), now)
 
 
 def recorded(lines: Sequence[DemoReport], ids: Mapping[str, int], now: int) -> Iterator[Sample]:

@@ -52,13 +52,13 @@ def create_beat_key(config: Config, name: str, tag: str, lifetime: int | None) -
 
 def _add(config: Config, record: Token) -> None:
     transactions.write(config.database.path, tokens.add, record)
-    tokens.announce(config.database.path)
+    tokens.change_stamp(config.database.path)
 
 
 def stored(config: Config) -> list[Token]:
     """The records of all tokens; none where there is no database yet."""
     database = config.database.path
-    return list(transactions.read(database, tokens.everyone).values()) if database.exists() else []
+    return list(transactions.read(database, tokens.all_tokens).values()) if database.exists() else []
 
 
 def state(record: Token, now: int) -> str:
@@ -71,4 +71,4 @@ def state(record: Token, now: int) -> str:
 def revoke(config: Config, token_id: str) -> None:
     """Revoke a token; raises NotFound."""
     transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
-    tokens.announce(config.database.path)
+    tokens.change_stamp(config.database.path)

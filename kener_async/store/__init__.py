@@ -1,1 +1,1 @@
-"""The only SQL. Functions over one connection, run in a transaction by `database.Database`."""
+"""The store: all SQL of the service, as functions that take a session and plain arguments (interface.py)."""

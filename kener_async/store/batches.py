@@ -57,7 +57,7 @@ def record(session: Session, batch: Batch, limits: IngestLimits) -> Outcome:
         session, {(ids[item.device], item.monitor) for item, _ in placed if item.device is not None}
     )
     reported = {item.monitor for item, _ in placed}
-    monitors.note_heard(session, dict.fromkeys(reported, batch.received))
+    monitors.save_last_heard(session, dict.fromkeys(reported, batch.received))
     return Outcome(results, Tally(result.verdict for result in results), stored, clocks, reported)
 
 

@@ -1,7 +1,7 @@
-"""The marks on quarters that may differ from what the layers say now.
+"""Dirty marks: the quarters whose stored counts may differ from the layers.
 
-A mark is set in the transaction that changes a layer, and goes in the one that counts its quarters again:
-after a crash each is still there.
+A mark is set in the transaction that changes a layer, and deleted in the one that counts its quarters again,
+so that a crash loses none.
 """
 
 from collections.abc import Iterable
@@ -31,36 +31,36 @@ def mark(session: Session, spans: Iterable[tuple[int, int, int]]) -> None:
         )
 
 
-def mark_span(session: Session, touched: Iterable[int], start: int, end: int | None) -> None:
+def mark_span(session: Session, monitors: Iterable[int], start: int, end: int | None) -> None:
     """Mark all quarters of the monitors that overlap `[start, end)` and have been counted before.
 
-    What was never counted needs no mark: `mark_closed` brings it in when its time has passed.
+    Quarters that were never counted need no mark, because `mark_closed` marks each once it has ended.
     """
     rolled_until, kept_from = session.execute("SELECT rolled_until, kept_from FROM service").fetchone()
     first = max(quarter_of(start), kept_from)
     last = rolled_until if end is None else min(quarter_from(end), rolled_until)
     if first < last:
-        mark(session, [(monitor, first, last) for monitor in touched])
+        mark(session, [(monitor, first, last) for monitor in monitors])
 
 
 def mark_closed(session: Session, now: int) -> None:
-    """Mark, once, the quarters that have ended since the last call, for every monitor."""
+    """Mark the quarters that have ended since the last call, for every monitor."""
     counted_until = rolled_until(session)
     open_quarter = quarter_of(now)
     if counted_until < open_quarter:
-        every = session.execute("SELECT id FROM monitors")
-        mark(session, [(monitor, counted_until, open_quarter) for (monitor,) in every])
+        monitors = session.execute("SELECT id FROM monitors")
+        mark(session, [(monitor, counted_until, open_quarter) for (monitor,) in monitors])
         session.execute("UPDATE service SET rolled_until = ?", (open_quarter,))
 
 
 def rolled_until(session: Session) -> int:
-    """The quarter before which each has been marked once."""
+    """The quarter before which every quarter has been marked at least once."""
     (quarter,) = session.execute("SELECT rolled_until FROM service").fetchone()
     return int(quarter)
 
 
 def is_settled(session: Session, monitor: int, window: Span, now: int) -> bool:
-    """Whether the stored counts of the ended quarters in the window are what the layers say."""
+    """Whether the stored counts of the ended quarters in the window agree with the layers."""
     open_quarter = quarter_of(now)
     return rolled_until(session) >= open_quarter and not spans(
         session, monitor, window[0], min(window[1], open_quarter)
@@ -73,7 +73,7 @@ def unsettled(session: Session, monitors: Iterable[int], window: Span, now: int)
 
 
 def monitors(session: Session, now: int) -> list[int]:
-    """The monitors with a closed quarter to count."""
+    """The monitors with dirty quarters that have ended."""
     rows = session.execute("SELECT DISTINCT monitor_id FROM dirty WHERE start < ?", (quarter_of(now),))
     return [monitor for (monitor,) in rows]
 
@@ -96,13 +96,13 @@ def spans(session: Session, monitor: int, start: int, end: int) -> list[Span]:
 
 
 def unmark(session: Session, monitor: int, start: int, end: int) -> None:
-    """Take `[start, end)` out of every mark; what sticks out on either side stays marked."""
+    """Remove `[start, end)` from every mark; the parts of a mark before and after it stay."""
     overlapping = session.execute(
         """
         DELETE FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? RETURNING start, "end"
         """,
         (monitor, end, start),
     ).fetchall()
-    rests = [(monitor, first, start) for first, _ in overlapping if first < start]
-    rests += [(monitor, end, last) for _, last in overlapping if last > end]
-    mark(session, rests)
+    remainders = [(monitor, first, start) for first, _ in overlapping if first < start]
+    remainders += [(monitor, end, last) for _, last in overlapping if last > end]
+    mark(session, remainders)

@@ -1,4 +1,4 @@
-"""Why minutes do not count: every minute of a window that is on neither side of its uptime."""
+"""Explanations of uptimes: the counts of a window, and the minutes it excludes with the reason."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EXCLUDED = (Status.MAINTENANCE, Status.NO_DATA)
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Minutes left out for one reason, the first at `start`, the last ending at `end`."""
+    """The minutes excluded for one reason; the first is at `start`, the last ends at `end`."""
 
     status: Status
     reason: Reason
@@ -28,7 +28,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the uptime of a window is made of, and what is left out, oldest first."""
+    """The counts of a window and its excluded minutes, oldest first."""
 
     window: Span
     counts: Counts
@@ -36,46 +36,46 @@ class Explanation:
 
 
 def explain(session: Session, monitor: int, windows: Sequence[Span], now: int) -> list[Explanation]:
-    """The windows' uptimes explained; their counts must be settled. What they share is read once."""
-    left_out: list[dict[Key, Exclusion]] = [{} for _ in windows]
-    whole = (min(start for start, _ in windows), max(end for _, end in windows))
-    for start, end in _incomplete(session, monitor, whole, now):
-        known = layers.load(session, monitor, start, min(end, now + 1))
-        timeline = [run for run in runs(known, start, end) if run.status in EXCLUDED]
-        for window, found in zip(windows, left_out, strict=True):
-            _gather(found, timeline, window)
+    """Explain the uptimes of windows whose counts are settled; minutes that windows share are read once."""
+    excluded: list[dict[Key, Exclusion]] = [{} for _ in windows]
+    widest = (min(start for start, _ in windows), max(end for _, end in windows))
+    for start, end in _incomplete(session, monitor, widest, now):
+        stored = layers.load(session, monitor, start, min(end, now + 1))
+        timeline = [run for run in runs(stored, start, end) if run.status in EXCLUDED]
+        for window, exclusions in zip(windows, excluded, strict=True):
+            _add_runs(exclusions, timeline, window)
     return [
         Explanation(
             window,
             rollups.count_window(session, monitor, window, now),
-            sorted(found.values(), key=lambda exclusion: exclusion.start),
+            sorted(exclusions.values(), key=lambda exclusion: exclusion.start),
         )
-        for window, found in zip(windows, left_out, strict=True)
+        for window, exclusions in zip(windows, excluded, strict=True)
     ]
 
 
 Key = tuple[Status, Reason, int | None]
 
 
-def _gather(found: dict[Key, Exclusion], timeline: Iterable[Run], window: Span) -> None:
-    """Add the minutes of the runs that lie within the window to those found for the same reason before."""
+def _add_runs(exclusions: dict[Key, Exclusion], timeline: Iterable[Run], window: Span) -> None:
+    """Add the part of each run that is within the window to the exclusion of the same reason."""
     for run in timeline:
         start, end = max(run.start, window[0]), min(run.end, window[1])
         if start >= end:
             continue
         key = (run.status, run.reason, run.incident)
-        before = found.get(key)
+        before = exclusions.get(key)
         minutes = (end - start) // MINUTE
         if before is None:
-            found[key] = Exclusion(*key, minutes, start, end)
+            exclusions[key] = Exclusion(*key, minutes, start, end)
         else:
-            found[key] = Exclusion(*key, before.minutes + minutes, before.start, end)
+            exclusions[key] = Exclusion(*key, before.minutes + minutes, before.start, end)
 
 
 def _incomplete(session: Session, monitor: int, window: Span, now: int) -> Iterator[Span]:
     """The parts of a window, at most a day each, in which some minute may be excluded.
 
-    A whole quarter whose minutes all count needs no look at its minutes.
+    Quarters whose minutes all count are skipped: their minutes need not be read.
     """
     first, last = quarter_from(window[0]), min(quarter_of(window[1]), quarter_of(now))
     full = _full(session, monitor, first, last)
@@ -92,7 +92,7 @@ def _incomplete(session: Session, monitor: int, window: Span, now: int) -> Itera
 
 
 def _full(session: Session, monitor: int, start: int, end: int) -> set[int]:
-    """The quarters of `[start, end)` that are known to have no minute left out."""
+    """The quarters of `[start, end)` without an excluded minute, by their stored counts."""
     rows = session.execute(
         """
         SELECT quarter FROM quarters

@@ -23,7 +23,7 @@ IncidentRow = tuple[Any, ...]  # of COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to look for; None: anything. `created_*` are inclusive; `title` is a part of it, in any case."""
+    """Search criteria; None matches all. `created_*` are inclusive, `title` is a part of it in any case."""
 
     closed: bool
     tags: Sequence[str] | None = None
@@ -70,8 +70,8 @@ def get(session: Session, number: int) -> Incident:
     raise NotFound("incident not found")
 
 
-def search(session: Session, wanted: Search, now: int) -> list[Incident]:
-    """Newest first. An incident whose end has passed is closed, also before the worker came by."""
+def search(session: Session, criteria: Search, now: int) -> list[Incident]:
+    """Find incidents, newest first; one whose end has passed is closed, even if the job has yet to run."""
     rows = session.execute(
         f"""
         SELECT {COLUMNS}
@@ -88,13 +88,13 @@ def search(session: Session, wanted: Search, now: int) -> list[Incident]:
         """,  # noqa: S608
         {
             "now": now,
-            "closed": wanted.closed,
-            "after": wanted.created_after,
-            "before": wanted.created_before,
-            "title": None if wanted.title is None else wanted.title.casefold(),
-            "tags": None if wanted.tags is None else json.dumps(list(wanted.tags)),
-            "limit": wanted.limit,
-            "offset": wanted.offset,
+            "closed": criteria.closed,
+            "after": criteria.created_after,
+            "before": criteria.created_before,
+            "title": None if criteria.title is None else criteria.title.casefold(),
+            "tags": None if criteria.tags is None else json.dumps(list(criteria.tags)),
+            "limit": criteria.limit,
+            "offset": criteria.offset,
         },
     )
     return _incidents(session, rows.fetchall())
@@ -104,7 +104,7 @@ IncidentThread = tuple[Incident, Sequence[Comment]]  # the comments oldest first
 
 
 def current(session: Session, closed_after: int) -> list[IncidentThread]:
-    """What is open, and what closed after an instant, oldest first."""
+    """The incidents that are open or were closed after an instant, oldest first."""
     rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
@@ -117,7 +117,7 @@ def current(session: Session, closed_after: int) -> list[IncidentThread]:
 
 
 def overlapping(session: Session, start: int, end: int, tag: str | None = None) -> list[IncidentThread]:
-    """What lies at least in part in `[start, end)`, of one monitor or of all, by its begin."""
+    """The incidents of one monitor, or of all, that overlap `[start, end)`, by their start."""
     rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
@@ -135,7 +135,7 @@ def overlapping(session: Session, start: int, end: int, tag: str | None = None) 
 
 
 def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
-    """The first and the last known instant of all that names one of the monitors; None: nothing does."""
+    """The first and the last instant of the incidents that name one of the monitors; None without any."""
     row = session.execute(
         """
         SELECT min(start),
@@ -153,7 +153,7 @@ def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
 def archive(
     session: Session, start: int, end: int, tags: Sequence[str]
 ) -> tuple[list[IncidentThread], tuple[int, int] | None]:
-    """The incidents that overlap `[start, end)`, and between which instants those of the monitors lie.
+    """The incidents that overlap `[start, end)`, and the extent of those that name one of the monitors.
 
     With a single tag only the incidents that name this monitor are listed.
     """
@@ -163,13 +163,13 @@ def archive(
 
 def thread(session: Session, number: int) -> IncidentThread:
     """One incident with its comments; raises NotFound."""
-    (found,) = _threads(session, [get(session, number)])
-    return found
+    (incident_thread,) = _threads(session, [get(session, number)])
+    return incident_thread
 
 
-def _threads(session: Session, found: Sequence[Incident]) -> list[IncidentThread]:
+def _threads(session: Session, incidents: Sequence[Incident]) -> list[IncidentThread]:
     """The incidents with their comments, which are read in one query."""
-    comments: dict[int, list[Comment]] = {incident.number: [] for incident in found}
+    comments: dict[int, list[Comment]] = {incident.number: [] for incident in incidents}
     rows = session.execute(
         """
         SELECT number, id, body, created_at FROM comments
@@ -179,7 +179,7 @@ def _threads(session: Session, found: Sequence[Incident]) -> list[IncidentThread
     )
     for number, *comment in rows:
         comments[number].append(Comment(*comment))
-    return [(incident, comments[incident.number]) for incident in found]
+    return [(incident, comments[incident.number]) for incident in incidents]
 
 
 def ended(session: Session, now: int) -> bool:
@@ -191,7 +191,7 @@ def ended(session: Session, now: int) -> bool:
 
 
 def close_ended(session: Session, now: int) -> list[int]:
-    """Close the open incidents whose end has passed, at that end; their numbers."""
+    """Close the open incidents whose end has passed, as of that end; returns their numbers."""
     rows = session.execute(
         """
         UPDATE incidents SET closed_at = "end"
@@ -264,7 +264,7 @@ def _save(session: Session, incident: Incident) -> None:
 
 
 def _mark(session: Session, incident: Incident) -> None:
-    """Mark the quarters the incident covers; one that says nothing of its monitors covers none."""
+    """Mark the quarters that the incident covers, if it affects its monitors."""
     if incident.effect is None:
         return
     overlay = incident.overlay

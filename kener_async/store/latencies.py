@@ -1,4 +1,4 @@
-"""Latency over time: the samples' latencies, summed by steps of any length."""
+"""Latencies over time, in steps of any length."""
 
 import json
 
@@ -13,10 +13,10 @@ SAMPLE = ", ".join(["minute", "1", *[PLAIN.format("latency")] * 3])
 
 
 def by_step(session: Session, monitor: int, start: int, end: int, step: int, now: int) -> dict[int, Counts]:
-    """The latency fields of each step of `[start, end)` by its begin; empty steps are left out.
+    """The latency counts of each step of `[start, end)` by its start; empty steps are left out.
 
-    `start` lies on a quarter and `step` is a whole number of them. Quarters that are counted come from the
-    rollups, the others, few of them, from the samples.
+    `start` is on a quarter, and `step` is a whole number of quarters. Counted quarters come from the rollups,
+    the others, which are few, from the samples.
     """
     counted_until = max(start, min(end, quarter_of(now), dirty.rolled_until(session)))
     marked = [

@@ -1,4 +1,4 @@
-"""The stored layers of one monitor, read together for the time line."""
+"""The layers of a monitor: samples, incidents, settings and gaps, from which its timeline is computed."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ from kener_async.store.interface import Session
 
 
 def load(session: Session, monitor: int, start: int, end: int) -> Layers:
-    """What the status of the minutes of `[start, end)` depends on."""
+    """Load the layers that the statuses of the minutes of `[start, end)` depend on."""
     earlier = samples.newest_before(session, monitor, start)
     return Layers(
         samples=samples.span(session, monitor, start, end),
@@ -55,7 +55,7 @@ def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overl
 
 
 def gaps(session: Session, since: int) -> tuple[Gap, ...]:
-    """The observer gaps that end after an instant."""
+    """The gaps of the observer that end after an instant or in the minute before it."""
     rows = session.execute('SELECT start, "end" FROM gaps WHERE "end" > ?', (since - MINUTE,))
     return merged(Gap(start, end) for start, end in rows)
 
@@ -67,7 +67,7 @@ def versions(session: Session, monitor: int) -> list[Version]:
 
 
 def settings_text(settings: MonitorSettings) -> str:
-    """The settings as stored, in one canonical form."""
+    """The canonical JSON of the settings, as stored."""
     body = {
         "default_status": None if settings.default_status is None else settings.default_status.name,
         "include_degraded_in_downtime": settings.include_degraded_in_downtime,

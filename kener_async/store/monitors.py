@@ -7,19 +7,19 @@ from kener_async.store import dirty
 from kener_async.store.interface import Session
 from kener_async.store.layers import settings_text
 
-# A monitor that was taken out of the configuration: nothing is expected of it any more.
+# Of a monitor that was removed from the configuration: no reports are expected.
 REMOVED = settings_text(MonitorSettings())
 
 
 def register(session: Session, settings: Mapping[str, MonitorSettings], now: int) -> dict[str, int]:
-    """Make the configured monitors known and note which settings hold from now on; their ids by tag.
+    """Add the configured monitors, and store the settings that apply from now on; their ids by tag.
 
-    A version is added only where something changed, so earlier minutes keep the settings of their time.
+    A version is stored only for settings that changed, so that earlier minutes keep those of their time.
     """
     session.executemany(
         "INSERT INTO monitors (tag) VALUES (?) ON CONFLICT DO NOTHING", [(tag,) for tag in settings]
     )
-    # What was noted of the future, when the clock was ahead, does not hold after what is loaded now.
+    # Versions of the future, stored while the clock was ahead, would override the ones stored now.
     session.execute("DELETE FROM settings WHERE since > ?", (now,))
     ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     current = _current(session)
@@ -54,21 +54,22 @@ def _current(session: Session) -> dict[int, str]:
     )
 
 
-def note_heard(session: Session, heard: Mapping[int, int]) -> None:
-    """Note when reports of these monitors came in, about whatever minutes; of up to 10,000 at once."""
+def save_last_heard(session: Session, heard: Mapping[int, int]) -> None:
+    """Store when reports of up to 10,000 monitors arrived, whatever minutes they were about."""
     if not heard:
         return
     session.execute(
         f"""
-        WITH noted (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
-        UPDATE monitors SET last_heard = max(coalesce(last_heard, 0), instant) FROM noted WHERE id = monitor
+        WITH reported (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
+        UPDATE monitors
+           SET last_heard = max(coalesce(last_heard, 0), instant) FROM reported WHERE id = monitor
         """,  # noqa: S608 - only placeholders are joined
         [value for pair in sorted(heard.items()) for value in pair],
     )
 
 
 def last_heard(session: Session) -> dict[int, int]:
-    """When a report of each monitor last came in, where that is known."""
+    """When a report of each monitor last arrived; monitors without any are left out."""
     return dict(
         session.execute("SELECT id, last_heard FROM monitors WHERE last_heard IS NOT NULL").fetchall()
     )

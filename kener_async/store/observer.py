@@ -1,4 +1,4 @@
-"""What the server knows of its own absences."""
+"""The observer: when the server was last running, and the gaps in which it was not."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from kener_async.store.interface import Session
 
 
 def begin(session: Session, now: int, retention: int) -> None:
-    """The service row of a new database; nothing is counted before it, save what is reported later."""
+    """Add the service row to a new database; earlier quarters are counted only if samples are reported."""
     session.execute(
         """
         INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, ?, ?, ?)
@@ -19,14 +19,14 @@ def begin(session: Session, now: int, retention: int) -> None:
     )
 
 
-def seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
-    """Note that the server observes now, and the gaps before.
+def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
+    """Store that the server is running now, and the gaps before.
 
-    A gap's quarters, and those its end excuses, are marked for every monitor.
+    For every monitor the quarters from a gap on are marked, because it may excuse later missing reports.
     """
     for gap in gaps:
         session.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (gap.start, gap.end))
-        dirty.mark_span(session, _everyone(session), gap.start, None)
+        dirty.mark_span(session, _monitor_ids(session), gap.start, None)
     session.execute("UPDATE service SET last_seen = ?", (now,))
 
 
@@ -36,9 +36,9 @@ def last_seen(session: Session) -> int:
 
 
 def rewind(session: Session, now: int, retention: int) -> None:
-    """Take back what was noted of instants after now, when the clock has been set back.
+    """Delete what was stored for instants after now, because the clock was set back.
 
-    Samples stay: devices made them. Quarters from now on will be counted again when they have passed.
+    Samples stay, because devices made them. Quarters from now on are counted again when they have ended.
     """
     session.execute("DELETE FROM gaps WHERE start >= ?", (now,))
     session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now))
@@ -52,7 +52,7 @@ def rewind(session: Session, now: int, retention: int) -> None:
         """,
         (now, quarter_of(now), quarter_of(now - retention)),
     )
-    dirty.mark_span(session, _everyone(session), kept_from(session), dropped_until)
+    dirty.mark_span(session, _monitor_ids(session), kept_from(session), dropped_until)
 
 
 def last_gap_end(session: Session) -> int | None:
@@ -61,10 +61,10 @@ def last_gap_end(session: Session) -> int | None:
 
 
 def kept_from(session: Session) -> int:
-    """The instant before which samples and quarters have been dropped."""
+    """The instant before which samples and quarters have been deleted."""
     (instant,) = session.execute("SELECT kept_from FROM service").fetchone()
     return int(instant)
 
 
-def _everyone(session: Session) -> list[int]:
+def _monitor_ids(session: Session) -> list[int]:
     return [monitor for (monitor,) in session.execute("SELECT id FROM monitors")]

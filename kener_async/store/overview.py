@@ -1,4 +1,4 @@
-"""Loading what an overview says of a monitor's past."""
+"""The past counts of monitors, which overviews are made of."""
 
 from collections.abc import Iterable, Mapping
 from zoneinfo import ZoneInfo
@@ -15,14 +15,14 @@ from kener_async.store.interface import Session
 def load_many(
     session: Session, cached_days: Iterable[tuple[int, Mapping[Span, Counts]]], zone: ZoneInfo, now: int
 ) -> list[PastCounts]:
-    """The pasts of monitors, given as pairs of a monitor and its days as counted before."""
+    """The past counts of monitors, given as pairs of a monitor and the counts of its days that are cached."""
     frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
     return [load(session, monitor, frame, days, now) for monitor, days in cached_days]
 
 
-def load(session: Session, monitor: int, frame: Frame, known: Mapping[Span, Counts], now: int) -> PastCounts:
-    """The past of a monitor. `known` are days that were counted before and of which no quarter was since."""
-    counted = rollups.count_spans(session, monitor, frame.spans, known, now)
+def load(session: Session, monitor: int, frame: Frame, cached: Mapping[Span, Counts], now: int) -> PastCounts:
+    """The past counts of a monitor. `cached` are counts of days that are still right, unless marked dirty."""
+    counted = rollups.count_spans(session, monitor, frame.spans, cached, now)
     cuts = [_cut_quarter(session, monitor, frame, frame.base - length) for length in WINDOWS.values()]
     return past(frame, counted, cuts)
 

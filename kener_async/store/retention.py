@@ -1,4 +1,4 @@
-"""Dropping what is older than the operator wants to keep, a little at a time."""
+"""Retention: delete what is older than the configured age, a few rows at a time."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ from kener_async.domain.calendar import quarter_of
 from kener_async.store.interface import Session
 
 
-def monitors(session: Session, instant: int) -> list[int]:
-    """Note that nothing before the instant is kept any more; all monitors of which something may be."""
+def keep_from(session: Session, instant: int) -> list[int]:
+    """Store that samples are kept from this instant on; the monitors that may have older ones."""
     session.execute("UPDATE service SET kept_from = max(kept_from, ?)", (quarter_of(instant),))
     return [monitor for (monitor,) in session.execute("SELECT id FROM monitors ORDER BY id")]
 
 
-def drop_before(session: Session, some: Sequence[int], instant: int, limit: int) -> bool:
-    """Drop up to `limit` rows of samples and quarters of these monitors; whether more are left to drop.
+def delete_before(session: Session, monitors: Sequence[int], instant: int, limit: int) -> bool:
+    """Delete up to `limit` samples and quarters of these monitors; whether more are left to delete.
 
-    Each monitor's newest sample before it stays: later minutes may be judged by it.
+    The newest of a monitor's old samples stays, because it may decide the status of later minutes.
     """
     horizon = quarter_of(instant)
-    dropped = 0
-    for monitor in some:
-        dropped += session.execute(
+    deleted = 0
+    for monitor in monitors:
+        deleted += session.execute(
             """
             DELETE FROM samples
              WHERE monitor_id = :monitor
@@ -30,9 +30,9 @@ def drop_before(session: Session, some: Sequence[int], instant: int, limit: int)
                                                 WHERE monitor_id = :monitor AND minute < :horizon)
                                ORDER BY minute LIMIT :limit)
             """,
-            {"monitor": monitor, "horizon": horizon, "limit": max(limit - dropped, 0)},
+            {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
         ).rowcount
-        dropped += session.execute(
+        deleted += session.execute(
             """
             DELETE FROM quarters
              WHERE monitor_id = :monitor
@@ -40,8 +40,8 @@ def drop_before(session: Session, some: Sequence[int], instant: int, limit: int)
                                 WHERE monitor_id = :monitor AND quarter < :horizon
                                 ORDER BY quarter LIMIT :limit)
             """,
-            {"monitor": monitor, "horizon": horizon, "limit": max(limit - dropped, 0)},
+            {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
         ).rowcount
-        if dropped >= limit:
+        if deleted >= limit:
             return True
     return False

@@ -1,4 +1,4 @@
-"""Quarter-hour counts: counted from the layers where they are marked dirty, and summed."""
+"""Rollups: the counts of each quarter-hour, counted from the layers, and their sums."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from time import perf_counter
@@ -28,7 +28,7 @@ QUARTERS_AT_ONCE = 96  # counted in one step: a day
 
 CountedSpan = tuple[int, int, int]  # monitor, start, end
 
-# Days are kept by the thousand (domain/day_counts.py): equal numbers of minutes are one object.
+# Interned, because the day-counts cache (domain/day_counts.py) holds thousands of days.
 MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
 
 
@@ -53,7 +53,7 @@ def settle_for(
 def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -> tuple[list[Span], bool]:
     """Count again up to `limit` dirty quarters of a monitor within the window.
 
-    Only quarters that have ended are counted, oldest first. Returns which, and whether those were all.
+    Only quarters that have ended are counted, oldest first. Returns the spans, and whether none is left.
     """
     counted: list[Span] = []
     kept = kept_from(session)
@@ -110,7 +110,7 @@ def total(session: Session, monitor: int, start: int, end: int) -> Counts:
 def by_quarter(session: Session, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
     """The counts of each quarter of `[start, end)`, all of which have ended; empty ones are left out."""
     counted: dict[int, Counts] = {}
-    for first, last, clean in _clean_and_dirty(session, monitor, start, end):
+    for first, last, clean in _by_cleanness(session, monitor, start, end):
         if clean:
             rows = session.execute(
                 f"""
@@ -126,10 +126,10 @@ def by_quarter(session: Session, monitor: int, start: int, end: int) -> Mapping[
 
 
 def count_window(session: Session, monitor: int, window: Span, now: int) -> Counts:
-    """The counts of any span of minutes that have begun and are kept, both ends on the minute.
+    """The counts of a window of minutes that have begun, both ends on the minute.
 
-    Whole quarters that have ended come from the rollups; those that are marked dirty, the cut quarters at the
-    ends and the open one are counted from the layers.
+    Whole quarters that have ended come from the rollups. Dirty quarters, partial ones at the ends and the
+    current one are counted from the layers.
     """
     counts = NOTHING
     kept = (max(window[0], kept_from(session)), window[1])
@@ -137,7 +137,7 @@ def count_window(session: Session, monitor: int, window: Span, now: int) -> Coun
         if not whole:
             counts += count_span(layers.load(session, monitor, start, min(end, now + 1)), start, end)
             continue
-        for first, last, clean in _clean_and_dirty(session, monitor, start, end):
+        for first, last, clean in _by_cleanness(session, monitor, start, end):
             if clean:
                 counts += total(session, monitor, first, last)
             else:
@@ -149,16 +149,16 @@ def count_spans(
     session: Session,
     monitor: int,
     spans: Collection[Span],
-    known: Mapping[Span, Counts],
+    cached: Mapping[Span, Counts],
     now: int,
 ) -> dict[Span, Counts]:
-    """The counts of spans of whole quarters that have ended and are kept, as `count_window` has them.
+    """The counts of spans of whole quarters that have ended and are kept, equal to those of `count_window`.
 
-    Those that are `known` are taken from there, if no quarter in them is marked dirty.
+    Counts that are `cached` are used if no quarter of the span is dirty.
     """
     first = min((start for start, _ in spans), default=0)
     last = max((end for _, end in spans), default=0)
-    pieces = _clean_and_dirty(session, monitor, first, last)
+    pieces = _by_cleanness(session, monitor, first, last)
     marked = [(start, end) for start, end, clean in pieces if not clean]
     counted: dict[Span, Counts] = {}
     # One statement for each span: grouped in a single statement they take half again as long, because SQLite
@@ -167,14 +167,14 @@ def count_spans(
         if any(start < span[1] and span[0] < end for start, end in marked):
             counted[span] = count_window(session, monitor, span, now)
         else:
-            counted[span] = known[span] if span in known else total(session, monitor, *span)
+            counted[span] = cached[span] if span in cached else total(session, monitor, *span)
     return counted
 
 
-def _clean_and_dirty(session: Session, monitor: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """Ended quarters `[start, end)` cut into those whose stored counts are good (True) and the others.
+def _by_cleanness(session: Session, monitor: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+    """Divide ended quarters `[start, end)` into spans whose stored counts are right (True) and the others.
 
-    The others are few: whoever asks has them settled first, where the disk allows it.
+    The others are few, because callers have them settled first, unless the disk is full.
     """
     marked_until = max(start, min(end, dirty.rolled_until(session)))
     marked = dirty.spans(session, monitor, start, marked_until) if start < marked_until else []
@@ -191,7 +191,7 @@ def _clean_and_dirty(session: Session, monitor: int, start: int, end: int) -> It
 
 
 def pieces(window: Span, now: int) -> Iterator[tuple[int, int, bool]]:
-    """A span cut into whole ended quarters (True) and what is left before and after them (False)."""
+    """Divide a span into whole ended quarters (True) and what is before and after them (False)."""
     start, end = window
     first = min(quarter_from(start), end)
     last = max(first, min(quarter_of(end), quarter_of(now)))

@@ -1,14 +1,14 @@
-"""Jobs that have said they began, until they say that they ended."""
+"""Runs of jobs that have reported their start, until they report their end."""
 
 from kener_async.domain.calendar import DAY
 from kener_async.store.interface import Session
 
 LONGEST = 3 * DAY
-MOST = 100  # of one monitor at a time
+MOST = 100  # unfinished runs of one monitor
 
 
 def begin(session: Session, monitor: int, run: str, now: float) -> None:
-    """Note that a run of the monitor's job began; what is too old or too much is dropped."""
+    """Store the start of a run of the monitor's job; runs that are too old or too many are deleted."""
     session.execute(
         """
         INSERT INTO runs (monitor_id, run, started_at) VALUES (?, ?, ?)
@@ -29,7 +29,7 @@ def begin(session: Session, monitor: int, run: str, now: float) -> None:
 
 
 def started_at(session: Session, monitor: int, run: str, now: float) -> float | None:
-    """When the run began; None: it did not say so, or that was too long ago."""
+    """When the run began; None if its start was not reported, or is older than LONGEST."""
     row = session.execute(
         "SELECT started_at FROM runs WHERE monitor_id = ? AND run = ? AND started_at >= ?",
         (monitor, run, now - LONGEST),
@@ -38,7 +38,7 @@ def started_at(session: Session, monitor: int, run: str, now: float) -> float | 
 
 
 def end(session: Session, monitor: int, run: str, started: float) -> None:
-    """Forget the run that began then; one of the same name that began since stays."""
+    """Delete the run that began at `started`; a later one of the same name stays."""
     session.execute(
         "DELETE FROM runs WHERE monitor_id = ? AND run = ? AND started_at = ?", (monitor, run, started)
     )

@@ -1,4 +1,4 @@
-"""Samples: one row for each minute of a monitor that was measured."""
+"""Samples: one row for each minute of a monitor that was reported."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ ROWS_PER_STATEMENT = 500
 
 
 def record(session: Session, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
-    """Store a batch in order of arrival and mark what it changes; what was stored, by (monitor, minute)."""
+    """Store a batch in order of arrival, and mark the quarters it changes; the samples stored, by key."""
     stored = winners(batch, _pushed(session, batch))
     put(session, stored)
     return stored
 
 
 def put(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
-    """Store these samples, whatever was there before, and mark what that changes."""
-    rows = sorted(stored.values())  # by monitor and minute, as they lie in the file: half the work
-    # One statement of many rows: executemany would hand over the interpreter's lock for each row.
+    """Store these samples, replacing any stored before, and mark the quarters that this changes."""
+    rows = sorted(stored.values())  # in the order of the primary key, which halves the work
+    # Many rows in one statement, because executemany releases the GIL for each row.
     for first in range(0, len(rows), ROWS_PER_STATEMENT):
         some = rows[first : first + ROWS_PER_STATEMENT]
         values = [
@@ -49,15 +49,15 @@ def put(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
 
 
 def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
-    """The samples at these (monitor, minute), where there are any."""
+    """The samples stored for these keys."""
     found = {}
     for first in range(0, len(keys), ROWS_PER_STATEMENT):
         some = keys[first : first + ROWS_PER_STATEMENT]
         rows = session.execute(
             f"""
-            WITH asked (monitor, moment) AS (VALUES {", ".join(["(?, ?)"] * len(some))})
+            WITH wanted (monitor, moment) AS (VALUES {", ".join(["(?, ?)"] * len(some))})
             SELECT monitor_id, minute, status, source, latency
-              FROM asked JOIN samples ON monitor_id = monitor AND minute = moment
+              FROM wanted JOIN samples ON monitor_id = monitor AND minute = moment
             """,  # noqa: S608 - only placeholders are joined
             [value for key in some for value in key],
         )
@@ -106,7 +106,7 @@ def _following(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[
 
 
 def _stretches(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """The first and the last of minutes of a monitor that follow each other within an hour."""
+    """Group the minutes of each monitor that are at most an hour apart: monitor, first and last minute."""
     stretches: list[tuple[int, int, int]] = []
     for monitor, minute in sorted(keys):
         if stretches and stretches[-1][0] == monitor and minute - stretches[-1][2] <= HOUR:
@@ -151,10 +151,11 @@ def _sample(row: tuple[int, int, int, int, int | float]) -> Sample:
 
 
 def packed_latency(latency: float) -> int | float:
-    """As an integer of millionths where that says exactly the same, else as it is."""
+    """The latency as stored: an integer of millionths if that is exact, else a float."""
     millionths = round(latency * MILLION) if latency < MILLION * MILLION else -1
     return millionths if millionths / MILLION == latency else float(latency)
 
 
 def plain_latency(stored: int | float) -> float:
+    """The latency of a stored value."""
     return stored / MILLION if isinstance(stored, int) else stored

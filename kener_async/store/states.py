@@ -10,7 +10,7 @@ from kener_async.store import dirty, layers, monitors, observer, rollups
 from kener_async.store.interface import Session
 from kener_async.store.rollups import QUARTERS_AT_ONCE, CountedSpan
 
-ALL_TIME = 2**62  # overlays of the future count too: their begin is when a status changes
+ALL_TIME = 2**62  # loads planned incidents too, because their start changes the status
 
 
 def register(
@@ -23,7 +23,7 @@ def register(
 def load_many(
     session: Session, ids: Mapping[str, int], now: int
 ) -> tuple[list[MonitorState], list[CountedSpan]]:
-    """Count what is dirty of today and load the monitors, by tag; their states, and what was counted."""
+    """Count the dirty quarters of today and load the monitors; their states, and the spans counted."""
     dirty.mark_closed(session, now)
     states: list[MonitorState] = []
     counted: list[CountedSpan] = []

@@ -1,4 +1,4 @@
-"""Readings: how each monitor stands and what its uptime is, read from the file alone."""
+"""Status readings: the current status and the uptimes of monitors, from the database file alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from kener_async.store.interface import Session
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`since`: when the current status began, None while nothing is known; `windows`: counts by name."""
+    """A monitor as stored. `since` is when its current status began, None for NO_DATA."""
 
     report: StatusReport
     since: int | None
@@ -25,13 +25,13 @@ class Reading:
 def read(
     session: Session, tags: Sequence[str], zone: ZoneInfo, now: int | None
 ) -> tuple[int, dict[str, Reading]]:
-    """The readings of the monitors that are stored, by tag, and the instant they are of.
+    """The instant of the readings, and the readings of the stored monitors by tag.
 
-    `now` None: the instant at which a server was last there.
+    With `now` None the instant is when a server was last running.
     """
     instant = observer.last_seen(session) if now is None else now
-    known: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
-    return instant, {tag: _reading(session, known[tag], tag, zone, instant) for tag in tags if tag in known}
+    ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
+    return instant, {tag: _reading(session, ids[tag], tag, zone, instant) for tag in tags if tag in ids}
 
 
 def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:

@@ -1,4 +1,4 @@
-"""Since when a monitor has had a status."""
+"""Streaks: since when a monitor has had its status."""
 
 from collections.abc import Iterator, Mapping
 
@@ -19,27 +19,27 @@ COLUMNS = {
 
 
 def since(session: Session, statuses: Mapping[int, Status], base: int) -> dict[int, int | None]:
-    """By monitor, the begin of the streak of a status that reaches up to `base`, the begin of a quarter.
+    """The start of the streak of each monitor's status that lasts until `base`, the start of a quarter.
 
-    None: there is no such streak, another status came last.
+    None: there is no such streak, because another status came last.
     """
     return {monitor: _since(session, monitor, status, base) for monitor, status in statuses.items()}
 
 
 def _since(session: Session, monitor: int, status: Status, base: int) -> int | None:
-    found: int | None = None
+    start_of_streak: int | None = None
     for start, end in _backwards(session, monitor, status, base):
         begin, is_decided = streak(list(runs(layers.load(session, monitor, start, end), start, end)), status)
-        found = found if begin is None else begin
+        start_of_streak = start_of_streak if begin is None else begin
         if is_decided:
             break
-    return found
+    return start_of_streak
 
 
 def _backwards(session: Session, monitor: int, status: Status, base: int) -> Iterator[Span]:
-    """The spans whose minutes decide, latest first: what is not counted yet, and two quarters of the rollups.
+    """The spans whose minutes decide, latest first: those not counted yet, and two quarters of the rollups.
 
-    Between them lie quarters that hold nothing but this status or no data.
+    The quarters between them contain only this status or no data.
     """
     counted = min(base, dirty.rolled_until(session))
     marked = dirty.spans(session, monitor, max(counted - DAY, 0), counted)

@@ -1,4 +1,4 @@
-"""The tokens made here, and what became of them."""
+"""Records of the tokens made here, and of those revoked here."""
 
 import json
 import os
@@ -14,28 +14,28 @@ Stamp = tuple[int, int] | None
 
 
 def stamp(database: Path) -> Stamp:
-    """Differs from every earlier stamp once a token was added or revoked, also by another process.
+    """A value that changes whenever a token is added or revoked, also by another process.
 
-    A look at a file beside the database, for it must be cheap enough for every request.
+    It is read from a file beside the database, because it is read for every request.
     """
     try:
-        found = os.stat(f"{database}-tokens")
+        status = os.stat(f"{database}-tokens")
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size
+    return status.st_ino, status.st_size
 
 
-def announce(database: Path) -> None:
-    """Give the file a new stamp, by one more byte; after the commit that changed the tokens."""
+def change_stamp(database: Path) -> None:
+    """Change the stamp, by appending a byte to its file, after the commit that changed the tokens."""
     with open(f"{database}-tokens", "ab", buffering=0) as file:
         file.write(b".")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token's record; instants are UTC seconds, `expires_at` None: never.
+    """The record of a token; instants are UTC seconds, and a token without `expires_at` never expires.
 
-    `digest` is that of a beat key, which stands for the one monitor that `tags` names; None: it is a JWT.
+    `digest` is that of a push key, which is for the one monitor that `tags` names; None for a JWT.
     """
 
     id: str
@@ -50,11 +50,12 @@ class Token:
 
 
 def digest_of(key: str) -> bytes:
-    """What is kept of a beat key."""
+    """The digest of a push key, by which it is found; the key itself is not stored."""
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def add(session: Session, token: Token) -> None:
+    """Store a new token."""
     session.execute(
         """
         INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest)
@@ -74,7 +75,7 @@ def add(session: Session, token: Token) -> None:
     )
 
 
-def everyone(session: Session) -> dict[str, Token]:
+def all_tokens(session: Session) -> dict[str, Token]:
     """All records by id, oldest first."""
     rows = session.execute(
         """
@@ -86,7 +87,7 @@ def everyone(session: Session) -> dict[str, Token]:
 
 
 def revoke(session: Session, token_id: str, now: int) -> None:
-    """Refuse the token from now on, also one made elsewhere; raises NotFound for a malformed id."""
+    """Revoke the token, which may have been made elsewhere; raises NotFound for a malformed id."""
     if not token_id or len(token_id) > 200:
         raise NotFound("no such token")
     session.execute(
@@ -98,8 +99,8 @@ def revoke(session: Session, token_id: str, now: int) -> None:
     )
 
 
-def used(session: Session, uses: Mapping[str, int]) -> None:
-    """Note when tokens were last used."""
+def save_uses(session: Session, uses: Mapping[str, int]) -> None:
+    """Store when tokens were last used."""
     session.executemany(
         "UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE id = ?",
         [(instant, token_id) for token_id, instant in sorted(uses.items())],

@@ -39,11 +39,11 @@ async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep
     if gap_end is not None and now < gap_end + TRUSTED_AFTER:
         return
     instant = now - keep()
-    monitors = await database.write(retention.monitors, instant=instant)
+    monitors = await database.write(retention.keep_from, instant=instant)
     states.note_kept_from(await database.read(observer.kept_from))
     while monitors:
         some = monitors[:MONITORS_AT_ONCE]
-        work = partial(retention.drop_before, some=some, instant=instant, limit=ROWS_AT_ONCE)
+        work = partial(retention.delete_before, monitors=some, instant=instant, limit=ROWS_AT_ONCE)
         if not await database.write(work):
             del monitors[:MONITORS_AT_ONCE]
         await asyncio.sleep(0.05)

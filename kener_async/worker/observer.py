@@ -78,7 +78,7 @@ class Observer:
         """Store what was seen; while nothing can be stored the gaps are kept for the next time."""
         self._tried = now
         with suppress(Unavailable):
-            await self._database.write(observer.seen, gaps=tuple(self._unnoted), now=now)
+            await self._database.write(observer.save_seen, gaps=tuple(self._unnoted), now=now)
             if self._unnoted:
                 self._unnoted.clear()
                 self._states.mark_stale()

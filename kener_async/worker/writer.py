@@ -80,7 +80,7 @@ class Writer:
         heard, self._heard = list(self._heard.items()), {}
         for first in range(0, len(heard), HEARD_AT_ONCE):
             some = dict(heard[first : first + HEARD_AT_ONCE])
-            await self._database.write(monitors.note_heard, heard=some)
+            await self._database.write(monitors.save_last_heard, heard=some)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:

@@ -213,7 +213,7 @@ class Server:
         """A token for `a_config`'s key, stored without starting a process, which takes half a second."""
         record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
         transactions.write(self.database, tokens.add, record)
-        tokens.announce(self.database)
+        tokens.change_stamp(self.database)
         return mint(SECRET.encode(), record)
 
     def __enter__(self) -> "Server":

@@ -66,13 +66,13 @@ class Service:
 
     async def mint(self, **fields: Any) -> str:
         """A token on record; all default scopes and all monitors unless said otherwise."""
-        count = len(await self.app[keys.DATABASE].read(tokens.everyone))
+        count = len(await self.app[keys.DATABASE].read(tokens.all_tokens))
         record = replace(
             Token(f"token-{count}", "test", DEFAULT_SCOPES, None, self.clock(), None),
             **fields,
         )
         await self.app[keys.DATABASE].write(lambda connection: tokens.add(connection, record))
-        tokens.announce(self.app[keys.RUNNING].config.database.path)
+        tokens.change_stamp(self.app[keys.RUNNING].config.database.path)
         return mint(SECRET.encode(), record)
 
     async def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> tuple[int, Any]:

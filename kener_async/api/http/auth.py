@@ -144,7 +144,7 @@ class Authenticator:
         self._has_looked = False
 
     async def _reload(self, stamp: tokens.Stamp) -> None:
-        self._records = await self._database.read(tokens.everyone)
+        self._records = await self._database.read(tokens.all_tokens)
         self._beats = {
             record.digest: record
             for record in self._records.values()
@@ -157,7 +157,7 @@ class Authenticator:
         """The scheduled job: store when each token was last used."""
         uses, self._uses = self._uses, {}
         if uses:
-            await self._database.write(tokens.used, uses)
+            await self._database.write(tokens.save_uses, uses)
 
     def _verify(self, token: str) -> Grant:
         try:

@@ -140,7 +140,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
         yield _incident(*incidents.thread(connection, number))
     yield from _devices(connection)
     yield from _runs(connection)
-    for token in tokens.everyone(connection).values():
+    for token in tokens.all_tokens(connection).values():
         yield {"kind": "token", **asdict(token), "digest": token.digest and token.digest.hex()}
 
 

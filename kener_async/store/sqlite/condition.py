@@ -34,7 +34,7 @@ def look(database: Path) -> Condition:
         steps = len(migrations.lacking(connection))
         if steps or migrations.is_new(connection):
             return Condition(mode, steps, 0, ())
-        records = tuple(tokens.everyone(connection).values())
+        records = tuple(tokens.all_tokens(connection).values())
         return Condition(mode, 0, _last_seen(connection), records)
 
 
