@@ -32,7 +32,7 @@ messages: dev ## Update the translation catalogs from the texts of the pages
 screenshots: dev system-tests ## Take the screenshots in docs/images again
 	$(PYTHON) -m tools.screenshots
 
-soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, random histories, mutations, fuzzing
+soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, random histories, mutations, rigs, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
 	$(PYTHON) -m tests.soak.restart
 	$(PYTHON) -m tests.soak.power --cuts 30

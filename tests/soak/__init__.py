@@ -1,1 +1,1 @@
-"""Long runs that break the server on purpose and count what was lost; each is a command of its own."""
+"""Long tests that break the service on purpose and count what was lost; each is a command."""

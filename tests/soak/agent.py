@@ -1,16 +1,16 @@
-"""An agent through network cuts and kills, also of the server: every sample exactly once, its minute right.
+"""Run an agent through network cuts and kills, also of the server: each sample arrives once, for its minute.
 
     python -m tests.soak.agent --cuts 50 --kills 20
 
-A real agent and a real server run in real time, and between them is a proxy that fails. The agent makes its
-checks every second, so that each minute holds samples that replace each other. What it has measured is taken
-from a journal that a wrapper around its spool writes after each commit, and from the spool itself where a
-kill came between the two. The true minute of a sample is that of its monotonic clock, which nothing moves.
-Compared are what is stored, what the server told of each sample, and which numbers it says it has heard.
+A real agent and a real server run in real time, with a faulty proxy between them. The agent checks every
+second, so that samples of one minute replace each other. Expected samples are read from a journal, which a
+wrapper around the spool writes after each commit, and from the spool where a kill came between commit and
+journal. The true minute of a sample follows from its monotonic clock, which is never set. Compared are the
+stored samples, the verdict on each sample, and the sequence numbers that the server has received.
 
-With --clock the agent runs under libfaketime: 3 hours fast, in 1970, or stepping back again and again.
-Without it, all of them follow each other. With --power its spool lies on a file system that forgets what it
-had not written, as in soak/power.py. At the end the server's database is recounted (`verify`).
+With --clock the agent runs under libfaketime: 3 hours fast, in 1970, or stepping back repeatedly; without it,
+all clocks are tested in turn. With --power the spool is on a file system that loses unwritten data, as in
+soak/power.py. At the end the server's database is recounted (`verify`).
 """
 
 import argparse

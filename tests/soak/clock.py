@@ -1,10 +1,10 @@
-"""Step the wall clock of a running server: it must neither stall nor call a monitor DOWN that reported.
+"""Step the wall clock of a running server: it must not stall, and must not call a monitor DOWN that reported.
 
     python -m tests.soak.clock
 
-The clock is libfaketime's (Debian: faketime), which leaves the monotonic clock alone, as a time server or a
-resumed machine does. At the end the rig proves that it can fail: a monitor that falls silent while the clock
-creeps ahead must be seen DOWN, and a stopped server must be seen as a gap of the loop.
+The clock is libfaketime's (Debian: faketime), which does not change the monotonic clock; neither does a time
+server or a resumed machine. At the end the rig tests itself: a monitor that stops reporting while the clock
+advances in small steps must become DOWN, and a stopped server must be measured as a stall.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 python -m tests.soak.container
 
-What is made runs as the image says: its user, its environment, its command; the file system read-only but for
-the volume, no capabilities. Needs root. Of the instructions it knows those that the file uses.
+The result runs as the image specifies: its user, its environment, its command; a read-only file system but
+for the volume, no capabilities. Needs root. Only the instructions that the file uses are supported.
 """
 
 import json

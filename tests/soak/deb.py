@@ -1,6 +1,6 @@
 """Test the Debian package under a real systemd: install, upgrade, remove, install again, purge.
 
-Needs root. Takes the newest package in dist/; the Debian it goes into is that of tests/soak/machine.py.
+Needs root. Takes the newest package in dist/, and installs it in the Debian of tests/soak/machine.py.
 """
 
 import argparse

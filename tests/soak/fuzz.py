@@ -2,7 +2,7 @@
 
     python -m tests.soak.fuzz [--contract PATH] [--requests N] [--seed N]
 
-Exits 1 when an answer was not as described, when the server wrote an error to its log, or when it stopped.
+Exits 1 when a response is not as documented, or the server logs an error or stops.
 """
 
 import argparse

@@ -1,16 +1,16 @@
-"""The shell script through network cuts and kills: whatever it said it had kept arrives, with its minute.
+"""Run the shell script through network cuts and kills: every sample that it kept arrives, for its minute.
 
     python -m tests.soak.heartbeat_script --cuts 50 --kills 20
 
-The real script runs in real shells against a real server, and between them is a proxy that fails. Under
-BusyBox all it finds beside curl are BusyBox's own programs. The rig owns the time: the server's clock, the
-device's and its /proc are files, and a round of reports is set 30 seconds after the one before. In a round
-several runs go at once, some are killed, some find the network cut or the server gone.
+The real script runs in real shells against a real server, with a faulty proxy between them. Under BusyBox,
+curl is the only other program. The rig controls the time: the server's clock, the device's clock and its
+/proc are files, and rounds of reports are 30 seconds apart. In a round several runs are concurrent, some are
+killed, and for some the network is cut or the server is down.
 
-An exit status of 0 is a promise; what ended otherwise may be stored or not, but nothing else may be. Of two
-samples of one minute the later one speaks. With --clock the device's clock is wrong: 3 hours fast, in 1970
-until half of it is over, or stepping back again and again. Only with a right clock does the device boot anew
-meanwhile: what a boot without the time measured and never sent cannot be placed. At the end the server's
+Exit status 0 is a promise; samples of other runs may be stored or not, but nothing else may be. Of two
+samples of one minute the later one wins. With --clock the device's clock is wrong: 3 hours fast, in 1970 for
+the first half, or stepping back repeatedly. Only with a right clock does the device reboot, because the
+samples of a boot that never learned the time and sent nothing cannot be placed. At the end the server's
 database is recounted (`verify`).
 """
 

@@ -1,4 +1,4 @@
-"""Kill the server again and again under load: nothing it acknowledged may be lost.
+"""Kill the server repeatedly under load: no acknowledged sample may be lost.
 
 python -m tests.soak.kill --cycles 200
 """

@@ -1,7 +1,7 @@
 """A Debian booted by systemd-nspawn, in which units are tested under a real systemd.
 
-Needs root. The Debian is made by debootstrap and kept in build/; each run begins with it as it was made. It
-shares our network, so that we can ask a service in it.
+Needs root. The Debian is made by debootstrap and cached in build/; each run starts with a fresh copy. It
+shares the host's network, so that tests can send requests to its services.
 """
 
 import asyncio

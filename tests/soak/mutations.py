@@ -2,7 +2,7 @@
 
     python -m tests.soak.mutations [part of a mutation's name ...]
 
-Exits 1 when a broken rule survives, 2 when the text of a mutation is not found any more.
+Exits 1 when a mutation survives, 2 when the text of a mutation is not found.
 """
 
 import os

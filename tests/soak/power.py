@@ -1,10 +1,10 @@
-"""Cut the power under load: with FULL nothing acknowledged is lost; with NORMAL the same rig loses samples.
+"""Cut the power under load: with FULL no acknowledged sample is lost; with NORMAL the same rig loses some.
 
     python -m tests.soak.power --cuts 30 --proof 15
 
-The database lies on an ext4 image on a loop device. A cut stops the server, shuts the file system down
-without writing back what it holds in memory, and mounts it again, which replays its journal. Needs root, ext4
-and xfs_io (Debian: xfsprogs). What a disk that lies about flushes would lose is not shown.
+The database is on an ext4 image on a loop device. A cut stops the server, shuts the file system down without
+writing back cached data, and mounts it again, which replays its journal. Needs root, ext4 and xfs_io (Debian:
+xfsprogs). Disks that report a flush too early are not simulated.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Restart under a steady load: connections that are made meanwhile wait, and are not refused.
 
-The listening socket is held by this program, as systemd holds it; with `--own` the service binds for itself,
-and must be seen to refuse.
+This program holds the listening socket, as systemd does; with `--own` the service binds for itself, and
+refused connections must be measured.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python -m pytest -p no:xdist --timeout 0 tests/soak/rigs.py
 
-`make test` checks only that these bugs can still be put in (tests/test_soak.py).
+`make test` only checks that these bugs still fit the code (tests/test_soak.py).
 """
 
 import sqlite3

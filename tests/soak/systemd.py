@@ -1,7 +1,8 @@
 """Test the units under a real systemd: the single binary installs itself in a Debian in systemd-nspawn.
 
-It is killed, stopped, its disk frozen, and restarted under load, and then the agent beside it likewise. Needs
-root. Where the machine's cgroups are the host's, as under cgroup v1, MemoryMax and TasksMax are not proven.
+The service is killed, stopped, its disk frozen, and restarted under load; then the same with the agent beside
+it. Needs root. Under cgroup v1 the machine shares the host's cgroups, so MemoryMax and TasksMax are not
+tested.
 """
 
 import argparse
