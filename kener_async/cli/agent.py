@@ -138,7 +138,7 @@ def _run(config: Config, settings: AgentSettings, *, once: bool) -> None:
     with asyncio.Runner() as runner:
         is_all_sent = runner.run(work)
         sys.stderr.flush()
-        # Without joining threads: one may still wait for a name server, or for a disk that is gone.
+        # Without joining threads: one may still wait for a name server, or for a disk that does not answer.
         os._exit(1 if once and not is_all_sent else 0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from kener_async.config.fields import Boolean, Duration, Integer, List, StringMap, hint
+from kener_async.config.fields import Boolean, Duration, Integer, List, StringMap, suggestion
 from kener_async.config.schema import fields_by_key
 from kener_async.config.tables import SCHEMA
 
@@ -28,19 +28,19 @@ def overrides(environment: Mapping[str, str]) -> tuple[dict[tuple[str, str], obj
     """The values of the environment by section and key, and a problem for each unknown variable."""
     sections = tuple(f"KENER_{name}_".upper() for name in _PLAIN)
     names = sorted(name for name in environment if name.startswith(sections))
-    known = {name: VARIABLES[name] for name in names if name in VARIABLES}
+    places = {name: VARIABLES[name] for name in names if name in VARIABLES}
     values = {
         (section, key): _from_text(_PLAIN[section][key], environment[name])
-        for name, (section, key) in known.items()
+        for name, (section, key) in places.items()
     }
-    return values, [f"{name}: unknown setting{_suggestion(name)}" for name in names if name not in known]
+    return values, [f"{name}: unknown setting{_suggestion(name)}" for name in names if name not in places]
 
 
 def _suggestion(name: str) -> str:
     for section, key in _INNER:
         if f"{name}_".startswith(f"KENER_{section}_{key}_".upper()):
             return f", {section}.{key} is set in the file only"
-    return hint(name, VARIABLES, 0.85)
+    return suggestion(name, VARIABLES, 0.85)
 
 
 def _from_text(field: fields.Field[Any], text: str) -> object:

@@ -28,17 +28,17 @@ _KINDS = {
 }
 
 
-def shown(value: object) -> str:
+def describe(value: object) -> str:
     """A value for an error message: text quoted and on one line, of anything else only its kind."""
     if isinstance(value, str):
-        quoted = json.dumps(value if len(value) <= 80 else f"{value[:80]}...", ensure_ascii=False)
-        return quoted.encode(errors="backslashreplace").decode()
+        text = json.dumps(value if len(value) <= 80 else f"{value[:80]}...", ensure_ascii=False)
+        return text.encode(errors="backslashreplace").decode()
     return _KINDS.get(type(value), "a date or a time")
 
 
-def hint(name: str, known: Collection[str], likeness: float = 0.6) -> str:
-    """`, did you mean "port"?`, or nothing where none of the known names is near."""
-    by_lower = {each.lower(): each for each in known}
+def suggestion(name: str, names: Collection[str], likeness: float = 0.6) -> str:
+    """`, did you mean "port"?`, or nothing where none of the names is similar."""
+    by_lower = {each.lower(): each for each in names}
     nearest = get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
     return f', did you mean "{by_lower[nearest[0]]}"?' if nearest else ""
 
@@ -50,7 +50,7 @@ class String(fields.Field[Any]):
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> Any:
         if not isinstance(value, str):
-            raise ValidationError(f"must be text, not {shown(value)}")
+            raise ValidationError(f"must be text, not {describe(value)}")
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
             raise ValidationError("contains an invalid character")
         return self.parsed(value)
@@ -66,7 +66,7 @@ class Integer(fields.Field[int]):
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
         if type(value) is not int:
-            raise ValidationError(f"must be a whole number, not {shown(value)}")
+            raise ValidationError(f"must be a whole number, not {describe(value)}")
         return value
 
 
@@ -75,7 +75,7 @@ class Seconds(fields.Field[float]):
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> float:
         if type(value) not in (int, float):
-            raise ValidationError(f"must be a number of seconds, not {shown(value)}")
+            raise ValidationError(f"must be a number of seconds, not {describe(value)}")
         seconds = float(value)  # type: ignore[arg-type]  # it is a number
         if not 0 < seconds <= DAY:
             raise ValidationError("must be more than 0 s and at most 1 day")
@@ -85,7 +85,7 @@ class Seconds(fields.Field[float]):
 class Boolean(fields.Field[bool]):
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> bool:
         if not isinstance(value, bool):
-            raise ValidationError(f"must be true or false, not {shown(value)}")
+            raise ValidationError(f"must be true or false, not {describe(value)}")
         return value
 
 
@@ -105,7 +105,7 @@ class Choice(String):
 
     def parsed(self, text: str) -> str:
         if text not in self.choices:
-            raise ValidationError(f"must be one of {', '.join(self.choices)}, not {shown(text)}")
+            raise ValidationError(f"must be one of {', '.join(self.choices)}, not {describe(text)}")
         return text
 
 
@@ -144,7 +144,7 @@ class OptionalPath(String):
 class Tag(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", text):
-            raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {shown(text)}")
+            raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {describe(text)}")
         return text
 
 
@@ -156,13 +156,13 @@ class Network(String):
             return ip_network(text)
         except ValueError as error:
             wrong = "has host bits set" if "host bits" in str(error) else "is not an IP address or network"
-            raise ValidationError(f"{shown(text)} {wrong}") from None
+            raise ValidationError(f"{describe(text)} {wrong}") from None
 
 
 class Url(String):
     def parsed(self, text: str) -> str:
         if text and not _is_web_address(text):
-            raise ValidationError(f"must be an http or https address without query, not {shown(text)}")
+            raise ValidationError(f"must be an http or https address without query, not {describe(text)}")
         return text.rstrip("/")
 
 
@@ -174,7 +174,7 @@ class PingUrl(String):
         if text and (
             is_invalid or not text.lower().startswith(("http://", "https://")) or not _has_host(text)
         ):
-            raise ValidationError(f"must be an http or https address, not {shown(text)}")
+            raise ValidationError(f"must be an http or https address, not {describe(text)}")
         return text
 
 
@@ -204,13 +204,13 @@ class Href(String):
 
     def parsed(self, text: str) -> str:
         if any(character in " \\" or not character.isprintable() for character in text):
-            raise ValidationError(f"{shown(text)} contains a space, a backslash or a control character")
+            raise ValidationError(f"{describe(text)} contains a space, a backslash or a control character")
         if text.startswith("//"):
-            raise ValidationError(f"{shown(text)} must say https: or http: before //")
+            raise ValidationError(f"{describe(text)} must say https: or http: before //")
         if not self._leads_somewhere(text):
             schemes = ", ".join(f"{scheme}:" for scheme in self.schemes)
             ways = f"an address ({schemes}), a path that begins with / or a file in assets"
-            raise ValidationError(f"must be {ways}, not {shown(text)}")
+            raise ValidationError(f"must be {ways}, not {describe(text)}")
         return text
 
     def _leads_somewhere(self, text: str) -> bool:
@@ -235,14 +235,14 @@ class HostPort(String):
         host, colon, port = text.rpartition(":")
         is_bare = ":" not in host or (host.startswith("[") and host.endswith("]"))
         if not (colon and host and is_bare and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-            raise ValidationError(f'must be text such as "localhost:5432", not {shown(text)}')
+            raise ValidationError(f'must be text such as "localhost:5432", not {describe(text)}')
         return host.strip("[]"), int(port)
 
 
 class FontFile(String):
     def parsed(self, text: str) -> str:
         if text and not (is_asset(text) and text.lower().endswith((".woff2", ".woff", ".ttf"))):
-            raise ValidationError(f"must name a .woff2, .woff or .ttf file in assets, not {shown(text)}")
+            raise ValidationError(f"must name a .woff2, .woff or .ttf file in assets, not {describe(text)}")
         return text
 
 
@@ -251,7 +251,7 @@ class FontFamily(String):
 
     def parsed(self, text: str) -> str:
         if text and not re.fullmatch(rf"{_FONT}(?:, *{_FONT})*", text):
-            raise ValidationError(f"{shown(text)} is not a list of font families")
+            raise ValidationError(f"{describe(text)} is not a list of font families")
         return text
 
 
@@ -261,7 +261,7 @@ _FONT = r"""(?:[A-Za-z-][A-Za-z0-9 -]*|"[A-Za-z0-9 -]+"|'[A-Za-z0-9 -]+')"""
 class Color(String):
     def parsed(self, text: str) -> str:
         if text and not re.fullmatch(r"#(?:[0-9A-Fa-f]{3}){1,2}", text):
-            raise ValidationError(f"must be a color such as #4ead94 or #fff, not {shown(text)}")
+            raise ValidationError(f"must be a color such as #4ead94 or #fff, not {describe(text)}")
         return text
 
 
@@ -269,7 +269,7 @@ class BasePath(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", text):
             raise ValidationError(
-                f"must begin with / and not end with it, of A-Z a-z 0-9 . _ ~ - /, not {shown(text)}"
+                f"must begin with / and not end with it, of A-Z a-z 0-9 . _ ~ - /, not {describe(text)}"
             )
         return text
 
@@ -301,7 +301,9 @@ class DateOrDateTime(fields.Field[date]):
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> date:
         if not isinstance(value, date):
-            raise ValidationError(f"must be a date, or a date and time, without quotes, not {shown(value)}")
+            raise ValidationError(
+                f"must be a date, or a date and time, without quotes, not {describe(value)}"
+            )
         if not 1970 <= value.year <= 9000:
             raise ValidationError("must be between the years 1970 and 9000")
         return value
@@ -319,18 +321,18 @@ class TimeZone(String):
         try:
             return ZoneInfo(text)
         except (KeyError, ValueError, OSError):  # unknown; no path of the database; a folder of it
-            nearest = hint(text, available_timezones())
-            raise ValidationError(f"{shown(text)} is not a time zone{nearest}") from None
+            nearest = suggestion(text, available_timezones())
+            raise ValidationError(f"{describe(text)} is not a time zone{nearest}") from None
 
 
 class CronExpression(String):
     def parsed(self, text: str) -> str:
         if not is_cron(text):
-            raise ValidationError(f"{shown(text)} is not a cron expression of five fields")
+            raise ValidationError(f"{describe(text)} is not a cron expression of five fields")
         try:
             Cron(text).next_after(0)
         except ValueError:
-            raise ValidationError(f"{shown(text)} never matches") from None
+            raise ValidationError(f"{describe(text)} never matches") from None
         return text
 
 
@@ -372,7 +374,7 @@ class CheckId(String):
 class Slug(String):
     def parsed(self, text: str) -> str:
         if not re.fullmatch(SLUG, text):
-            raise ValidationError(f"must be 1 to 100 of a-z 0-9 _ -, not {shown(text)}")
+            raise ValidationError(f"must be 1 to 100 of a-z 0-9 _ -, not {describe(text)}")
         return text
 
 
@@ -383,8 +385,8 @@ class EndpointKey(String):
         group, _, name = text.rpartition("_") if text.count("_") == 1 else ("", "", text)
         key = "_".join(re.sub(r"[/_., #+&]", "-", part.strip().lower()) for part in (group, name))
         if text != key or not name:
-            nearest = hint(text, [key])
-            raise ValidationError(f"must be group_name as Gatus writes it, not {shown(text)}{nearest}")
+            nearest = suggestion(text, [key])
+            raise ValidationError(f"must be group_name as Gatus writes it, not {describe(text)}{nearest}")
         return text
 
 
@@ -417,7 +419,7 @@ class Duration(fields.Field[int]):
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
         seconds = parse_duration(value) if isinstance(value, str) else value
         if type(seconds) is not int:
-            raise ValidationError(f'must be whole seconds or text such as "1h30m", not {shown(value)}')
+            raise ValidationError(f'must be whole seconds or text such as "1h30m", not {describe(value)}')
         if not self.minimum <= seconds <= LONGEST:
             raise ValidationError(f"must be between {self.minimum} s and 36500 days")
         return seconds

@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from kener_async.config.build import build
 from kener_async.config.environment import VARIABLES, credential_key, overrides, with_overrides
-from kener_async.config.fields import hint, shown
+from kener_async.config.fields import describe, suggestion
 from kener_async.config.model import Config
 from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between
 from kener_async.config.schema import fields_by_key
@@ -108,18 +108,18 @@ def _order(problem: ConfigProblem) -> tuple[int, Place]:
 
 def _field_problems(errors: Mapping[Any, Any], schema: Schema, at: Place = ()) -> Iterator[ConfigProblem]:
     """The errors of marshmallow, which are nested as the tables are, one by one."""
-    known = fields_by_key(schema)
+    by_key = fields_by_key(schema)
     for key, messages in errors.items():
         place = (*at, key)
         if key == "_schema":
             yield from (ConfigProblem(at, text) for text in messages)
         elif isinstance(key, int):  # one of an array of tables
             yield from _field_problems(messages, schema, place)
-        elif key not in known:
-            yield ConfigProblem(place, f"unknown key{hint(key, known)}")
+        elif key not in by_key:
+            yield ConfigProblem(place, f"unknown key{suggestion(key, by_key)}")
         elif isinstance(messages, list):
             yield from (ConfigProblem(place, text) for text in messages)
-        elif isinstance(nested := known[key], fields.Nested):
+        elif isinstance(nested := by_key[key], fields.Nested):
             yield from _field_problems(messages, nested.schema, place)
         else:  # items of a list, or of a table whose keys are free
             yield from (ConfigProblem((*place, item), text) for item in messages for text in messages[item])
@@ -139,6 +139,6 @@ def _path(place: Place) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         else:
-            key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else shown(part)
+            key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else describe(part)
             path += f".{key}" if path else key
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kener_async.config.fields import hint, instant_of, is_asset, shown
+from kener_async.config.fields import describe, instant_of, is_asset, suggestion
 
 Place = tuple[str | int, ...]
 Values = Mapping[str, Any]
@@ -93,10 +93,10 @@ def _key_rules(auth: Values) -> Iterator[ConfigProblem]:
 
 def _locale_rules(site: Values) -> Iterator[ConfigProblem]:
     if "locale" in site and "locales" in site and site["locale"] not in site["locales"]:
-        yield ConfigProblem(("site", "locale"), f"{shown(site['locale'])} is not in site.locales")
+        yield ConfigProblem(("site", "locale"), f"{describe(site['locale'])} is not in site.locales")
     for index, name in enumerate(locales := site.get("locales", ())):
         if name in locales[:index]:
-            yield ConfigProblem(("site", "locales", index), f"{shown(name)} is used twice")
+            yield ConfigProblem(("site", "locales", index), f"{describe(name)} is used twice")
 
 
 def _file_rules(values: Values, folder: Path) -> Iterator[ConfigProblem]:
@@ -107,23 +107,23 @@ def _file_rules(values: Values, folder: Path) -> Iterator[ConfigProblem]:
         return  # it is invalid itself
     assets = site["assets"]
     if assets and not os.path.isdir(folder / assets):
-        yield ConfigProblem(("site", "assets"), f"there is no folder {shown(str(assets))}")
+        yield ConfigProblem(("site", "assets"), f"there is no folder {describe(str(assets))}")
         return
     for place, name in _assets_named(values):
         if not assets:
-            yield ConfigProblem(place, f"{shown(name)} is a file of the assets folder, set site.assets")
+            yield ConfigProblem(place, f"{describe(name)} is a file of the assets folder, set site.assets")
         elif not os.path.isfile(folder / assets / name):
-            yield ConfigProblem(place, f"there is no file {shown(name)} in {shown(str(assets))}")
+            yield ConfigProblem(place, f"there is no file {describe(name)} in {describe(str(assets))}")
 
 
 def _stylesheet_rules(folder: Path, css: Path) -> Iterator[ConfigProblem]:
     try:
         (folder / css).read_text(encoding="utf-8")
     except OSError as error:
-        text = f"{shown(str(css))} cannot be read: {error.strerror}"
+        text = f"{describe(str(css))} cannot be read: {error.strerror}"
         yield ConfigProblem(("site", "custom_css"), text)
     except UnicodeDecodeError:
-        yield ConfigProblem(("site", "custom_css"), f"{shown(str(css))} is not UTF-8")
+        yield ConfigProblem(("site", "custom_css"), f"{describe(str(css))} is not UTF-8")
 
 
 def _assets_named(values: Values) -> Iterator[tuple[Place, str]]:
@@ -154,7 +154,7 @@ def _duplicates(values: Values, tables: str, key: str) -> Iterator[ConfigProblem
     for index, table in enumerate(values.get(tables, ())):
         value = table.get(key)
         if value in seen:
-            yield ConfigProblem((tables, index, key), f"{shown(value)} is used twice")
+            yield ConfigProblem((tables, index, key), f"{describe(value)} is used twice")
         elif value is not None:
             seen.add(value)
 
@@ -166,7 +166,7 @@ def _category_rules(values: Values) -> Iterator[ConfigProblem]:
     for index, monitor in enumerate(values.get("monitors", ())):
         name = monitor.get("category")
         if name and name not in names:
-            text = f"{shown(name)} is not a category{hint(name, names)}"
+            text = f"{describe(name)} is not a category{suggestion(name, names)}"
             yield ConfigProblem(("monitors", index, "category"), text)
 
 

@@ -52,7 +52,7 @@ def format_duration(seconds: int) -> str:
 
 
 def format_window(seconds: int) -> str:
-    """Whole minutes in the largest unit that leaves no rest: 90d, 24h, 15m. A single day is 24h."""
+    """Minutes in the largest unit that leaves no rest: 90d, 24h, 15m. A single day is 24h."""
     units = "dhm" if seconds > DAY else "hm"
     unit = next((unit for unit in units if seconds % UNITS[unit] == 0), "m")
     return f"{seconds // UNITS[unit]}{unit}"
