@@ -12,7 +12,8 @@ from kener_async import keys
 from kener_async.api import batches, devices, health, incidents, monitors, openapi, status
 from kener_async.api.batches import BATCH_LIMITER, BatchLimiter
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
-from kener_async.api.compat.senders import SENDERS, SenderIndex
+from kener_async.api.compat.senders import SENDER_REPORTS, SenderReports
+from kener_async.api.health import MONITOR_FIGURES, READINESS, MonitorFigures, Readiness
 from kener_async.api.http import base_path
 from kener_async.api.http.auth import AUTHENTICATOR, Authenticator
 from kener_async.api.http.middleware import request_middleware
@@ -52,9 +53,8 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.METRICS] = metrics
     app[keys.STATES] = MonitorStates()
     app[keys.STATUS_BODIES] = WeakKeyDictionary()
-    app[RATE_LIMITER] = RateLimiter()
+    app[RATE_LIMITER] = RateLimiter(running)
     app[BATCH_LIMITER] = BatchLimiter()
-    app[SENDERS] = SenderIndex(running)
     add_routes(app)
     policies = RoutePolicies(app.router)
     base_path.add_routes(app, running)
@@ -123,6 +123,11 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     )
     app[keys.WRITER] = writer = Writer(store, states, clock, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
+    app[READINESS] = Readiness(app[keys.RUNNING], store, lambda: schedule.last_tick)
+    app[MONITOR_FIGURES] = MonitorFigures(app[keys.RUNNING], states, app[keys.OVERVIEWS].cached, clock)
+    app[SENDER_REPORTS] = SenderReports(
+        app[keys.RUNNING], app[AUTHENTICATOR], app[RATE_LIMITER], states, clock, writer.put
+    )
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(
@@ -137,7 +142,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
     deadman = DeadMan(
-        lambda: app[keys.RUNNING].config.watch.ping_url, partial(health.faults, app), clock, app[keys.METRICS]
+        lambda: app[keys.RUNNING].config.watch.ping_url, app[READINESS].problems, clock, app[keys.METRICS]
     )
     schedule.every(config.watch.ping_every, "ping", deadman.ping)
     async with AsyncExitStack() as stack:

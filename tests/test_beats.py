@@ -288,9 +288,9 @@ async def test_a_key_made_by_the_command_beats_is_listed_and_revoked_and_never_l
 @pytest.mark.process
 async def test_a_beat_that_fails_for_a_fault_of_ours_is_logged_without_its_key(tmp_path: Path):
     fault = """
-import kener_async.api.compat.beats as beats
+from kener_async.api.compat.senders import SenderReports
 async def broken(*_): raise RuntimeError("broken on purpose")
-beats.store = broken
+SenderReports.store = broken
 """
     with Server(tmp_path, fault=fault) as server:
         server.start()

@@ -47,7 +47,7 @@ def published() -> dict[str, Any]:
 
 @pytest.fixture
 def ours(config: Config) -> dict[str, Any]:
-    return document(create_app(config))
+    return document(create_app(config).router, config)
 
 
 def test_the_table_is_what_the_contract_says(published: dict[str, Any]):

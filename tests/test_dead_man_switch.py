@@ -79,7 +79,7 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
 ):
     async with running(a_config(tmp_path), FakeClock()) as service:
         metrics = Metrics()
-        deadman = DeadMan(lambda: switch.url, lambda: health.faults(service.app), FakeClock(), metrics)
+        deadman = DeadMan(lambda: switch.url, service.app[health.READINESS].problems, FakeClock(), metrics)
         await deadman.ping()
         assert len(switch.asked) == 1
 

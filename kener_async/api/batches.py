@@ -87,14 +87,14 @@ async def batch(call: Call) -> bytes:
     app = call.request.app
     received = app[keys.CLOCK]()
     ingest = app[keys.RUNNING].config.ingest
-    await app[RATE_LIMITER].take(call.grant.id, 0, ingest.token_rate, ingest.token_burst)
+    await app[RATE_LIMITER].take(call.grant.id, 0)
     with app[BATCH_LIMITER].reading():
         seconds = app[keys.RUNNING].config.server.request_timeout_seconds
         raw, encoding = await read_packed(call.request, ingest.max_batch_bytes, seconds)
         async with app[BATCH_LIMITER].lanes:
             letter = RawBody(raw, encoding, ingest.max_batch_bytes, call.request.content_type in LINES)
             delivery = await _beside(_delivery, letter, TagResolver(app[keys.STATES], call.grant), received)
-            app[RATE_LIMITER].charge(call.grant.id, len(delivery.items), ingest.token_rate)
+            app[RATE_LIMITER].charge(call.grant.id, len(delivery.items))
             limits = IngestLimits(ingest.clock_skew_seconds, ingest.max_age_days)
             outcome = await app[keys.WRITER].put_batch(delivery, limits)
             return await _beside(_answer, outcome)

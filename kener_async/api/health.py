@@ -1,10 +1,12 @@
-"""Is it alive, is it able, and what does it count: /healthz, /readyz, /metrics."""
+"""Health checks and metrics: /healthz, /readyz, /metrics."""
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from os import stat
+from pathlib import Path
 from time import monotonic
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -13,10 +15,13 @@ from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
+from kener_async.clock import Clock
 from kener_async.domain import free_space
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview
-from kener_async.metrics import Figures
+from kener_async.domain.states import MonitorState, MonitorStates
+from kener_async.metrics import Figures, Metrics
+from kener_async.store.interface import Database
 
 routes = Routes()
 
@@ -25,10 +30,95 @@ TICK_SECONDS = 60
 MEASURED_WINDOWS = ("24h", "30d", "90d")  # each is a time series for each monitor
 
 
+class Readiness:
+    """Check the parts that storing a heartbeat needs: the writer, the scheduler, the disk, the database."""
+
+    def __init__(self, running: keys.Running, database: Database, last_tick: Callable[[], float]) -> None:
+        self._running = running
+        self._database = database
+        self._last_tick = last_tick
+
+    async def check(self) -> dict[str, str]:
+        """The state of each part: "ok", or what is wrong."""
+        return {
+            "writer": await self._writer(),
+            "scheduler": self._scheduler(),
+            "disk": self._disk(),
+            "database": self._database.damage or "ok",
+        }
+
+    async def problems(self) -> list[str]:
+        """The parts that are not ok; empty if heartbeats can be stored."""
+        return _problems(await self.check())
+
+    async def _writer(self) -> str:
+        try:
+            async with asyncio.timeout(WRITER_SECONDS):
+                await self._database.check_writer()
+        except TimeoutError:
+            return f"did not answer within {WRITER_SECONDS} s"
+        except Unavailable as error:
+            return error.message
+        return "ok"
+
+    def _scheduler(self) -> str:
+        idle = monotonic() - self._last_tick()
+        allowed = TICK_SECONDS + self._running.config.rollups.interval_seconds
+        return "ok" if idle < allowed else f"no job has begun for {idle:.0f} s"
+
+    def _disk(self) -> str:
+        free = _free_bytes(self._running.config.database.path)
+        return "ok" if free >= free_space.REQUIRED else f"only {free // 1024} KiB free"
+
+
+READINESS = web.AppKey("readiness", Readiness)
+
+
+def _problems(checks: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
+
+
+CachedOverviews = Callable[[ZoneInfo], AsyncIterator[tuple[MonitorState, Overview]]]
+
+
+class MonitorFigures:
+    """The figures of each monitor for /metrics, without a read of the database."""
+
+    def __init__(
+        self, running: keys.Running, states: MonitorStates, overviews: CachedOverviews, clock: Clock
+    ) -> None:
+        self._running = running
+        self._states = states
+        self._overviews = overviews
+        self._clock = clock
+        self._uptimes: dict[str, Mapping[str, float]] = {}
+
+    async def current(self) -> dict[str, Figures]:
+        """By tag. An uptime that is not cached at the moment is the one of the last call."""
+        config, now = self._running.config, self._clock()
+        if len(self._states) > config.metrics.max_monitors:
+            return {}
+        async for state, overview in self._overviews(config.site.timezone):
+            self._uptimes[state.tag] = _ratios(overview)
+        self._uptimes = {state.tag: self._uptimes.get(state.tag, {}) for state in self._states}
+        return {
+            state.tag: Figures(int(state.report(now).current.status), self._uptimes.get(state.tag, {}))
+            for state in self._states
+        }
+
+
+MONITOR_FIGURES = web.AppKey("monitor figures", MonitorFigures)
+
+
+def _ratios(overview: Overview) -> dict[str, float]:
+    windows = {name: overview.windows[name] for name in MEASURED_WINDOWS}
+    return {name: counts.good / counts.counted for name, counts in windows.items() if counts.counted}
+
+
 @routes.get("/healthz")
 @endpoint(Spec("getHealth", "Whether the process answers", "Service", None, reply=schemas.Health()))
 async def healthz(call: Call) -> dict[str, object]:
-    """Answers as long as the event loop does."""
+    """Answers as long as the event loop runs."""
     return {"status": "ok"}
 
 
@@ -44,99 +134,41 @@ async def healthz(call: Call) -> dict[str, object]:
     )
 )
 async def readyz(call: Call) -> web.StreamResponse | dict[str, object]:
-    """Whether the writer, the scheduler and the disk work."""
-    checks = await _checks(call.request.app)
-    error = "; ".join(_faults(checks))
+    """Checks the writer, the scheduler, the disk and the database."""
+    checks = await call.request.app[READINESS].check()
+    error = "; ".join(_problems(checks))
     if not error:
         return {"status": "ok", "checks": checks}
     return web.json_response({"status": error, "checks": checks, "error": error}, status=503)
 
 
-async def faults(app: web.Application) -> list[str]:
-    """What keeps heartbeats from being stored; empty when nothing does."""
-    return _faults(await _checks(app))
-
-
-async def _checks(app: web.Application) -> dict[str, str]:
-    return {
-        "writer": await _writer(app),
-        "scheduler": _scheduler(app),
-        "disk": _disk(app),
-        "database": app[keys.DATABASE].damage or "ok",
-    }
-
-
-def _faults(checks: Mapping[str, str]) -> list[str]:
-    return [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
-
-
-async def _writer(app: web.Application) -> str:
-    try:
-        async with asyncio.timeout(WRITER_SECONDS):
-            await app[keys.DATABASE].check_writer()
-    except TimeoutError:
-        return f"did not answer within {WRITER_SECONDS} s"
-    except Unavailable as error:
-        return error.message
-    return "ok"
-
-
-def _scheduler(app: web.Application) -> str:
-    silent = monotonic() - app[keys.SCHEDULER].last_tick
-    allowed = TICK_SECONDS + app[keys.RUNNING].config.rollups.interval_seconds
-    return "ok" if silent < allowed else f"no job has begun for {silent:.0f} s"
-
-
-def _disk(app: web.Application) -> str:
-    free = _free(app)
-    return "ok" if free >= free_space.REQUIRED else f"only {free // 1024} KiB free"
-
-
 @routes.get("/metrics", policy=RoutePolicy(ErrorFormat.ENVELOPE))
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' text form; from this machine, or with the scope `admin`."""
+    """Metrics in Prometheus' text format; from this machine, or with the scope `admin`."""
     await require_loopback_or_admin(request)
     app = request.app
-    counted, states = app[keys.METRICS], app[keys.STATES]
-    counted.queue.set(app[keys.WRITER].waiting)
-    counted.rollup_lag.set(monotonic() - app[keys.ROLLUPS].counted_at)
-    counted.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
-    counted.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
-    counted.stale_monitors.set(states.stale)
-    counted.damaged.set(app[keys.DATABASE].damage is not None)
-    counted.disk_free.set(_free(app))
+    path = app[keys.RUNNING].config.database.path
+    values: Metrics = app[keys.METRICS]
+    values.queue.set(app[keys.WRITER].waiting)
+    values.rollup_lag.set(monotonic() - app[keys.ROLLUPS].counted_at)
+    values.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
+    values.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
+    values.stale_monitors.set(app[keys.STATES].stale)
+    values.damaged.set(app[keys.DATABASE].damage is not None)
+    values.disk_free.set(_free_bytes(path))
     for name, suffix in (("main", ""), ("wal", "-wal")):
-        counted.database_bytes.labels(name).set(_size(f"{app[keys.RUNNING].config.database.path}{suffix}"))
-    counted.fleet.figures = await _figures(app)
-    # In a thread: with many monitors it takes longer than a heartbeat may wait.
-    text = await asyncio.to_thread(counted.text)
+        values.database_bytes.labels(name).set(_file_bytes(f"{path}{suffix}"))
+    values.fleet.figures = await app[MONITOR_FIGURES].current()
+    # In a thread, because with many monitors it takes longer than a heartbeat may wait.
+    text = await asyncio.to_thread(values.text)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _figures(app: web.Application) -> dict[str, Figures]:
-    """Of each monitor, without a wait for the disk; the uptime told last stays until there is a newer one."""
-    config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
-    if len(app[keys.STATES]) > config.metrics.max_monitors:
-        return {}
-    uptimes = {tag: known.uptime for tag, known in app[keys.METRICS].fleet.figures.items()}
-    async for state, overview in app[keys.OVERVIEWS].cached(config.site.timezone):
-        uptimes[state.tag] = _ratios(overview)
-    return {
-        state.tag: Figures(int(state.report(now).current.status), uptimes.get(state.tag, {}))
-        for state in app[keys.STATES]
-    }
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path.parent).free
 
 
-def _ratios(overview: Overview) -> dict[str, float]:
-    windows = {name: overview.windows[name] for name in MEASURED_WINDOWS}
-    return {name: counts.good / counts.counted for name, counts in windows.items() if counts.counted}
-
-
-def _free(app: web.Application) -> int:
-    return shutil.disk_usage(app[keys.RUNNING].config.database.path.parent).free
-
-
-def _size(path: str) -> int:
+def _file_bytes(path: str) -> int:
     try:
         return stat(path).st_size
     except FileNotFoundError:

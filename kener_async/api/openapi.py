@@ -1,4 +1,4 @@
-"""The description of the API, made from the same specs and schemas that serve it: OpenAPI 3.0.3."""
+"""The OpenAPI 3.0.3 document, generated from the specs and schemas that serve the API."""
 
 import re
 from typing import Any
@@ -13,6 +13,8 @@ from kener_async import __version__, keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Routes, Spec
 from kener_async.api.http.policy import PUBLIC_API
+from kener_async.api.http.responses import JSON
+from kener_async.config.model import Config
 
 routes = Routes()
 
@@ -32,14 +34,14 @@ ANSWERS = {
 
 @routes.get("/api/openapi.json", policy=PUBLIC_API)
 async def openapi(request: web.Request) -> web.Response:
-    """The description of this very server."""
-    body = orjson.dumps(document(request.app), option=orjson.OPT_INDENT_2)
-    return web.Response(body=body, content_type="application/json", charset="utf-8")
+    """The description of this server."""
+    app = request.app
+    body = orjson.dumps(document(app.router, app[keys.RUNNING].config), option=orjson.OPT_INDENT_2)
+    return web.Response(body=body, headers={"Content-Type": JSON})
 
 
-def document(app: web.Application) -> dict[str, Any]:
-    """All operations of the app's routes that have a spec."""
-    config = app[keys.RUNNING].config
+def document(router: web.UrlDispatcher, config: Config) -> dict[str, Any]:
+    """Describe all routes that have a Spec."""
     spec = APISpec(
         title="Kener API",
         version=API_VERSION,
@@ -58,7 +60,7 @@ def document(app: web.Application) -> dict[str, Any]:
         ],
     )
     spec.components.security_scheme("bearerAuth", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
-    for route in app.router.routes():
+    for route in router.routes():
         described = getattr(route.handler, "spec", None)
         if described is not None and route.method != "HEAD" and route.resource is not None:
             operation = _operation(described, route.handler.__doc__ or "")

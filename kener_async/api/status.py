@@ -40,7 +40,7 @@ async def report(call: Call) -> bytes:
     if state is None:
         raise Invalid("invalid tag")
     ingest = app[keys.RUNNING].config.ingest
-    await app[RATE_LIMITER].take(call.grant.id, 1, ingest.token_rate, ingest.token_burst)
+    await app[RATE_LIMITER].take(call.grant.id, 1)
     minute = minute_for(
         body.get("timestamp"),
         app[keys.CLOCK](),

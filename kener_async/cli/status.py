@@ -89,7 +89,7 @@ def openapi(config: Config) -> None:
     from kener_async.api.openapi import document
     from kener_async.app import create_app
 
-    click.echo(json.dumps(document(create_app(config)), indent=2))
+    click.echo(json.dumps(document(create_app(config).router, config), indent=2))
 
 
 COMMANDS = (status, doctor, check_config, openapi)

@@ -1,10 +1,10 @@
-"""GET and POST /beat/{key}: a heartbeat of what can only fetch an address."""
+"""GET and POST /beat/{key}: a heartbeat from a client that can only request a URL."""
 
 from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from kener_async.api import schemas
-from kener_async.api.compat.senders import SENDER, admitted, store
+from kener_async.api.compat.senders import SENDER, SENDER_REPORTS
 from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Routes, loaded
@@ -17,10 +17,11 @@ load_query = loader(schemas.BeatQuery())
 @routes.get("/beat/{key}", policy=SENDER)
 @routes.post("/beat/{key}", policy=SENDER)
 async def beat(request: web.Request) -> web.Response:
-    """Store `status` (UP) and `latency` (0) of the key's monitor; HEAD only says whether the key is good."""
-    token = await request.app[AUTHENTICATOR].beat(request, request.match_info["key"])
-    said = loaded(load_query, request.query)
-    state = await admitted(request, token.id, (token.tags or ("",))[0])
+    """Store `status` (UP) and `latency` (0) for the key's monitor; HEAD only tests the key."""
+    reports = request.app[SENDER_REPORTS]
+    token = await request.app[AUTHENTICATOR].push_key(request, request.match_info["key"])
+    query = loaded(load_query, request.query)
+    state = await reports.admit(token.id, (token.tags or ("",))[0])
     if request.method != METH_HEAD:
-        await store(request, state, said["status"], said["latency"])
+        await reports.store(state, query["status"], query["latency"])
     return web.Response(text="OK")

@@ -1,11 +1,11 @@
-"""/api/v1/endpoints/{key}/external: what is sent to external endpoints of Gatus, answered as it does."""
+"""/api/v1/endpoints/{key}/external: results for external endpoints of Gatus, with its responses."""
 
 from hmac import compare_digest
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from kener_async.api.compat.senders import GATUS, GATUS_SENDER, admitted, called, store
+from kener_async.api.compat.senders import GATUS, GATUS_SENDER, SENDER_REPORTS
 from kener_async.api.http.endpoint import Routes
 from kener_async.domain.durations import go_milliseconds, latency
 from kener_async.domain.errors import Invalid, Unauthenticated
@@ -18,17 +18,18 @@ STATUSES = {"true": Status.UP, "false": Status.DOWN}
 
 @routes.post("/api/v1/endpoints/{key}/external", policy=GATUS_SENDER)
 async def result(request: web.Request) -> web.Response:
-    """Take a result: `success` is required, `duration` as Go writes it; `error` is not kept."""
+    """Store a result: `success` is required, `duration` is in Go's notation, `error` is not kept."""
+    reports = request.app[SENDER_REPORTS]
     status = STATUSES.get(request.query.get("success", ""))
     if status is None:
         raise Invalid("missing or invalid success query parameter")
     token = _token(request)
-    monitor = called(request, GATUS, request.match_info["key"], "not found")
+    monitor = reports.monitor(request, GATUS, request.match_info["key"])
     if not compare_digest(token.encode("utf-8", "replace"), monitor.senders.gatus_token.encode()):
         raise Unauthenticated("invalid token")
     took = _duration(request.query.get("duration", ""))
-    state = await admitted(request, f"{GATUS} {monitor.tag}", monitor.tag)
-    await store(request, state, status, latency(took, monitor.latency_unit))
+    state = await reports.admit(f"{GATUS} {monitor.tag}", monitor.tag)
+    await reports.store(state, status, latency(took, monitor.latency_unit))
     return web.Response(text="")
 
 

@@ -1,19 +1,19 @@
-"""Senders that do not speak our API: which monitor they report, and the way of their reports to the disk."""
+"""Reports from clients that do not use our API: push keys, Healthchecks, Uptime Kuma, Gatus."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 
 from aiohttp import web
 
-from kener_async import keys
-from kener_async.api.http.auth import AUTHENTICATOR
+from kener_async.api.http.auth import Authenticator
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
-from kener_async.api.http.rate_limit import RATE_LIMITER
+from kener_async.api.http.rate_limit import RateLimiter
+from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.states import MonitorState
+from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.keys import Running
 from kener_async.store.tokens import digest_of
 
@@ -25,9 +25,9 @@ GATUS_SENDER = replace(SENDER, has_secret_path=False)  # its secret is a token i
 
 
 class SenderIndex:
-    """The monitors by what senders of other services call them, in the configuration in force.
+    """The monitors of the current configuration by the names that other services have for them.
 
-    They are looked up by digest: how long that takes says nothing about a name that is nearly right.
+    They are looked up by digest, because the time of a look-up must not reveal a name that is almost right.
     """
 
     def __init__(self, running: Running) -> None:
@@ -36,52 +36,67 @@ class SenderIndex:
         self._monitors: Mapping[bytes, MonitorConfig] = {}
 
     def find(self, service: str, name: str) -> MonitorConfig | None:
-        """The monitor that senders for the service call so."""
         config = self._running.config
         if config is not self._config:
-            self._config, self._monitors = config, dict(_named(config))
+            self._config, self._monitors = config, dict(_names(config))
         return self._monitors.get(_key(service, name))
 
 
-SENDERS = web.AppKey("directory", SenderIndex)
+class SenderReports:
+    """Find the monitor of a report, apply the rate limit, store the sample."""
+
+    def __init__(
+        self,
+        running: Running,
+        authenticator: Authenticator,
+        rate_limiter: RateLimiter,
+        states: MonitorStates,
+        clock: Clock,
+        put: Callable[[Sample], Awaitable[object]],
+    ) -> None:
+        self._index = SenderIndex(running)
+        self._authenticator = authenticator
+        self._rate_limiter = rate_limiter
+        self._states = states
+        self._clock = clock
+        self._put = put
+
+    def monitor(
+        self, request: web.Request, service: str, name: str, unknown: str = "not found"
+    ) -> MonitorConfig:
+        """The monitor with this name; raises NotFound with the text `unknown`, and Unauthenticated."""
+        self._authenticator.check_address(request)
+        monitor = self._index.find(service, name)
+        if monitor is None:
+            raise NotFound(unknown)
+        return monitor
+
+    async def admit(self, sender: str, tag: str) -> MonitorState:
+        """Count a sample of the sender; raises NotFound and TooMany."""
+        state = self._states.find(tag)
+        if state is None:
+            raise NotFound("not found")
+        await self._rate_limiter.take(sender, 1)
+        return state
+
+    async def store(self, state: MonitorState, status: Status, latency: float) -> None:
+        """Store a sample of the current minute; on return it is durable. Raises Unavailable."""
+        await self._put(Sample(state.id, minute_of(self._clock()), status, latency))
 
 
-def _named(config: Config) -> Iterator[tuple[bytes, MonitorConfig]]:
+SENDER_REPORTS = web.AppKey("sender reports", SenderReports)
+
+
+def _names(config: Config) -> Iterator[tuple[bytes, MonitorConfig]]:
     for monitor in config.monitors:
-        names = monitor.senders
-        for check in names.checks:
+        senders = monitor.senders
+        for check in senders.checks:
             yield _key(HEALTHCHECKS, check), monitor
-        if names.push_token:
-            yield _key(UPTIME_KUMA, names.push_token), monitor
-        if names.gatus_key:
-            yield _key(GATUS, names.gatus_key), monitor
+        if senders.push_token:
+            yield _key(UPTIME_KUMA, senders.push_token), monitor
+        if senders.gatus_key:
+            yield _key(GATUS, senders.gatus_key), monitor
 
 
 def _key(service: str, name: str) -> bytes:
     return digest_of(f"{service} {name}")
-
-
-def called(request: web.Request, service: str, name: str, otherwise: str) -> MonitorConfig:
-    """The monitor that the sender calls so; raises NotFound with the words for it, and Unauthenticated."""
-    request.app[AUTHENTICATOR].check_address(request)
-    monitor = request.app[SENDERS].find(service, name)
-    if monitor is None:
-        raise NotFound(otherwise)
-    return monitor
-
-
-async def admitted(request: web.Request, sender: str, tag: str) -> MonitorState:
-    """The monitor of a sender that has not used up its share; raises NotFound and TooMany."""
-    app = request.app
-    state = app[keys.STATES].find(tag)
-    if state is None:
-        raise NotFound("not found")
-    ingest = app[keys.RUNNING].config.ingest
-    await app[RATE_LIMITER].take(sender, 1, ingest.token_rate, ingest.token_burst)
-    return state
-
-
-async def store(request: web.Request, state: MonitorState, status: Status, latency: float) -> None:
-    """Return when what is so in this minute is on disk; raises Unavailable."""
-    minute = minute_of(request.app[keys.CLOCK]())
-    await request.app[keys.WRITER].put(Sample(state.id, minute, status, latency))

@@ -107,7 +107,7 @@ class Authenticator:
         self._uses[grant.id] = now
         return grant
 
-    async def beat(self, request: web.Request, key: str) -> Token:
+    async def push_key(self, request: web.Request, key: str) -> Token:
         """The record of a beat key; raises NotFound for any other, and for one that is good no more."""
         self.check_address(request)
         if not self._is_current():

@@ -1,8 +1,7 @@
-"""Fair shares: how many samples each token may send (the generic cell rate algorithm, ITU-T I.371).
+"""A rate limit for each sender: the generic cell rate algorithm (ITU-T I.371).
 
-What a token sends beyond its rate empties a bucket that fills again with time. A batch may overdraw it; it is
-paid for before the next one. Who has nothing left is refused after a pause: a sender that has gone mad waits
-for each answer, so the time of the others is not spent on refusals.
+A sender has a burst of samples that refills at a rate. A batch may overdraw it, and the next request waits
+until that is paid back.
 """
 
 import asyncio
@@ -13,41 +12,46 @@ from time import monotonic
 from aiohttp import web
 
 from kener_async.domain.errors import TooMany
+from kener_async.keys import Running
 
-REMEMBERED = 10_000
-PAUSE = 1.0  # seconds
+MAX_SENDERS = 10_000  # beyond these, senders with a full burst are forgotten
+DELAY_SECONDS = 1.0
 
 
 class RateLimiter:
-    """For each sender the moment at which its bucket is full again."""
+    """Limit the samples of each token or other sender by `[ingest] token_rate` and `token_burst`."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, running: Running, clock: Callable[[], float] = monotonic) -> None:
+        self._running = running
         self._clock = clock
-        self._full_at: dict[str, float] = {}
+        self._full_at: dict[str, float] = {}  # when the sender's burst is complete again
 
-    async def take(self, sender: str, samples: int, rate: int, burst: int) -> None:
-        """Count samples of the sender; raises TooMany when its bucket is empty. `rate` 0: no limit."""
-        if not rate:
+    async def take(self, sender: str, samples: int) -> None:
+        """Count samples of the sender; raises TooMany if it is over its limit. A rate of 0 is no limit.
+
+        The error is delayed: a sender in a tight loop waits for each response, so that refusals do not
+        take the time of other requests.
+        """
+        ingest = self._running.config.ingest
+        if not ingest.token_rate:
             return
         now = self._clock()
-        late = self._full_at.get(sender, now) - now - burst / rate
-        if late >= 0:
-            await asyncio.sleep(PAUSE)
-            seconds = max(1, ceil(late))
+        wait = self._full_at.get(sender, now) - now - ingest.token_burst / ingest.token_rate
+        if wait >= 0:
+            await asyncio.sleep(DELAY_SECONDS)
+            seconds = max(1, ceil(wait))
             raise TooMany(f"too many samples from this sender, try again in {seconds} s", seconds)
-        self.charge(sender, samples, rate)
+        self.charge(sender, samples)
 
-    def charge(self, sender: str, samples: int, rate: int) -> None:
-        """Count samples of a sender that was let in before it was known how many they are."""
+    def charge(self, sender: str, samples: int) -> None:
+        """Count samples of a request that was accepted before their number was known."""
+        rate = self._running.config.ingest.token_rate
         if not rate:
             return
         now = self._clock()
-        if len(self._full_at) >= REMEMBERED:
-            self._forget(now)
+        if len(self._full_at) >= MAX_SENDERS:
+            self._full_at = {name: full_at for name, full_at in self._full_at.items() if full_at > now}
         self._full_at[sender] = max(self._full_at.get(sender, now), now) + samples / rate
 
-    def _forget(self, now: float) -> None:
-        self._full_at = {sender: full_at for sender, full_at in self._full_at.items() if full_at > now}
 
-
-RATE_LIMITER = web.AppKey("limits", RateLimiter)
+RATE_LIMITER = web.AppKey("rate limiter", RateLimiter)
