@@ -325,7 +325,7 @@ async def test_a_reload_takes_new_monitors_and_a_bad_file_keeps_the_old_ones(ser
         line = await asyncio.to_thread(
             server.until_logged, "the new configuration is not used; the old one stays"
         )
-        assert "site.titel: unknown key" in line["faults"][0]
+        assert "site.titel: unknown key" in line["problems"][0]
         assert (await client.ask("POST", "/api/status", pluto)).status == 200
 
 

@@ -49,9 +49,9 @@ async def _serve(config: Config, read_again: Callable[[], Config]) -> int:
             await apply(app, await asyncio.to_thread(read_again))
             log.info("configuration reloaded")
         except ConfigError as fault:
-            log.error("the new configuration is not used; the old one stays", faults=fault.problems)
+            log.error("the new configuration is not used; the old one stays", problems=fault.problems)
         except Unavailable as error:
-            log.error("the new configuration is not used; the old one stays", faults=[error.message])
+            log.error("the new configuration is not used; the old one stays", problems=[error.message])
 
     return await serve(app, config, reload)
 
