@@ -178,16 +178,11 @@ def import_data(config: Config, src: str, force: bool) -> None:
 
     The service must be stopped. SRC is a file, or - for standard input.
     """
-    from kener_async.store.admin import import_, restore
+    from kener_async.store.admin import import_
 
-    database = config.database.path
-    with (
-        _progress_line() as progress,
-        _opened(src) as lines,
-        restore.alone_with(database, force=force) as work,
-    ):
-        count = import_.load(lines, work / database.name, progress)
-        kept = restore.place(work / database.name, database, system_clock())
+    database, now = config.database.path, system_clock()
+    with _progress_line() as progress, _opened(src) as lines:
+        count, kept = import_.replace(lines, database, now, force=force, progress=progress)
     _report_place(database, kept)
     message(f"imported {count:,} lines")
 

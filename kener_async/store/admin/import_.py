@@ -14,6 +14,7 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
 from kener_async.store import devices, dirty, incidents, rollups, tokens
+from kener_async.store.admin import restore
 from kener_async.store.admin.export import FORMAT, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import kept_from
@@ -31,6 +32,18 @@ OLDER: Mapping[int, Mapping[str, Line]] = {
 
 class ImportRefused(FatalError):
     """The line of an export that cannot be, and why; nothing was imported."""
+
+
+def replace(
+    lines: Iterable[bytes], database: Path, now: int, *, force: bool, progress: Progress = no_progress
+) -> tuple[int, Path | None]:
+    """Put a database made of an export in place; its number of lines, and where the one before was kept.
+
+    Raises FatalError as `load` does, when a server is running, and when there is a database and no `force`.
+    """
+    with restore.alone_with(database, force=force) as work:
+        count = load(lines, work / database.name, progress)
+        return count, restore.place(work / database.name, database, now)
 
 
 def load(lines: Iterable[bytes], database: Path, progress: Progress = no_progress) -> int:
