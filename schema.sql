@@ -1,28 +1,28 @@
--- The whole schema of a new database (version 2; older ones reach it by kener_async/store/migrations).
+-- The whole schema of a new database (version 2; older ones are migrated by kener_async/store/sqlite/migrations).
 --
--- Four layers are stored and never mixed: samples, incidents, settings, gaps. What is shown is a pure function
--- of them (docs/uptime.md); `quarters` is the only aggregate, and can be made again from the layers.
+-- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
+-- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
 --
--- Instants are whole UTC seconds. `minute` and `quarter` are the instants at which one begins.
+-- Instants are whole UTC seconds. `minute` and `quarter` are the instants at which a minute or a quarter-hour begins.
 -- status: 0 UP, 1 DEGRADED, 2 DOWN.   source: 0 pushed, 1 checked.
--- A latency of type INTEGER is in millionths of the sender's unit, of type REAL in that unit: a number with up
--- to six decimals takes a third of the space, and each number is read back as it was sent.
+-- A latency of type INTEGER is in millionths of the sender's unit, one of type REAL is in that unit: a number with
+-- up to six decimals thus takes a third of the space, and every number is read back as it was sent.
 
--- One row: what the server remembers of itself.
+-- One row: the state of the server.
 CREATE TABLE service (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
-    last_seen     INTEGER NOT NULL,    -- it was running then
-    rolled_until  INTEGER NOT NULL,    -- each quarter before this one has been marked dirty once
-    kept_from     INTEGER NOT NULL     -- samples and quarters before this instant have been dropped
+    last_seen     INTEGER NOT NULL,    -- when the server was last running
+    rolled_until  INTEGER NOT NULL,    -- every quarter before this one has been marked dirty at least once
+    kept_from     INTEGER NOT NULL     -- samples and quarters before this instant have been deleted
 ) STRICT;
 
 CREATE TABLE monitors (
     id          INTEGER PRIMARY KEY,
     tag         TEXT NOT NULL UNIQUE,
-    last_heard  INTEGER    -- when a report of it last came in, about whatever minute; NULL: not known
+    last_heard  INTEGER    -- when a report of it last arrived, about whatever minute; NULL: not known
 ) STRICT;
 
--- The settings that decide a minute's status, and since when: a version holds until the next one.
+-- The settings that decide the status of a minute: a version applies from `since` until the next one.
 CREATE TABLE settings (
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
     since       INTEGER NOT NULL,
@@ -39,14 +39,14 @@ CREATE TABLE samples (
     PRIMARY KEY (monitor_id, minute)
 ) STRICT, WITHOUT ROWID;
 
--- Spans [start, end) in which the server itself was not running.
+-- Spans [start, end) in which the server was not running.
 CREATE TABLE gaps (
     id     INTEGER PRIMARY KEY,
     start  INTEGER NOT NULL,
     "end"  INTEGER NOT NULL CHECK ("end" > start)
 ) STRICT;
 
--- closed_at: the moment it was resolved or its end passed, whichever was first.
+-- closed_at: when it was resolved or its end passed, whichever was first.
 CREATE TABLE incidents (
     number              INTEGER PRIMARY KEY AUTOINCREMENT,
     title               TEXT NOT NULL,
@@ -67,7 +67,7 @@ CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
 
 CREATE TABLE incident_monitors (
     number      INTEGER NOT NULL REFERENCES incidents (number),
-    position    INTEGER NOT NULL,    -- in the order the tags were sent
+    position    INTEGER NOT NULL,    -- the order in which the tags were sent
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
     PRIMARY KEY (number, position)
 ) STRICT, WITHOUT ROWID;
@@ -83,8 +83,8 @@ CREATE TABLE comments (
 
 CREATE INDEX comments_by_incident ON comments (number, id);
 
--- Minutes of each status, and the latency of the samples, in a quarter-hour; a quarter of zeros has no row.
--- Degraded minutes that the settings of their time count as downtime are counted twice, in both columns.
+-- The minutes of each status in a quarter-hour, and the latencies of its samples; all zeros have no row.
+-- Degraded minutes that count as downtime by the settings of their time are in both columns.
 CREATE TABLE quarters (
     monitor_id            INTEGER NOT NULL,
     quarter               INTEGER NOT NULL CHECK (quarter % 900 = 0),
@@ -100,8 +100,8 @@ CREATE TABLE quarters (
     PRIMARY KEY (monitor_id, quarter)
 ) STRICT, WITHOUT ROWID;
 
--- Spans [start, end) of quarters that may differ from what the layers say now. They are marked in the
--- transaction that changes a layer, and unmarked in the one that counts the quarters again.
+-- Spans [start, end) of quarters whose counts may differ from the layers. They are marked in the transaction
+-- that changes a layer, and unmarked in the one that counts the quarters again.
 CREATE TABLE dirty (
     monitor_id  INTEGER NOT NULL,
     start       INTEGER NOT NULL CHECK (start % 900 = 0),
@@ -109,7 +109,7 @@ CREATE TABLE dirty (
     PRIMARY KEY (monitor_id, start)
 ) STRICT, WITHOUT ROWID;
 
--- Every token made here, and every one made elsewhere that was revoked here. Never the token itself.
+-- The records of tokens made here, and of those made elsewhere but revoked here; the tokens are not stored.
 CREATE TABLE tokens (
     id          TEXT PRIMARY KEY,
     name        TEXT NOT NULL,
@@ -119,21 +119,21 @@ CREATE TABLE tokens (
     expires_at  INTEGER,             -- NULL: never
     last_used   INTEGER,
     revoked_at  INTEGER,
-    digest      BLOB                 -- the SHA-256 of a beat key; NULL: it is a JWT
+    digest      BLOB                 -- the SHA-256 of a push key; NULL: it is a JWT
 ) STRICT, WITHOUT ROWID;
 
--- What reports in batches under a name of its own, and may number what it sends. The name belongs to the
--- sender, which is the subject of its token: the same name from another sender is another device.
+-- Devices, which report in batches under a name and may number their samples. A name belongs to a sender, the
+-- subject of the token: the same name from another sender is another device.
 CREATE TABLE devices (
     id            INTEGER PRIMARY KEY,
     sender        TEXT NOT NULL,
     name          TEXT NOT NULL,
     last_heard    INTEGER NOT NULL,    -- by this server's clock
-    newest        INTEGER NOT NULL,    -- the newest minute it has spoken of; 0: none yet
-    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last said its time
-    floor         INTEGER NOT NULL,    -- numbers below this one are not known one by one any more
-    lost          INTEGER NOT NULL,    -- numbers given up: below the floor, or of before its numbers began anew
-    restarts      INTEGER NOT NULL,    -- how often its numbers began anew
+    newest        INTEGER NOT NULL,    -- the newest minute it has reported; 0: none yet
+    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last sent its time
+    floor         INTEGER NOT NULL,    -- numbers below this one are no longer stored one by one
+    lost          INTEGER NOT NULL,    -- missing numbers given up: below the floor, or before a restart
+    restarts      INTEGER NOT NULL,    -- how often its numbers started over
     UNIQUE (sender, name)
 ) STRICT;
 
@@ -144,7 +144,7 @@ CREATE TABLE device_monitors (
     PRIMARY KEY (device_id, monitor_id)
 ) STRICT, WITHOUT ROWID;
 
--- The numbers a device has been heard with, as disjoint spans [first, last] from its floor on.
+-- The numbers received from a device, as disjoint spans [first, last] from its floor on.
 CREATE TABLE heard (
     device_id  INTEGER NOT NULL REFERENCES devices (id),
     first      INTEGER NOT NULL,
@@ -152,7 +152,7 @@ CREATE TABLE heard (
     PRIMARY KEY (device_id, first)
 ) STRICT, WITHOUT ROWID;
 
--- The highest number a device has spoken with for a minute; kept only while a lower one may still come.
+-- The highest number received from a device for a minute; kept only while a lower one may still arrive.
 CREATE TABLE claims (
     device_id   INTEGER NOT NULL REFERENCES devices (id),
     monitor_id  INTEGER NOT NULL,
@@ -161,7 +161,7 @@ CREATE TABLE claims (
     PRIMARY KEY (device_id, monitor_id, minute)
 ) STRICT, WITHOUT ROWID;
 
--- When each boot of a device began, by this server's clock: what its monotonic clock counts from.
+-- When each boot of a device began, by this server's clock: the origin of its monotonic clock.
 CREATE TABLE boots (
     device_id  INTEGER NOT NULL REFERENCES devices (id),
     boot       TEXT NOT NULL,
@@ -169,10 +169,10 @@ CREATE TABLE boots (
     PRIMARY KEY (device_id, boot)
 ) STRICT, WITHOUT ROWID;
 
--- Jobs that have said they began and not yet that they ended.
+-- Runs of jobs that have reported their start and not yet their end.
 CREATE TABLE runs (
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
-    run         TEXT NOT NULL,         -- as the job names this run of it; empty: it does not
+    run         TEXT NOT NULL,         -- the id that the job gives this run; empty: none
     started_at  REAL NOT NULL,         -- by this server's clock
     PRIMARY KEY (monitor_id, run)
 ) STRICT, WITHOUT ROWID;

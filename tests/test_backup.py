@@ -223,12 +223,12 @@ def name_none(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lie_about_the_digest, "is not the one in its manifest"),
-        (lie_about_the_size, "is not the one in its manifest"),
+        (lie_about_the_digest, "differs from its manifest"),
+        (lie_about_the_size, "differs from its manifest"),
         (come_from_the_future, "was made by a newer version"),
         (name_one_more, r"lacks secret\.key"),
-        (name_a_stranger, "names files that no backup holds"),
-        (name_none, "names files that no backup holds, or no database"),
+        (name_a_stranger, "names unknown files"),
+        (name_none, "names unknown files, or no database"),
     ],
 )
 def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
@@ -252,11 +252,11 @@ def test_a_file_that_the_manifest_does_not_name_is_not_unpacked(tmp_path: Path):
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     with open(tmp_path / "b.tar.gz", "wb") as out:
-        sealed = archive._Sealed(out)
+        sealed = archive._SealedWriter(out)
         sealed.write(gzip.compress(inner.getvalue()))
         sealed.seal()
     (tmp_path / "to").mkdir()
-    with pytest.raises(ArchiveError, match=r"holds '\.\./evil', which its manifest does not name"):
+    with pytest.raises(ArchiveError, match=r"holds '\.\./evil', which is not in its manifest"):
         archive.unpack(tmp_path / "b.tar.gz", tmp_path / "to")
     assert names_in(tmp_path) == ["b.tar.gz", "to"]
 
@@ -316,7 +316,7 @@ def test_backups_from_a_future_that_never_came_are_the_first_to_go(database: Pat
 
 def test_a_backup_takes_the_place_of_one_but_of_nothing_else(database: Path, backup: Path):
     before = database.read_bytes()
-    with pytest.raises(BackupError, match="exists and is no backup; it was left alone"):
+    with pytest.raises(BackupError, match="exists and is not a backup; it was left unchanged"):
         backups.save(BackupSource(database, {}), database, NOON)
     assert database.read_bytes() == before
     backups.save(BackupSource(database, {}), backup, NOON + 1)
@@ -372,7 +372,7 @@ def test_what_a_killed_backup_left_is_swept_and_what_one_under_way_uses_is_not(t
 
 def test_a_database_is_replaced_only_with_force(database: Path, backup: Path):
     before = contents(database)
-    with pytest.raises(FatalError, match="exists; with --force it is kept beside"):
+    with pytest.raises(FatalError, match="exists; with --force it is kept under"):
         restore.restore(backup, database, NOON)
     assert contents(database) == before
 
@@ -490,7 +490,7 @@ def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
 )
 def test_what_is_no_backup_is_refused(tmp_path: Path, made_of: bytes):
     (tmp_path / "b.tar.gz").write_bytes(made_of)
-    with pytest.raises(ArchiveError, match=r"is no backup|is damaged or cut short"):
+    with pytest.raises(ArchiveError, match=r"is not a backup|is damaged or cut short"):
         restore.restore(tmp_path / "b.tar.gz", tmp_path / "new/kener.db", NOON)
 
 
@@ -547,11 +547,11 @@ AT_NOON = f"minute BETWEEN {NOON + 900} AND {NOON + 1799}"
         ),
         (
             "UPDATE samples SET monitor_id = 77 WHERE monitor_id = 1",
-            "samples: rows of monitor 77, which is not",
+            "samples: rows of monitor 77, which does not exist",
         ),
         (
             "DELETE FROM incidents WHERE number = 1",
-            "comments: a row names one of incidents that is not there",
+            "comments: a row refers to a missing row of incidents",
         ),
     ],
 )
@@ -751,7 +751,7 @@ def test_a_flipped_byte_is_reported_by_the_command_and_not_restored(
         done = other.run(command, str(backup))
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
-        assert line.endswith("is damaged or cut short: its bytes are not those that were written")
+        assert line.endswith("is damaged or cut short: its checksum is wrong")
     assert not other.database.exists()
 
 

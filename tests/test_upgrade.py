@@ -106,7 +106,7 @@ def test_a_new_file_and_one_that_is_up_to_date_are_not_kept(original: Path, path
     ("last", "words"),
     [
         (FAILING, "no such table: nowhere"),
-        (ORPHANING, "names one of incidents that is not there"),
+        (ORPHANING, "refers to a missing row of incidents"),
         (FULL, "database or disk is full"),
     ],
     ids=["a fault in a step", "a row left without its owner", "a full disk"],
@@ -116,7 +116,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(
 ):
     steps[NEXT + 1] = last
     with pytest.raises(
-        DatabaseFileError, match=f"from schema {VERSION} to {NEXT + 1} failed and was taken back: .*{words}"
+        DatabaseFileError, match=f"from schema {VERSION} to {NEXT + 1} failed and was rolled back: .*{words}"
     ):
         prepare(path)
     assert version_of(path) == VERSION
@@ -225,7 +225,7 @@ def test_a_start_that_cannot_upgrade_says_why_and_the_old_release_goes_on(
         server.start()
     last = server.logs()[-1]
     assert last["event"] == "cannot start"
-    assert "failed and was taken back: no such table: nowhere" in last["reason"]
+    assert "failed and was rolled back: no such table: nowhere" in last["reason"]
     assert contents(path) == contents(original)
     with Server(path.parent, a_config(), database=path).start() as old:
         assert old.stop() == 0

@@ -109,7 +109,7 @@ def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding
     if not database.exists():
         return None, [warn("database", f"{database} does not exist yet", "the first start creates it")]
     try:
-        seen = condition.look(database)
+        seen = condition.read(database)
     except FatalError as fault:
         return None, [fail("database", str(fault), "run kener-async verify, then restore the newest backup")]
     return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]

@@ -1,4 +1,4 @@
-"""The form of a backup: one .tar.gz that any tar can read, in which no byte can change unnoticed.
+"""The format of backups: a .tar.gz that any tar can read, in which every changed byte is detected.
 
 It holds `manifest.json` and the files that the manifest names with size and SHA-256. Its end is a seal: an
 empty gzip member whose comment is the SHA-256 of every byte before it. Programs that know nothing of the seal
@@ -34,7 +34,7 @@ SEAL_BYTES = len(SEAL % hashlib.sha256().hexdigest().encode())
 
 
 class ArchiveError(FatalError):
-    """A file is no backup, or not any more the one that was made."""
+    """The file is not a backup, or is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ArchiveEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds. `created_at` is in UTC seconds; `rows` counts those of each table."""
+    """The manifest of a backup. `created_at` is in UTC seconds; `rows` are counts by table."""
 
     created_at: int
     version: str
@@ -68,8 +68,8 @@ def entry_of(path: Path) -> ArchiveEntry:
 # Packing
 
 
-class _Sealed(io.RawIOBase):
-    """Passes on what is written, and knows its digest."""
+class _SealedWriter(io.RawIOBase):
+    """Write to `out`, computing the digest that `seal` appends."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
@@ -89,7 +89,7 @@ class _Sealed(io.RawIOBase):
 
 def pack(out: IO[bytes], manifest: Manifest, folder: Path, progress: Progress = no_progress) -> None:
     """Write a backup of the folder's files that the manifest names; `out` need not be seekable."""
-    sealed = _Sealed(out)
+    sealed = _SealedWriter(out)
     with (
         gzip.GzipFile("", "wb", LEVEL, sealed, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -98,8 +98,8 @@ def pack(out: IO[bytes], manifest: Manifest, folder: Path, progress: Progress = 
         tar.addfile(_member(MANIFEST, len(text), manifest.created_at), io.BytesIO(text))
         for name, entry in manifest.files.items():
             with open(folder / name, "rb") as file:
-                watched = _Watched(file, entry.bytes, progress)
-                tar.addfile(_member(name, entry.bytes, manifest.created_at), watched)
+                reader = _ProgressReader(file, entry.bytes, progress)
+                tar.addfile(_member(name, entry.bytes, manifest.created_at), reader)
     sealed.seal()
 
 
@@ -109,18 +109,18 @@ def _member(name: str, length: int, instant: int) -> tarfile.TarInfo:
     return member
 
 
-class _Watched(io.RawIOBase):
-    """A file that tells how far it was read."""
+class _ProgressReader(io.RawIOBase):
+    """A file that reports progress while it is read."""
 
     def __init__(self, file: IO[bytes], total: int, progress: Progress) -> None:
         self._file, self._total, self._progress = file, total, progress
-        self._told = 0
+        self._reported = 0
 
     def read(self, limit: int = -1) -> bytes:
         data = self._file.read(limit)
-        if self._file.tell() - self._told >= CHUNK:
-            self._told = self._file.tell()
-            self._progress("packing", self._told, self._total)
+        if self._file.tell() - self._reported >= CHUNK:
+            self._reported = self._file.tell()
+            self._progress("packing", self._reported, self._total)
         return data
 
 
@@ -140,24 +140,24 @@ def unpack(archive: Path, folder: Path, progress: Progress = no_progress) -> Man
             _unpack_files(tar, manifest, folder, progress)
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise ArchiveError(f"{archive}: is damaged: {error}") from error
-    except ArchiveError as fault:
-        raise ArchiveError(f"{archive}: {fault}") from None
+    except ArchiveError as error:
+        raise ArchiveError(f"{archive}: {error}") from None
     return manifest
 
 
 def _check_seal(archive: Path) -> None:
-    """Before anything in it is believed."""
+    """Check the seal before anything in the archive is used."""
     digest = hashlib.sha256()
     with open(archive, "rb") as file:
         left = os.fstat(file.fileno()).st_size - SEAL_BYTES
         if file.read(len(MAGIC)) != MAGIC or left <= 0:
-            raise ArchiveError("is no backup")
+            raise ArchiveError("is not a backup")
         file.seek(0)
         while left > 0 and (data := file.read(min(CHUNK, left))):
             digest.update(data)
             left -= len(data)
         if file.read() != SEAL % digest.hexdigest().encode():
-            raise ArchiveError("is damaged or cut short: its bytes are not those that were written")
+            raise ArchiveError("is damaged or cut short: its checksum is wrong")
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _manifest(tar: tarfile.TarFile, archive: Path) -> Manifest:
     member = tar.next()
     file = None if member is None or member.name != MANIFEST else tar.extractfile(member)
     if member is None or file is None or member.size > LARGEST_MANIFEST:
-        raise ArchiveError("is no backup: it does not begin with a manifest")
+        raise ArchiveError("is not a backup: it does not begin with a manifest")
     try:
         fields = json.loads(file.read())
         if fields["format"] > FORMAT:
@@ -180,7 +180,7 @@ def _manifest(tar: tarfile.TarFile, archive: Path) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArchiveError(f"has a manifest that cannot be read: {error}") from error
     if DATABASE not in files or not files.keys() <= {DATABASE, CONFIG, KEY}:
-        raise ArchiveError("names files that no backup holds, or no database")
+        raise ArchiveError("names unknown files, or no database")
     return manifest
 
 
@@ -189,9 +189,9 @@ def _unpack_files(tar: tarfile.TarFile, manifest: Manifest, folder: Path, progre
     while (member := tar.next()) is not None:
         file, entry = tar.extractfile(member), missing.pop(member.name, None)
         if file is None or entry is None:
-            raise ArchiveError(f"holds {member.name!r}, which its manifest does not name")
+            raise ArchiveError(f"holds {member.name!r}, which is not in its manifest")
         if member.size != entry.bytes or _write(file, folder / member.name, entry.bytes, progress) != entry:
-            raise ArchiveError(f"holds a {member.name} that is not the one in its manifest")
+            raise ArchiveError(f"holds a {member.name} that differs from its manifest")
     if missing:
         raise ArchiveError(f"lacks {', '.join(missing)}")
 

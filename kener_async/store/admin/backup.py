@@ -1,4 +1,4 @@
-"""Backups: made while the server runs, checked before they count, and the oldest taken away."""
+"""Backups: make them while the server runs, check them, and delete the oldest."""
 
 import os
 import re
@@ -24,12 +24,12 @@ TIME = "%Y%m%dT%H%M%SZ"
 
 
 class BackupError(FatalError):
-    """No backup was made, and why."""
+    """No backup was made; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """What is backed up: a database, and the text of smaller files that go with it, by their names."""
+    """What to back up: a database, and the contents of smaller files by their names."""
 
     database: Path
     beside: Mapping[str, bytes]
@@ -38,21 +38,21 @@ class BackupSource:
 def write(
     source: BackupSource, out: IO[bytes], folder: Path, now: int, progress: Progress = no_progress
 ) -> Manifest:
-    """Write a backup of the database as it is now; `folder` takes a copy of it meanwhile.
+    """Write a backup of the database as it is now; a temporary copy is made in `folder`.
 
-    Raises BackupError when the database is damaged: a backup that was made is a good one.
+    Raises BackupError when the database is damaged: a damaged backup must not replace a good one.
     """
-    with _told(folder), files.workspace(folder) as work:
-        manifest = _gather(source, work, now, progress)
+    with _backup_errors(folder), files.workspace(folder) as work:
+        manifest = _collect(source, work, now, progress)
         archive.pack(out, manifest, work, progress)
     return manifest
 
 
 def save(source: BackupSource, target: Path, now: int, progress: Progress = no_progress) -> Manifest:
-    """Make a backup file: whole and on disk, or not there. One that had the name is replaced."""
-    _refuse_to_replace_what_is_no_backup(target)
-    with _told(target.parent), files.workspace(target.parent) as work:
-        manifest = _gather(source, work, now, progress)
+    """Make a backup file, complete and flushed, or none; replaces an earlier backup of that name."""
+    _require_replaceable(target)
+    with _backup_errors(target.parent), files.workspace(target.parent) as work:
+        manifest = _collect(source, work, now, progress)
         draft = work / "draft"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             archive.pack(out, manifest, work, progress)
@@ -64,7 +64,7 @@ def add(
     source: BackupSource, folder: Path, now: int, keep: int | None = None, progress: Progress = no_progress
 ) -> tuple[Path, Manifest]:
     """Make a backup in a folder, named after the database and the time; then keep the newest `keep`."""
-    with _told(folder):
+    with _backup_errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stem = source.database.stem
     target = folder / f"{stem}-{datetime.fromtimestamp(now, UTC).strftime(TIME)}.tar.gz"
@@ -76,28 +76,28 @@ def add(
 
 
 def newest(folder: Path, stem: str, now: int) -> int | None:
-    """When the newest backup in a folder was made; one from the future is none."""
-    return max((instant for _, instant in _made(folder, stem) if instant <= now), default=None)
+    """When the newest backup in a folder was made; those with a future time do not count."""
+    return max((instant for _, instant in _backups(folder, stem) if instant <= now), default=None)
 
 
 def _newest_first(folder: Path, stem: str, now: int) -> list[tuple[Path, int]]:
-    """Those from the future last: a clock was wrong, and they must not crowd out the others."""
-    return sorted(_made(folder, stem), key=lambda made: (made[1] <= now, made[1]), reverse=True)
+    """The backups, newest first; those with a future time last, because their clock was wrong."""
+    return sorted(_backups(folder, stem), key=lambda backup: (backup[1] <= now, backup[1]), reverse=True)
 
 
-def _made(folder: Path, stem: str) -> Iterator[tuple[Path, int]]:
+def _backups(folder: Path, stem: str) -> Iterator[tuple[Path, int]]:
     for path in folder.glob("*.tar.gz"):
-        found = NAME.fullmatch(path.name)
-        if found is not None and found[1] == stem:
+        match = NAME.fullmatch(path.name)
+        if match is not None and match[1] == stem:
             try:
-                instant = datetime.strptime(found[2], TIME).replace(tzinfo=UTC)
+                instant = datetime.strptime(match[2], TIME).replace(tzinfo=UTC)
             except ValueError:
                 continue
             yield path, int(instant.timestamp())
 
 
-def _gather(source: BackupSource, work: Path, now: int, progress: Progress) -> Manifest:
-    """Put all that goes into a backup into a folder; the copy of the database is checked."""
+def _collect(source: BackupSource, work: Path, now: int, progress: Progress) -> Manifest:
+    """Collect the files of a backup in a folder, and check the copy of the database."""
     with database_errors(source.database):
         if not source.database.exists():
             raise ValueError("there is no such file")
@@ -116,16 +116,16 @@ def _gather(source: BackupSource, work: Path, now: int, progress: Progress) -> M
     return Manifest(now, __version__, schema, rows, entries)
 
 
-def _refuse_to_replace_what_is_no_backup(target: Path) -> None:
+def _require_replaceable(target: Path) -> None:
     if target.exists():
-        with _told(target), open(target, "rb") as file:
+        with _backup_errors(target), open(target, "rb") as file:
             if file.read(len(archive.MAGIC)) != archive.MAGIC:
-                raise BackupError(f"{target}: exists and is no backup; it was left alone")
+                raise BackupError(f"{target}: exists and is not a backup; it was left unchanged")
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in one line what the disk refused."""
+def _backup_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system and of SQLite into BackupError."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Everything that is stored, as JSON Lines; docs/operate.md describes the form.
+"""Export everything that is stored as JSON Lines; docs/operate.md describes the format.
 
-What is only counted from it - rollups and their marks - is left out: an import counts it again.
+Rollups and dirty marks are left out, because an import counts them again.
 """
 
 import json
@@ -27,70 +27,70 @@ LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
 
-WHOLE, TEXT, FLAG, LIST = (int,), (str,), (bool,), (list,)
-MAYBE = (int, type(None))  # an instant, or none
+INTEGER, STRING, BOOLEAN, ARRAY = (int,), (str,), (bool,), (list,)
+OPTIONAL_INTEGER = (int, type(None))
 
 # The fields of each kind of line, and the types they may have.
 SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
-    "header": {"kind": TEXT, "program": TEXT, "format": WHOLE},
-    "service": {"kind": TEXT, "last_seen": WHOLE, "rolled_until": WHOLE, "kept_from": WHOLE},
-    "monitor": {"kind": TEXT, "tag": TEXT, "last_heard": MAYBE, "history": LIST},
+    "header": {"kind": STRING, "program": STRING, "format": INTEGER},
+    "service": {"kind": STRING, "last_seen": INTEGER, "rolled_until": INTEGER, "kept_from": INTEGER},
+    "monitor": {"kind": STRING, "tag": STRING, "last_heard": OPTIONAL_INTEGER, "history": ARRAY},
     "sample": {
-        "kind": TEXT,
-        "monitor": TEXT,
-        "minute": WHOLE,
-        "status": TEXT,
+        "kind": STRING,
+        "monitor": STRING,
+        "minute": INTEGER,
+        "status": STRING,
         "latency": (float,),
-        "source": TEXT,
+        "source": STRING,
     },
-    "gap": {"kind": TEXT, "start": WHOLE, "end": WHOLE},
+    "gap": {"kind": STRING, "start": INTEGER, "end": INTEGER},
     "incident": {
-        "kind": TEXT,
-        "number": WHOLE,
-        "title": TEXT,
-        "body": TEXT,
-        "tags": LIST,
-        "start": WHOLE,
-        "end": MAYBE,
+        "kind": STRING,
+        "number": INTEGER,
+        "title": STRING,
+        "body": STRING,
+        "tags": ARRAY,
+        "start": INTEGER,
+        "end": OPTIONAL_INTEGER,
         "impact": (str, type(None)),
-        "is_maintenance": FLAG,
-        "is_identified": FLAG,
-        "is_resolved": FLAG,
-        "created_at": WHOLE,
-        "resolved_at": MAYBE,
-        "closed_at": MAYBE,
-        "ended_by_resolving": FLAG,
-        "comments": LIST,
+        "is_maintenance": BOOLEAN,
+        "is_identified": BOOLEAN,
+        "is_resolved": BOOLEAN,
+        "created_at": INTEGER,
+        "resolved_at": OPTIONAL_INTEGER,
+        "closed_at": OPTIONAL_INTEGER,
+        "ended_by_resolving": BOOLEAN,
+        "comments": ARRAY,
     },
     "device": {
-        "kind": TEXT,
-        "sender": TEXT,
-        "name": TEXT,
-        "last_heard": WHOLE,
-        "newest": WHOLE,
-        "clock_offset": MAYBE,
-        "floor": WHOLE,
-        "lost": WHOLE,
-        "restarts": WHOLE,
-        "monitors": LIST,
-        "heard": LIST,
-        "claims": LIST,
+        "kind": STRING,
+        "sender": STRING,
+        "name": STRING,
+        "last_heard": INTEGER,
+        "newest": INTEGER,
+        "clock_offset": OPTIONAL_INTEGER,
+        "floor": INTEGER,
+        "lost": INTEGER,
+        "restarts": INTEGER,
+        "monitors": ARRAY,
+        "heard": ARRAY,
+        "claims": ARRAY,
         "boots": (dict,),
     },
-    "run": {"kind": TEXT, "monitor": TEXT, "run": TEXT, "started_at": (float,)},
+    "run": {"kind": STRING, "monitor": STRING, "run": STRING, "started_at": (float,)},
     "token": {
-        "kind": TEXT,
-        "id": TEXT,
-        "name": TEXT,
-        "scopes": LIST,
+        "kind": STRING,
+        "id": STRING,
+        "name": STRING,
+        "scopes": ARRAY,
         "tags": (list, type(None)),
-        "created_at": WHOLE,
-        "expires_at": MAYBE,
-        "last_used": MAYBE,
-        "revoked_at": MAYBE,
+        "created_at": INTEGER,
+        "expires_at": OPTIONAL_INTEGER,
+        "last_used": OPTIONAL_INTEGER,
+        "revoked_at": OPTIONAL_INTEGER,
         "digest": (str, type(None)),
     },
-    "end": {"kind": TEXT, "lines": WHOLE},
+    "end": {"kind": STRING, "lines": INTEGER},
 }
 
 
@@ -145,9 +145,9 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
 
 
 def _service(connection: sqlite3.Connection) -> Iterator[Line]:
-    """Nothing, where no server has run on the database."""
-    found = connection.execute("SELECT last_seen, rolled_until, kept_from FROM service")
-    for last_seen, rolled_until, kept_from in found:
+    """Yield nothing if no server has run on the database yet."""
+    rows = connection.execute("SELECT last_seen, rolled_until, kept_from FROM service")
+    for last_seen, rolled_until, kept_from in rows:
         yield {
             "kind": "service",
             "last_seen": last_seen,
@@ -157,8 +157,8 @@ def _service(connection: sqlite3.Connection) -> Iterator[Line]:
 
 
 def _monitors(connection: sqlite3.Connection) -> Iterator[Line]:
-    found = connection.execute("SELECT id, tag, last_heard FROM monitors ORDER BY id").fetchall()
-    for monitor, tag, last_heard in found:
+    rows = connection.execute("SELECT id, tag, last_heard FROM monitors ORDER BY id").fetchall()
+    for monitor, tag, last_heard in rows:
         versions = connection.execute(
             "SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,)
         )
@@ -168,11 +168,11 @@ def _monitors(connection: sqlite3.Connection) -> Iterator[Line]:
 
 def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
     for monitor, tag in connection.execute("SELECT id, tag FROM monitors ORDER BY id").fetchall():
-        found = connection.execute(
+        rows = connection.execute(
             "SELECT minute, status, latency, source FROM samples WHERE monitor_id = ? ORDER BY minute",
             (monitor,),
         )
-        for minute, status, latency, source in found:
+        for minute, status, latency, source in rows:
             yield {
                 "kind": "sample",
                 "monitor": tag,
@@ -186,15 +186,14 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
 def _devices(connection: sqlite3.Connection) -> Iterator[Line]:
     """Each with the monitors it reports, the spans of numbers heard, its claims to minutes, and its boots."""
     for device in devices.ids(connection):
-        record = devices.export(connection, device)
-        yield {"kind": "device", **asdict(record)}
+        yield {"kind": "device", **asdict(devices.export(connection, device))}
 
 
 def _runs(connection: sqlite3.Connection) -> Iterator[Line]:
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT tag, run, started_at FROM runs JOIN monitors ON id = monitor_id ORDER BY monitor_id, run"
     )
-    for tag, run, started_at in found:
+    for tag, run, started_at in rows:
         yield {"kind": "run", "monitor": tag, "run": run, "started_at": started_at}
 
 

@@ -1,4 +1,4 @@
-"""An export read back into a new database, with all that is counted counted again."""
+"""Import an export into a new database, and count its rollups."""
 
 import json
 import sqlite3
@@ -24,14 +24,14 @@ from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
-# What the lines of older formats say nothing of, by kind.
+# Fields that older formats lack, with their values, by kind.
 OLDER: Mapping[int, Mapping[str, Line]] = {
     1: {"monitor": {"last_heard": None}, "token": {"digest": None}},
 }
 
 
 class ImportRefused(FatalError):
-    """The line of an export that cannot be, and why; nothing was imported."""
+    """A line of the export is invalid, and nothing was imported."""
 
 
 def replace(
@@ -47,9 +47,9 @@ def replace(
 
 
 def load(lines: Iterable[bytes], database: Path, progress: Progress = no_progress) -> int:
-    """Make a new database of the lines of an export; how many there were.
+    """Make a new database from the lines of an export; returns their number.
 
-    Raises ImportRefused for the first line that cannot be, and where lines are missing at the end.
+    Raises ImportRefused for the first invalid line, and if lines are missing at the end.
     """
     reader = Reader(lines, progress)
     transactions.fill(database, _fill, reader, progress)
@@ -59,12 +59,12 @@ def load(lines: Iterable[bytes], database: Path, progress: Progress = no_progres
 def _fill(connection: sqlite3.Connection, reader: "Reader", progress: Progress) -> None:
     try:
         for kind, run in groupby(reader, key=lambda line: line["kind"]):
-            STORED[kind](connection, run)
+            IMPORTERS[kind](connection, run)
     except (ValueError, KeyError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
         raise ImportRefused(f"line {reader.number}: {error}") from error
-    everyone = connection.execute("SELECT id FROM monitors").fetchall()
-    for position, (monitor,) in enumerate(everyone):
-        progress("counting", position, len(everyone))
+    monitors = connection.execute("SELECT id FROM monitors").fetchall()
+    for position, (monitor,) in enumerate(monitors):
+        progress("counting", position, len(monitors))
         _count(connection, monitor)
 
 
@@ -74,16 +74,16 @@ class Reader:
     def __init__(self, lines: Iterable[bytes], progress: Progress) -> None:
         self._lines = iter(lines)
         self._progress = progress
-        self._unsaid: Mapping[str, Line] = {}
+        self._defaults: Mapping[str, Line] = {}
         self.number = 0
 
     def __iter__(self) -> Iterator[Line]:
         header = self._next()
         if header["kind"] != "header" or header["program"] != "kener-async":
-            raise ValueError("is no export of this program")
+            raise ValueError("is not an export of this program")
         if header["format"] not in (*OLDER, FORMAT):
             raise ValueError(f"is of format {header['format']}; this program knows up to {FORMAT}")
-        self._unsaid = OLDER.get(header["format"], {})
+        self._defaults = OLDER.get(header["format"], {})
         while (line := self._next())["kind"] not in ("header", "end"):
             yield line
         if line["kind"] == "header" or line["lines"] != self.number - 1:
@@ -97,27 +97,29 @@ class Reader:
         if text is None:
             raise ValueError("is missing: the export is cut short")
         line: Line = orjson.loads(text)
-        if isinstance(line, dict) and line.get("kind") in tuple(self._unsaid):
-            line = {**self._unsaid[line["kind"]], **line}
+        if isinstance(line, dict) and line.get("kind") in tuple(self._defaults):
+            line = {**self._defaults[line["kind"]], **line}
         _check(line)
         self._progress("importing", self.number, 0)
         return line
 
 
 def _check(line: Any) -> None:
-    """Raises ValueError unless a line has the fields of its kind, and each the type it should have."""
+    """Raise ValueError unless a line has the fields of its kind, with the right types."""
     kind = line.get("kind") if isinstance(line, dict) else None
     shape = SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
-        raise ValueError(f"is of no known kind: {kind!r}")
+        raise ValueError(f"is of an unknown kind: {kind!r}")
     if line.keys() != shape.keys():
-        raise ValueError(f"has other fields than a {kind}: {', '.join(line.keys() ^ shape.keys())}")
+        raise ValueError(
+            f"has missing or unknown fields for a {kind}: {', '.join(line.keys() ^ shape.keys())}"
+        )
     for name, types in shape.items():
         if type(line[name]) not in types:
-            raise ValueError(f"{name}: cannot be {orjson.dumps(line[name]).decode()[:80]}")
+            raise ValueError(f"{name}: has the invalid value {orjson.dumps(line[name]).decode()[:80]}")
 
 
-# Each kind, from its lines that follow one another
+# Each kind, from a run of its lines
 
 
 def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
@@ -168,7 +170,7 @@ def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         incident = Incident(**{**fields, "tags": tuple(line["tags"]), "impact": impact})
         incidents.insert(connection, incident, [Comment(**comment) for comment in line["comments"]])
         if incidents.get(connection, incident.number).tags != incident.tags:
-            raise ValueError("tags: names a monitor that is not known")
+            raise ValueError("tags: names an unknown monitor")
 
 
 def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
@@ -197,7 +199,7 @@ def _runs(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     )
 
 
-STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
+IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
     "service": _service,
     "monitor": _monitors,
     "sample": _samples,
@@ -210,12 +212,12 @@ STORED: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
 
 
 def _count(connection: sqlite3.Connection, monitor: int) -> None:
-    """Count all quarters of a monitor that the exporting server had counted, or was about to."""
+    """Count all quarters of a monitor that the exporting server had counted or marked."""
     if connection.execute("SELECT 1 FROM service").fetchone() is None:
         return
     start, end = kept_from(connection), dirty.rolled_until(connection)
     if start < end:
         dirty.mark(connection, [(monitor, start, end)])
-    everything = False
-    while not everything:
-        _, everything = rollups.settle(connection, monitor, (start, end), end, QUARTERS_AT_ONCE)
+    is_settled = False
+    while not is_settled:
+        _, is_settled = rollups.settle(connection, monitor, (start, end), end, QUARTERS_AT_ONCE)

@@ -1,7 +1,7 @@
-"""Whether a database is whole: what SQLite checks, and a recount of everything that is only counted.
+"""Integrity checks of a database: SQLite's own, and a recount of the rollups.
 
-SQLite's pages carry no checksums. A byte that flips within a value leaves the structure sound; where the
-value decides an uptime, the recount finds it.
+SQLite's pages have no checksums, so its check does not detect a flipped byte within a value. Where the value
+affects an uptime, the recount does.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ def tables(connection: sqlite3.Connection) -> list[str]:
 
 
 def rows(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many rows each table has."""
+    """The number of rows of each table."""
     counted = {}
     for table in tables(connection):
         (counted[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608
@@ -34,7 +34,7 @@ def rows(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = no_progress) -> Iterator[str]:
-    """What SQLite finds wrong, a line each; `quick` leaves out whether indexes agree with their tables."""
+    """The faults that SQLite finds, a line each; `quick` does not compare indexes with their tables."""
     names = tables(connection)
     pragma = "quick_check" if quick else "integrity_check"
     for position, table in enumerate(names):
@@ -43,12 +43,12 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
             if answer != "ok":
                 yield f"{table}: {answer}"
     for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{table}: a row names one of {parent} that is not there"
-    yield from _ownerless(connection)
+        yield f"{table}: a row refers to a missing row of {parent}"
+    yield from _orphans(connection)
 
 
-def _ownerless(connection: sqlite3.Connection) -> Iterator[str]:
-    """Large tables whose rows speak of a monitor that is not known; they declare no key, for speed."""
+def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
+    """Rows of a missing monitor, in the large tables, which for speed declare no foreign key."""
     for table in ("samples", "quarters", "dirty"):
         monitor = -1
         while True:
@@ -59,12 +59,12 @@ def _ownerless(connection: sqlite3.Connection) -> Iterator[str]:
             if monitor is None:
                 break
             if connection.execute("SELECT 1 FROM monitors WHERE id = ?", (monitor,)).fetchone() is None:
-                yield f"{table}: rows of monitor {monitor}, which is not there"
+                yield f"{table}: rows of monitor {monitor}, which does not exist"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A quarter-hour whose stored counts are not those that its layers give."""
+    """A quarter-hour whose stored counts differ from those of its layers."""
 
     tag: str
     quarter: int
@@ -75,14 +75,14 @@ class Difference:
 def recount(
     connection: sqlite3.Connection, *, days: int | None = None, progress: Progress = no_progress
 ) -> Iterator[Difference]:
-    """Count all quarters of all monitors again, or those of the newest days; yields what differs.
+    """Count all quarters of all monitors again, or those of the newest days; yields the differences.
 
-    Quarters that are marked to be counted again may differ and are passed over. Each monitor is read from one
-    snapshot of its own, so that a server beside is not held up.
+    Dirty quarters may differ and are skipped. Each monitor is read from a snapshot of its own, because a long
+    one would keep a running server from checkpointing.
     """
-    everyone = connection.execute("SELECT tag, id FROM monitors ORDER BY id").fetchall()
-    for position, (tag, monitor) in enumerate(everyone):
-        progress("recounting", position, len(everyone))
+    monitors = connection.execute("SELECT tag, id FROM monitors ORDER BY id").fetchall()
+    for position, (tag, monitor) in enumerate(monitors):
+        progress("recounting", position, len(monitors))
         connection.execute("BEGIN")
         try:
             yield from _differences(connection, tag, monitor, _span(connection, days))
@@ -104,9 +104,9 @@ def _differences(connection: sqlite3.Connection, tag: str, monitor: int, span: S
         stored = _stored(connection, monitor, start, end)
         counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
         for quarter in sorted(stored.keys() | counted.keys()):
-            here, now = stored.get(quarter, NOTHING), counted.get(quarter, NOTHING)
-            if here != now and not any(first <= quarter < last for first, last in marked):
-                yield Difference(tag, quarter, here, now)
+            before, after = stored.get(quarter, NOTHING), counted.get(quarter, NOTHING)
+            if before != after and not any(first <= quarter < last for first, last in marked):
+                yield Difference(tag, quarter, before, after)
 
 
 def _stored(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:

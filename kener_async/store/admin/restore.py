@@ -1,4 +1,4 @@
-"""The way back: a backup is verified, then takes the place of the database, which is kept beside."""
+"""Restore a backup: verify it and put it in place of the database, which is kept under another name."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ SQLITE = b"SQLite format 3\0"
 
 
 class RestoreError(FatalError):
-    """Nothing was put in place, and why."""
+    """Nothing was restored; the message gives the reason."""
 
 
 def restore(
@@ -28,12 +28,12 @@ def restore(
 ) -> tuple[Path | None, bytes | None]:
     """Verify a backup, or a plain copy of a database, and put it in place.
 
-    Returns where the database before was kept, and the signing key in the backup, if there was one of each.
-    Raises FatalError when a server is running, when there is a database and no `force`, and for a faulty
-    source; then nothing has changed.
+    Returns where the old database was kept, if there was one, and the signing key, if it is in the backup.
+    Raises FatalError if a server is running, if there is a database and no `force`, and for a damaged source;
+    then nothing has changed.
     """
     with alone_with(database, force=force) as work, database_errors(source):
-        bring(source, work, progress)
+        fetch(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
             for fault in integrity.faults(connection, quick=False, progress=progress):
                 raise RestoreError(f"{source}: is damaged: {fault}")
@@ -41,8 +41,8 @@ def restore(
         return place(work / DATABASE, database, now), key
 
 
-def bring(source: Path, folder: Path, progress: Progress = no_progress) -> Manifest | None:
-    """Unpack a backup, or copy a database, into a folder; None: it was a database, which has no manifest."""
+def fetch(source: Path, folder: Path, progress: Progress = no_progress) -> Manifest | None:
+    """Unpack a backup into a folder, or copy a database, which has no manifest."""
     manifest = None
     with database_errors(source):
         if is_database(source):
@@ -56,47 +56,42 @@ def bring(source: Path, folder: Path, progress: Progress = no_progress) -> Manif
 
 
 def is_database(source: Path) -> bool:
-    """Whether it is a plain database, not a backup."""
+    """Whether the file is a database and not a backup."""
     with open(source, "rb") as file:
         return file.read(len(SQLITE)) == SQLITE
 
 
 @contextmanager
 def alone_with(database: Path, *, force: bool) -> Iterator[Path]:
-    """Keep servers off, and give a folder beside the database in which its successor is made.
+    """Hold the lock of the database, and make a temporary folder next to it for its replacement.
 
-    Raises FatalError when a server is running, and when there is a database and no `force`.
+    Raises FatalError if a server is running, or if there is a database and no `force`.
     """
     files.make_folder(database)
     with files.locked(database):
-        if _holds_something(database) and not force:
-            raise RestoreError(f"{database}: exists; with --force it is kept beside, under another name")
+        if _is_there(database) and not force:
+            raise RestoreError(f"{database}: exists; with --force it is kept under another name")
         with files.workspace(database.parent) as work:
             yield work
 
 
-def _holds_something(database: Path) -> bool:
+def _is_there(database: Path) -> bool:
     return database.exists() and database.stat().st_size > 0
 
 
 def place(new: Path, database: Path, now: int) -> Path | None:
-    """Put a finished database in place; where the one before was kept.
-
-    At every moment there is the old one or the new one, whole.
-    """
-    kept = _kept_beside(database, now) if _holds_something(database) else None
-    # A log that belongs to the old file would be played into the new one.
+    """Put a finished database in place, atomically; returns where the old one was kept."""
+    kept = _keep_old(database, now) if _is_there(database) else None
+    # A write-ahead log of the old file would be applied to the new one.
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     files.replace(new, database)
     return kept
 
 
-def _kept_beside(database: Path, now: int) -> Path:
-    with (
-        suppress(sqlite3.Error),
-        closing(connect(database)) as connection,
-    ):  # it may be damaged: why it is replaced
+def _keep_old(database: Path, now: int) -> Path:
+    # It may be damaged, which is why it is replaced.
+    with suppress(sqlite3.Error), closing(connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     time = datetime.fromtimestamp(now, UTC).strftime(TIME)
     kept = database.with_name(f"{database.name}.before-restore-{time}")

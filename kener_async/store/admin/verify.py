@@ -1,4 +1,4 @@
-"""Whether a database, or a backup of one, can be relied on."""
+"""Verify a database or a backup."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from kener_async.domain.uptime import Counts
 from kener_async.store.admin import integrity
 from kener_async.store.admin.archive import DATABASE
 from kener_async.store.admin.integrity import Difference
-from kener_async.store.admin.restore import bring, is_database
+from kener_async.store.admin.restore import fetch, is_database
 from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -25,18 +25,18 @@ def verify(
     days: int | None = None,
     progress: Progress = no_progress,
 ) -> Iterator[str]:
-    """What is wrong, a line each; nothing: it is sound.
+    """The faults of a database or a backup, a line each; none if it is OK.
 
-    A server may be running on the database. A backup is unpacked into the scratch folder, and what has an
-    older schema is upgraded there, for the recount. `quick` leaves the recount and the indexes out; `days`
-    limits the recount to the newest. Raises FatalError for what cannot be read at all.
+    A server may be running on the database. A backup is unpacked into the scratch folder, and an older schema
+    is upgraded there for the recount. `quick` skips the recount and the indexes; `days` limits the recount to
+    the newest ones. Raises FatalError for a file that cannot be read at all.
     """
     with database_errors(source):
         if is_database(source) and not _is_old(source):
             yield from _faults(source, quick=quick, days=days, progress=progress)
             return
         with files.workspace(scratch) as work:
-            bring(source, work, progress)
+            fetch(source, work, progress)
             with closing(connect(work / DATABASE)) as connection:
                 migrations.migrate(connection)
             yield from _faults(work / DATABASE, quick=quick, days=days, progress=progress)
@@ -49,12 +49,12 @@ def _is_old(database: Path) -> bool:
 
 def _faults(database: Path, *, quick: bool, days: int | None, progress: Progress) -> Iterator[str]:
     with closing(connect(database, read_only=True)) as connection:
-        found = False
+        is_ok = True
         try:
             for fault in integrity.faults(connection, quick=quick, progress=progress):
-                found = True
+                is_ok = False
                 yield fault
-            if not quick and not found:
+            if is_ok and not quick:
                 for difference in integrity.recount(connection, days=days, progress=progress):
                     yield _line(difference)
         except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, OverflowError) as error:

@@ -1,1 +1,1 @@
-"""The SQLite engine: its file, its connections, its schema and the steps between schemas."""
+"""The SQLite engine: files, connections, transactions, migrations."""

@@ -1,4 +1,4 @@
-"""What can be seen of a database from outside, beside the server that may run on it; nothing is written."""
+"""The condition of a database file, read without changing it, also while a server runs on it."""
 
 import os
 import sqlite3
@@ -16,9 +16,9 @@ from kener_async.store.tokens import Token
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`steps`: how many steps of an upgrade it lacks. `last_seen`: when a server last noted that it is there.
+    """`steps` is the number of migrations it lacks, `last_seen` when a server was last running on it.
 
-    Of a file that lacks steps nothing else is read.
+    With missing migrations only the journal mode is read.
     """
 
     journal_mode: str
@@ -27,8 +27,8 @@ class Condition:
     tokens: Sequence[Token]
 
 
-def look(database: Path) -> Condition:
-    """The condition of a database that is there; raises DatabaseFileError."""
+def read(database: Path) -> Condition:
+    """Read the condition of an existing database; raises DatabaseFileError."""
     with database_errors(database), closing(connect(database, read_only=True)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         steps = len(migrations.lacking(connection))
@@ -41,12 +41,12 @@ def look(database: Path) -> Condition:
 def _last_seen(connection: sqlite3.Connection) -> int:
     try:
         return observer.last_seen(connection)
-    except TypeError:  # no server has been there yet
+    except TypeError:  # there is no service row, because no server has run on it yet
         return 0
 
 
 def server_of(database: Path) -> int | None:
-    """The process that holds the database's lock, as a server does; None when none does, or none is seen."""
+    """The process that holds the lock of the database, as a server does; None if none is found."""
     try:
         inode = str(os.stat(f"{database}.lock").st_ino)
         lines = Path("/proc/locks").read_text().splitlines()

@@ -29,7 +29,7 @@ class UpgradePlan:
 
 
 def prepare(path: Path, *, may_upgrade: bool = True) -> None:
-    """Bring the file to this program's schema and check its small tables; raises DatabaseFileError.
+    """Migrate the file to the current schema and check its small tables; raises DatabaseFileError.
 
     Only with the lock of the file held may an old file be upgraded: a server of the old version may be
     running on it.
@@ -61,30 +61,30 @@ def run(path: Path) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to this program's schema; an old one is copied first, to `<path>.v<schema>.bak`.
+    """Migrate the file to the current schema; an old one is copied first, to `<path>.v<schema>.bak`.
 
     A migration that fails leaves the file as it was. Raises as `migrations.migrate` and `files.copy` do.
     """
-    ahead = _plan(connection)
-    if not ahead.steps:
+    needed = _plan(connection)
+    if not needed.steps:
         migrations.migrate(connection)
         return
-    kept = path.with_name(f"{path.name}.v{ahead.found}.bak")
+    backup = path.with_name(f"{path.name}.v{needed.found}.bak")
     with files.workspace(path.parent) as work:
         files.copy(connection, work / "copy.db")
-        files.replace(work / "copy.db", kept)
-    log.info("upgrading the database", schema=ahead.found, to=ahead.target, kept=str(kept))
+        files.replace(work / "copy.db", backup)
+    log.info("upgrading the database", schema=needed.found, to=needed.target, kept=str(backup))
     try:
         migrations.migrate(connection)
     except sqlite3.Error as error:
         raise sqlite3.DatabaseError(
-            f"the upgrade from schema {ahead.found} to {ahead.target} failed and was taken back: {error}"
+            f"the upgrade from schema {needed.found} to {needed.target} failed and was rolled back: {error}"
         ) from error
-    log.info("upgraded the database", schema=ahead.target)
+    log.info("upgraded the database", schema=needed.target)
 
 
 def rehearse(path: Path, progress: Progress = no_progress) -> int:
-    """Run the migration on a copy that is thrown away; the number of rows it changed.
+    """Run the migration on a temporary copy; returns the number of rows it changed.
 
     The file itself is only read. Raises DatabaseFileError and NotEnoughSpace.
     """

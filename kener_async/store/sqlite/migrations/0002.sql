@@ -1,19 +1,19 @@
--- Devices that report in batches, beat keys, jobs that say when they begin, and when a monitor was last heard.
+-- Devices that report in batches, push keys, starts of jobs, and when each monitor was last heard.
 ALTER TABLE monitors ADD COLUMN last_heard INTEGER;
 ALTER TABLE tokens ADD COLUMN digest BLOB;
 
--- What reports in batches under a name of its own, and may number what it sends. The name belongs to the
--- sender, which is the subject of its token: the same name from another sender is another device.
+-- Devices, which report in batches under a name and may number their samples. A name belongs to a sender, the
+-- subject of the token: the same name from another sender is another device.
 CREATE TABLE devices (
     id            INTEGER PRIMARY KEY,
     sender        TEXT NOT NULL,
     name          TEXT NOT NULL,
     last_heard    INTEGER NOT NULL,    -- by this server's clock
-    newest        INTEGER NOT NULL,    -- the newest minute it has spoken of; 0: none yet
-    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last said its time
-    floor         INTEGER NOT NULL,    -- numbers below this one are not known one by one any more
-    lost          INTEGER NOT NULL,    -- numbers given up: below the floor, or of before its numbers began anew
-    restarts      INTEGER NOT NULL,    -- how often its numbers began anew
+    newest        INTEGER NOT NULL,    -- the newest minute it has reported; 0: none yet
+    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last sent its time
+    floor         INTEGER NOT NULL,    -- numbers below this one are no longer stored one by one
+    lost          INTEGER NOT NULL,    -- missing numbers given up: below the floor, or before a restart
+    restarts      INTEGER NOT NULL,    -- how often its numbers started over
     UNIQUE (sender, name)
 ) STRICT;
 
@@ -24,7 +24,7 @@ CREATE TABLE device_monitors (
     PRIMARY KEY (device_id, monitor_id)
 ) STRICT, WITHOUT ROWID;
 
--- The numbers a device has been heard with, as disjoint spans [first, last] from its floor on.
+-- The numbers received from a device, as disjoint spans [first, last] from its floor on.
 CREATE TABLE heard (
     device_id  INTEGER NOT NULL REFERENCES devices (id),
     first      INTEGER NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE heard (
     PRIMARY KEY (device_id, first)
 ) STRICT, WITHOUT ROWID;
 
--- The highest number a device has spoken with for a minute; kept only while a lower one may still come.
+-- The highest number received from a device for a minute; kept only while a lower one may still arrive.
 CREATE TABLE claims (
     device_id   INTEGER NOT NULL REFERENCES devices (id),
     monitor_id  INTEGER NOT NULL,
@@ -41,7 +41,7 @@ CREATE TABLE claims (
     PRIMARY KEY (device_id, monitor_id, minute)
 ) STRICT, WITHOUT ROWID;
 
--- When each boot of a device began, by this server's clock: what its monotonic clock counts from.
+-- When each boot of a device began, by this server's clock: the origin of its monotonic clock.
 CREATE TABLE boots (
     device_id  INTEGER NOT NULL REFERENCES devices (id),
     boot       TEXT NOT NULL,
@@ -49,10 +49,10 @@ CREATE TABLE boots (
     PRIMARY KEY (device_id, boot)
 ) STRICT, WITHOUT ROWID;
 
--- Jobs that have said they began and not yet that they ended.
+-- Runs of jobs that have reported their start and not yet their end.
 CREATE TABLE runs (
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
-    run         TEXT NOT NULL,         -- as the job names this run of it; empty: it does not
+    run         TEXT NOT NULL,         -- the id that the job gives this run; empty: none
     started_at  REAL NOT NULL,         -- by this server's clock
     PRIMARY KEY (monitor_id, run)
 ) STRICT, WITHOUT ROWID;

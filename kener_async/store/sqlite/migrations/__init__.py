@@ -1,16 +1,16 @@
-"""From any released schema to this program's, by numbered steps; a new file runs `schema.sql` at once."""
+"""Migrations: numbered steps from any released schema to the current one; a new file gets `schema.sql`."""
 
 import sqlite3
 from importlib.resources import files
 
 from kener_async.resources import shipped
 
-APPLICATION_ID = 0x4B656E72  # "Kenr": tells our files from other people's
+APPLICATION_ID = 0x4B656E72  # "Kenr", to recognise files of this program
 VERSION = 2
 
 
 def lacking(connection: sqlite3.Connection) -> range:
-    """The numbers of the steps that the file has yet to take; none for a new file.
+    """The numbers of the steps that the file lacks; none for a new file.
 
     Raises ValueError for a file from a newer version, or of another program.
     """
@@ -26,13 +26,13 @@ def lacking(connection: sqlite3.Connection) -> range:
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
-    """Whether there is nothing in the file."""
+    """Whether the file is empty."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return not tables
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to VERSION: all steps in one transaction, so that a failure leaves the file as it was.
+    """Migrate the file to VERSION in one transaction, so that a failure leaves it as it was.
 
     Raises ValueError as `lacking` does, and sqlite3.Error.
     """
@@ -45,25 +45,25 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def step(number: int) -> str:
-    """The SQL that leads from version `number - 1` to `number`; a comment first says what it does."""
+    """The SQL from version `number - 1` to `number`; its first line is a comment with the title."""
     name = f"{number:04d}.sql"
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def title(number: int) -> str:
-    """What a step does, in its own words."""
+    """The title of a step."""
     first, _, _ = step(number).strip().partition("\n")
     return first.removeprefix("--").strip() if first.startswith("--") else ""
 
 
 def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
-    # A step may make a table anew, which foreign keys that hold at every moment would not allow.
+    # Off, because a step may replace a table that others refer to; they are checked before the commit.
     connection.execute("PRAGMA foreign_keys = OFF")
     try:
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};")
         broken = connection.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
-            raise sqlite3.IntegrityError(f"a row of {broken[0]} names one of {broken[2]} that is not there")
+            raise sqlite3.IntegrityError(f"a row of {broken[0]} refers to a missing row of {broken[2]}")
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
