@@ -35,7 +35,7 @@ async def home(page: PageRequest) -> str:
 @page()
 async def category(page: PageRequest) -> str:
     name = page.request.match_info["name"]
-    category = next((one for one in page.config.categories if one.name == name), None)
+    category = next((category for category in page.config.categories if category.name == name), None)
     if category is None or category.hidden:
         raise NotFound("there is no such category")
     members = [view for view in page.snapshot.monitors if view.monitor.category == name]

@@ -65,7 +65,7 @@ async def monitor(page: PageRequest) -> str:
         ongoing=_affecting(monitor.tag, snapshot.ongoing),
         upcoming=_affecting(monitor.tag, snapshot.upcoming),
         past=_closed(visible(history.incidents, snapshot), now),
-        names={one.monitor.tag: one.monitor.name for one in snapshot.monitors},
+        names={other.monitor.tag: other.monitor.name for other in snapshot.monitors},
         share=share.snippets(page.context, monitor),
         number=partial(format_decimal, locale=locale.cldr),
     )

@@ -1,1 +1,1 @@
-"""What is not a page: badges, feeds, calendars, the summary of Statuspage, the preview image."""
+"""Formats other than HTML: badges, feeds, iCalendar, Statuspage documents, the preview image."""

@@ -198,11 +198,14 @@ def _updates(view: "IncidentView", affected: Sequence[Document]) -> list[Documen
     incident = view.incident
     status = _component_status([incident.effect or Status.UP])
     components = [
-        {"code": one["id"], "name": one["name"], "old_status": status, "new_status": status}
-        for one in affected
+        {"code": component["id"], "name": component["name"], "old_status": status, "new_status": status}
+        for component in affected
     ]
     first = _update(incident, "body", incident.created_at, incident.body or incident.title, components)
-    comments = [_update(incident, one.id, one.created_at, one.body, components) for one in view.comments]
+    comments = [
+        _update(incident, comment.id, comment.created_at, comment.body, components)
+        for comment in view.comments
+    ]
     return [*reversed(comments), first]
 
 
@@ -269,8 +272,8 @@ DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
 def _by_category(snapshot: "Snapshot") -> dict[str, list["MonitorView"]]:
     """Monitors that have a status, in the order of the page; those without a category come first."""
     names = ["", *(category.name for category in snapshot.config.categories)]
-    known = [view for view in snapshot.monitors if _known_status(view) is not None]
-    groups = {name: [view for view in known if view.monitor.category == name] for name in names}
+    with_status = [view for view in snapshot.monitors if _known_status(view) is not None]
+    groups = {name: [view for view in with_status if view.monitor.category == name] for name in names}
     return {name: members for name, members in groups.items() if members}
 
 

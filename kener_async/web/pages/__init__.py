@@ -1,1 +1,1 @@
-"""How pages are made and kept: snapshot, templates, labels, languages, cache, throttle."""
+"""The framework of the pages: decorator, cache, snapshot, throttle, templates, labels, locales, assets."""

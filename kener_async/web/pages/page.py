@@ -81,7 +81,7 @@ class PageRequest:
 
 
 class CacheKey(NamedTuple):
-    """What distinguishes a page from others in the same language.
+    """The identity of a page among all pages in the same language.
 
     Variants are pages of which clients can request any number by inventing options. They have a cache of
     their own, so that they never evict a plain page.

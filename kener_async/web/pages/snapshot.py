@@ -147,7 +147,7 @@ class Snapshots:
                 async with self._throttle.slot():
                     begun_at = monotonic()
                     snapshot = await self._build()
-                # Set last: after a failure the requests that wait must not take the old one for new.
+                # Set last, because after a failure waiting requests must not take the old one for a new one.
                 self._snapshot, self._begun_at = snapshot, begun_at
             return snapshot
 
@@ -166,7 +166,7 @@ class Snapshots:
         # Looked up before anything is awaited: because a reload meanwhile may remove some of them.
         visible_states = states.of(monitor.tag for monitor in monitors)
         revision, kept_from, now, views = -1, 0, 0, list[MonitorView]()
-        # Again if meanwhile a minute ended, or loading one monitor changed the state of another.
+        # Repeated if the minute ended meanwhile, or if loading one monitor changed the state of another.
         for _ in range(ATTEMPTS):
             revision, kept_from, now = states.revision, states.kept_from, self._clock()
             views = await self._monitor_views.of(config, monitors, visible_states, now, kept_from)
@@ -187,7 +187,7 @@ class Snapshots:
             ongoing=[view for view, stage in stages if stage.is_ongoing],
             upcoming=[view for view, stage in stages if stage is IncidentStage.SCHEDULED],
             recent=_recent(visible_ones, now),
-            announcements=[one for one in config.announcements if _is_shown(one, now)],
+            announcements=[item for item in config.announcements if _is_active(item, now)],
         )
 
 
@@ -204,7 +204,7 @@ def _next_change(
     return min(instant for instant in instants if instant > now)
 
 
-def _is_shown(announcement: Announcement, now: int) -> bool:
+def _is_active(announcement: Announcement, now: int) -> bool:
     has_begun = announcement.start is None or announcement.start <= now
     return has_begun and (announcement.end is None or now < announcement.end)
 

@@ -47,7 +47,7 @@ def icon(name: str) -> Markup:
 
 
 def sign(status: Status) -> Markup:
-    """The icon of a status, whose shape differs for each so that it is told without colour."""
+    """The icon of a status; each has a shape of its own, so that colour is not needed to tell them apart."""
     return Markup(  # noqa: S704 - ours
         f'<svg class="sign {labels.CLASSES[status]}" viewBox="0 0 24 24" aria-hidden="true">'
         f'{_OUTLINES.get(status, _CIRCLE)}<path class="mark" d="{_MARKS[status]}"/></svg>'

@@ -88,8 +88,8 @@ def _is_simple(text: str) -> bool:
 def _as_written(text: str) -> Markup:
     """The escaped text in paragraphs."""
     paragraphs = [part.strip("\n") for part in str(escape(text)).split("\n\n")]
-    shown = ("<p>" + part.replace("\n", "<br>\n") + "</p>\n" for part in paragraphs if part.strip())
-    return Markup("".join(shown))  # noqa: S704
+    html = ("<p>" + part.replace("\n", "<br>\n") + "</p>\n" for part in paragraphs if part.strip())
+    return Markup("".join(html))  # noqa: S704
 
 
 # Extensions of CommonMark
@@ -105,16 +105,16 @@ def _link_bare_address(state: StateInline, silent: bool) -> bool:
     rest = _ADDRESS.match(state.src, state.pos, state.posMax)
     if rest is None:
         return False
-    shown = rest[0].rstrip("" if "(" in rest[0] else ")").rstrip("*_~.,;:!?")
-    address = state.md.normalizeLink(scheme[0] + shown)
+    address_text = rest[0].rstrip("" if "(" in rest[0] else ")").rstrip("*_~.,;:!?")
+    address = state.md.normalizeLink(scheme[0] + address_text)
     if not state.md.validateLink(address):
         return False
     if not silent:
         state.pending = state.pending.removesuffix(scheme[0])
         state.push("link_open", "a", 1).attrs = {"href": address}
-        state.push("text", "", 0).content = scheme[0] + shown
+        state.push("text", "", 0).content = scheme[0] + address_text
         state.push("link_close", "a", -1)
-    state.pos += len(shown)
+    state.pos += len(address_text)
     return True
 
 

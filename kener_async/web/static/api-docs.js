@@ -1,7 +1,7 @@
 "use strict";
 
 (() => {
-  // Swagger UI's own dark colours hang on a class; follow the reader's system.
+  // Swagger UI's dark theme is enabled by a class; set it as the system prefers.
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
   dark.addEventListener("change", follow);

@@ -1,5 +1,5 @@
-// A day's hours, minute by minute: pointer, finger or arrow keys lead to a minute, and its time and status are
-// said above. Without it each run of minutes still has its title, and the table says everything.
+// The minutes of a day: pointer, touch or arrow keys select a minute, whose time and status are shown above. Without
+// it each run of minutes has a title, and the table below has the same data.
 (() => {
   "use strict";
 
@@ -8,7 +8,7 @@
 
   const rows = () => [...hours.querySelectorAll("svg")];
 
-  function find() {
+  function isReady() {
     if (hours && hours.isConnected) return true;
     hours = document.getElementById("hours");
     readout = document.getElementById("minute");
@@ -36,22 +36,22 @@
     mark.setAttribute("x", place);
     row.append(mark);
     const time = format.format(new Date((Number(row.dataset.start) + place * 60) * 1000));
-    const said = run ? run.firstElementChild.textContent.split("\n")[1] : "";
-    readout.textContent = said ? `${time} · ${said}` : time;
+    const status = run ? run.firstElementChild.textContent.split("\n")[1] : "";
+    readout.textContent = status ? `${time} · ${status}` : time;
     hours.setAttribute("aria-valuenow", minute);
     hours.setAttribute("aria-valuetext", readout.textContent);
   }
 
-  function pointed(event) {
+  function onPointer(event) {
     const row = event.target.closest && event.target.closest("#hours svg");
-    if (!row || !find()) return;
+    if (!row || !isReady()) return;
     const box = row.getBoundingClientRect();
     const place = Math.floor(((event.clientX - box.left) / box.width) * 60);
     show(rows().indexOf(row) * 60 + Math.min(Math.max(place, 0), 59));
   }
 
-  function pressed(event) {
-    if (!event.target.matches("#hours") || !find()) return;
+  function onKey(event) {
+    if (!event.target.matches("#hours") || !isReady()) return;
     const last = rows().length * 60 - 1;
     const places = {
       ArrowLeft: minute - 1, ArrowRight: minute + 1, ArrowUp: minute - 60, ArrowDown: minute + 60,
@@ -63,10 +63,10 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    if (find()) hours.setAttribute("aria-valuenow", 0);
-    document.addEventListener("pointermove", pointed);
-    document.addEventListener("pointerdown", pointed);
-    document.addEventListener("keydown", pressed);
-    document.addEventListener("focusin", (event) => { if (event.target.matches("#hours") && find()) show(minute); });
+    if (isReady()) hours.setAttribute("aria-valuenow", 0);
+    document.addEventListener("pointermove", onPointer);
+    document.addEventListener("pointerdown", onPointer);
+    document.addEventListener("keydown", onKey);
+    document.addEventListener("focusin", (event) => { if (event.target.matches("#hours") && isReady()) show(minute); });
   });
 })();

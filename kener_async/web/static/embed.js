@@ -1,12 +1,12 @@
 "use strict";
 
-// A monitor's status in a frame, placed after the script that asks for it. The frame tells its own height.
+// Inserts a monitor's status as a frame after this script element. The frame reports its height by postMessage.
 (() => {
   const script = document.currentScript;
-  const own = new URL(script.src);
-  const page = new URL(own.pathname.replace(/\.js$/, ""), own.origin);
+  const source = new URL(script.src);
+  const page = new URL(source.pathname.replace(/\.js$/, ""), source.origin);
   for (const name of ["theme", "bgc", "locale"]) {
-    const value = own.searchParams.get(name);
+    const value = source.searchParams.get(name);
     if (value !== null) {
       page.searchParams.set(name, value);
     }
@@ -20,8 +20,8 @@
   frame.style.width = "100%";
   frame.src = page.href;
 
-  window.addEventListener("message", ({ source, origin, data }) => {
-    const isOurs = source === frame.contentWindow && origin === page.origin;
+  window.addEventListener("message", ({ source: sender, origin, data }) => {
+    const isOurs = sender === frame.contentWindow && origin === page.origin;
     if (isOurs && data && data.kener_async === "height" && Number.isFinite(data.height)) {
       frame.style.height = `${Math.max(0, data.height)}px`;
     }

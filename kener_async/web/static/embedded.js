@@ -1,13 +1,13 @@
-// In a frame on another site's page: tells how high it is, and keeps itself up to date.
+// In the frame on another site: reports its height to the page around it, and updates itself every minute.
 (() => {
   "use strict";
 
-  const tell = () =>
+  const reportHeight = () =>
     parent.postMessage({ kener_async: "height", height: document.documentElement.offsetHeight }, "*");
 
   let etag = null;
 
-  async function renew() {
+  async function refresh() {
     try {
       const reply = await fetch(location.href, { cache: "no-cache" });
       const isNew = reply.ok && etag !== null && reply.headers.get("ETag") !== etag;
@@ -15,13 +15,13 @@
       if (!isNew) return;
       const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
       document.querySelector("main").replaceWith(fresh.querySelector("main"));
-    } catch { /* it will be there again */ }
+    } catch { /* not reachable now: tried again in a minute */ }
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    new ResizeObserver(tell).observe(document.documentElement);
-    tell();
-    renew();
-    setInterval(() => { if (!document.hidden) renew(); }, 60000);
+    new ResizeObserver(reportHeight).observe(document.documentElement);
+    reportHeight();
+    refresh();
+    setInterval(() => { if (!document.hidden) refresh(); }, 60000);
   });
 })();

@@ -1,127 +1,127 @@
-// Keeps a page up to date: it is asked for again and again, as long as somebody may look at it, and only what the
-// server says otherwise than before is touched. So whatever a visitor has opened stays open, and what is being
-// read stays in its place.
+// Live updates: a visible page is fetched periodically, and only what differs from the last version of the server is
+// changed in the document. So details stay open, and the text being read stays in its place.
 (() => {
   "use strict";
 
-  let known = document.body.cloneNode(true);  // what the server said last
+  let latest = document.body.cloneNode(true);  // the body as the server sent it last
   let text = null;
-  let asked = Date.now(), heard = asked;
+  let requestedAt = Date.now(), updatedAt = requestedAt;
   let failures = 0;
   let timer = 0;
 
-  function plan() {
-    sayAge();
+  function schedule() {
+    showAge();
     clearTimeout(timer);
     const period = Number(document.body.dataset.refresh) * 1000;
     if (document.hidden || !period) return;
-    // Spread over time, so that visitors do not come all at once; slower while the server is away.
+    // Jitter spreads visitors over time; after failures the pauses grow.
     const pause = period * Math.min(1 + failures, 6) * (0.85 + 0.3 * Math.random());
-    timer = setTimeout(refresh, Math.max(asked + pause - Date.now(), 0));
+    timer = setTimeout(refresh, Math.max(requestedAt + pause - Date.now(), 0));
   }
 
   async function refresh() {
-    asked = Date.now();
+    requestedAt = Date.now();
     try {
-      take(await fetched());
-      heard = Date.now();
+      apply(await fetchPage());
+      updatedAt = Date.now();
       failures = 0;
     } catch {
       failures += 1;
     }
-    plan();
+    schedule();
   }
 
-  async function fetched() {
-    const patience = new AbortController();
-    const late = setTimeout(() => patience.abort(), 15000);
+  async function fetchPage() {
+    const controller = new AbortController();
+    const timeout = setTimeout(() => controller.abort(), 15000);
     try {
       const headers = { Accept: "text/html" };
-      const reply = await fetch(location.href, { cache: "no-cache", headers, signal: patience.signal });
+      const reply = await fetch(location.href, { cache: "no-cache", headers, signal: controller.signal });
       if (!reply.ok && reply.status !== 404) throw new Error(String(reply.status));
       return await reply.text();
     } finally {
-      clearTimeout(late);
+      clearTimeout(timeout);
     }
   }
 
-  function take(reply) {
-    if (reply === text) return;
-    const fresh = new DOMParser().parseFromString(reply, "text/html");
-    if (!fresh.getElementById("content")) throw new Error("not a page of ours");
+  function apply(html) {
+    if (html === text) return;
+    const fresh = new DOMParser().parseFromString(html, "text/html");
+    if (!fresh.getElementById("content")) throw new Error("not a page of this site");
     const style = fresh.querySelector("[rel=stylesheet]").getAttribute("href");
-    if (!document.head.innerHTML.includes(style)) location.reload();  // another version is running
-    const anchor = firstInSight(), top = anchor.getBoundingClientRect().top;
+    if (!document.head.innerHTML.includes(style)) location.reload();  // the server was upgraded or reconfigured
+    const anchor = firstVisible(), top = anchor.getBoundingClientRect().top;
     const focused = document.activeElement;
-    update(document.body, known, fresh.body);
-    known = fresh.body;
-    text = reply;
+    update(document.body, latest, fresh.body);
+    latest = fresh.body;
+    text = html;
     document.title = fresh.title;
-    document.dispatchEvent(new Event("renewed"));
+    document.dispatchEvent(new Event("updated"));
     if (focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
     const moved = anchor.isConnected ? anchor.getBoundingClientRect().top - top : 0;
     if (moved) scrollBy(0, moved);
   }
 
-  // What comes or goes above it does not move it.
-  function firstInSight() {
-    let found = document.body;
-    while (found.getBoundingClientRect().top < 0) {
-      const inner = [...found.children].find((one) => {
-        const box = one.getBoundingClientRect();
+  // The first element in view, which must not move when content above it comes or goes.
+  function firstVisible() {
+    let element = document.body;
+    while (element.getBoundingClientRect().top < 0) {
+      const inner = [...element.children].find((child) => {
+        const box = child.getBoundingClientRect();
         return box.bottom > 0 && box.height > 0;
       });
       if (!inner) break;
-      found = inner;
+      element = inner;
     }
-    return found;
+    return element;
   }
 
-  // `before` and `after` are what the server said; beside them, `shown` has what visitors and scripts have done.
-  function update(shown, before, after) {
+  // `before` and `after` are versions of the server; `current` also has the changes of visitors and scripts.
+  function update(current, before, after) {
     if (before.isEqualNode(after)) return;
     if (before.firstElementChild || after.firstElementChild) {
-      updateChildren(shown, [...before.childNodes], [...after.childNodes]);
+      updateChildren(current, [...before.childNodes], [...after.childNodes]);
     } else if (before.textContent !== after.textContent) {
-      shown.textContent = after.textContent;
+      current.textContent = after.textContent;
     }
-    if (after.attributes) updateAttributes(shown, before, after);
+    if (after.attributes) updateAttributes(current, before, after);
   }
 
-  function updateChildren(shown, before, after) {
-    const here = [...shown.childNodes];
-    const now = after.map((one, place) => {
-      const [mine, was] = [here, before].map((all) => one.id ? all.find(({ id }) => id === one.id) : all[place]);
-      const isSame = [mine, was].every((its) => its && its.nodeName === one.nodeName && its.id === one.id);
-      if (isSame) update(mine, was, one);
-      return isSame ? mine : document.importNode(one, true);
+  function updateChildren(current, before, after) {
+    const nodes = [...current.childNodes];
+    const updated = after.map((node, place) => {
+      const find = (list) => node.id ? list.find(({ id }) => id === node.id) : list[place];
+      const [existing, previous] = [find(nodes), find(before)];
+      const isSame = [existing, previous].every((other) => other && other.nodeName === node.nodeName && other.id === node.id);
+      if (isSame) update(existing, previous, node);
+      return isSame ? existing : document.importNode(node, true);
     });
-    const isOther = now.length !== here.length || now.some((one, place) => one !== here[place]);
-    if (isOther) shown.replaceChildren(...now);
+    const differs = updated.length !== nodes.length || updated.some((node, place) => node !== nodes[place]);
+    if (differs) current.replaceChildren(...updated);
   }
 
-  function updateAttributes(shown, before, after) {
-    for (const { name } of before.attributes) if (!after.hasAttribute(name)) shown.removeAttribute(name);
+  function updateAttributes(current, before, after) {
+    for (const { name } of before.attributes) if (!after.hasAttribute(name)) current.removeAttribute(name);
     for (const { name, value } of after.attributes) {
-      if (value !== before.getAttribute(name)) shown.setAttribute(name, value);
+      if (value !== before.getAttribute(name)) current.setAttribute(name, value);
     }
   }
 
-  function sayAge() {
+  function showAge() {
     const notice = document.getElementById("stale");
     notice.hidden = failures < 2;
     if (notice.hidden) return;
-    const minutes = Math.max(1, Math.round((Date.now() - heard) / 60000));
-    const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
-    const ago = minutes < 120 ? words.format(-minutes, "minute") : words.format(-Math.round(minutes / 60), "hour");
+    const minutes = Math.max(1, Math.round((Date.now() - updatedAt) / 60000));
+    const format = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
+    const ago = minutes < 120 ? format.format(-minutes, "minute") : format.format(-Math.round(minutes / 60), "hour");
     notice.textContent = document.body.dataset.away.replace("%(ago)s", ago);
   }
 
-  const told = document.querySelector("#as-of time");
-  const time = told ? Date.parse(told.dateTime) : asked;
-  if (asked - time > 120000) asked = heard = time;  // the browser had kept it, as it does for going back
-  document.addEventListener("visibilitychange", plan);
-  addEventListener("pageshow", plan);
+  const asOf = document.querySelector("#as-of time");
+  const time = asOf ? Date.parse(asOf.dateTime) : requestedAt;
+  if (requestedAt - time > 120000) requestedAt = updatedAt = time;  // from the browser's cache, as after going back
+  document.addEventListener("visibilitychange", schedule);
+  addEventListener("pageshow", schedule);
   addEventListener("online", refresh);
-  plan();
+  schedule();
 })();

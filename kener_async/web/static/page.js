@@ -1,23 +1,23 @@
-// What a page does beyond what it says: theme and window as last chosen, times in the visitor's zone, bars by
-// keyboard and finger, copying. Everything is there without it.
+// Progressive enhancement of all pages: the theme and window last chosen, times in the visitor's time zone, keyboard
+// and touch control of the bars, copy buttons. Every page is complete without it.
 (() => {
   "use strict";
 
   const root = document.documentElement;
-  const kept = {
+  const storage = {
     get(name) {
       try { return localStorage.getItem(name); } catch { return null; }
     },
     set(name, value) {
-      try { localStorage.setItem(name, value); } catch { /* private mode: chosen for this page only */ }
+      try { localStorage.setItem(name, value); } catch { /* private mode: the choice lasts for this page only */ }
     },
   };
 
-  // Before anything is painted, so that nothing flashes.
+  // Before the first paint, so that the page does not flash in the wrong theme.
   root.classList.add("js");
-  const theme = kept.get("theme");
+  const theme = storage.get("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  const chosen = kept.get("window");
+  const chosen = storage.get("window");
   if (["90d", "30d", "7d", "24h", "today"].includes(chosen)) root.dataset.window = chosen;
 
   const isDark = () =>
@@ -25,7 +25,7 @@
 
   function chooseTheme() {
     root.dataset.theme = isDark() ? "light" : "dark";
-    kept.set("theme", root.dataset.theme);
+    storage.set("theme", root.dataset.theme);
   }
 
   function showWindow() {
@@ -33,7 +33,7 @@
     if (radio) radio.checked = true;
   }
 
-  // Times: the server wrote them in the site's zone.
+  // Times: the server writes them in the site's time zone.
 
   const FORMS = {
     medium: { dateStyle: "medium", timeStyle: "short" },
@@ -41,78 +41,78 @@
     clock: { timeStyle: "short" },
   };
   const formats = {};
-  const written = new WeakMap();  // what was made of a time; where it is another, the server has spoken anew
+  const localized = new WeakMap();  // the text written for an element; a different one came from the server
 
   function localize() {
     for (const time of document.querySelectorAll("[data-form]")) {
-      if (written.get(time) === time.textContent) continue;
+      if (localized.get(time) === time.textContent) continue;
       const form = time.dataset.form;
       formats[form] = formats[form] || new Intl.DateTimeFormat(root.lang, FORMS[form]);
-      const instant = new Date(time.dateTime || time.dataset.at * 1000);  // a chart's labels are no times
+      const instant = new Date(time.dateTime || time.dataset.at * 1000);  // labels of charts are no <time> elements
       time.title = time.textContent;
       time.textContent = formats[form].format(instant);
-      written.set(time, time.textContent);
+      localized.set(time, time.textContent);
     }
   }
 
-  function sayZone() {
+  function showZone() {
     const zone = document.getElementById("zone");
     if (zone) zone.textContent = zone.dataset.own;
   }
 
-  // Bars: one tab stop, arrow keys lead along them; the first tap tells of a day, the second opens it.
+  // Bars: one tab stop, arrow keys move along them; the first tap shows a day's text, the second opens the day.
 
-  const above = ({ target }, selector) => target.closest && target.closest(selector);
+  const closest = ({ target }, selector) => target.closest && target.closest(selector);
 
   function moveAlong(event) {
-    const bar = above(event, ".bars a");
+    const bar = closest(event, ".bars a");
     if (!bar || event.altKey || event.ctrlKey || event.metaKey) return;
-    const bars = [...bar.parentElement.children].filter((one) => one.offsetParent !== null);
+    const bars = [...bar.parentElement.children].filter((other) => other.offsetParent !== null);
     const right = root.dir === "rtl" ? -1 : 1, all = bars.length;
     const steps = { ArrowRight: right, ArrowLeft: -right, PageDown: 7, PageUp: -7, Home: -all, End: all };
     const step = steps[event.key];
     if (!step) return;
     event.preventDefault();
     const next = bars[Math.min(Math.max(bars.indexOf(bar) + step, 0), all - 1)];
-    for (const one of bar.parentElement.children) one.tabIndex = -1;
+    for (const other of bar.parentElement.children) other.tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
   }
 
   function mark(bar) {
-    for (const one of document.querySelectorAll(".bars .on")) if (one !== bar) one.classList.remove("on");
+    for (const other of document.querySelectorAll(".bars .on")) if (other !== bar) other.classList.remove("on");
     if (bar) bar.classList.add("on");
   }
 
-  let told = null;  // the bar that this touch has told of, and so does not open
+  let firstTapped = null;  // the bar whose text this touch has shown, so that the click does not open it
 
-  function touched(event) {
-    const bar = above(event, ".bars a");
+  function onPointerDown(event) {
+    const bar = closest(event, ".bars a");
     const isFirst = bar && event.pointerType === "touch" && !bar.classList.contains("on");
-    told = isFirst ? bar : null;
+    firstTapped = isFirst ? bar : null;
     if (isFirst || !bar) mark(bar);
   }
 
-  function slid(event) {
+  function onPointerMove(event) {
     if (event.pointerType !== "touch") return;
     const under = document.elementFromPoint(event.clientX, event.clientY);
     const bar = under && under.closest(".bars a");
     if (bar) mark(bar);
   }
 
-  function clicked(event) {
-    const bar = above(event, ".bars a");
-    if (bar && bar === told) event.preventDefault();
-    told = null;
-    const copy = above(event, "[data-copy]");
-    if (copy) copied(copy);
-    if (above(event, "#theme")) chooseTheme();
+  function onClick(event) {
+    const bar = closest(event, ".bars a");
+    if (bar && bar === firstTapped) event.preventDefault();
+    firstTapped = null;
+    const button = closest(event, "[data-copy]");
+    if (button) copy(button);
+    if (closest(event, "#theme")) chooseTheme();
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
   }
 
-  function escaped(event) {
+  function closeOnEscape(event) {
     if (event.key !== "Escape") return;
     mark(null);
     for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -121,11 +121,11 @@
     }
   }
 
-  async function copied(button) {
+  async function copy(button) {
     const source = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(source.value);
-    } catch {  // there is no clipboard without TLS
+    } catch {  // browsers offer the clipboard over TLS only
       source.select();
       if (!document.execCommand("copy")) return;
     }
@@ -135,18 +135,18 @@
     setTimeout(() => { button.textContent = label; }, 1500);
   }
 
-  // What is to be copied must be whole also where the site's own address is not configured.
+  // Texts to copy need the full address, also if `public_url` is not configured.
   function completeAddresses() {
     for (const field of document.querySelectorAll("[data-origin]")) {
       field.value = field.value.replace(/(^|["(])\/(?!\/)/g, `$1${location.origin}/`);
     }
   }
 
-  // Whatever the server wrote, at first or when it was brought up to date.
-  function dress() {
+  // After loading and after each live update.
+  function enhance() {
     showWindow();
     localize();
-    sayZone();
+    showZone();
     completeAddresses();
   }
 
@@ -154,15 +154,15 @@
     document.addEventListener("change", ({ target }) => {
       if (target.name !== "window") return;
       root.dataset.window = target.value;
-      kept.set("window", target.value);
+      storage.set("window", target.value);
     });
     document.addEventListener("keydown", moveAlong);
-    document.addEventListener("keydown", escaped);
-    document.addEventListener("pointerdown", touched);
-    document.addEventListener("pointermove", slid);
+    document.addEventListener("keydown", closeOnEscape);
+    document.addEventListener("pointerdown", onPointerDown);
+    document.addEventListener("pointermove", onPointerMove);
     document.addEventListener("pointercancel", () => mark(null));
-    document.addEventListener("click", clicked);
-    dress();
+    document.addEventListener("click", onClick);
+    enhance();
   });
-  document.addEventListener("renewed", dress);
+  document.addEventListener("updated", enhance);
 })();
