@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession
 
 from kener_async.demo import SCENES, past
-from kener_async.demo.devices import DEVICES, lines
+from kener_async.demo.devices import DEVICES, simulated_devices
 from kener_async.demo.run import configured
 from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
@@ -188,7 +188,9 @@ async def test_a_scene_shows_what_its_name_says(
     config = configured(tmp_path, told)
     upgrade.prepare(config.database.path)
     with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
-        work = partial(past.fill, config=config, lines=lines(told), reports=told.reports, now=now)
+        work = partial(
+            past.fill, config=config, devices=simulated_devices(told), reports=told.reports, now=now
+        )
         connections.transaction(connection, work)
     async with running(config, FakeClock(now)) as service:
         page = await (await service.client.get("/")).text()

@@ -1,7 +1,7 @@
-"""The demo: the whole service on a throw-away database, with 90 days of made-up history and live devices.
+"""The demo: the service on a temporary database, with 90 days of generated history and simulated devices.
 
-The history goes through the rules that hold for real ones: samples, incidents and settings are stored as of
-their time, and the service counts them. What happens stands in `history/`, what is served in `site/`.
+Samples, incidents and settings are stored as of their time, and the service counts them by the usual rules.
+`history/` has the events of the scenes, `site/` the configuration and its files.
 """
 
 SCENES = ("busy", "calm", "outage", "maintenance", "empty")

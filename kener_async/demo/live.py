@@ -1,4 +1,4 @@
-"""The devices of the demo while it runs: they report over HTTP, as any device does."""
+"""Simulated devices report over HTTP while the demo runs, as real devices do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,20 +9,20 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from kener_async import keys
 from kener_async.clock import system_clock
-from kener_async.demo.devices import DemoDevice, DemoReport
+from kener_async.demo.devices import DemoDevice, SimulatedDevice
 from kener_async.domain.calendar import DAY, minute_of
 from kener_async.domain.samples import Status
 
 
 def reporting(
-    lines: Sequence[DemoReport], url: str, token: str, welcome: str
+    devices: Sequence[SimulatedDevice], url: str, token: str, welcome: str
 ) -> Callable[[web.Application], AbstractAsyncContextManager[None]]:
-    """The devices, which report from when the service answers until it stops."""
+    """A cleanup context in which the devices report from when the service responds until it stops."""
 
     @asynccontextmanager
     async def reporting(app: web.Application) -> AsyncIterator[None]:
-        await app[keys.LOADER].roll()  # all of the past is counted before the first visitor comes
-        task = asyncio.create_task(_report_all(lines, url, token, welcome), name="devices")
+        await app[keys.LOADER].roll()  # count the generated history before the first visitor comes
+        task = asyncio.create_task(_report_all(devices, url, token, welcome), name="devices")
         try:
             yield
         finally:
@@ -33,13 +33,13 @@ def reporting(
     return reporting
 
 
-async def _report_all(lines: Sequence[DemoReport], url: str, token: str, welcome: str) -> None:
+async def _report_all(devices: Sequence[SimulatedDevice], url: str, token: str, welcome: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     async with ClientSession(url, headers=headers, timeout=ClientTimeout(total=10)) as session:
-        while not await _is_listening(session):  # noqa: ASYNC110 - only an answer tells that it listens
+        while not await _is_listening(session):  # noqa: ASYNC110 - a request is the only way to find out
             await asyncio.sleep(0.1)
         click.echo(welcome)
-        await asyncio.gather(*(_keep_reporting(session, line) for line in lines))
+        await asyncio.gather(*(_keep_reporting(session, device) for device in devices))
 
 
 async def _is_listening(session: ClientSession) -> bool:
@@ -50,28 +50,28 @@ async def _is_listening(session: ClientSession) -> bool:
         return False
 
 
-async def _keep_reporting(session: ClientSession, line: DemoReport) -> None:
-    await asyncio.sleep(_first_pause(line.device))
+async def _keep_reporting(session: ClientSession, device: SimulatedDevice) -> None:
+    await asyncio.sleep(_first_pause(device.profile))
     while True:
-        await _send(session, line)
-        missed = line.dice.choice((0, 0, 0, 0, 0, 9)) if line.is_flaky else 0
-        await asyncio.sleep(line.device.often * (1 + missed))
+        await _send(session, device)
+        missed = device.rng.choice((0, 0, 0, 0, 0, 9)) if device.is_flaky else 0
+        await asyncio.sleep(device.profile.recent_every * (1 + missed))
 
 
 def _first_pause(device: DemoDevice) -> int:
-    """One that reports once a day waits for its hour."""
-    return (device.offset - system_clock()) % DAY if device.often >= DAY else 0
+    """The seconds until the first report: a daily device waits for its hour."""
+    return (device.offset - system_clock()) % DAY if device.recent_every >= DAY else 0
 
 
-async def _send(session: ClientSession, line: DemoReport) -> None:
-    """Send what the device measures now; if the server cannot be reached, the next report is the next try."""
-    report = line.report(minute_of(system_clock()))
+async def _send(session: ClientSession, device: SimulatedDevice) -> None:
+    """Send the current measurement; a failed request is not repeated before the next report."""
+    report = device.measure(minute_of(system_clock()))
     if report is None:
         return
     status, latency = report
-    if line.is_flaky and line.dice.random() < 0.2:
+    if device.is_flaky and device.rng.random() < 0.2:
         status, latency = Status.DEGRADED, latency * 10
-    body = {"tag": line.device.tag, "status": status.name, "latency": round(latency, 3)}
+    body = {"tag": device.profile.tag, "status": status.name, "latency": round(latency, 3)}
     with suppress(ClientError, TimeoutError):
         async with session.post("/api/status", json=body) as reply:
             await reply.read()

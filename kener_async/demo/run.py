@@ -1,4 +1,4 @@
-"""One run of the demo: a folder of its own, a past, the service, and nothing left."""
+"""Run the demo: in a temporary folder, with a generated history."""
 
 import asyncio
 import secrets
@@ -34,16 +34,16 @@ WELCOME = """
   Try it      curl {url}/api/status -H "Authorization: Bearer $TOKEN" \\
                 -d '{{"tag": "website", "status": "DOWN", "latency": 0}}'
 
-  Ctrl-C stops it; nothing is kept.
+  Press Ctrl-C to stop; all data is deleted.
 """
 
 
 def run(scene: str, host: str, port: int) -> int:
-    """Serve one of SCENES until stopped; the exit status. Its folder is gone afterwards."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # until the service listens to signals
+    """Serve one of SCENES until stopped; returns the exit status. Its folder is deleted afterwards."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # until the service handles signals
     try:
-        with closing(listening_socket(host, port)) as free:
-            port = free.getsockname()[1]
+        with closing(listening_socket(host, port)) as free_socket:
+            port = free_socket.getsockname()[1]
         with TemporaryDirectory(prefix="kener-demo-", ignore_cleanup_errors=True) as folder:
             return _run_in(Path(folder), scene, host, port)
     except OSError as error:
@@ -54,24 +54,24 @@ def run(scene: str, host: str, port: int) -> int:
 def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     now = system_clock()
     scene = scenes.scene(name, now)
-    lines = devices.lines(scene)
+    simulated = devices.simulated_devices(scene)
     config = configured(folder, scene)
     config = replace(config, server=replace(config.server, host=host, port=port, shutdown_seconds=5))
     logs.configure(config.log)
-    if lines:
-        click.echo(f"Making up {devices.DAYS} days of history ...", err=True)
-    transactions.fill(config.database.path, past.fill, config, lines, scene.reports, now)
+    if simulated:
+        click.echo(f"Generating {devices.DAYS} days of history ...", err=True)
+    transactions.fill(config.database.path, past.fill, config, simulated, scene.reports, now)
     send = _token(config, "simulated devices", ("status:write",), now)
     try_with = _token(config, "demo", DEFAULT_SCOPES, now)
     tokens.change_stamp(config.database.path)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = create_app(config)
-    app.cleanup_ctx.append(live.reporting(lines, url, send, WELCOME.format(url=url, token=try_with)))
+    app.cleanup_ctx.append(live.reporting(simulated, url, send, WELCOME.format(url=url, token=try_with)))
     return asyncio.run(serve(app, config, lambda: apply(app, config)))
 
 
 def configured(folder: Path, scene: scenes.Scene) -> Config:
-    """The demo's configuration, its files in the folder. Without devices no status is taken for granted."""
+    """The configuration of the demo, with its files in the folder; without devices, no default statuses."""
     shutil.copytree(SITE, folder, dirs_exist_ok=True)
     config = load(folder / "config.toml", {})
     if scene.has_devices:

@@ -1,4 +1,4 @@
-"""What happens in a scene: the past that all share, and what is going on now."""
+"""The events of a scene: the history that all scenes share, and the current ones."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of, utc_day_of
 from kener_async.domain.samples import Status
 
 HISTORY = Path(__file__).parent / "history"
-FOR_GOOD = 90 * DAY
+OPEN_ENDED = 90 * DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong with a device in `[start, end)`; `status` None: it is not heard."""
+    """A problem of a device in `[start, end)`; `status` None: it sends nothing."""
 
     tag: str
     start: int
@@ -29,7 +29,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class ReportedIncident:
-    """An incident as its author gave it at `created`, and what was said and done about it later."""
+    """An incident as created at `created`, with its comments and the instant at which it was resolved."""
 
     fields: Mapping[str, Any]
     created: int
@@ -39,7 +39,7 @@ class ReportedIncident:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`flaky` devices are at times late or slow for no reason."""
+    """A scene of the demo; `flaky` devices are late or slow at random."""
 
     has_devices: bool
     flaky: Sequence[str]
@@ -51,12 +51,12 @@ def scene(name: str, now: int) -> Scene:
     """One of SCENES, as of now."""
     own = _read(name)
     has_devices = own.get("has_devices", True)
-    told = [_read("past"), own] if has_devices else [own]
+    histories = [_read("past"), own] if has_devices else [own]
     return Scene(
         has_devices=has_devices,
         flaky=own.get("flaky", ()),
-        troubles=[_trouble(table, now) for each in told for table in each.get("troubles", ())],
-        reports=[_report(table, now) for each in told for table in each.get("incidents", ())],
+        troubles=[_trouble(table, now) for each in histories for table in each.get("troubles", ())],
+        reports=[_report(table, now) for each in histories for table in each.get("incidents", ())],
     )
 
 
@@ -66,7 +66,7 @@ def _read(name: str) -> dict[str, Any]:
 
 def _trouble(table: Mapping[str, Any], now: int) -> Trouble:
     start = _start(table, now)
-    end = start + table["minutes"] * MINUTE if "minutes" in table else now + FOR_GOOD
+    end = start + table["minutes"] * MINUTE if "minutes" in table else now + OPEN_ENDED
     status = Status[table["status"]] if "status" in table else None
     return Trouble(table["tag"], start, end, status, table.get("slower", 1))
 
@@ -88,7 +88,7 @@ def _report(table: Mapping[str, Any], now: int) -> ReportedIncident:
 
 
 def _start(table: Mapping[str, Any], now: int) -> int:
-    """So many minutes ago, or at a clock time, UTC, so many days ago; negative days are to come."""
+    """`minutes_ago`, or the time `at` in UTC `days_ago`, which is negative for future days."""
     if "minutes_ago" in table:
         return minute_of(now) - int(table["minutes_ago"]) * MINUTE
     hours, minutes = map(int, table["at"].split(":"))
