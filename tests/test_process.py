@@ -329,6 +329,16 @@ async def test_a_reload_takes_new_monitors_and_a_bad_file_keeps_the_old_ones(ser
         assert (await client.ask("POST", "/api/status", pluto)).status == 200
 
 
+def test_a_reload_names_what_needs_a_restart_except_what_the_command_line_overrides(server: Server):
+    server.start()  # with --port
+    changed = {"server": {"host": "0.0.0.0", "port": 1}, "log": {"level": "debug"}}
+    server.config.write_text(a_config(changed))
+    server.send(signal.SIGHUP)
+    server.until_logged("configuration reloaded")
+    named = {line["setting"] for line in server.logs() if line["event"] == "takes effect after a restart"}
+    assert named == {"server.host", "log.level"}
+
+
 def test_a_reload_changes_the_request_timeout_of_new_connections(tmp_path: Path):
     with Server(tmp_path, a_config({"server": {"request_timeout_seconds": 60}})) as server:
         server.start()
