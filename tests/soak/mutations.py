@@ -96,7 +96,7 @@ MUTATIONS = (
     Mutation(
         "counting a part of a marked span forgets the rest",
         "store/dirty.py",
-        "rests += [(monitor, end, last) for _, last in overlapping if last > end]",
+        "remainders += [(monitor, end, last) for _, last in overlapping if last > end]",
         "assert end",
     ),
     Mutation(
