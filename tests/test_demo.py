@@ -7,8 +7,6 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from kener_async.demo.devices import DEVICES, simulated_devices
 from kener_async.demo.run import configured
 from kener_async.demo.scenes import scene
 from kener_async.domain.uptime import uptime_text
-from kener_async.store.sqlite import connections, upgrade
 from tests.rigs.service import NOON, FakeClock, running
 
 pytestmark = pytest.mark.timeout(300)
@@ -186,12 +183,7 @@ async def test_a_scene_shows_what_its_name_says(
     now = NOON - 12 * HOUR + int(hour * HOUR)
     told = scene(name, now)
     config = configured(tmp_path, told)
-    upgrade.prepare(config.database.path)
-    with closing(connections.connect(config.database.path, synchronous="OFF")) as connection:
-        work = partial(
-            past.fill, config=config, devices=simulated_devices(told), reports=told.reports, now=now
-        )
-        connections.transaction(connection, work)
+    past.fill(config, simulated_devices(told), told.reports, now)
     async with running(config, FakeClock(now)) as service:
         page = await (await service.client.get("/")).text()
     assert f"<h1>{sentence}</h1>" in page

@@ -1,55 +1,34 @@
 """Store the history of the demo as the service would have stored it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from kener_async.config.model import Config
 from kener_async.demo.devices import DAYS, SimulatedDevice
-from kener_async.demo.scenes import ReportedIncident
 from kener_async.domain.calendar import DAY, utc_day_of
 from kener_async.domain.samples import Sample
-from kener_async.store import incidents, monitors, observer, samples
-from kener_async.store.interface import Session
-
-BATCH = 20_000
+from kener_async.store.admin import history
+from kener_async.store.admin.history import History, IncidentHistory
 
 
 def fill(
-    session: Session,
-    config: Config,
-    devices: Sequence[SimulatedDevice],
-    reports: Sequence[ReportedIncident],
-    now: int,
+    config: Config, devices: Sequence[SimulatedDevice], incidents: Sequence[IncidentHistory], now: int
 ) -> None:
-    """Store the samples, incidents and settings of 90 days, as if the service had been running."""
-    begin = utc_day_of(now) - DAYS * DAY
-    observer.begin(session, begin, config.database.retention_days * DAY)
-    settings = {monitor.tag: monitor.settings for monitor in config.monitors}
-    ids = monitors.register(session, settings, begin)
-    batch: list[Sample] = []
-    for sample in samples_until(devices, ids, now):
-        batch.append(sample)
-        if len(batch) == BATCH:
-            samples.record(session, batch)
-            batch.clear()
-    samples.record(session, batch)
-    for report in reports:
-        _add_incident(session, report)
-    observer.save_seen(session, (), now)
+    """Store 90 days of samples and incidents in a new database."""
+    past = History(
+        begin=utc_day_of(now) - DAYS * DAY,
+        end=now,
+        settings={monitor.tag: monitor.settings for monitor in config.monitors},
+        samples=partial(samples_until, devices, now),
+        incidents=incidents,
+    )
+    history.store(config.database.path, past, config.database.retention_days * DAY)
 
 
-def samples_until(devices: Sequence[SimulatedDevice], ids: Mapping[str, int], now: int) -> Iterator[Sample]:
+def samples_until(devices: Sequence[SimulatedDevice], now: int, ids: Mapping[str, int]) -> Iterator[Sample]:
     """The samples of all devices up to now."""
     for device in devices:
         for minute in device.minutes(now):
             measured = device.measure(minute)
             if measured is not None:
                 yield Sample(ids[device.profile.tag], minute, *measured)
-
-
-def _add_incident(session: Session, report: ReportedIncident) -> None:
-    number = incidents.add(session, report.fields, report.created).number
-    for at, text in report.comments:
-        incidents.comment(session, number, text, at)
-    resolved = report.resolved
-    if resolved is not None:
-        incidents.change(session, number, {"is_resolved": True}, resolved)

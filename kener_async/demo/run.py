@@ -60,7 +60,7 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     logs.configure(config.log)
     if simulated:
         click.echo(f"Generating {devices.DAYS} days of history ...", err=True)
-    transactions.fill(config.database.path, past.fill, config, simulated, scene.reports, now)
+    past.fill(config, simulated, scene.reports, now)
     send = _token(config, "simulated devices", ("status:write",), now)
     try_with = _token(config, "demo", DEFAULT_SCOPES, now)
     tokens.change_stamp(config.database.path)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, minute_of, utc_day_of
 from kener_async.domain.samples import Status
+from kener_async.store.admin.history import IncidentHistory
 
 HISTORY = Path(__file__).parent / "history"
 OPEN_ENDED = 90 * DAY
@@ -28,23 +29,13 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportedIncident:
-    """An incident as created at `created`, with its comments and the instant at which it was resolved."""
-
-    fields: Mapping[str, Any]
-    created: int
-    comments: Sequence[tuple[int, str]]
-    resolved: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Scene:
     """A scene of the demo; `flaky` devices are late or slow at random."""
 
     has_devices: bool
     flaky: Sequence[str]
     troubles: Sequence[Trouble]
-    reports: Sequence[ReportedIncident]
+    reports: Sequence[IncidentHistory]
 
 
 def scene(name: str, now: int) -> Scene:
@@ -71,7 +62,7 @@ def _trouble(table: Mapping[str, Any], now: int) -> Trouble:
     return Trouble(table["tag"], start, end, status, table.get("slower", 1))
 
 
-def _report(table: Mapping[str, Any], now: int) -> ReportedIncident:
+def _report(table: Mapping[str, Any], now: int) -> IncidentHistory:
     start = _start(table, now)
     fields = {key: table[key] for key in ("title", "body", "is_maintenance", "is_identified") if key in table}
     fields |= {"tags": tuple(table["tags"]), "start": start}
@@ -79,7 +70,7 @@ def _report(table: Mapping[str, Any], now: int) -> ReportedIncident:
         fields["end"] = start + table["minutes"] * MINUTE
     if "impact" in table:
         fields["impact"] = Status[table["impact"]]
-    return ReportedIncident(
+    return IncidentHistory(
         fields=fields,
         created=min(start, now) - table.get("announced_days", 0) * DAY,
         comments=[(start + one["after"] * MINUTE, one["text"]) for one in table.get("comments", ())],

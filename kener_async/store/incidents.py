@@ -1,7 +1,7 @@
 """Incidents, the monitors they name, and their comments."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ COLUMNS = """
     number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
     created_at, resolved_at, closed_at, ended_by_resolving
 """
-
+EXPORTED_AT_ONCE = 500
 
 IncidentRow = tuple[Any, ...]  # of COLUMNS
 
@@ -165,6 +165,20 @@ def thread(session: Session, number: int) -> IncidentThread:
     """One incident with its comments; raises NotFound."""
     (incident_thread,) = _threads(session, [get(session, number)])
     return incident_thread
+
+
+def all_threads(session: Session) -> Iterator[IncidentThread]:
+    """All incidents with their comments, by number, some at a time."""
+    last = 0
+    while True:
+        rows = session.execute(
+            f"SELECT {COLUMNS} FROM incidents WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (last, EXPORTED_AT_ONCE),
+        ).fetchall()
+        if not rows:
+            return
+        yield from _threads(session, _incidents(session, rows))
+        last = rows[-1][0]
 
 
 def _threads(session: Session, incidents: Sequence[Incident]) -> list[IncidentThread]:

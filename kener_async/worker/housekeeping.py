@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -43,8 +42,7 @@ async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep
     states.note_kept_from(await database.read(observer.kept_from))
     while monitors:
         some = monitors[:MONITORS_AT_ONCE]
-        work = partial(retention.delete_before, monitors=some, instant=instant, limit=ROWS_AT_ONCE)
-        if not await database.write(work):
+        if not await database.write(retention.delete_before, some, instant, ROWS_AT_ONCE):
             del monitors[:MONITORS_AT_ONCE]
         await asyncio.sleep(0.05)
 

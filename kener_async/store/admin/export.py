@@ -136,8 +136,8 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     yield from _samples(connection)
     for start, end in connection.execute('SELECT start, "end" FROM gaps ORDER BY id'):
         yield {"kind": "gap", "start": start, "end": end}
-    for (number,) in connection.execute("SELECT number FROM incidents ORDER BY number").fetchall():
-        yield _incident(*incidents.thread(connection, number))
+    for thread in incidents.all_threads(connection):
+        yield _incident(*thread)
     yield from _devices(connection)
     yield from _runs(connection)
     for token in tokens.all_tokens(connection).values():
