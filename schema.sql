@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 2; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 3; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -13,7 +13,8 @@ CREATE TABLE service (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     last_seen     INTEGER NOT NULL,    -- when the server was last running
     rolled_until  INTEGER NOT NULL,    -- every quarter before this one has been marked dirty at least once
-    kept_from     INTEGER NOT NULL     -- samples and quarters before this instant have been deleted
+    kept_from     INTEGER NOT NULL,    -- samples and quarters before this instant have been deleted
+    integrity_passed_at INTEGER        -- when the large tables last passed the integrity check; NULL: never
 ) STRICT;
 
 CREATE TABLE monitors (

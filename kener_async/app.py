@@ -22,7 +22,7 @@ from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
-from kener_async.domain.calendar import DAY
+from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
@@ -33,12 +33,13 @@ from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMan
-from kener_async.worker.housekeeping import close_ended, drop_old, forget_devices
+from kener_async.worker.housekeeping import check_integrity, close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
-from kener_async.worker.schedule import Scheduler
+from kener_async.worker.schedule import Scheduler, short
 from kener_async.worker.states import StateLoader
+from kener_async.worker.stop import StopToken
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -113,7 +114,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """What runs beside requests. Left in reverse: the jobs finish, then the last samples are written."""
+    """Jobs, observer and writer. Left in reverse: jobs are stopped, then the last samples are written."""
     config, store, states, clock, loader = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
@@ -130,15 +131,13 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     )
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
-    schedule.every(
-        interval, "overviews", lambda: app[keys.OVERVIEWS].read_ahead(app[keys.RUNNING].config.site.timezone)
-    )
-    schedule.every(interval, "ended incidents", partial(close_ended, store, states, clock))
-    schedule.every(60, "token uses", app[AUTHENTICATOR].note_uses)
-    schedule.every(60, "last heard", writer.save_heard)
+    schedule.every(interval, "overviews", partial(read_ahead, app))
+    schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
+    schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
+    schedule.every(60, "last heard", short(writer.save_heard))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
-    schedule.every(600, "devices", partial(forget_devices, store, clock, partial(ages, app)))
-    schedule.every(DAY, "integrity", store.check_large_tables)
+    schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
+    schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
     deadman = DeadMan(
@@ -149,8 +148,6 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(writer.running())
         await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, schedule.reanchor))
         await stack.enter_async_context(schedule.running())
-        stack.enter_context(backups.given_up_at_the_end())
-        stack.enter_context(deadman.given_up_at_the_end())
         yield
 
 
@@ -167,6 +164,11 @@ async def apply(app: web.Application, config: Config) -> None:
     await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
     for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
+
+
+async def read_ahead(app: web.Application, stop: StopToken) -> None:
+    """Read the overviews of the site's time zone, as configured now."""
+    await app[keys.OVERVIEWS].read_ahead(app[keys.RUNNING].config.site.timezone, stop)
 
 
 def retention(app: web.Application) -> int:

@@ -36,6 +36,7 @@ from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import DatabaseFileError
 from kener_async.store.sqlite.files import NotEnoughSpace, locked
 from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
+from kener_async.worker.stop import NEVER, StopToken
 from tests.rigs.database import contents, fill, flip
 from tests.rigs.process import ROOT, Senders, Server, stored_samples
 from tests.rigs.process import a_config as a_process_config
@@ -603,7 +604,7 @@ def test_a_flipped_byte_in_a_database_is_found_wherever_it_could_change_a_figure
 def counted(database: Path) -> tuple[list[Any], list[Any]]:
     """The counts of quarters, and the samples they were counted from."""
     found = contents(database)
-    ((_, _, until, _),) = found["service"]
+    ((_, _, until, *_),) = found["service"]
     return found["quarters"], [sample for sample in found["samples"] if sample[1] < until]
 
 
@@ -627,10 +628,9 @@ def value(metrics: Metrics, name: str) -> float | None:
 async def test_a_backup_is_made_when_the_newest_is_too_old(planned: BackupPlan, metrics: Metrics):
     clock = FakeClock()
     scheduled = Backups(lambda: planned, clock, metrics)
-    with scheduled.given_up_at_the_end():
-        for seconds in (0, 60, DAY - 61, 1, 60, DAY):
-            clock.now += seconds
-            await scheduled.make_if_due()
+    for seconds in (0, 60, DAY - 61, 1, 60, DAY):
+        clock.now += seconds
+        await scheduled.make_if_due(NEVER)
     assert names_in(planned.folder) == ["kener-20260101T120000Z.tar.gz", "kener-20260102T120100Z.tar.gz"]
     assert value(metrics, LAST_SUCCESS) == NOON + 2 * DAY + 60
     (size,) = {path.stat().st_size for path in planned.folder.glob("*0102*")}
@@ -639,8 +639,7 @@ async def test_a_backup_is_made_when_the_newest_is_too_old(planned: BackupPlan, 
 
 async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: BackupPlan, metrics: Metrics):
     backups.add(planned.source, planned.folder, NOON - HOUR)
-    with (scheduled := Backups(lambda: planned, FakeClock(), metrics)).given_up_at_the_end():
-        await scheduled.make_if_due()
+    await Backups(lambda: planned, FakeClock(), metrics).make_if_due(NEVER)
     assert len(names_in(planned.folder)) == 1
     assert value(metrics, LAST_SUCCESS) == NOON - HOUR
 
@@ -651,23 +650,23 @@ async def test_a_backup_that_cannot_be_made_is_tried_again_later(
     planned.folder.write_text("a file in its place")
     now = 1000.0
     monkeypatch.setattr("kener_async.worker.backups.monotonic", lambda: now)
-    with (scheduled := Backups(lambda: planned, FakeClock(), metrics)).given_up_at_the_end():
-        with pytest.raises(Unavailable, match="File exists"):
-            await scheduled.make_if_due()
-        planned.folder.unlink()
-        now += RETRY_SECONDS - 1
-        await scheduled.make_if_due()
-        assert not planned.folder.exists()
-        now += 1
-        await scheduled.make_if_due()
-        assert len(names_in(planned.folder)) == 1
+    scheduled = Backups(lambda: planned, FakeClock(), metrics)
+    with pytest.raises(Unavailable, match="File exists"):
+        await scheduled.make_if_due(NEVER)
+    planned.folder.unlink()
+    now += RETRY_SECONDS - 1
+    await scheduled.make_if_due(NEVER)
+    assert not planned.folder.exists()
+    now += 1
+    await scheduled.make_if_due(NEVER)
+    assert len(names_in(planned.folder)) == 1
 
 
 async def test_a_stop_gives_up_the_backup_that_is_under_way(planned: BackupPlan, metrics: Metrics):
-    scheduled = Backups(lambda: planned, FakeClock(), metrics)
-    with scheduled.given_up_at_the_end():
-        under_way = asyncio.create_task(scheduled.make_if_due())
-        await asyncio.sleep(0)
+    stop = StopToken()
+    under_way = asyncio.create_task(Backups(lambda: planned, FakeClock(), metrics).make_if_due(stop))
+    await asyncio.sleep(0)
+    stop.set()
     await under_way
     assert names_in(planned.folder) == []
 

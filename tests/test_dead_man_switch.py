@@ -16,6 +16,7 @@ from kener_async.api import health
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
 from kener_async.worker.dead_man_switch import DeadMan
+from kener_async.worker.stop import NEVER, StopToken
 from tests.rigs.service import NOON, FakeClock, a_config, running
 
 
@@ -80,7 +81,7 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
     async with running(a_config(tmp_path), FakeClock()) as service:
         metrics = Metrics()
         deadman = DeadMan(lambda: switch.url, service.app[health.READINESS].problems, FakeClock(), metrics)
-        await deadman.ping()
+        await deadman.ping(NEVER)
         assert len(switch.asked) == 1
 
         write, goes_on = service.app[keys.DATABASE].write, asyncio.Event()
@@ -92,14 +93,14 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
         monkeypatch.setattr(health, "WRITER_SECONDS", 0.01)
         with monkeypatch.context() as stalled:
             stalled.setattr(service.app[keys.DATABASE], "write", stalls)
-            await deadman.ping()
+            await deadman.ping(NEVER)
         goes_on.set()
         assert len(switch.asked) == 1
         assert pings(metrics, "withheld") == 1
 
 
 async def test_without_an_address_nothing_is_requested(metrics: Metrics):
-    await a_deadman("", metrics).ping()
+    await a_deadman("", metrics).ping(NEVER)
     assert [pings(metrics, result) for result in ("sent", "failed", "withheld")] == [0, 0, 0]
 
 
@@ -108,7 +109,7 @@ async def test_each_change_is_logged_once_and_the_path_never(switch: Switch, met
     with capture_logs() as logs:
         for status in (200, 500, 500, 204, 200):
             switch.status = status
-            await deadman.ping()
+            await deadman.ping(NEVER)
     assert [(log["ping"], log["reason"]) for log in logs] == [("failed", "answered 500"), ("sent", None)]
     assert "s3cret" not in str(logs)
     assert (pings(metrics, "sent"), pings(metrics, "failed")) == (3, 2)
@@ -117,13 +118,13 @@ async def test_each_change_is_logged_once_and_the_path_never(switch: Switch, met
 async def test_a_refused_connection_is_a_failed_ping_and_not_a_failed_job(metrics: Metrics):
     async with TestServer(web.Application()) as server:
         url = str(server.make_url("/"))
-    await a_deadman(url, metrics).ping()
+    await a_deadman(url, metrics).ping(NEVER)
     assert pings(metrics, "failed") == 1
 
 
 async def test_what_keeps_the_service_from_work_withholds_the_ping(switch: Switch, metrics: Metrics):
     with capture_logs() as logs:
-        await a_deadman(switch.url, metrics, "disk: only 3 KiB free").ping()
+        await a_deadman(switch.url, metrics, "disk: only 3 KiB free").ping(NEVER)
     assert (switch.asked, pings(metrics, "withheld")) == ([], 1)
     assert [log["reason"] for log in logs] == ["disk: only 3 KiB free"]
 
@@ -139,10 +140,10 @@ async def test_a_stop_waits_for_no_answer(metrics: Metrics):
     app = web.Application()
     app.router.add_get("/", hang)
     async with TestServer(app) as server:
-        deadman = a_deadman(str(server.make_url("/")), metrics)
-        with deadman.given_up_at_the_end():
-            under_way = asyncio.create_task(deadman.ping())
-            await reached.wait()
+        stop = StopToken()
+        under_way = asyncio.create_task(a_deadman(str(server.make_url("/")), metrics).ping(stop))
+        await reached.wait()
+        stop.set()
         await under_way
         never.set()
     assert [pings(metrics, result) for result in ("sent", "failed")] == [0, 0]

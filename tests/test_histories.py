@@ -44,6 +44,7 @@ from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
 from kener_async.worker.housekeeping import close_ended, drop_old
+from kener_async.worker.stop import NEVER
 from tests.rigs import recount
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -775,6 +776,7 @@ class Tidy:
             app[keys.STATES],
             world.clock,
             lambda: world.config.database.retention_days * DAY,
+            NEVER,
         )
 
 

@@ -29,6 +29,7 @@ from kener_async.store import incidents, retention, rollups, samples
 from kener_async.store.sqlite import connections
 from kener_async.store.sqlite.database import SQLiteDatabase
 from kener_async.worker.housekeeping import drop_old
+from kener_async.worker.stop import NEVER
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor
 
 BERLIN, KOLKATA, APIA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Pacific/Apia")
@@ -203,7 +204,7 @@ async def test_it_stays_exact_from_minute_to_minute(earth: Quiet):
 
 
 async def less_is_kept(earth: Quiet) -> None:
-    await drop_old(earth.database, earth.states, earth.clock, lambda: 50 * DAY + 5 * HOUR)
+    await drop_old(earth.database, earth.states, earth.clock, lambda: 50 * DAY + 5 * HOUR, NEVER)
 
 
 async def less_is_kept_but_not_dropped_yet(earth: Quiet) -> None:

@@ -11,6 +11,7 @@ from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Layers
 from kener_async.domain.uptime import NOTHING
 from kener_async.worker.housekeeping import close_ended, drop_old
+from kener_async.worker.stop import NEVER
 from tests.rigs.service import NOON, Service
 
 
@@ -96,5 +97,5 @@ async def test_the_states_know_from_the_start_what_is_kept(service: Service):
     states = service.app[keys.STATES]
     days = service.app[keys.RUNNING].config.database.retention_days
     assert states.kept_from == NOON - days * 86400
-    await drop_old(service.app[keys.DATABASE], states, service.clock, lambda: 3600)
+    await drop_old(service.app[keys.DATABASE], states, service.clock, lambda: 3600, NEVER)
     assert states.kept_from == NOON - 3600

@@ -32,7 +32,8 @@ from kener_async.store.sqlite.errors import DatabaseFileError
 from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION, migrate
 from kener_async.store.sqlite.upgrade import prepare
 from kener_async.worker.housekeeping import drop_old
-from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler
+from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler, short
+from kener_async.worker.stop import NEVER, StopToken
 from kener_async.worker.writer import BATCH_LIMIT, Writer
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor
 
@@ -567,7 +568,7 @@ async def test_dropping_goes_in_small_steps_to_the_end(
 ):
     monkeypatch.setattr("kener_async.worker.housekeeping.ROWS_AT_ONCE", 3)
     await store.write(partial(fill, days=20))
-    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY, NEVER)
     assert len(await stored(store)) == 12
 
 
@@ -576,7 +577,7 @@ async def test_nothing_is_dropped_for_a_day_after_a_gap(store: SQLiteDatabase, s
     await store.write(partial(fill, days=20))
     end = NOON - since_gap
     await store.write(partial(observer.save_seen, gaps=[Gap(end - 3600, end)], now=end))
-    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY)
+    await drop_old(store, MonitorStates(), lambda: NOON, lambda: 10 * DAY, NEVER)
     assert len(await stored(store)) == left
 
 
@@ -584,7 +585,7 @@ async def test_a_clock_a_year_ahead_by_mistake_drops_nothing(service: Service, c
     await service.beat()
     service.jump(500 * DAY)
     await service.app[keys.LOADER].observe()
-    await drop_old(service.app[keys.DATABASE], service.app[keys.STATES], clock, lambda: 400 * DAY)
+    await drop_old(service.app[keys.DATABASE], service.app[keys.STATES], clock, lambda: 400 * DAY, NEVER)
     service.jump(-500 * DAY)
     await service.beat("mars")
     assert (await service.get("/api/status", tag="earth"))["lastUpdatedAt"] == NOON
@@ -597,7 +598,7 @@ async def test_one_run_of_a_job_at_a_time(monkeypatch: pytest.MonkeyPatch):
     running, most, runs = 0, 0, 0
     go_on = asyncio.Event()
 
-    async def job() -> None:
+    async def job(stop: StopToken) -> None:
         nonlocal running, most, runs
         running, runs = running + 1, runs + 1
         most = max(most, running)
@@ -621,7 +622,7 @@ async def test_one_run_of_a_job_at_a_time(monkeypatch: pytest.MonkeyPatch):
 async def test_a_pool_lets_what_has_begun_finish():
     finished = []
 
-    async def job(seconds: float) -> None:
+    async def job(seconds: float, stop: StopToken) -> None:
         await asyncio.sleep(seconds)
         finished.append(seconds)
 
@@ -635,7 +636,7 @@ async def test_a_pool_lets_what_has_begun_finish():
 async def test_a_job_that_fails_is_counted_and_runs_again():
     metrics = Metrics()
 
-    async def job() -> None:
+    async def job(stop: StopToken) -> None:
         raise RuntimeError("on purpose")
 
     pool = Pool(metrics)
@@ -648,7 +649,7 @@ async def test_a_job_that_fails_is_counted_and_runs_again():
 async def test_leaving_the_schedule_waits_for_the_run_under_way():
     begun, finished = asyncio.Event(), False
 
-    async def job() -> None:
+    async def job(stop: StopToken) -> None:
         nonlocal finished
         begun.set()
         await asyncio.sleep(0.05)
@@ -665,7 +666,7 @@ async def test_after_a_step_of_the_clock_every_job_runs_at_once():
     runs = asyncio.Queue[str]()
     schedule = Scheduler(Metrics())
     for name in ("a", "b"):
-        schedule.every(3600, name, partial(runs.put, name))
+        schedule.every(3600, name, short(partial(runs.put, name)))
     async with schedule.running():
         assert {await asyncio.wait_for(runs.get(), 5) for _ in "ab"} == {"a", "b"}
         schedule.reanchor()

@@ -35,6 +35,16 @@ def last_seen(session: Session) -> int:
     return int(instant)
 
 
+def integrity_passed_at(session: Session) -> int | None:
+    """When the large tables last passed the integrity check; None: never."""
+    (instant,) = session.execute("SELECT integrity_passed_at FROM service").fetchone()
+    return None if instant is None else int(instant)
+
+
+def save_integrity_passed(session: Session, now: int) -> None:
+    session.execute("UPDATE service SET integrity_passed_at = ?", (now,))
+
+
 def rewind(session: Session, now: int, retention: int) -> None:
     """Delete what was stored for instants after now, because the clock was set back.
 

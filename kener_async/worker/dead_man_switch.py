@@ -1,12 +1,10 @@
-"""The dead man's switch: while the service can work it asks for an address, and its silence raises the alarm.
+"""The dead man's switch: ping an address while the service works, so that its silence raises an alarm.
 
-Whoever waits at that address notices what the service itself cannot tell: that it hangs, or that its machine
-or its network is gone.
+The monitor at that address notices what the service cannot report itself: that it hangs, or that its machine
+or network is gone.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -15,15 +13,16 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from kener_async import __version__
 from kener_async.clock import Clock
 from kener_async.metrics import Metrics
+from kener_async.worker.stop import StopToken
 
 log = structlog.get_logger(__name__)
 
-SECONDS = 10  # within which the other side must have answered
+TIMEOUT_SECONDS = 10
 SENT, FAILED, WITHHELD = "sent", "failed", "withheld"
 
 
 class DeadMan:
-    """`url` is asked each time, as a reload may change it; `faults` is what keeps the service from work."""
+    """Ping `url()`, which a reload may change, as long as `faults()` is empty."""
 
     def __init__(
         self,
@@ -37,10 +36,9 @@ class DeadMan:
         self._clock = clock
         self._metrics = metrics
         self._last = SENT
-        self._asking: asyncio.Task[str] | None = None
 
-    async def ping(self) -> None:
-        """The scheduled job: ask for the address if there is one and nothing is wrong here."""
+    async def ping(self, stop: StopToken) -> None:
+        """The scheduled job: ping the address, if one is configured and nothing is wrong here."""
         url = self._url()
         if not url:
             return
@@ -48,14 +46,12 @@ class DeadMan:
         if faults:
             self._note(WITHHELD, url, "; ".join(faults))
             return
-        self._asking = asyncio.create_task(_asked(url), name="ping")
-        await asyncio.wait({self._asking})
-        if not self._asking.cancelled():
-            reason = self._asking.result()
+        reason = await stop.cancelling(_ping(url))
+        if reason is not None:
             self._note(FAILED if reason else SENT, url, reason)
 
     def _note(self, result: str, url: str, reason: str) -> None:
-        """Count it, and log it where it is another than the last; never the path, which may be a secret."""
+        """Count the result, and log it when it changes; never the path, which may be a secret."""
         self._metrics.pings.labels(result).inc()
         if result == SENT:
             self._metrics.ping_time.set(self._clock())
@@ -64,26 +60,17 @@ class DeadMan:
             level("the dead man's switch", ping=result, host=urlsplit(url).hostname, reason=reason or None)
         self._last = result
 
-    @contextmanager
-    def given_up_at_the_end(self) -> Iterator[None]:
-        """On leaving, no answer is waited for any more, so that a stop need not wait for it."""
-        try:
-            yield
-        finally:
-            if self._asking is not None:
-                self._asking.cancel()
 
-
-async def _asked(url: str) -> str:
-    """Ask for the address; why that went wrong, empty if it did not."""
+async def _ping(url: str) -> str:
+    """Request the address; returns why that failed, or an empty text."""
     headers = {"User-Agent": f"kener-async/{__version__}"}
     try:
         async with (
-            ClientSession(timeout=ClientTimeout(total=SECONDS), headers=headers) as session,
+            ClientSession(timeout=ClientTimeout(total=TIMEOUT_SECONDS), headers=headers) as session,
             session.get(url, max_redirects=3) as reply,
         ):
             return "" if reply.status < 400 else f"answered {reply.status}"
     except TimeoutError:
-        return f"no answer within {SECONDS} s"
+        return f"no answer within {TIMEOUT_SECONDS} s"
     except (ClientError, OSError, ValueError) as error:
         return type(error).__name__

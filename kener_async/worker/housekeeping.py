@@ -1,6 +1,5 @@
-"""Scheduled jobs that keep the database in order."""
+"""Scheduled jobs on the database: close ended incidents, drop old samples, check integrity."""
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -10,12 +9,15 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.states import MonitorStates
 from kener_async.store import devices, incidents, observer, retention
 from kener_async.store.interface import Database
+from kener_async.worker.stop import StopToken
 
 log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 1000
 MONITORS_AT_ONCE = 100
+PAUSE_SECONDS = 0.05  # between two steps, for heartbeats
 TRUSTED_AFTER = DAY
+CHECKED_EVERY = DAY
 
 
 async def close_ended(database: Database, states: MonitorStates, clock: Clock) -> None:
@@ -27,11 +29,13 @@ async def close_ended(database: Database, states: MonitorStates, clock: Clock) -
             log.info("incident closed at its end", number=number)
 
 
-async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep: Callable[[], int]) -> None:
-    """Drop what is older than `keep()` seconds, in steps so short that no heartbeat waits behind one.
+async def drop_old(
+    database: Database, states: MonitorStates, clock: Clock, keep: Callable[[], int], stop: StopToken
+) -> None:
+    """Drop samples older than `keep()` seconds, in transactions so short that heartbeats hardly wait.
 
-    After a gap nothing is dropped for a day: it may have been a clock set forward by mistake, and what is
-    dropped does not come back.
+    Nothing is dropped within a day after a gap: the clock may have been set forward by mistake, and dropped
+    samples do not come back. A stop leaves the rest to the next run.
     """
     now = clock()
     gap_end = await database.read(observer.last_gap_end)
@@ -40,15 +44,30 @@ async def drop_old(database: Database, states: MonitorStates, clock: Clock, keep
     instant = now - keep()
     monitors = await database.write(retention.keep_from, instant=instant)
     states.note_kept_from(await database.read(observer.kept_from))
-    while monitors:
+    while monitors and not stop.is_set:
         some = monitors[:MONITORS_AT_ONCE]
         if not await database.write(retention.delete_before, some, instant, ROWS_AT_ONCE):
             del monitors[:MONITORS_AT_ONCE]
-        await asyncio.sleep(0.05)
+        await stop.sleep(PAUSE_SECONDS)
 
 
 async def forget_devices(database: Database, clock: Clock, ages: Callable[[], tuple[int, int]]) -> None:
-    """Drop what devices are remembered for and no batch can ask for any more."""
+    """Drop what is stored of devices and no batch can need any more."""
     accepted, kept = ages()
     now = clock()
     await database.write(devices.expire, claims_before=now - accepted - DAY, silent_since=now - kept)
+
+
+async def check_integrity(database: Database, clock: Clock, stop: StopToken) -> None:
+    """Check the large tables when they last passed a day ago, also over restarts; `database.damage` is set.
+
+    A stop ends the check, and the next start begins it again. Damage that was found is not searched again:
+    it stays until the file is replaced, and a restart checks at once because the tables have not passed.
+    """
+    now, passed_at = clock(), await database.read(observer.integrity_passed_at)
+    is_recent = passed_at is not None and passed_at <= now < passed_at + CHECKED_EVERY
+    if is_recent or database.damage is not None:
+        return
+    await stop.cancelling(database.check_large_tables())
+    if not stop.is_set and database.damage is None:
+        await database.write(observer.save_integrity_passed, now)

@@ -15,6 +15,7 @@ from kener_async.store import overview
 from kener_async.store.interface import Database
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.states import StateLoader
+from kener_async.worker.stop import NEVER, StopToken
 
 # Monitors handled before the loop gets a turn: read in one transaction, checked in `read_ahead`, added up for
 # a request, and for the metrics, which are in no hurry.
@@ -69,11 +70,13 @@ class Overviews:
             if count % SCRAPED_AT_ONCE == 0:  # no visitor waits for these: heartbeats go first
                 await asyncio.sleep(0)
 
-    async def read_ahead(self, zone: ZoneInfo) -> None:
+    async def read_ahead(self, zone: ZoneInfo, stop: StopToken = NEVER) -> None:
         """The scheduled job: read what overviews will need, so that no visitor waits for it."""
         now = self._clock()
         states = list(self._states)
         for first in range(0, len(states), CHECKED_AT_ONCE):
+            if stop.is_set:
+                return
             some = states[first : first + CHECKED_AT_ONCE]
             current = [state for state in some if state.base == quarter_of(now)]
             fresh = [state for state in current if not self._states.is_stale(state, now)]

@@ -15,6 +15,7 @@ from kener_async.store import dirty, rollups
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Database, Work
 from kener_async.store.rollups import CountedSpan
+from kener_async.worker.stop import NEVER, StopToken
 
 TURN_SECONDS = 0.005  # the longest a transaction that counts may delay heartbeats
 
@@ -66,16 +67,17 @@ class Rollups:
         with suppress(Unavailable):
             await self._count(await self._database.read(dirty.unsettled, monitors, window, now), window)
 
-    async def count_ended(self) -> None:
-        """Count every dirty quarter that has ended; raises Unavailable."""
+    async def count_ended(self, stop: StopToken = NEVER) -> None:
+        """Count every dirty quarter that has ended, until the stop; raises Unavailable."""
         now = self._clock()
         await self._database.write(dirty.mark_closed, now)
-        await self._count(await self._database.read(dirty.monitors, now), (0, now))
-        self.counted_at = monotonic()
+        await self._count(await self._database.read(dirty.monitors, now), (0, now), stop)
+        if not stop.is_set:
+            self.counted_at = monotonic()
 
-    async def _count(self, monitors: list[int], window: Span) -> None:
+    async def _count(self, monitors: list[int], window: Span, stop: StopToken = NEVER) -> None:
         """Count what is dirty of these monitors in the window."""
-        while monitors:
+        while monitors and not stop.is_set:
             now = self._clock()
             async with self._lock:
                 counted, monitors = await self._database.write(

@@ -1,9 +1,9 @@
-"""The scheduled jobs, by APScheduler, made safe against a wall clock that jumps.
+"""The scheduler: APScheduler, made safe against a wall clock that jumps and a stop during a job.
 
-APScheduler 3 thinks in wall-clock time: set back an hour it runs nothing for an hour, set ahead a year it
-counts every missed run on the event loop. So its trigger here counts from now, whatever was missed, and when
-the observer sees the clock step it calls `reanchor`. A tick only hands the job to a pool, because APScheduler
-cancels what still runs when it stops, while the pool lets it finish.
+APScheduler 3 follows the wall clock: set back an hour it runs nothing for an hour, set ahead a year it counts
+every missed run on the event loop. So its trigger here counts from now, and the observer calls `reanchor`
+when the clock stepped. A tick only submits the job to a pool, because APScheduler cancels running jobs when
+it stops; the pool sets their stop token instead, and lets them end in order.
 """
 
 import asyncio
@@ -18,14 +18,20 @@ from apscheduler.triggers.base import BaseTrigger
 
 from kener_async.domain.errors import Unavailable
 from kener_async.metrics import Metrics
+from kener_async.worker.stop import StopToken
 
 log = structlog.get_logger(__name__)
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[StopToken], Awaitable[None]]
+
+
+def short(job: Callable[[], Awaitable[None]]) -> Job:
+    """A job of a few short transactions, which may always finish."""
+    return lambda stop: job()
 
 
 class DelayTrigger(BaseTrigger):  # type: ignore[misc]
-    """Fires `seconds` after now, never to make up for what was missed."""
+    """Fire `seconds` after now; missed runs are not made up for."""
 
     def __init__(self, seconds: float) -> None:
         self._interval = timedelta(seconds=seconds)
@@ -35,21 +41,22 @@ class DelayTrigger(BaseTrigger):  # type: ignore[misc]
 
 
 class Pool:
-    """Runs jobs in the background: one run of a name at a time, and each allowed to finish."""
+    """Run jobs in the background, one run of a name at a time; each gets the stop token of the pool."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self.stop = StopToken()
         self._metrics = metrics
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def submit(self, name: str, job: Job) -> None:
-        """Start the job unless its last run is still under way; that run will see what is new."""
-        if name not in self._running:
+        """Start the job, unless its last run is under way (it will see what is new) or the pool stops."""
+        if name not in self._running and not self.stop.is_set:
             self._running[name] = asyncio.create_task(self._run(name, job), name=name)
 
     async def _run(self, name: str, job: Job) -> None:
         self._metrics.job_runs.labels(name).inc()
         try:
-            await job()
+            await job(self.stop)
         except Unavailable as error:
             self._metrics.job_failures.labels(name).inc()
             log.warning("a job could not be done now", job=name, reason=error.message)
@@ -60,11 +67,12 @@ class Pool:
             del self._running[name]
 
     async def drained(self) -> None:
+        """Wait until the jobs under way have ended."""
         await asyncio.gather(*self._running.values())
 
 
 class Scheduler:
-    """The jobs of a running service."""
+    """Run the jobs of a service periodically."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._scheduler = AsyncIOScheduler(
@@ -74,7 +82,7 @@ class Scheduler:
         self.last_tick = monotonic()
 
     def every(self, seconds: float, name: str, job: Job) -> None:
-        """Run the job again and again, first at once."""
+        """Run the job periodically, for the first time at once."""
         self._scheduler.add_job(
             self._tick, DelayTrigger(seconds), [name, job], id=name, next_run_time=datetime.now(UTC)
         )
@@ -84,16 +92,17 @@ class Scheduler:
         self._pool.submit(name, job)
 
     def reanchor(self) -> None:
-        """Make every job due now: what the scheduler planned was planned by another clock."""
+        """Make every job due now, because APScheduler planned its next runs by another clock."""
         for job in self._scheduler.get_jobs():
             job.modify(next_run_time=datetime.now(UTC))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Scheduler"]:
-        """Tick until left; what has begun then is let finish."""
+        """Run jobs until left; then stop those under way and wait until they have ended."""
         self._scheduler.start()
         try:
             yield self
         finally:
             self._scheduler.shutdown(wait=False)
+            self._pool.stop.set()
             await self._pool.drained()

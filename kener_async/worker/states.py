@@ -14,6 +14,7 @@ from kener_async.store import states as stored_states
 from kener_async.store.interface import Database
 from kener_async.worker.observer import Observer
 from kener_async.worker.rollups import Rollups
+from kener_async.worker.stop import NEVER, StopToken
 
 LOADED_AT_ONCE = 10
 
@@ -67,13 +68,15 @@ class StateLoader:
         self._rollups.keep_only(ids.values())
         self._metrics.monitors.set(len(ids))
 
-    async def load(self, tags: Sequence[str], base: int = 0) -> None:
-        """Load those of these monitors that are stale or based on a quarter before `base`.
+    async def load(self, tags: Sequence[str], base: int = 0, stop: StopToken = NEVER) -> None:
+        """Load those of these monitors that are stale or based on a quarter before `base`, until the stop.
 
         A few in each transaction, so that heartbeats need not wait for all. Raises Unavailable.
         """
         due = [tag for tag in tags if self._is_due(tag, base)]
         for first in range(0, len(due), LOADED_AT_ONCE):
+            if stop.is_set:
+                return
             async with self._loading:
                 still_due = [tag for tag in due[first : first + LOADED_AT_ONCE] if self._is_due(tag, base)]
                 if still_due:
@@ -131,9 +134,9 @@ class StateLoader:
         """The monitor as stored, without publishing it."""
         return await self._database.read(stored_states.load, state.id, state.tag, now)
 
-    async def roll(self) -> None:
+    async def roll(self, stop: StopToken = NEVER) -> None:
         """The scheduled job: count the quarters that have ended, then load the monitors that changed."""
         await self.observe()
         now = self._clock()
-        await self._rollups.count_ended()
-        await self.load([state.tag for state in self._states], base=quarter_of(now))
+        await self._rollups.count_ended(stop)
+        await self.load([state.tag for state in self._states], base=quarter_of(now), stop=stop)

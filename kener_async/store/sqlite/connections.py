@@ -67,6 +67,10 @@ class AsyncConnection(aiosqlite.Connection):
     thread, and `_conn`, the sqlite3 connection. pyproject.toml bounds the version because of them.
     """
 
+    def interrupt_statement(self) -> None:
+        """End the statement that runs in the connection's thread, if one does."""
+        self._conn.interrupt()
+
     async def transact(self, begin: str, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` between `begin` and COMMIT; an error rolls it back."""
         result: T = await self._execute(_transaction, self._conn, begin, work, *args, **kwargs)  # type: ignore[no-untyped-call]

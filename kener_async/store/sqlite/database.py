@@ -51,6 +51,10 @@ class SQLiteDatabase:
         reader = await self._idle.get()
         try:
             return await reader.transact("BEGIN", work, *args, **kwargs)
+        except asyncio.CancelledError:
+            # Because nothing uses the result any more, and a long statement would hold up a stop.
+            reader.interrupt_statement()
+            raise
         except sqlite3.Error as error:
             raise StoreError(str(error)) from error
         finally:
