@@ -162,6 +162,14 @@ def test_what_every_start_fixes_needs_a_restart():
     ]
 
 
+def test_a_table_that_is_removed_needs_no_restart(tmp_path: Path):
+    file = tmp_path / "config.toml"
+    file.write_text(BASE + '[site.hero]\ntitle = "a"\n[site.colors]\nup = "#fff"\n')
+    before = load(file, {})
+    file.write_text(BASE)
+    assert needs_restart(before, load(file, {})) == []
+
+
 def test_a_change_of_monitors_needs_no_restart(tmp_path: Path):
     file = tmp_path / "config.toml"
     file.write_text(BASE)

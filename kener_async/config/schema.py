@@ -94,14 +94,15 @@ def keys_of(cls: type) -> dict[str, Key]:
     }
 
 
-class _Table(Schema):
+class _TableSchema(Schema):
     error_messages = {"unknown": "unknown key", "type": "must be a table"}  # noqa: RUF012  marshmallow's own way
 
 
 @cache
 def schema_of(cls: type) -> type[Schema]:
     """The marshmallow schema that validates a table; it loads a dict with the attributes as keys."""
-    return _Table.from_dict({name: each.field for name, each in keys_of(cls).items()}, name=cls.__name__)
+    declared = {name: each.field for name, each in keys_of(cls).items()}
+    return _TableSchema.from_dict(declared, name=cls.__name__)
 
 
 def fields_by_key(schema: Schema) -> dict[str, fields.Field[Any]]:
@@ -125,7 +126,7 @@ def _built(declared: Key, value: Any, folder: Path) -> Any:
     return value
 
 
-def needs_restart(before: Any, after: Any) -> list[str]:
+def needs_restart(before: T, after: T) -> list[str]:
     """The keys, such as `server.port`, whose values differ and take effect after a restart only."""
     return list(_restart_keys(before, after, ""))
 
@@ -137,5 +138,5 @@ def _restart_keys(before: Any, after: Any, at: str) -> Iterator[str]:
             continue
         if declared.restart:
             yield at + name
-        elif dataclasses.is_dataclass(old):
+        elif dataclasses.is_dataclass(old) and dataclasses.is_dataclass(new):
             yield from _restart_keys(old, new, f"{at}{name}.")
