@@ -39,7 +39,7 @@ def extracted() -> Catalog:
 
 
 def catalog(language: Locale) -> Catalog:
-    """What is translated; nothing while there is no file."""
+    """The translations of a language; empty if it has no file."""
     name = str(language.cldr)
     try:
         with (CATALOGS / f"{language.tag}.po").open("rb") as file:
@@ -49,12 +49,12 @@ def catalog(language: Locale) -> Catalog:
 
 
 def messages(catalog: Catalog) -> Iterator[Message]:
-    """Those of a catalog, without its header."""
+    """The messages of a catalog without its header."""
     return (message for message in catalog if message.id)
 
 
 def written(language: Locale, texts: Catalog) -> bytes:
-    """The language's file as it should be for these texts."""
+    """The content of the language's file for these texts."""
     merged = catalog(language)
     merged.update(texts, no_fuzzy_matching=True)
     header = HEADER.format(

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.forwarded import client_origin
+from kener_async.api.http.middleware import Handler
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import TooSlow
@@ -149,7 +150,6 @@ class PageType:
 
 
 Render = Callable[[PageRequest], Awaitable[str | bytes]]
-PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def page(
@@ -159,7 +159,7 @@ def page(
     language: Callable[[web.Request], Locale] | None = visitor_locale,
     frame_ancestors: str = "'none'",
     headers: Mapping[str, str] | None = None,
-) -> Callable[[Render], PageHandler]:
+) -> Callable[[Render], Handler]:
     """Make a request handler of a function that renders a page.
 
     `key` names the page in the cache. `language` chooses the language for a request; None: the page is the
@@ -167,7 +167,7 @@ def page(
     """
     page_type = PageType(content_type, key, language, frame_ancestors, headers or {})
 
-    def decorate(render: Render) -> PageHandler:
+    def decorate(render: Render) -> Handler:
         @wraps(render)
         async def handler(request: web.Request) -> web.StreamResponse:
             return await request.app[PAGES].respond(request, page_type, render)

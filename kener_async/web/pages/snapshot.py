@@ -163,7 +163,7 @@ class Snapshots:
     async def _build(self) -> Snapshot:
         config, states = self._running.config, self._states
         monitors = [monitor for monitor in config.monitors if not monitor.hidden]
-        # Looked up before anything is awaited: because a reload meanwhile may remove some of them.
+        # Looked up before the first await, because a reload may remove some of them meanwhile.
         visible_states = states.of(monitor.tag for monitor in monitors)
         revision, kept_from, now, views = -1, 0, 0, list[MonitorView]()
         # Repeated if the minute ended meanwhile, or if loading one monitor changed the state of another.
