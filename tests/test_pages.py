@@ -10,13 +10,14 @@ from unittest.mock import Mock
 
 import brotli
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
 from kener_async.web.pages.cache import CachedPage
-from kener_async.web.pages.page import PageRequest, page
+from kener_async.web.pages.page import PageRequest, by_path_and_query, page
 from kener_async.web.pages.snapshot import Snapshot, Snapshots
 from kener_async.web.pages.throttle import RenderThrottle
 from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
@@ -267,6 +268,29 @@ async def test_nothing_is_rendered_for_a_client_that_has_disconnected(service: S
     assert rendered == 0
     await handler(make_mocked_request("GET", "/some", app=service.app))
     assert rendered == 1
+
+
+async def test_variants_never_evict_a_plain_page(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kener_async.web.pages.cache.MAX_PAGES", 2)
+    rendered: list[str] = []
+
+    @page("text/plain", language=None)
+    async def plain(page: PageRequest) -> str:
+        rendered.append(page.request.path)
+        return "plain"
+
+    @page("text/plain", key=by_path_and_query, language=None)
+    async def variant(page: PageRequest) -> str:
+        return str(page.request.rel_url)
+
+    def request(path: str) -> web.Request:
+        return make_mocked_request("GET", path, app=service.app)
+
+    await plain(request("/some"))
+    for number in range(5):
+        await variant(request(f"/other?option={number}"))
+    await plain(request("/some"))
+    assert rendered == ["/some"]
 
 
 def test_a_header_of_kilobytes_is_not_parsed_to_its_end():
