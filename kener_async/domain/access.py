@@ -10,6 +10,11 @@ SCOPES = ("status:write", "status:read", "incident:write", "incident:read", "adm
 DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
 
 
+def is_expired(expires: int | None, now: int) -> bool:
+    """Whether a token that expires at an instant has expired; None: it never expires."""
+    return expires is not None and expires <= now
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The permissions of a verified token. `tags` are patterns of monitors, None for all.
@@ -22,6 +27,9 @@ class Grant:
     scopes: frozenset[str]
     tags: tuple[str, ...] | None
     expires: int | None
+
+    def is_expired(self, now: int) -> bool:
+        return is_expired(self.expires, now)
 
     def allows(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes

@@ -9,6 +9,7 @@ from enum import StrEnum
 from kener_async.config.model import BackupConfig, ServerConfig
 from kener_async.domain import free_space
 from kener_async.domain.calendar import DAY
+from kener_async.ops.tokens import state
 from kener_async.store.sqlite.files import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
 
@@ -120,15 +121,13 @@ def of_key(secret: bytes) -> Finding:
 
 def of_tokens(records: Sequence[Token], now: int) -> Findings:
     """Judge the tokens that are valid now."""
-    valid = [
-        one for one in records if one.revoked_at is None and (one.expires_at is None or one.expires_at > now)
-    ]
+    valid = [record for record in records if state(record, now) == "valid"]
     kinds = {
-        "never expire": [one for one in valid if one.expires_at is None],
+        "never expire": [token for token in valid if token.expires_at is None],
         "were not used for 90 days": [
-            one for one in valid if max(one.created_at, one.last_used or 0) < now - UNUSED
+            token for token in valid if max(token.created_at, token.last_used or 0) < now - UNUSED
         ],
-        "have the scope admin": [one for one in valid if "admin" in one.scopes],
+        "have the scope admin": [token for token in valid if "admin" in token.scopes],
     }
     remedies = {
         "never expire": "replace them by tokens with --expires: kener-async token create, token revoke",
@@ -143,7 +142,7 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
 
 
 def _named(tokens: Sequence[Token]) -> str:
-    names = [f"{one.name} ({one.id})" for one in tokens[:NAMED]]
+    names = [f"{token.name} ({token.id})" for token in tokens[:NAMED]]
     return ", ".join([*names, *(["..."] if len(tokens) > NAMED else [])])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from kener_async.api.http.auth import mint
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
-from kener_async.domain.access import DEFAULT_SCOPES
+from kener_async.domain.access import DEFAULT_SCOPES, is_expired
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store import tokens
 from kener_async.store.sqlite import transactions
@@ -65,7 +65,7 @@ def state(record: Token, now: int) -> str:
     """`valid`, `expired` or `revoked`."""
     if record.revoked_at is not None:
         return "revoked"
-    return "expired" if record.expires_at is not None and record.expires_at <= now else "valid"
+    return "expired" if is_expired(record.expires_at, now) else "valid"
 
 
 def revoke(config: Config, token_id: str) -> None:

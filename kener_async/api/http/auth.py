@@ -17,7 +17,7 @@ from aiohttp.hdrs import AUTHORIZATION
 
 from kener_async.api.http.forwarded import client_address, is_within
 from kener_async.clock import Clock
-from kener_async.domain.access import SCOPES, Grant
+from kener_async.domain.access import SCOPES, Grant, is_expired
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
 from kener_async.keys import Running
 from kener_async.store import tokens
@@ -86,7 +86,7 @@ class Authenticator:
         if grant is None:
             return None
         now = self._clock()
-        if grant.expires is not None and grant.expires <= now:
+        if grant.is_expired(now):
             return None
         self._uses[grant.id] = now
         return grant
@@ -99,7 +99,7 @@ class Authenticator:
             await self._reload(self._found)
         grant = self._verify(token)
         now = self._clock()
-        if grant.expires is not None and grant.expires <= now:
+        if grant.is_expired(now):
             raise Unauthenticated("invalid token")
         if len(self._verified) >= REMEMBERED:
             del self._verified[next(iter(self._verified))]
@@ -114,7 +114,7 @@ class Authenticator:
             await self._reload(self._found)
         record = self._beats.get(tokens.digest_of(key))
         now = self._clock()
-        if record is None or (record.expires_at is not None and record.expires_at <= now):
+        if record is None or is_expired(record.expires_at, now):
             raise NotFound("not found")
         self._uses[record.id] = now
         return record
