@@ -84,7 +84,7 @@ def test_a_boot_that_was_heard_before_still_places_its_samples() -> None:
         pytest.param(
             Stamp(wall=NOW, monotonic=300, boot="b"),
             Stamp(monotonic=200, boot="a"),
-            "when its boot began is not known",
+            "the start of its boot is unknown",
             id="a monotonic stamp of a boot that was never heard",
         ),
     ],

@@ -58,7 +58,7 @@ class DeviceClocks:
             return self._by_boot(wall, self.boots[boot] + monotonic)
         if wall is None:
             if monotonic is not None:
-                raise Invalid("timestampInSeconds missing: when its boot began is not known")
+                raise Invalid("timestampInSeconds missing: the start of its boot is unknown")
             return self.received
         if self.offset is None or not self.corrects:
             return int(wall)
@@ -81,8 +81,8 @@ class DeviceClocks:
         return stamp.wall > self.sent.wall - self.sent.monotonic
 
 
-def began_at(known: float | None, sent: Stamp, received: int, offset_before: int | None) -> float | None:
-    """Estimate the start of the sending boot from this batch and the estimate of earlier ones, `known`.
+def began_at(earlier: float | None, sent: Stamp, received: int, offset_before: int | None) -> float | None:
+    """Estimate the start of the sending boot from this batch and `earlier`, the estimate before it.
 
     None: the batch has no monotonic time, and there is no earlier estimate. Time on the network makes the
     start seem later, so the earliest estimate is kept; a batch sent again thus gets the same instants.
@@ -92,14 +92,14 @@ def began_at(known: float | None, sent: Stamp, received: int, offset_before: int
     is right, because this server's clock was set forward, or the monotonic clock is slow or stopped in sleep.
     """
     if sent.monotonic is None:
-        return known
+        return earlier
     measured = received - sent.monotonic
-    if known is None or measured < known:
+    if earlier is None or measured < earlier:
         return measured
-    if measured - known <= JITTER:
-        return known
+    if measured - earlier <= JITTER:
+        return earlier
     if sent.wall is None:
         return measured
     offset = received - sent.wall
     saw_no_wait = any(abs(offset - usual) <= JITTER for usual in (0, offset_before) if usual is not None)
-    return measured if saw_no_wait else known
+    return measured if saw_no_wait else earlier

@@ -25,10 +25,10 @@ class Month:
     @classmethod
     def parsed(cls, text: str) -> "Month | None":
         """Parse `YYYY-MM`; None for any other text."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
+        match = _TEXT.fullmatch(text)
+        if match is None:
             return None
-        month = cls(int(found[1]), int(found[2]))
+        month = cls(int(match[1]), int(match[2]))
         is_one = 1 <= month.number <= 12 and FIRST_YEAR <= month.year <= LAST_YEAR
         return month if is_one else None
 

@@ -31,10 +31,10 @@ class Ping:
 
 def ping_at(address: str) -> Ping:
     """Parse the part of the path after `/ping/`; raises Invalid."""
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
         raise Invalid("invalid url format")
-    check, ending = found.groups()
+    check, ending = match.groups()
     return Ping(check if "/" in check else check.lower(), _signal(ending))
 
 

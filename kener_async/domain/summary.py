@@ -34,11 +34,11 @@ _STATUS = {
 
 def summary(statuses: Iterable[Status]) -> Summary:
     """Summarize statuses: the worst wins, NO_DATA is ignored, an outage is major when all others are DOWN."""
-    known = {status for status in statuses if status is not Status.NO_DATA}
-    if not known:
+    with_data = {status for status in statuses if status is not Status.NO_DATA}
+    if not with_data:
         return Summary.NO_DATA
-    if Status.DOWN in known:
-        return Summary.MAJOR_OUTAGE if known == {Status.DOWN} else Summary.PARTIAL_OUTAGE
-    if Status.DEGRADED in known:
+    if Status.DOWN in with_data:
+        return Summary.MAJOR_OUTAGE if with_data == {Status.DOWN} else Summary.PARTIAL_OUTAGE
+    if Status.DEGRADED in with_data:
         return Summary.DEGRADED
-    return Summary.MAINTENANCE if Status.MAINTENANCE in known else Summary.OPERATIONAL
+    return Summary.MAINTENANCE if Status.MAINTENANCE in with_data else Summary.OPERATIONAL
