@@ -17,6 +17,7 @@ from kener_async.domain.calendar import (
     day_of,
     day_start,
     days_between,
+    minute_end,
     minute_from,
     minute_of,
     quarter_of,
@@ -178,7 +179,7 @@ async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
 async def _window(call: Call, now: int) -> Span:
     """The minutes asked for, as far as they have begun and are kept."""
     query = call.query
-    end = minute_of(now) + MINUTE
+    end = minute_end(now)
     if "start" in query or "end" in query:
         if "window" in query:
             raise Invalid("Invalid window: not together with from and to")

@@ -1,4 +1,4 @@
-"""Minutes, quarters and days on the UTC time line. All instants are whole UTC seconds."""
+"""Minutes, quarters and days on the UTC timeline. All instants are whole UTC seconds."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,6 +12,11 @@ DAY = 24 * HOUR
 def minute_of(instant: int) -> int:
     """The start of the minute `[t, t + 60)` that holds the instant."""
     return instant - instant % MINUTE
+
+
+def minute_end(now: int) -> int:
+    """The end of the current minute, with which windows, days so far and overviews end."""
+    return minute_of(now) + MINUTE
 
 
 def minute_from(instant: int) -> int:
@@ -50,7 +55,7 @@ def day_of(instant: int, zone: ZoneInfo) -> date:
 
 
 def days_between(start: int, end: int, zone: ZoneInfo) -> list[tuple[date, int, int]]:
-    """The civil days that overlap `[start, end)`, oldest first, each with its whole bounds."""
+    """The civil days that overlap `[start, end)`, oldest first, each with its full bounds."""
     days = []
     day = day_of(start, zone)
     while (begins := day_start(day, zone)) < end:
@@ -62,4 +67,4 @@ def days_between(start: int, end: int, zone: ZoneInfo) -> list[tuple[date, int, 
 
 def day_so_far(now: int) -> tuple[int, int]:
     """The minutes of the UTC day that have begun, as a span."""
-    return utc_day_of(now), minute_of(now) + MINUTE
+    return utc_day_of(now), minute_end(now)

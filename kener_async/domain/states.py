@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kener_async.domain.calendar import MINUTE, day_so_far, minute_of, quarter_of
+from kener_async.domain.calendar import day_so_far, minute_end, quarter_of
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Sample
 from kener_async.domain.streaks import streak
@@ -70,7 +70,7 @@ class MonitorState:
 
     def streak(self, now: int) -> tuple[int | None, bool]:
         """The start of the current status's streak, and whether it is known to begin after `base`."""
-        timeline = list(runs(self.layers.begun_by(now), self.base, minute_of(now) + MINUTE))
+        timeline = list(runs(self.layers.begun_by(now), self.base, minute_end(now)))
         return streak(timeline, self.report(now).current.status)
 
     def _count_today(self, now: int) -> Counts:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import fsum
 from sys import float_info
 
-from kener_async.domain.calendar import MINUTE, QUARTER, minute_from, minute_of, quarter_of
+from kener_async.domain.calendar import MINUTE, QUARTER, minute_end, minute_from, minute_of, quarter_of
 from kener_async.domain.heartbeats import Expectation, Gap, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
@@ -286,7 +286,7 @@ def _measured_status(
 
 def _fresh_until(overlays: Sequence[Overlay], now: int) -> int:
     """When the current status may next change without new data: at a new minute or an edge of an overlay."""
-    edges = [minute_of(now) + MINUTE]
+    edges = [minute_end(now)]
     for overlay in overlays:
         edges.append(overlay.start)
         if overlay.end is not None:

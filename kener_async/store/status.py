@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
+from kener_async.domain.calendar import minute_end, quarter_of
 from kener_async.domain.overview import frame_at
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
@@ -39,7 +39,7 @@ def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int)
     report = state.report(now)
     frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
     past = overview.load(session, monitor, frame, {}, now)
-    windows = past.overview(state.running(now), minute_of(now) + MINUTE).windows
+    windows = past.overview(state.running(now), minute_end(now)).windows
     return Reading(report, _since(session, state, now), windows)
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 import orjson
 
 from kener_async import keys
-from kener_async.domain.calendar import MINUTE, minute_of
+from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
@@ -75,7 +75,7 @@ async def _counts(page: PageRequest, view: MonitorView, seconds: int) -> Counts:
     if name is not None:
         return view.windows[name]
     state = await page.app[keys.LOADER].state(view.monitor.tag)
-    end = minute_of(page.now) + MINUTE
+    end = minute_end(page.now)
     window = (end - seconds // MINUTE * MINUTE, end)
     await page.app[keys.ROLLUPS].settle([state.id], *window)
     return await page.app[keys.DATABASE].read(rollups.count_window, state.id, window, page.now)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from kener_async import keys
-from kener_async.domain.calendar import DAY, MINUTE, day_of, day_start, minute_of
+from kener_async.domain.calendar import DAY, day_of, day_start, minute_end
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.store import days, observer
@@ -74,7 +74,7 @@ def _day(snapshot: Snapshot, day: date, kept_from: int) -> DayPage:
     if not day_of(kept_from, zone) <= day <= day_of(now, zone):
         raise NotFound("nothing is kept of this day")
     start, end = day_start(day, zone), day_start(day + timedelta(days=1), zone)
-    first, last = max(start, kept_from), min(end, minute_of(now) + MINUTE)
+    first, last = max(start, kept_from), min(end, minute_end(now))
     if first >= last:
         raise NotFound("nothing is kept of this day")
     return DayPage(day, start, end, first, last)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from babel.numbers import format_decimal
 
 from kener_async import keys
-from kener_async.domain.calendar import MINUTE, minute_of
+from kener_async.domain.calendar import minute_end, minute_of
 from kener_async.domain.states import MonitorState
 from kener_async.domain.timeline import Reason, runs
 from kener_async.domain.windows import WINDOWS
@@ -73,7 +73,7 @@ async def monitor(page: PageRequest) -> str:
 
 def spans(view: MonitorView, now: int) -> dict[str, Span]:
     """The windows by name, longest first; all up to the end of the current minute."""
-    end = minute_of(now) + MINUTE
+    end = minute_end(now)
     return {
         **{name: (end - length, end) for name, length in reversed(WINDOWS.items())},
         "today": (view.days[-1].start, end),
@@ -82,7 +82,7 @@ def spans(view: MonitorView, now: int) -> dict[str, Span]:
 
 def _reason_now(state: MonitorState, view: MonitorView, now: int) -> Reason | None:
     """The reason of the current status; None if the status has changed since the snapshot."""
-    run = next(runs(state.layers, minute_of(now), minute_of(now) + MINUTE))
+    run = next(runs(state.layers, minute_of(now), minute_end(now)))
     return run.reason if run.status is view.status else None
 
 

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from kener_async.clock import Clock
-from kener_async.domain.calendar import MINUTE, minute_of, quarter_of
+from kener_async.domain.calendar import minute_end, quarter_of
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview, PastCounts, first_instant, frame_at
 from kener_async.domain.states import MonitorState, MonitorStates
@@ -51,7 +51,7 @@ class Overviews:
         now = self._clock()
         states = await self._at_quarter(states, now)
         pasts = await self._pasts_of(states, zone, now)
-        end = minute_of(now) + MINUTE
+        end = minute_end(now)
         overviews: list[Overview] = []
         for state, past in zip(states, pasts, strict=True):
             overviews.append(past.overview(state.running(now), end))
@@ -62,7 +62,7 @@ class Overviews:
     async def cached(self, zone: ZoneInfo) -> AsyncIterator[tuple[MonitorState, Overview]]:
         """The overviews that need nothing from the store: all of them, except just after a quarter turned."""
         now = self._clock()
-        end = minute_of(now) + MINUTE
+        end = minute_end(now)
         pasts = self._cached_pasts(self._states, zone, quarter_of(now))
         for count, (state, past) in enumerate(pasts.items()):
             if state.base == quarter_of(now):

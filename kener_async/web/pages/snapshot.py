@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from kener_async.clock import Clock
 from kener_async.config.model import Announcement, Config, MonitorConfig
-from kener_async.domain.calendar import DAY, MINUTE, minute_of
+from kener_async.domain.calendar import DAY, minute_end, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
@@ -195,7 +195,7 @@ def _next_change(
     config: Config, monitors: Iterable[MonitorView], visible_ones: Iterable[IncidentView], now: int
 ) -> int:
     """The next instant at which time alone changes what pages show; the end of the minute at the latest."""
-    instants = [minute_of(now) + MINUTE]
+    instants = [minute_end(now)]
     instants += [view.report.current.fresh_until for view in monitors]
     for view in visible_ones:
         instants += [view.incident.start, view.incident.end or 0]
