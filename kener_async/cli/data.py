@@ -215,7 +215,7 @@ def migrate(config: Config, dry_run: bool) -> None:
     if not database.exists():
         raise FatalError(f"{database}: the database does not exist yet")
     plan = upgrade.plan(database)
-    click.echo(f"schema version {plan.found}, this program needs {plan.target}")
+    click.echo(f"schema version {plan.current}, this program needs {plan.target}")
     for number, title in plan.steps:
         click.echo(f"step {number}: {title}")
     if dry_run and plan.steps:

@@ -50,7 +50,7 @@ def put(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
 
 def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
     """The samples stored for these keys."""
-    found = {}
+    stored: dict[tuple[int, int], Sample] = {}
     for first in range(0, len(keys), ROWS_PER_STATEMENT):
         some = keys[first : first + ROWS_PER_STATEMENT]
         rows = session.execute(
@@ -61,8 +61,8 @@ def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int
             """,  # noqa: S608 - only placeholders are joined
             [value for key in some for value in key],
         )
-        found.update({row[:2]: _sample(row) for row in rows})
-    return found
+        stored.update({row[:2]: _sample(row) for row in rows})
+    return stored
 
 
 def _pushed(session: Session, batch: Sequence[Sample]) -> set[tuple[int, int]]:

@@ -1,1 +1,1 @@
-"""What is done to a database as a whole: backup, restore, verification, export, import."""
+"""Operations on a whole database: backup, restore, verification, export, import."""

@@ -21,8 +21,8 @@ QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
-    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
-    return [name for (name,) in found if not name.startswith("sqlite_")]
+    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
+    return [name for (name,) in names if not name.startswith("sqlite_")]
 
 
 def rows(connection: sqlite3.Connection) -> dict[str, int]:
@@ -110,11 +110,11 @@ def _differences(connection: sqlite3.Connection, tag: str, monitor: int, span: S
 
 
 def _stored(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
-    found = connection.execute(
+    rows = connection.execute(
         f"""
         SELECT quarter, {SUMS} FROM quarters
          WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
         """,  # noqa: S608
         (monitor, start, end),
     )
-    return {quarter: Counts(*counts) for quarter, *counts in found}
+    return {quarter: Counts(*counts) for quarter, *counts in rows}

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kener_async.store import observer, tokens
+from kener_async.store import tokens
 from kener_async.store.sqlite import migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -39,10 +39,8 @@ def read(database: Path) -> Condition:
 
 
 def _last_seen(connection: sqlite3.Connection) -> int:
-    try:
-        return observer.last_seen(connection)
-    except TypeError:  # there is no service row, because no server has run on it yet
-        return 0
+    row = connection.execute("SELECT last_seen FROM service").fetchone()
+    return 0 if row is None else int(row[0])  # no row: no server has run on it yet
 
 
 def server_of(database: Path) -> int | None:

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 class UpgradePlan:
     """What an upgrade would do: from one schema to another, by numbered steps with their titles."""
 
-    found: int
+    current: int
     target: int
     steps: Sequence[tuple[int, str]]
 
@@ -49,9 +49,9 @@ def plan(path: Path) -> UpgradePlan:
 
 
 def _plan(connection: sqlite3.Connection) -> UpgradePlan:
-    numbers = migrations.lacking(connection)
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    return UpgradePlan(found, migrations.VERSION, [(number, migrations.title(number)) for number in numbers])
+    steps = [(number, migrations.title(number)) for number in migrations.lacking(connection)]
+    (current,) = connection.execute("PRAGMA user_version").fetchone()
+    return UpgradePlan(current, migrations.VERSION, steps)
 
 
 def run(path: Path) -> None:
@@ -69,16 +69,16 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     if not needed.steps:
         migrations.migrate(connection)
         return
-    backup = path.with_name(f"{path.name}.v{needed.found}.bak")
+    backup = path.with_name(f"{path.name}.v{needed.current}.bak")
     with files.workspace(path.parent) as work:
         files.copy(connection, work / "copy.db")
         files.replace(work / "copy.db", backup)
-    log.info("upgrading the database", schema=needed.found, to=needed.target, kept=str(backup))
+    log.info("upgrading the database", schema=needed.current, to=needed.target, kept=str(backup))
     try:
         migrations.migrate(connection)
     except sqlite3.Error as error:
         raise sqlite3.DatabaseError(
-            f"the upgrade from schema {needed.found} to {needed.target} failed and was rolled back: {error}"
+            f"the upgrade from schema {needed.current} to {needed.target} failed and was rolled back: {error}"
         ) from error
     log.info("upgraded the database", schema=needed.target)
 

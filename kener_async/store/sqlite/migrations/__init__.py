@@ -14,15 +14,15 @@ def lacking(connection: sqlite3.Connection) -> range:
 
     Raises ValueError for a file from a newer version, or of another program.
     """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
     if is_new(connection):
         return range(0)
-    if owner != APPLICATION_ID:
+    if application != APPLICATION_ID:
         raise ValueError("is a database of another program")
-    if found > VERSION:
-        raise ValueError(f"was written by a newer version (schema {found}; this program knows {VERSION})")
-    return range(found + 1, VERSION + 1)
+    if version > VERSION:
+        raise ValueError(f"was written by a newer version (schema {version}; this program knows {VERSION})")
+    return range(version + 1, VERSION + 1)
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
