@@ -445,7 +445,7 @@ async def test_over_the_limit_the_answer_says_when_to_retry(tmp_path: Path, cloc
 async def test_a_batch_too_many_is_answered_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(BatchLimiter, "READ", 0)
+    monkeypatch.setattr(BatchLimiter, "MAX_READING", 0)
     async with service.client.post(
         "/api/status/batch",
         json={"samples": [sample()]},
@@ -459,7 +459,7 @@ async def test_a_batch_too_many_is_answered_with_retry_after(
 async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_again(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(BatchLimiter, "READ", 1)
+    monkeypatch.setattr(BatchLimiter, "MAX_READING", 1)
     config = a_config(tmp_path)
     impatient = replace(config, server=replace(config.server, request_timeout_seconds=0))
     async with running(impatient, clock) as service:
@@ -469,7 +469,7 @@ async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_aga
         assert b" 408 " in await reader.readline()
         writer.close()
         await service.app[keys.DATABASE].read(lambda connection: None)
-        assert service.app[BATCH_LIMITER].under_way == 0
+        assert service.app[BATCH_LIMITER].reading == 0
 
 
 def test_two_unusual_spellings_are_read_as_the_plain_one_is():

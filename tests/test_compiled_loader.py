@@ -13,7 +13,9 @@ from kener_async.api.http.compiled_loader import loader
 INPUTS = [
     schema
     for schema in vars(schemas).values()
-    if isinstance(schema, type) and issubclass(schema, schemas.Shape) and schema is not schemas.Shape
+    if isinstance(schema, type)
+    and issubclass(schema, schemas.RequestSchema)
+    and schema is not schemas.RequestSchema
 ]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)

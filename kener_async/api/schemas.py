@@ -1,6 +1,6 @@
-"""The shapes of the API, written once: they validate what comes in and describe it in `/api/openapi.json`.
+"""The schemas of the API: they validate requests and describe requests and responses in `/api/openapi.json`.
 
-Error texts begin with Kener's phrase where it has one and name the field.
+Error messages begin with Kener's phrase, if it has one, and name the field.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ WINDOW_NAMES = ("today", *WINDOWS)
 TITLE_LENGTH = 500
 
 
-class Shape(Schema):
-    """Senders may say more than we read."""
+class RequestSchema(Schema):
+    """The base of request schemas: unknown fields are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -41,103 +41,103 @@ def described(description: str, example: Any) -> dict[str, Any]:
     return {"description": description, "example": example}
 
 
-class MonitorStatus(Shape):
+class MonitorStatus(RequestSchema):
     status = JsonChoice(
         choices=MEASURED,
         required=True,
-        fault="status missing: must be UP, DOWN or DEGRADED",
+        message="status missing: must be UP, DOWN or DEGRADED",
         metadata=described("What was measured", "UP"),
     )
     latency = JsonNumber(
         minimum=0,
         required=True,
-        fault="latency missing or not a number: must be a number, at least 0",
-        metadata=described("In seconds, unless the monitor's latency_unit says otherwise", 0.123),
+        message="latency missing or not a number: must be a number, at least 0",
+        metadata=described("In seconds, or in the monitor's latency_unit", 0.123),
     )
     timestamp = Instant(
         data_key="timestampInSeconds",
-        fault="Invalid timestampInSeconds: must be UTC seconds, an integer",
-        metadata=described("UTC timestamp in seconds; now, when it is left out", 1731251760),
+        message="Invalid timestampInSeconds: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds; now if missing", 1731251760),
     )
     tag = JsonString(
         required=True,
-        fault="tag missing: must be the tag of a monitor",
+        message="tag missing: must be the tag of a monitor",
         metadata=described("Tag of a monitor", "earth"),
     )
 
 
-class BeatQuery(Shape):
+class BeatQuery(RequestSchema):
     status = JsonChoice(
         choices=MEASURED | {name.lower(): status for name, status in MEASURED.items()},
         load_default=Status.UP,
-        fault="status: must be UP, DOWN or DEGRADED",
+        message="status: must be UP, DOWN or DEGRADED",
     )
-    latency = QueryNumber(minimum=0, load_default=0.0, fault="latency: must be a number, at least 0")
+    latency = QueryNumber(minimum=0, load_default=0.0, message="latency: must be a number, at least 0")
 
 
 class Accepted(Schema):
     status = fields.Integer(metadata=described("Always 200", 200))
-    message = fields.String(metadata=described("Names the minute that was stored", "success at 1731251760"))
+    message = fields.String(metadata=described("Contains the stored minute", "success at 1731251760"))
 
 
-MOST_SAMPLES = 10_000
-HIGHEST_NUMBER = 2**53
+MAX_SAMPLES = 10_000
+MAX_SEQUENCE = 2**53
 
 
 def _named(field: str, description: str, example: str, **options: Any) -> JsonString:
-    """A name that a device gives, to itself or to a boot."""
-    fault = f"Invalid {field}: must be text of 1 to 128 characters"
+    """A name chosen by a device, of itself or of a boot."""
+    message = f"Invalid {field}: must be text of 1 to 128 characters"
     return JsonString(
-        minimum=1, maximum=128, fault=fault, metadata=described(description, example), **options
+        minimum=1, maximum=128, message=message, metadata=described(description, example), **options
     )
 
 
 def _number(**options: Any) -> JsonInteger:
-    """The number a device gives to a sample."""
+    """The sequence number of a sample."""
     return JsonInteger(
         minimum=0,
-        maximum=HIGHEST_NUMBER,
-        fault="Invalid seq: must be an integer from 0 on",
-        metadata=described("The number the device gave to this sample; it counts from 1", 17),
+        maximum=MAX_SEQUENCE,
+        message="Invalid seq: must be an integer from 0 on",
+        metadata=described("The sequence number of this sample; a device counts from 1", 17),
         **options,
     )
 
 
 def _monotonic(description: str, example: float) -> JsonNumber:
-    fault = "Invalid monotonic: must be a number of seconds"
-    return JsonNumber(minimum=0, fault=fault, metadata=described(description, example))
+    message = "Invalid monotonic: must be a number of seconds"
+    return JsonNumber(minimum=0, message=message, metadata=described(description, example))
 
 
-class Numbered(Shape):
-    device = _named("device", "Who measured; the numbers are its own", "gate-7", required=True)
+class Numbered(RequestSchema):
+    device = _named("device", "The device that measured, and numbered the samples", "gate-7", required=True)
     seq = _number(required=True)
 
 
 class BatchSample(MonitorStatus):
-    device = _named("device", "Who measured, if not the device of the batch", "gate-7")
+    device = _named("device", "The device that measured, if not the device of the batch", "gate-7")
     seq = _number()
-    monotonic = _monotonic("Seconds since the boot, as it was measured", 5060.1)
-    boot = _named("boot", "Which boot that is, if not that of the batch", "8c1f2d4e")
+    monotonic = _monotonic("Seconds since the boot at the time of the measurement", 5060.1)
+    boot = _named("boot", "The name of that boot, if not that of the batch", "8c1f2d4e")
 
 
-class BatchHead(Shape):
-    device = _named("device", "Who sends", "gate-7")
+class BatchHead(RequestSchema):
+    device = _named("device", "The device that sends", "gate-7")
     sent_at = JsonNumber(
         minimum=0,
         data_key="sentAt",
-        fault="Invalid sentAt: must be UTC seconds",
-        metadata=described("What its wall clock shows now, in UTC seconds", 1731251790.5),
+        message="Invalid sentAt: must be UTC seconds",
+        metadata=described("The time of its wall clock when it sends, in UTC seconds", 1731251790.5),
     )
     monotonic = _monotonic("Seconds since its boot", 5123.4)
-    boot = _named("boot", "Which boot that is", "8c1f2d4e")
+    boot = _named("boot", "The name of that boot", "8c1f2d4e")
 
 
 class BatchSchema(BatchHead):
     samples = Items(
         BatchSample(),
         required=True,
-        fault="samples missing: must be a list of samples",
-        metadata={"description": "In any order", "maxItems": MOST_SAMPLES},
+        message="samples missing: must be a list of samples",
+        metadata={"description": "In any order", "maxItems": MAX_SAMPLES},
     )
 
 
@@ -145,28 +145,28 @@ class BatchResult(Schema):
     verdict = fields.String(
         metadata={
             "enum": [verdict.value for verdict in Verdict],
-            **described("What became of the sample", "accepted"),
+            **described("The outcome for the sample", "accepted"),
         }
     )
-    minute = fields.Integer(metadata=described("The minute it speaks for", 1731251760))
-    error = fields.String(metadata=described("Why it was rejected", "invalid tag"))
+    minute = fields.Integer(metadata=described("The minute of the sample", 1731251760))
+    error = fields.String(metadata=described("The reason for the rejection", "invalid tag"))
 
 
 class BatchClock(Schema):
     offset = fields.Integer(
         allow_none=True,
-        metadata=described("Seconds the sender's clock is behind; null, if it did not say its time", 2),
+        metadata=described("Seconds by which the sender's clock is behind; null without `sentAt`", 2),
     )
-    corrected = fields.Boolean(metadata=described("Whether timestamps were corrected by it", False))
+    corrected = fields.Boolean(metadata=described("Whether timestamps were corrected by this offset", False))
 
 
 class BatchResponse(Schema):
     status = fields.Integer(metadata=described("Always 200", 200))
     accepted = fields.Integer(metadata=described("Samples that were new", 1))
-    duplicate = fields.Integer(metadata=described("Samples that were known", 0))
-    superseded = fields.Integer(metadata=described("Samples for whose minute another speaks", 0))
-    rejected = fields.Integer(metadata=described("Samples that are wrong", 0))
-    clock = fields.Nested(BatchClock, metadata={"description": "How the sender's clock stands to ours"})
+    duplicate = fields.Integer(metadata=described("Samples that were stored already", 0))
+    superseded = fields.Integer(metadata=described("Samples whose minute has another sample", 0))
+    rejected = fields.Integer(metadata=described("Samples that are invalid", 0))
+    clock = fields.Nested(BatchClock, metadata={"description": "The sender's clock compared to the server's"})
     results = fields.List(fields.Nested(BatchResult), metadata={"description": "In the order of the samples"})
 
 
@@ -181,66 +181,66 @@ class StatusResponse(Schema):
     )
 
 
-class StatusQuery(Shape):
+class StatusQuery(RequestSchema):
     tag = JsonString(
         required=True,
         minimum=1,
-        fault="tag missing",
+        message="tag missing",
         metadata=described("Tag of a monitor", "earth"),
     )
     timestamp = QueryInteger(
         minimum=0,
         maximum=2**40,
-        fault="Invalid timestamp: must be UTC seconds",
-        metadata=described("Answer as of then instead of now", 1731251760),
+        message="Invalid timestamp: must be UTC seconds",
+        metadata=described("The status at that time instead of now", 1731251760),
     )
 
 
-class IncidentSchema(Shape):
+class IncidentSchema(RequestSchema):
     start = Instant(
         data_key="startDatetime",
-        fault="Invalid startDatetime: must be UTC seconds, an integer",
-        metadata=described("UTC timestamp in seconds; now, when it is left out", 1731901920),
+        message="Invalid startDatetime: must be UTC seconds, an integer",
+        metadata=described("UTC timestamp in seconds; now if missing", 1731901920),
     )
     end = Instant(
         data_key="endDatetime",
-        fault="Invalid endDatetime: must be UTC seconds, an integer",
+        message="Invalid endDatetime: must be UTC seconds, an integer",
         metadata=described("UTC timestamp in seconds, later than startDatetime", 1731905520),
     )
     title = JsonString(
         minimum=1,
         maximum=TITLE_LENGTH,
         required=True,
-        fault=f"Invalid title: must be text of 1 to {TITLE_LENGTH} characters",
+        message=f"Invalid title: must be text of 1 to {TITLE_LENGTH} characters",
         metadata=described("Title of the incident", "Outage in Mumbai"),
     )
     body = JsonString(
-        fault="Invalid body: must be text",
+        message="Invalid body: must be text",
         metadata=described("What happened, in markdown", "We are looking into it."),
     )
     tags = TagList(
         required=True,
-        fault="Invalid tags: must be a list of monitor tags, not empty",
+        message="Invalid tags: must be a list of monitor tags, not empty",
         metadata=described("Tags of the affected monitors", ["earth", "mars"]),
     )
     impact = JsonChoice(
         choices=IMPACTS,
-        fault="Invalid impact: must be DOWN or DEGRADED",
-        metadata=described("What the affected monitors are while it lasts", "DOWN"),
+        message="Invalid impact: must be DOWN or DEGRADED",
+        metadata=described("The status of the affected monitors meanwhile", "DOWN"),
     )
     is_maintenance = JsonBoolean(
         data_key="isMaintenance",
-        fault="Invalid isMaintenance: must be true or false",
-        metadata=described("Planned work: its minutes count neither for nor against the uptime", False),
+        message="Invalid isMaintenance: must be true or false",
+        metadata=described("Planned work, whose minutes do not count for the uptime", False),
     )
     is_identified = JsonBoolean(
         data_key="isIdentified",
-        fault="Invalid isIdentified: must be true or false",
+        message="Invalid isIdentified: must be true or false",
         metadata=described("Whether the cause is known", True),
     )
     is_resolved = JsonBoolean(
         data_key="isResolved",
-        fault="Invalid isResolved: must be true or false",
+        message="Invalid isResolved: must be true or false",
         metadata=described("Whether it is over", False),
     )
 
@@ -251,36 +251,36 @@ class IncidentChange(IncidentSchema):
     end = Instant(
         data_key="endDatetime",
         allow_none=True,
-        fault="Invalid endDatetime: must be UTC seconds, an integer, or null",
-        metadata=described("UTC timestamp in seconds; null takes the end away", 1731905520),
+        message="Invalid endDatetime: must be UTC seconds, an integer, or null",
+        metadata=described("UTC timestamp in seconds; null removes the end", 1731905520),
     )
     body = JsonString(
         allow_none=True,
-        fault="Invalid body: must be text or null",
+        message="Invalid body: must be text or null",
         metadata=described("What happened, in markdown; null clears it", "We are looking into it."),
     )
     impact = JsonChoice(
         choices=IMPACTS,
         allow_none=True,
-        fault="Invalid impact: must be DOWN, DEGRADED or null",
-        metadata=described("What the affected monitors are while it lasts; null: nothing", "DOWN"),
+        message="Invalid impact: must be DOWN, DEGRADED or null",
+        metadata=described("The status of the affected monitors meanwhile; null: none", "DOWN"),
     )
 
 
-class IncidentStatus(Shape):
+class IncidentStatus(RequestSchema):
     is_identified = JsonBoolean(
         data_key="isIdentified",
-        fault="Invalid isIdentified: must be true or false",
+        message="Invalid isIdentified: must be true or false",
         metadata=described("Whether the cause is known", True),
     )
     is_resolved = JsonBoolean(
         data_key="isResolved",
-        fault="Invalid isResolved: must be true or false",
+        message="Invalid isResolved: must be true or false",
         metadata=described("Whether it is over; true without an end ends it now", True),
     )
     end = Instant(
         data_key="endDatetime",
-        fault="Invalid endDatetime: must be UTC seconds, an integer",
+        message="Invalid endDatetime: must be UTC seconds, an integer",
         metadata=described("UTC timestamp in seconds", 1731905520),
     )
 
@@ -297,57 +297,57 @@ class IncidentResponse(IncidentSchema):
     number = fields.Integer(data_key="incidentNumber", metadata=described("Id of the incident", 4))
 
 
-class IncidentSearch(Shape):
+class IncidentSearch(RequestSchema):
     state = JsonChoice(
         choices={"open": False, "closed": True},
         load_default=False,
-        fault="state must be open or closed",
+        message="state must be open or closed",
         metadata={"default": "open", **described("State of the incident", "open")},
     )
     tags = CommaSeparated(
-        fault="Invalid tags",
+        message="Invalid tags",
         metadata=described("Comma separated monitor tags; any of them", "earth,mars"),
     )
     page = QueryInteger(
         minimum=1,
         maximum=10**9,
         load_default=1,
-        fault="Invalid page: must be an integer, at least 1",
+        message="Invalid page: must be an integer, at least 1",
         metadata=described("Page number", 1),
     )
     per_page = QueryInteger(
         minimum=1,
         maximum=100,
         load_default=10,
-        fault="Invalid per_page: must be an integer from 1 to 100",
+        message="Invalid per_page: must be an integer from 1 to 100",
         metadata=described("How many per page", 10),
     )
     created_after = QueryInteger(
         data_key="created_after_utc",
         minimum=-(2**62),
         maximum=2**63 - 1,
-        fault="Invalid created_after_utc: must be UTC seconds",
+        message="Invalid created_after_utc: must be UTC seconds",
         metadata=described("Created then or later", 1731866475),
     )
     created_before = QueryInteger(
         data_key="created_before_utc",
         minimum=-(2**62),
         maximum=2**63 - 1,
-        fault="Invalid created_before_utc: must be UTC seconds",
+        message="Invalid created_before_utc: must be UTC seconds",
         metadata=described("Created then or earlier", 1731966475),
     )
     title = JsonString(
         data_key="title_like",
-        fault="Invalid title_like",
+        message="Invalid title_like",
         metadata=described("Part of the title, in any case", "outage"),
     )
 
 
-class CommentSchema(Shape):
+class CommentSchema(RequestSchema):
     body = JsonString(
         minimum=1,
         required=True,
-        fault="Invalid body: must be text, not empty",
+        message="Invalid body: must be text, not empty",
         metadata=described("The comment, in markdown", "A fix is on its way."),
     )
 
@@ -361,7 +361,7 @@ class CommentResponse(Schema):
 
 
 class Error(Schema):
-    error = fields.String(metadata=described("What is wrong, naming the field", "unknown tags"))
+    error = fields.String(metadata=described("What is wrong, with the name of the field", "unknown tags"))
 
 
 class MonitorUptime(Schema):
@@ -378,12 +378,12 @@ class MonitorSchema(Schema):
     tag = fields.String(metadata=described("Tag of the monitor", "earth"))
     name = fields.String(metadata=described("Name of the monitor", "Earth"))
     description = fields.String(metadata=described("What it is", "Our home"))
-    category = fields.String(metadata=described("The category it is shown under", "Planets"))
-    hidden = fields.Boolean(metadata=described("Whether public pages leave it out", False))
+    category = fields.String(metadata=described("Its category on the page", "Planets"))
+    hidden = fields.Boolean(metadata=described("Whether it is missing from public pages", False))
     status = fields.String(
         metadata={
             "enum": [status.name for status in Status],
-            **described("How it stands now", "UP"),
+            **described("The current status", "UP"),
         }
     )
     last_updated_at = fields.Integer(
@@ -394,7 +394,7 @@ class MonitorSchema(Schema):
     last_heard = fields.Integer(
         data_key="lastHeardAt",
         allow_none=True,
-        metadata=described("When a report last came in, about whatever minute; null: never", 1731251790),
+        metadata=described("When a sample was last received, of any minute; null: never", 1731251790),
     )
     latency = fields.Float(
         allow_none=True, metadata=described("Of the newest sample, as sent; null without one", 0.123)
@@ -405,31 +405,31 @@ class MonitorSchema(Schema):
     uptime = fields.Nested(MonitorUptime, metadata={"description": "By window"})
 
 
-class WindowQuery(Shape):
+class WindowQuery(RequestSchema):
     window = JsonChoice(
         choices={name: name for name in WINDOW_NAMES},
-        fault=f"Invalid window: must be one of {', '.join(WINDOW_NAMES)}",
+        message=f"Invalid window: must be one of {', '.join(WINDOW_NAMES)}",
         metadata={"default": "24h", **described("Minutes up to and with the current one", "24h")},
     )
     start = QueryInteger(
         data_key="from",
         minimum=0,
         maximum=2**40,
-        fault="Invalid from: must be UTC seconds",
+        message="Invalid from: must be UTC seconds",
         metadata=described("Instead of a window: the first minute", 1731196800),
     )
     end = QueryInteger(
         data_key="to",
         minimum=0,
         maximum=2**40,
-        fault="Invalid to: must be UTC seconds",
-        metadata=described("Where the minutes end; now, when it is left out", 1731283200),
+        message="Invalid to: must be UTC seconds",
+        metadata=described("The end of the minutes; now if missing", 1731283200),
     )
     timezone = JsonString(
         minimum=1,
         maximum=64,
-        fault="Invalid timezone: must be a name of the tz database",
-        metadata=described("Whose day is today; UTC, when it is left out", "Europe/Berlin"),
+        message="Invalid timezone: must be a name of the tz database",
+        metadata=described("The time zone of today; UTC if missing", "Europe/Berlin"),
     )
 
 
@@ -442,7 +442,7 @@ class Minutes(Schema):
     )
     down = fields.Integer(metadata=described("Minutes DOWN", 3))
     maintenance = fields.Integer(metadata=described("Minutes in MAINTENANCE", 0))
-    no_data = fields.Integer(data_key="noData", metadata=described("Minutes of which nothing is known", 2))
+    no_data = fields.Integer(data_key="noData", metadata=described("Minutes without data", 2))
 
 
 class Latency(Schema):
@@ -461,20 +461,20 @@ class ExclusionSchema(Schema):
     )
     minutes = fields.Integer(metadata=described("How many", 2))
     start = fields.Integer(data_key="from", metadata=described("The first of them", 1731196800))
-    end = fields.Integer(data_key="to", metadata=described("Where the last of them ends", 1731196920))
+    end = fields.Integer(data_key="to", metadata=described("The end of the last of them", 1731196920))
 
 
 class UptimeResponse(Schema):
     tag = fields.String(metadata=described("Tag of the monitor", "earth"))
     start = fields.Integer(data_key="from", metadata=described("The first minute", 1731196800))
-    end = fields.Integer(data_key="to", metadata=described("Where the minutes end", 1731283200))
+    end = fields.Integer(data_key="to", metadata=described("The end of the minutes", 1731283200))
     uptime = fields.String(metadata=described('In per cent; "-" when no minute counts', "99.7914"))
     formula = fields.String(
-        metadata=described("How the figure follows from the minutes", "(1430 + 5 - 0) / (1430 + 5 + 3)")
+        metadata=described("How the uptime follows from the minutes", "(1430 + 5 - 0) / (1430 + 5 + 3)")
     )
     minutes = fields.Nested(Minutes, metadata={"description": "Every minute of the window, by status"})
     excluded = fields.List(
-        fields.Nested(ExclusionSchema), metadata={"description": "The minutes on neither side, and why"}
+        fields.Nested(ExclusionSchema), metadata={"description": "The minutes that do not count, and why"}
     )
     latency = fields.Nested(Latency, metadata={"description": "Of the samples in the window"})
 
@@ -483,23 +483,23 @@ class HistoryQuery(WindowQuery):
     resolution = JsonChoice(
         choices={"day": "day", "quarter": "quarter", "minute": "minute"},
         load_default="day",
-        fault="Invalid resolution: must be day, quarter or minute",
+        message="Invalid resolution: must be day, quarter or minute",
         metadata={"default": "day", **described("Length of an item", "day")},
     )
     timezone = JsonString(
         minimum=1,
         maximum=64,
-        fault="Invalid timezone: must be a name of the tz database",
+        message="Invalid timezone: must be a name of the tz database",
         metadata=described(
-            "Whose days, also for today; left out, days are the site's, and today is that of UTC",
+            "The time zone of days and of today; if missing, days are in the site's zone, and today in UTC",
             "Europe/Berlin",
         ),
     )
 
 
 class HistoryItem(Schema):
-    start = fields.Integer(data_key="from", metadata=described("Where the item begins", 1731196800))
-    end = fields.Integer(data_key="to", metadata=described("Where it ends", 1731283200))
+    start = fields.Integer(data_key="from", metadata=described("The start of the item", 1731196800))
+    end = fields.Integer(data_key="to", metadata=described("The end of the item", 1731283200))
     date = fields.String(metadata=described("Days only: the civil date", "2024-11-10"))
     status = fields.String(metadata=described("Minutes only: the minute's status", "UP"))
     reason = fields.String(metadata=described("Minutes only: why it has that status", "sample"))
@@ -513,31 +513,31 @@ class HistoryItem(Schema):
 class HistoryResponse(Schema):
     tag = fields.String(metadata=described("Tag of the monitor", "earth"))
     resolution = fields.String(metadata=described("As asked for", "day"))
-    timezone = fields.String(metadata=described("Whose days", "Europe/Berlin"))
+    timezone = fields.String(metadata=described("The time zone of the days", "Europe/Berlin"))
     items = fields.List(fields.Nested(HistoryItem), metadata={"description": "Oldest first"})
 
 
 class DeviceSchema(Schema):
-    sender = fields.String(metadata=described("The name of the token it sends with", "site-7"))
+    sender = fields.String(metadata=described("The name of its token", "site-7"))
     device = fields.String(metadata=described("Its own name", "gate-7"))
     tags = fields.List(fields.String(), metadata=described("The monitors it has reported", ["earth"]))
     last_heard = fields.Integer(
-        data_key="lastHeardAt", metadata=described("When a batch of it last came in", 1731251790)
+        data_key="lastHeardAt", metadata=described("When its last batch was received", 1731251790)
     )
     newest = fields.Integer(
         allow_none=True,
         data_key="newestMinute",
-        metadata=described("The newest minute it has numbered a sample of", 1731251760),
+        metadata=described("The newest minute among its numbered samples", 1731251760),
     )
     offset = fields.Integer(
         allow_none=True,
         data_key="clockOffset",
-        metadata=described("Seconds its clock is behind ours; null, if it never said its time", 2),
+        metadata=described("Seconds by which its clock is behind; null without `sentAt`", 2),
     )
     missing = fields.Integer(
-        metadata=described("Numbers between its first and its last that have not come in", 0)
+        metadata=described("Sequence numbers between its first and its last that were not received", 0)
     )
-    restarts = fields.Integer(metadata=described("How often it began to count anew", 0))
+    restarts = fields.Integer(metadata=described("How often its sequence numbers began at 1 again", 0))
 
 
 class Health(Schema):
@@ -545,5 +545,5 @@ class Health(Schema):
     checks = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
-        metadata=described("Each part and how it is", {"writer": "ok", "scheduler": "ok", "disk": "ok"}),
+        metadata=described("The state of each part", {"writer": "ok", "scheduler": "ok", "disk": "ok"}),
     )

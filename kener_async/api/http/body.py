@@ -1,4 +1,4 @@
-"""Request bodies: JSON read strictly, whatever the Content-Type says (shells on devices send a wrong one)."""
+"""Read request bodies as strict JSON, whatever the Content-Type: shells on devices send a wrong one."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from aiohttp import web
 from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unsupported
 
 INT64 = 2**63
-SLOW_LINE = 12  # times as long as a plain body may take in all
+MAX_TIMEOUTS = 12  # the whole of an encoded body may take so many timeouts
 
 
 async def read_object(request: web.Request, seconds: float) -> dict[str, Any]:
@@ -30,7 +30,7 @@ async def read_object(request: web.Request, seconds: float) -> dict[str, Any]:
 async def _read(request: web.Request, seconds: float) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
-    with _reading(f"the body did not arrive within {seconds:g} seconds"):
+    with _errors_of_reading(f"the body did not arrive within {seconds:g} seconds"):
         if request.content.is_eof():
             raw = request.content.read_nowait()
             if len(raw) > request.client_max_size:
@@ -41,8 +41,8 @@ async def _read(request: web.Request, seconds: float) -> bytes:
 
 
 @contextmanager
-def _reading(too_slow: str) -> Iterator[None]:
-    """What can happen while a body comes in, in our words."""
+def _errors_of_reading(too_slow: str) -> Iterator[None]:
+    """Turn the errors of reading a body into domain errors; `too_slow` is the message of a timeout."""
     try:
         yield
     except TimeoutError:
@@ -53,58 +53,58 @@ def _reading(too_slow: str) -> Iterator[None]:
         raise Invalid("the body is cut short or malformed") from None
 
 
-async def read_packed(request: web.Request, limit: int, seconds: float) -> tuple[bytes, str]:
-    """The body as it was sent, of at most `limit` bytes, and its Content-Encoding: identity or gzip.
+async def read_encoded(request: web.Request, limit: int, seconds: float) -> tuple[bytes, str]:
+    """The body as sent, of at most `limit` bytes, and its Content-Encoding: identity or gzip.
 
-    Something of it must arrive within every `seconds`, and all of it within twelve times that: a batch may
-    come over a slow line.
+    Each part of it must arrive within `seconds`, and all of it within twelve times that, because a batch may
+    come over a slow connection.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise Unsupported("Content-Encoding: must be gzip or identity")
     if (request.content_length or 0) > limit:
         raise TooLarge("the body is too large")
-    with _reading("the body did not arrive in time"):
-        return await _arrived(request, limit, seconds), encoding
+    with _errors_of_reading("the body did not arrive in time"):
+        return await _received(request, limit, seconds), encoding
 
 
-async def _arrived(request: web.Request, limit: int, seconds: float) -> bytes:
+async def _received(request: web.Request, limit: int, seconds: float) -> bytes:
     now, raw = asyncio.get_running_loop().time, bytearray()
-    last = now() + SLOW_LINE * seconds
-    async with asyncio.timeout(seconds) as patience:
+    deadline = now() + MAX_TIMEOUTS * seconds
+    async with asyncio.timeout(seconds) as timeout:
         while part := await request.content.readany():
             raw += part
             if len(raw) > limit:
                 raise TooLarge("the body is too large")
-            patience.reschedule(min(now() + seconds, last))
+            timeout.reschedule(min(now() + seconds, deadline))
     return bytes(raw)
 
 
-def unpacked(raw: bytes, encoding: str, limit: int) -> bytes:
-    """What was packed, of at most `limit` bytes; raises Invalid and TooLarge."""
+def decompressed(raw: bytes, encoding: str, limit: int) -> bytes:
+    """The decompressed body, of at most `limit` bytes; raises Invalid and TooLarge."""
     if encoding == "identity":
         return raw
     parts, length = [], 0
     try:
         while raw:  # a gzip file may have several members
-            unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            parts.append(unpacker.decompress(raw, limit - length + 1))
+            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            parts.append(member.decompress(raw, limit - length + 1))
             length += len(parts[-1])
             if length > limit:
-                raise TooLarge(f"the body is larger than {limit} bytes when it is unpacked")
-            if not unpacker.eof:
+                raise TooLarge(f"the body is larger than {limit} bytes when it is decompressed")
+            if not member.eof:
                 raise Invalid("the body is gzip, but cut short")
-            raw = unpacker.unused_data
+            raw = member.unused_data
     except zlib.error as error:
         raise Invalid(f"the body is not gzip: {error}") from None
     return b"".join(parts)
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON value; Invalid for anything that is not exactly one.
+    """Parse exactly one JSON value; raises Invalid.
 
-    Stricter than the standard library: no NaN or Infinity, no number beyond a float or 64 bits, no key twice
-    in an object, no half of a surrogate pair.
+    Stricter than the standard library: no NaN or Infinity, no number beyond a float or 64 bits, no duplicate
+    key, no lone surrogate.
     """
     try:
         text = raw.decode("utf-8")
@@ -112,9 +112,9 @@ def parse(raw: bytes) -> Any:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
-        raise Invalid("the body is nested too deep") from None
+        raise Invalid("the body is nested too deeply") from None
     except UnicodeEncodeError:
-        raise Invalid("the body holds half of a surrogate pair") from None
+        raise Invalid("the body contains a lone surrogate") from None
     except UnicodeDecodeError:
         raise Invalid("the body is not UTF-8") from None
     except ValueError as error:
@@ -123,7 +123,7 @@ def parse(raw: bytes) -> Any:
 
 
 def parse_large(raw: bytes) -> Any:
-    """The same as `parse`, in a fraction of the time where a large body is plain and sound."""
+    """The same as `parse`, in a fraction of the time for large bodies that are valid."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -132,9 +132,9 @@ def parse_large(raw: bytes) -> Any:
 
 
 def _members(value: Any) -> int:
-    """How many members an object, and those in its lists, have; each key stands before one colon in the text.
+    """The number of members of an object and of those in its lists; in the text a colon follows each key.
 
-    Where there are more colons a key stands twice, or a text holds one, or something is nested deeper.
+    More colons than members mean a duplicate key, a string with a colon, or deeper nesting.
     """
     if not isinstance(value, dict):
         return -1
@@ -145,26 +145,26 @@ def _members(value: Any) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("duplicate key in an object")
     return members
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number is too large")
+        raise ValueError("number out of range")
     return number
 
 
 def _bounded(text: str) -> int:
     # Longer texts are refused before int(), which takes quadratic time.
     if len(text) > 20 or not -INT64 <= (number := int(text)) < INT64:
-        raise ValueError("a number is too large")
+        raise ValueError("number out of range")
     return number
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not allowed")
 
 
 _LOOSE_COLON = re.compile(rb'"\s+:')

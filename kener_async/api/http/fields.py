@@ -1,4 +1,4 @@
-"""Marshmallow fields that take a type at its word: a number is not text, a boolean is not a number."""
+"""Strict marshmallow fields: a string is not a number, a boolean is not a number."""
 
 import math
 import re
@@ -7,14 +7,14 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
-LAST_INSTANT = 253402300799  # the end of the year 9999, the last that a calendar here can name
+LAST_INSTANT = 253402300799  # the end of the year 9999, the last of datetime
 
 
 class SingleMessageField(fields.Field[Any]):
-    """Each field says what is wrong with it in one sentence of its own, whatever is wrong with it."""
+    """A field with one error message for everything that can be wrong with it."""
 
-    def __init__(self, *, fault: str, **options: Any) -> None:
-        messages: dict[str, Any] = dict.fromkeys(("required", "null", "invalid"), fault)
+    def __init__(self, *, message: str, **options: Any) -> None:
+        messages: dict[str, Any] = dict.fromkeys(("required", "null", "invalid"), message)
         super().__init__(error_messages=messages, **options)
 
     def refuse(self) -> ValidationError:
@@ -110,7 +110,7 @@ class JsonString(SingleMessageField, fields.String):
 
 
 class JsonChoice(SingleMessageField, fields.String):
-    """One of a few words; loads what the word stands for."""
+    """One of a few strings; loads the value that the string stands for."""
 
     def __init__(self, *, choices: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
@@ -124,10 +124,10 @@ class JsonChoice(SingleMessageField, fields.String):
 
 
 class TagList(SingleMessageField, fields.List[Any]):
-    """A list of at least one tag; one that is named twice counts once."""
+    """A list of at least one tag, without duplicates when loaded."""
 
-    def __init__(self, *, fault: str, **options: Any) -> None:
-        super().__init__(fault=fault, cls_or_instance=fields.String(), **options)
+    def __init__(self, *, message: str, **options: Any) -> None:
+        super().__init__(message=message, cls_or_instance=fields.String(), **options)
         self.metadata = {"minItems": 1, **self.metadata}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]
@@ -137,10 +137,10 @@ class TagList(SingleMessageField, fields.List[Any]):
 
 
 class Items(SingleMessageField, fields.List[Any]):
-    """A list whose items are read one by one later, each with an answer of its own; loads it as it is."""
+    """A list that is loaded as it is; its items are validated one by one later."""
 
-    def __init__(self, shape: Schema, *, fault: str, **options: Any) -> None:
-        super().__init__(fault=fault, cls_or_instance=fields.Nested(shape), **options)
+    def __init__(self, schema: Schema, *, message: str, **options: Any) -> None:
+        super().__init__(message=message, cls_or_instance=fields.Nested(schema), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -149,7 +149,7 @@ class Items(SingleMessageField, fields.List[Any]):
 
 
 class CommaSeparated(SingleMessageField, fields.String):
-    """Words in a query string, separated by commas."""
+    """Strings in a query string, separated by commas."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(word for part in str(value).split(",") if (word := part.strip()))
+        return tuple(item for part in str(value).split(",") if (item := part.strip()))
