@@ -21,15 +21,6 @@ def test_a_connection_of_aiohttp_has_the_attribute(name: str):
     assert hasattr(RequestHandler, name)
 
 
-def test_private_attributes_are_used_in_one_module():
-    uses = [
-        path.name
-        for path in (ROOT / "kener_async").rglob("*.py")
-        if any(f".{name}" in path.read_text() for name in REQUEST_ATTRIBUTES[:2] + CONNECTION_ATTRIBUTES)
-    ]
-    assert uses == ["aiohttp_private.py"]
-
-
 @pytest.mark.parametrize("library", ["aiohttp", "marshmallow"])
 def test_the_library_is_bounded_above_at_the_tested_minor(library: str):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -1,4 +1,4 @@
-"""Devices that report in batches: how their clocks stand, and what was lost on the way."""
+"""GET /api/devices: the clocks and the missing samples of devices that send batches."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ routes = Routes()
     )
 )
 async def devices(call: Call) -> list[dict[str, Any]]:
-    """The devices that name themselves in batches, of those whose monitors the token may read."""
-    known = await call.request.app[keys.DATABASE].read(stored_devices.summaries)
-    return [_listed(device) for device in known if all(map(call.grant.allows_tag, device.tags))]
+    """The devices that are named in batches and whose monitors the token may read."""
+    summaries = await call.request.app[keys.DATABASE].read(stored_devices.summaries)
+    return [_listed(device) for device in summaries if all(map(call.grant.allows_tag, device.tags))]
 
 
 def _listed(device: DeviceSummary) -> dict[str, Any]:

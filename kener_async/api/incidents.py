@@ -1,4 +1,4 @@
-"""Incidents and maintenance: open, find, change, comment on, resolve."""
+"""Incidents and maintenance: create, search, update, comment."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.domain.access import require_tags
 from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Comment, Incident, opened
+from kener_async.domain.states import MonitorStates
 from kener_async.store import incidents
 
 routes = Routes()
@@ -31,12 +32,12 @@ NUMBER = {"incidentNumber": "incident id as an integer"}
     )
 )
 async def create(call: Call) -> dict[str, Any]:
-    """Open an incident or plan a maintenance."""
+    """Open an incident or schedule a maintenance."""
     app = call.request.app
     require_tags(call.grant, call.body["tags"])
-    _require_known(call, call.body["tags"])
+    _require_known(call.request.app[keys.STATES], call.body["tags"])
     now = app[keys.CLOCK]()
-    opened(0, call.body, now)  # refused here, a fault costs no turn of the writer
+    opened(0, call.body, now)  # raises here, because an invalid incident should not wait for the writer
     incident = await app[keys.DATABASE].write(incidents.add, call.body, now)
     app[keys.STATES].mark_stale(incident.tags)
     app[keys.STATES].note_incident_change()
@@ -63,9 +64,9 @@ async def search(call: Call) -> list[dict[str, Any]]:
     tags = query.get("tags")
     if call.grant.tags is not None:
         # Only what the token's monitors are named in.
-        mine = {state.tag for state in app[keys.STATES] if call.grant.allows_tag(state.tag)}
-        tags = tuple(mine if tags is None else mine.intersection(tags))
-    wanted = incidents.Search(
+        allowed = {state.tag for state in app[keys.STATES] if call.grant.allows_tag(state.tag)}
+        tags = tuple(allowed if tags is None else allowed.intersection(tags))
+    criteria = incidents.Search(
         closed=query["state"],
         tags=tags,
         created_after=query.get("created_after"),
@@ -74,8 +75,8 @@ async def search(call: Call) -> list[dict[str, Any]]:
         limit=query["per_page"],
         offset=(query["page"] - 1) * query["per_page"],
     )
-    found = await app[keys.DATABASE].read(incidents.search, wanted, now)
-    return [rendered(incident, now) for incident in found]
+    matching = await app[keys.DATABASE].read(incidents.search, criteria, now)
+    return [rendered(incident, now) for incident in matching]
 
 
 @routes.get("/api/incident/{incidentNumber}")
@@ -113,9 +114,9 @@ async def get(call: Call) -> dict[str, Any]:
     )
 )
 async def update(call: Call) -> dict[str, Any]:
-    """Change an incident: what is left out keeps its value, null clears it. Past days are counted again."""
+    """Change an incident. A missing field keeps its value, null clears it. Uptimes of past days follow."""
     require_tags(call.grant, call.body["tags"])
-    _require_known(call, call.body["tags"])
+    _require_known(call.request.app[keys.STATES], call.body["tags"])
     cleared = {"body": ""} if call.body.get("body", "") is None else {}
     return await _change(call, call.body | cleared)
 
@@ -152,7 +153,7 @@ async def update_status(call: Call) -> dict[str, Any]:
     )
 )
 async def add_comment(call: Call) -> dict[str, Any]:
-    """Add to the time line; the incident's state stays as it is."""
+    """Add a comment to the timeline; the incident's state does not change."""
     app = call.request.app
     number = incident_number(call.request)
     now = app[keys.CLOCK]()
@@ -175,11 +176,11 @@ async def add_comment(call: Call) -> dict[str, Any]:
     )
 )
 async def comments(call: Call) -> list[dict[str, Any]]:
-    """The time line, oldest first."""
+    """The comments, oldest first."""
     number = incident_number(call.request)
-    incident, found = await call.request.app[keys.DATABASE].read(incidents.thread, number)
+    incident, thread = await call.request.app[keys.DATABASE].read(incidents.thread, number)
     require_tags(call.grant, incident.tags, any)
-    return [_rendered_comment(comment) for comment in found]
+    return [_rendered_comment(comment) for comment in thread]
 
 
 async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,22 +194,21 @@ async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def incident_number(request: web.Request) -> int:
-    """The number in the path; Invalid when it is none."""
+    """The number in the path; raises Invalid."""
     text = request.match_info["incidentNumber"]
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise Invalid("Invalid incidentNumber: must be an integer")
     return int(text)
 
 
-def _require_known(call: Call, tags: Iterable[str]) -> None:
-    states = call.request.app[keys.STATES]
+def _require_known(states: MonitorStates, tags: Iterable[str]) -> None:
     unknown = [tag for tag in tags if states.find(tag) is None]
     if unknown:
         raise Invalid(f"unknown tags: {', '.join(unknown)}")
 
 
 def rendered(incident: Incident, now: int) -> dict[str, Any]:
-    """The contract's form of an incident; an end and an impact that are not set are left out."""
+    """The incident as the contract has it: without an end or an impact that is not set."""
     fields: dict[str, Any] = {
         "createdAt": incident.created_at,
         "closedAt": incident.closed_as_of(now),

@@ -1,4 +1,4 @@
-"""Monitors: how each stands, its uptime in any window with the explanation, and its history."""
+"""Monitors: the status of each, its uptime in any window with an explanation, its history."""
 
 import asyncio
 from collections.abc import Iterator
@@ -49,19 +49,19 @@ TAG = {"tag": "tag of the monitor"}
         many=True,
     )
 )
-async def monitors(call: Call) -> list[dict[str, Any]]:
-    """How each monitor stands, in the order of the configuration, with its uptime by window."""
+async def list_monitors(call: Call) -> list[dict[str, Any]]:
+    """The status of each monitor and its uptime by window, in the order of the configuration."""
     app = call.request.app
     config = app[keys.RUNNING].config
-    mine = [monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag)]
-    states = await app[keys.LOADER].current(app[keys.STATES].of(monitor.tag for monitor in mine))
+    monitors = [monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag)]
+    states = await app[keys.LOADER].current(app[keys.STATES].of(monitor.tag for monitor in monitors))
     zone = config.site.timezone  # the page's, so that days are kept for one zone only
     overviews = await app[keys.OVERVIEWS].of(states, zone)
     now = app[keys.CLOCK]()
     last_heard = app[keys.STATES].last_heard
     return [
         _listed(monitor, state, overview, now) | {"lastHeardAt": last_heard(state, now)}
-        for monitor, state, overview in zip(mine, states, overviews, strict=True)
+        for monitor, state, overview in zip(monitors, states, overviews, strict=True)
     ]
 
 
@@ -98,9 +98,9 @@ def _listed(monitor: MonitorConfig, state: MonitorState, overview: Overview, now
     )
 )
 async def uptime(call: Call) -> dict[str, Any]:
-    """The uptime of a window, with every minute it was made of."""
+    """The uptime of a window, and the minutes it was computed from."""
     app = call.request.app
-    monitor, state = await _asked_for(call)
+    monitor, state = await _requested_monitor(call)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
     await app[keys.ROLLUPS].settle([state.id], *window)
@@ -138,9 +138,9 @@ async def uptime(call: Call) -> dict[str, Any]:
     )
 )
 async def history(call: Call) -> dict[str, Any]:
-    """Days of any zone, quarter-hours, or single minutes with the reason for each."""
+    """Days of any time zone, quarter-hours, or minutes with the reason for the status of each."""
     app = call.request.app
-    monitor, state = await _asked_for(call)
+    monitor, state = await _requested_monitor(call)
     resolution = call.query["resolution"]
     zone = _zone(call, app[keys.RUNNING].config.site.timezone)
     now = app[keys.CLOCK]()
@@ -166,7 +166,7 @@ async def history(call: Call) -> dict[str, Any]:
     }
 
 
-async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
+async def _requested_monitor(call: Call) -> tuple[MonitorConfig, MonitorState]:
     app = call.request.app
     tag = call.request.match_info["tag"]
     require_tags(call.grant, (tag,))
@@ -177,7 +177,7 @@ async def _asked_for(call: Call) -> tuple[MonitorConfig, MonitorState]:
 
 
 async def _window(call: Call, now: int) -> Span:
-    """The minutes asked for, as far as they have begun and are kept."""
+    """The requested minutes, without those in the future or before the retention."""
     query = call.query
     end = minute_end(now)
     if "start" in query or "end" in query:
@@ -195,7 +195,7 @@ async def _window(call: Call, now: int) -> Span:
     kept = await call.request.app[keys.DATABASE].read(observer.kept_from)
     start = max(start, kept)
     if start >= end:
-        raise Invalid("Invalid from: must lie before to, not in the future, and within what is kept")
+        raise Invalid("Invalid from: must be before to, not in the future, and within the retention")
     return start, end
 
 

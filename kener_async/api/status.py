@@ -1,4 +1,4 @@
-"""POST and GET /api/status: a heartbeat, and how a monitor stands."""
+"""POST and GET /api/status: store a heartbeat, get the status of a monitor."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ routes = Routes()
         is_heartbeat=True,
     )
 )
-async def report(call: Call) -> bytes:
-    """Store what was measured in a minute. Answered only when it is on disk; sending it again is harmless."""
+async def update_status(call: Call) -> bytes:
+    """Store a sample. The response is sent when it is on disk; sending it again changes nothing."""
     app = call.request.app
     body = call.body
     require_tags(call.grant, (body["tag"],))
@@ -62,7 +62,7 @@ async def report(call: Call) -> bytes:
         reply=schemas.StatusResponse(),
     )
 )
-async def status(call: Call) -> bytes:
+async def get_status(call: Call) -> bytes:
     """The current status, and the uptime of the UTC day so far."""
     app = call.request.app
     tag = call.query["tag"]
@@ -74,7 +74,7 @@ async def status(call: Call) -> bytes:
 
 
 def _body(bodies: keys.StatusBodies, state: MonitorState, report: StatusReport) -> bytes:
-    """The report as JSON, made once for each report."""
+    """The report as JSON, rendered once for each report."""
     cached = bodies.get(state)
     if cached is None or cached[0] is not report:
         cached = bodies[state] = (report, _rendered(report))
@@ -92,7 +92,7 @@ def _rendered(report: StatusReport) -> bytes:
 
 
 async def _report_as_of(call: Call, state: MonitorState, instant: int) -> StatusReport:
-    """The report of an earlier instant, by what is known of it now."""
+    """The report of an earlier instant, by the samples stored now."""
     app = call.request.app
     now = app[keys.CLOCK]()
     if instant > now:

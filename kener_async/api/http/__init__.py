@@ -1,1 +1,1 @@
-"""The small framework that the routes stand on: endpoint, bodies, fields, tokens, errors, responses."""
+"""The small framework of the routes: middleware, endpoints, policies, bodies, fields, tokens, responses."""

@@ -1,7 +1,7 @@
-"""Who may do what: bearer tokens (JWT, RFC 8725), and the addresses they may come from.
+"""Authentication: bearer tokens (JWT, RFC 8725), push keys, allowed addresses.
 
-Every token made here is a row in the database; one that is revoked is refused from the next request on, also
-when another process revoked it. Verified tokens are remembered by digest, refused ones never.
+Every token made here is a row in the database. A revoked token is rejected from the next request on, also if
+another process revoked it. Verified tokens are cached by digest, rejected ones never.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ from kener_async.store.interface import Database
 from kener_async.store.tokens import Token
 
 TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here
-LONGEST_TOKEN = 8192
-REMEMBERED = 4096
-NEVER_READ = (-1, -1)  # differs from the stamp of a database whose stamp file is missing
+MAX_TOKEN_LENGTH = 8192
+MAX_VERIFIED = 4096
+NEVER_READ = (-1, -1)  # differs from every stamp, also from that of a missing stamp file
 REQUIRED = ["iat", "jti", "sub"]
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys a token may be signed with: `secret` for those made here, `public` for those made elsewhere.
+    """The keys that verify tokens: `secret` for those made here, `public` for those made elsewhere.
 
-    `algorithm` is that of the public key; each key is used with its own algorithm and no other.
+    `algorithm` is that of the public key. Each key is used with its own algorithm only.
     """
 
     secret: bytes
@@ -44,7 +44,7 @@ class Keys:
 
 
 def mint(secret: bytes, token: Token) -> str:
-    """The signed token for a record; without `exp` when the record never expires."""
+    """Sign the token of a record; it has no `exp` if the record never expires."""
     claims: dict[str, Any] = {
         "iat": token.created_at,
         "jti": token.id,
@@ -59,7 +59,7 @@ def mint(secret: bytes, token: Token) -> str:
 
 
 class Authenticator:
-    """Turns a request into the grant of its token, or refuses it."""
+    """Turn the token of a request into a grant, or reject it."""
 
     def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock, running: Running) -> None:
         self._keys = keys
@@ -68,16 +68,16 @@ class Authenticator:
         self._clock = clock
         self._running = running
         self._records: dict[str, Token] = {}
-        self._beats: dict[bytes, Token] = {}
-        self._stamp: tokens.Stamp = NEVER_READ
-        self._found: tokens.Stamp = NEVER_READ
-        self._has_looked = False
+        self._push_keys: dict[bytes, Token] = {}
+        self._loaded_stamp: tokens.Stamp = NEVER_READ
+        self._newest_stamp: tokens.Stamp = NEVER_READ
+        self._is_stamp_fresh = False
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}
 
-    def remembered(self, request: web.Request) -> Grant | None:
-        """The grant of a token that was verified before and is still good, or None: then ask for `grant`."""
+    def cached_grant(self, request: web.Request) -> Grant | None:
+        """The grant of a token that was verified before and is still valid, or None: then call `grant`."""
         self.check_address(request)
         values = request.headers.getall(AUTHORIZATION, ())
         if len(values) != 1 or not self._is_current():
@@ -92,27 +92,27 @@ class Authenticator:
         return grant
 
     async def grant(self, request: web.Request) -> Grant:
-        """The verified grant; raises Unauthenticated."""
+        """Verify the token of a request; raises Unauthenticated."""
         self.check_address(request)
         token = bearer(request)
         if not self._is_current():
-            await self._reload(self._found)
+            await self._reload(self._newest_stamp)
         grant = self._verify(token)
         now = self._clock()
         if grant.is_expired(now):
             raise Unauthenticated("invalid token")
-        if len(self._verified) >= REMEMBERED:
+        if len(self._verified) >= MAX_VERIFIED:
             del self._verified[next(iter(self._verified))]
         self._verified[_digest(request.headers[AUTHORIZATION])] = grant
         self._uses[grant.id] = now
         return grant
 
     async def push_key(self, request: web.Request, key: str) -> Token:
-        """The record of a beat key; raises NotFound for any other, and for one that is good no more."""
+        """The record of a push key; raises NotFound if there is none, or if it has expired or was revoked."""
         self.check_address(request)
         if not self._is_current():
-            await self._reload(self._found)
-        record = self._beats.get(tokens.digest_of(key))
+            await self._reload(self._newest_stamp)
+        record = self._push_keys.get(tokens.digest_of(key))
         now = self._clock()
         if record is None or is_expired(record.expires_at, now):
             raise NotFound("not found")
@@ -120,7 +120,7 @@ class Authenticator:
         return record
 
     def check_address(self, request: web.Request) -> None:
-        """Raises Unauthenticated for a client whose address is not among those allowed."""
+        """Raises Unauthenticated if the client's address is not in `[auth] allowed_ips`."""
         config = self._running.config
         if not config.auth.allowed_ips:
             return
@@ -129,29 +129,29 @@ class Authenticator:
             raise Unauthenticated(f"invalid ip: {address}")
 
     def _is_current(self) -> bool:
-        """Whether the records are those of the database.
+        """Whether the loaded records are those of the database: its stamp changes with every token."""
+        # Read once for all requests that one turn of the event loop handles, because a read is a system call.
+        # A revocation still holds at once, because a request that comes in later is handled after the
+        # callback, and reads the stamp again.
+        if not self._is_stamp_fresh:
+            self._is_stamp_fresh = True
+            asyncio.get_running_loop().call_soon(self._expire_stamp)
+            self._newest_stamp = tokens.stamp(self._path)
+        return self._newest_stamp == self._loaded_stamp
 
-        One look serves all requests that had been read when it was taken: what is read later is handled after
-        the callback that asks for the next one.
-        """
-        if not self._has_looked:
-            self._has_looked = True
-            asyncio.get_running_loop().call_soon(self._look_again)
-            self._found = tokens.stamp(self._path)
-        return self._found == self._stamp
-
-    def _look_again(self) -> None:
-        self._has_looked = False
+    def _expire_stamp(self) -> None:
+        self._is_stamp_fresh = False
 
     async def _reload(self, stamp: tokens.Stamp) -> None:
+        # `stamp` was read before the records, because a change in between must make the next request reload.
         self._records = await self._database.read(tokens.all_tokens)
-        self._beats = {
+        self._push_keys = {
             record.digest: record
             for record in self._records.values()
             if record.digest is not None and record.revoked_at is None
         }
         self._verified.clear()
-        self._stamp = stamp
+        self._loaded_stamp = stamp
 
     async def note_uses(self) -> None:
         """The scheduled job: store when each token was last used."""
@@ -168,7 +168,7 @@ class Authenticator:
             )
             if key is None or (own and header.get("typ") != TOKEN_TYPE):
                 raise Unauthenticated("invalid token")
-            # Times are checked by our clock, below.
+            # Times are checked below, against the clock of the app.
             claims = self._verifier.decode(
                 token,
                 key,
@@ -185,7 +185,7 @@ class Authenticator:
         return grant
 
     def _check_record(self, grant: Grant, own: bool) -> None:
-        """A token made here must be on record and say what its record says; any may have been revoked."""
+        """A token made here must match its record, and none may be revoked; raises Unauthenticated."""
         record = self._records.get(grant.id)
         if record is not None and record.revoked_at is not None:
             raise Unauthenticated("invalid token")
@@ -200,26 +200,26 @@ def _digest(authorization: str) -> bytes:
 
 
 def bearer(request: web.Request) -> str:
-    """The token of the Authorization header: `Bearer <token>`, the scheme in any case or left out."""
+    """The token of the Authorization header; the scheme Bearer, in any case, may be missing."""
     values = request.headers.getall(AUTHORIZATION, ())
     if len(values) != 1:
         raise Unauthenticated("invalid token")
     scheme, _, token = values[0].strip().rpartition(" ")
-    if scheme.strip().lower() not in ("bearer", "") or not token.isascii() or len(token) > LONGEST_TOKEN:
+    if scheme.strip().lower() not in ("bearer", "") or not token.isascii() or len(token) > MAX_TOKEN_LENGTH:
         raise Unauthenticated("invalid token")
     return token
 
 
 def _granted(claims: Mapping[str, Any]) -> Grant:
-    """The grant the claims speak of, each of the type it must have."""
+    """The grant of verified claims; raises Unauthenticated if a claim has the wrong type."""
     scope, tags, expires = claims.get("scope", ""), claims.get("tags"), claims.get("exp")
     texts: Iterable[Any] = (claims["jti"], claims["sub"], scope, *(tags if isinstance(tags, list) else ()))
-    sound = (
+    is_valid = (
         all(isinstance(text, str) for text in texts)
         and (tags is None or isinstance(tags, list))
         and (expires is None or type(expires) is int)
     )
-    if not sound:
+    if not is_valid:
         raise Unauthenticated("invalid token")
     return Grant(
         id=claims["jti"],
@@ -235,4 +235,4 @@ def require_scope(grant: Grant, scope: str) -> None:
         raise Forbidden(f"the token lacks the scope {scope}")
 
 
-AUTHENTICATOR = web.AppKey("gatekeeper", Authenticator)
+AUTHENTICATOR = web.AppKey("authenticator", Authenticator)

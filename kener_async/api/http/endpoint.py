@@ -1,4 +1,4 @@
-"""An operation of the API: what it takes and answers, said once, for the request and for the description."""
+"""Operations of the API: one Spec validates requests and describes the operation in OpenAPI."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 
 NO_QUERY: Mapping[str, Any] = MappingProxyType({})
-REMEMBERED_QUERIES, REMEMBERED_LENGTH = 2048, 200
+CACHED_QUERIES, MAX_CACHED_LENGTH = 2048, 200
 ANONYMOUS = Grant("", "", frozenset(), None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an operation is. `scope` None: it is public. `errors` are the answers beside 400, 401 and 403.
+    """Describe an operation. Without a `scope` it is public; `errors` are statuses beside 400, 401 and 403.
 
-    `line` is the shape of one line where the body may also be JSON Lines; the operation then reads the body.
+    `line` is the schema of one line if the body may also be JSON Lines; the operation then reads the body.
     """
 
     operation: str
@@ -53,7 +53,7 @@ class Spec:
 
 @dataclass(slots=True)
 class Call:
-    """A request whose token allows the operation and whose body and query are of the right shape."""
+    """An authorized request with its validated body and query."""
 
     request: web.Request
     grant: Grant
@@ -66,7 +66,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Routes(web.RouteTableDef):
-    """Routes of handlers that are given their policy here, or have it from `endpoint`."""
+    """Routes with policies: of `policy=`, else of the handler that `endpoint` made."""
 
     def route(self, method: str, path: str, *, policy: RoutePolicy | None = None, **options: Any) -> Any:
         add = super().route(method, path, expect_handler=meet_expectation, **options)
@@ -74,7 +74,7 @@ class Routes(web.RouteTableDef):
 
 
 async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
-    """Tell a client that asks first to go on; the answer to anything else it expects."""
+    """Send 100 Continue; returns the error response to any other expectation."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         response = ErrorResponse(417, "header Expect: only 100-continue can be met")
         add_standard_headers(response, new_request_id())
@@ -86,7 +86,7 @@ async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
 
 
 def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
-    """Make a handler of an operation that answers with JSON, either as values or as finished bytes."""
+    """Turn an operation into a handler. It returns a response, JSON as bytes, or values to be rendered."""
 
     load_query = None if spec.query is None else _query_loader(spec.query)
     load_body = None if spec.body is None or spec.line is not None else loader(spec.body)
@@ -96,8 +96,8 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
             app = request.app
             grant = ANONYMOUS
             if spec.scope is not None:
-                gatekeeper = app[AUTHENTICATOR]
-                grant = gatekeeper.remembered(request) or await gatekeeper.grant(request)
+                authenticator = app[AUTHENTICATOR]
+                grant = authenticator.cached_grant(request) or await authenticator.grant(request)
                 require_scope(grant, spec.scope)
             query = NO_QUERY if load_query is None else load_query(request.rel_url.raw_query_string)
             body = {}
@@ -115,14 +115,14 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
 
 
 def _query_loader(schema: Schema) -> Callable[[str], Mapping[str, Any]]:
-    """What loads a query string. Pollers ask the same again and again, so the latest are remembered."""
+    """A function that loads query strings; it caches the latest, because pollers repeat them."""
     load = loader(schema)
 
     def load_query(text: str) -> Mapping[str, Any]:
         return MappingProxyType(loaded(load, _query(text)))
 
-    remembered = lru_cache(REMEMBERED_QUERIES)(load_query)
-    return lambda text: remembered(text) if len(text) <= REMEMBERED_LENGTH else load_query(text)
+    cached = lru_cache(CACHED_QUERIES)(load_query)
+    return lambda text: cached(text) if len(text) <= MAX_CACHED_LENGTH else load_query(text)
 
 
 def _query(text: str) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _query(text: str) -> dict[str, str]:
 
 
 def loaded(load: Load, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data in the shape's form; raises Invalid with all that is wrong."""
+    """Load data by a schema; raises Invalid with all its messages."""
     try:
         return load(data)
     except ValidationError as error:
@@ -143,7 +143,7 @@ def loaded(load: Load, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(messages: Any) -> list[str]:
-    """The sentences of marshmallow's nested messages, in the order of the schema's fields."""
+    """Flatten marshmallow's nested messages, in the order of the schema's fields."""
     if isinstance(messages, str):
         return [messages]
     parts = messages.values() if isinstance(messages, dict) else messages
@@ -151,7 +151,7 @@ def _texts(messages: Any) -> list[str]:
 
 
 async def require_loopback_or_admin(request: web.Request) -> None:
-    """For what operators read: from this machine without a token, from elsewhere with `admin`."""
+    """Allow requests from this machine, and others with `admin`; raises Forbidden and Unauthenticated."""
     if request.remote in ("127.0.0.1", "::1") and "X-Forwarded-For" not in request.headers:
         return
     require_scope(await request.app[AUTHENTICATOR].grant(request), "admin")

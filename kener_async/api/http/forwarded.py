@@ -1,4 +1,4 @@
-"""What reverse proxies say of a client: X-Forwarded-* headers, believed from trusted proxies only."""
+"""The client behind a reverse proxy: X-Forwarded-* headers, from trusted proxies only."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 def client_address(request: web.Request, proxies: Networks) -> str:
     """The address of the client: the rightmost in X-Forwarded-For that is not one of the proxies.
 
-    Whatever stands left of it was sent by the client, who may write there what it likes.
+    Addresses left of it were sent by the client, so they prove nothing.
     """
     address = request.remote or ""
     if not is_within(address, proxies):
@@ -33,18 +33,18 @@ def client_address(request: web.Request, proxies: Networks) -> str:
 
 
 def client_origin(request: web.Request, proxies: Networks) -> str:
-    """Scheme and host as the client asked for them, such as "https://status.example.org"."""
+    """The scheme and host that the client used, such as "https://status.example.org"."""
     scheme, host = request.scheme, request.host
     if is_within(request.remote or "", proxies):
-        told_scheme = request.headers.get("X-Forwarded-Proto", "")
-        told_host = request.headers.get("X-Forwarded-Host", "")
-        scheme = told_scheme if told_scheme in ("http", "https") else scheme
-        host = told_host if HOST.fullmatch(told_host) else host
+        forwarded_scheme = request.headers.get("X-Forwarded-Proto", "")
+        forwarded_host = request.headers.get("X-Forwarded-Host", "")
+        scheme = forwarded_scheme if forwarded_scheme in ("http", "https") else scheme
+        host = forwarded_host if HOST.fullmatch(forwarded_host) else host
     return f"{scheme}://{host}"
 
 
 def is_within(text: str, networks: Networks) -> bool:
-    """Whether the text is an address in one of the networks; IPv4 in IPv6's clothes counts as IPv4."""
+    """Whether the text is an address in one of the networks; an IPv4-mapped IPv6 address counts as IPv4."""
     if not networks or not _is_address(text):
         return False
     address = ip_address(text)

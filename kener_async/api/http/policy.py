@@ -27,8 +27,8 @@ class RoutePolicy:
     error_format: ErrorFormat
     is_public: bool = False  # no bearer token is required
     is_heartbeat: bool = False  # counted as a heartbeat by /metrics
-    is_cacheable: bool = False  # else its responses say no-store, unless the handler says something else
-    has_secret_path: bool = False  # the path holds a secret behind its fixed beginning; logs mask it
+    is_cacheable: bool = False  # else no-store, unless a response sets Cache-Control itself
+    has_secret_path: bool = False  # the segments that vary are a secret, masked in logs
 
 
 PAGE = RoutePolicy(ErrorFormat.PAGE, is_public=True, is_cacheable=True)
