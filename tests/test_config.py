@@ -265,6 +265,15 @@ def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
 
+def test_the_shipped_file_shows_the_defaults_of_monitors_and_categories(load: Load) -> None:
+    shown = load(uncommented())
+    default = load('[[monitors]]\ntag = "phobos"\n[[categories]]\nname = "Moons"')
+    (phobos,) = (monitor for monitor in shown.monitors if monitor.tag == "phobos")
+    (moons,) = (category for category in shown.categories if category.name == "Moons")
+    up = MonitorSettings(default_status=Status.UP)  # an example, there is none by default
+    assert (phobos, moons) == (replace(default.monitors[0], settings=up), default.categories[0])
+
+
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
     assert shown == {
