@@ -162,9 +162,7 @@ def install(
     from kener_async.ops import install_agent
 
     with exit_on_error():
-        places = installs.Places(root)
-        if not dry_run:
-            installs.check_machine(places)
+        places = installs.places_below(root, dry_run=dry_run)
         token = None if token_file is None else token_file.read_text().strip()
         device = install_agent.InstalledAgent(servers, alive, token)
         steps = install_agent.installation(places, installs.program(places), device, start=not no_start)
@@ -184,9 +182,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
     from kener_async.ops import install_agent
 
     with exit_on_error():
-        places = installs.Places(root)
-        if not dry_run:
-            installs.check_machine(places)
+        places = installs.places_below(root, dry_run=dry_run)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and the unsent reports?", abort=True, err=True)
         installs.run_steps(install_agent.removal(places, purge=purge), message, dry_run=dry_run)

@@ -18,9 +18,7 @@ def install(no_start: bool, dry_run: bool, root: Path) -> None:
     from kener_async.ops import install as installs
 
     with exit_on_error():
-        places = installs.Places(root)
-        if not dry_run:
-            installs.check_machine(places)
+        places = installs.places_below(root, dry_run=dry_run)
         steps = installs.installation(places, installs.program(places), start=not no_start)
         installs.run_steps(steps, message, dry_run=dry_run)
         message("To create a token: kener-async token create --name my-device")
@@ -38,9 +36,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
     from kener_async.ops import install as installs
 
     with exit_on_error():
-        places = installs.Places(root)
-        if not dry_run:
-            installs.check_machine(places)
+        places = installs.places_below(root, dry_run=dry_run)
         if purge and not yes and not dry_run:
             click.confirm("Remove the configuration and every heartbeat ever stored?", abort=True, err=True)
         installs.run_steps(installs.removal(places, purge=purge), message, dry_run=dry_run)

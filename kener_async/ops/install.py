@@ -89,14 +89,15 @@ def run_steps(steps: Iterable[InstallStep], echo: Callable[[str], None], *, dry_
                 raise InstallError(f"{error.filename or step.text}: {error.strerror}") from error
 
 
-def check_machine(places: Places) -> None:
-    """Check for systemd and root; raises InstallError."""
-    if not places.has_systemd:
-        return
-    if not Path("/run/systemd/system").is_dir():
-        raise InstallError("this machine does not run systemd")
-    if os.geteuid() != 0:
-        raise InstallError("must be run as root: sudo kener-async ...")
+def places_below(root: Path, *, dry_run: bool) -> Places:
+    """The places below a folder; raises InstallError for / without systemd or root, unless for a dry run."""
+    places = Places(root)
+    if places.has_systemd and not dry_run:
+        if not Path("/run/systemd/system").is_dir():
+            raise InstallError("this machine does not run systemd")
+        if os.geteuid() != 0:
+            raise InstallError("must be run as root: sudo kener-async ...")
+    return places
 
 
 # Installing
