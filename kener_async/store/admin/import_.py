@@ -137,7 +137,10 @@ def _monitors(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         ).lastrowid
         for version in line["history"]:
             body = settings_text(settings_from(json.dumps(version["settings"])))
-            connection.execute("INSERT INTO settings VALUES (?, ?, ?)", (monitor, version["since"], body))
+            connection.execute(
+                "INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)",
+                (monitor, version["since"], body),
+            )
 
 
 def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
