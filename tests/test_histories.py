@@ -1054,6 +1054,17 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
     "history",
     [
         short(
+            "a late heartbeat decides the quarter after its own, which is counted already",
+            HELD_LONG,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(3 * HOUR),
+                Roll(),
+                Beat("earth", Status.DOWN, Moment(-20 * MINUTE), 0.1),
+                Roll(),
+            ],
+        ),
+        short(
             "a day begins with what the last heartbeat of the day before says",
             HELD_LONG,
             [Beat("earth", Status.UP, None, 0.1), Pass(0, DAY)],

@@ -76,10 +76,10 @@ MUTATIONS = (
         "assert reach",
     ),
     Mutation(
-        "a sample is taken to be in time an hour too early",
+        "a sample is taken to be in time a quarter too early",
         "store/samples.py",
         "if quarter_of(last) < counted_until]",
-        "if quarter_of(last) + 4 * QUARTER < counted_until]",
+        "if quarter_of(last) + 2 * QUARTER < counted_until]",
     ),
     Mutation(
         "the last write of a minute loses",
