@@ -47,9 +47,12 @@ class PrebuiltResponse(web.Response):
     """A prebuilt head and a body, for one request.
 
     aiohttp's constructor is run late, because it costs more than the whole of a raw write: when an attribute
-    that it sets is first read, such as the headers. From then on this is an ordinary response.
+    that it sets is first read, such as the headers. From then on this is an ordinary response. For cookies
+    and compression by aiohttp use web.Response.
     """
 
+    # aiohttp looks for this mark of its exceptions on every response; defined here, it is found at once.
+    __http_exception__ = False
     request_id = ""
     _is_constructed = False
     _is_sent = False
@@ -61,8 +64,7 @@ class PrebuiltResponse(web.Response):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            # aiohttp also looks for marks such as __http_exception__, which are no attributes of a response.
-            if self._is_constructed or name.startswith("__"):
+            if self._is_constructed:
                 raise AttributeError(name)
             self._is_constructed = True
             super().__init__(status=self.head.status, headers=self.head.headers, body=self.content)
