@@ -83,6 +83,17 @@ def test_a_stop_ends_an_integrity_check(tmp_path: Path):
         assert "is damaged" not in server.log_text()
 
 
+async def test_a_stop_may_coincide_with_the_end_of_a_wait():
+    stop = StopToken()
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()  # as a sleep does whose time is over
+    stop.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await stop.wait()
+
+
 async def test_a_read_that_is_cancelled_frees_its_connection(service: Service):
     store = service.app[keys.DATABASE]
     for _ in range(3):  # there are fewer readers

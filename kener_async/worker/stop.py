@@ -18,7 +18,8 @@ class StopToken:
     def set(self) -> None:
         self.is_set = True
         for waiter in self._waiters:
-            waiter.set_result(None)
+            if not waiter.done():  # because a wait that was just cancelled discards its waiter a turn later
+                waiter.set_result(None)
         self._waiters.clear()
 
     async def wait(self) -> None:
