@@ -1,6 +1,7 @@
 """Export everything that is stored as JSON Lines; docs/operate.md describes the format.
 
-Rollups and dirty marks are left out, because an import counts them again.
+Rollups and dirty marks are left out, because an import counts them again. So is the time of the last
+integrity check, because the file of an import has not been checked.
 """
 
 import json
