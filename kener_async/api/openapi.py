@@ -19,16 +19,16 @@ from kener_async.config.model import Config
 routes = Routes()
 
 API_VERSION = "1.0.0"
-ANSWERS = {
-    400: "What is wrong with the request",
+DESCRIPTIONS = {
+    400: "The request is invalid",
     401: "No valid token",
     403: "The token does not allow this",
-    404: "There is no such thing",
-    408: "The body did not arrive in time",
+    404: "Not found",
+    408: "The body was not received in time",
     413: "The body is too large",
-    415: "The body is encoded in a way that is not read here",
-    429: "More than this token's share; Retry-After says when there is room again",
-    503: "It cannot be done now; nothing was stored",
+    415: "The Content-Encoding is not supported",
+    429: "Over the rate limit of the token; Retry-After says when to try again",
+    503: "Unavailable; nothing was stored",
 }
 
 
@@ -88,7 +88,7 @@ def _operation(spec: Spec, doc: str) -> dict[str, Any]:
             }
             for name, description in spec.path.items()
         ],
-        "responses": {"200": _answer("Done", spec.reply, spec.many)},
+        "responses": {"200": _response("Done", spec.reply, spec.many)},
     }
     if spec.query is not None:
         operation["parameters"].append({"in": "query", "schema": spec.query})
@@ -100,12 +100,12 @@ def _operation(spec: Spec, doc: str) -> dict[str, Any]:
     if spec.scope is not None:
         operation["security"] = [{"bearerAuth": []}]
         for status in (400, 401, 403):
-            operation["responses"][str(status)] = _answer(ANSWERS[status], schemas.Error())
+            operation["responses"][str(status)] = _response(DESCRIPTIONS[status], schemas.Error())
     for status in spec.errors:
-        operation["responses"][str(status)] = _answer(ANSWERS[status], schemas.Error())
+        operation["responses"][str(status)] = _response(DESCRIPTIONS[status], schemas.Error())
     return operation
 
 
-def _answer(description: str, schema: Schema | None, many: bool = False) -> dict[str, Any]:
+def _response(description: str, schema: Schema | None, many: bool = False) -> dict[str, Any]:
     shape = {"type": "array", "items": schema} if many else schema
     return {"description": description, "content": {"application/json": {"schema": shape}}}
