@@ -66,7 +66,7 @@ class Database(Protocol):
     async def read(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on one consistent snapshot, which holds everything committed before the call.
 
-        A statement that runs when the read is cancelled is interrupted. Raises StoreError.
+        When the read is cancelled its statements are interrupted. Raises StoreError.
         """
         ...
 

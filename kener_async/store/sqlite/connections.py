@@ -1,5 +1,6 @@
 """Connections to the SQLite file, all set up alike, and transactions on them."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -67,9 +68,15 @@ class AsyncConnection(aiosqlite.Connection):
     thread, and `_conn`, the sqlite3 connection. pyproject.toml bounds the version because of them.
     """
 
-    def interrupt_statement(self) -> None:
-        """End the statement that runs in the connection's thread, if one does."""
-        self._conn.interrupt()
+    async def interrupt_work(self) -> None:
+        """End the work that runs in the connection's thread, and wait until it has ended.
+
+        Again and again, because an interrupt between two statements, or before the first, has no effect.
+        """
+        ended = asyncio.ensure_future(self._execute(lambda: None))  # type: ignore[no-untyped-call]
+        while not ended.done():
+            self._conn.interrupt()
+            await asyncio.wait({ended}, timeout=0.01)
 
     async def transact(self, begin: str, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` between `begin` and COMMIT; an error rolls it back."""

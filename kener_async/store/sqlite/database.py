@@ -53,7 +53,7 @@ class SQLiteDatabase:
             return await reader.transact("BEGIN", work, *args, **kwargs)
         except asyncio.CancelledError:
             # Because nothing uses the result any more, and a long statement would hold up a stop.
-            reader.interrupt_statement()
+            await reader.interrupt_work()
             raise
         except sqlite3.Error as error:
             raise StoreError(str(error)) from error
