@@ -1,10 +1,11 @@
-"""What `/metrics` tells, in Prometheus' form; one registry for each running app."""
+"""Metrics in the format of Prometheus, in one registry for each running app."""
 
 import sys
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -16,12 +17,14 @@ from kener_async import __version__
 from kener_async.domain.batches import Verdict
 from kener_async.store.sqlite import version
 
+PYTHON = ".".join(map(str, sys.version_info[:3]))
+COMMIT_SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1000)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "OPTIONS"})
 
 
 class Tallied(Collector):
-    """What is counted on the event loop alone: without the lock of a Counter. By the values of its labels."""
+    """A counter by the values of its labels, without the lock of a Counter: for the event loop only."""
 
     def __init__(self, name: str, documentation: str, *labels: str) -> None:
         self.tally: Tally[tuple[str | int, ...]] = Tally()
@@ -36,9 +39,9 @@ class Tallied(Collector):
 
 
 class Process(ProcessCollector):
-    """Of this process: memory, processor time, open files, and its start.
+    """Metrics of this process: memory, processor time, open files, and its start.
 
-    The start is as we know it: the library reckons it from the machine's, which a sandbox may hide.
+    The start is taken here, because the library computes it from the boot time, which a sandbox may hide.
     """
 
     def __init__(self) -> None:
@@ -53,14 +56,14 @@ class Process(ProcessCollector):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A monitor: its status as a number (domain/samples.py), and its uptime from 0 to 1 by window."""
+    """A monitor's status as a number (domain/samples.py), and its uptime from 0 to 1 by window."""
 
     status: int
     uptime: Mapping[str, float]
 
 
-class Monitors(Collector):
-    """The figures of each monitor, by tag, put in place before each look."""
+class MonitorCollector(Collector):
+    """The figures of each monitor by tag, set before each scrape."""
 
     def __init__(self) -> None:
         self.figures: Mapping[str, Figures] = {}
@@ -82,109 +85,64 @@ class Monitors(Collector):
 
 
 class Metrics:
+    """All metrics of a running app, in a registry of their own."""
+
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        build = {"version": __version__, "python": PYTHON, "sqlite": version.VERSION}
+        Info("kener_build", "Versions of the program", registry=registry).info(build)
+        # Requests
         self._requests = Tallied("kener_http_requests", "Answered requests", "method", "status")
-        self._heartbeats = Tallied("kener_heartbeats", "Heartbeats by what became of them", "outcome")
+        self.refused_connections = counter("kener_http_connections_refused", "Connections over the limit")
+        self._pages_made = Tallied("kener_pages_made", "Pages rendered, for a snapshot and a language")
+        self._pages_served = Tallied("kener_pages_served", "Pages sent (200) or unchanged (304)", "status")
+        self.pages_waiting = gauge("kener_pages_waiting", "Requests in the fair queue")
+        # Samples
+        self._heartbeats = Tallied("kener_heartbeats", "Heartbeats by their outcome", "outcome")
         self._batched = Tallied("kener_batch_samples", "Samples of batches by their verdict", "verdict")
-        self._pages_made = Tallied("kener_pages_made", "Pages made anew, for a snapshot and a language")
-        self._pages_served = Tallied("kener_pages_served", "Pages sent, or 304: the visitor has it", "status")
-        self.fleet = Monitors()
-        for collector in self._collectors():
-            registry.register(collector)
-        self.build = Info("kener_build", "What runs here", registry=registry)
-        self.build.info(
-            {
-                "version": __version__,
-                "python": ".".join(map(str, sys.version_info[:3])),
-                "sqlite": version.VERSION,
-            }
+        self.samples = counter("kener_samples", "Samples stored")
+        self.queue = gauge("kener_samples_waiting", "Samples in the queue of the writer")
+        self.batch_samples = histogram("kener_commit_samples", "Samples in a commit", buckets=COMMIT_SAMPLES)
+        self.commit_seconds = histogram(
+            "kener_commit_seconds", "From taking samples off the queue to disk", buckets=COMMIT_SECONDS
         )
-        self.samples = Counter("kener_samples", "Samples stored", registry=registry)
-        self.refused_connections = Counter(
-            "kener_http_connections_refused", "Connections over the limit", registry=registry
+        # Monitors
+        self.monitors = gauge("kener_monitors", "Configured monitors")
+        self.by_monitor = MonitorCollector()
+        self.stale_monitors = gauge("kener_board_stale_monitors", "Monitors to be loaded again")
+        self.rollup_quarters = counter("kener_rollup_quarters", "Quarter-hours counted")
+        self.rollup_lag = gauge("kener_rollup_lag_seconds", "Since all ended quarter-hours were last counted")
+        # Jobs
+        self.job_runs = counter("kener_job_runs", "Runs of scheduled jobs", ["job"])
+        self.job_failures = counter("kener_job_failures", "Failed runs of scheduled jobs", ["job"])
+        self.scheduler_lag = gauge("kener_scheduler_lag_seconds", "Since a scheduled job last began")
+        self.gaps = counter("kener_observer_gaps", "Times in which the server did not run")
+        self.observer_lag = gauge("kener_observer_lag_seconds", "Since the observer last looked at the clock")
+        # Database and backups
+        self.database_bytes = gauge("kener_database_bytes", "Size of the database's files", ["file"])
+        self.disk_free = gauge("kener_disk_free_bytes", "Free space on the database's file system")
+        self.damaged = gauge("kener_database_damaged", "1 when an integrity check found damage, else 0")
+        self.backup_time = gauge(
+            "kener_backup_last_success_timestamp_seconds", "Time of the newest scheduled backup; 0: none"
         )
-        self.commit_seconds = Histogram(
-            "kener_commit_seconds",
-            "From taking a batch of samples to its being on disk",
-            buckets=COMMIT_SECONDS,
-            registry=registry,
+        self.backup_seconds = gauge("kener_backup_last_duration_seconds", "Duration of the last backup")
+        self.backup_bytes = gauge("kener_backup_last_bytes", "Size of the last backup")
+        # Dead man's switch
+        self.pings = counter("kener_pings", "Pings by result: sent, failed, withheld", ["result"])
+        self.ping_time = gauge(
+            "kener_ping_last_success_timestamp_seconds", "Time of the last ping sent; 0: none since the start"
         )
-        self.batch_samples = Histogram(
-            "kener_commit_samples",
-            "Samples in a commit",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 256, 1000),
-            registry=registry,
-        )
-        self.queue = Gauge("kener_samples_waiting", "Samples waiting to be written", registry=registry)
-        self.pages_waiting = Gauge(
-            "kener_pages_waiting", "Visitors who wait for their turn", registry=registry
-        )
-        self.rollup_lag = Gauge(
-            "kener_rollup_lag_seconds", "Since all ended quarters were last counted", registry=registry
-        )
-        self.rollup_quarters = Counter(
-            "kener_rollup_quarters", "Quarter-hours counted again", registry=registry
-        )
-        self.scheduler_lag = Gauge(
-            "kener_scheduler_lag_seconds", "Since a scheduled job last began", registry=registry
-        )
-        self.observer_lag = Gauge(
-            "kener_observer_lag_seconds", "Since the server last noted that it is there", registry=registry
-        )
-        self.stale_monitors = Gauge(
-            "kener_board_stale_monitors", "Monitors that are to be loaded anew", registry=registry
-        )
-        self.database_bytes = Gauge(
-            "kener_database_bytes",
-            "Size of the database's files",
-            ["file"],
-            registry=registry,
-        )
-        self.damaged = Gauge(
-            "kener_database_damaged", "1 when the daily check found damage, else 0", registry=registry
-        )
-        self.disk_free = Gauge(
-            "kener_disk_free_bytes", "Free space where the database lies", registry=registry
-        )
-        self.backup_time = Gauge(
-            "kener_backup_last_success_timestamp_seconds",
-            "When the newest scheduled backup was made; 0: none is known",
-            registry=registry,
-        )
-        self.backup_seconds = Gauge(
-            "kener_backup_last_duration_seconds", "How long the last one took", registry=registry
-        )
-        self.backup_bytes = Gauge("kener_backup_last_bytes", "How large it is", registry=registry)
-        self.ping_time = Gauge(
-            "kener_ping_last_success_timestamp_seconds",
-            "When the dead man's switch was last reached; 0: not since the start",
-            registry=registry,
-        )
-        self.pings = Counter(
-            "kener_pings",
-            "Pings of the dead man's switch: sent, failed, withheld",
-            ["result"],
-            registry=registry,
-        )
-        self.monitors = Gauge("kener_monitors", "Configured monitors", registry=registry)
-        self.gaps = Counter(
-            "kener_observer_gaps", "Spans in which the server did not observe", registry=registry
-        )
-        self.job_runs = Counter("kener_job_runs", "Runs of scheduled jobs", ["job"], registry=registry)
-        self.job_failures = Counter(
-            "kener_job_failures", "Runs of scheduled jobs that failed", ["job"], registry=registry
-        )
-
-    def _collectors(self) -> Iterable[Collector]:
         tallies = (self._requests, self._heartbeats, self._batched, self._pages_made, self._pages_served)
-        return (*tallies, self.fleet, Process())
+        for collector in (*tallies, self.by_monitor, Process()):
+            registry.register(collector)
 
     def answered(self, method: str, status: int) -> None:
         self._requests.tally[method if method in KNOWN_METHODS else "other", status] += 1
 
     def heartbeat(self, status: int) -> None:
-        """Count a heartbeat by the status of its answer."""
+        """Count a heartbeat by the status of its response."""
         self._heartbeats.tally[(outcome_of(status),)] += 1
 
     def page_made(self) -> None:
@@ -194,7 +152,7 @@ class Metrics:
         self._pages_served.tally[(status,)] += 1
 
     def judged(self, tally: Mapping[Verdict, int]) -> None:
-        """How many samples of a batch had each verdict."""
+        """Count the samples of a batch by their verdict."""
         self._batched.tally.update({(verdict,): count for verdict, count in tally.items()})
 
     def committed(self, samples: int, seconds: float) -> None:
@@ -207,7 +165,7 @@ class Metrics:
 
 
 def outcome_of(status: int) -> str:
-    """What became of a heartbeat that was answered so."""
+    """The outcome of a heartbeat, from the status of its response."""
     match status:
         case 200:
             return "stored"

@@ -158,7 +158,7 @@ async def metrics(request: web.Request) -> web.Response:
     values.disk_free.set(_free_bytes(path))
     for name, suffix in (("main", ""), ("wal", "-wal")):
         values.database_bytes.labels(name).set(_file_bytes(f"{path}{suffix}"))
-    values.fleet.figures = await app[MONITOR_FIGURES].current()
+    values.by_monitor.figures = await app[MONITOR_FIGURES].current()
     # In a thread, because with many monitors it takes longer than a heartbeat may wait.
     text = await asyncio.to_thread(values.text)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
