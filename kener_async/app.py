@@ -177,12 +177,12 @@ def retention(app: web.Application) -> int:
 
 
 def ages(app: web.Application) -> tuple[int, int]:
-    """How old a report may be when it comes in, and how long samples are kept, in seconds."""
+    """The greatest age of a sample on arrival, and how long samples are kept, in seconds."""
     return app[keys.RUNNING].config.ingest.max_age_days * DAY, retention(app)
 
 
 def backup_plan(app: web.Application) -> BackupPlan | None:
-    """What to back up, where to, and how often; None: nothing."""
+    """The scheduled backups as configured now; None: there are none."""
     config = app[keys.RUNNING].config
     folder, every, keep = config.backup.folder, config.backup.every, config.backup.keep
     return None if folder is None else BackupPlan(source_of(config), folder, every, keep)

@@ -1,6 +1,6 @@
-"""The clock, which is passed in wherever time matters: whole UTC seconds; and cron schedules, read by it.
+"""The clock, passed in wherever time matters, in whole UTC seconds; and cron schedules.
 
-What lasts over a restart is measured by the same clock to a fraction of a second: the stopwatch.
+The stopwatch is the same clock with fractions of a second, for durations that may span a restart.
 """
 
 import time
@@ -21,7 +21,7 @@ def system_clock() -> int:
 
 
 def stopwatch_of(clock: Clock) -> Stopwatch:
-    """What measures durations beside the clock."""
+    """The stopwatch that belongs to a clock."""
     return time.time if clock is system_clock else clock
 
 
@@ -37,7 +37,7 @@ class Cron:
 
 
 def is_cron(expression: str) -> bool:
-    """Whether it is a five-field expression that means the same each time it is read."""
+    """Whether it is a cron expression of five fields without random parts."""
     fields = expression.split()
     random = any(part[:1] in "rR" for field in fields for part in field.split(","))
     return len(fields) == 5 and not random and bool(croniter.is_valid(expression))

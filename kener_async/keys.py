@@ -1,4 +1,4 @@
-"""What handlers find in the app, typed."""
+"""Typed keys of the parts that handlers find in the app."""
 
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from kener_async.worker.schedule import Scheduler
 from kener_async.worker.states import StateLoader
 from kener_async.worker.writer import Writer
 
-# The JSON of a monitor's current report, kept as long as the report is.
+# The JSON of each monitor's current status report, cached as long as the report.
 StatusBodies = WeakKeyDictionary[MonitorState, tuple[StatusReport, bytes]]
 
 
@@ -42,6 +42,6 @@ OBSERVER = web.AppKey("observer", Observer)
 ROLLUPS = web.AppKey("rollups", Rollups)
 LOADER = web.AppKey("loader", StateLoader)
 OVERVIEWS = web.AppKey("overviews", Overviews)
-SCHEDULER = web.AppKey("schedule", Scheduler)
-WRITER = web.AppKey("inbox", Writer)
-STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("answers")
+SCHEDULER = web.AppKey("scheduler", Scheduler)
+WRITER = web.AppKey("writer", Writer)
+STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("status bodies")

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: JSON for machines, readable lines on a terminal."""
+"""Structured logs on standard error: JSON, or readable lines on a terminal."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def configure(settings: LogConfig) -> None:
-    """Send our logs and those of the libraries the same way; once, at the start of the program."""
+    """Configure our logs and those of the libraries alike; once, at the start of the program."""
     level = getattr(logging, settings.level.upper())
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     shared: list[Processor] = [
@@ -24,7 +24,7 @@ def configure(settings: LogConfig) -> None:
         _add_request_id,
     ]
     last: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumped)]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dump)]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
@@ -42,7 +42,7 @@ def configure(settings: LogConfig) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # The scheduler tells of every tick; what matters of a job is told by the job.
+    # APScheduler logs every tick; jobs log themselves what matters.
     logging.getLogger("apscheduler").setLevel(max(level, logging.WARNING))
 
 
@@ -53,6 +53,6 @@ def _add_request_id(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _dumped(event: EventDict, **_: Any) -> str:
-    # Escaped to ASCII, nothing in a value can end a line or steer a terminal.
+def _dump(event: EventDict, **_: Any) -> str:
+    # Escaped to ASCII, because then no value can end a line or send control characters to a terminal.
     return json.dumps(event, default=str, ensure_ascii=True).replace("\x7f", "\\u007f")

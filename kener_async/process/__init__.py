@@ -1,1 +1,1 @@
-"""One process of the service: the event loop, its sockets and signals, systemd."""
+"""The process: event loop, sockets, signals, reloads, systemd."""

@@ -1,1 +1,1 @@
-"""What runs beside requests: the group commit, the rollups, the observer, the scheduled jobs."""
+"""Beside requests: group commit, rollups, monitor states, overviews, observer, scheduled jobs."""

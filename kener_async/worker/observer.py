@@ -1,7 +1,7 @@
-"""The observer: notes that the server is there, and when it was not.
+"""The observer: record that the server runs, and the gaps in which it did not.
 
-A restart, a frozen or suspended machine and a clock set forward look the same: the last time anything was
-observed lies a minute or more back. That span becomes a gap, in which nobody is called DOWN.
+A restart, a frozen or suspended machine and a clock set forward look the same: the clock was last looked at a
+minute or more ago. That span becomes a gap, in which no monitor is DOWN for want of heartbeats.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from kener_async.store.interface import Database
 
 log = structlog.get_logger(__name__)
 
-SET_BACK = 5  # seconds: a smaller step backwards changes nothing that is counted in minutes
-NOTED_EVERY = 15
-STEP = 2  # seconds by which the wall clock may part from the monotonic one between two looks
+SET_BACK = 5  # seconds: a smaller step back changes no minute
+NOTED_EVERY = 15  # seconds
+STEP = 2  # seconds by which wall clock and monotonic clock may differ between two looks
 
 
 class Observer:
-    """Keeps `last_seen`, the newest instant at which anything was observed. `retention` is in seconds."""
+    """Keep `last_seen`, the newest instant at which the clock was looked at. `retention` is in seconds."""
 
     def __init__(
         self, database: Database, states: MonitorStates, clock: Clock, metrics: Metrics, retention: int
@@ -38,28 +38,29 @@ class Observer:
         self._clock = clock
         self._metrics = metrics
         self._retention = retention
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.last_seen = 0
         self._tried = 0
         self._unnoted: list[Gap] = []
 
     async def begin(self) -> None:
-        """Take up from what the database remembers; the time the service was away is a gap."""
+        """Continue from `last_seen` in the database; the time since then is a gap."""
         now = self._clock()
         await self._database.write(observer.begin, now=now, retention=self._retention)
         self.last_seen = self._tried = await self._database.read(observer.last_seen)
         await self.observe()
 
     def is_needed(self, now: int) -> bool:
-        """Whether time has passed, or gone back, unobserved: then no answer may be given before `observe`."""
+        """Whether the clock moved a minute or back since the last look: then `observe` before any answer."""
         return not -SET_BACK <= now - self.last_seen < MINUTE
 
     async def observe(self) -> bool:
-        """Look at the clock; note a gap or a step backwards before anything else is judged by the new time.
+        """Look at the clock, and store a gap or a step back before anything is computed by the new time.
 
-        True when the clock was set back: then settings noted of the future are gone, and must be noted again.
+        Returns whether the clock was set back: settings of future instants were deleted then, and those in
+        force must be stored again.
         """
-        async with self._turn:
+        async with self._lock:
             now = self._clock()
             if now < self.last_seen - SET_BACK:
                 await self._rewind(now)
@@ -75,7 +76,7 @@ class Observer:
             return False
 
     async def _note(self, now: int) -> None:
-        """Store what was seen; while nothing can be stored the gaps are kept for the next time."""
+        """Store `last_seen` and the gaps; while nothing can be stored the gaps are kept for the next time."""
         self._tried = now
         with suppress(Unavailable):
             await self._database.write(observer.save_seen, gaps=tuple(self._unnoted), now=now)
@@ -93,7 +94,7 @@ class Observer:
     async def watching(
         self, look: Callable[[], Awaitable[None]], on_step: Callable[[], None]
     ) -> AsyncIterator["Observer"]:
-        """Look every second, by the monotonic clock; `on_step` is called when the wall clock has jumped."""
+        """Call `look` every second by the monotonic clock, and `on_step` when the wall clock stepped."""
         task = asyncio.create_task(self._watch(look, on_step), name="observer")
         try:
             yield self
@@ -115,6 +116,6 @@ class Observer:
                     log.warning("the clock stepped", seconds=round(offset - before))
                     on_step()
             except Unavailable:
-                continue  # already logged; the next look tries again
+                continue  # logged by the store; tried again in a second
             except Exception:
                 log.exception("the observer failed")

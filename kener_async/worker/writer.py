@@ -1,8 +1,8 @@
-"""Group commit: samples that arrive while a batch is on its way to disk make up the next batch.
+"""Group commit: samples that arrive while a batch is being written to disk make up the next batch.
 
-A request is answered only after the transaction that holds its sample is on disk, so one flush serves all
-that wait for it. No timer gathers: the queue fills by itself while the disk works, and in a few turns of the
-event loop after that.
+A request is answered only after the transaction with its sample is on disk, so one flush serves all samples
+of a batch. No timer delays them: the queue fills while the disk works, and for a few turns of the event loop
+after that.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from kener_async.store.interface import Database
 log = structlog.get_logger(__name__)
 
 BATCH_LIMIT = 1000
-GATHERING_TURNS = 8
+JOIN_TURNS = 8
 HEARD_AT_ONCE = 500
 
-Waiting = tuple[Sample, asyncio.Future[None]]
+Pending = tuple[Sample, asyncio.Future[None]]
 
 
 class Writer:
-    """Where accepted samples go."""
+    """Store accepted samples in batches, and add them to the monitor states."""
 
     def __init__(
         self, database: Database, states: MonitorStates, clock: Clock, metrics: Metrics, limit: int
@@ -41,29 +41,29 @@ class Writer:
         self._clock = clock
         self._metrics = metrics
         self._limit = limit
-        self._waiting: list[Waiting] = []
+        self._pending: list[Pending] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._heard: dict[int, int] = {}  # not on disk yet
+        self._heard: dict[int, int] = {}  # instants by monitor, not on disk yet
         self.stored = 0  # samples, since the start
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
     async def put(self, item: Sample) -> None:
-        """Return when the sample is on disk and published; Unavailable when it is not and will not be."""
+        """Return when the sample is on disk and published; raises Unavailable when it is not stored."""
         if self._closing:
             raise Unavailable("the service is stopping")
-        if len(self._waiting) >= self._limit:
+        if len(self._pending) >= self._limit:
             raise Unavailable("too many heartbeats are waiting to be stored")
         future = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._pending.append((item, future))
         self._wake.set()
         await future
 
     async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
-        """Return when all that is new of the batch is on disk and published; else Unavailable."""
+        """Return when the new samples of the batch are on disk and published; raises Unavailable."""
         if self._closing:
             raise Unavailable("the service is stopping")
         started = perf_counter()
@@ -76,7 +76,7 @@ class Writer:
         return outcome
 
     async def save_heard(self) -> None:
-        """The scheduled job: keep when each monitor was last heard."""
+        """The scheduled job: store when each monitor was last heard."""
         heard, self._heard = list(self._heard.items()), {}
         for first in range(0, len(heard), HEARD_AT_ONCE):
             some = dict(heard[first : first + HEARD_AT_ONCE])
@@ -84,7 +84,7 @@ class Writer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:
-        """Write until left; then whatever was accepted is written before this returns."""
+        """Write until left; all samples accepted until then are written before this returns."""
         task = asyncio.create_task(self._run(), name="writer")
         try:
             yield self
@@ -96,30 +96,30 @@ class Writer:
                 await self.save_heard()
 
     async def _run(self) -> None:
-        while self._waiting or not self._closing:
-            if not self._waiting:
+        while self._pending or not self._closing:
+            if not self._pending:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
-            await self._gather()
-            batch = self._waiting[:BATCH_LIMIT]
-            del self._waiting[:BATCH_LIMIT]
+            await self._let_more_join()
+            batch = self._pending[:BATCH_LIMIT]
+            del self._pending[:BATCH_LIMIT]
             await self._commit(batch)
 
-    async def _gather(self) -> None:
-        """Let those in who are at the door already, as long as each turn of the event loop brings more.
+    async def _let_more_join(self) -> None:
+        """Yield to the loop so that requests already readable join this batch, while each turn brings more.
 
-        Whoever was answered by the last commit and sends again at once would else just miss the next one, and
-        commits would carry half as many.
+        Because a client that sends again as soon as the last commit answered it would otherwise just miss the
+        next one, and commits would hold half as many samples.
         """
         before = 0
-        for _ in range(GATHERING_TURNS):
-            if len(self._waiting) == before:
+        for _ in range(JOIN_TURNS):
+            if len(self._pending) == before:
                 return
-            before = len(self._waiting)
+            before = len(self._pending)
             await asyncio.sleep(0)
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _commit(self, batch: list[Pending]) -> None:
         started = perf_counter()
         try:
             stored = await self._store([sample for sample, _ in batch])
@@ -130,9 +130,9 @@ class Writer:
             if len(batch) == 1:
                 _refuse(batch, error)
             else:
-                # One bad sample must not take the others with it.
-                for one in batch:
-                    await self._commit([one])
+                # One at a time, because one bad sample must not fail the others.
+                for pending in batch:
+                    await self._commit([pending])
         else:
             self._states.add_samples(stored)
             self._note_heard({monitor for monitor, _ in stored})
@@ -151,7 +151,7 @@ class Writer:
         return await self._database.write(samples.record, batch=batch)
 
 
-def _refuse(batch: list[Waiting], error: Exception) -> None:
+def _refuse(batch: list[Pending], error: Exception) -> None:
     for _, future in batch:
         with suppress(asyncio.InvalidStateError):
             future.set_exception(error)
