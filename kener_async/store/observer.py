@@ -42,6 +42,7 @@ def integrity_passed_at(session: Session) -> int | None:
 
 
 def save_integrity_passed(session: Session, now: int) -> None:
+    """Store that the large tables have passed the integrity check."""
     session.execute("UPDATE service SET integrity_passed_at = ?", (now,))
 
 
