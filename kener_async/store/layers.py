@@ -89,6 +89,7 @@ def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
 
 
 def settings_from(body: str) -> MonitorSettings:
+    """The settings of a stored JSON text; raises KeyError and TypeError for any other."""
     fields = json.loads(body)
     default = fields["default_status"]
     return MonitorSettings(

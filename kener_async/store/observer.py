@@ -31,6 +31,7 @@ def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
 
 
 def last_seen(session: Session) -> int:
+    """When the server was last running."""
     (instant,) = session.execute("SELECT last_seen FROM service").fetchone()
     return int(instant)
 
@@ -67,6 +68,7 @@ def rewind(session: Session, now: int, retention: int) -> None:
 
 
 def last_gap_end(session: Session) -> int | None:
+    """The end of the latest gap; None without any."""
     (instant,) = session.execute('SELECT max("end") FROM gaps').fetchone()
     return None if instant is None else int(instant)
 

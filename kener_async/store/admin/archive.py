@@ -84,6 +84,7 @@ class _SealedWriter(io.RawIOBase):
         return len(data)
 
     def seal(self) -> None:
+        """Append the digest of everything written before."""
         self._out.write(SEAL % self._digest.hexdigest().encode())
 
 

@@ -21,6 +21,7 @@ QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
+    """The names of the tables, without those of SQLite."""
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
     return [name for (name,) in names if not name.startswith("sqlite_")]
 
