@@ -54,6 +54,7 @@ def test_a_handler_has_one_policy():
         ("/api/unknown", ErrorFormat.ENVELOPE),
         ("/api/status/x", ErrorFormat.ENVELOPE),
         ("/api/v2/unknown", ErrorFormat.ENVELOPE),
+        ("/api/v1/unknown", ErrorFormat.ENVELOPE),
         ("/beat/", ErrorFormat.PLAIN_TEXT),
         ("/beat/key/more", ErrorFormat.PLAIN_TEXT),
         ("/ping/", ErrorFormat.PLAIN_TEXT),

@@ -57,9 +57,9 @@ class RoutePolicies:
         secrets = []
         for path, policy in _policies(router):
             fixed = _fixed_segments(path)
-            for length in range(len(fixed), 1, -1):  # all paths have the empty first segment in common
+            for beginning in (fixed, fixed[:2]):  # the first segment of every path is empty
                 # A request that matches no route is no heartbeat.
-                self._by_beginning.setdefault(fixed[:length], replace(policy, is_heartbeat=False))
+                self._by_beginning.setdefault(beginning, replace(policy, is_heartbeat=False))
             if policy.has_secret_path:
                 secrets.append(re.escape("/".join(fixed)))
         self._depth = max(map(len, self._by_beginning))
@@ -67,9 +67,10 @@ class RoutePolicies:
         self._secret = re.compile(rf"((?:{'|'.join(secrets)})/).+", re.IGNORECASE | re.DOTALL)
 
     def closest(self, path: str) -> RoutePolicy:
-        """The policy of the route that has most leading segments in common with the path.
+        """The policy of a route whose fixed segments begin the path, else of one with the same first segment.
 
-        Of several such routes the first that was registered decides.
+        Of several such routes the first that was registered decides: below /api it is the API's own, because
+        senders of other services are known by more than that segment.
         """
         segments = tuple(path.split("/", self._depth)[: self._depth])
         beginnings = (segments[:length] for length in range(len(segments), 0, -1))
