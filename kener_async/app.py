@@ -32,7 +32,7 @@ from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.worker.backups import BackupPlan, Backups
-from kener_async.worker.dead_man_switch import DeadMan
+from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.housekeeping import check_integrity, close_ended, drop_old, forget_devices
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
@@ -140,7 +140,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
-    deadman = DeadMan(
+    deadman = DeadMansSwitch(
         lambda: app[keys.RUNNING].config.watch.ping_url, app[READINESS].problems, clock, app[keys.METRICS]
     )
     schedule.every(config.watch.ping_every, "ping", deadman.ping)

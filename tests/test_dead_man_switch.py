@@ -15,7 +15,7 @@ from kener_async import keys
 from kener_async.api import health
 from kener_async.config.model import Config
 from kener_async.metrics import Metrics
-from kener_async.worker.dead_man_switch import DeadMan
+from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.stop import NEVER, StopToken
 from tests.rigs.service import NOON, FakeClock, a_config, running
 
@@ -54,11 +54,11 @@ def pings(metrics: Metrics, result: str) -> float:
     return metrics.registry.get_sample_value("kener_pings_total", {"result": result}) or 0
 
 
-def a_deadman(url: str, metrics: Metrics, *faults: str) -> DeadMan:
+def a_deadman(url: str, metrics: Metrics, *faults: str) -> DeadMansSwitch:
     async def found() -> list[str]:
         return list(faults)
 
-    return DeadMan(lambda: url, found, FakeClock(), metrics)
+    return DeadMansSwitch(lambda: url, found, FakeClock(), metrics)
 
 
 def watched(folder: Path, url: str) -> Config:
@@ -80,7 +80,9 @@ async def test_with_a_stalled_writer_no_ping_goes_out(
 ):
     async with running(a_config(tmp_path), FakeClock()) as service:
         metrics = Metrics()
-        deadman = DeadMan(lambda: switch.url, service.app[health.READINESS].problems, FakeClock(), metrics)
+        deadman = DeadMansSwitch(
+            lambda: switch.url, service.app[health.READINESS].problems, FakeClock(), metrics
+        )
         await deadman.ping(NEVER)
         assert len(switch.asked) == 1
 

@@ -21,18 +21,18 @@ TIMEOUT_SECONDS = 10
 SENT, FAILED, WITHHELD = "sent", "failed", "withheld"
 
 
-class DeadMan:
-    """Ping `url()`, which a reload may change, as long as `faults()` is empty."""
+class DeadMansSwitch:
+    """Ping `url()`, which a reload may change, as long as `problems()` is empty."""
 
     def __init__(
         self,
         url: Callable[[], str],
-        faults: Callable[[], Awaitable[Sequence[str]]],
+        problems: Callable[[], Awaitable[Sequence[str]]],
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._url = url
-        self._faults = faults
+        self._problems = problems
         self._clock = clock
         self._metrics = metrics
         self._last = SENT
@@ -42,9 +42,9 @@ class DeadMan:
         url = self._url()
         if not url:
             return
-        faults = await self._faults()
-        if faults:
-            self._note(WITHHELD, url, "; ".join(faults))
+        problems = await self._problems()
+        if problems:
+            self._note(WITHHELD, url, "; ".join(problems))
             return
         reason = await stop.cancelling(_ping(url))
         if reason is not None:
