@@ -23,7 +23,7 @@ from kener_async.store.interface import Database
 log = structlog.get_logger(__name__)
 
 SET_BACK = 5  # seconds: a smaller step back changes no minute
-NOTED_EVERY = 15  # seconds
+SAVED_EVERY = 15  # seconds
 STEP = 2  # seconds by which wall clock and monotonic clock may differ between two looks
 
 
@@ -40,14 +40,14 @@ class Observer:
         self._retention = retention
         self._lock = asyncio.Lock()
         self.last_seen = 0
-        self._tried = 0
-        self._unnoted: list[Gap] = []
+        self._attempted_at = 0
+        self._unsaved_gaps: list[Gap] = []
 
     async def begin(self) -> None:
         """Continue from `last_seen` in the database; the time since then is a gap."""
         now = self._clock()
         await self._database.write(observer.begin, now=now, retention=self._retention)
-        self.last_seen = self._tried = await self._database.read(observer.last_seen)
+        self.last_seen = self._attempted_at = await self._database.read(observer.last_seen)
         await self.observe()
 
     def is_needed(self, now: int) -> bool:
@@ -69,25 +69,25 @@ class Observer:
             if gap is not None:
                 log.warning("nothing was observed for a while", seconds=gap.end - gap.start)
                 self._metrics.gaps.inc()
-                self._unnoted.append(gap)
+                self._unsaved_gaps.append(gap)
             self.last_seen = max(now, self.last_seen)
-            if gap is not None or now - self._tried >= NOTED_EVERY:
-                await self._note(now)
+            if gap is not None or now - self._attempted_at >= SAVED_EVERY:
+                await self._save(now)
             return False
 
-    async def _note(self, now: int) -> None:
+    async def _save(self, now: int) -> None:
         """Store `last_seen` and the gaps; while nothing can be stored the gaps are kept for the next time."""
-        self._tried = now
+        self._attempted_at = now
         with suppress(Unavailable):
-            await self._database.write(observer.save_seen, gaps=tuple(self._unnoted), now=now)
-            if self._unnoted:
-                self._unnoted.clear()
+            await self._database.write(observer.save_seen, gaps=tuple(self._unsaved_gaps), now=now)
+            if self._unsaved_gaps:
+                self._unsaved_gaps.clear()
                 self._states.mark_stale()
 
     async def _rewind(self, now: int) -> None:
         log.warning("the clock was set back", seconds=self.last_seen - now)
         await self._database.write(observer.rewind, now=now, retention=self._retention)
-        self.last_seen = self._tried = now
+        self.last_seen = self._attempted_at = now
         self._states.mark_stale()
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Observer:
             with suppress(asyncio.CancelledError):
                 await task
             await self.observe()
-            await self._note(self.last_seen)
+            await self._save(self.last_seen)
 
     async def _watch(self, look: Callable[[], Awaitable[None]], on_step: Callable[[], None]) -> None:
         offset = self._clock() - monotonic()
