@@ -37,10 +37,12 @@ from kener_async.config.fields import (
 from kener_async.config.load import load
 from kener_async.config.model import Config, MonitorConfig, PlainTables
 from kener_async.config.schema import Key, keys_of, needs_restart
+from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.process.reloader import Reloader
 from kener_async.process.systemd import SystemdNotifier
+from kener_async.store import states
 from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BASE = '[database]\npath = "kener.db"\n'
@@ -291,6 +293,27 @@ async def test_a_reload_that_cannot_be_stored_changes_no_setting(
     service.pass_time(600)
     assert (await service.get("/api/status", tag="earth"))["status"] == "UP"
     assert await tags_listed(service) == ("earth", "mars")
+
+
+async def test_settings_that_a_clock_set_back_deleted_are_stored_again_when_that_is_possible(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    database, loader = service.app[keys.DATABASE], service.app[keys.LOADER]
+    write = database.write
+
+    async def without_registration(work: Any, *args: Any, **kwargs: Any) -> Any:
+        return await (refuse() if work is states.register else write(work, *args, **kwargs))
+
+    service.jump(-2 * DAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "write", without_registration)
+        with pytest.raises(Unavailable):
+            await loader.observe()
+    await loader.observe()
+    assert await database.read(lambda session: session.execute("SELECT since FROM settings").fetchall()) == [
+        (service.clock(),),
+        (service.clock(),),
+    ]
 
 
 async def test_of_two_reloads_at_once_the_last_one_is_in_force(service: Service):

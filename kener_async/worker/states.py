@@ -38,6 +38,7 @@ class StateLoader:
         self._rollups = rollups
         self._metrics = metrics
         self._settings: Mapping[str, MonitorSettings] = {}
+        self._are_settings_stored = True
         # One registration at a time: because one that is stored first and published last would leave monitors
         # in memory that are not those of the store.
         self._registration = asyncio.Lock()
@@ -62,7 +63,7 @@ class StateLoader:
         # Nothing is awaited from here on: because a request must find the new configuration with the states
         # of all its monitors, or the old one with the old. Stale ones are loaded when a request needs them.
         swap()
-        self._settings = settings
+        self._settings, self._are_settings_stored = settings, True
         self._states.configure(ids, settings, now)
         self._states.note_kept_from(kept_from)
         self._rollups.keep_only(ids.values())
@@ -97,6 +98,8 @@ class StateLoader:
     async def observe(self) -> None:
         """Look at the clock before anything is judged by it."""
         if await self._observer.observe():
+            self._are_settings_stored = False
+        if not self._are_settings_stored:  # also when that failed at the last look
             async with self._registration:
                 await self._register(self._settings, lambda: None)
             await self.load(list(self._settings))
