@@ -105,7 +105,10 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                 seconds = app[keys.RUNNING].config.server.request_timeout_seconds
                 body = loaded(load_body, await read_object(request, seconds))
             value = await operation(Call(request, grant, body, query))
-            return value if isinstance(value, web.StreamResponse) else json_response(value)
+            # Bytes first, because to ask whether a value is one of an abstract class takes longer.
+            if isinstance(value, bytes) or not isinstance(value, web.StreamResponse):
+                return json_response(value)
+            return value
 
         handler.spec = spec  # type: ignore[attr-defined]
         handler.__doc__ = operation.__doc__

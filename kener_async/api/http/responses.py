@@ -42,6 +42,19 @@ class PrebuiltHead:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *map(": ".join, self.headers.items())]
         self.raw = "\r\n".join([*lines, "Date: "]).encode()
 
+    def with_body(self, body: bytes, request_id: str) -> bytes:
+        """The response as HTTP/1.1 sends it; 304 has no body, and no length of one."""
+        date, number = _date(int(time())), request_id.encode()
+        if self.has_no_body:
+            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self.raw, date, number)
+        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            self.raw,
+            date,
+            number,
+            len(body),
+            body,
+        )
+
 
 class PrebuiltResponse(web.Response):
     """A prebuilt head and a body, for one request.
@@ -55,20 +68,29 @@ class PrebuiltResponse(web.Response):
     __http_exception__ = False
     request_id = ""
     _is_constructed = False
+    _is_raw = True  # until anything makes it differ from its prebuilt form
     _is_sent = False
 
-    def __init__(self, head: PrebuiltHead, body: bytes) -> None:
+    def __init__(self, head: PrebuiltHead, content: bytes) -> None:
         self.head = head
-        self.content = self.body = body
+        self.content = content
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if self._is_constructed:
                 raise AttributeError(name)
-            self._is_constructed = True
+            self._is_constructed, self._is_raw = True, False
             super().__init__(status=self.head.status, headers=self.head.headers, body=self.content)
             return getattr(self, name)
+
+        @property
+        def body(self) -> Any:
+            return super().body if self._is_constructed else self.content
+
+        @body.setter
+        def body(self, body: Any) -> None:
+            web.Response.body.fset(self, body)
 
     @property
     def status(self) -> int:
@@ -78,17 +100,21 @@ class PrebuiltResponse(web.Response):
     def keep_alive(self) -> bool | None:
         return True if self._is_sent else super().keep_alive
 
+    def force_close(self) -> None:
+        self._is_raw = False
+        super().force_close()
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send the whole response if its prebuilt form fits the request, else the headers as aiohttp does."""
         if self._is_sent:
             return None
-        if self._is_constructed or self.keep_alive is not None or not takes_raw(request):
+        if not (self._is_raw and takes_raw(request)):
             self.headers[REQUEST_ID_HEADER] = self.request_id
             return await super().prepare(request)
         self._is_sent = True
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            transport.write(self._raw())
+            transport.write(self.head.with_body(self.content, self.request_id))
             if transport.get_write_buffer_size():
                 await request.writer.drain()
         return None
@@ -96,19 +122,6 @@ class PrebuiltResponse(web.Response):
     async def write_eof(self, data: bytes = b"") -> None:
         if not self._is_sent:
             await super().write_eof(data)
-
-    def _raw(self) -> bytes:
-        date, request_id = _date(int(time())), self.request_id.encode()
-        if self.head.has_no_body:
-            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self.head.raw, date, request_id)
-        body = self.content
-        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-            self.head.raw,
-            date,
-            request_id,
-            len(body),
-            body,
-        )
 
 
 def takes_raw(request: web.BaseRequest) -> bool:
