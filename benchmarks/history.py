@@ -32,7 +32,10 @@ PLACES = ("Amsterdam", "Dublin", "Frankfurt", "Helsinki", "Madrid", "Milan", "Pa
 
 def configure(folder: Path, monitors: int) -> Path:
     """A config.toml for so many monitors, which may be silent for half an hour; its path."""
-    lines = [f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n']
+    lines = [
+        f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n',
+        "[ingest]\ntoken_rate = 0\n",
+    ]
     lines += [
         f'[[categories]]\nname = "{name}"\ndescription = "What runs in {name}"\n'
         for name in dict.fromkeys(_category(number) for number in range(monitors))
