@@ -166,7 +166,7 @@ async def keeps_what_the_server_cannot_take(machine: Machine) -> str:
 def _waiting(agent: Machine) -> int:
     """Samples that were not sent, as the agent said when it started last."""
     lines = [json.loads(line) for line in agent.journal().splitlines() if line.startswith("{")]
-    return int([line["waiting"] for line in lines if line["event"] == "started"][-1])
+    return int([line["pending"] for line in lines if line["event"] == "started"][-1])
 
 
 def _verified(machine: Machine) -> str:
