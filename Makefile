@@ -13,8 +13,9 @@ run: .venv/run ## Start the service on config.toml
 demo: .venv/run ## Start it on a temporary database with 90 days of history and live devices
 	$(PYTHON) run.py demo $(if $(SCENE),--scene $(SCENE))
 
+# With bytecode, because the tests start hundreds of servers, and each would compile the program again.
 test: dev system-tests ## Run the tests
-	$(PYTHON) -m pytest -q -n 4 --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest -q -n 5 --dist worksteal
 
 check: dev ## Lint, check the format, the types and the import rules
 	.venv/bin/ruff check
@@ -42,7 +43,7 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m tests.soak.devices
 	$(PYTHON) -m tests.soak.devices --minutes 2 --mad
 	$(PYTHON) -m tests.soak.mutations
-	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py
+	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py tests/soak/scenes.py
 	$(MAKE) histories fuzz
 
 histories: dev ## Compare 2,000 random histories with an independent recount
