@@ -15,7 +15,7 @@ demo: .venv/run ## Start it on a temporary database with 90 days of history and 
 
 # With bytecode, because the tests start hundreds of servers, and each would compile the program again.
 test: dev system-tests ## Run the tests
-	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest -q -n 5 --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest -q -n 4 --dist worksteal
 
 check: dev ## Lint, check the format, the types and the import rules
 	.venv/bin/ruff check
