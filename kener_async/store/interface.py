@@ -49,11 +49,10 @@ class Database(Protocol):
     """The database of a running service.
 
     `failed` is set, with the reason, when the service must stop because the disk cannot be trusted any more.
-    `last_commit` is on the monotonic clock. `damage` names the first fault an integrity check found.
+    `damage` names the first fault an integrity check found.
     """
 
     failed: asyncio.Future[str]
-    last_commit: float
     damage: str | None
 
     async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

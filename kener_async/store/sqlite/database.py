@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 import structlog
 
@@ -30,7 +29,6 @@ class SQLiteDatabase:
         for reader in readers:
             self._idle.put_nowait(reader)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.last_commit = monotonic()
         self.damage: str | None = None
 
     async def write(self, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -40,11 +38,9 @@ class SQLiteDatabase:
         ends the service, because the system may then report pages as written that are not on disk.
         """
         try:
-            result = await self._writer.transact("BEGIN IMMEDIATE", work, *args, **kwargs)
+            return await self._writer.transact("BEGIN IMMEDIATE", work, *args, **kwargs)
         except sqlite3.Error as error:
             raise self._write_error(error) from error
-        self.last_commit = monotonic()
-        return result
 
     async def read(self, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the work on one consistent snapshot, which holds everything committed before the call."""
