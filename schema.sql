@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 3; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 4; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -14,7 +14,8 @@ CREATE TABLE service (
     last_seen     INTEGER NOT NULL,    -- when the server was last running
     rolled_until  INTEGER NOT NULL,    -- every quarter before this one has been marked dirty at least once
     kept_from     INTEGER NOT NULL,    -- samples and quarters before this instant have been deleted
-    integrity_passed_at INTEGER        -- when the large tables last passed the integrity check; NULL: never
+    integrity_passed_at INTEGER,       -- when the large tables last passed the integrity check; NULL: never
+    identity      TEXT NOT NULL DEFAULT ''  -- a UUID, of which ids are made that must not depend on an address
 ) STRICT;
 
 CREATE TABLE monitors (
@@ -61,7 +62,9 @@ CREATE TABLE incidents (
     created_at          INTEGER NOT NULL,
     resolved_at         INTEGER,
     closed_at           INTEGER,
-    ended_by_resolving  INTEGER NOT NULL CHECK (ended_by_resolving IN (0, 1))
+    ended_by_resolving  INTEGER NOT NULL CHECK (ended_by_resolving IN (0, 1)),
+    updated_at          INTEGER NOT NULL DEFAULT 0,    -- when anything that is shown of it was last edited
+    revision            INTEGER NOT NULL DEFAULT 0     -- how often it was edited
 ) STRICT;
 
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;

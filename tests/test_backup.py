@@ -603,9 +603,18 @@ def test_a_flipped_byte_in_a_database_is_found_wherever_it_could_change_a_figure
 
 def counted(database: Path) -> tuple[list[Any], list[Any]]:
     """The counts of quarters, and the samples they were counted from."""
-    found = contents(database)
-    ((_, _, until, *_),) = found["service"]
-    return found["quarters"], [sample for sample in found["samples"] if sample[1] < until]
+    with closing(connect(database, read_only=True)) as connection:
+        (until,) = connection.execute("SELECT rolled_until FROM service").fetchone()
+        quarters = connection.execute("SELECT * FROM quarters ORDER BY monitor_id, quarter").fetchall()
+        rows = connection.execute(
+            "SELECT * FROM samples WHERE minute < ? ORDER BY monitor_id, minute", (until,)
+        )
+        return quarters, rows.fetchall()
+
+
+def test_an_identity_that_is_none_is_a_fault(database: Path):
+    changed(database, "UPDATE service SET identity = 'me'")
+    assert faults(database) == ["service: the identity is not a UUID"]
 
 
 # Scheduled backups

@@ -10,6 +10,7 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,7 +51,7 @@ def stored(database: Path) -> dict[str, list[Any]]:
     Nor does it copy when the file passed its last integrity check: that says nothing about the new file.
     """
     rows = contents(database)
-    return rows | {"dirty": [], "service": [row[:-1] for row in rows["service"]]}
+    return rows | {"dirty": [], "service": [row[:4] + row[5:] for row in rows["service"]]}
 
 
 def imported(text: bytes, database: Path) -> Path:
@@ -135,11 +136,36 @@ def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
     again = records(exported(imported(FORMAT_1, tmp_path / "kener.db")))
     (monitor,) = [line for line in again if line["kind"] == "monitor"]
     (token,) = [line for line in again if line["kind"] == "token"]
-    assert (again[0]["format"], monitor["last_heard"]) == (2, None)
+    assert (again[0]["format"], monitor["last_heard"]) == (3, None)
     assert (token["name"], token["digest"]) == ("door", None)
 
 
-@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 2}])
+FORMAT_2 = b"""\
+{"kind": "header", "program": "kener-async", "format": 2}
+{"kind": "service", "last_seen": 1767183300, "rolled_until": 1767182400, "kept_from": 1743062400}
+{"kind": "monitor", "tag": "earth", "last_heard": null, "history": []}
+{"kind": "incident", "number": 1, "title": "Storm", "body": "", "tags": ["earth"], "start": 1767182400, \
+"end": 1767182700, "impact": "DOWN", "is_maintenance": false, "is_identified": true, "is_resolved": true, \
+"created_at": 1767182400, "resolved_at": 1767182700, "closed_at": 1767182700, "ended_by_resolving": true, \
+"comments": [{"id": 1, "body": "over", "created_at": 1767182760}]}
+{"kind": "end", "lines": 4}
+"""
+
+
+def test_an_incident_of_an_older_export_was_last_edited_when_it_was_last_heard_of(tmp_path: Path):
+    again = records(exported(imported(FORMAT_2, tmp_path / "kener.db")))
+    (incident,) = [line for line in again if line["kind"] == "incident"]
+    assert (incident["updated_at"], incident["revision"]) == (1767182760, 0)
+
+
+def test_a_database_keeps_its_identity_through_an_export_and_an_older_one_gets_one(tmp_path: Path):
+    first = records(exported(imported(FORMAT_2, tmp_path / "one.db")))[1]["identity"]
+    other = records(exported(imported(FORMAT_2, tmp_path / "other.db")))[1]["identity"]
+    again = exported(imported(exported(tmp_path / "one.db"), tmp_path / "again.db"))
+    assert records(again)[1]["identity"] == first == str(UUID(first)) != other
+
+
+@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 3}])
 def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, wrong: dict[str, Any]):
     lines = records(FORMAT_1)
     lines[0] |= wrong
@@ -192,6 +218,8 @@ INCIDENTS = st.builds(
     resolved_at=MAYBE,
     closed_at=MAYBE,
     ended_by_resolving=st.booleans(),
+    updated_at=INSTANTS,
+    revision=st.integers(0, 9),
 )
 TOKENS = st.builds(
     Token,
@@ -312,7 +340,7 @@ def with_another_field(lines: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("header", format=3), "line 1: is of format 3; this program knows up to 2"),
+        (changed("header", format=4), "line 1: is of format 4; this program knows up to 3"),
         (changed("header", program="other"), "line 1: is not an export of this program"),
         (changed("monitor", kind="moon"), "line 3: is of an unknown kind: 'moon'"),
         (with_another_field, "line 2: has missing or unknown fields for a service: colour"),

@@ -54,6 +54,8 @@ def an_incident(start: int, end: int | None = None, **fields: object) -> Inciden
         "resolved_at": None,
         "closed_at": end if end is not None and end <= NOW else None,
         "ended_by_resolving": False,
+        "updated_at": start,
+        "revision": 0,
     }
     return Incident(start=start, end=end, **(plain | fields))  # type: ignore[arg-type]
 

@@ -177,7 +177,9 @@ def test_a_new_incident_is_what_its_author_said() -> None:
 
 def test_an_edit_leaves_what_it_does_not_name() -> None:
     incident = lived((1000, {"body": "why", "tags": ("a",), "impact": Status.DOWN}))
-    assert edited(incident, {"title": "Disk full again"}, 1500) == replace(incident, title="Disk full again")
+    assert edited(incident, {"title": "Disk full again"}, 1500) == replace(
+        incident, title="Disk full again", updated_at=1500, revision=1
+    )
     assert edited(incident, {}, 1500) == incident
 
 

@@ -41,6 +41,59 @@ async def titles(service: Service, **query: Any) -> list[str]:
     return [incident["title"] for incident in await service.get("/api/incident", **query)]
 
 
+# Edits
+
+
+async def marks(service: Service, number: int) -> tuple[int, int]:
+    """When the incident was last edited, and how often it was."""
+    incident = await service.app[keys.DATABASE].read(incidents.get, number)
+    return incident.updated_at, incident.revision
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", NEW | {"title": "Disk nearly full"}),
+        ("PATCH", "", NEW | {"tags": ["mars"]}),
+        ("PATCH", "", NEW | {"tags": ["earth", "mars"]}),
+        ("PATCH", "", NEW | {"body": "sda1"}),
+        ("PATCH", "", NEW | {"startDatetime": NOON - 600}),
+        ("PATCH", "", NEW | {"endDatetime": NOON + 600}),
+        ("PATCH", "", NEW | {"impact": "DOWN"}),
+        ("PATCH", "", NEW | {"isMaintenance": True}),
+        ("POST", "/status", {"isIdentified": True}),
+        ("POST", "/status", {"isResolved": True}),
+        ("POST", "/status", {"endDatetime": NOON + 600}),
+        ("POST", "/comment", {"body": "Looking."}),
+    ],
+)
+async def test_every_edit_of_what_is_shown_moves_the_time_and_the_count_of_edits(
+    service: Service, method: str, path: str, body: dict[str, Any]
+):
+    number = (await opened(service))["incidentNumber"]
+    assert await marks(service, number) == (NOON, 0)
+    service.pass_time(120)
+    status, _ = await service.ask(method, f"/api/incident/{number}{path}", json=body)
+    assert status == 200
+    assert await marks(service, number) == (NOON + 120, 1)
+
+
+async def test_a_request_that_changes_nothing_is_no_edit(service: Service):
+    number = (await opened(service))["incidentNumber"]
+    service.pass_time(120)
+    await patched(service, number)
+    await service.post(f"/api/incident/{number}/status", {"isResolved": False})
+    assert await marks(service, number) == (NOON, 0)
+
+
+async def test_the_time_of_the_last_edit_never_goes_back_with_the_clock(service: Service):
+    number = (await opened(service))["incidentNumber"]
+    service.pass_time(-3600)
+    await service.post(f"/api/incident/{number}/comment", {"body": "Looking."})
+    await patched(service, number, title="Disk nearly full")
+    assert await marks(service, number) == (NOON, 2)
+
+
 # What an incident is
 
 

@@ -104,6 +104,34 @@ def test_a_file_of_any_release_comes_to_the_current_schema_with_its_data(path: P
         assert list(samples.span(connection, 1, 0, 120)) == [60]
 
 
+INCIDENTS = """
+    INSERT INTO incidents VALUES (1, 'commented', '', 100, NULL, NULL, 0, 0, 0, 100, NULL, NULL, 0);
+    INSERT INTO incidents VALUES (2, 'closed', '', 100, 900, NULL, 0, 0, 0, 100, NULL, 900, 0);
+    INSERT INTO incidents VALUES (3, 'resolved', '', 100, 900, NULL, 0, 0, 1, 100, 950, 900, 0);
+    INSERT INTO incidents VALUES (4, 'lasts', '', 100, 99999999999, NULL, 0, 0, 1, 100, NULL, 99999999999, 0);
+    INSERT INTO comments VALUES (1, 1, 'first', 300), (2, 1, 'second', 200);
+    INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, 900, 900, 0);
+"""
+
+
+@pytest.mark.parametrize("schema", RELEASED[:3], ids=[schema.stem for schema in RELEASED[:3]])
+def test_an_incident_of_an_older_file_was_last_edited_when_it_was_last_heard_of(path: Path, schema: Path):
+    make(path, schema)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(INCIDENTS)
+    prepare(path)
+    with closing(connect(path)) as connection:
+        rows = connection.execute("SELECT title, updated_at, revision FROM incidents").fetchall()
+        assert rows == [
+            ("commented", 300, 0),
+            ("closed", 900, 0),
+            ("resolved", 950, 0),
+            ("lasts", 100, 0),
+        ]
+        identity = observer.identity(connection)
+        assert (identity.version, identity.variant) == (4, "specified in RFC 4122")
+
+
 Steps = dict[int, str]
 NEXT = VERSION + 1
 

@@ -58,7 +58,8 @@ class Incident:
     """An incident or a maintenance. Instants are UTC seconds; `tags` keep the order they were sent in.
 
     `ended_by_resolving` tells an `end` that was set by resolving from one that the author gave, because
-    reopening clears the former only.
+    reopening clears the former only. `updated_at` is when anything that is shown of it, also a comment, was
+    last edited, and `revision` how often it was; neither ever goes back.
     """
 
     number: int
@@ -75,6 +76,8 @@ class Incident:
     resolved_at: int | None
     closed_at: int | None
     ended_by_resolving: bool
+    updated_at: int
+    revision: int
 
     def closed_as_of(self, now: int) -> int | None:
         """When it closed; None while it is open.
@@ -143,8 +146,10 @@ def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
         resolved_at=None,
         closed_at=None,
         ended_by_resolving=False,
+        updated_at=now,
+        revision=0,
     )
-    return edited(blank, fields, now)
+    return replace(edited(blank, fields, now), revision=0)
 
 
 def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
@@ -162,6 +167,8 @@ def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
         after = _reopened(after)
     if (after.start, after.end) != (incident.start, incident.end):
         _check_order(after)
+    if after != incident:
+        after = replace(after, updated_at=max(now, incident.updated_at), revision=incident.revision + 1)
     closings = [after.resolved_at, after.end if after.end is not None and after.end <= now else None]
     return replace(after, closed_at=min((at for at in closings if at is not None), default=None))
 

@@ -14,7 +14,7 @@ from kener_async.store.interface import Session
 
 COLUMNS = """
     number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
-    created_at, resolved_at, closed_at, ended_by_resolving
+    created_at, resolved_at, closed_at, ended_by_resolving, updated_at, revision
 """
 EXPORTED_AT_ONCE = 500
 
@@ -228,6 +228,10 @@ def comment(session: Session, number: int, body: str, now: int, grant: Grant | N
     (comment_id,) = session.execute(
         "INSERT INTO comments (number, body, created_at) VALUES (?, ?, ?) RETURNING id", (number, body, now)
     ).fetchone()
+    session.execute(
+        "UPDATE incidents SET updated_at = max(updated_at, ?), revision = revision + 1 WHERE number = ?",
+        (now, number),
+    )
     return Comment(comment_id, body, now)
 
 
@@ -243,13 +247,14 @@ def insert(session: Session, incident: Incident, comments: Iterable[Comment]) ->
 def _save(session: Session, incident: Incident) -> None:
     session.execute(
         f"""
-        INSERT INTO incidents ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO incidents ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (number) DO UPDATE
            SET title = excluded.title, body = excluded.body, start = excluded.start, "end" = excluded."end",
                impact = excluded.impact, is_maintenance = excluded.is_maintenance,
                is_identified = excluded.is_identified, is_resolved = excluded.is_resolved,
                resolved_at = excluded.resolved_at, closed_at = excluded.closed_at,
-               ended_by_resolving = excluded.ended_by_resolving
+               ended_by_resolving = excluded.ended_by_resolving,
+               updated_at = excluded.updated_at, revision = excluded.revision
         """,  # noqa: S608
         (
             incident.number,
@@ -265,6 +270,8 @@ def _save(session: Session, incident: Incident) -> None:
             incident.resolved_at,
             incident.closed_at,
             incident.ended_by_resolving,
+            incident.updated_at,
+            incident.revision,
         ),
     )
     session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
@@ -307,6 +314,8 @@ def _incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:
             resolved_at=row[10],
             closed_at=row[11],
             ended_by_resolving=bool(row[12]),
+            updated_at=row[13],
+            revision=row[14],
         )
         for row in rows
     ]

@@ -1,6 +1,7 @@
 """The observer: when the server was last running, and the gaps in which it was not."""
 
 from collections.abc import Sequence
+from uuid import UUID, uuid4
 
 from kener_async.domain.calendar import quarter_of
 from kener_async.domain.heartbeats import Gap
@@ -12,11 +13,17 @@ def begin(session: Session, now: int, retention: int) -> None:
     """Add the service row to a new database; earlier quarters are counted only if samples are reported."""
     session.execute(
         """
-        INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, ?, ?, ?)
+        INSERT INTO service (id, last_seen, rolled_until, kept_from, identity) VALUES (1, ?, ?, ?, ?)
             ON CONFLICT (id) DO NOTHING
         """,
-        (now, quarter_of(now), quarter_of(now - retention)),
+        (now, quarter_of(now), quarter_of(now - retention), str(uuid4())),
     )
+
+
+def identity(session: Session) -> UUID:
+    """The identity of the database, which stays the same through backups, exports and moves."""
+    (text,) = session.execute("SELECT identity FROM service").fetchone()
+    return UUID(text)
 
 
 def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:

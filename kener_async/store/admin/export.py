@@ -23,7 +23,7 @@ from kener_async.store.sqlite import files
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 
-FORMAT = 2
+FORMAT = 3
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
@@ -34,7 +34,13 @@ OPTIONAL_INTEGER = (int, type(None))
 # The fields of each kind of line, and the types they may have.
 SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "header": {"kind": STRING, "program": STRING, "format": INTEGER},
-    "service": {"kind": STRING, "last_seen": INTEGER, "rolled_until": INTEGER, "kept_from": INTEGER},
+    "service": {
+        "kind": STRING,
+        "last_seen": INTEGER,
+        "rolled_until": INTEGER,
+        "kept_from": INTEGER,
+        "identity": STRING,
+    },
     "monitor": {"kind": STRING, "tag": STRING, "last_heard": OPTIONAL_INTEGER, "history": ARRAY},
     "sample": {
         "kind": STRING,
@@ -61,6 +67,8 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "resolved_at": OPTIONAL_INTEGER,
         "closed_at": OPTIONAL_INTEGER,
         "ended_by_resolving": BOOLEAN,
+        "updated_at": INTEGER,
+        "revision": INTEGER,
         "comments": ARRAY,
     },
     "device": {
@@ -147,13 +155,14 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
 
 def _service(connection: sqlite3.Connection) -> Iterator[Line]:
     """Yield nothing if no server has run on the database yet."""
-    rows = connection.execute("SELECT last_seen, rolled_until, kept_from FROM service")
-    for last_seen, rolled_until, kept_from in rows:
+    rows = connection.execute("SELECT last_seen, rolled_until, kept_from, identity FROM service")
+    for last_seen, rolled_until, kept_from, identity in rows:
         yield {
             "kind": "service",
             "last_seen": last_seen,
             "rolled_until": rolled_until,
             "kept_from": kept_from,
+            "identity": identity,
         }
 
 

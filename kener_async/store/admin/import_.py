@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -24,9 +25,37 @@ from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 
-# Fields that older formats lack, with their values, by kind.
-OLDER: Mapping[int, Mapping[str, Line]] = {
-    1: {"monitor": {"last_heard": None}, "token": {"digest": None}},
+Completion = Callable[[Line], Line]
+
+
+def _unheard(_: Line) -> Line:
+    return {"last_heard": None}
+
+
+def _not_a_push_key(_: Line) -> Line:
+    return {"digest": None}
+
+
+def _new_identity(_: Line) -> Line:
+    return {"identity": str(uuid4())}
+
+
+def _unedited(line: Line) -> Line:
+    """The latest instant that is known of an incident; edits that left no trace are not known."""
+    known = [line["created_at"], line["resolved_at"], line["closed_at"]]
+    known += [comment["created_at"] for comment in line["comments"]]
+    return {"updated_at": max(instant for instant in known if instant is not None), "revision": 0}
+
+
+# The fields that lines of an older format lack, by the number of the format and the kind of line.
+OLDER: Mapping[int, Mapping[str, Completion]] = {
+    1: {
+        "service": _new_identity,
+        "monitor": _unheard,
+        "incident": _unedited,
+        "token": _not_a_push_key,
+    },
+    2: {"service": _new_identity, "incident": _unedited},
 }
 
 
@@ -74,7 +103,7 @@ class Reader:
     def __init__(self, lines: Iterable[bytes], progress: Progress) -> None:
         self._lines = iter(lines)
         self._progress = progress
-        self._defaults: Mapping[str, Line] = {}
+        self._completions: Mapping[str, Completion] = {}
         self.number = 0
 
     def __iter__(self) -> Iterator[Line]:
@@ -83,7 +112,7 @@ class Reader:
             raise ValueError("is not an export of this program")
         if header["format"] not in (*OLDER, FORMAT):
             raise ValueError(f"is of format {header['format']}; this program knows up to {FORMAT}")
-        self._defaults = OLDER.get(header["format"], {})
+        self._completions = OLDER.get(header["format"], {})
         while (line := self._next())["kind"] not in ("header", "end"):
             yield line
         if line["kind"] == "header" or line["lines"] != self.number - 1:
@@ -97,8 +126,8 @@ class Reader:
         if text is None:
             raise ValueError("is missing: the export is cut short")
         line: Line = orjson.loads(text)
-        if isinstance(line, dict) and line.get("kind") in tuple(self._defaults):
-            line = {**self._defaults[line["kind"]], **line}
+        if isinstance(line, dict) and line.get("kind") in tuple(self._completions):
+            line = self._completions[line["kind"]](line) | line
         _check(line)
         self._progress("importing", self.number, 0)
         return line
@@ -125,8 +154,8 @@ def _check(line: Any) -> None:
 def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         connection.execute(
-            "INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, ?, ?, ?)",
-            (line["last_seen"], line["rolled_until"], line["kept_from"]),
+            "INSERT INTO service (id, last_seen, rolled_until, kept_from, identity) VALUES (1, ?, ?, ?, ?)",
+            (line["last_seen"], line["rolled_until"], line["kept_from"], str(UUID(line["identity"]))),
         )
 
 

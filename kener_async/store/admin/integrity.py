@@ -4,6 +4,7 @@ SQLite's pages have no checksums, so its check does not detect a flipped byte wi
 affects an uptime, the recount does.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from kener_async.store.rollups import SUMS
 from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
+UUID_TEXT = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
@@ -46,6 +48,9 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
     for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield f"{table}: a row refers to a missing row of {parent}"
     yield from _orphans(connection)
+    for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
+        if not UUID_TEXT.fullmatch(identity):
+            yield "service: the identity is not a UUID"
 
 
 def _orphans(connection: sqlite3.Connection) -> Iterator[str]:

@@ -1,0 +1,19 @@
+-- When and how often incidents were edited, and the identity of the database.
+ALTER TABLE incidents ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE incidents ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+-- An edit that left no other trace is not known; the latest instant that is known stands for it.
+UPDATE incidents
+   SET updated_at = max(
+           created_at,
+           coalesce(resolved_at, created_at),
+           CASE WHEN closed_at <= CAST(strftime('%s', 'now') AS INTEGER) THEN closed_at ELSE created_at END,
+           coalesce((SELECT max(comments.created_at) FROM comments WHERE comments.number = incidents.number),
+                    created_at)
+       );
+
+ALTER TABLE service ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+UPDATE service
+   SET identity = lower(
+           hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2)
+           || '-8' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))
+       );

@@ -1,0 +1,182 @@
+-- The whole schema of a new database (version 4; older ones are migrated by kener_async/store/sqlite/migrations).
+--
+-- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
+-- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
+--
+-- Instants are whole UTC seconds. `minute` and `quarter` are the instants at which a minute or a quarter-hour begins.
+-- status: 0 UP, 1 DEGRADED, 2 DOWN.   source: 0 pushed, 1 checked.
+-- A latency of type INTEGER is in millionths of the sender's unit, one of type REAL is in that unit: a number with
+-- up to six decimals thus takes a third of the space, and every number is read back as it was sent.
+
+-- One row: the state of the server.
+CREATE TABLE service (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    last_seen     INTEGER NOT NULL,    -- when the server was last running
+    rolled_until  INTEGER NOT NULL,    -- every quarter before this one has been marked dirty at least once
+    kept_from     INTEGER NOT NULL,    -- samples and quarters before this instant have been deleted
+    integrity_passed_at INTEGER,       -- when the large tables last passed the integrity check; NULL: never
+    identity      TEXT NOT NULL DEFAULT ''  -- a UUID, of which ids are made that must not depend on an address
+) STRICT;
+
+CREATE TABLE monitors (
+    id          INTEGER PRIMARY KEY,
+    tag         TEXT NOT NULL UNIQUE,
+    last_heard  INTEGER    -- when a report of it last arrived, about whatever minute; NULL: not known
+) STRICT;
+
+-- The settings that decide the status of a minute: a version applies from `since` until the next one.
+CREATE TABLE settings (
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    since       INTEGER NOT NULL,
+    body        TEXT NOT NULL CHECK (json_valid(body)),
+    PRIMARY KEY (monitor_id, since)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE samples (
+    monitor_id  INTEGER NOT NULL,
+    minute      INTEGER NOT NULL CHECK (minute % 60 = 0),
+    status      INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
+    source      INTEGER NOT NULL CHECK (source IN (0, 1)),
+    latency     ANY NOT NULL,
+    PRIMARY KEY (monitor_id, minute)
+) STRICT, WITHOUT ROWID;
+
+-- Spans [start, end) in which the server was not running.
+CREATE TABLE gaps (
+    id     INTEGER PRIMARY KEY,
+    start  INTEGER NOT NULL,
+    "end"  INTEGER NOT NULL CHECK ("end" > start)
+) STRICT;
+
+-- closed_at: when it was resolved or its end passed, whichever was first.
+CREATE TABLE incidents (
+    number              INTEGER PRIMARY KEY AUTOINCREMENT,
+    title               TEXT NOT NULL,
+    body                TEXT NOT NULL,
+    start               INTEGER NOT NULL,
+    "end"               INTEGER,
+    impact              INTEGER CHECK (impact IN (1, 2)),
+    is_maintenance      INTEGER NOT NULL CHECK (is_maintenance IN (0, 1)),
+    is_identified       INTEGER NOT NULL CHECK (is_identified IN (0, 1)),
+    is_resolved         INTEGER NOT NULL CHECK (is_resolved IN (0, 1)),
+    created_at          INTEGER NOT NULL,
+    resolved_at         INTEGER,
+    closed_at           INTEGER,
+    ended_by_resolving  INTEGER NOT NULL CHECK (ended_by_resolving IN (0, 1)),
+    updated_at          INTEGER NOT NULL DEFAULT 0,    -- when anything that is shown of it was last edited
+    revision            INTEGER NOT NULL DEFAULT 0     -- how often it was edited
+) STRICT;
+
+CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
+
+CREATE TABLE incident_monitors (
+    number      INTEGER NOT NULL REFERENCES incidents (number),
+    position    INTEGER NOT NULL,    -- the order in which the tags were sent
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    PRIMARY KEY (number, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX incident_monitors_by_monitor ON incident_monitors (monitor_id, number);
+
+CREATE TABLE comments (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    number      INTEGER NOT NULL REFERENCES incidents (number),
+    body        TEXT NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX comments_by_incident ON comments (number, id);
+
+-- The minutes of each status in a quarter-hour, and the latencies of its samples; all zeros have no row.
+-- Degraded minutes that count as downtime by the settings of their time are in both columns.
+CREATE TABLE quarters (
+    monitor_id            INTEGER NOT NULL,
+    quarter               INTEGER NOT NULL CHECK (quarter % 900 = 0),
+    up                    INTEGER NOT NULL,
+    degraded              INTEGER NOT NULL,
+    degraded_as_downtime  INTEGER NOT NULL,
+    down                  INTEGER NOT NULL,
+    maintenance           INTEGER NOT NULL,
+    latency_count         INTEGER NOT NULL,
+    latency_sum           ANY NOT NULL,
+    latency_min           ANY,
+    latency_max           ANY,
+    PRIMARY KEY (monitor_id, quarter)
+) STRICT, WITHOUT ROWID;
+
+-- Spans [start, end) of quarters whose counts may differ from the layers. They are marked in the transaction
+-- that changes a layer, and unmarked in the one that counts the quarters again.
+CREATE TABLE dirty (
+    monitor_id  INTEGER NOT NULL,
+    start       INTEGER NOT NULL CHECK (start % 900 = 0),
+    "end"       INTEGER NOT NULL CHECK ("end" % 900 = 0 AND "end" > start),
+    PRIMARY KEY (monitor_id, start)
+) STRICT, WITHOUT ROWID;
+
+-- The records of tokens made here, and of those made elsewhere but revoked here; the tokens are not stored.
+CREATE TABLE tokens (
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    scopes      TEXT NOT NULL,
+    tags        TEXT,                -- a JSON array of patterns; NULL: every monitor
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER,             -- NULL: never
+    last_used   INTEGER,
+    revoked_at  INTEGER,
+    digest      BLOB                 -- the SHA-256 of a push key; NULL: it is a JWT
+) STRICT, WITHOUT ROWID;
+
+-- Devices, which report in batches under a name and may number their samples. A name belongs to a sender, the
+-- subject of the token: the same name from another sender is another device.
+CREATE TABLE devices (
+    id            INTEGER PRIMARY KEY,
+    sender        TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    last_heard    INTEGER NOT NULL,    -- by this server's clock
+    newest        INTEGER NOT NULL,    -- the newest minute it has reported; 0: none yet
+    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last sent its time
+    floor         INTEGER NOT NULL,    -- numbers below this one are no longer stored one by one
+    lost          INTEGER NOT NULL,    -- missing numbers given up: below the floor, or before a restart
+    restarts      INTEGER NOT NULL,    -- how often its numbers started over
+    UNIQUE (sender, name)
+) STRICT;
+
+-- The monitors each device has reported.
+CREATE TABLE device_monitors (
+    device_id   INTEGER NOT NULL REFERENCES devices (id),
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    PRIMARY KEY (device_id, monitor_id)
+) STRICT, WITHOUT ROWID;
+
+-- The numbers received from a device, as disjoint spans [first, last] from its floor on.
+CREATE TABLE heard (
+    device_id  INTEGER NOT NULL REFERENCES devices (id),
+    first      INTEGER NOT NULL,
+    last       INTEGER NOT NULL CHECK (last >= first),
+    PRIMARY KEY (device_id, first)
+) STRICT, WITHOUT ROWID;
+
+-- The highest number received from a device for a minute; kept only while a lower one may still arrive.
+CREATE TABLE claims (
+    device_id   INTEGER NOT NULL REFERENCES devices (id),
+    monitor_id  INTEGER NOT NULL,
+    minute      INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    PRIMARY KEY (device_id, monitor_id, minute)
+) STRICT, WITHOUT ROWID;
+
+-- When each boot of a device began, by this server's clock: the origin of its monotonic clock.
+CREATE TABLE boots (
+    device_id  INTEGER NOT NULL REFERENCES devices (id),
+    boot       TEXT NOT NULL,
+    began_at   REAL NOT NULL,
+    PRIMARY KEY (device_id, boot)
+) STRICT, WITHOUT ROWID;
+
+-- Runs of jobs that have reported their start and not yet their end.
+CREATE TABLE runs (
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    run         TEXT NOT NULL,         -- the id that the job gives this run; empty: none
+    started_at  REAL NOT NULL,         -- by this server's clock
+    PRIMARY KEY (monitor_id, run)
+) STRICT, WITHOUT ROWID;
