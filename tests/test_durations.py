@@ -38,11 +38,13 @@ def test_other_text_is_no_duration(text: str):
         (60, "1m"),
         (61, "1m 1s"),
         (3 * HOUR + 5, "3h"),
-        (90061, "1d 1h"),
+        (DAY + 30 * 60, "1d 30m"),
+        (90061, "1d 1h 1m"),
+        (90 * DAY + HOUR + 59, "90d 1h"),
         (-5, "0s"),
     ],
 )
-def test_a_duration_is_written_in_its_largest_unit_and_the_next(seconds: int, text: str):
+def test_a_duration_is_written_to_the_minute_and_below_an_hour_to_the_second(seconds: int, text: str):
     assert format_duration(seconds) == text
 
 

@@ -70,13 +70,14 @@ def test_a_figure_keeps_every_digit(tag, uptime, text):
         ("de", DAY + HOUR, "1 Tag 1 Std."),
         ("de", 12 * DAY, "12 Tage"),
         ("hi", 2 * HOUR, "2 घं॰"),
-        ("fr", DAY + 2 * MINUTE, "1 jour"),
+        ("en", 2 * DAY + 3 * HOUR + 59 * MINUTE, "2 days 3 h 59 min"),
+        ("fr", DAY + 2 * MINUTE, "1 jour 2 min"),
         ("ja", 3 * DAY + 16 * HOUR, "3日 16時間"),
         ("pt-BR", 2 * DAY, "2 dias"),
         ("zh-CN", 12 * DAY, "12 天"),
     ],
 )
-def test_a_duration_is_its_two_largest_units(tag, seconds, text):
+def test_a_duration_is_written_to_the_minute_and_from_a_week_on_in_days(tag, seconds, text):
     assert locale(tag).duration(seconds) == text
 
 

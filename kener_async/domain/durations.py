@@ -34,20 +34,20 @@ def parse_duration(text: str) -> int | None:
 
 
 def split_duration(seconds: int, units: str = "dhms") -> list[tuple[int, str]]:
-    """A duration in its largest unit and the next one, that only if it is not 0: 90061 is 1 d, 1 h.
+    """A duration in its units to the minute, below an hour to the second: 90061 is 1 d, 1 h, 1 m.
 
-    `units` are those that may be used, the largest first; what is left below the last is dropped.
+    `units` are those that may be used, the largest first. Parts that are 0 are left out, except a single one.
     """
-    largest = next((unit for unit in units if seconds >= UNITS[unit]), units[-1])
-    count, rest = divmod(max(seconds, 0), UNITS[largest])
-    smaller = units[units.index(largest) + 1 :][:1]
-    if not smaller or rest < UNITS[smaller]:
-        return [(count, largest)]
-    return [(count, largest), (rest // UNITS[smaller], smaller)]
+    rest, parts = max(seconds, 0), []
+    for unit in units:
+        count, rest = divmod(rest, UNITS[unit])
+        if count and not (unit == "s" and seconds >= HOUR):
+            parts.append((count, unit))
+    return parts or [(0, units[-1])]
 
 
 def format_duration(seconds: int) -> str:
-    """For terminals, in the two largest units, such as "3d 4h"; below 0 it is "0s"."""
+    """For terminals, such as "3d 4h 12m" or "5m 30s"; below 0 it is "0s"."""
     return " ".join(f"{count}{unit}" for count, unit in split_duration(seconds))
 
 

@@ -105,11 +105,9 @@ class Locale:
 
     @lru_cache(1024)  # noqa: B019
     def duration(self, seconds: int) -> str:
-        """The two largest units of a duration, to the minute: 12 days; 2 h 5 min; 1 min."""
-        (count, unit), *smaller = split_duration(max(seconds, MINUTE), "dhm")
-        if unit == "d" and count >= 7:
-            smaller = []  # beyond a week hours do not matter
-        return " ".join(self.unit(count, _UNITS[unit]) for count, unit in [(count, unit), *smaller])
+        """A duration to the minute, from a week on in days: 12 days; 1 day 2 h 5 min; 1 min."""
+        parts = split_duration(max(seconds, MINUTE), "d" if seconds >= 7 * DAY else "dhm")
+        return " ".join(self.unit(count, _UNITS[unit]) for count, unit in parts)
 
     def unit(self, count: int, unit: str) -> str:
         """A number of days, hours or minutes."""
