@@ -36,13 +36,6 @@ class Cron:
         return _next_after(self.expression, self.zone, instant)
 
 
-def is_cron(expression: str) -> bool:
-    """Whether it is a cron expression of five fields without random parts."""
-    fields = expression.split()
-    random = any(part[:1] in "rR" for field in fields for part in field.split(","))
-    return len(fields) == 5 and not random and bool(croniter.is_valid(expression))
-
-
 @lru_cache(maxsize=4096)
 def _next_after(expression: str, zone: str, instant: int) -> int:
     after = datetime.fromtimestamp(instant, ZoneInfo(zone))

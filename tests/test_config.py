@@ -11,12 +11,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiohttp import web
 
 from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp, Unit
+from kener_async.app import add_routes
 from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
-from kener_async.config.fields import StringMap
+from kener_async.config.fields import TAG_SUFFIXES, StringMap
 from kener_async.config.load import ConfigError
 from kener_async.config.model import LOCALES, Config
 from kener_async.config.schema import Key, keys_of
@@ -47,13 +49,26 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 
 @pytest.fixture
-def faults(load: Load) -> Faults:
+def faults_with_lines(load: Load) -> Faults:
     """The lines of the refusal of a text."""
 
     def faults(text: str = "", **environment: str) -> list[str]:
         with pytest.raises(ConfigError) as refusal:
             load(text, **environment)
         return str(refusal.value).splitlines()
+
+    return faults
+
+
+@pytest.fixture
+def faults(faults_with_lines: Faults) -> Faults:
+    """The same without the numbers of the lines in the file."""
+
+    def faults(text: str = "", **environment: str) -> list[str]:
+        return [
+            re.sub(r"^config\.toml:\d+: ", "config.toml: ", fault)
+            for fault in faults_with_lines(text, **environment)
+        ]
 
     return faults
 
@@ -502,9 +517,9 @@ def test_an_address_has_no_character_that_hides_where_it_leads(faults: Faults, a
         ('[site]\nfavicon = "logo.svg"', "site.favicon"),
         ('[site]\nhome = "logo.svg"', "site.home"),
         ('[site.hero]\nimage = "logo.svg"', "site.hero.image"),
-        ('[[site.nav]]\nname = "a"\nurl = "logo.svg"', "site.nav[0].url"),
-        ('[[site.nav]]\nname = "a"\nurl = "/"\nicon = "logo.svg"', "site.nav[0].icon"),
-        ('[[monitors]]\ntag = "earth"\nimage = "logo.svg"', "monitors[0].image"),
+        ('[[site.nav]]\nname = "a"\nurl = "logo.svg"', 'site.nav["a"].url'),
+        ('[[site.nav]]\nname = "a"\nurl = "/"\nicon = "logo.svg"', 'site.nav["a"].icon'),
+        ('[[monitors]]\ntag = "earth"\nimage = "logo.svg"', 'monitors["earth"].image'),
     ],
 )
 def test_an_asset_needs_the_folder_and_is_in_it(
@@ -702,8 +717,11 @@ def test_a_schedule_is_read_in_the_zone_of_the_site_unless_it_has_its_own(load: 
             'cron = "0 3 * * *"\ngrace = 60\ndown_after = 59',
             ["down_after: must be at least grace, 60 s, not 59 s"],
         ),
-        ('cron = "0 25 * * *"', ['cron: "0 25 * * *" is not a cron expression of five fields']),
-        ('cron = "@daily"', ['cron: "@daily" is not a cron expression of five fields']),
+        (
+            'cron = "0 25 * * *"',
+            ['cron: "0 25 * * *" is not a cron expression: hour: must be 0 to 23, not 25'],
+        ),
+        ('cron = "@daily"', ['cron: "@daily" is not a cron expression: needs five fields, not 1']),
         ('cron = "0 0 30 2 *"', ['cron: "0 0 30 2 *" never matches']),
         ('interval = 60\ntimezone = "UTC"', ["timezone: needs cron"]),
         ("interval = 60\nstale_after = 60", ["stale_after: is not used with interval or cron"]),
@@ -730,19 +748,19 @@ def test_a_heartbeat_that_contradicts_itself_is_named(
     faults: Faults, lines: str, expected: list[str]
 ) -> None:
     assert faults(with_heartbeat(lines)) == [
-        f"config.toml: monitors[0].heartbeat.{fault}" for fault in expected
+        f'config.toml: monitors["mars"].heartbeat.{fault}' for fault in expected
     ]
 
 
 def test_an_empty_heartbeat_table_is_a_fault(faults: Faults) -> None:
     assert faults(with_heartbeat("")) == [
-        "config.toml: monitors[0].heartbeat: is empty, set interval, cron or stale_after"
+        'config.toml: monitors["mars"].heartbeat: is empty, set interval, cron or stale_after'
     ]
 
 
 def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Faults) -> None:
     assert faults(with_heartbeat("interval = 1\ngrace = 60\ndown_after = 2")) == [
-        "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days"
+        'config.toml: monitors["mars"].heartbeat.interval: must be between 60 s and 36500 days'
     ]
 
 
@@ -771,10 +789,16 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ('[server]\ntrusted_proxies = "::1"', "server.trusted_proxies: must be a list"),
         (
             '[server]\ntrusted_proxies = ["::1", "10.0.0.300"]',
-            'server.trusted_proxies[1]: "10.0.0.300" is not an IP address or network',
+            'server.trusted_proxies[number 2]: "10.0.0.300" is not an IP address or network',
         ),
-        ("[server]\ntrusted_proxies = [1]", "server.trusted_proxies[0]: must be text, not a whole number"),
-        ('[auth]\nallowed_ips = ["10.0.0.1/8"]', 'auth.allowed_ips[0]: "10.0.0.1/8" has host bits set'),
+        (
+            "[server]\ntrusted_proxies = [1]",
+            "server.trusted_proxies[number 1]: must be text, not a whole number",
+        ),
+        (
+            '[auth]\nallowed_ips = ["10.0.0.1/8"]',
+            'auth.allowed_ips[number 1]: "10.0.0.1/8" has host bits set',
+        ),
         *(
             (
                 f'[server]\npublic_url = "{url}"',
@@ -842,11 +866,11 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ),
         (
             '[site]\nlocales = ["en", "zh"]',
-            'site.locales[1]: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "zh"',
+            'site.locales[number 2]: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "zh"',
         ),
         ('[site]\nlocales = ["de"]', 'site.locale: "en" is not in site.locales'),
         ("[site]\nlocales = []", 'site.locale: "en" is not in site.locales'),
-        ('[site]\nlocales = ["en", "en"]', 'site.locales[1]: "en" is used twice'),
+        ('[site]\nlocales = ["en", "en"]', 'site.locales[number 2]: "en" is used twice'),
         ("[site]\nindexed = 1", "site.indexed: must be true or false, not a whole number"),
         ("[site]\nhero = 5", "site.hero: must be a table"),
         ('[site.hero]\nimg = ""', 'site.hero.img: unknown key, did you mean "image"?'),
@@ -859,83 +883,83 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ),
         ("[site]\nnav = 5", "site.nav: must be [[site.nav]] tables"),
         ("[site.nav]", "site.nav: must be [[site.nav]] tables"),
-        ("[site]\nnav = [5]", "site.nav[0]: must be a table"),
-        ('[[site.nav]]\nname = "a"', "site.nav[0].url: is missing"),
-        ('[[site.nav]]\nname = "a"\nurl = ""', "site.nav[0].url: must not be empty"),
-        ('[[site.nav]]\nurl = "/a"', "site.nav[0].name: is missing"),
+        ("[site]\nnav = [5]", "site.nav[number 1]: must be a table"),
+        ('[[site.nav]]\nname = "a"', 'site.nav["a"].url: is missing'),
+        ('[[site.nav]]\nname = "a"\nurl = ""', 'site.nav["a"].url: must not be empty'),
+        ('[[site.nav]]\nurl = "/a"', "site.nav[number 1].name: is missing"),
         (
             '[[site.nav]]\nname = "a"\nurl = "javascript:a"',
-            "site.nav[0].url: must be an address (https:, http:, mailto:), a path that begins with / "
+            'site.nav["a"].url: must be an address (https:, http:, mailto:), a path that begins with / '
             'or a file in assets, not "javascript:a"',
         ),
         ("[announcements]", "announcements: must be [[announcements]] tables"),
-        ("[[announcements]]", "announcements[0].title: is missing"),
+        ("[[announcements]]", "announcements[number 1].title: is missing"),
         (
             '[[announcements]]\ntitle = "a"\nlevel = "fatal"',
-            'announcements[0].level: must be one of info, warning, critical, not "fatal"',
+            'announcements["a"].level: must be one of info, warning, critical, not "fatal"',
         ),
         (
             '[[announcements]]\ntitle = "a"\nfrom = "2026-05-01"',
-            'announcements[0].from: must be a date, or a date and time, without quotes, not "2026-05-01"',
+            'announcements["a"].from: must be a date, or a date and time, without quotes, not "2026-05-01"',
         ),
         (
             '[[announcements]]\ntitle = "a"\nuntil = 07:30:00',
-            "announcements[0].until: must be a date, or a date and time, without quotes, not a time of day",
+            'announcements["a"].until: must be a date, or a date and time, without quotes, not a time of day',
         ),
         (
             '[[announcements]]\ntitle = "a"\nuntil = 9999-12-31',
-            "announcements[0].until: must be between the years 1970 and 9000",
+            'announcements["a"].until: must be between the years 1970 and 9000',
         ),
         (
             '[[announcements]]\ntitle = "a"\nfrom = 2026-05-01\nuntil = 2026-05-01',
-            "announcements[0].until: must be after from",
+            'announcements["a"].until: must be after from',
         ),
         (
             '[[announcements]]\ntitle = "a"\nfrom = 2026-05-01T12:00:00\nuntil = 2026-05-01T13:00:00+02:00',
-            "announcements[0].until: must be after from",
+            'announcements["a"].until: must be after from',
         ),
         (
             '[[categories]]\nname = "a"\nhidden = "no"',
-            'categories[0].hidden: must be true or false, not "no"',
+            'categories["a"].hidden: must be true or false, not "no"',
         ),
-        ("[[categories]]", "categories[0].name: is missing"),
+        ("[[categories]]", "categories[number 1].name: is missing"),
         (
             '[[categories]]\nname = "a"\n[[categories]]\nname = "a"',
-            'categories[1].name: "a" is used twice',
+            'categories["a"].name: "a" is used twice',
         ),
         ("[categories]", "categories: must be [[categories]] tables"),
         ("monitors = 5", "monitors: must be [[monitors]] tables"),
-        ("monitors = [5]", "monitors[0]: must be a table"),
-        ('[[monitors]]\nname = "Earth"', "monitors[0].tag: is missing"),
+        ("monitors = [5]", "monitors[number 1]: must be a table"),
+        ('[[monitors]]\nname = "Earth"', 'monitors["Earth"].tag: is missing'),
         (
             '[[monitors]]\ntag = "a b"',
-            'monitors[0].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "a b"',
+            'monitors["a b"].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "a b"',
         ),
         (
             '[[monitors]]\ntag = "earth\\n"',
-            'monitors[0].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "earth\\n"',
+            'monitors["earth\\n"].tag: must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not "earth\\n"',
         ),
         (
             '[[monitors]]\ntag = "earth"\n[[monitors]]\ntag = "mars"\n[[monitors]]\ntag = "earth"',
-            'monitors[2].tag: "earth" is used twice',
+            'monitors["earth"].tag: "earth" is used twice',
         ),
         (
             '[[monitors]]\ntag = "earth"\ncategory = "Planet"\n[[categories]]\nname = "Planets"',
-            'monitors[0].category: "Planet" is not a category, did you mean "Planets"?',
+            'monitors["earth"].category: "Planet" is not a category, did you mean "Planets"?',
         ),
         (
             '[[monitors]]\ntag = "earth"\ndefault_status = "MAINTENANCE"',
-            'monitors[0].default_status: must be one of UP, DEGRADED, DOWN, not "MAINTENANCE"',
+            'monitors["earth"].default_status: must be one of UP, DEGRADED, DOWN, not "MAINTENANCE"',
         ),
         (
             '[[monitors]]\ntag = "earth"\nhidden = 1',
-            "monitors[0].hidden: must be true or false, not a whole number",
+            'monitors["earth"].hidden: must be true or false, not a whole number',
         ),
         (
             '[[monitors]]\ntag = "earth"\nday_down_minimum_count = 0',
-            "monitors[0].day_down_minimum_count: must be between 1 and 1440, not 0",
+            'monitors["earth"].day_down_minimum_count: must be between 1 and 1440, not 0',
         ),
-        ('[[monitors]]\ntag = "earth"\nheartbeat = 60', "monitors[0].heartbeat: must be a table"),
+        ('[[monitors]]\ntag = "earth"\nheartbeat = 60', 'monitors["earth"].heartbeat: must be a table'),
         ("[server]\nport =\n", "Invalid value (at line 2, column 7)"),
         ("[server]\nport =", "Invalid value (at line 2)"),
         ("[server]\nport = 1\nport = 2\n", "Cannot overwrite a value (at line 3, column 9)"),
@@ -983,15 +1007,15 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
         'config.toml: site.custom_css: "own.css" cannot be read: No such file or directory',
         'config.toml: site.locale: must be one of en, de, es, fr, hi, ja, pt-BR, vi, zh-CN, not "en_US"',
         'config.toml: site.logo: "logo.svg" is a file of the assets folder, set site.assets',
-        "config.toml: site.nav[0].url: must be an address (https:, http:, mailto:), "
+        'config.toml: site.nav["Home"].url: must be an address (https:, http:, mailto:), '
         'a path that begins with / or a file in assets, not "data:,"',
-        "config.toml: announcements[0].title: must not be empty",
-        "config.toml: monitors[0].colour: unknown key",
-        "config.toml: monitors[0].heartbeat.interval: must be between 60 s and 36500 days",
-        'config.toml: monitors[0].heartbeat.timezone: "Nowhere" is not a time zone',
-        "config.toml: monitors[0].heartbeat.timezone: needs cron",
-        'config.toml: monitors[1].category: "Planets" is not a category',
-        'config.toml: monitors[1].tag: "earth" is used twice',
+        'config.toml: announcements[""].title: must not be empty',
+        'config.toml: monitors["earth"].colour: unknown key',
+        'config.toml: monitors["earth"].heartbeat.interval: must be between 60 s and 36500 days',
+        'config.toml: monitors["earth"].heartbeat.timezone: "Nowhere" is not a time zone',
+        'config.toml: monitors["earth"].heartbeat.timezone: needs cron',
+        'config.toml: monitors["earth"].category: "Planets" is not a category',
+        'config.toml: monitors["earth"].tag: "earth" is used twice',
         "config.toml: nav: unknown key",
         'KENER_SERVER_PROT: unknown setting, did you mean "KENER_SERVER_PORT"?',
     ]
@@ -1000,7 +1024,7 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_reference(faults: Faul
 def test_a_fault_names_the_file_as_it_was_given(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text("[server]\nport = -1")
-    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: server.port: "):
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}:2: server.port: "):
         loading.load(path, {})
 
 
@@ -1017,12 +1041,129 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert str(refusal.value) == f"{tmp_path}: Is a directory"
 
 
+LINES = """\
+[site]
+title = "Orbit"
+footer = '''
+[[monitors]]
+tag = "not a monitor"
+'''
+nav = [
+  { name = "Home", url = "/" },  # a comment with ]
+  { name = "Bad", url = "data:," },
+]
+colors.up = "green"
+[server]
+trusted_proxies = [
+  "::1",
+  "10.0.0.300",
+]
+[[monitors]]
+tag = "earth"
+category = "Planet"
+
+[[monitors]]
+tag = "mars"
+[monitors.heartbeat]
+interval = "1m"
+down_after = "5s"
+# a comment
+[[monitors]]
+name = "Venus"
+[[monitors]]
+tag = "earth"
+"""
+
+
+def test_a_fault_names_the_line_of_its_setting_and_the_tag_of_its_monitor(faults_with_lines: Faults) -> None:
+    places = [fault.split(": ")[:2] for fault in faults_with_lines(LINES)]
+    assert places == [
+        ["config.toml:13", "server.trusted_proxies[number 2]"],
+        ["config.toml:11", "site.colors.up"],
+        ["config.toml:7", 'site.nav["Bad"].url'],
+        ["config.toml:19", 'monitors["earth"].category'],
+        ["config.toml:25", 'monitors["mars"].heartbeat.down_after'],
+        ["config.toml:27", 'monitors["Venus"].tag'],
+        ["config.toml:30", 'monitors["earth"].tag'],
+    ]
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes("[server]\nport = 4000\n".encode("utf-8-sig"))
+    assert loading.load(path, {}).server.port == 4000
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        (".", "in an address it means another folder"),
+        ("..", "in an address it means another folder"),
+        ("_", "badges use it for all monitors"),
+        ("door.js", "must not end in .js"),
+    ],
+)
+def test_a_tag_that_no_address_could_reach_is_refused(faults: Faults, tag: str, reason: str) -> None:
+    for text in (f'[[monitors]]\ntag = "{tag}"', f'[[agent.checks]]\nalive = true\ntag = "{tag}"'):
+        (fault,) = faults(text)
+        assert reason in fault
+
+
+def test_the_suffixes_refused_are_those_that_routes_have_right_after_a_tag() -> None:
+    routes = web.Application()
+    add_routes(routes)
+    paths = [resource.canonical for resource in routes.router.resources()]
+    suffixes = {found[1] for path in paths if (found := re.search(r"\{tag\}(\.[^/{]+)", path))}
+    assert suffixes == set(TAG_SUFFIXES)
+
+
+@pytest.mark.parametrize("tag", ["...", ".a", "a..", "js", "a.json", "a.svg", "-", "~"])
+def test_every_other_tag_of_the_characters_is_taken(load: Load, tag: str) -> None:
+    assert load(f'[[monitors]]\ntag = "{tag}"').by_tag.keys() == {tag}
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("*/90 * * * *", "minute: a step is 1 to 59, not 90"),
+        ("*/0 * * * *", "minute: a step is 1 to 59, not 0"),
+        ("5/15 * * * *", "minute: a step needs a range, such as 5-59/15"),
+        ("60 * * * *", "minute: must be 0 to 59, not 60"),
+        ("-5 * * * *", "minute: -5 is no number, name, range or step"),
+        ("1,,2 * * * *", "minute:  is no number, name, range or step"),
+        ("0 22-4 * * *", "hour: the range 22-4 ends before it begins"),
+        ("0 h * * *", "hour: must be 0 to 23, not h"),
+        ("0 r * * *", "hour: must be 0 to 23, not r"),
+        ("0 0 L * *", "day of month: must be 1 to 31, not L"),
+        ("0 0 ? * *", "day of month: must be 1 to 31, not ?"),
+        ("0 0 1 13 *", "month: must be 1 to 12 or jan to dec, not 13"),
+        ("0 0 * * SUN#1", "day of week: must be 0 to 7 or sun to sat, not SUN#1"),
+        ("0 0 * * L5", "day of week: must be 0 to 7 or sun to sat, not L5"),
+        ("0 0 * * 8", "day of week: must be 0 to 7 or sun to sat, not 8"),
+        ("0 0 0 * * *", "needs five fields, not 6"),
+    ],
+)
+def test_what_crontab_5_does_not_have_is_not_taken_for_cron(
+    faults: Faults, expression: str, problem: str
+) -> None:
+    (fault,) = faults(with_heartbeat(f'cron = "{expression}"'))
+    assert fault.endswith(f'cron: "{expression}" is not a cron expression: {problem}')
+
+
+@pytest.mark.parametrize(
+    "expression", ["*/59 * * * *", "0,30 8-18/2 1-15 jan,MAR-may mon-fri", "5 4 * * 7", "0 0 1 1 0-7"]
+)
+def test_what_crontab_5_has_is_taken(load: Load, expression: str) -> None:
+    expected = AtSchedule(Cron(expression, "UTC"), 0, 0)
+    assert heartbeat_of(load, f'cron = "{expression}"').expectation == expected
+
+
 def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"[site]\ntitle = '\xff'")
     with pytest.raises(ConfigError) as refusal:
         loading.load(path, {})
-    assert str(refusal.value) == f"{path}: not UTF-8 (at line 2)"
+    assert str(refusal.value) == f"{path}:2: not UTF-8"
 
 
 # Secrets
@@ -1110,7 +1251,7 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
         ("KENER_SERVER_PORT", "\udcff", r': must be a whole number, not "\udcff"'),
         ("KENER_SERVER_PORT", "1_0", ': must be a whole number, not "1_0"'),
         ("KENER_SERVER_PORT", "65536", ": must be between 0 and 65535, not 65536"),
-        ("KENER_SERVER_TRUSTED_PROXIES", "::1,x", '[1]: "x" is not an IP address or network'),
+        ("KENER_SERVER_TRUSTED_PROXIES", "::1,x", '[number 2]: "x" is not an IP address or network'),
         ("KENER_DATABASE_PATH", "\udcff.db", ": contains an invalid character"),
         ("KENER_DATABASE_RETENTION_DAYS", "1", ": must be at least ingest.max_age_days, 90, not 1"),
         ("KENER_AUTH_ALGORITHMS", "", ': unknown setting, did you mean "KENER_AUTH_ALGORITHM"?'),

@@ -245,7 +245,7 @@ def test_every_fault_of_the_configuration_is_named(server: Server, command: list
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     places = [line.split(": ")[1] for line in done.stderr.splitlines()]
-    assert places == ["server.port", "ingest.max_queu", "monitors[0].tag"]
+    assert places == ["server.port", "ingest.max_queu", 'monitors["no tag"].tag']
 
 
 @pytest.mark.parametrize("prepare", [newer, folder_that_cannot_be_made, missing_key])

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from marshmallow import ValidationError, fields, validate
 
-from kener_async.clock import Cron, is_cron
+from kener_async.clock import Cron
+from kener_async.domain import crontab
 from kener_async.domain.calendar import DAY, day_start
 from kener_async.domain.durations import LONGEST, parse_duration
 from kener_async.domain.pings import SLUG, UUID
@@ -142,10 +143,23 @@ class OptionalPath(String):
 
 
 class Tag(String):
+    """The tag of a monitor, which is a part of addresses."""
+
     def parsed(self, text: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", text):
             raise ValidationError(f"must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, not {describe(text)}")
+        if text in DOT_SEGMENTS:
+            raise ValidationError(f"{describe(text)} cannot be a tag: in an address it means another folder")
+        if text == OVERALL:
+            raise ValidationError(f"{describe(text)} cannot be a tag: badges use it for all monitors")
+        if text.endswith(TAG_SUFFIXES):
+            raise ValidationError(f"must not end in {text[text.rindex('.') :]}, which addresses use")
         return text
+
+
+DOT_SEGMENTS = (".", "..")
+OVERALL = "_"
+TAG_SUFFIXES = (".js",)  # what a route has right after a tag, as /embed/{tag}.js does
 
 
 class Network(String):
@@ -327,8 +341,8 @@ class TimeZone(String):
 
 class CronExpression(String):
     def parsed(self, text: str) -> str:
-        if not is_cron(text):
-            raise ValidationError(f"{describe(text)} is not a cron expression of five fields")
+        if problem := crontab.problem_of(text):
+            raise ValidationError(f"{describe(text)} is not a cron expression: {problem}")
         try:
             Cron(text).next_after(0)
         except ValueError:

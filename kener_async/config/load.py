@@ -2,8 +2,9 @@
 
 import re
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from marshmallow import Schema, ValidationError, fields
 from kener_async.config.build import build
 from kener_async.config.environment import VARIABLES, credential_key, overrides, with_overrides
 from kener_async.config.fields import describe, suggestion
+from kener_async.config.lines import Lines
 from kener_async.config.model import Config
-from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between
+from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between, table_at
 from kener_async.config.schema import fields_by_key
 from kener_async.config.tables import SCHEMA
 from kener_async.errors import FatalError
@@ -22,7 +24,7 @@ from kener_async.errors import FatalError
 class ConfigError(FatalError):
     """The configuration is invalid: the text is every problem, one a line.
 
-    A problem names its place, counting tables and items from 0 (`config.toml: monitors[2].tag: ...`), or the
+    A problem names its line and its place (`config.toml:41: monitors["earth"].category: ...`), or the
     environment variable the value came from. It never shows a secret.
     """
 
@@ -38,22 +40,25 @@ def load(path: Path, environment: Mapping[str, str], reserved: Reserved = frozen
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
     Raises ConfigError with every problem.
     """
-    return _loaded(path, _document(path), environment, reserved)
+    return _loaded(path, _text(path), environment, reserved)
 
 
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
     """The configuration of a folder in which there is no file. Raises ConfigError."""
-    return _loaded(folder / "config.toml", {}, environment, frozenset)
+    return _loaded(folder / "config.toml", "", environment, frozenset)
 
 
-def _loaded(
-    path: Path, document: Mapping[str, object], environment: Mapping[str, str], reserved: Reserved
-) -> Config:
+def _loaded(path: Path, text: str, environment: Mapping[str, str], reserved: Reserved) -> Config:
+    document = _document(path, text)
     overriding, unknown = overrides(environment)
-    values, problems = _validated(with_overrides(document, overriding), path.absolute().parent, reserved)
+    written = with_overrides(document, overriding)
+    values, problems = _validated(written, path.absolute().parent, reserved)
     if problems or unknown:
-        variables = {place: name for name, place in VARIABLES.items() if name in environment}
-        raise ConfigError([*(_line(problem, str(path), variables) for problem in problems), *unknown])
+        variables: dict[Place, str] = {
+            place: name for name, place in VARIABLES.items() if place in overriding
+        }
+        report = _Report(path, Lines(text), written, variables)
+        raise ConfigError([*map(report.line, problems), *unknown])
     config = build(values, path.absolute())
     credential = credential_key(environment)
     if credential is None:
@@ -64,16 +69,20 @@ def _loaded(
 # Read
 
 
-def _document(path: Path) -> dict[str, object]:
+def _text(path: Path) -> str:
+    """The text of the file, without the byte order mark that some editors put first."""
     try:
-        text = path.read_bytes().decode()
+        return path.read_bytes().removeprefix(BOM_UTF8).decode()
     except FileNotFoundError:
         raise ConfigError([f"{path}: there is no such file"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or 'cannot be read'}"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}: not UTF-8 (at line {line})"]) from None
+        raise ConfigError([f"{path}:{line}: not UTF-8"]) from None
+
+
+def _document(path: Path, text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
@@ -125,20 +134,39 @@ def _field_problems(errors: Mapping[Any, Any], schema: Schema, at: Place = ()) -
             yield from (ConfigProblem((*place, item), text) for item in messages for text in messages[item])
 
 
-def _line(problem: ConfigProblem, file: str, variables: Mapping[tuple[str, str], str]) -> str:
-    """The problem as the operator reads it, with the file or the variable the value came from."""
-    variable = next((name for place, name in variables.items() if problem.place[:2] == place), None)
-    if variable is not None:
-        return f"{variable}{_path(problem.place[2:])}: {problem.text}"
-    return ": ".join(part for part in (file, _path(problem.place), problem.text) if part)
+@dataclass(frozen=True)
+class _Report:
+    """The problems as the operator reads them, with the line or the variable that each value came from."""
+
+    file: Path
+    lines: Lines
+    written: Mapping[str, object]
+    variables: Mapping[Place, str]
+
+    def line(self, problem: ConfigProblem) -> str:
+        variable = self.variables.get(problem.place[:2])
+        if variable is not None:
+            return f"{variable}{self._path(problem.place, 2)}: {problem.text}"
+        number = self.lines.of(problem.place)
+        file = str(self.file) if number is None else f"{self.file}:{number}"
+        return ": ".join(part for part in (file, self._path(problem.place), problem.text) if part)
+
+    def _path(self, place: Place, begin: int = 0) -> str:
+        """The place from one of its parts on, such as `monitors["earth"].heartbeat.interval`."""
+        path = ""
+        for position in range(begin, len(place)):
+            part = place[position]
+            if isinstance(part, int):
+                path += f"[{_label(table_at(self.written, *place[: position + 1]), part)}]"
+            else:
+                key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else describe(part)
+                path += f".{key}" if path else key
+        return path
 
 
-def _path(place: Place) -> str:
-    path = ""
-    for part in place:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            key = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else describe(part)
-            path += f".{key}" if path else key
-    return path
+def _label(table: Mapping[str, object], index: int) -> str:
+    """What a table of an array is called: its tag or name; else its number, from 1."""
+    for key in ("tag", "name", "title"):
+        if isinstance(text := table.get(key), str):
+            return describe(text)
+    return f"number {index + 1}"

@@ -425,7 +425,9 @@ class MonitorKeys:
     `name` is the tag when it is not configured. `category` is the name of one of the categories, or empty.
     """
 
-    tag: str = key(Tag(), doc="Unique: 1 to 64 of A-Z a-z 0-9 . _ ~ -")
+    tag: str = key(
+        Tag(), doc="Unique: 1 to 64 of A-Z a-z 0-9 . _ ~ - but not . .. or _ and not with .js at its end."
+    )
     name: str = key(String(), "", doc="Default: the tag.")
     description: str = key(String(), "", doc="Markdown below the name.")
     image: str = key(

@@ -42,9 +42,9 @@ def problems_between(
     yield from _sender_rules(values)
     for index, monitor in enumerate(values.get("monitors", ())):
         if (heartbeat := monitor.get("heartbeat")) is not None:
-            table = _table(written, "monitors", index, "heartbeat")
+            table = table_at(written, "monitors", index, "heartbeat")
             yield from _within(("monitors", index, "heartbeat"), _heartbeat_rules(heartbeat, table))
-    yield from _within(("agent",), _agent_rules(values.get("agent", {}), _table(written, "agent")))
+    yield from _within(("agent",), _agent_rules(values.get("agent", {}), table_at(written, "agent")))
 
 
 def _within(place: Place, problems: Iterator[ConfigProblem]) -> Iterator[ConfigProblem]:
@@ -52,13 +52,13 @@ def _within(place: Place, problems: Iterator[ConfigProblem]) -> Iterator[ConfigP
     return (ConfigProblem((*place, *problem.place), problem.text) for problem in problems)
 
 
-def _table(within: object, *place: str | int) -> Mapping[str, object]:
+def table_at(within: object, *place: str | int) -> Mapping[str, object]:
     """The table at the place; an empty one where there is another kind of value."""
     for part in place:
         match within, part:
             case dict(), str():
                 within = within.get(part)
-            case list(), int():
+            case list(), int() if part < len(within):
                 within = within[part]
     return within if isinstance(within, dict) else {}
 
@@ -173,14 +173,16 @@ def _category_rules(values: Values) -> Iterator[ConfigProblem]:
 def _sender_rules(values: Values) -> Iterator[ConfigProblem]:
     """The names of monitors in other services' requests: complete, and each of one monitor only."""
     seen: dict[tuple[str, ...], int] = {}
-    for index, monitor in enumerate(values.get("monitors", ())):
+    monitors = values.get("monitors", ())
+    for index, monitor in enumerate(monitors):
         check = monitor.get("healthchecks")
         if check is not None:
             yield from _healthchecks_rules(("monitors", index, "healthchecks"), check)
         for (table, key), name in _sender_names(monitor):
             first = seen.setdefault((table, *name), index)
             if first != index:
-                yield ConfigProblem(("monitors", index, table, key), f"is already used by monitors[{first}]")
+                text = f"is already used by {describe(monitors[first].get('tag', 'another monitor'))}"
+                yield ConfigProblem(("monitors", index, table, key), text)
 
 
 def _healthchecks_rules(place: Place, check: Values) -> Iterator[ConfigProblem]:
@@ -271,7 +273,7 @@ def _agent_rules(values: Values, written: Mapping[str, Any]) -> Iterator[ConfigP
         yield ConfigProblem(("token_file",), "contradicts token, set one of them")
     yield from _duplicates(values, "checks", "tag")
     for index, check in enumerate(values.get("checks", ())):
-        if table := _table(written, "checks", index):
+        if table := table_at(written, "checks", index):
             yield from _within(("checks", index), _check_rules(check, table))
 
 

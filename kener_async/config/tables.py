@@ -59,7 +59,8 @@ class HeartbeatTable:
     cron: str | None = key(
         CronExpression(),
         None,
-        doc="A report at the times of a cron expression: minute, hour, day of month, month, day of week.",
+        doc="A report at the times of a cron expression: minute, hour, day of month, month, day of week; "
+        "each of numbers, names (jan, mon), lists, ranges and steps such as */15, as crontab(5) has them.",
     )
     timezone: ZoneInfo | None = key(
         TimeZone(),
