@@ -165,6 +165,7 @@ def test_the_id_of_an_entry_outlives_edits_and_a_move_to_another_scheme_or_port(
 def a_feed(*events: IncidentView, **fields: Any) -> Feed:
     feed = Feed(
         title="Status & more",
+        headline="",
         home_url=f"{BASE}/",
         feed_url=f"{BASE}/feed?a=1&b=2",
         subtitle="What <goes> on",

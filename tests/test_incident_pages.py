@@ -16,7 +16,7 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
 from kener_async.domain.states import StatusReport
-from kener_async.domain.timeline import CurrentStatus
+from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import NOTHING
 from kener_async.web.incidents import TimelineEvent, duration, timeline
 from kener_async.web.pages.locales import locale
@@ -349,7 +349,7 @@ def test_the_worst_bar_speaks_for_a_day(statuses: tuple[Status, ...], worst: Sta
 
 def a_bar(day: date, status: Status) -> MonitorView:
     """A monitor of which this day is known."""
-    report = StatusReport(CurrentStatus(status, None, None, NOW), NOTHING, NOW)
+    report = StatusReport(CurrentStatus(status, None, None, NOW, Reason.NO_SAMPLE, None), NOTHING, NOW)
     return MonitorView(a_monitor("earth"), report, {}, [DayView(day, 0, DAY, NOTHING, status)], None)
 
 

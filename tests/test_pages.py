@@ -250,7 +250,7 @@ async def test_after_a_failed_snapshot_the_outdated_one_is_not_served(
     monkeypatch.setattr(Snapshots, "_build", fail)
     first, second = await asyncio.gather(fetch(service), fetch(service))
     assert (first.status, second.status) == (500, 200)
-    assert "Major outage" in await second.text()
+    assert "Partial outage" in await second.text()
 
 
 async def test_nothing_is_rendered_for_a_client_that_has_disconnected(service: Service):

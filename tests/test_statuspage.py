@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kener_async.config.model import Category, Config, MonitorConfig
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import StatusReport
-from kener_async.domain.timeline import CurrentStatus
+from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
@@ -98,7 +100,8 @@ def shown(
 ) -> MonitorView:
     """A monitor as the snapshot has it. `known`: the newest status, where there are no recent data."""
     newest = Sample(1, heard, known or UP, 0.1) if heard is not None else None
-    current = CurrentStatus(status, known if status is NO_DATA else status, newest, NOON + 60)
+    reported = known if status is NO_DATA else status
+    current = CurrentStatus(status, reported, newest, NOON + 60, Reason.SAMPLE, newest)
     first = MIDNIGHT - DAY * (len(days) - 1)
     starts = [first + DAY * number for number in range(len(days))]
     bars = [DayView(date(2025, 12, 31), *span, status) for span in zip(starts, starts, days, strict=True)]
@@ -163,10 +166,10 @@ def test_the_page_is_named_and_dated(config):
 @pytest.mark.parametrize(
     ("statuses", "indicator", "description"),
     [
-        ([], "none", "No Data"),
-        ([NO_DATA], "none", "No Data"),
+        ([], "none", "No data yet"),
+        ([NO_DATA], "none", "1 of 1 monitors has not reported"),
         ([UP, UP], "none", "All Systems Operational"),
-        ([UP, NO_DATA], "none", "All Systems Operational"),
+        ([UP, NO_DATA], "none", "1 of 2 monitors has not reported"),
         ([UP, MAINTENANCE], "maintenance", "Service Under Maintenance"),
         ([UP, MAINTENANCE, DEGRADED], "minor", "Partially Degraded Service"),
         ([UP, DEGRADED, DOWN], "major", "Partial System Outage"),
@@ -201,16 +204,44 @@ def test_a_component_has_the_status_of_its_monitor(config, status, word):
     assert only(components(config, shown("earth", status)))["status"] == word
 
 
-@pytest.mark.parametrize(("known", "word"), [(UP, "operational"), (DOWN, "major_outage")])
-def test_without_recent_data_a_component_has_the_newest_status_known_and_its_age(config, known, word):
-    component = only(components(config, shown("earth", NO_DATA, known=known, heard=NOON - 5 * HOUR)))
-    assert component["status"] == word
-    assert instant(component["updated_at"]) == NOON - 5 * HOUR
-
-
-def test_a_monitor_never_heard_of_is_no_component(config):
-    earth, mars = shown("earth", NO_DATA, heard=None), shown("mars")
+@pytest.mark.parametrize("heard", [None, NOON - 5 * HOUR])
+@pytest.mark.parametrize("known", [UP, DOWN])
+def test_a_monitor_without_current_data_is_no_component(config, known, heard):
+    earth, mars = shown("earth", NO_DATA, known=known, heard=heard), shown("mars")
     assert [one["name"] for one in components(config, earth, mars)] == ["Mars"]
+
+
+SEVERITIES = ["operational", "under_maintenance", "degraded_performance", "partial_outage", "major_outage"]
+INDICATED = {"none": 0, "maintenance": 1, "minor": 2, "major": 4, "critical": 4}
+
+
+@given(
+    statuses=st.lists(st.sampled_from(Status), max_size=8),
+    categories=st.lists(st.sampled_from(["", "Planets", "Moons"]), min_size=8, max_size=8),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_status_is_that_of_the_worst_component(config, statuses, categories):
+    monitors = [
+        shown(f"m{number}", status, category=category)
+        for number, (status, category) in enumerate(zip(statuses, categories, strict=False))
+    ]
+    snapshot = a_snapshot(config, *monitors)
+    whole, parts = (document(name, snapshot, BASE) for name in ("status.json", "components.json"))
+    summary = document("summary.json", snapshot, BASE)
+    assert (summary["status"], summary["components"]) == (whole["status"], parts["components"])
+
+    found = [one["status"] for one in parts["components"] if not one["group"]]
+    worst = max((SEVERITIES.index(status) for status in found), default=0)
+    indicator, description = whole["status"]["indicator"], whole["status"]["description"]
+    assert worst == INDICATED[indicator]
+    assert (indicator == "critical") == (bool(statuses) and found == ["major_outage"] * len(statuses))
+    is_well = found == ["operational"] * len(statuses) and found != []
+    assert (description == "All Systems Operational") == is_well
+    for group in (one for one in parts["components"] if one["group"]):
+        members = [one["status"] for one in parts["components"] if one["id"] in group["components"]]
+        worst_member = max(map(SEVERITIES.index, members))
+        is_partial = worst_member == 4 and set(members) != {"major_outage"}
+        assert SEVERITIES.index(group["status"]) == worst_member - is_partial
 
 
 def test_a_component_was_updated_when_its_status_began_and_made_on_the_first_day_with_data(config):

@@ -126,23 +126,35 @@ def _status_of(
 ) -> tuple[Status, Reason, int | None]:
     """The status of a minute, by the first rule that applies; `newest` is the newest sample up to it."""
     covering = [overlay for overlay in layers.overlays if overlay.covers(minute)]
-    for overlay in covering:
+    return _effect_of(covering) or (*_measured_status(layers, minute, newest, version), None)
+
+
+def _effect_of(overlays: Sequence[Overlay]) -> tuple[Status, Reason, int | None] | None:
+    """The status that incidents give to their monitors; None: they leave what was measured."""
+    for overlay in overlays:
         if overlay.maintenance:
             return Status.MAINTENANCE, Reason.MAINTENANCE, overlay.number
-    impacts = [(overlay.impact, overlay.number) for overlay in covering if overlay.impact is not None]
-    if impacts:
-        impact, number = max(impacts, key=lambda pair: pair[0])
-        return impact, Reason.INCIDENT, number
+    impacts = [(overlay.impact, overlay.number) for overlay in overlays if overlay.impact is not None]
+    if not impacts:
+        return None
+    impact, number = max(impacts, key=lambda pair: pair[0])
+    return impact, Reason.INCIDENT, number
+
+
+def _measured_status(
+    layers: Layers, minute: int, newest: Sample | None, version: Version | None
+) -> tuple[Status, Reason]:
+    """The status of a minute apart from incidents; `newest` is the newest sample up to it."""
     if newest is not None and newest.minute == minute:
-        return newest.status, Reason.SAMPLE, None
+        return newest.status, Reason.SAMPLE
     if version is None:
-        return Status.NO_DATA, Reason.NOT_KNOWN, None
+        return Status.NO_DATA, Reason.NOT_KNOWN
     settings = version.settings
     if settings.expectation is not None and newest is not None:
-        return (*_silent_status(settings.expectation, layers.gaps, minute, newest), None)
+        return _silent_status(settings.expectation, layers.gaps, minute, newest)
     if settings.default_status is not None:
-        return settings.default_status, Reason.DEFAULT, None
-    return Status.NO_DATA, Reason.NO_SAMPLE, None
+        return settings.default_status, Reason.DEFAULT
+    return Status.NO_DATA, Reason.NO_SAMPLE
 
 
 def _silent_status(
@@ -234,32 +246,47 @@ def _by_quarter(run: Run) -> Iterator[Run]:
 
 @dataclass(frozen=True, slots=True)
 class CurrentStatus:
-    """The status of a monitor at an instant.
+    """The status of a monitor at an instant, and why.
 
     `status` may be MAINTENANCE or NO_DATA; `kener_status` is one of the contract's three values, or None
-    without data. `newest` is the newest sample. From `fresh_until` on the status may be another.
+    without data. `newest` is the newest sample, and `held` the same while it still speaks for the monitor:
+    only then is its latency current. From `fresh_until` on the status may be another.
     """
 
     status: Status
     kener_status: Status | None
     newest: Sample | None
     fresh_until: int
+    reason: Reason
+    held: Sample | None
 
 
 def current_status(layers: Layers, now: int) -> CurrentStatus:
-    """The current status: an active maintenance or incident, else the newest sample, else the default."""
-    minute = minute_of(now)
+    """The current status: an active maintenance or incident, else what the current minute measures."""
     newest = newest_sample(layers, now)
-    version = _version_at(layers.versions, minute)
+    version = _version_at(layers.versions, minute_of(now))
     settings = version.settings if version is not None else MonitorSettings()
     active = [overlay for overlay in layers.overlays if overlay.active_at(now)]
-    impact = max((overlay.impact for overlay in active if overlay.impact is not None), default=None)
-    shown, reported = _measured_status(layers, minute, newest, settings)
-    if impact is not None:
-        shown = reported = impact
-    if any(overlay.maintenance for overlay in active):
-        shown = Status.MAINTENANCE
-    return CurrentStatus(shown, reported, newest, _fresh_until(layers.overlays, now))
+    measured = _measured_now(layers, minute_of(now), newest, version)
+    status, reason, _ = _effect_of(active) or (*measured, None)
+    default = settings.default_status
+    return CurrentStatus(
+        status,
+        _kener_status(status, measured[0], newest.status if newest is not None else default, active),
+        newest,
+        _fresh_until(layers.overlays, now),
+        reason,
+        newest if measured[1] in (Reason.SAMPLE, Reason.HELD) else None,
+    )
+
+
+def _kener_status(
+    status: Status, measured: Status, last_known: Status | None, active: Sequence[Overlay]
+) -> Status | None:
+    """The status as one of the contract's three values."""
+    if status is Status.MAINTENANCE:
+        return max((overlay.impact for overlay in active if overlay.impact is not None), default=last_known)
+    return last_known if status is Status.NO_DATA else status
 
 
 def newest_sample(layers: Layers, now: int) -> Sample | None:
@@ -268,20 +295,21 @@ def newest_sample(layers: Layers, now: int) -> Sample | None:
     return layers.samples[max(minutes)] if minutes else layers.earlier
 
 
-def _measured_status(
-    layers: Layers, minute: int, newest: Sample | None, settings: MonitorSettings
-) -> tuple[Status, Status | None]:
-    """The status apart from incidents: the one to show, and the contract's."""
-    if newest is None:
-        default = settings.default_status
-        return (default if default is not None else Status.NO_DATA), default
-    if newest.minute == minute:
-        return newest.status, newest.status
-    if settings.expectation is not None:
-        status, _ = _silent_status(settings.expectation, layers.gaps, minute, newest)
-        return status, newest.status if status is Status.NO_DATA else status
-    stale = minute > newest.minute + settings.stale_after
-    return (Status.NO_DATA if stale else newest.status), newest.status
+def _measured_now(
+    layers: Layers, minute: int, newest: Sample | None, version: Version | None
+) -> tuple[Status, Reason]:
+    """The status of the current minute apart from incidents.
+
+    Where no report is expected the newest one holds until it is stale, though past minutes without a report
+    have no data: there it is not known yet whether one will come.
+    """
+    status, reason = _measured_status(layers, minute, newest, version)
+    settings = version.settings if version is not None else MonitorSettings()
+    if newest is None or newest.minute == minute or settings.expectation is not None:
+        return status, reason
+    if minute <= newest.minute + settings.stale_after:
+        return newest.status, Reason.HELD
+    return status, Reason.STALE if status is Status.NO_DATA else reason
 
 
 def _fresh_until(overlays: Sequence[Overlay], now: int) -> int:

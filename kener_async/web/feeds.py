@@ -11,6 +11,8 @@ from kener_async.domain.errors import NotFound
 from kener_async.store import incidents
 from kener_async.web.badges import JSON
 from kener_async.web.formats import feeds, icalendar, statuspage
+from kener_async.web.pages import labels
+from kener_async.web.pages.locales import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import IncidentView, visible
 
@@ -57,6 +59,7 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
     views = await _incidents(page)
     names = {view.monitor.tag: view.monitor.name for view in page.snapshot.monitors}
     base_url = page.base_url
+    headline = labels.headline_words(ENGLISH, page.snapshot.headline) if home == "/" else ""
 
     def written() -> bytes:
         entries = feeds.entries(views, names, base_url, page.now)
@@ -64,6 +67,7 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
         return write(
             feeds.Feed(
                 title=title,
+                headline=headline,
                 home_url=base_url + home,
                 feed_url=f"{base_url}{home.rstrip('/')}/{file}",
                 subtitle=page.config.site.description,

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from kener_async.config.model import Category
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
+from kener_async.domain.headline import headline
 from kener_async.domain.samples import Status
-from kener_async.domain.summary import summary
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.page import CacheKey, PageRequest, page
@@ -47,13 +47,13 @@ async def _overview(page: PageRequest, monitors: Sequence[MonitorView], category
     cache = page.app[ROW_CACHE]
     rows = await asyncio.to_thread(cache.rows, page.context, monitors, page.now)
     tags = {view.monitor.tag for view in monitors}
-    overall = summary(view.status for view in monitors)
+    overall = headline([view.member for view in monitors])
     return await page.render(
         "home.html",
         path="/" if category is None else f"/category/{quote(category.name, safe='')}",
         category=category,
-        summary=overall,
-        sentence=labels.summary(page.locale, overall),
+        headline=overall,
+        sentence=labels.headline_sentence(page.locale, overall, page.config.site.timezone),
         announcements=snapshot.announcements,
         ongoing=_affecting(tags, snapshot.ongoing),
         upcoming=_affecting(tags, snapshot.upcoming),

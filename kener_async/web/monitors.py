@@ -9,9 +9,7 @@ from urllib.parse import quote
 from babel.numbers import format_decimal
 
 from kener_async import keys
-from kener_async.domain.calendar import minute_end, minute_of
-from kener_async.domain.states import MonitorState
-from kener_async.domain.timeline import Reason, runs
+from kener_async.domain.calendar import minute_end
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import histories
 from kener_async.store.explanations import Explanation
@@ -55,10 +53,11 @@ async def monitor(page: PageRequest) -> str:
         monitor_view=view,
         monitor=monitor,
         newest=view.report.current.newest,
+        held=view.report.current.held,
         last_heard=app[keys.STATES].last_heard(state, now),
         missing=history.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
-        reason=_reason_now(state, view, now),
+        reason=view.report.current.reason,
         bars=bars(view.days, page.context.link(address), locale, is_partial),
         figures=list(_figures(page.context, history.windows, texts)),
         charts=await asyncio.to_thread(lambda: list(draw())),
@@ -78,12 +77,6 @@ def spans(view: MonitorView, now: int) -> dict[str, Span]:
         **{name: (end - length, end) for name, length in reversed(WINDOWS.items())},
         "today": (view.days[-1].start, end),
     }
-
-
-def _reason_now(state: MonitorState, view: MonitorView, now: int) -> Reason | None:
-    """The reason of the current status; None if the status has changed since the snapshot."""
-    run = next(runs(state.layers, minute_of(now), minute_end(now)))
-    return run.reason if run.status is view.status else None
 
 
 def _figures(

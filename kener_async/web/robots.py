@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from kener_async.domain.summary import summary
 from kener_async.web.pages import labels, locales
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import Snapshot
@@ -59,8 +58,8 @@ async def preview_image(page: PageRequest) -> bytes:
     """The image that social networks show beside a link to the site, in the site's default language."""
     from kener_async.web.formats.preview import preview  # loads Pillow, which many servers never need
 
-    site, overall = page.config.site, summary(page.snapshot.statuses)
+    site, overall = page.config.site, page.snapshot.headline
     colors = palette.colors(site)
     bars = [colors[status] for status in calendar.measured(page.snapshot.monitors).values()]
-    sentence = labels.summary(locales.locale(site.locale), overall)
-    return await asyncio.to_thread(preview, site.name, sentence, colors[overall.status], bars, overall.status)
+    words = labels.headline_words(locales.locale(site.locale), overall)
+    return await asyncio.to_thread(preview, site.name, words, colors[overall.status], bars, overall.status)

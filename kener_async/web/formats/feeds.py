@@ -47,15 +47,24 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed of any format, `updated` in UTC seconds. `subtitle` and `icon`, an address, may be empty."""
+    """A feed of any format, `updated` in UTC seconds. `subtitle` and `icon`, an address, may be empty.
+
+    `headline` is the status of all monitors in words, empty for a feed of one monitor.
+    """
 
     title: str
+    headline: str
     home_url: str
     feed_url: str
     subtitle: str
     updated: int
     entries: Sequence[FeedEntry]
     icon: str
+
+    @property
+    def full_title(self) -> str:
+        """The title with the headline, as feed readers list it."""
+        return f"{self.title} - {self.headline}" if self.headline else self.title
 
 
 # Common to feeds, calendar and Statuspage documents
@@ -147,7 +156,7 @@ def atom(feed: Feed) -> bytes:
     """Write the feed as Atom (RFC 4287)."""
     root = ElementTree.Element("feed", {"xmlns": "http://www.w3.org/2005/Atom"})
     _add(root, "id", feed.feed_url)
-    _add(root, "title", feed.title)
+    _add(root, "title", feed.full_title)
     if feed.subtitle:
         _add(root, "subtitle", feed.subtitle)
     _add(root, "updated", _iso(feed.updated))
@@ -182,7 +191,7 @@ def rss(feed: Feed) -> bytes:
     }
     root = ElementTree.Element("rss", {"version": "2.0", **namespaces})
     channel = _add(root, "channel")
-    _add(channel, "title", feed.title)
+    _add(channel, "title", feed.full_title)
     _add(channel, "link", feed.home_url)
     _add(channel, "description", feed.subtitle or feed.title)
     _add(channel, "lastBuildDate", _rfc822(feed.updated))
@@ -212,7 +221,7 @@ def json_feed(feed: Feed) -> bytes:
     """Write the feed as JSON Feed 1.1."""
     document: dict[str, Any] = {
         "version": "https://jsonfeed.org/version/1.1",
-        "title": feed.title,
+        "title": feed.full_title,
         "home_page_url": feed.home_url,
         "feed_url": feed.feed_url,
         "description": feed.subtitle,

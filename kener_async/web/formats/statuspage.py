@@ -2,9 +2,9 @@
 
 Where our data do not fit that format:
 
-- It has no status for "no data". A component without recent data has its last known status, as on the Kener
-  route, and `updated_at` shows how old that is. A monitor that never reported is left out. The indicator is
-  that of the page's banner, which ignores monitors without data.
+- It has no status for "no data". A monitor without current data is left out of the components, and the
+  description of the status says how many there are. The indicator is that of the page's banner, so it is the
+  worst of the components.
 - The instant at which an incident was identified is not stored: an update has the status "identified" if the
   incident is identified now. `monitoring_at` is null. Updates change no component: old and new status are
   equal.
@@ -20,11 +20,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from kener_async.domain.headline import HeadlineKind, kind_of
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
-from kener_async.domain.summary import Summary
-from kener_async.domain.summary import summary as overall
 from kener_async.web.formats.feeds import address, updated_at
+from kener_async.web.pages import labels
+from kener_async.web.pages.locales import ENGLISH
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
@@ -36,19 +37,27 @@ MAX_INCIDENTS = 50
 DESCRIPTION = 500  # characters
 
 _INDICATORS = {
-    Summary.NO_DATA: ("none", "No Data"),
-    Summary.OPERATIONAL: ("none", "All Systems Operational"),
-    Summary.MAINTENANCE: ("maintenance", "Service Under Maintenance"),
-    Summary.DEGRADED: ("minor", "Partially Degraded Service"),
-    Summary.PARTIAL_OUTAGE: ("major", "Partial System Outage"),
-    Summary.MAJOR_OUTAGE: ("critical", "Major Service Outage"),
+    HeadlineKind.OPERATIONAL: "none",
+    HeadlineKind.NOT_REPORTED: "none",
+    HeadlineKind.MAINTENANCE: "maintenance",
+    HeadlineKind.DEGRADED: "minor",
+    HeadlineKind.PARTIAL_OUTAGE: "major",
+    HeadlineKind.MAJOR_OUTAGE: "critical",
+}
+# As hosted pages write them, because clients compare them.
+_DESCRIPTIONS = {
+    HeadlineKind.OPERATIONAL: "All Systems Operational",
+    HeadlineKind.MAINTENANCE: "Service Under Maintenance",
+    HeadlineKind.DEGRADED: "Partially Degraded Service",
+    HeadlineKind.PARTIAL_OUTAGE: "Partial System Outage",
+    HeadlineKind.MAJOR_OUTAGE: "Major Service Outage",
 }
 _COMPONENT_STATUS = {
-    Summary.OPERATIONAL: "operational",
-    Summary.MAINTENANCE: "under_maintenance",
-    Summary.DEGRADED: "degraded_performance",
-    Summary.PARTIAL_OUTAGE: "partial_outage",
-    Summary.MAJOR_OUTAGE: "major_outage",
+    HeadlineKind.OPERATIONAL: "operational",
+    HeadlineKind.MAINTENANCE: "under_maintenance",
+    HeadlineKind.DEGRADED: "degraded_performance",
+    HeadlineKind.PARTIAL_OUTAGE: "partial_outage",
+    HeadlineKind.MAJOR_OUTAGE: "major_outage",
 }
 _MAINTENANCE_STATUS = {
     IncidentStage.SCHEDULED: "scheduled",
@@ -89,8 +98,10 @@ class _Page:
         return {**page, "time_zone": site.timezone.key, "updated_at": _iso(self.snapshot.now)}
 
     def status(self) -> Document:
-        indicator, description = _INDICATORS[overall(self.snapshot.statuses)]
-        return {"indicator": indicator, "description": description}
+        headline = self.snapshot.headline
+        words = labels.silent(ENGLISH, headline)
+        description = _DESCRIPTIONS.get(headline.kind, words)
+        return {"indicator": _INDICATORS[headline.kind], "description": description}
 
     def components(self) -> Iterator[Document]:
         """Components without a category, then each category as a group, followed by its members."""
@@ -132,7 +143,7 @@ class _Page:
         return {
             "id": _id("monitor", monitor.tag),
             "name": monitor.name,
-            "status": _component_status([_known_status(view)]),
+            "status": _component_status([view.status]),
             "created_at": _iso(min(_first_heard(view), changed)),
             "updated_at": _iso(changed),
             "position": position,
@@ -152,7 +163,7 @@ class _Page:
         return {
             "id": _id("category", name),
             "name": name,
-            "status": _component_status(_known_status(view) for view in members),
+            "status": _component_status([view.status for view in members]),
             "created_at": min(component["created_at"] for component in components),
             "updated_at": max(component["updated_at"] for component in components),
             "position": position,
@@ -189,8 +200,7 @@ class _Page:
         """The indicator that the page would have with this incident alone."""
         effect = view.incident.effect or Status.UP
         tags = [view.monitor.tag for view in self.snapshot.monitors]
-        indicator, _ = _INDICATORS[overall(effect if tag in view.tags else Status.UP for tag in tags)]
-        return indicator
+        return _INDICATORS[kind_of([effect if tag in view.tags else Status.UP for tag in tags])]
 
 
 def _updates(view: "IncidentView", affected: Sequence[Document]) -> list[Document]:
@@ -270,22 +280,16 @@ DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
 
 
 def _by_category(snapshot: "Snapshot") -> dict[str, list["MonitorView"]]:
-    """Monitors that have a status, in the order of the page; those without a category come first."""
+    """Monitors with current data, in the order of the page; those without a category come first."""
     names = ["", *(category.name for category in snapshot.config.categories)]
-    with_status = [view for view in snapshot.monitors if _known_status(view) is not None]
-    groups = {name: [view for view in with_status if view.monitor.category == name] for name in names}
+    with_data = [view for view in snapshot.monitors if view.status is not Status.NO_DATA]
+    groups = {name: [view for view in with_data if view.monitor.category == name] for name in names}
     return {name: members for name, members in groups.items() if members}
 
 
-def _known_status(view: "MonitorView") -> Status | None:
-    current = view.report.current
-    return current.kener_status if current.status is Status.NO_DATA else current.status
-
-
 def _changed(view: "MonitorView", now: int) -> int:
-    """When the status began; without recent data the time of the last sample."""
-    newest = view.report.current.newest
-    return view.since or (newest.minute if newest is not None else now)
+    """When the status began."""
+    return view.since or now
 
 
 def _first_heard(view: "MonitorView") -> int:
@@ -294,8 +298,8 @@ def _first_heard(view: "MonitorView") -> int:
     return next(with_data, view.days[-1].start)
 
 
-def _component_status(statuses: Iterable[Status | None]) -> str:
-    return _COMPONENT_STATUS[overall(status for status in statuses if status is not None)]
+def _component_status(statuses: Sequence[Status]) -> str:
+    return _COMPONENT_STATUS[kind_of(statuses)]
 
 
 def _newest(views: Iterable["IncidentView"]) -> list["IncidentView"]:

@@ -2,11 +2,12 @@
 
 from datetime import date
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import MINUTE
+from kener_async.domain.headline import Headline, HeadlineKind
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
-from kener_async.domain.summary import Summary
 from kener_async.domain.timeline import Reason
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
@@ -50,29 +51,73 @@ def reason(locale: Locale, reason: Reason) -> str:
     }[reason]
 
 
-def summary(locale: Locale, summary: Summary) -> str:
-    """The text of the banner."""
+def headline_words(locale: Locale, headline: Headline) -> str:
+    """The headline's first words, as on the banner: "Partial outage"."""
     _ = locale.gettext
+    if headline.kind is HeadlineKind.NOT_REPORTED:
+        return silent(locale, headline)
+    if headline.is_overdue:
+        return _("Reports overdue")
     return {
-        Summary.OPERATIONAL: _("All systems operational"),
-        Summary.MAINTENANCE: _("Maintenance under way"),
-        Summary.DEGRADED: _("Degraded performance"),
-        Summary.PARTIAL_OUTAGE: _("Partial outage"),
-        Summary.MAJOR_OUTAGE: _("Major outage"),
-        Summary.NO_DATA: _("No data yet"),
-    }[summary]
+        HeadlineKind.OPERATIONAL: _("All systems operational"),
+        HeadlineKind.MAINTENANCE: _("Maintenance under way"),
+        HeadlineKind.DEGRADED: _("Degraded performance"),
+        HeadlineKind.PARTIAL_OUTAGE: _("Partial outage"),
+        HeadlineKind.MAJOR_OUTAGE: _("Major outage"),
+    }[headline.kind]
+
+
+def silent(locale: Locale, headline: Headline) -> str:
+    """How many monitors have no data: "3 of 12 monitors have not reported"; empty if none has."""
+    if headline.never_reported == headline.total:
+        return locale.gettext("No data yet")
+    if not headline.silent:
+        return ""
+    text = locale.ngettext(
+        "%(count)s of %(total)s monitors has not reported",
+        "%(count)s of %(total)s monitors have not reported",
+        headline.silent,
+    )
+    return text % {"count": headline.silent, "total": headline.total}
+
+
+def affected(locale: Locale, headline: Headline) -> str:
+    """The monitors that the headline is about: "Website, API, Mail, and 5 more"; empty if all is well."""
+    names = list(headline.names)
+    others = headline.affected - len(names)
+    if others:
+        names.append(locale.ngettext("%(count)s more", "%(count)s more", others) % {"count": others})
+    return locale.listed(names)
+
+
+def headline_sentence(locale: Locale, headline: Headline, zone: ZoneInfo) -> str:
+    """The whole headline in plain text, for link previews and feeds.
+
+    "Partial outage: Website, API, since Nov 27, 2026, 14:05. 1 of 12 monitors has not reported".
+    """
+    sentence, names = headline_words(locale, headline), affected(locale, headline)
+    if names:
+        sentence += f": {names}"
+    if headline.kind is HeadlineKind.NOT_REPORTED:
+        return sentence
+    if headline.since is not None:
+        sentence += ", " + locale.gettext("since %(time)s") % {"time": locale.instant(headline.since, zone)}
+    return f"{sentence}. {silent(locale, headline)}" if headline.silent else sentence
 
 
 def current_status(locale: Locale, view: MonitorView, now: int) -> str:
-    """A monitor's status with its duration: "Up for 12 days"."""
+    """A monitor's status with its duration: "Up for 12 days"; silence is called silence."""
     _ = locale.gettext
-    newest = view.report.current.newest
-    if view.status is Status.NO_DATA:
-        if newest is None:
-            return _("No data")
-        age = locale.duration(now - newest.minute)
-        return _("No data, last heard %(duration)s ago") % {"duration": age}
-    if view.since is None:
+    current = view.report.current
+    if current.reason in _SILENT and current.newest is not None:
+        age = locale.duration(now - current.newest.minute)
+        return {
+            Status.UP: _("Operational, last report %(duration)s ago"),
+            Status.DEGRADED: _("Overdue, last report %(duration)s ago"),
+            Status.DOWN: _("Down, last report %(duration)s ago"),
+            Status.NO_DATA: _("No data, last report %(duration)s ago"),
+        }[view.status] % {"duration": age}
+    if view.status is Status.NO_DATA or view.since is None:
         return status(locale, view.status)
     duration = locale.duration(now - view.since)
     return {
@@ -81,6 +126,10 @@ def current_status(locale: Locale, view: MonitorView, now: int) -> str:
         Status.DOWN: _("Down for %(duration)s"),
         Status.MAINTENANCE: _("In maintenance for %(duration)s"),
     }[view.status] % {"duration": duration}
+
+
+# The reasons of a current status that no report speaks for.
+_SILENT = (Reason.DEADLINE, Reason.STALE, Reason.NOT_OBSERVED, Reason.DEFAULT)
 
 
 def day(locale: Locale, day: DayView) -> str:

@@ -3,6 +3,7 @@
 The catalogs in `locales/` are gettext's .po files, read on first use.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property, lru_cache
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale as Cldr
 from babel.dates import format_date, format_time
+from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -67,6 +69,10 @@ class Locale:
 
     def ngettext(self, singular: str, plural: str, number: int) -> str:
         return str(self._translations.ungettext(singular, plural, number))
+
+    def listed(self, items: Sequence[str]) -> str:
+        """Items joined as in a sentence: "A, B, and C"."""
+        return str(format_list(items, locale=self.cldr)) if items else ""
 
     @lru_cache(2048)  # noqa: B019 - locales live as long as the process
     def day(self, day: date, form: str = "medium") -> str:

@@ -15,10 +15,12 @@ from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, minute_end, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
+from kener_async.domain.headline import Headline, Member, headline
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
+from kener_async.domain.timeline import Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.keys import Running
@@ -59,6 +61,14 @@ class MonitorView:
     @property
     def status(self) -> Status:
         return self.report.current.status
+
+    @property
+    def member(self) -> Member:
+        """The monitor as part of a headline."""
+        current, since = self.report.current, self.since
+        if current.status is Status.NO_DATA:
+            since = None if current.newest is None else current.newest.minute
+        return Member(self.monitor.name, current.status, since, current.reason is Reason.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +111,9 @@ class Snapshot:
         return view
 
     @property
-    def statuses(self) -> list[Status]:
-        return [view.status for view in self.monitors]
+    def headline(self) -> Headline:
+        """The overall status of all visible monitors."""
+        return headline([view.member for view in self.monitors])
 
 
 class Snapshots:

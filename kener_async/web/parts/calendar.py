@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import day_of
+from kener_async.domain.headline import worst
 from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
 from kener_async.domain.samples import Status
-from kener_async.domain.summary import summary
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import IncidentView, MonitorView
 
@@ -48,7 +48,7 @@ def measured(monitors: Iterable[MonitorView]) -> dict[date, Status]:
     for view in monitors:
         for day in view.days:
             by_day.setdefault(day.date, []).append(day.status)
-    return {day: summary(statuses).status for day, statuses in by_day.items()}
+    return {day: worst(statuses) for day, statuses in by_day.items()}
 
 
 def weeks(
@@ -88,7 +88,7 @@ def _by_day(
 
 def _worst_effect(incidents: Iterable[IncidentView]) -> Status | None:
     effects = [effect for view in incidents if (effect := view.incident.effect) is not None]
-    return summary(effects).status if effects else None
+    return worst(effects) if effects else None
 
 
 def sentence(locale: Locale, cell: Cell) -> str:
