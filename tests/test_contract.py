@@ -187,7 +187,7 @@ CALLS = [
     ("createIncident", ALL_FIELDS, {}),
     ("searchIncidents", None, {}),
     ("searchIncidents", None, {"state": "closed", "tags": "earth,mars", "page": 1, "per_page": 100}),
-    ("searchIncidents", None, {"created_after_utc": 1, "created_before_utc": 2**40, "title_like": "DISK"}),
+    ("searchIncidents", None, {"created_after_utc": 1, "created_before_utc": 2**37, "title_like": "DISK"}),
     ("getIncident", None, {}),
     ("updateIncident", ALL_FIELDS, {}),
     ("updateIncident", NEW, {}),

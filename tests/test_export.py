@@ -158,6 +158,13 @@ def test_an_incident_of_an_older_export_was_last_edited_when_it_was_last_heard_o
     assert (incident["updated_at"], incident["revision"]) == (1767182760, 0)
 
 
+def test_an_incident_of_an_older_export_that_lasts_for_ever_lasts_as_long_as_dates_do(tmp_path: Path):
+    text = FORMAT_2.replace(b'"end": 1767182700', b'"end": 253402300799')
+    again = records(exported(imported(text, tmp_path / "kener.db")))
+    (incident,) = [line for line in again if line["kind"] == "incident"]
+    assert (incident["start"], incident["end"]) == (1767182400, 253402127999)
+
+
 def test_a_database_keeps_its_identity_through_an_export_and_an_older_one_gets_one(tmp_path: Path):
     first = records(exported(imported(FORMAT_2, tmp_path / "one.db")))[1]["identity"]
     other = records(exported(imported(FORMAT_2, tmp_path / "other.db")))[1]["identity"]
@@ -352,6 +359,15 @@ def with_another_field(lines: list[dict[str, Any]]) -> None:
         (changed("sample", status="NO_DATA"), "line 5: CHECK constraint failed"),
         (changed("sample", source="guess"), "line 5: 'GUESS'"),
         (changed("sample", latency=None), "line 5: latency: has the invalid value null"),
+        (changed("sample", minute=-60), "line 5: minute: must be UTC seconds"),
+        (changed("gap", end=253402300799), "end: must be UTC seconds"),
+        (changed("incident", end=253402300799), "end: must be UTC seconds from 0 to 253402127999, not"),
+        (changed("incident", start=-1), "start: must be UTC seconds"),
+        (
+            changed("incident", comments=[{"id": 1, "body": "", "created_at": 2**63 - 1}]),
+            "created_at: must be UTC seconds",
+        ),
+        (changed("token", expires_at=2**63 - 1), "expires_at: must be UTC seconds"),
         (changed("incident", tags=["pluto"]), "tags: names an unknown monitor"),
         (changed("monitor", history=[{"since": 1, "settings": {}}]), "line 3: "),
         (without_a_sample, "should be the last of"),

@@ -1,14 +1,20 @@
 """Incidents over HTTP: what is accepted, returned, merged, closed and found."""
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from structlog.testing import capture_logs
 
 from kener_async import keys
+from kener_async.app import apply
+from kener_async.domain.calendar import LAST_INSTANT
 from kener_async.store import incidents
 from kener_async.worker.housekeeping import close_ended
-from tests.rigs.service import NOON, Service, a_monitor
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -92,6 +98,98 @@ async def test_the_time_of_the_last_edit_never_goes_back_with_the_clock(service:
     await service.post(f"/api/incident/{number}/comment", {"body": "Looking."})
     await patched(service, number, title="Disk nearly full")
     assert await marks(service, number) == (NOON, 2)
+
+
+# Instants that some zone cannot show
+
+EDGES = (-1, 253402300799, 253402300800, 253402214400, 2**53, 2**63 - 1, -(2**63))
+FARTHEST = ("Pacific/Kiritimati", "Etc/GMT+12", "UTC")
+PUBLIC = (
+    "/", "/incidents", "/incidents/1969-12", "/incidents/9998-12", "/incidents?tag=earth", "/monitor/earth",
+    "/monitor/earth/2025-12-31", "/incident/1", "/feed.atom", "/feed.rss", "/feed.json", "/maintenance.ics",
+    "/monitor/earth/feed.atom", "/monitor/earth/maintenance.ics", "/embed/earth", "/badge/earth/status",
+    "/badge/earth/uptime.json", "/sitemap.xml", "/preview.png", "/api/v2/summary.json",
+    "/api/v2/incidents.json", "/api/v2/scheduled-maintenances.json",
+)  # fmt: skip
+
+
+async def in_zone(service: Service, zone: str) -> None:
+    config = service.app[keys.RUNNING].config
+    await apply(service.app, replace(config, site=replace(config.site, timezone=ZoneInfo(zone))))
+
+
+@pytest.mark.parametrize("zone", FARTHEST)
+@pytest.mark.parametrize("column", ["start", '"end"', "created_at", "closed_at", "updated_at"])
+async def test_a_stored_incident_that_no_zone_can_show_takes_no_public_address_down(
+    service: Service, zone: str, column: str
+):
+    await in_zone(service, zone)
+    for maintenance in (False, True):
+        for edge in EDGES:
+            number = (await opened(service, isMaintenance=maintenance))["incidentNumber"]
+            await service.post(f"/api/incident/{number}/comment", {"body": "Looking."})
+            change = f"UPDATE incidents SET {column} = {edge} WHERE number = {number}"
+            await service.app[keys.DATABASE].write(lambda session, sql=change: session.execute(sql) and None)
+    await opened(service, title="That can be shown")
+    for path in PUBLIC:
+        async with service.client.get(path) as reply:
+            text = await reply.read()
+            expected = 404 if path == "/incident/1" else 200
+            assert reply.status == expected, (path, text)
+    async with service.client.get("/") as reply:
+        assert "That can be shown" in await reply.text()
+
+
+@pytest.mark.parametrize("zone", FARTHEST)
+async def test_the_farthest_instants_that_are_accepted_are_shown_everywhere(service: Service, zone: str):
+    await in_zone(service, zone)
+    for start, end in ((0, LAST_INSTANT), (LAST_INSTANT - 1, LAST_INSTANT), (0, 1)):
+        for maintenance in (False, True):
+            await opened(service, startDatetime=start, endDatetime=end, isMaintenance=maintenance)
+    for path in PUBLIC:
+        async with service.client.get(path) as reply:
+            assert reply.status == 200, (path, await reply.read())
+
+
+@pytest.mark.parametrize("instant", [*EDGES, LAST_INSTANT + 1])
+async def test_an_instant_that_some_zone_cannot_show_is_refused_wherever_it_comes_in(
+    service: Service, instant: int
+):
+    number = (await opened(service))["incidentNumber"]
+    beat = {"tag": "earth", "status": "UP", "latency": 0}
+    requests: list[tuple[str, str, Any, str]] = [
+        ("POST", "/api/incident", NEW | {"startDatetime": instant}, "startDatetime"),
+        ("POST", "/api/incident", NEW | {"endDatetime": instant}, "endDatetime"),
+        ("PATCH", f"/api/incident/{number}", NEW | {"startDatetime": instant}, "startDatetime"),
+        ("PATCH", f"/api/incident/{number}", NEW | {"endDatetime": instant}, "endDatetime"),
+        ("POST", f"/api/incident/{number}/status", {"endDatetime": instant}, "endDatetime"),
+        ("POST", "/api/status", beat | {"timestampInSeconds": instant}, "timestampInSeconds"),
+        ("GET", f"/api/status?tag=earth&timestamp={instant}", None, "timestamp"),
+        ("GET", f"/api/incident?created_after_utc={instant}", None, "created_after_utc"),
+        ("GET", f"/api/incident?created_before_utc={instant}", None, "created_before_utc"),
+        ("GET", f"/api/monitors/earth/uptime?from={instant}", None, "from"),
+        ("GET", f"/api/monitors/earth/uptime?from=0&to={instant}", None, "to"),
+        ("GET", f"/api/monitors/earth/history?from={instant}", None, "from"),
+    ]
+    for method, path, body, name in requests:
+        status, answer = await service.ask(method, path, json=body)
+        assert (status, name in answer["error"]) == (400, True), (path, answer)
+    batch = {"samples": [beat | {"timestampInSeconds": instant}]}
+    assert (await service.post("/api/status/batch", batch))["rejected"] == 1
+
+
+async def test_an_incident_that_is_left_out_is_logged_once_at_the_start(tmp_path: Path):
+    config, clock = a_config(tmp_path), FakeClock()
+    async with running(config, clock) as service:
+        number = (await opened(service))["incidentNumber"]
+        change = f"UPDATE incidents SET start = -1 WHERE number = {number}"
+        await service.app[keys.DATABASE].write(lambda session: session.execute(change) and None)
+    with capture_logs() as logs:
+        async with running(config, clock) as service:
+            for _ in range(3):
+                assert (await service.client.get("/")).status == 200
+                service.pass_time(60)
+    assert [line["number"] for line in logs if "cannot be shown" in line["event"]] == [number]
 
 
 # What an incident is
@@ -362,8 +460,8 @@ FOUND: list[tuple[dict[str, Any], list[str]]] = [
     ({"created_before_utc": NOON}, ["Straße ÄRGER"]),
     ({"created_before_utc": NOON - 1}, []),
     ({"created_after_utc": NOON + 60, "created_before_utc": NOON + 60}, ["50% slower"]),
-    ({"created_after_utc": -1}, OPEN),
-    ({"created_after_utc": 2**63 - 1}, []),
+    ({"created_after_utc": 0}, OPEN),
+    ({"created_after_utc": LAST_INSTANT}, []),
     ({"title_like": "OUTAGE"}, ["outage b"]),
     ({"title_like": "tage"}, ["outage b"]),
     ({"title_like": "ärger"}, ["Straße ÄRGER"]),

@@ -15,7 +15,7 @@ import aiosqlite
 import pytest
 
 from kener_async import keys
-from kener_async.domain.calendar import DAY
+from kener_async.domain.calendar import DAY, LAST_INSTANT
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import Gap
 from kener_async.domain.samples import Sample, SampleSource, Status
@@ -109,6 +109,7 @@ INCIDENTS = """
     INSERT INTO incidents VALUES (2, 'closed', '', 100, 900, NULL, 0, 0, 0, 100, NULL, 900, 0);
     INSERT INTO incidents VALUES (3, 'resolved', '', 100, 900, NULL, 0, 0, 1, 100, 950, 900, 0);
     INSERT INTO incidents VALUES (4, 'lasts', '', 100, 99999999999, NULL, 0, 0, 1, 100, NULL, 99999999999, 0);
+    INSERT INTO incidents VALUES (5, 'for ever', '', 100, 253402300799, NULL, 0, 0, 0, 100, NULL, NULL, 0);
     INSERT INTO comments VALUES (1, 1, 'first', 300), (2, 1, 'second', 200);
     INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, 900, 900, 0);
 """
@@ -127,7 +128,10 @@ def test_an_incident_of_an_older_file_was_last_edited_when_it_was_last_heard_of(
             ("closed", 900, 0),
             ("resolved", 950, 0),
             ("lasts", 100, 0),
+            ("for ever", 100, 0),
         ]
+        (end,) = connection.execute("SELECT \"end\" FROM incidents WHERE title = 'for ever'").fetchone()
+        assert end == LAST_INSTANT
         identity = observer.identity(connection)
         assert (identity.version, identity.variant) == (4, "specified in RFC 4122")
 

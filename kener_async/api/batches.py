@@ -16,10 +16,10 @@ from kener_async.api import schemas
 from kener_async.api.http.body import decompressed, parse_large, read_encoded
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
-from kener_async.api.http.fields import LAST_INSTANT
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item, Result, Verdict
+from kener_async.domain.calendar import is_showable
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.states import MonitorStates
@@ -229,7 +229,7 @@ def _plain_item(sample: dict[str, Any], head: Mapping[str, Any], tags: TagResolv
     ):
         return None
     monitor, measured = tags.resolved.get(tag), schemas.MEASURED.get(status)
-    if monitor is None or measured is None or latency < 0 or not 0 <= timestamp <= LAST_INSTANT:
+    if monitor is None or measured is None or latency < 0 or not is_showable(timestamp):
         return None
     if number is not None and not 0 <= number <= schemas.MAX_SEQUENCE:
         return None

@@ -16,6 +16,7 @@ from kener_async.api.http.fields import (
     JsonInteger,
     JsonNumber,
     JsonString,
+    QueryInstant,
     QueryInteger,
     QueryNumber,
     TagList,
@@ -188,9 +189,7 @@ class StatusQuery(RequestSchema):
         message="tag missing",
         metadata=described("Tag of a monitor", "earth"),
     )
-    timestamp = QueryInteger(
-        minimum=0,
-        maximum=2**40,
+    timestamp = QueryInstant(
         message="Invalid timestamp: must be UTC seconds",
         metadata=described("The status at that time instead of now", 1731251760),
     )
@@ -322,17 +321,13 @@ class IncidentSearch(RequestSchema):
         message="Invalid per_page: must be an integer from 1 to 100",
         metadata=described("How many per page", 10),
     )
-    created_after = QueryInteger(
+    created_after = QueryInstant(
         data_key="created_after_utc",
-        minimum=-(2**62),
-        maximum=2**63 - 1,
         message="Invalid created_after_utc: must be UTC seconds",
         metadata=described("Created then or later", 1731866475),
     )
-    created_before = QueryInteger(
+    created_before = QueryInstant(
         data_key="created_before_utc",
-        minimum=-(2**62),
-        maximum=2**63 - 1,
         message="Invalid created_before_utc: must be UTC seconds",
         metadata=described("Created then or earlier", 1731966475),
     )
@@ -411,17 +406,13 @@ class WindowQuery(RequestSchema):
         message=f"Invalid window: must be one of {', '.join(WINDOW_NAMES)}",
         metadata={"default": "24h", **described("Minutes up to and with the current one", "24h")},
     )
-    start = QueryInteger(
+    start = QueryInstant(
         data_key="from",
-        minimum=0,
-        maximum=2**40,
         message="Invalid from: must be UTC seconds",
         metadata=described("Instead of a window: the first minute", 1731196800),
     )
-    end = QueryInteger(
+    end = QueryInstant(
         data_key="to",
-        minimum=0,
-        maximum=2**40,
         message="Invalid to: must be UTC seconds",
         metadata=described("The end of the minutes; now if missing", 1731283200),
     )

@@ -8,6 +8,19 @@ QUARTER = 15 * MINUTE
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+# The instants that every time zone can show as dates, and the day after them: 1970 to 9999-12-29.
+FIRST_INSTANT, LAST_INSTANT = 0, 253_402_127_999
+
+
+def is_showable(instant: int) -> bool:
+    """Whether every time zone can show the instant as a date."""
+    return FIRST_INSTANT <= instant <= LAST_INSTANT
+
+
+def nearest_showable(instant: int) -> int:
+    """The instant, or the nearest one that every time zone can show."""
+    return max(FIRST_INSTANT, min(instant, LAST_INSTANT))
+
 
 def minute_of(instant: int) -> int:
     """The start of the minute `[t, t + 60)` that holds the instant."""

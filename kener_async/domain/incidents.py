@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from kener_async.domain.calendar import MINUTE
+from kener_async.domain.calendar import MINUTE, is_showable
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Status
 
@@ -78,6 +78,12 @@ class Incident:
     ended_by_resolving: bool
     updated_at: int
     revision: int
+
+    @property
+    def is_showable(self) -> bool:
+        """Whether every time zone can show its instants; a damaged file may hold others."""
+        shown = (self.start, self.end, self.created_at, self.closed_at, self.updated_at)
+        return all(is_showable(instant) for instant in shown if instant is not None)
 
     def closed_as_of(self, now: int) -> int | None:
         """When it closed; None while it is open.

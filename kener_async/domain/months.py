@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import day_of, day_start
+from kener_async.domain.calendar import day_of, day_start, nearest_showable
 
 _TEXT = re.compile(r"([0-9]{4})-([0-9]{2})")
 # West of Greenwich instant 0 is in 1969; the month after the last one must still be a valid date.
@@ -35,11 +35,8 @@ class Month:
     @classmethod
     def of(cls, instant: int, zone: ZoneInfo) -> "Month":
         """The month of an instant in the zone, at most the last one of LAST_YEAR."""
-        last = cls(LAST_YEAR, 12)
-        if instant >= last.bounds(zone)[0]:
-            return last
-        day = day_of(instant, zone)
-        return cls(day.year, day.month)
+        day = day_of(nearest_showable(instant), zone)
+        return min(cls(day.year, day.month), cls(LAST_YEAR, 12))
 
     @property
     def first_day(self) -> date:

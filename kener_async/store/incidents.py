@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kener_async.domain.access import Grant, require_tags
+from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
@@ -159,6 +160,21 @@ def archive(
     """
     only = tags[0] if len(tags) == 1 else None
     return overlapping(session, start, end, only), extent(session, tags)
+
+
+def not_showable(session: Session) -> list[int]:
+    """The numbers of the incidents with an instant, also of a comment, that not every time zone can show."""
+    rows = session.execute(
+        """
+        SELECT number FROM incidents
+         WHERE min(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) < :first
+            OR max(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) > :last
+        UNION
+        SELECT number FROM comments WHERE created_at NOT BETWEEN :first AND :last
+        """,
+        {"first": FIRST_INSTANT, "last": LAST_INSTANT},
+    )
+    return [number for (number,) in rows]
 
 
 def thread(session: Session, number: int) -> IncidentThread:

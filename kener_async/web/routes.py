@@ -1,10 +1,12 @@
 """The public routes, and the parts that their handlers share."""
 
+import structlog
 from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.middleware import Handler
 from kener_async.api.http.policy import PAGE, PUBLIC_API, RoutePolicy, with_policy
+from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
 from kener_async.web.home import ROW_CACHE, RowCache
@@ -14,6 +16,8 @@ from kener_async.web.pages.page import PAGES, Pages
 from kener_async.web.pages.snapshot import MonitorViews, RecentIncidents, Snapshots, StatusSince
 from kener_async.web.pages.templates import Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle
+
+log = structlog.get_logger(__name__)
 
 
 def add_routes(app: web.Application) -> None:
@@ -77,3 +81,5 @@ async def _add_parts(app: web.Application) -> None:
     app[PAGES] = Pages(running, snapshots, pages_templates, queue, throttle, metrics)
     app[ERROR_PAGES] = ErrorPages(running, pages_templates, queue)
     app[ROW_CACHE] = RowCache(pages_templates)
+    for number in await database.read(stored_incidents.not_showable):
+        log.warning("an incident has a time that cannot be shown, and is left out of pages", number=number)

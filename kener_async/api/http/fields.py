@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
-LAST_INSTANT = 253402300799  # the end of the year 9999, the last of datetime
+from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT
 
 
 class SingleMessageField(fields.Field[Any]):
@@ -55,10 +55,10 @@ class JsonInteger(SingleMessageField, fields.Integer):
 
 
 class Instant(JsonInteger):
-    """UTC seconds."""
+    """UTC seconds, of an instant that every time zone can show."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(minimum=0, maximum=LAST_INSTANT, **options)
+        super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
 
 
 class QueryInteger(JsonInteger):
@@ -69,6 +69,13 @@ class QueryInteger(JsonInteger):
         if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 19:
             raise self.refuse()
         return super()._deserialize(int(text), *args, **options)
+
+
+class QueryInstant(QueryInteger):
+    """UTC seconds in a query string, of an instant that every time zone can show."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
 
 
 class QueryNumber(JsonNumber):

@@ -103,6 +103,15 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
 }
 
 
+# The fields of any kind that are instants; every time zone must be able to show them.
+INSTANTS = frozenset(
+    {
+        "minute", "start", "end", "created_at", "updated_at", "resolved_at", "closed_at", "last_heard",
+        "last_seen", "newest", "expires_at", "last_used", "revoked_at",
+    }
+)  # fmt: skip
+
+
 def write(database: Path, out: IO[bytes]) -> None:
     """Export a database, also beside a server; raises DatabaseFileError, and OSError of `out`."""
     with database_errors(database), closing(connect(database, read_only=True)) as connection:

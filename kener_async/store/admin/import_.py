@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.calendar import DAY, LAST_INSTANT, QUARTER, is_showable
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
 from kener_async.store import devices, dirty, incidents, rollups, tokens
 from kener_async.store.admin import restore
-from kener_async.store.admin.export import FORMAT, SHAPES, Line
+from kener_async.store.admin.export import FORMAT, INSTANTS, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import kept_from
 from kener_async.store.samples import packed_latency
@@ -28,26 +28,32 @@ QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 Completion = Callable[[Line], Line]
 
 
-def _unheard(_: Line) -> Line:
-    return {"last_heard": None}
+def _unheard(line: Line) -> Line:
+    return {"last_heard": None, **line}
 
 
-def _not_a_push_key(_: Line) -> Line:
-    return {"digest": None}
+def _not_a_push_key(line: Line) -> Line:
+    return {"digest": None, **line}
 
 
-def _new_identity(_: Line) -> Line:
-    return {"identity": str(uuid4())}
+def _new_identity(line: Line) -> Line:
+    return {"identity": str(uuid4()), **line}
 
 
 def _unedited(line: Line) -> Line:
-    """The latest instant that is known of an incident; edits that left no trace are not known."""
+    """Date the last edit by the latest instant that is known, and end by LAST_INSTANT what lasts longer."""
     known = [line["created_at"], line["resolved_at"], line["closed_at"]]
     known += [comment["created_at"] for comment in line["comments"]]
-    return {"updated_at": max(instant for instant in known if instant is not None), "revision": 0}
+    bounded = {
+        name: min(line[name], LAST_INSTANT)
+        for name in ("start", "end", "closed_at")
+        if line[name] is not None
+    }
+    updated_at = max(instant for instant in known if instant is not None)
+    return {"updated_at": updated_at, "revision": 0, **line, **bounded}
 
 
-# The fields that lines of an older format lack, by the number of the format and the kind of line.
+# What makes a current line of an older one, by the number of the format and the kind of line.
 OLDER: Mapping[int, Mapping[str, Completion]] = {
     1: {
         "service": _new_identity,
@@ -127,7 +133,7 @@ class Reader:
             raise ValueError("is missing: the export is cut short")
         line: Line = orjson.loads(text)
         if isinstance(line, dict) and line.get("kind") in tuple(self._completions):
-            line = self._completions[line["kind"]](line) | line
+            line = self._completions[line["kind"]](line)
         _check(line)
         self._progress("importing", self.number, 0)
         return line
@@ -146,6 +152,13 @@ def _check(line: Any) -> None:
     for name, types in shape.items():
         if type(line[name]) not in types:
             raise ValueError(f"{name}: has the invalid value {orjson.dumps(line[name]).decode()[:80]}")
+    _check_instants(line)
+
+
+def _check_instants(fields: Line) -> None:
+    for name in fields.keys() & INSTANTS:
+        if fields[name] is not None and not is_showable(fields[name]):
+            raise ValueError(f"{name}: must be UTC seconds from 0 to {LAST_INSTANT}, not {fields[name]}")
 
 
 # Each kind, from a run of its lines
@@ -197,6 +210,8 @@ def _gaps(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
 
 def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
+        for comment in line["comments"]:
+            _check_instants(comment)
         fields = {name: value for name, value in line.items() if name not in ("kind", "comments")}
         impact = None if line["impact"] is None else Status[line["impact"]]
         incident = Incident(**{**fields, "tags": tuple(line["tags"]), "impact": impact})

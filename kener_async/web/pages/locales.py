@@ -18,11 +18,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from kener_async.domain.calendar import DAY, MINUTE
+from kener_async.domain.calendar import MINUTE, nearest_showable
 from kener_async.domain.durations import split_duration
 
 CATALOGS = Path(__file__).parent.parent / "locales"
-LAST_INSTANT = 253_402_300_799 - DAY
 SOURCE = "en"  # the language of the templates
 
 # The name of each language in itself.
@@ -156,8 +155,7 @@ _UNITS = {"d": "day", "h": "hour", "m": "minute"}
 
 
 def _moment(instant: int, zone: ZoneInfo) -> datetime:
-    """The instant in the zone; the last day before the year 10000 is the latest that Python has."""
-    return datetime.fromtimestamp(min(instant, LAST_INSTANT), zone)
+    return datetime.fromtimestamp(nearest_showable(instant), zone)
 
 
 @cache

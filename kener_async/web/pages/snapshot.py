@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from kener_async.clock import Clock
 from kener_async.config.model import Announcement, Config, MonitorConfig
-from kener_async.domain.calendar import DAY, minute_end, minute_of
+from kener_async.domain.calendar import DAY, is_showable, minute_end, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.headline import Headline, Member, headline
@@ -223,12 +223,13 @@ def _is_active(announcement: Announcement, now: int) -> bool:
 def _visible(threads: Iterable[IncidentThread], tags: set[str]) -> Iterator[IncidentView]:
     for incident, comments in threads:
         visible_tags = [tag for tag in incident.tags if tag in tags]
-        if visible_tags:
-            yield IncidentView(incident, comments, visible_tags)
+        if visible_tags and incident.is_showable:
+            shown = [comment for comment in comments if is_showable(comment.created_at)]
+            yield IncidentView(incident, shown, visible_tags)
 
 
 def visible(threads: Iterable[IncidentThread], snapshot: Snapshot) -> list[IncidentView]:
-    """The incidents that name a visible monitor."""
+    """The incidents that name a visible monitor, without those that not every time zone can show."""
     return list(_visible(threads, {view.monitor.tag for view in snapshot.monitors}))
 
 

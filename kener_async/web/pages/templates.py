@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from kener_async.config.model import Config
-from kener_async.domain.calendar import day_of
+from kener_async.domain.calendar import day_of, nearest_showable
 from kener_async.domain.samples import Status
 from kener_async.web.pages import labels, locales
 from kener_async.web.pages.assets import Assets, file_address
@@ -88,7 +88,7 @@ class TemplateContext:
         text = (
             self.locale.time(instant, zone) if form == "clock" else self.locale.instant(instant, zone, form)
         )
-        utc = datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        utc = datetime.fromtimestamp(nearest_showable(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Markup('<time datetime="{}" data-form="{}">{}</time>').format(utc, form, text)
 
     def time_range(self, start: int, end: int) -> Markup:

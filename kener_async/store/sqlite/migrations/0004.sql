@@ -11,6 +11,11 @@ UPDATE incidents
                     created_at)
        );
 
+-- What lasts beyond the last instant that every zone can show as a date (9999-12-29T23:59:59Z) lasts until then.
+UPDATE incidents
+   SET start = min(start, 253402127999), "end" = min("end", 253402127999), closed_at = min(closed_at, 253402127999)
+ WHERE start > 253402127999 OR "end" > 253402127999 OR closed_at > 253402127999;
+
 ALTER TABLE service ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 UPDATE service
    SET identity = lower(
