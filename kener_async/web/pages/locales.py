@@ -18,7 +18,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from kener_async.domain.calendar import MINUTE, nearest_showable
+from kener_async.domain.calendar import DAY, MINUTE, nearest_showable
 from kener_async.domain.durations import split_duration
 
 CATALOGS = Path(__file__).parent.parent / "locales"
