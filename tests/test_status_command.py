@@ -16,7 +16,7 @@ from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.ops import status
-from kener_async.store.sqlite import condition
+from kener_async.store.sqlite import condition, upgrade
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MINUTE, HOUR = 60, 3600
@@ -121,6 +121,12 @@ LINES = [
     "x  Mars     down     57m  1h 1m ago    42 ms  67.9558 %  67.9558 %",
     "?  Vault    no data    -      never        -          -          -",
 ]
+
+
+def test_on_a_database_that_no_server_has_run_on_it_says_so(config: Config, clock: FakeClock):
+    upgrade.prepare(config.database.path)
+    with pytest.raises(FatalError, match="no server has run on it yet: start the service"):
+        status.read_statuses(config, clock)
 
 
 async def test_the_table_has_a_line_for_each_and_a_word_and_a_sign(lived: Service, config: Config):

@@ -37,6 +37,11 @@ def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
     session.execute("UPDATE service SET last_seen = ?", (now,))
 
 
+def has_begun(session: Session) -> bool:
+    """Whether a server has ever run on the database."""
+    return session.execute("SELECT 1 FROM service").fetchone() is not None
+
+
 def last_seen(session: Session) -> int:
     """When the server was last running."""
     (instant,) = session.execute("SELECT last_seen FROM service").fetchone()

@@ -27,8 +27,11 @@ def read(
 ) -> tuple[int, dict[str, Reading]]:
     """The instant of the readings, and the readings of the stored monitors by tag.
 
-    With `now` None the instant is when a server was last running.
+    With `now` None the instant is when a server was last running. Raises ValueError for a database on which
+    none has run yet.
     """
+    if not observer.has_begun(session):
+        raise ValueError("no server has run on it yet: start the service")
     instant = observer.last_seen(session) if now is None else now
     ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     return instant, {tag: _reading(session, ids[tag], tag, zone, instant) for tag in tags if tag in ids}

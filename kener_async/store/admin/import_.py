@@ -18,7 +18,7 @@ from kener_async.store import devices, dirty, incidents, rollups, tokens
 from kener_async.store.admin import restore
 from kener_async.store.admin.export import FORMAT, INSTANTS, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
-from kener_async.store.observer import kept_from
+from kener_async.store.observer import has_begun, kept_from
 from kener_async.store.samples import packed_latency
 from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.files import Progress, no_progress
@@ -260,7 +260,7 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
 
 def _count(connection: sqlite3.Connection, monitor: int) -> None:
     """Count all quarters of a monitor that the exporting server had counted or marked."""
-    if connection.execute("SELECT 1 FROM service").fetchone() is None:
+    if not has_begun(connection):
         return
     start, end = kept_from(connection), dirty.rolled_until(connection)
     if start < end:

@@ -14,7 +14,7 @@ from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers
 from kener_async.store.dirty import Span
-from kener_async.store.observer import kept_from
+from kener_async.store.observer import has_begun, kept_from
 from kener_async.store.rollups import SUMS
 from kener_async.store.sqlite.files import Progress, no_progress
 
@@ -97,8 +97,8 @@ def recount(
 
 
 def _span(connection: sqlite3.Connection, days: int | None) -> Span:
-    if connection.execute("SELECT 1 FROM service").fetchone() is None:
-        return 0, 0  # no server has run on it
+    if not has_begun(connection):
+        return 0, 0
     until = dirty.rolled_until(connection)
     return max(kept_from(connection), 0 if days is None else until - days * DAY), until
 
