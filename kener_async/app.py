@@ -97,9 +97,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     states = app[keys.STATES]
     async with database.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
-        app[AUTHENTICATOR] = Authenticator(
-            signing_keys(config.auth), store, config.database.path, clock, app[keys.RUNNING]
-        )
+        app[AUTHENTICATOR] = Authenticator(signing_keys(config.auth), store, clock, app[keys.RUNNING])
         app[keys.OBSERVER] = observer = Observer(
             store, states, clock, metrics, retention=config.database.retention_days * DAY
         )

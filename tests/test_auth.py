@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import stat
+import subprocess
 import sys
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -16,7 +17,6 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -481,7 +481,7 @@ def real_clock(clock: FakeClock) -> FakeClock:
 
 
 @pytest.mark.process
-async def test_a_token_made_beside_the_service_is_taken_at_once_and_refused_at_once_when_revoked(
+async def test_a_token_made_beside_the_service_is_taken_at_once_and_refused_when_revoke_has_ended(
     real_clock: FakeClock, config: Config, service: Service
 ):
     status, token, _ = await command(config, "token", "create", "--name", "door", "--tag", "earth")
@@ -492,6 +492,51 @@ async def test_a_token_made_beside_the_service_is_taken_at_once_and_refused_at_o
     assert (await command(config, "token", "revoke", claims["jti"]))[0] == 0
     assert await answer_to(service, token.strip()) == REFUSED
     assert (await answer_to(service, service.token))[0] == 200
+
+
+def revoked_and_killed(config: Config, token_id: str) -> None:
+    """Commit the revocation in a process that is killed before it can do anything else."""
+    work = (
+        "import os, sys; from pathlib import Path; from kener_async.store import tokens;"
+        "from kener_async.store.sqlite import transactions;"
+        "transactions.write(Path(sys.argv[1]), tokens.revoke, sys.argv[2], 1); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", work, config.database.path, token_id], check=False, cwd=ROOT, timeout=30
+    )
+    assert done.returncode == -9
+
+
+@pytest.mark.process
+async def test_a_revocation_is_noticed_although_its_process_died_with_the_commit(
+    config: Config, service: Service
+):
+    token = await service.mint()
+    assert (await answer_to(service, token))[0] == 200
+    await asyncio.to_thread(revoked_and_killed, config, "token-1")
+    await asyncio.sleep(tokens.REVOKED_WITHIN)
+    assert await answer_to(service, token) == REFUSED
+    assert (await answer_to(service, service.token))[0] == 200
+
+
+async def test_a_verified_token_costs_no_look_at_the_database_for_a_while_and_then_a_single_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    glances = []
+    glance = service.app[keys.DATABASE].glance
+
+    async def counted(*work: Any) -> Any:
+        glances.append(work)
+        return await glance(*work)
+
+    monkeypatch.setattr(service.app[keys.DATABASE], "glance", counted)
+    monkeypatch.setattr(tokens, "REVOKED_WITHIN", 1000)
+    assert [(await answer_to(service, service.token))[0] for _ in range(5)] == [200] * 5
+    assert len(glances) <= 1
+    service.app[AUTHENTICATOR]._looked_at = 0
+    answers = await asyncio.gather(*(answer_to(service, service.token) for _ in range(20)))
+    assert [status for status, _ in answers] == [200] * 20
+    assert len(glances) <= 2
 
 
 @pytest.mark.process
@@ -738,12 +783,3 @@ def test_a_public_key_of_another_kind_than_the_algorithm_is_refused(tmp_path: Pa
     text = f'[auth]\nsecret_key = "{SECRET}"\nalgorithm = "RS256"\npublic_key_file = "public.pem"'
     with pytest.raises(SigningKeyError, match=r"public\.pem"):
         signing_keys(auth_of(tmp_path, text))
-
-
-async def test_tokens_are_known_also_when_only_the_database_was_restored(config, clock):
-    async with running(config, clock) as service:
-        token = service.token
-    Path(f"{config.database.path}-tokens").unlink()
-    async with TestClient(TestServer(create_app(config, clock))) as client:
-        reply = await client.get("/api/monitors", headers={"Authorization": f"Bearer {token}"})
-        assert reply.status == 200

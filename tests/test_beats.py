@@ -160,11 +160,13 @@ async def test_a_key_on_record_is_not_the_key_itself(service: Service):
     assert (await fetch(service, f"/beat/{digest_of(KEY).hex()}"))[0] == 404
 
 
-async def test_a_revoked_key_is_refused_from_the_next_request_on(service: Service):
+async def test_a_revoked_key_is_refused_from_the_next_look_at_the_database_on(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
     await a_beat(service)
+    monkeypatch.setattr(tokens, "REVOKED_WITHIN", 0)
     assert (await fetch(service, f"/beat/{KEY}"))[0] == 200
     await service.app[keys.DATABASE].write(lambda connection: tokens.revoke(connection, "beat", NOON))
-    tokens.change_stamp(service.app[keys.RUNNING].config.database.path)
     assert await fetch(service, f"/beat/{KEY}") == (404, "not found")
 
 

@@ -218,7 +218,7 @@ async def test_files_that_others_may_read_are_found(tmp_path: Path, config: Conf
 async def test_files_of_another_owner_beside_the_database_are_found(config: Config, clock: FakeClock):
     async with running(config, clock):
         pass
-    stranger = Path(f"{config.database.path}-tokens")
+    stranger = Path(f"{config.database.path}.lock")
     os.chown(stranger, 65534, 65534)
     (found,) = [one for one in doctor.examine(config, NOW) if one.check == "owner"]
     assert (found.state, str(stranger) in found.remedy) == ("fail", True)

@@ -3,8 +3,10 @@
 import asyncio
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,6 +37,7 @@ from kener_async.worker.housekeeping import drop_old
 from kener_async.worker.schedule import DelayTrigger, Pool, Scheduler, short
 from kener_async.worker.stop import NEVER, StopToken
 from kener_async.worker.writer import BATCH_LIMIT, Writer
+from tests.rigs.process import ROOT
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor
 
 RELEASED = sorted((Path(__file__).parent / "data").glob("schema_v*.sql"))
@@ -254,6 +257,28 @@ def test_an_sqlite_that_is_too_old_is_named_in_one_line(path: Path, monkeypatch:
     assert not path.exists()
 
 
+@pytest.mark.process
+def test_six_first_commands_at_once_all_find_the_database_that_one_of_them_made(tmp_path: Path):
+    work = (
+        "import sys, time; from pathlib import Path; from kener_async.store import tokens;"
+        "from kener_async.store.sqlite import transactions; time.sleep(float(sys.argv[3]) - time.time());"
+        "token = tokens.Token(sys.argv[2], 'x', (), None, 1, None);"
+        "transactions.write(Path(sys.argv[1]), tokens.add, token)"
+    )
+    at_once = str(time.time() + 1.5)
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-c", work, tmp_path / "data/kener.db", str(number), at_once],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for number in range(6)
+    ]
+    assert [(command.communicate(timeout=30)[1], command.returncode) for command in commands] == [("", 0)] * 6
+    assert len(transactions.read(tmp_path / "data/kener.db", tokens.all_tokens)) == 6
+
+
 async def test_the_private_attributes_of_aiosqlite_are_there():
     async with aiosqlite.connect(":memory:") as connection:
         missing = [name for name in ("_execute", "_conn") if not hasattr(connection, name)]
@@ -437,7 +462,7 @@ async def test_samples_that_arrive_together_share_commits(store: SQLiteDatabase)
             commits += 1
             return await store.write(*work, **kwargs)
 
-    async with a_writer(Counting(store._writer, [])).running() as writer:
+    async with a_writer(Counting(store._writer, [], store._glancer)).running() as writer:
         await asyncio.gather(*(writer.put(beat(number)) for number in range(500)))
     assert len(await stored(store)) == 500
     assert commits <= 3
@@ -507,7 +532,7 @@ async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_ta
                 raise Unavailable("the disk is full; nothing was stored")
             return await store.write(*work, **kwargs)
 
-    async with a_writer(Failing(store._writer, [])).running() as writer:
+    async with a_writer(Failing(store._writer, [], store._glancer)).running() as writer:
         refused = await asyncio.gather(*(writer.put(beat(n)) for n in range(5)), return_exceptions=True)
         assert [type(outcome) for outcome in refused] == [Unavailable] * 5
         fails = False
@@ -711,39 +736,3 @@ def test_the_next_run_is_counted_from_now_whatever_was_missed(jump: timedelta):
     now = planned + jump
     assert DelayTrigger(5).get_next_fire_time(planned, now) == now + timedelta(seconds=5)
     assert DelayTrigger(5).get_next_fire_time(None, now) == now + timedelta(seconds=5)
-
-
-# The stamp of the tokens
-
-
-def _announce(path: Path) -> None:
-    tokens.change_stamp(path)
-
-
-def stamps(path: Path, times: int) -> Iterator[tokens.Stamp]:
-    processes = multiprocessing.get_context("fork")
-    yield tokens.stamp(path)
-    for _ in range(times):
-        process = processes.Process(target=_announce, args=(path,))
-        process.start()
-        process.join()
-        yield tokens.stamp(path)
-
-
-def test_the_stamp_changes_with_every_announcement_of_another_process(path: Path):
-    seen = list(stamps(path, 5))
-    assert len(set(seen)) == len(seen)
-    assert tokens.stamp(path) == seen[-1]
-
-
-def test_announcements_at_once_are_all_seen(path: Path):
-    processes = multiprocessing.get_context("fork")
-    tokens.change_stamp(path)
-    (_, before) = tokens.stamp(path) or (0, 0)
-    at_once = [processes.Process(target=_announce, args=(path,)) for _ in range(10)]
-    for process in at_once:
-        process.start()
-    for process in at_once:
-        process.join()
-    (_, after) = tokens.stamp(path) or (0, 0)
-    assert after - before == 10

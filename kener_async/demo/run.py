@@ -63,7 +63,6 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     past.fill(config, simulated, scene.reports, now)
     send = _token(config, "simulated devices", ("status:write",), now)
     try_with = _token(config, "demo", DEFAULT_SCOPES, now)
-    tokens.change_stamp(config.database.path)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = create_app(config)
     app.cleanup_ctx.append(live.reporting(simulated, url, send, WELCOME.format(url=url, token=try_with)))

@@ -146,7 +146,7 @@ def _permissions(config: Config) -> Findings:
     else:
         yield ok("permissions", f"{database.parent} is not accessible to others")
     owner = database.stat().st_uid
-    beside = [Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", ".lock", "-tokens")]
+    beside = [Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", ".lock")]
     foreign = [str(path) for path in beside if path.exists() and path.stat().st_uid != owner]
     if foreign:
         remedy = f"chown --reference={database} {' '.join(foreign)}"

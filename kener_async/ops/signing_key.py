@@ -14,6 +14,7 @@ from kener_async.api.http.auth import Keys
 from kener_async.config.fields import is_placeholder
 from kener_async.config.model import AuthConfig
 from kener_async.errors import FatalError
+from kener_async.store.sqlite import files
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ def signing_secret(auth: AuthConfig) -> bytes:
 
 
 def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    files.make_folder(path)
     try:
         # Write to a temporary name first, so that no process ever reads an incomplete key.
         draft = path.with_name(f"{path.name}.{os.getpid()}")
@@ -51,6 +52,7 @@ def _create(path: Path) -> None:
             file.write(secrets.token_urlsafe(48) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        files.give_to_owner_of(path.absolute().parent, draft)
         try:
             os.link(draft, path)
         except FileExistsError:

@@ -1,6 +1,7 @@
 """Create, list and revoke tokens in the database, while a server may be running on it."""
 
 import secrets
+import time
 from collections.abc import Sequence
 
 from kener_async.api.http.auth import mint
@@ -9,7 +10,7 @@ from kener_async.config.model import Config
 from kener_async.domain.access import DEFAULT_SCOPES, is_expired
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store import tokens
-from kener_async.store.sqlite import transactions
+from kener_async.store.sqlite import condition, transactions
 from kener_async.store.tokens import Token
 
 
@@ -52,7 +53,6 @@ def create_beat_key(config: Config, name: str, tag: str, lifetime: int | None) -
 
 def _add(config: Config, record: Token) -> None:
     transactions.write(config.database.path, tokens.add, record)
-    tokens.change_stamp(config.database.path)
 
 
 def stored(config: Config) -> list[Token]:
@@ -69,6 +69,7 @@ def state(record: Token, now: int) -> str:
 
 
 def revoke(config: Config, token_id: str) -> None:
-    """Revoke a token; raises NotFound."""
+    """Revoke a token; on return a running server rejects it. Raises NotFound."""
     transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
-    tokens.change_stamp(config.database.path)
+    if condition.server_of(config.database.path) is not None:
+        time.sleep(tokens.REVOKED_WITHIN)

@@ -69,6 +69,10 @@ class Database(Protocol):
         """
         ...
 
+    async def glance(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run work that takes a fraction of a millisecond, as `read` does, but never behind other reads."""
+        ...
+
     async def check_writer(self) -> None:
         """Return once the writer has run an empty transaction; raises Unavailable when it cannot."""
         ...

@@ -1,34 +1,17 @@
 """Records of the tokens made here, and of those revoked here."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 from kener_async.domain.errors import NotFound
 from kener_async.store.interface import Session
 
-Stamp = tuple[int, int] | None
+Version = tuple[int, int]  # see `changed_since`
+NO_VERSION: Version = (-1, -1)  # before anything was read
 
-
-def stamp(database: Path) -> Stamp:
-    """A value that changes whenever a token is added or revoked, also by another process.
-
-    It is read from a file beside the database, because it is read for every request.
-    """
-    try:
-        status = os.stat(f"{database}-tokens")
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_size
-
-
-def change_stamp(database: Path) -> None:
-    """Change the stamp, by appending a byte to its file, after the commit that changed the tokens."""
-    with open(f"{database}-tokens", "ab", buffering=0) as file:
-        file.write(b".")
+REVOKED_WITHIN = 0.25  # seconds: how long a running server may go on accepting a token that was revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +67,16 @@ def all_tokens(session: Session) -> dict[str, Token]:
         """
     )
     return {row[0]: _token(row) for row in rows}
+
+
+def changed_since(session: Session, version: Version) -> tuple[Version, dict[str, Token]] | None:
+    """The records and their version, or None if no token was added or revoked since `version`.
+
+    The version is how many tokens there are and how many of them are revoked: records are only ever added,
+    and a revocation is never taken back. Another process that commits a change has thereby announced it.
+    """
+    (added, revoked) = session.execute("SELECT count(*), count(revoked_at) FROM tokens").fetchone()
+    return None if (added, revoked) == version else ((added, revoked), all_tokens(session))
 
 
 def revoke(session: Session, token_id: str, now: int) -> None:

@@ -62,7 +62,8 @@ class Server:
 
     `before` is put before the command that serves (strace), `within` before every command (nsenter);
     `environment` is added to ours, `inherits` are descriptors it gets. `fault` is Python that runs first, in
-    the same process: a bug on purpose, to prove that a test detects it.
+    the same process: a bug on purpose, to prove that a test detects it. `as_user` is the id of the user and
+    of the group that run it and its commands; None: ours.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         inherits: Sequence[int] = (),
         fault: str = "",
+        as_user: int | None = None,
     ) -> None:
         self.folder = folder
         self.config = folder / "config.toml"
@@ -87,6 +89,7 @@ class Server:
         self.program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self.inherits = inherits
+        self.as_user = as_user
         self.port = a_free_port()
         self.log_file = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,6 +124,8 @@ class Server:
                 cwd=self.folder,
                 pass_fds=self.inherits,
                 start_new_session=True,
+                user=self.as_user,
+                group=self.as_user,
             )
 
     def start(self, seconds: float = 20) -> "Server":
@@ -201,6 +206,8 @@ class Server:
             cwd=self.folder,
             timeout=30,
             check=False,
+            user=self.as_user,
+            group=self.as_user,
         )
 
     def mint(self, *options: str) -> str:
@@ -213,7 +220,6 @@ class Server:
         """A token for `a_config`'s key, stored without starting a process, which takes half a second."""
         record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
         transactions.write(self.database, tokens.add, record)
-        tokens.change_stamp(self.database)
         return mint(SECRET.encode(), record)
 
     def __enter__(self) -> "Server":

@@ -72,7 +72,6 @@ class Service:
             **fields,
         )
         await self.app[keys.DATABASE].write(lambda connection: tokens.add(connection, record))
-        tokens.change_stamp(self.app[keys.RUNNING].config.database.path)
         return mint(SECRET.encode(), record)
 
     async def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> tuple[int, Any]:

@@ -1,17 +1,20 @@
 """Authentication: bearer tokens (JWT, RFC 8725), push keys, allowed addresses.
 
-Every token made here is a row in the database. A revoked token is rejected from the next request on, also if
-another process revoked it. Verified tokens are cached by digest, rejected ones never.
+Every token made here is a row in the database, and the database itself is looked at for changes: a token made
+by another process is accepted at once, a revoked one is rejected within `tokens.REVOKED_WITHIN` seconds.
+Verified tokens are cached by digest, rejected ones never.
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import jwt
+import structlog
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
@@ -21,13 +24,14 @@ from kener_async.domain.access import SCOPES, Grant, is_expired
 from kener_async.domain.errors import Forbidden, NotFound, Unauthenticated
 from kener_async.keys import Running
 from kener_async.store import tokens
-from kener_async.store.interface import Database
+from kener_async.store.interface import Database, StoreError
 from kener_async.store.tokens import Token
+
+log = structlog.get_logger(__name__)
 
 TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of tokens made here
 MAX_TOKEN_LENGTH = 8192
 MAX_VERIFIED = 4096
-NEVER_READ = (-1, -1)  # differs from every stamp, also from that of a missing stamp file
 REQUIRED = ["iat", "jti", "sub"]
 
 
@@ -61,17 +65,16 @@ def mint(secret: bytes, token: Token) -> str:
 class Authenticator:
     """Turn the token of a request into a grant, or reject it."""
 
-    def __init__(self, keys: Keys, database: Database, path: Path, clock: Clock, running: Running) -> None:
+    def __init__(self, keys: Keys, database: Database, clock: Clock, running: Running) -> None:
         self._keys = keys
         self._database = database
-        self._path = path
         self._clock = clock
         self._running = running
         self._records: dict[str, Token] = {}
         self._push_keys: dict[bytes, Token] = {}
-        self._loaded_stamp: tokens.Stamp = NEVER_READ
-        self._newest_stamp: tokens.Stamp = NEVER_READ
-        self._is_stamp_fresh = False
+        self._version = tokens.NO_VERSION
+        self._looking = asyncio.Lock()
+        self._looked_at = -math.inf  # when the last look at the database began, by the monotonic clock
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}
@@ -81,7 +84,7 @@ class Authenticator:
         if self._running.config.auth.allowed_ips:
             self.check_address(request)
         values = request.headers.getall(AUTHORIZATION, ())
-        if len(values) != 1 or not self._is_current():
+        if len(values) != 1 or self._looked_at < monotonic() - tokens.REVOKED_WITHIN:
             return None
         grant = self._verified.get(_digest(values[0]))
         if grant is None:
@@ -96,9 +99,10 @@ class Authenticator:
         """Verify the token of a request; raises Unauthenticated."""
         self.check_address(request)
         token = bearer(request)
-        if not self._is_current():
-            await self._reload(self._newest_stamp)
-        grant = self._verify(token)
+        await self._look(monotonic() - tokens.REVOKED_WITHIN)
+        grant = self._verified.get(_digest(request.headers[AUTHORIZATION]))
+        if grant is None:
+            grant = await self._verify(token)
         now = self._clock()
         if grant.is_expired(now):
             raise Unauthenticated("invalid token")
@@ -111,9 +115,11 @@ class Authenticator:
     async def push_key(self, request: web.Request, key: str) -> Token:
         """The record of a push key; raises NotFound if there is none, or if it has expired or was revoked."""
         self.check_address(request)
-        if not self._is_current():
-            await self._reload(self._newest_stamp)
-        record = self._push_keys.get(tokens.digest_of(key))
+        await self._look(monotonic() - tokens.REVOKED_WITHIN)
+        digest = tokens.digest_of(key)
+        if digest not in self._push_keys:
+            await self._look(monotonic())  # it may have been made a moment ago
+        record = self._push_keys.get(digest)
         now = self._clock()
         if record is None or is_expired(record.expires_at, now):
             raise NotFound("not found")
@@ -129,30 +135,35 @@ class Authenticator:
         if not is_within(address, config.auth.allowed_ips):
             raise Unauthenticated(f"invalid ip: {address}")
 
-    def _is_current(self) -> bool:
-        """Whether the loaded records are those of the database: its stamp changes with every token."""
-        # Read once for all requests that one turn of the event loop handles, because a read is a system call.
-        # A revocation still holds at once, because a request that comes in later is handled after the
-        # callback, and reads the stamp again.
-        if not self._is_stamp_fresh:
-            self._is_stamp_fresh = True
-            asyncio.get_running_loop().call_soon(self._expire_stamp)
-            self._newest_stamp = tokens.stamp(self._path)
-        return self._newest_stamp == self._loaded_stamp
+    async def _look(self, since: float) -> None:
+        """Return when the records are those of the database at an instant not before `since`.
 
-    def _expire_stamp(self) -> None:
-        self._is_stamp_fresh = False
+        One look at a time, for all requests that wait. While the database cannot be read, which also keeps
+        anything from being revoked or stored, the records loaded before stay good.
+        """
+        async with self._looking:
+            if self._looked_at >= since:
+                return
+            began = monotonic()
+            try:
+                changed = await self._database.glance(tokens.changed_since, self._version)
+            except StoreError as error:
+                if self._version == tokens.NO_VERSION:
+                    raise
+                log.debug("the tokens could not be read", error=str(error))
+                changed = None
+            if changed is not None:
+                self._load(*changed)
+            self._looked_at = began
 
-    async def _reload(self, stamp: tokens.Stamp) -> None:
-        # `stamp` was read before the records, because a change in between must make the next request reload.
-        self._records = await self._database.read(tokens.all_tokens)
+    def _load(self, version: tokens.Version, records: dict[str, Token]) -> None:
+        self._version, self._records = version, records
         self._push_keys = {
             record.digest: record
-            for record in self._records.values()
+            for record in records.values()
             if record.digest is not None and record.revoked_at is None
         }
         self._verified.clear()
-        self._loaded_stamp = stamp
 
     async def note_uses(self) -> None:
         """The scheduled job: store when each token was last used."""
@@ -160,7 +171,7 @@ class Authenticator:
         if uses:
             await self._database.write(tokens.save_uses, uses)
 
-    def _verify(self, token: str) -> Grant:
+    async def _verify(self, token: str) -> Grant:
         try:
             header = jwt.get_unverified_header(token)
             own = header.get("alg") == "HS256"
@@ -179,6 +190,8 @@ class Authenticator:
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated("invalid token") from error
         grant = _granted(claims)
+        if own and grant.id not in self._records:
+            await self._look(monotonic())  # it may have been made a moment ago
         self._check_record(grant, own)
         not_before = claims.get("nbf", 0)
         if type(not_before) is not int or not_before > self._clock():

@@ -41,7 +41,7 @@ def make_folder(path: Path) -> None:
     """Make the folder of a database, if it is missing; raises DatabaseFileError when it cannot be used."""
     folder = path.absolute().parent
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _make(folder)
     except OSError as error:
         raise DatabaseFileError(f"{folder}: cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -50,6 +50,25 @@ def make_folder(path: Path) -> None:
         log.warning(
             "the database is on a network file system, where SQLite's locks may fail", folder=str(folder)
         )
+
+
+def is_empty(path: Path) -> bool:
+    """Whether there is no file, or one of no bytes, which SQLite takes for a new database."""
+    return not path.exists() or path.stat().st_size == 0
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file, if there is none, which belongs to the owner of its folder from the first."""
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+        give_to_owner_of(path.absolute().parent, path)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it; each that root makes belongs to the owner of the one above."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(exist_ok=True, mode=0o750)
+        give_to_owner_of(missing.parent, missing)
 
 
 def file_system(folder: Path) -> str:
@@ -163,7 +182,7 @@ def give_to_owner_of(folder: Path, path: Path) -> None:
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
     """Make a temporary folder in the folder, removed on exit; those that killed runs left are removed too."""
-    with _folder_lock(folder):
+    with folder_locked(folder):  # because a workspace that is being made is not held yet
         for left in folder.glob(".kener-*.partial"):
             _remove_unless_held(left)
         work = Path(tempfile.mkdtemp(prefix=".kener-", suffix=".partial", dir=folder))
@@ -177,8 +196,8 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _folder_lock(folder: Path) -> Iterator[None]:
-    """Lock the folder, because a workspace that is being made is not held yet."""
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Lock a folder for a moment, against other processes that make the same thing in it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

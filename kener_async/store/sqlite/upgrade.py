@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite import files, migrations, version
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 from kener_async.store.sqlite.files import Progress, no_progress
@@ -34,7 +34,19 @@ def prepare(path: Path, *, may_upgrade: bool = True) -> None:
     Only with the lock of the file held may an old file be upgraded: a server of the old version may be
     running on it.
     """
-    with database_errors(path), closing(connect(path)) as connection:
+    version.require()
+    with database_errors(path):
+        if files.is_empty(path):
+            # One process at a time: SQLite can refuse to set up a file that another is setting up.
+            with files.folder_locked(path.absolute().parent):
+                files.make_file(path)
+                _prepare(path, may_upgrade)
+        else:
+            _prepare(path, may_upgrade)
+
+
+def _prepare(path: Path, may_upgrade: bool) -> None:
+    with closing(connect(path)) as connection:
         if not may_upgrade and migrations.lacking(connection):
             raise ValueError(OLDER_SCHEMA)
         _upgrade(connection, path)
