@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -84,6 +84,22 @@ class MonitorCollector(Collector):
         yield from (status, uptime)
 
 
+class OfTags(Collector):
+    """The metrics of a registry without those of other monitors."""
+
+    def __init__(self, registry: CollectorRegistry, allows_tag: Callable[[str], bool]) -> None:
+        self._registry = registry
+        self._allows_tag = allows_tag
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if self._is_allowed(sample.labels)]
+            yield family
+
+    def _is_allowed(self, labels: Mapping[str, str]) -> bool:
+        return "tag" not in labels or self._allows_tag(labels["tag"])
+
+
 class Metrics:
     """All metrics of a running app, in a registry of their own."""
 
@@ -160,8 +176,11 @@ class Metrics:
         self.batch_samples.observe(samples)
         self.commit_seconds.observe(seconds)
 
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
+    def text(self, allows_tag: Callable[[str], bool] | None = None) -> bytes:
+        """All metrics; those of single monitors only where `allows_tag` is true of the tag."""
+        if allows_tag is None:
+            return generate_latest(self.registry)
+        return generate_latest(OfTags(self.registry, allows_tag))
 
 
 def outcome_of(status: int) -> str:

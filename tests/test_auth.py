@@ -17,16 +17,19 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kener_async import keys
 from kener_async.api.http.auth import AUTHENTICATOR, TOKEN_TYPE
+from kener_async.api.http.endpoint import local_or_admin
+from kener_async.api.http.forwarded import PROXY_HEADERS
 from kener_async.api.http.policy import policy_of
 from kener_async.app import create_app
 from kener_async.config.load import load
-from kener_async.config.model import AuthConfig, Config
+from kener_async.config.model import AuthConfig, Config, Senders
 from kener_async.domain.access import SCOPES
 from kener_async.ops.signing_key import SigningKeyError, signing_keys, signing_secret
 from kener_async.store import tokens
@@ -618,7 +621,7 @@ async def test_a_token_made_elsewhere_is_taken_by_its_public_key(
     async with running(with_public_key(config, key, algorithm), clock) as service:
         assert (await answer_to(service, from_elsewhere(key, algorithm)))[0] == 200
         assert (await answer_to(service, service.token))[0] == 200, "tokens made here still are"
-        for changes in ({"exp": ...}, {"exp": NOON}, {"jti": ...}, {"nbf": NOON + 1}, {"tags": "earth"}):
+        for changes in ({"exp": ...}, {"jti": ...}, {"tags": "earth"}):
             assert await answer_to(service, from_elsewhere(key, algorithm, **changes)) == REFUSED, changes
         limited = from_elsewhere(key, algorithm, tags=["mars"])
         assert (await answer_to(service, limited))[0] == 403
@@ -654,25 +657,127 @@ async def test_a_token_of_another_key_or_another_algorithm_is_refused(service_of
         assert await answer_to(service_of_an_elsewhere, forged) == REFUSED
 
 
+WITHIN_LEEWAY: list[dict[str, Any]] = [
+    {"nbf": NOON + 60},
+    {"iat": NOON + 60},
+    {"exp": NOON - 59},
+    {"exp": NOON + 0.5},
+    {"exp": NOON + 599.25, "iat": NOON - 0.75, "nbf": NOON - 0.25},
+    {"nbf": NOON + 5, "exp": 1e12},
+]
+BEYOND_LEEWAY: list[dict[str, Any]] = [
+    {"nbf": NOON + 61},
+    {"nbf": NOON + 60.5},
+    {"iat": NOON + 61},
+    {"exp": NOON - 60},
+    {"exp": NOON - 60.5},
+    {"exp": float("nan")},
+    {"exp": float("inf")},
+    {"exp": True},
+    {"exp": str(NOON + 600)},
+    {"nbf": None},
+    {"iat": [NOON]},
+    {"iat": "now"},
+]
+
+
+@pytest.mark.parametrize("changes", WITHIN_LEEWAY, ids=str)
+async def test_an_issuers_clock_may_be_a_minute_off_and_its_dates_may_have_a_fraction(
+    service_of_an_elsewhere: Service, changes: dict[str, Any]
+):
+    token = from_elsewhere(RSA, "RS256", **changes)
+    assert (await answer_to(service_of_an_elsewhere, token))[0] == 200
+
+
+@pytest.mark.parametrize("changes", BEYOND_LEEWAY, ids=str)
+async def test_a_token_made_elsewhere_is_refused_beyond_the_leeway(
+    service_of_an_elsewhere: Service, changes: dict[str, Any]
+):
+    token = from_elsewhere(RSA, "RS256", **changes)
+    assert await answer_to(service_of_an_elsewhere, token) == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("audience", "claim", "status"),
+    [
+        ("", ..., 200),
+        ("", "kener", 401),
+        ("", ["kener"], 401),
+        ("kener", "kener", 200),
+        ("kener", ["account", "kener"], 200),
+        ("kener", ..., 401),
+        ("kener", "Kener", 401),
+        ("kener", ["account"], 401),
+        ("kener", [], 401),
+        ("kener", "", 401),
+        ("kener", 7, 401),
+        ("kener", {"kener": True}, 401),
+    ],
+)
+async def test_a_token_made_elsewhere_must_be_for_this_audience(
+    config: Config, clock: FakeClock, audience: str, claim: Any, status: int
+):
+    known = with_public_key(config, RSA, "RS256")
+    async with running(replace(known, auth=replace(known.auth, audience=audience)), clock) as service:
+        assert (await answer_to(service, from_elsewhere(RSA, "RS256", aud=claim)))[0] == status
+        assert (await answer_to(service, service.token))[0] == 200, "tokens made here have none"
+
+
+@pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.parametrize("end", ["=", "==", "===", "+", "/"])
+async def test_a_token_with_padding_or_another_alphabet_is_refused(service: Service, where: int, end: str):
+    parts = service.token.split(".")
+    parts[where] += end
+    assert await answer_to(service, ".".join(parts)) == REFUSED
+
+
+async def test_another_text_of_the_same_signature_is_refused(service: Service):
+    """The last letter of a signature of 32 bytes has two bits that a lenient decoder ignores."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    head, last = service.token[:-1], letters.index(service.token[-1])
+    accepted = [
+        letter for letter in letters[last & ~3 : last | 3] + letters[last | 3]
+        if (await answer_to(service, head + letter))[0] == 200
+    ]  # fmt: skip
+    assert accepted == [service.token[-1]]
+
+
 # Addresses
 
 
 BELIEVED: list[tuple[tuple[str, ...], list[str], str]] = [
     ((), [], "127.0.0.1"),
-    ((), ["203.0.113.7"], "127.0.0.1"),
-    (("10.0.0.0/8",), ["203.0.113.7"], "127.0.0.1"),
+    ((), ["203.0.113.7"], "unknown"),  # a proxy on this machine that is not configured
+    (("10.0.0.0/8",), ["203.0.113.7"], "unknown"),
     (("127.0.0.1",), [], "127.0.0.1"),
     (("127.0.0.1",), ["203.0.113.7"], "203.0.113.7"),
     (("127.0.0.1",), ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
     (("127.0.0.1",), ["198.51.100.1", "203.0.113.7"], "203.0.113.7"),
     (("127.0.0.1", "10.0.0.0/8"), ["198.51.100.1, 203.0.113.7, 10.1.2.3"], "203.0.113.7"),
     (("127.0.0.1", "10.0.0.0/8"), ["10.9.9.9, 10.1.2.3"], "10.9.9.9"),
-    (("127.0.0.1",), ["unknown"], "127.0.0.1"),
-    (("127.0.0.1",), ["203.0.113.7, "], "127.0.0.1"),
-    (("127.0.0.1", "10.0.0.0/8"), ["203.0.113.7, _hidden, 10.1.2.3"], "10.1.2.3"),
-    (("127.0.0.1",), ["203.0.113.7:443"], "127.0.0.1"),
+    (("127.0.0.1",), ["unknown"], "unknown"),
+    (("127.0.0.1",), [""], "unknown"),
+    (("127.0.0.1",), ["203.0.113.7, "], "203.0.113.7"),
+    (("127.0.0.1", "10.0.0.0/8"), ["203.0.113.7, _hidden, 10.1.2.3"], "unknown"),
+    (("127.0.0.1",), ["203.0.113.7:443"], "203.0.113.7"),
+    (("127.0.0.1", "10.0.0.0/8"), ["203.0.113.7:443, 10.1.2.3:80"], "203.0.113.7"),
+    (("127.0.0.1",), ['"203.0.113.7"'], "203.0.113.7"),
+    (("127.0.0.1",), ['"203.0.113.7:443"'], "203.0.113.7"),
+    (("127.0.0.1",), ["[2001:db8::7]"], "2001:db8::7"),
+    (("127.0.0.1",), ["[2001:db8::7]:443"], "2001:db8::7"),
+    (("127.0.0.1",), ['"[2001:db8::7]:443"'], "2001:db8::7"),
+    (("127.0.0.1",), ["::ffff:203.0.113.7"], "203.0.113.7"),
+    (("127.0.0.1",), ["[::ffff:203.0.113.7]:443"], "203.0.113.7"),
+    (("127.0.0.1",), ["203.0.113.7:"], "unknown"),
+    (("127.0.0.1",), ["203.0.113.7:123456"], "unknown"),
+    (("127.0.0.1",), ['"203.0.113.7'], "unknown"),
+    (("127.0.0.1",), ["203.0.113"], "unknown"),
+    (("127.0.0.1",), ["[203.0.113.7"], "unknown"),
+    (("127.0.0.1",), ["for=203.0.113.7"], "unknown"),
+    (("127.0.0.1",), ["localhost"], "unknown"),
     (("127.0.0.1",), ["2001:db8::7"], "2001:db8::7"),
-    (("127.0.0.0/8",), ["203.0.113.7", *["127.0.0.2"] * 12], "127.0.0.2"),
+    (("127.0.0.0/8",), ["203.0.113.7", *["127.0.0.2"] * 12], "unknown"),
+    (("127.0.0.0/8",), ["203.0.113.7", *["127.0.0.2"] * 9], "203.0.113.7"),
 ]
 
 
@@ -710,6 +815,82 @@ async def test_only_allowed_addresses_may_use_a_token(
     networks = tuple(ip_network(one) for one in allowed)
     async with running(replace(config, auth=replace(config.auth, allowed_ips=networks)), clock) as service:
         assert (await answer_to(service, service.token))[0] == expected
+
+
+FACES = {
+    "a push key": ("GET", "/beat/{key}"),
+    "a status": ("POST", "/api/status"),
+    "a batch": ("POST", "/api/status/batch"),
+    "Healthchecks": ("GET", "/ping/0fe4e4ee-4ee4-4ee4-8ee4-0fe4e4ee4ee4"),
+    "Uptime Kuma": ("GET", "/api/push/a-token-of-uptime-kuma-0123456789"),
+    "Gatus": ("POST", "/api/v1/endpoints/core_earth/external?success=true"),
+    "metrics": ("GET", "/metrics"),
+}
+UNNAMED_CLIENTS = [
+    {"X-Forwarded-For": "unknown"},
+    {"X-Forwarded-For": "_secret"},
+    {"Forwarded": "for=127.0.0.1"},
+    {"X-Real-IP": "127.0.0.1"},
+    {"Via": "1.1 proxy"},
+    {"X-Forwarded-Proto": "https"},
+    {"CF-Connecting-IP": "127.0.0.1"},
+]
+
+
+@pytest.mark.parametrize("headers", UNNAMED_CLIENTS, ids=str)
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.1/32",)], ids=["not configured", "trusted"])
+async def test_a_client_that_a_proxy_does_not_name_is_never_taken_for_the_proxy(
+    service: Service, headers: dict[str, str], proxies: tuple[str, ...]
+):
+    """The allow list holds the proxy's own address, so every client would be let in."""
+    senders = Senders(
+        checks=("0fe4e4ee-4ee4-4ee4-8ee4-0fe4e4ee4ee4",),
+        push_token="a-token-of-uptime-kuma-0123456789",
+        gatus_key="core_earth",
+        gatus_token="a-token-of-gatus-0123456789-0123",
+    )
+    await service.configure(a_monitor("earth", senders=senders))
+    key = "k" * 43
+    await service.mint(name="key", digest=tokens.digest_of(key), tags=("earth",), scopes=("status:write",))
+    service.change("auth", allowed_ips=(ip_network("127.0.0.0/8"),))
+    service.change("server", trusted_proxies=tuple(ip_network(one) for one in proxies))
+    for name, (method, path) in FACES.items():
+        token = senders.gatus_token if name == "Gatus" else service.token
+        sent = {"Authorization": f"Bearer {token}", **headers}
+        url = path.format(key=key)
+        async with service.client.request(method, url, headers=sent) as reply:
+            assert (reply.status, "invalid ip: unknown" in await reply.text()) == (401, True), name
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", *PROXY_HEADERS, "X-Forwarded-Host", "x-forwarded-new"])
+async def test_metrics_behind_a_proxy_need_a_token_whatever_header_it_sends(service: Service, header: str):
+    async with service.client.get("/metrics", headers={header: "127.0.0.1"}) as reply:
+        assert reply.status == 401
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+async def test_every_address_of_the_machine_itself_may_read_metrics(peer: str):
+    request = make_mocked_request("GET", "/metrics").clone(remote=peer)
+    assert (await local_or_admin(request)).allows("admin")
+
+
+async def test_an_admin_of_some_monitors_sees_no_others_in_the_metrics(service: Service):
+    token = await service.mint(scopes=("admin",), tags=("ear*",))
+    headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "203.0.113.7"}
+    async with service.client.get("/metrics", headers=headers) as reply:
+        text = await reply.text()
+    assert 'kener_monitor_status{tag="earth"}' in text
+    assert "mars" not in text
+    assert "kener_http_requests_total" in text
+
+
+async def test_a_device_without_monitors_is_listed_only_for_a_token_of_all_monitors(service: Service):
+    report = {"device": "door", "samples": [BEAT | {"tag": "nowhere", "seq": 1}]}
+    await service.post("/api/status/batch", report)
+    _, listed = await service.ask("GET", "/api/devices")
+    assert [(device["device"], device["tags"]) for device in listed] == [("door", [])]
+    limited = await service.mint(tags=("earth",))
+    assert await service.ask("GET", "/api/devices", limited) == (200, [])
 
 
 # The key

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -559,3 +560,13 @@ async def test_the_clock_may_step_an_hour_back_and_a_year_ahead(tmp_path: Path):
     assert min(step.rollups for step in report.steps) >= 1
     assert max(step.gap for step in report.steps) <= max(2.0, 3 * report.quiet_gap), str(report)
     assert report.posts_refused == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_server_on_all_addresses_gives_metrics_to_its_own_machine(tmp_path: Path, address: str):
+    with (
+        Server(tmp_path, a_config({"server": {"host": "::"}})).start() as server,
+        closing(HTTPConnection(address, server.port, timeout=10)) as connection,
+    ):
+        connection.request("GET", "/metrics")
+        assert connection.getresponse().status == 200

@@ -5,6 +5,7 @@ from typing import Any
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.domain.access import Grant
 from kener_async.store import devices as stored_devices
 from kener_async.store.devices import DeviceSummary
 
@@ -23,9 +24,16 @@ routes = Routes()
     )
 )
 async def devices(call: Call) -> list[dict[str, Any]]:
-    """The devices that are named in batches and whose monitors the token may read."""
+    """The devices that are named in batches and whose monitors the token may read.
+
+    One without monitors is listed only for a token without tags.
+    """
     summaries = await call.request.app[keys.DATABASE].read(stored_devices.summaries)
-    return [_listed(device) for device in summaries if all(map(call.grant.allows_tag, device.tags))]
+    return [_listed(device) for device in summaries if _may_read(call.grant, device)]
+
+
+def _may_read(grant: Grant, device: DeviceSummary) -> bool:
+    return grant.tags is None or (bool(device.tags) and all(map(grant.allows_tag, device.tags)))
 
 
 def _listed(device: DeviceSummary) -> dict[str, Any]:

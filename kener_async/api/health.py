@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, require_loopback_or_admin
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, local_or_admin
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.clock import Clock
 from kener_async.domain import free_space
@@ -144,8 +144,8 @@ async def readyz(call: Call) -> web.StreamResponse | dict[str, object]:
 
 @routes.get("/metrics", policy=RoutePolicy(ErrorFormat.ENVELOPE))
 async def metrics(request: web.Request) -> web.Response:
-    """Metrics in Prometheus' text format; from this machine, or with the scope `admin`."""
-    await require_loopback_or_admin(request)
+    """Metrics in Prometheus' text format; from this machine, or with `admin` and of the token's tags."""
+    grant = await local_or_admin(request)
     app = request.app
     path = app[keys.RUNNING].config.database.path
     values: Metrics = app[keys.METRICS]
@@ -160,7 +160,7 @@ async def metrics(request: web.Request) -> web.Response:
         values.database_bytes.labels(name).set(_file_bytes(f"{path}{suffix}"))
     values.by_monitor.figures = await app[MONITOR_FIGURES].current()
     # In a thread, because with many monitors it takes longer than a heartbeat may wait.
-    text = await asyncio.to_thread(values.text)
+    text = await asyncio.to_thread(values.text, None if grant.tags is None else grant.allows_tag)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

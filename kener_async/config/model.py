@@ -171,6 +171,13 @@ class AuthConfig:
     public_key_file: Path | None = key(
         OptionalPath(), None, restart=True, doc="The public key (PEM) for EdDSA or RS256."
     )
+    audience: str = key(
+        String(),
+        "",
+        restart=True,
+        doc="What `aud` of tokens made elsewhere must name, such as the address of this server; empty: "
+        "tokens with `aud` are refused, because they are for others.",
+    )
     allowed_ips: Networks = key(
         List(Network()),
         (),

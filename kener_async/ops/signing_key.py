@@ -29,7 +29,7 @@ class SigningKeyError(FatalError):
 def signing_keys(auth: AuthConfig) -> Keys:
     """Load the keys that verify tokens; raises SigningKeyError."""
     public = None if auth.public_key_file is None else _public_key(auth.public_key_file, auth.algorithm)
-    return Keys(signing_secret(auth), auth.algorithm, public)
+    return Keys(signing_secret(auth), auth.algorithm, public, auth.audience)
 
 
 def signing_secret(auth: AuthConfig) -> bytes:

@@ -7,6 +7,8 @@ Verified tokens are cached by digest, rejected ones never.
 
 import asyncio
 import math
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -33,18 +35,22 @@ TOKEN_TYPE = "kener+jwt"  # noqa: S105 - the explicit type (RFC 8725 3.11) of to
 MAX_TOKEN_LENGTH = 8192
 MAX_VERIFIED = 4096
 REQUIRED = ["iat", "jti", "sub"]
+LEEWAY_SECONDS = 60  # by which the clock of an issuer elsewhere may differ
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys that verify tokens: `secret` for those made here, `public` for those made elsewhere.
 
-    `algorithm` is that of the public key. Each key is used with its own algorithm only.
+    `algorithm` is that of the public key. Each key is used with its own algorithm only. `audience` is what
+    `aud` of those made elsewhere must name; empty: they must have no `aud`.
     """
 
     secret: bytes
     algorithm: str
     public: Any | None = None
+    audience: str = ""
 
 
 def mint(secret: bytes, token: Token) -> str:
@@ -127,13 +133,13 @@ class Authenticator:
         return record
 
     def check_address(self, request: web.Request) -> None:
-        """Raises Unauthenticated if the client's address is not in `[auth] allowed_ips`."""
+        """Raises Unauthenticated unless the client's address is known and in `[auth] allowed_ips`."""
         config = self._running.config
         if not config.auth.allowed_ips:
             return
         address = client_address(request, config.server.trusted_proxies)
-        if not is_within(address, config.auth.allowed_ips):
-            raise Unauthenticated(f"invalid ip: {address}")
+        if address is None or not is_within(address, config.auth.allowed_ips):
+            raise Unauthenticated(f"invalid ip: {address or 'unknown'}")
 
     async def _look(self, since: float) -> None:
         """Return when the records are those of the database at an instant not before `since`.
@@ -185,17 +191,18 @@ class Authenticator:
                 token,
                 key,
                 algorithms=[algorithm],
+                audience=None if own else self._keys.audience or None,
                 options={"require": REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated("invalid token") from error
-        grant = _granted(claims)
+        if own and isinstance(claims.get("exp"), float):  # those made here have none with a fraction
+            raise Unauthenticated("invalid token")
+        grant = _granted(claims, 0 if own else LEEWAY_SECONDS)
         if own and grant.id not in self._records:
             await self._look(monotonic())  # it may have been made a moment ago
         self._check_record(grant, own)
-        not_before = claims.get("nbf", 0)
-        if type(not_before) is not int or not_before > self._clock():
-            raise Unauthenticated("invalid token")
+        _check_begun(claims, self._clock(), own)
         return grant
 
     def _check_record(self, grant: Grant, own: bool) -> None:
@@ -219,20 +226,55 @@ def bearer(request: web.Request) -> str:
     if len(values) != 1:
         raise Unauthenticated("invalid token")
     scheme, _, token = values[0].strip().rpartition(" ")
-    if scheme.strip().lower() not in ("bearer", "") or not token.isascii() or len(token) > MAX_TOKEN_LENGTH:
+    if scheme.strip().lower() not in ("bearer", "") or not _is_compact(token):
         raise Unauthenticated("invalid token")
     return token
 
 
-def _granted(claims: Mapping[str, Any]) -> Grant:
-    """The grant of verified claims; raises Unauthenticated if a claim has the wrong type."""
-    scope, tags, expires = claims.get("scope", ""), claims.get("tags"), claims.get("exp")
-    texts: Iterable[Any] = (claims["jti"], claims["sub"], scope, *(tags if isinstance(tags, list) else ()))
-    is_valid = (
-        all(isinstance(text, str) for text in texts)
-        and (tags is None or isinstance(tags, list))
-        and (expires is None or type(expires) is int)
+def _is_compact(token: str) -> bool:
+    """Whether the token is a JWS in the one form that RFC 7515 allows, without padding or stray bits."""
+    # The lenient decoder of the library accepts several texts for one token.
+    return (
+        len(token) <= MAX_TOKEN_LENGTH
+        and COMPACT.fullmatch(token) is not None
+        and all(_is_canonical(part) for part in token.split("."))
     )
+
+
+def _is_canonical(part: str) -> bool:
+    length = len(part) % 4
+    if length == 1:
+        return False
+    decoded = urlsafe_b64decode(part + "=" * (-length % 4))
+    return urlsafe_b64encode(decoded).rstrip(b"=").decode() == part
+
+
+def _check_begun(claims: Mapping[str, Any], now: int, own: bool) -> None:
+    """Raises Unauthenticated for a token of later; of tokens made here only `nbf` counts.
+
+    Their `iat` is this machine's own clock, which may have been set back since.
+    """
+    begins = [_numeric_date(claims, name) for name in (("nbf",) if own else ("nbf", "iat"))]
+    leeway = 0 if own else LEEWAY_SECONDS
+    if any(begin is not None and begin > now + leeway for begin in begins):
+        raise Unauthenticated("invalid token")
+
+
+def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """A NumericDate (RFC 7519, 2), which may have a fraction; None: the claim is absent."""
+    if name not in claims:
+        return None
+    value: float = claims[name]
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise Unauthenticated("invalid token")
+    return value
+
+
+def _granted(claims: Mapping[str, Any], leeway: int) -> Grant:
+    """The grant of verified claims; raises Unauthenticated if a claim has the wrong type."""
+    scope, tags, expires = claims.get("scope", ""), claims.get("tags"), _numeric_date(claims, "exp")
+    texts: Iterable[Any] = (claims["jti"], claims["sub"], scope, *(tags if isinstance(tags, list) else ()))
+    is_valid = all(isinstance(text, str) for text in texts) and (tags is None or isinstance(tags, list))
     if not is_valid:
         raise Unauthenticated("invalid token")
     return Grant(
@@ -240,7 +282,7 @@ def _granted(claims: Mapping[str, Any]) -> Grant:
         subject=claims["sub"],
         scopes=frozenset(scope.split()) & frozenset(SCOPES),
         tags=None if tags is None else tuple(tags),
-        expires=expires,
+        expires=None if expires is None else math.ceil(expires) + leeway,
     )
 
 

@@ -15,6 +15,7 @@ from kener_async.api.http.auth import AUTHENTICATOR, require_scope
 from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import ErrorResponse
+from kener_async.api.http.forwarded import is_local
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
 from kener_async.api.http.responses import json_response
@@ -24,6 +25,7 @@ from kener_async.domain.errors import Invalid
 NO_QUERY: Mapping[str, Any] = MappingProxyType({})
 CACHED_QUERIES, MAX_CACHED_LENGTH = 2048, 200
 ANONYMOUS = Grant("", "", frozenset(), None, None)
+LOCAL = Grant("", "local", frozenset({"admin"}), None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,10 @@ def _texts(messages: Any) -> list[str]:
     return [text for part in parts for text in _texts(part)]
 
 
-async def require_loopback_or_admin(request: web.Request) -> None:
-    """Allow requests from this machine, and others with `admin`; raises Forbidden and Unauthenticated."""
-    if request.remote in ("127.0.0.1", "::1") and "X-Forwarded-For" not in request.headers:
-        return
-    require_scope(await request.app[AUTHENTICATOR].grant(request), "admin")
+async def local_or_admin(request: web.Request) -> Grant:
+    """The grant of a request from this machine, or of one with `admin`; else Forbidden or Unauthenticated."""
+    if is_local(request):
+        return LOCAL
+    grant = await request.app[AUTHENTICATOR].grant(request)
+    require_scope(grant, "admin")
+    return grant

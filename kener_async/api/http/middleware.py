@@ -5,6 +5,7 @@ their policies.
 """
 
 import itertools
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from aiohttp.typedefs import Middleware
 
 from kener_async.api.http import error_formats
 from kener_async.api.http.errors import ErrorResponse, error_response
-from kener_async.api.http.forwarded import HOST, client_address
+from kener_async.api.http.forwarded import client_address, is_host
 from kener_async.api.http.policy import ErrorFormat, RoutePolicies, RoutePolicy, policy_of
 from kener_async.api.http.responses import (
     DEFAULT_HEADERS,
@@ -38,6 +39,8 @@ ErrorPage = Callable[[web.Request, web.Response], Awaitable[web.Response]]
 
 # The prefix tells the requests of this process from those of others.
 new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
+# Headers whose value is read here; others may have any byte that RFC 9110, 5.5, allows, such as UTF-8.
+READ_HEADERS = re.compile(rb"host|authorization|content-.+|x-forwarded-.+|accept(-.+)?|if-.+", re.IGNORECASE)
 VALID_HOSTS = 1024  # a server has a few names; beyond these a made-up one is checked at each request
 _valid_hosts: set[str] = set()
 
@@ -90,7 +93,7 @@ def request_middleware(
             level = log.warning if status >= 500 else log.info
             peer = client_address(request, running.config.server.trusted_proxies)
             path = policies.masked(request.path)
-            level("answered", method=request.method, path=path, status=status, peer=peer)
+            level("answered", method=request.method, path=path, status=status, peer=str(peer or "unknown"))
 
     return middleware
 
@@ -109,8 +112,8 @@ def check_request(request: web.Request) -> None:
     if request.version not in (HttpVersion11, HttpVersion10):
         raise Invalid("HTTP/1.0 or HTTP/1.1 only")
     for name, value in request.raw_headers:
-        if not value.isascii():
-            raise Invalid(f"header {name.decode('ascii', 'replace')}: not ASCII")
+        if not value.isascii() and READ_HEADERS.fullmatch(name):
+            raise Invalid(f"header {name.decode()}: not ASCII")
     host = request.headers.getall(HOST_HEADER, ("",))[-1]
     if host and host not in _valid_hosts:
         _check_host(host)
@@ -122,7 +125,7 @@ def check_request(request: web.Request) -> None:
 
 
 def _check_host(host: str) -> None:
-    if not HOST.fullmatch(host):
+    if not is_host(host):
         raise Invalid("header Host: malformed")
     if len(_valid_hosts) < VALID_HOSTS:
         _valid_hosts.add(host)
