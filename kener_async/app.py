@@ -10,12 +10,13 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import batches, devices, health, incidents, monitors, openapi, status
-from kener_async.api.batches import BATCH_LIMITER, BatchLimiter
+from kener_async.api.batches import BATCH_SLOTS, BatchSlots
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
 from kener_async.api.compat.senders import SENDER_REPORTS, SenderReports
 from kener_async.api.health import MONITOR_FIGURES, READINESS, MonitorFigures, Readiness
 from kener_async.api.http import base_path
 from kener_async.api.http.auth import AUTHENTICATOR, Authenticator
+from kener_async.api.http.body import BODY_BUDGET, BodyBudget
 from kener_async.api.http.middleware import request_middleware
 from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
@@ -55,7 +56,8 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.STATES] = MonitorStates()
     app[keys.STATUS_BODIES] = WeakKeyDictionary()
     app[RATE_LIMITER] = RateLimiter(running)
-    app[BATCH_LIMITER] = BatchLimiter()
+    app[BODY_BUDGET] = BodyBudget(running)
+    app[BATCH_SLOTS] = BatchSlots()
     add_routes(app)
     policies = RoutePolicies(app.router)
     base_path.add_routes(app, running)

@@ -4,7 +4,8 @@ import asyncio
 import gzip
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -18,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
-from kener_async.api.batches import BATCH_LIMITER, BatchLimiter, TagResolver, _item
-from kener_async.api.http.body import parse, parse_large
+from kener_async.api.batches import TagResolver, _item
+from kener_async.api.http.body import BODY_BUDGET, BodyBudget, parse, parse_flat
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item
 from kener_async.domain.clocks import Stamp
@@ -32,6 +33,9 @@ from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
+from tests.rigs import process
+from tests.rigs.contract import complaints
+from tests.rigs.process import Client, Server, connected
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600
@@ -178,13 +182,12 @@ async def test_a_token_that_may_only_read_stores_nothing(service: Service):
         (b"[]", 400, "the body must be a JSON object"),
         (b"{}", 400, "samples missing: must be a list of samples"),
         (b'{"samples": {}}', 400, "samples missing: must be a list of samples"),
-        (b'{"samples": []}', 400, "samples: must be 1 to 10000, not 0"),
         (b'{"samples": [1', 400, "the body is not JSON"),
         (b'{"samples": [1], "sentAt": "now"}', 400, "Invalid sentAt: must be UTC seconds"),
-        (json.dumps({"samples": [1] * 10_001}).encode(), 400, "samples: must be 1 to 10000, not 10001"),
+        (json.dumps({"samples": [1] * 10_001}).encode(), 400, "samples: at most 10000 in a batch"),
         (b'{"samples": [' + b" " * 4_194_304 + b"]}", 413, "the body is too large"),
     ],
-    ids=["empty", "list", "no samples", "object", "none", "cut short", "sentAt", "too many", "too long"],
+    ids=["empty", "list", "no samples", "object", "cut short", "sentAt", "too many", "too long"],
 )
 async def test_a_batch_that_cannot_be_read_is_refused_as_a_whole(
     service: Service, body: bytes, status: int, error: str
@@ -442,24 +445,23 @@ async def test_over_the_limit_the_answer_says_when_to_retry(tmp_path: Path, cloc
         assert status == 200
 
 
-async def test_a_batch_too_many_is_answered_with_retry_after(
+async def test_bodies_beyond_the_budget_are_answered_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(BatchLimiter, "MAX_READING", 0)
+    monkeypatch.setattr(BodyBudget, "limit", 50)
     async with service.client.post(
         "/api/status/batch",
         json={"samples": [sample()]},
         headers={"Authorization": f"Bearer {service.token}"},
     ) as reply:
         assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
-        assert await reply.json() == {"error": "too many batches are waiting to be stored"}
+        assert await reply.json() == {"error": "too many large requests at once; nothing was stored"}
     assert await minutes(service) == {}
 
 
 async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_again(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: FakeClock
 ):
-    monkeypatch.setattr(BatchLimiter, "MAX_READING", 1)
     config = a_config(tmp_path)
     impatient = replace(config, server=replace(config.server, request_timeout_seconds=0))
     async with running(impatient, clock) as service:
@@ -469,7 +471,7 @@ async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_aga
         assert b" 408 " in await reader.readline()
         writer.close()
         await service.app[keys.DATABASE].read(lambda connection: None)
-        assert service.app[BATCH_LIMITER].reading == 0
+        assert service.app[BODY_BUDGET].held == 0
 
 
 def test_two_unusual_spellings_are_read_as_the_plain_one_is():
@@ -480,7 +482,7 @@ def test_two_unusual_spellings_are_read_as_the_plain_one_is():
         b'{"samples" : [{"tag" :"earth", "status":"UP","latency":1}]}',
         b'{"samples":[{"t\\u0061g":"earth","status":"UP","latency":1}]}',
     ):
-        assert parse_large(text) == parse(text) == json.loads(plain)
+        assert parse_flat(text) == parse(text) == json.loads(plain)
 
 
 @pytest.mark.parametrize(
@@ -499,7 +501,7 @@ def test_two_unusual_spellings_are_read_as_the_plain_one_is():
     ids=repr,
 )
 def test_what_is_refused_elsewhere_is_refused_in_a_batch(text: bytes):
-    for read in (parse, parse_large):
+    for read in (parse, parse_flat):
         with pytest.raises(Invalid):
             read(text)
 
@@ -585,3 +587,207 @@ def test_claims_are_forgotten_when_no_lower_number_can_come(tmp_path: Path):
         deliver(connection, sent[:1])
         assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
         assert connection.execute("SELECT first, last FROM heard").fetchall() == [(1, 5)]
+
+
+# Forms of a body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"samples":[%s]}',
+        b"\xef\xbb\xbf%s\n",
+        b'\xef\xbb\xbf{"device":"gate"}\n%s\n',
+        b'{"device":"gate"}\r\n\r\n%s',
+        b'{"samples":[%s],"device":"gate"}',
+        b'{"note":{"samples":[[1,"]"]]},"samples": [ %s ] ,\n"device":"gate"}',
+        b'{"s\\u0061mples":[%s]}',
+        b'{"samples":[%s]}',
+    ],
+    ids=["BOM", "BOM, lines", "BOM, head", "CRLF", "head last", "nested", "escaped", "plain"],
+)
+async def test_a_batch_may_be_written_in_many_ways(service: Service, body: bytes):
+    one = json.dumps(sample(1) | {"note": '{"}]', "more": {"a": [1, {"b": "]"}]}}).encode()
+    for data in (body % one, gzip.compress(body % one)):
+        headers = {"Content-Encoding": "gzip"} if data[:2] == b"\x1f\x8b" else {}
+        _, answer = await service.ask("POST", "/api/status/batch", data=data, headers=headers)
+        assert verdicts(answer) in (["accepted"], ["duplicate"]), answer
+    assert await minutes(service) == {1: "UP"}
+
+
+async def test_a_sample_on_several_lines_is_a_batch_of_one(service: Service):
+    _, answer = await service.ask("POST", "/api/status/batch", data=json.dumps(sample(1), indent=2))
+    assert verdicts(answer) == ["accepted"]
+
+
+@pytest.mark.parametrize("body", [b'{"samples":[]}', b'{"device":"gate","sentAt":1,"samples":[ ]}'])
+async def test_an_empty_batch_stores_nothing_and_is_no_error(service: Service, body: bytes):
+    status, answer = await service.ask("POST", "/api/status/batch", data=body)
+    assert (status, answer["accepted"], answer["results"]) == (200, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"earth,UP,0.1\nmars,UP,0.1\n", "the body is not JSON: Expecting value"),
+        (
+            b'{"samples":[{"tag":"earth"} {"tag":"mars"}]}',
+            "the body is not JSON: a comma or ] is missing",
+        ),
+        (
+            b'{"samples":[{"tag":"earth"},]}',
+            "the body is not JSON: a value is missing or cut short at",
+        ),
+        (b'{"samples":[1],"samples":[2]}', "the body is not JSON: duplicate key"),
+        (b'{"samples":[1]} x', "the body is not JSON: Extra data"),
+        (b'{"samples":[{"x":[%s]}]}' % (b"[" * 40 + b"]" * 40), "the body is nested too deeply"),
+        (b'{"samples":["%s"]}' % (b"x" * 70_000), "the body has a value of more than 65536 bytes at byte 12"),
+        (
+            b'{"x":"%s","samples":[]}' % (b"x" * 65_530),
+            "the body has more than 65536 bytes beside its samples",
+        ),
+        (b'["samples"]', 'the body must be a JSON object such as {"samples": [...]}, or JSON Lines'),
+        (b"\n" * 9 + b'{"tag":"earth"}\n' * 10_002, "samples: at most 10000 in a batch"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_body_that_is_no_batch_says_what_is_wrong_with_it(service: Service, body: bytes, error: str):
+    status, answer = await service.ask("POST", "/api/status/batch", data=BytesIO(body))
+    assert (status, answer["error"][: len(error)]) == (400, error)
+
+
+@pytest.mark.parametrize(
+    ("body", "spent"),
+    [(b"x\n" * 1_000_000, 4761), (gzip.compress(b"x\n" * 2_000_000), 9523)],
+    ids=["plain", "gzip"],
+)
+async def test_a_refused_batch_costs_its_senders_share(
+    tmp_path: Path, clock: FakeClock, body: bytes, spent: int
+):
+    config = a_config(tmp_path)
+    limited = replace(config, ingest=replace(config.ingest, token_rate=1, token_burst=spent - 1))
+    async with running(limited, clock) as service:
+        headers = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+        answers = [
+            await service.ask("POST", "/api/status/batch", data=BytesIO(body), headers=headers)
+            for _ in range(2)
+        ]
+        assert [status for status, _ in answers] == [400, 429]
+
+
+# What one request may cost, and all together
+
+
+BEAT = {"tag": "earth", "status": "UP", "latency": 1}
+
+
+def many(count: int, make: Callable[[int], str]) -> bytes:
+    return ('{"samples":[' + ",".join(map(make, range(count))) + "]}").encode()
+
+
+def numbered(number: int) -> str:
+    return json.dumps(sample(number, seq=number + 1, boot=f"{number:0127}\N{GRINNING FACE}", device="gate"))
+
+
+CSV = b"earth,UP,0.123,1767182400\n"
+LISTS = b'{"samples":[' + b"[]," * 1_300_000 + b"[]]}"
+COSTLY: dict[str, tuple[bytes, bool]] = {
+    "two million lines in 4,100 bytes": (gzip.compress(b"x\n" * 2_000_000), True),
+    "a table of 4 MB": (CSV * (4_194_304 // len(CSV)), False),
+    "a table of fewer lines than a batch may have": (CSV * 9000, False),
+    "4 MB of empty gzip members": (gzip.compress(b"") * (4_194_304 // 20), True),
+    "4 MB of blank lines": (b"\n" * 4_194_304, False),
+    "one line of 4 MB": (b"x" * 4_194_304, False),
+    "a million empty lists": (LISTS, False),
+    "lists of lists": (b"[" * 4_194_304, False),
+    "a deep sample": (b'{"samples":[' + b"[" * 30_000 + b"]" * 30_000 + b"]}", False),
+    "samples with lists in them": (many(100, lambda _: '{"x":[' + "[]," * 13_000 + "[]]}"), False),
+    "samples of lists": (many(100, lambda _: "[" + "[]," * 13_000 + "[]]"), False),
+    "beside the samples a list": (b'{"x":[' + b"0," * 2_000_000 + b'0],"samples":[]}', False),
+    "a long string of wide characters": (
+        many(1, lambda _: json.dumps("x" * 4_000_000 + "\U0001f600")),
+        False,
+    ),
+    "a zip bomb": (gzip.compress(bytes(1 << 28)), True),
+}
+
+
+async def post_raw(client: Client, body: bytes, is_gzip: bool) -> process.Answer:
+    encoding = ["Content-Encoding: gzip"] if is_gzip else []
+    return await client.ask("POST", "/api/status/batch", body, *encoding)
+
+
+@pytest.fixture(scope="module")
+def loaded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    """A server and a token, after a first batch of 10,000, which brings in what is needed once."""
+    unlimited = process.a_config({"ingest": {"token_rate": 0}})
+    with Server(tmp_path_factory.mktemp("server"), unlimited).start() as server:
+        yield server, server.add_token()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("what", COSTLY)
+def test_a_request_holds_at_most_16_mb_and_leaves_heartbeats_their_time(
+    loaded_server: tuple[Server, str], what: str
+):
+    server, token = loaded_server
+    body, is_gzip = COSTLY[what]
+
+    async def attack() -> list[process.Answer]:
+        async with connected(server.port, token) as sender, connected(server.port, token) as device:
+            sent = asyncio.create_task(post_raw(sender, body, is_gzip))
+            beats: list[process.Answer] = []
+            while not sent.done() or not beats:
+                beats.append(await device.ask("POST", "/api/status", BEAT))
+            return [await sent, *beats]
+
+    asyncio.run(attack())  # once before, because arenas and caches grow at first
+    server.forget_peak()
+    before = server.resident_bytes()
+    refused, *beats = asyncio.run(attack())
+    assert refused.status in (400, 413), refused
+    assert "error" in refused.json()
+    assert {beat.status for beat in beats} == {200}
+    assert server.peak_bytes() - before < 16 << 20
+
+
+@pytest.mark.process
+def test_the_largest_batch_that_is_accepted_holds_at_most_16_mb(loaded_server: tuple[Server, str]):
+    server, token = loaded_server
+    body = many(9000, numbered).replace(str(NOON)[:4].encode(), str(int(time.time()))[:4].encode())
+
+    async def deliver() -> process.Answer:
+        async with connected(server.port, token) as sender:
+            return await post_raw(sender, body, is_gzip=False)
+
+    asyncio.run(deliver())
+    server.forget_peak()
+    before = server.resident_bytes()
+    answer = asyncio.run(deliver())
+    assert answer.status == 200, answer
+    assert server.peak_bytes() - before < 16 << 20
+
+
+@pytest.mark.process
+def test_32_batches_of_nested_lists_at_once_fit_the_memory_of_the_unit(loaded_server: tuple[Server, str]):
+    server, token = loaded_server
+    body, _ = COSTLY["samples of lists"]
+
+    async def one() -> int:
+        async with connected(server.port, token) as sender:
+            return (await post_raw(sender, body, is_gzip=False)).status
+
+    async def all_at_once() -> tuple[set[int], set[int]]:
+        async with connected(server.port, token) as device:
+            sent = asyncio.gather(*(one() for _ in range(32)))
+            beats: set[int] = set()
+            while not sent.done() or not beats:
+                answer = await device.ask("POST", "/api/status", BEAT)
+                beats.add(answer.status)
+            return set(await sent), beats
+
+    statuses, beats = asyncio.run(all_at_once())
+    assert statuses <= {400, 503}
+    assert beats == {200}
+    assert server.peak_bytes() < 200 << 20
+    assert [line for line in complaints(server) if line.get("status") != 503] == []

@@ -76,6 +76,21 @@ async def test_several_faults_are_all_named(service: Service):
     )
 
 
+async def test_a_list_of_samples_is_told_where_batches_go(service: Service):
+    status, answer = await service.ask("POST", "/api/status", json=[BEAT])
+    assert (status, answer["error"]) == (
+        400,
+        "the body must be a JSON object; POST /api/status/batch takes many samples",
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"tag":"pluto","status":"UP","latency":1}'])
+async def test_a_refused_heartbeat_costs_its_senders_share(service: Service, body: bytes):
+    service.change("ingest", token_rate=1, token_burst=1)
+    answers = [await service.ask("POST", "/api/status", data=body) for _ in range(3)]
+    assert [status for status, _ in answers] == [400, 400, 429]
+
+
 async def test_a_clock_that_is_a_little_fast_means_now(service: Service):
     assert (await service.beat(at=NOON + 60))["message"] == f"success at {NOON}"
 

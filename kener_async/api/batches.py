@@ -2,8 +2,7 @@
 
 import asyncio
 from asyncio import Semaphore
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,15 +12,16 @@ from marshmallow import ValidationError
 
 from kener_async import keys
 from kener_async.api import schemas
-from kener_async.api.http.body import decompressed, parse_large, read_encoded
+from kener_async.api.http.body import BODY_BUDGET, BOM, decompress, parse, parse_flat, read_encoded
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
+from kener_async.api.http.json_pieces import MAX_PIECE, Span, Text, line_spans, list_spans
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item, Result, Verdict
 from kener_async.domain.calendar import is_showable
 from kener_async.domain.clocks import Stamp
-from kener_async.domain.errors import Invalid, Unavailable
+from kener_async.domain.errors import Invalid
 from kener_async.domain.states import MonitorStates
 from kener_async.store.batches import IngestLimits, Outcome
 
@@ -30,7 +30,8 @@ T = TypeVar("T")
 routes = Routes()
 
 MAX_DEVICES = 100
-JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+BYTES_PER_SAMPLE = 420  # a longer one counts as several for the rate limit
+TOO_MANY = f"samples: at most {schemas.MAX_SAMPLES} in a batch"
 
 PLAIN_KEYS = {"tag", "status", "latency", "timestampInSeconds", "seq"}
 NUMBERS = (int, float)
@@ -41,28 +42,14 @@ load_sample = loader(schemas.BatchSample())
 load_sequence = loader(schemas.Numbered())
 
 
-class BatchLimiter:
-    """Limit the batches in memory: `MAX_READING` are received at once, `MAX_STORING` of these are stored."""
-
-    MAX_READING, MAX_STORING = 32, 2
+class BatchSlots(Semaphore):
+    """Limit the batches that are parsed and stored at once; what waits is bounded by the BodyBudget."""
 
     def __init__(self) -> None:
-        self.reading = 0
-        self.slots = Semaphore(self.MAX_STORING)
-
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Hold a place for a batch; raises Unavailable if all are taken."""
-        if self.reading >= self.MAX_READING:
-            raise Unavailable("too many batches are waiting to be stored")
-        self.reading += 1
-        try:
-            yield
-        finally:
-            self.reading -= 1
+        super().__init__(2)
 
 
-BATCH_LIMITER = web.AppKey("batch limiter", BatchLimiter)
+BATCH_SLOTS = web.AppKey("batch slots", BatchSlots)
 
 
 @routes.post("/api/status/batch")
@@ -85,24 +72,38 @@ async def batch(call: Call) -> bytes:
     It may be compressed with gzip. Sending a batch again changes nothing, and an invalid sample is rejected
     without harm to the others.
     """
-    app = call.request.app
+    app, request = call.request.app, call.request
     received = app[keys.CLOCK]()
-    config, limiter = app[keys.RUNNING].config, app[BATCH_LIMITER]
+    config, limiter = app[keys.RUNNING].config, app[RATE_LIMITER]
     ingest = config.ingest
-    await app[RATE_LIMITER].take(call.grant.id, 0)
-    with limiter.admitted():
-        content, encoding = await read_encoded(
-            call.request, ingest.max_batch_bytes, config.server.request_timeout_seconds
-        )
-        async with limiter.slots:
-            is_lines = call.request.content_type in JSON_LINES
-            body = RawBody(content, encoding, ingest.max_batch_bytes, is_lines)
-            tags = TagResolver(app[keys.STATES], call.grant)
-            parsed = await _in_thread(_parsed, body, tags, received)
-            app[RATE_LIMITER].charge(call.grant.id, len(parsed.items))
-            limits = IngestLimits(ingest.clock_skew_seconds, ingest.max_age_days)
-            outcome = await app[keys.WRITER].put_batch(parsed, limits)
-            return await _in_thread(_rendered, outcome)
+    await limiter.take(call.grant.id, 0)
+    cost = Cost()
+    try:
+        with app[BODY_BUDGET].reservation() as reservation:
+            content, encoding = await read_encoded(
+                request, reservation, ingest.max_batch_bytes, config.server.request_timeout_seconds
+            )
+            async with app[BATCH_SLOTS]:
+                body = RawBody(content, encoding != "identity", ingest.max_batch_bytes)
+                tags = TagResolver(app[keys.STATES], call.grant)
+                parsed = await _in_thread(_parsed, body, tags, received, cost)
+                outcome = await app[keys.WRITER].put_batch(
+                    parsed, IngestLimits(ingest.clock_skew_seconds, ingest.max_age_days)
+                )
+                return await _in_thread(_rendered, outcome)
+    finally:
+        cost.note_bytes(reservation.held)
+        limiter.charge(call.grant.id, cost.samples)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a batch takes of its sender's rate, in samples, also when it is refused."""
+
+    samples: int = 1
+
+    def note_bytes(self, count: int) -> None:
+        self.samples = max(self.samples, count // BYTES_PER_SAMPLE)
 
 
 async def _in_thread(work: Callable[..., T], *values: Any) -> T:
@@ -140,58 +141,96 @@ class TagResolver:
 class RawBody:
     """A body as received; `limit` is its largest size in bytes when it is decompressed."""
 
-    content: bytes
-    encoding: str
+    content: bytearray
+    is_compressed: bool
     limit: int
-    is_lines: bool
 
 
-def _parsed(body: RawBody, tags: TagResolver, received: int) -> Batch:
+def _parsed(body: RawBody, tags: TagResolver, received: int, cost: Cost) -> Batch:
     """The batch in a body; raises Invalid and TooLarge if it cannot be read as a whole."""
-    head, samples = _head_and_samples(decompressed(body.content, body.encoding, body.limit), body.is_lines)
-    if not 1 <= len(samples) <= schemas.MAX_SAMPLES:
-        raise Invalid(f"samples: must be 1 to {schemas.MAX_SAMPLES}, not {len(samples)}")
+    head, samples = _head_and_samples(_text(body, cost))
     items = [_item(sample, head, tags) for sample in samples]
+    cost.samples = max(cost.samples, len(items))
     sent = Stamp(head.get("sent_at"), head.get("monotonic"), head.get("boot"))
     parsed = Batch(tags.sender, head.get("device"), sent, received, items)
+    if len(items) > schemas.MAX_SAMPLES:
+        raise Invalid(TOO_MANY)
     if len(parsed.devices) > MAX_DEVICES:
         raise Invalid(f"device: at most {MAX_DEVICES} different ones in a batch")
     return parsed
 
 
-def _head_and_samples(text: bytes, is_lines: bool) -> tuple[dict[str, Any], list[Any]]:
-    """The head and the samples of a body of either form; a line that is not JSON becomes its Invalid.
-
-    Shells send a wrong Content-Type, so a body that is not the JSON object of a batch is read as lines, too.
-    """
-    if not is_lines:
+def _text(body: RawBody, cost: Cost) -> bytearray:
+    text = body.content
+    if body.is_compressed:
+        text = bytearray()
         try:
-            document = parse_large(text)
-        except Invalid:
-            if text.strip().count(b"\n") == 0:
-                raise
-        else:
-            if not isinstance(document, dict):
-                raise Invalid("the body must be a JSON object")
-            if "samples" in document or "tag" not in document:
-                head = loaded(load_batch, document)
-                return head, head["samples"]
-    lines = [_line(line) for line in text.split(b"\n") if line.strip()]
-    if lines and isinstance(lines[0], dict) and "tag" not in lines[0]:
-        return loaded(load_head, lines[0]), lines[1:]
-    return {}, lines
+            decompress(body.content, text, body.limit)
+        finally:
+            cost.note_bytes(len(text))
+    if text.startswith(BOM):
+        del text[: len(BOM)]
+    return text
 
 
-def _line(text: bytes) -> Any:
+@dataclass(frozen=True, slots=True)
+class NotJSON:
+    """A line that is not JSON, and why."""
+
+    reason: str
+
+
+def _head_and_samples(text: Text) -> tuple[dict[str, Any], Iterable[Any]]:
+    """The head and the samples of a body of either form; the samples are parsed when they are asked for.
+
+    The form is told by the text, because shells send a wrong Content-Type.
+    """
+    found = list_spans(text, b"samples", schemas.MAX_SAMPLES, TOO_MANY)
+    if found is not None:
+        remainder, spans = found
+        return loaded(load_batch, parse(remainder)), (parse_flat(text[slice(*span)]) for span in spans)
+    spans = line_spans(text, schemas.MAX_SAMPLES + 1, TOO_MANY)
+    if not spans:
+        raise Invalid("the body is not JSON: it is empty")
+    first = _line(text, spans[0])
+    if isinstance(first, NotJSON) and all(isinstance(line, NotJSON) for line in _lines(text, spans)):
+        return {}, [_whole(text, first)]
+    if isinstance(first, list):
+        raise Invalid('the body must be a JSON object such as {"samples": [...]}, or JSON Lines')
+    if not isinstance(first, dict) or "tag" in first:
+        return {}, _lines(text, spans)
+    if len(spans) == 1:  # raises, unless the name `samples` is written with escapes
+        head = loaded(load_batch, first)
+        return head, head["samples"]
+    return loaded(load_head, first), _lines(text, spans[1:])
+
+
+def _whole(text: Text, first: NotJSON) -> Any:
+    """The sample that is the whole body, on several lines; raises Invalid if it is not JSON either."""
+    if len(text) <= MAX_PIECE:
+        sample = parse(text)
+        if isinstance(sample, dict) and "tag" in sample:
+            return sample
+    raise Invalid(first.reason.replace("the line", "the body", 1))
+
+
+def _lines(text: Text, spans: Iterable[Span]) -> Iterator[Any]:
+    return (_line(text, span) for span in spans)
+
+
+def _line(text: Text, span: Span) -> Any:
+    start, end = span
+    if end - start > MAX_PIECE:
+        return NotJSON(f"the line is longer than {MAX_PIECE} bytes")
     try:
-        return parse_large(text)
+        return parse_flat(text[start:end])
     except Invalid as error:
-        return error
+        return NotJSON(error.message.replace("the body", "the line", 1))
 
 
 def _item(sample: Any, head: Mapping[str, Any], tags: TagResolver) -> Item:
-    if isinstance(sample, Invalid):
-        return Item(None, None, fault=sample.message.replace("the body", "the line", 1))
+    if isinstance(sample, NotJSON):
+        return Item(None, None, fault=sample.reason)
     if not isinstance(sample, dict):
         return Item(None, None, fault="a sample must be a JSON object")
     plain = _plain_item(sample, head, tags)

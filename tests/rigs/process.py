@@ -193,8 +193,18 @@ class Server:
             yield (task / "stat").read_text().rpartition(")")[2].split()[0]
 
     def resident_bytes(self) -> int:
+        return self._status_bytes("VmRSS:")
+
+    def peak_bytes(self) -> int:
+        """The most memory it has held since the start, or since `forget_peak`."""
+        return self._status_bytes("VmHWM:")
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _status_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+        return int(status.partition(name)[2].split()[0]) * 1024
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Another command of the program, on this server's configuration and database."""
@@ -256,10 +266,11 @@ class Client:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def ask(self, method: str, path: str, body: Any = None) -> Answer:
-        """Raises Refused or Unanswered; then the next request opens a new connection."""
-        raw = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(raw)}\r\n"
+    async def ask(self, method: str, path: str, body: Any = None, *headers: str) -> Answer:
+        """Raises Refused or Unanswered; then the next request opens a new connection. Bytes are the body."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(raw)}", *headers]
+        head = "".join(f"{line}\r\n" for line in lines)
         if self.token:
             head += f"Authorization: Bearer {self.token}\r\n"
         return await self.send(head.encode() + b"\r\n" + raw)

@@ -12,32 +12,81 @@ from typing import Any, NoReturn
 import orjson
 from aiohttp import web
 
-from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unsupported
+from kener_async.api.http.json_pieces import Text
+from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unavailable, Unsupported
+from kener_async.keys import Running
 
 INT64 = 2**63
+BOM = b"\xef\xbb\xbf"
 MAX_TIMEOUTS = 12  # the whole of an encoded body may take so many timeouts
+MAX_MEMBERS = 10_000  # of a gzip body: a device may append one for each sample
+CHUNK = 4096  # of compressed bytes; zlib copies what follows a member within it
+MIN_TOTAL = 32 << 20
 
 
-async def read_object(request: web.Request, seconds: float) -> dict[str, Any]:
-    """The JSON object of the body, which must have arrived within `seconds`."""
-    raw = await _read(request, seconds)
-    value = parse(raw)
-    if not isinstance(value, dict):
-        raise Invalid("the body must be a JSON object")
-    return value
+class BodyBudget:
+    """Bound the bytes of all request bodies that are being received or wait to be parsed."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.held = 0
+
+    @property
+    def limit(self) -> int:
+        """In bytes; room for two batches however large `max_batch_bytes` is."""
+        return max(MIN_TOTAL, 2 * self._running.config.ingest.max_batch_bytes)
+
+    @contextmanager
+    def reservation(self) -> Iterator["Reservation"]:
+        """Hold the bytes of a body, until left."""
+        reservation = Reservation(self)
+        try:
+            yield reservation
+        finally:
+            self.held -= reservation.held
 
 
-async def _read(request: web.Request, seconds: float) -> bytes:
+class Reservation:
+    """The bytes that one body holds of the budget."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.held = 0
+
+    def grow(self, count: int) -> None:
+        """Hold more bytes; raises Unavailable when all bodies together hold too many."""
+        if self._budget.held + count > self._budget.limit:
+            raise Unavailable("too many large requests at once; nothing was stored")
+        self._budget.held += count
+        self.held += count
+
+
+BODY_BUDGET = web.AppKey("body budget", BodyBudget)
+
+
+async def read_object(request: web.Request, seconds: float, hint: str = "") -> dict[str, Any]:
+    """The JSON object of the body, which must have arrived within `seconds`.
+
+    `hint` is added to the error if the body is a list.
+    """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
-    with _errors_of_reading(f"the body did not arrive within {seconds:g} seconds"):
-        if request.content.is_eof():
-            raw = request.content.read_nowait()
-            if len(raw) > request.client_max_size:
-                raise TooLarge("the body is too large")
-            return raw
-        async with asyncio.timeout(seconds):
-            return await request.read()
+    if request.content.is_eof():
+        raw = request.content.read_nowait()
+        if len(raw) > request.client_max_size:
+            raise TooLarge("the body is too large")
+        return _object(raw, hint)
+    with request.app[BODY_BUDGET].reservation() as reservation:
+        with _errors_of_reading(f"the body did not arrive within {seconds:g} seconds"):
+            received = await _received(request, reservation, request.client_max_size, seconds, seconds)
+        return _object(received, hint)
+
+
+def _object(raw: Text, hint: str) -> dict[str, Any]:
+    value = parse(raw)
+    if not isinstance(value, dict):
+        raise Invalid("the body must be a JSON object" + (hint if isinstance(value, list) else ""))
+    return value
 
 
 @contextmanager
@@ -53,7 +102,9 @@ def _errors_of_reading(too_slow: str) -> Iterator[None]:
         raise Invalid("the body is cut short or malformed") from None
 
 
-async def read_encoded(request: web.Request, limit: int, seconds: float) -> tuple[bytes, str]:
+async def read_encoded(
+    request: web.Request, reservation: Reservation, limit: int, seconds: float
+) -> tuple[bytearray, str]:
     """The body as sent, of at most `limit` bytes, and its Content-Encoding: identity or gzip.
 
     Each part of it must arrive within `seconds`, and all of it within twelve times that, because a batch may
@@ -65,49 +116,58 @@ async def read_encoded(request: web.Request, limit: int, seconds: float) -> tupl
     if (request.content_length or 0) > limit:
         raise TooLarge("the body is too large")
     with _errors_of_reading("the body did not arrive in time"):
-        return await _received(request, limit, seconds), encoding
+        return await _received(request, reservation, limit, seconds, MAX_TIMEOUTS * seconds), encoding
 
 
-async def _received(request: web.Request, limit: int, seconds: float) -> bytes:
+async def _received(
+    request: web.Request, reservation: Reservation, limit: int, part_seconds: float, seconds: float
+) -> bytearray:
     now, raw = asyncio.get_running_loop().time, bytearray()
-    deadline = now() + MAX_TIMEOUTS * seconds
-    async with asyncio.timeout(seconds) as timeout:
+    deadline = now() + seconds
+    async with asyncio.timeout(part_seconds) as timeout:
         while part := await request.content.readany():
-            raw += part
-            if len(raw) > limit:
+            if len(raw) + len(part) > limit:
                 raise TooLarge("the body is too large")
-            timeout.reschedule(min(now() + seconds, deadline))
-    return bytes(raw)
+            reservation.grow(len(part))
+            raw += part
+            timeout.reschedule(min(now() + part_seconds, deadline))
+    return raw
 
 
-def decompressed(raw: bytes, encoding: str, limit: int) -> bytes:
-    """The decompressed body, of at most `limit` bytes; raises Invalid and TooLarge."""
-    if encoding == "identity":
-        return raw
-    parts, length = [], 0
+def decompress(raw: bytearray, output: bytearray, limit: int) -> None:
+    """Append the contents of gzip members, of at most `limit` bytes; raises Invalid and TooLarge."""
+    members, at = 0, 0
     try:
-        while raw:  # a gzip file may have several members
-            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            parts.append(member.decompress(raw, limit - length + 1))
-            length += len(parts[-1])
-            if length > limit:
-                raise TooLarge(f"the body is larger than {limit} bytes when it is decompressed")
-            if not member.eof:
-                raise Invalid("the body is gzip, but cut short")
-            raw = member.unused_data
+        while at < len(raw):
+            at = _decompress_member(raw, at, output, limit)
+            members += 1
+            if members > MAX_MEMBERS:
+                raise Invalid(f"the body has more than {MAX_MEMBERS} gzip members")
     except zlib.error as error:
         raise Invalid(f"the body is not gzip: {error}") from None
-    return b"".join(parts)
 
 
-def parse(raw: bytes) -> Any:
+def _decompress_member(raw: bytearray, at: int, output: bytearray, limit: int) -> int:
+    """Append the member that begins at a position to the output; the position after it."""
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    while not member.eof:
+        if at >= len(raw):
+            raise Invalid("the body is gzip, but cut short")
+        output += member.decompress(raw[at : at + CHUNK], limit + 1 - len(output))
+        at = min(at + CHUNK, len(raw))
+        if len(output) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes when it is decompressed")
+    return at - len(member.unused_data)
+
+
+def parse(raw: Text) -> Any:
     """Parse exactly one JSON value; raises Invalid.
 
     Stricter than the standard library: no NaN or Infinity, no number beyond a float or 64 bits, no duplicate
-    key, no lone surrogate.
+    key, no lone surrogate. A byte order mark at the start is skipped.
     """
     try:
-        text = raw.decode("utf-8")
+        text = raw.removeprefix(BOM).decode("utf-8")
         value = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -122,24 +182,18 @@ def parse(raw: bytes) -> Any:
     return value
 
 
-def parse_large(raw: bytes) -> Any:
-    """The same as `parse`, in a fraction of the time for large bodies that are valid."""
+def parse_flat(raw: Text) -> Any:
+    """The same as `parse` for an object, in a fraction of the time if it has nothing nested in it."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse(raw)
-    return value if raw.count(b'":') == _members(value) and not _LOOSE_COLON.search(raw) else parse(raw)
-
-
-def _members(value: Any) -> int:
-    """The number of members of an object and of those in its lists; in the text a colon follows each key.
-
-    More colons than members mean a duplicate key, a string with a colon, or deeper nesting.
-    """
+    # In the text a colon follows each key. More colons than members mean a duplicate key, a string with a
+    # colon, or nesting.
     if not isinstance(value, dict):
-        return -1
-    lists = (each for each in value.values() if isinstance(each, list))
-    return len(value) + sum(len(item) for items in lists for item in items if isinstance(item, dict))
+        return value
+    is_flat = raw.count(b":") == len(value)
+    return value if is_flat and not _LONG_NUMBER.search(raw) else parse(raw)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -167,7 +221,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not allowed")
 
 
-_LOOSE_COLON = re.compile(rb'"\s+:')
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")  # which may be beyond 64 bits; orjson makes a float of it
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_bounded, parse_constant=_no_constant
 )

@@ -18,6 +18,7 @@ from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.forwarded import is_local
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
+from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.api.http.responses import json_response
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
@@ -33,6 +34,8 @@ class Spec:
     """Describe an operation. Without a `scope` it is public; `errors` are statuses beside 400, 401 and 403.
 
     `line` is the schema of one line if the body may also be JSON Lines; the operation then reads the body.
+    `list_hint` is added to the error when the body is a list. A heartbeat counts for its sender's rate before
+    its body is read.
     """
 
     operation: str
@@ -47,6 +50,7 @@ class Spec:
     many: bool = False
     errors: tuple[int, ...] = ()
     is_heartbeat: bool = False
+    list_hint: str = ""
 
     @property
     def policy(self) -> RoutePolicy:
@@ -101,11 +105,13 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                 authenticator = app[AUTHENTICATOR]
                 grant = authenticator.cached_grant(request) or await authenticator.grant(request)
                 require_scope(grant, spec.scope)
+            if spec.is_heartbeat:
+                await app[RATE_LIMITER].take(grant.id, 1)
             query = NO_QUERY if load_query is None else load_query(request.rel_url.raw_query_string)
             body = {}
             if load_body is not None:
                 seconds = app[keys.RUNNING].config.server.request_timeout_seconds
-                body = loaded(load_body, await read_object(request, seconds))
+                body = loaded(load_body, await read_object(request, seconds, spec.list_hint))
             value = await operation(Call(request, grant, body, query))
             # Bytes first, because to ask whether a value is one of an abstract class takes longer.
             if isinstance(value, bytes) or not isinstance(value, web.StreamResponse):
