@@ -29,6 +29,7 @@ from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.signing_key import signing_keys
 from kener_async.store import monitors as stored_monitors
+from kener_async.store import observer as stored_observer
 from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
@@ -107,6 +108,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = Overviews(store, states, loader, rollups, clock)
         await observer.begin()
+        app[keys.IDENTITY] = await store.read(stored_observer.identity)
         await apply(app, config)
         states.restore_heard(await store.read(stored_monitors.last_heard))
         yield

@@ -1,5 +1,6 @@
 """Typed keys of the parts that handlers find in the app."""
 
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -36,6 +37,7 @@ RUNNING = web.AppKey("running", Running)
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 STOPWATCH: web.AppKey[Stopwatch] = web.AppKey("stopwatch")
 METRICS = web.AppKey("metrics", Metrics)
+IDENTITY = web.AppKey("identity", UUID)
 DATABASE = web.AppKey("database", Database)
 STATES = web.AppKey("states", MonitorStates)
 OBSERVER = web.AppKey("observer", Observer)

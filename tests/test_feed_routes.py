@@ -1,7 +1,11 @@
 """Feeds, calendar, summary and robots.txt over HTTP."""
 
+import json
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Config
-from tests.rigs.service import Service, a_config, a_monitor
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 DAY = 86400
@@ -139,3 +143,191 @@ async def test_the_preview_image_is_a_png_that_follows_the_status(told: Service)
     await told.post("/api/incident/1/status", {"isResolved": True})
     await told.beat("earth")
     assert await (await fetch(told, "/preview.png")).read() != first
+
+
+# Edits, in every format
+
+
+def shown(text: str) -> str:
+    """What a reader sees of a page: its words."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+async def texts(service: Service, number: int) -> dict[str, str]:
+    """What each format says of an incident."""
+    feeds = {
+        path: await (await fetch(service, path)).text()
+        for path in ("/feed.atom", "/feed.rss", "/feed.json", "/maintenance.ics")
+    }
+    page = await (await fetch(service, f"/incident/{number}")).text()
+    archive = await (await fetch(service, "/incidents/2026-01")).text()
+    return feeds | {"page": shown(page), "archive": shown(archive)}
+
+
+async def planned(service: Service) -> int:
+    """The number of a new maintenance from tomorrow noon for two hours."""
+    tomorrow = service.clock() + DAY
+    span = {"startDatetime": tomorrow, "endDatetime": tomorrow + 7200, "isMaintenance": True}
+    number: int = (await service.post("/api/incident", {"title": "Work", "tags": ["mars"], **span}))[
+        "incidentNumber"
+    ]
+    service.pass_time(60)
+    return number
+
+
+PLANNED = "2026-01-01 12:00 UTC to 2026-01-01 14:00 UTC"
+
+
+async def test_a_cancelled_maintenance_reads_cancelled_with_its_planned_time_in_every_format(
+    service: Service,
+):
+    number = await planned(service)
+    await service.post(f"/api/incident/{number}/status", {"isResolved": True})
+    said = await texts(service, number)
+    for feed in ("/feed.atom", "/feed.rss", "/feed.json"):
+        assert f"Maintenance, cancelled, was planned for {PLANNED}" in said[feed], feed
+    for calendar_line in (
+        "STATUS:CANCELLED",
+        "DTSTART:20260101T120000Z",
+        "DTEND:20260101T140000Z",
+        "SEQUENCE:1",
+    ):
+        assert calendar_line in said["/maintenance.ics"]
+    for page in ("page", "archive"):
+        assert re.search(r"Cancelled was planned for Jan 1, 2026, 12:00.PM . 2:00.PM", said[page]), page
+    for name in ("summary", "incidents", "scheduled-maintenances"):
+        document = await (await fetch(service, f"/api/v2/{name}.json")).json()
+        assert document.get("scheduled_maintenances", []) == document.get("incidents", []) == []
+
+
+async def test_a_moved_maintenance_has_its_new_time_in_every_format(service: Service):
+    number = await planned(service)
+    start = service.clock() - 60 + 2 * DAY
+    moved = {"title": "Work", "tags": ["mars"], "startDatetime": start, "endDatetime": start + 7200}
+    status, _ = await service.ask("PATCH", f"/api/incident/{number}", json=moved)
+    assert status == 200
+    said = await texts(service, number)
+    for feed in ("/feed.atom", "/feed.rss", "/feed.json"):
+        assert "Maintenance, scheduled, 2026-01-02 12:00 UTC to 2026-01-02 14:00 UTC" in said[feed], feed
+        assert "2026-01-01" not in said[feed]
+    for calendar_line in (
+        "STATUS:CONFIRMED",
+        "DTSTART:20260102T120000Z",
+        "DTEND:20260102T140000Z",
+        "SEQUENCE:1",
+    ):
+        assert calendar_line in said["/maintenance.ics"]
+    assert "DTSTAMP:20251231T120100Z" in said["/maintenance.ics"]
+    assert re.search(r"Scheduled Jan 2, 2026, 12:00.PM . 2:00.PM", said["page"])
+    document = await (await fetch(service, "/api/v2/summary.json")).json()
+    (one,) = document["scheduled_maintenances"]
+    assert (one["scheduled_for"], one["updated_at"]) == (
+        "2026-01-02T12:00:00.000Z",
+        "2025-12-31T12:01:00.000Z",
+    )
+
+
+async def test_a_reopened_incident_reads_open_in_every_format(service: Service):
+    number = (await service.post("/api/incident", {"title": "Outage", "tags": ["mars"]}))["incidentNumber"]
+    for resolved in (True, False):
+        service.pass_time(60)
+        await service.post(f"/api/incident/{number}/status", {"isResolved": resolved})
+    said = await texts(service, number)
+    for feed in ("/feed.atom", "/feed.rss", "/feed.json"):
+        assert "Notice, investigating, from 2025-12-31 12:00 UTC" in said[feed], feed
+        assert "to 2025" not in said[feed], feed
+    assert re.search(r"Investigating since Dec 31, 2025, 12:00.PM", said["page"])
+    (one,) = (await (await fetch(service, "/api/v2/summary.json")).json())["incidents"]
+    assert (one["status"], one["resolved_at"]) == ("investigating", None)
+    assert one["updated_at"] == "2025-12-31T12:02:00.000Z"
+
+
+EDITS: list[tuple[str, str, dict[str, object]]] = [
+    ("PATCH", "", {"title": "Other work"}),
+    ("PATCH", "", {"body": "New disks."}),
+    ("PATCH", "", {"tags": ["earth"]}),
+    ("POST", "/comment", {"body": "Soon."}),
+    ("POST", "/status", {"isResolved": True}),
+    ("POST", "/status", {"isResolved": False}),
+]
+
+
+async def test_no_edit_and_no_step_of_the_clock_takes_the_marks_of_a_change_back(service: Service):
+    number = await planned(service)
+
+    async def marks() -> list[Any]:
+        said = await texts(service, number)
+        calendar = [
+            found[1]
+            for name in ("SEQUENCE", "DTSTAMP", "LAST-MODIFIED")
+            for found in re.finditer(rf"{name}:(\w+)", said["/maintenance.ics"])
+        ]
+        atom = ElementTree.fromstring(said["/feed.atom"]).findtext(f"{ATOM}entry/{ATOM}updated")
+        rss = ElementTree.fromstring(said["/feed.rss"]).findtext(f"channel/item/{ATOM}updated")
+        modified = json.loads(said["/feed.json"])["items"][0]["date_modified"]
+        assert atom == rss == modified
+        return [int(calendar[0]), *calendar[1:], str(atom)]
+
+    before = await marks()
+    for step in (60, -7200, 60):
+        for method, path, body in EDITS:
+            service.pass_time(step)
+            whole = {"title": "Work", "tags": ["mars"]} | body if method == "PATCH" else body
+            status, _ = await service.ask(method, f"/api/incident/{number}{path}", json=whole)
+            assert status == 200
+            after = await marks()
+            assert all(new >= old for new, old in zip(after, before, strict=True)), (step, body)
+            assert after[0] == before[0] + 1
+            before = after
+
+
+# Ids
+
+
+async def ids_of(service: Service, host: str) -> list[str]:
+    """Every id of feeds, calendar and documents, asked for under a host name."""
+    said = [
+        await (await fetch(service, path, Host=host)).text()
+        for path in ("/feed.atom", "/feed.rss", "/feed.json", "/maintenance.ics", "/api/v2/summary.json")
+    ]
+    atom, rss = ElementTree.fromstring(said[0]), ElementTree.fromstring(said[1])
+    document = json.loads(said[4])
+    return [
+        *(str(element.text) for element in atom.iter(f"{ATOM}id")),
+        *(str(element.text) for element in rss.iter("guid")),
+        *(item["id"] for item in json.loads(said[2])["items"]),
+        *re.findall("UID:(.*)\r", said[3]),
+        document["page"]["id"],
+        *(incident["id"] for incident in document["incidents"]),
+    ]
+
+
+async def test_ids_never_depend_on_the_host_asked_for(told: Service):
+    first = await ids_of(told, "a.example.org")
+    assert first == await ids_of(told, "10.0.0.7:3000")
+    assert len(first) == 10
+    assert "example.org" not in " ".join(first)
+
+
+async def test_ids_outlive_a_restart(config: Config, tmp_path: Path):
+    clock = FakeClock()
+    found: list[list[str]] = []
+    for _ in range(2):
+        async with running(config, clock) as service:
+            if not found:
+                await service.post("/api/incident", {"title": "Outage", "tags": ["earth"]})
+            found.append(await ids_of(service, "a.example.org"))
+    assert found[0] == found[1]
+
+
+async def test_ids_of_a_site_with_an_address_are_made_of_it(told: Service):
+    config = told.app[keys.RUNNING].config
+    server = replace(config.server, public_url="https://status.example.org")
+    await apply(told.app, replace(config, server=server))
+    found = await ids_of(told, "a.example.org")
+    assert found[:3] == [
+        "https://status.example.org/feed.atom",
+        "tag:status.example.org,2025-12-31:/incident/2",
+        "tag:status.example.org,2025-12-31:/incident/1",
+    ]
+    assert "incident-2@status.example.org" in found

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
 from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, updated_at
+from kener_async.web.formats.ids import Ids
 from kener_async.web.pages.snapshot import IncidentView
 from tests.rigs.service import NOON
 
 HOUR = 3600
 BASE = "https://status.example.org"
+IDENTITY = UUID("5f6a1c0e-3c55-4b1e-8a0d-5b6f0c0e9d21")
+IDS = Ids(BASE, IDENTITY)
 NAMES = {"earth": "Earth", "mars": "Mars"}
 ATOM = {"": "http://www.w3.org/2005/Atom"}
 RSS = {"atom": ATOM[""], "content": "http://purl.org/rss/1.0/modules/content/"}
@@ -36,7 +40,7 @@ def an_event(
 
 
 def an_entry(event: IncidentView, now: int = NOON) -> FeedEntry:
-    (entry,) = entries([event], NAMES, BASE, now)
+    (entry,) = entries([event], NAMES, IDS, BASE, now)
     return entry
 
 
@@ -105,7 +109,7 @@ def test_only_monitors_that_may_be_named_are():
 
 
 def test_names_and_texts_are_escaped():
-    (entry,) = entries([an_event(an_incident(body="<script>"))], {"earth": "<b>"}, BASE, NOON)
+    (entry,) = entries([an_event(an_incident(body="<script>"))], {"earth": "<b>"}, IDS, BASE, NOON)
     assert "<script>" not in entry.html
     assert "Affects: &lt;b&gt;<" in entry.html
 
@@ -137,13 +141,13 @@ def test_what_happened_last_comes_first():
         an_event(an_incident(2, NOON + 60)),
         an_event(an_incident(3, NOON + 120)),
     ]
-    found = entries(events, NAMES, BASE, NOON + HOUR)
+    found = entries(events, NAMES, IDS, BASE, NOON + HOUR)
     assert [entry.url.rpartition("/")[2] for entry in found] == ["3", "1", "2"]
 
 
 def test_no_more_than_fifty_entries_are_kept_and_those_are_the_newest():
     events = [an_event(an_incident(number, NOON + number)) for number in range(1, 61)]
-    found = entries(events, NAMES, BASE, NOON + HOUR)
+    found = entries(events, NAMES, IDS, BASE, NOON + HOUR)
     assert [entry.published for entry in found] == [NOON + number for number in range(60, 10, -1)]
 
 
@@ -154,7 +158,7 @@ def test_the_id_of_an_entry_outlives_edits_and_a_move_to_another_scheme_or_port(
         entry.id
         for base in (BASE, "http://status.example.org:8080")
         for event in (an_event(incident), an_event(later, Comment(1, "x", NOON)))
-        for entry in entries([event], NAMES, base, NOON + HOUR)
+        for entry in entries([event], NAMES, Ids(base, IDENTITY), base, NOON + HOUR)
     }
     assert ids == {"tag:status.example.org,2025-12-31:/incident/7"}
 
@@ -164,13 +168,14 @@ def test_the_id_of_an_entry_outlives_edits_and_a_move_to_another_scheme_or_port(
 
 def a_feed(*events: IncidentView, **fields: Any) -> Feed:
     feed = Feed(
+        id=IDS.feed("/feed.atom"),
         title="Status & more",
         headline="",
         home_url=f"{BASE}/",
         feed_url=f"{BASE}/feed?a=1&b=2",
         subtitle="What <goes> on",
         updated=NOON,
-        entries=entries(events, NAMES, BASE, NOON + HOUR),
+        entries=entries(events, NAMES, IDS, BASE, NOON + HOUR),
         icon=f"{BASE}/icon.png",
     )
     return replace(feed, **fields)
@@ -203,7 +208,7 @@ def instant(text: str) -> int:
 def test_an_atom_feed_has_what_rfc_4287_demands():
     root = ElementTree.fromstring(atom(FEED))
     assert root.tag == "{http://www.w3.org/2005/Atom}feed"
-    assert text_of(root, "id", ATOM) == FEED.feed_url
+    assert text_of(root, "id", ATOM) == FEED.id
     assert text_of(root, "title", ATOM) == "Status & more"
     assert text_of(root, "subtitle", ATOM) == "What <goes> on"
     assert text_of(root, "icon", ATOM) == FEED.icon

@@ -630,7 +630,7 @@ class Told:
 
     @property
     def overlay(self) -> Overlay:
-        ends = [instant for instant in (self.end, self.resolved_at) if instant is not None]
+        ends = [max(instant, self.start) for instant in (self.end, self.resolved_at) if instant is not None]
         impact = None if self.impact is None else Status[self.impact]
         return Overlay(self.number, self.start, min(ends, default=None), impact, self.maintenance)
 
@@ -647,11 +647,12 @@ class Told:
         if after.end != self.end:
             after = replace(after, ended_by_resolving=False)
         resolved = body.get("isResolved", self.resolved_at is not None)
-        if resolved and self.resolved_at is None:
-            after = replace(after, resolved_at=now)
-            if after.end is None:
-                after = replace(after, end=max(now, after.start), ended_by_resolving=True)
-        elif not resolved and self.resolved_at is not None:
+        if resolved:
+            resolved_at = now if self.resolved_at is None else self.resolved_at
+            after = replace(after, resolved_at=resolved_at)
+            if after.end is None or after.ended_by_resolving:
+                after = replace(after, end=max(resolved_at, after.start), ended_by_resolving=True)
+        elif self.resolved_at is not None:
             after = replace(after, resolved_at=None)
             if after.ended_by_resolving:
                 after = replace(after, end=None, ended_by_resolving=False)

@@ -1,6 +1,7 @@
 """The calendar of maintenance: valid iCalendar for any text."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,14 @@ from hypothesis import strategies as st
 
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.web.formats.icalendar import calendar
+from kener_async.web.formats.ids import Ids
 from kener_async.web.pages.snapshot import IncidentView
 from tests.rigs.service import NOON
 
 HOUR = 3600
 BASE = "https://status.example.org"
+IDENTITY = UUID("5f6a1c0e-3c55-4b1e-8a0d-5b6f0c0e9d21")
+IDS = Ids(BASE, IDENTITY)
 LAST = 253402300799
 
 
@@ -48,7 +52,7 @@ def entries_of(document: bytes) -> list[dict[str, str]]:
 
 
 def entry_of(*events: IncidentView, now: int = NOON) -> dict[str, str]:
-    (entry,) = entries_of(calendar("Status", events, BASE, now))
+    (entry,) = entries_of(calendar("Status", events, IDS, BASE, now))
     return entry
 
 
@@ -66,7 +70,7 @@ def unescaped(text: str) -> str:
 
 
 def test_a_calendar_says_what_it_is_and_how_often_to_look():
-    assert lines_of(calendar("Status, all", [], BASE, NOON)) == [
+    assert lines_of(calendar("Status, all", [], IDS, BASE, NOON)) == [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
         "PRODID:-//Kener Async//Maintenance//EN",
@@ -82,6 +86,7 @@ def test_a_maintenance_is_an_entry_of_its_time():
     incident = maintenance(7, start=NOON + HOUR, end=NOON + 3 * HOUR, body="Both **disks**; twice.")
     assert entry_of(an_event(incident)) == {
         "UID": "incident-7@status.example.org",
+        "SEQUENCE": "0",
         "DTSTAMP": "20251231T120000Z",
         "CREATED": "20251231T120000Z",
         "LAST-MODIFIED": "20251231T120000Z",
@@ -138,7 +143,9 @@ def test_a_comment_makes_it_modified():
 def test_only_maintenance_is_in_the_calendar_by_its_begin():
     incident = opened(3, {"title": "Disk full", "tags": ("earth",)}, NOON)
     events = [an_event(maintenance(2, start=NOON + HOUR)), an_event(incident), an_event(maintenance(1))]
-    uids = [entry["UID"].partition("@")[0] for entry in entries_of(calendar("Status", events, BASE, NOON))]
+    uids = [
+        entry["UID"].partition("@")[0] for entry in entries_of(calendar("Status", events, IDS, BASE, NOON))
+    ]
     assert uids == ["incident-1", "incident-2"]
 
 
@@ -161,7 +168,7 @@ CHARACTERS = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\
 
 @given(title=st.text(CHARACTERS, min_size=1) | st.text(CHARACTERS, min_size=60, max_size=200))
 def test_any_title_is_read_as_it_was_written_from_rows_of_whole_characters(title):
-    document = calendar(title, [an_event(maintenance(title=title))], BASE, NOON)
+    document = calendar(title, [an_event(maintenance(title=title))], IDS, BASE, NOON)
     (entry,) = entries_of(document)
     assert unescaped(entry["SUMMARY"]) == title
     for row in document.split(b"\r\n"):
@@ -172,7 +179,7 @@ def test_any_title_is_read_as_it_was_written_from_rows_of_whole_characters(title
 
 @pytest.mark.parametrize(("length", "rows"), [(67, 1), (68, 2), (67 + 74, 2), (67 + 75, 3)])
 def test_a_row_is_full_before_the_next_begins(length, rows):
-    document = calendar("Status", [an_event(maintenance(title="x" * length))], BASE, NOON)
+    document = calendar("Status", [an_event(maintenance(title="x" * length))], IDS, BASE, NOON)
     _, _, after = document.partition(b"\r\nSUMMARY:")
     assert after.partition(b"\r\nDESCRIPTION")[0].count(b"\r\n ") == rows - 1
 

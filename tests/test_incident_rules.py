@@ -125,6 +125,24 @@ LIVES = [
     ),
     life("an end moved into the past closes", [(1000, {}), (1500, {"end": 1200})], 1200, 1200),
     life(
+        "without an end of its author a resolved incident ends when it was resolved",
+        [(1000, {}), (1500, RESOLVED), (1600, {"end": None})],
+        1500,
+        1500,
+    ),
+    life(
+        "taking back the end of a resolved incident leaves the moment of resolving",
+        [(1000, {"end": 9000}), (1500, RESOLVED), (1600, {"end": None})],
+        1500,
+        1500,
+    ),
+    life(
+        "a cancelled maintenance whose start is moved ends at its start",
+        [(1000, {"start": 5000}), (1500, RESOLVED), (1600, {"start": 7000})],
+        7000,
+        1500,
+    ),
+    life(
         "resolving a maintenance before it starts ends it at its start",
         [(1000, {"start": 5000, "is_maintenance": True}), (1500, RESOLVED)],
         5000,
@@ -228,6 +246,7 @@ def test_overlay_says_what_the_incident_says() -> None:
 def test_a_maintenance_resolved_before_it_starts_covers_nothing() -> None:
     for end in (None, 6000):
         overlay = lived((1000, {"start": 5000, "end": end, "is_maintenance": True}), (1500, RESOLVED)).overlay
+        assert (overlay.start, overlay.end) == (5000, 5000)
         assert not any(overlay.covers(minute) for minute in range(0, 9000, 60))
         assert not any(overlay.active_at(instant) for instant in range(9000))
 

@@ -693,3 +693,26 @@ async def test_a_cancelled_maintenance_is_cancelled_in_every_format(service: Ser
     api = await service.get(f"/api/incident/{number}")
     assert api["isResolved"]
     assert api["closedAt"] < api["startDatetime"]
+
+
+# Monitors that were removed
+
+
+async def test_an_incident_that_names_a_removed_monitor_can_be_sent_back_as_it_was_read(service: Service):
+    number = (await opened(service, isResolved=True))["incidentNumber"]
+    await service.configure(a_monitor("earth"))
+    service.pass_time(60)
+    read = await service.get(f"/api/incident/{number}")
+    assert read["tags"] == ["mars", "earth"]
+    status, answer = await service.ask("PATCH", f"/api/incident/{number}", json=read)
+    assert (status, answer) == (200, read)
+    assert (await patched(service, number, tags=["mars"], title="Less"))["tags"] == ["mars"]
+
+
+async def test_a_removed_monitor_is_unknown_to_an_incident_that_does_not_name_it(service: Service):
+    number = (await opened(service, tags=["earth"]))["incidentNumber"]
+    await service.configure(a_monitor("earth"))
+    for method, path in (("PATCH", f"/api/incident/{number}"), ("POST", "/api/incident")):
+        for tags in (["earth", "mars"], ["pluto"]):
+            status, answer = await service.ask(method, path, json=NEW | {"tags": tags})
+            assert (status, answer["error"]) == (400, f"unknown tags: {tags[-1]}")

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -18,6 +19,7 @@ from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import StatusReport
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.web.formats.ids import Ids
 from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
 from tests.rigs.service import NOON, a_config, a_monitor
@@ -25,6 +27,8 @@ from tests.rigs.service import NOON, a_config, a_monitor
 HOUR, DAY = 3600, 86400
 MIDNIGHT = NOON - 12 * HOUR
 BASE = "https://status.example.org"
+IDENTITY = UUID("5f6a1c0e-3c55-4b1e-8a0d-5b6f0c0e9d21")
+IDS = Ids(BASE, IDENTITY)
 UP, DEGRADED, DOWN, MAINTENANCE, NO_DATA = Status
 
 TIMESTAMP = "%Y-%m-%dT%H:%M:%S.000Z"
@@ -153,7 +157,7 @@ def check(found: Document, form: dict[str, Any]) -> None:
 
 
 def test_the_page_is_named_and_dated(config):
-    page = document("status.json", a_snapshot(config), BASE)["page"]
+    page = document("status.json", a_snapshot(config), IDS, BASE)["page"]
     assert page == {
         "id": page["id"],
         "name": "Example",
@@ -178,7 +182,7 @@ def test_the_page_is_named_and_dated(config):
 )
 def test_the_worst_monitor_speaks_for_the_page(config, statuses, indicator, description):
     monitors = [shown(f"m{number}", status, known=UP) for number, status in enumerate(statuses)]
-    found = document("status.json", a_snapshot(config, *monitors), BASE)
+    found = document("status.json", a_snapshot(config, *monitors), IDS, BASE)
     assert found["status"] == {"indicator": indicator, "description": description}
     assert found.keys() == {"page", "status"}
 
@@ -187,7 +191,9 @@ def test_the_worst_monitor_speaks_for_the_page(config, statuses, indicator, desc
 
 
 def components(config: Config, *monitors: MonitorView) -> list[Document]:
-    found: list[Document] = document("components.json", a_snapshot(config, *monitors), BASE)["components"]
+    found: list[Document] = document("components.json", a_snapshot(config, *monitors), IDS, BASE)[
+        "components"
+    ]
     return found
 
 
@@ -226,8 +232,8 @@ def test_the_status_is_that_of_the_worst_component(config, statuses, categories)
         for number, (status, category) in enumerate(zip(statuses, categories, strict=False))
     ]
     snapshot = a_snapshot(config, *monitors)
-    whole, parts = (document(name, snapshot, BASE) for name in ("status.json", "components.json"))
-    summary = document("summary.json", snapshot, BASE)
+    whole, parts = (document(name, snapshot, IDS, BASE) for name in ("status.json", "components.json"))
+    summary = document("summary.json", snapshot, IDS, BASE)
     assert (summary["status"], summary["components"]) == (whole["status"], parts["components"])
 
     found = [one["status"] for one in parts["components"] if not one["group"]]
@@ -321,7 +327,7 @@ def test_ids_are_short_stay_the_same_and_differ(config):
 
 def incidents(config: Config, *events: IncidentView, monitors: Sequence[MonitorView] = ()) -> list[Document]:
     snapshot = a_snapshot(config, *(monitors or (shown("earth"), shown("mars"))), ongoing=events)
-    found: list[Document] = document("incidents.json", snapshot, BASE)["incidents"]
+    found: list[Document] = document("incidents.json", snapshot, IDS, BASE)["incidents"]
     return found
 
 
@@ -341,11 +347,11 @@ def test_an_incident_has_its_times_and_components(config):
 def test_a_resolved_incident_says_when(config):
     closed = edited(an_incident(), {"is_resolved": True}, NOON - 60)
     snapshot = a_snapshot(config, shown("earth"), recent=[an_event(closed)])
-    found = only(document("incidents.json", snapshot, BASE)["incidents"])
+    found = only(document("incidents.json", snapshot, IDS, BASE)["incidents"])
     assert found["status"] == "resolved"
     assert instant(found["resolved_at"]) == NOON - 60
-    assert document("incidents/unresolved.json", snapshot, BASE)["incidents"] == []
-    assert document("summary.json", snapshot, BASE)["incidents"] == []
+    assert document("incidents/unresolved.json", snapshot, IDS, BASE)["incidents"] == []
+    assert document("summary.json", snapshot, IDS, BASE)["incidents"] == []
 
 
 @pytest.mark.parametrize(
@@ -412,7 +418,7 @@ def test_the_fifty_newest_incidents_are_listed(config):
 
 
 def maintenance_in(name: str, snapshot: Snapshot) -> list[str]:
-    return [one["name"] for one in document(name, snapshot, BASE)["scheduled_maintenances"]]
+    return [one["name"] for one in document(name, snapshot, IDS, BASE)["scheduled_maintenances"]]
 
 
 def test_maintenance_is_scheduled_then_in_progress_then_completed(config):
@@ -424,7 +430,7 @@ def test_maintenance_is_scheduled_then_in_progress_then_completed(config):
         ongoing=[an_event(an_incident(2, title="now", end=NOON + HOUR, **planned))],
         recent=[an_event(an_incident(1, NOON - DAY, title="past", end=NOON - HOUR, **planned))],
     )
-    found = document("scheduled-maintenances.json", snapshot, BASE)["scheduled_maintenances"]
+    found = document("scheduled-maintenances.json", snapshot, IDS, BASE)["scheduled_maintenances"]
     assert [(one["name"], one["status"], one["impact"]) for one in found] == [
         ("next", "scheduled", "maintenance"),
         ("now", "in_progress", "maintenance"),
@@ -433,14 +439,14 @@ def test_maintenance_is_scheduled_then_in_progress_then_completed(config):
     assert maintenance_in("scheduled-maintenances/upcoming.json", snapshot) == ["next"]
     assert maintenance_in("scheduled-maintenances/active.json", snapshot) == ["now"]
     assert maintenance_in("summary.json", snapshot) == ["next", "now"]
-    assert document("incidents.json", snapshot, BASE)["incidents"] == []
+    assert document("incidents.json", snapshot, IDS, BASE)["incidents"] == []
 
 
 @pytest.mark.parametrize("end", [NOON + 2 * HOUR, None])
 def test_maintenance_has_its_planned_times(config, end):
     event = an_event(an_incident(is_maintenance=True, start=NOON + HOUR, end=end))
     snapshot = a_snapshot(config, shown("earth"), upcoming=[event])
-    found = only(document("summary.json", snapshot, BASE)["scheduled_maintenances"])
+    found = only(document("summary.json", snapshot, IDS, BASE)["scheduled_maintenances"])
     assert instant(found["scheduled_for"]) == NOON + HOUR
     until = found["scheduled_until"]
     assert (until if until is None else instant(until)) == end
@@ -448,7 +454,7 @@ def test_maintenance_has_its_planned_times(config, end):
 
 def test_a_future_incident_is_not_listed_yet(config):
     snapshot = a_snapshot(config, shown("earth"), upcoming=[an_event(an_incident(start=NOON + HOUR))])
-    found = document("summary.json", snapshot, BASE)
+    found = document("summary.json", snapshot, IDS, BASE)
     assert found["incidents"] == found["scheduled_maintenances"] == []
 
 
@@ -473,7 +479,7 @@ def everything(config: Config) -> Snapshot:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_document_has_all_fields_of_the_form_and_no_other(everything, name):
-    found = document(name, everything, BASE)
+    found = document(name, everything, IDS, BASE)
     page = found["page"]["id"]
     events = found.get("incidents", []) + found.get("scheduled_maintenances", [])
     for component in found.get("components", []) + [one for event in events for one in event["components"]]:
@@ -491,15 +497,15 @@ def test_every_document_has_all_fields_of_the_form_and_no_other(everything, name
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_document_survives_json(everything, name):
-    found = document(name, everything, BASE)
+    found = document(name, everything, IDS, BASE)
     assert orjson.loads(orjson.dumps(found)) == found
 
 
 def test_the_summary_is_made_of_what_the_other_documents_say(everything):
-    summary = document("summary.json", everything, BASE)
+    summary = document("summary.json", everything, IDS, BASE)
     assert summary.keys() == {"page", "status", "components", "incidents", "scheduled_maintenances"}
-    assert summary["page"] == document("status.json", everything, BASE)["page"]
-    assert summary["status"] == document("status.json", everything, BASE)["status"]
-    assert summary["components"] == document("components.json", everything, BASE)["components"]
-    assert summary["incidents"] == document("incidents/unresolved.json", everything, BASE)["incidents"]
+    assert summary["page"] == document("status.json", everything, IDS, BASE)["page"]
+    assert summary["status"] == document("status.json", everything, IDS, BASE)["status"]
+    assert summary["components"] == document("components.json", everything, IDS, BASE)["components"]
+    assert summary["incidents"] == document("incidents/unresolved.json", everything, IDS, BASE)["incidents"]
     assert [one["status"] for one in summary["scheduled_maintenances"]] == ["scheduled", "in_progress"]

@@ -114,9 +114,14 @@ async def get(call: Call) -> dict[str, Any]:
     )
 )
 async def update(call: Call) -> dict[str, Any]:
-    """Change an incident. A missing field keeps its value, null clears it. Uptimes of past days follow."""
+    """Change an incident. A missing field keeps its value, null clears it. Uptimes of past days follow.
+
+    Tags that it has already may be sent back when their monitors are no longer configured.
+    """
     require_tags(call.grant, call.body["tags"])
-    _require_known(call.request.app[keys.STATES], call.body["tags"])
+    states, database = call.request.app[keys.STATES], call.request.app[keys.DATABASE]
+    incident = await database.read(incidents.get, incident_number(call.request))
+    _require_known(states, [tag for tag in call.body["tags"] if tag not in incident.tags])
     cleared = {"body": ""} if call.body.get("body", "") is None else {}
     return await _change(call, call.body | cleared)
 

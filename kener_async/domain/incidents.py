@@ -121,9 +121,17 @@ class Incident:
 
     @property
     def overlay(self) -> Overlay:
-        """The interval it covers, up to its end or its closing, whichever is first."""
-        ends = [instant for instant in (self.end, self.closed_at) if instant is not None]
+        """The interval it covers, up to its end or its closing, whichever is first.
+
+        One that was closed before its start ends at its start, and covers nothing.
+        """
+        ends = [max(instant, self.start) for instant in (self.end, self.closed_at) if instant is not None]
         return Overlay(self.number, self.start, min(ends, default=None), self.impact, self.is_maintenance)
+
+    @property
+    def planned_end(self) -> int | None:
+        """The end that its author gave; None without one."""
+        return None if self.ended_by_resolving else self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +169,16 @@ def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
 def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
     """Change the given fields of an incident, keep the others, and close or reopen it accordingly.
 
-    It is closed at the earlier of its resolution and its end. Resolving one that has no end sets the end;
-    unresolving reopens it, unless its end has passed. Raises Invalid unless its end is after its start.
+    It is closed at the earlier of its resolution and its end. A resolved one always has an end: without one
+    of its author it is the moment of resolving, or the start if that is later. Unresolving reopens it, unless
+    its end has passed. Raises Invalid unless its end is after its start.
     """
     after = replace(incident, **fields)
     if after.end != incident.end:
         after = replace(after, ended_by_resolving=False)
-    if after.is_resolved and not incident.is_resolved:
-        after = _resolved(after, now)
-    elif incident.is_resolved and not after.is_resolved:
+    if after.is_resolved:
+        after = _resolved(after, now if incident.resolved_at is None else incident.resolved_at)
+    elif incident.is_resolved:
         after = _reopened(after)
     if (after.start, after.end) != (incident.start, incident.end):
         _check_order(after)
@@ -186,10 +195,10 @@ def _check_order(incident: Incident) -> None:
         raise Invalid("Invalid endDatetime: must be later than startDatetime")
 
 
-def _resolved(incident: Incident, now: int) -> Incident:
-    if incident.end is None:
-        incident = replace(incident, end=max(now, incident.start), ended_by_resolving=True)
-    return replace(incident, resolved_at=now)
+def _resolved(incident: Incident, resolved_at: int) -> Incident:
+    if incident.planned_end is None:
+        incident = replace(incident, end=max(resolved_at, incident.start), ended_by_resolving=True)
+    return replace(incident, resolved_at=resolved_at)
 
 
 def _reopened(incident: Incident) -> Incident:

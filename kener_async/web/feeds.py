@@ -11,6 +11,7 @@ from kener_async.domain.errors import NotFound
 from kener_async.store import incidents
 from kener_async.web.badges import JSON
 from kener_async.web.formats import feeds, icalendar, statuspage
+from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_origin, page
@@ -40,7 +41,7 @@ async def json_feed(page: PageRequest) -> bytes:
 async def maintenance(page: PageRequest) -> bytes:
     title, _ = _subject(page)
     planned = [view for view in await _incidents(page) if view.incident.is_maintenance]
-    return await asyncio.to_thread(icalendar.calendar, title, planned, page.base_url, page.now)
+    return await asyncio.to_thread(icalendar.calendar, title, planned, _ids(page), page.base_url, page.now)
 
 
 @page(JSON, key=by_origin, language=None, headers=ANY_ORIGIN)
@@ -49,8 +50,10 @@ async def statuspage_document(page: PageRequest) -> bytes:
     name = page.request.match_info["name"]
     if name not in statuspage.DOCUMENTS:
         raise NotFound("there is no such document")
-    base_url = page.base_url
-    return await asyncio.to_thread(lambda: orjson.dumps(statuspage.document(name, page.snapshot, base_url)))
+    ids, base_url = _ids(page), page.base_url
+    return await asyncio.to_thread(
+        lambda: orjson.dumps(statuspage.document(name, page.snapshot, ids, base_url))
+    )
 
 
 async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], bytes]) -> bytes:
@@ -58,18 +61,20 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
     title, home = _subject(page)
     views = await _incidents(page)
     names = {view.monitor.tag: view.monitor.name for view in page.snapshot.monitors}
-    base_url = page.base_url
+    ids, base_url = _ids(page), page.base_url
+    path = f"{home.rstrip('/')}/{file}"
     headline = labels.headline_words(ENGLISH, page.snapshot.headline) if home == "/" else ""
 
     def written() -> bytes:
-        entries = feeds.entries(views, names, base_url, page.now)
+        entries = feeds.entries(views, names, ids, base_url, page.now)
         today = page.now - page.now % DAY
         return write(
             feeds.Feed(
+                id=ids.feed(path),
                 title=title,
                 headline=headline,
                 home_url=base_url + home,
-                feed_url=f"{base_url}{home.rstrip('/')}/{file}",
+                feed_url=base_url + path,
                 subtitle=page.config.site.description,
                 updated=max((entry.updated for entry in entries), default=today),
                 entries=entries,
@@ -78,6 +83,10 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
         )
 
     return await asyncio.to_thread(written)
+
+
+def _ids(page: PageRequest) -> Ids:
+    return Ids.of(page.config.server, page.app[keys.IDENTITY])
 
 
 def _subject(page: PageRequest) -> tuple[str, str]:

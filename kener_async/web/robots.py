@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from kener_async.web.formats.feeds import updated_at
 from kener_async.web.pages import labels, locales
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import Snapshot
@@ -49,8 +50,7 @@ def _paths(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
     for view in snapshot.monitors:
         yield f"/monitor/{view.monitor.tag}", snapshot.now
     for incident in (*snapshot.ongoing, *snapshot.upcoming, *snapshot.recent):
-        comments = [comment.created_at for comment in incident.comments]
-        yield f"/incident/{incident.incident.number}", max([incident.incident.created_at, *comments])
+        yield f"/incident/{incident.incident.number}", updated_at(incident, snapshot.now)
 
 
 @page("image/png", language=None)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import orjson
 from markupsafe import Markup
 
-from kener_async.domain.incidents import Incident
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
+from kener_async.web.formats.ids import Ids
 from kener_async.web.parts.markdown import excerpt, rendered
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Feed:
     `headline` is the status of all monitors in words, empty for a feed of one monitor.
     """
 
+    id: str
     title: str
     headline: str
     home_url: str
@@ -75,18 +76,18 @@ def address(incident: Incident, base_url: str) -> str:
 
 
 def updated_at(view: "IncidentView", now: int) -> int:
-    """The instant of the latest comment or change of stage; edits of the text are not recorded."""
+    """The instant of the latest edit, comment or change of stage, which never goes back."""
     incident = view.incident
     comments = (comment.created_at for comment in view.comments)
     happened = (incident.start, incident.closed_as_of(now), *comments)
-    return max([incident.created_at, *(at for at in happened if at is not None and at <= now)])
+    return max([incident.updated_at, *(at for at in happened if at is not None and at <= now)])
 
 
 # Entries
 
 
 def entries(
-    views: Iterable["IncidentView"], names: Mapping[str, str], base_url: str, now: int
+    views: Iterable["IncidentView"], names: Mapping[str, str], ids: Ids, base_url: str, now: int
 ) -> list[FeedEntry]:
     """The entries, last updated first. `names` are those of the visible monitors, by tag."""
 
@@ -94,31 +95,25 @@ def entries(
         return updated_at(view, now), view.incident.created_at, view.incident.number
 
     latest = sorted(views, key=recency, reverse=True)[:MAX_ENTRIES]
-    return [_entry(view, names, base_url, now) for view in latest]
+    return [_entry(view, names, ids, base_url, now) for view in latest]
 
 
-def _entry(view: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> FeedEntry:
+def _entry(view: "IncidentView", names: Mapping[str, str], ids: Ids, base_url: str, now: int) -> FeedEntry:
     incident = view.incident
     effect, stage = _EFFECTS[incident.effect], str(incident.stage(now))
     return FeedEntry(
-        id=_tag_uri(incident, base_url),
+        id=ids.entry(incident),
         url=address(incident, base_url),
         title=incident.title,
         published=incident.created_at,
         updated=updated_at(view, now),
-        html=_html(view, names),
-        summary=f"{effect}, {stage}, {_span(incident)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
+        html=_html(view, names, now),
+        summary=f"{effect}, {stage}, {_span(incident, now)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
         categories=(effect.lower(), stage),
     )
 
 
-def _tag_uri(incident: Incident, base_url: str) -> str:
-    """A tag URI (RFC 4151), which stays the same when the site moves to https or to another port."""
-    base = urlsplit(base_url)
-    return f"tag:{base.hostname},{_utc(incident.created_at):%Y-%m-%d}:{base.path}/incident/{incident.number}"
-
-
-def _html(view: "IncidentView", names: Mapping[str, str]) -> str:
+def _html(view: "IncidentView", names: Mapping[str, str], now: int) -> str:
     """The body, the comments with their times, the time span and the affected monitors."""
     parts = [rendered(view.incident.body)]
     for comment in view.comments:
@@ -126,15 +121,20 @@ def _html(view: "IncidentView", names: Mapping[str, str]) -> str:
         parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
         parts.append(rendered(comment.body))
     affected = ", ".join(names[tag] for tag in view.tags if tag in names)
-    parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(view.incident), affected))
+    parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(view.incident, now), affected))
     return "".join(str(part) for part in parts)
 
 
-def _span(incident: Incident) -> str:
-    begin, end = incident.start, incident.overlay.end
-    if end is None:
-        return f"from {_readable(begin)}"
-    return f"{_readable(begin)} to {_readable(max(begin, end))}"
+def _span(incident: Incident, now: int) -> str:
+    """From when to when it lasts or lasted; of a cancelled one when it was planned."""
+    if incident.stage(now) is IncidentStage.CANCELLED:
+        return f"was planned for {_from_to(incident.start, incident.planned_end)}"
+    end = incident.overlay.end
+    return _from_to(incident.start, end) if end is not None else f"from {_readable(incident.start)}"
+
+
+def _from_to(start: int, end: int | None) -> str:
+    return _readable(start) if end is None else f"{_readable(start)} to {_readable(end)}"
 
 
 def _utc(instant: int) -> datetime:
@@ -155,7 +155,7 @@ def _readable(instant: int) -> str:
 def atom(feed: Feed) -> bytes:
     """Write the feed as Atom (RFC 4287)."""
     root = ElementTree.Element("feed", {"xmlns": "http://www.w3.org/2005/Atom"})
-    _add(root, "id", feed.feed_url)
+    _add(root, "id", feed.id)
     _add(root, "title", feed.full_title)
     if feed.subtitle:
         _add(root, "subtitle", feed.subtitle)
@@ -211,6 +211,7 @@ def _add_to_rss(channel: ElementTree.Element, entry: FeedEntry) -> None:
     _add(item, "link", entry.url)
     _add(item, "guid", entry.id, isPermaLink="false")
     _add(item, "pubDate", _rfc822(entry.published))
+    _add(item, "atom:updated", _iso(entry.updated))  # RSS has no element of its own for it
     for category in entry.categories:
         _add(item, "category", category)
     _add(item, "description", entry.summary)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.web.formats.feeds import address, updated_at
+from kener_async.web.formats.ids import Ids
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _STATUS = {IncidentStage.CANCELLED: "CANCELLED"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def calendar(title: str, views: Iterable["IncidentView"], base_url: str, now: int) -> bytes:
+def calendar(title: str, views: Iterable["IncidentView"], ids: Ids, base_url: str, now: int) -> bytes:
     """A calendar of the maintenance among the incidents, ordered by start."""
     maintenance = [view for view in views if view.incident.is_maintenance]
     maintenance.sort(key=lambda view: (view.incident.start, view.incident.number))
@@ -35,18 +35,19 @@ def calendar(title: str, views: Iterable["IncidentView"], base_url: str, now: in
         "X-PUBLISHED-TTL:PT1H",
     ]
     for view in maintenance:
-        lines.extend(_entry(view, base_url, now))
+        lines.extend(_entry(view, ids, base_url, now))
     lines.append("END:VCALENDAR")
     return b"".join(_folded(line) for line in lines)
 
 
-def _entry(view: "IncidentView", base_url: str, now: int) -> Iterator[str]:
+def _entry(view: "IncidentView", ids: Ids, base_url: str, now: int) -> Iterator[str]:
     incident = view.incident
     url = address(incident, base_url)
     description = f"{excerpt(incident.body, DESCRIPTION)}\n\n{url}".lstrip()
     changed = _utc(updated_at(view, now))
     yield "BEGIN:VEVENT"
-    yield f"UID:incident-{incident.number}@{urlsplit(base_url).hostname}"
+    yield f"UID:{ids.event(incident)}"
+    yield f"SEQUENCE:{incident.revision}"
     yield f"DTSTAMP:{changed}"
     yield f"CREATED:{_utc(incident.created_at)}"
     yield f"LAST-MODIFIED:{changed}"
@@ -67,7 +68,7 @@ def _end(incident: Incident, now: int) -> Iterator[str]:
     it. One that lasted less than a second has neither, because DTEND must be later than DTSTART.
     """
     cancelled = incident.stage(now) is IncidentStage.CANCELLED
-    end = incident.end if cancelled else incident.overlay.end
+    end = incident.planned_end if cancelled else incident.overlay.end
     if end is not None and end > incident.start:
         yield f"DTEND:{_utc(end)}"
     elif end is None or cancelled:

@@ -24,6 +24,7 @@ from kener_async.domain.headline import HeadlineKind, kind_of
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.web.formats.feeds import address, updated_at
+from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import ENGLISH
 from kener_async.web.parts.markdown import excerpt
@@ -72,19 +73,19 @@ _INCIDENT_STATUS = {
 }
 
 
-def document(name: str, snapshot: "Snapshot", base_url: str) -> Document:
+def document(name: str, snapshot: "Snapshot", ids: Ids, base_url: str) -> Document:
     """One of DOCUMENTS, ready for JSON. `base_url` is the address of the site, without a slash at the end."""
-    page = _Page(snapshot, base_url)
+    page = _Page(snapshot, ids, base_url)
     return {"page": page.head(), **DOCUMENTS[name](page)}
 
 
 class _Page:
     """A snapshot with a component for each monitor that has a status."""
 
-    def __init__(self, snapshot: "Snapshot", base_url: str) -> None:
+    def __init__(self, snapshot: "Snapshot", ids: Ids, base_url: str) -> None:
         self.snapshot = snapshot
         self.url = base_url
-        self.id = _id("page", base_url)
+        self.id = _id("page", ids.site)
         self.groups = _by_category(snapshot)
         self.monitors = {
             view.monitor.tag: self._component(position, view)

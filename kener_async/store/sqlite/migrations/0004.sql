@@ -11,6 +11,10 @@ UPDATE incidents
                     created_at)
        );
 
+-- What is resolved has an end: without one of its author the moment of resolving.
+UPDATE incidents SET "end" = max(start, resolved_at), ended_by_resolving = 1
+ WHERE is_resolved AND "end" IS NULL AND resolved_at IS NOT NULL;
+
 -- What lasts beyond the last instant that every zone can show as a date (9999-12-29T23:59:59Z) lasts until then.
 UPDATE incidents
    SET start = min(start, 253402127999), "end" = min("end", 253402127999), closed_at = min(closed_at, 253402127999)
