@@ -561,6 +561,44 @@ def test_the_assets_are_a_folder(faults: Faults, folder: str) -> None:
     assert fault.startswith('config.toml: site.assets: there is no folder "')
 
 
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ('[site]\nassets = "."', "config.toml"),
+        ('[site]\nassets = ".."', "config.toml"),
+        ('[site]\nassets = "files"\n[database]\npath = "files/kener.db"', "the database"),
+        ('[site]\nassets = "files"\n[database]\npath = "files/fonts/kener.db"', "the database"),
+        ('[site]\nassets = "link"\n[database]\npath = "files/kener.db"', "the database"),
+        (
+            '[site]\nassets = "files"\n[auth]\nsecret_key = ""\nsecret_key_file = "files/s.key"',
+            "the signing key",
+        ),
+        ('[site]\nassets = "files"\n[backup]\nfolder = "files"', "the backups"),
+    ],
+)
+def test_the_assets_hold_nothing_of_the_services_own(
+    faults: Faults, assets: Path, text: str, held: str, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(assets)
+    folder = re.findall('assets = "(.*)"', text)[0]
+    words = "everything in it is public, use a folder of its own"
+    assert f'config.toml: site.assets: "{folder}" holds {held}: {words}' in faults(text)
+
+
+@pytest.mark.parametrize("name", ["secret.key", "kener.db", "notes.txt", "page.js", "logo"])
+def test_an_asset_is_of_a_kind_that_is_served(faults: Faults, assets: Path, name: str) -> None:
+    (assets / name).touch()
+    (fault,) = faults(with_assets(f'logo = "{name}"'))
+    assert fault.startswith(f'config.toml: site.logo: "{name}" is of a kind that is not served, use .svg')
+
+
+@pytest.mark.parametrize("name", ["config.toml", "secret.key", "kener.db"])
+def test_a_stylesheet_is_no_other_file(faults: Faults, name: str) -> None:
+    assert faults(f'[site]\ncustom_css = "{name}"') == [
+        f'config.toml: site.custom_css: "{name}" must end in .css: its text is public'
+    ]
+
+
 def test_the_page_in_the_documentation_loads(load: Load, assets: Path, tmp_path: Path) -> None:
     (tmp_path / "own.css").touch()
     _, page = DOCUMENTATION.read_text(encoding="utf-8").split("## The page")

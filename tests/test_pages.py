@@ -199,6 +199,40 @@ async def test_files_of_the_site_are_served_and_nothing_beside_them(tmp_path: Pa
             assert (await fetch(service, path)).status == 404
 
 
+OWN_FILES = (
+    "kener.db",
+    "kener.db-wal",
+    "secret.key",
+    "config.toml",
+    "kener-2025.tar.gz",
+    "token",
+    "kener.env",
+)
+
+
+async def test_only_kinds_of_files_that_pages_use_are_served(tmp_path: Path, clock: FakeClock):
+    folder = tmp_path / "assets"
+    (folder / ".git").mkdir(parents=True)
+    served = ("logo.svg", "Photo.JPG", "own.css", "inter.woff2", "terms.html", "terms.pdf")
+    for name in (*served, *OWN_FILES, ".hidden.svg", ".git/logo.svg", "page.js", "notes.txt"):
+        (folder / name).write_text("x")
+    (tmp_path / "outside.svg").write_text("x")
+    (folder / "out.svg").symlink_to(tmp_path / "outside.svg")
+    (folder / "disguised.svg").symlink_to(folder / "secret.key")
+    (folder / "inside.svg").symlink_to(folder / "logo.svg")
+    config = a_config(tmp_path)
+    config = replace(config, site=replace(config.site, assets=folder))
+    async with running(config, clock) as service:
+        answers = {
+            path.relative_to(folder).as_posix(): (
+                await fetch(service, f"/assets/{path.relative_to(folder).as_posix()}")
+            ).status
+            for path in folder.rglob("*")
+        }
+    assert {name for name, status in answers.items() if status == 200} == {*served, "inside.svg"}
+    assert set(answers.values()) == {200, 404}
+
+
 async def test_colours_font_and_rules_of_the_site_are_part_of_the_stylesheet(
     tmp_path: Path, clock: FakeClock
 ):

@@ -239,6 +239,19 @@ def is_asset(text: str) -> bool:
     return re.fullmatch(rf"{_PART}(?:/{_PART})*", text) is not None
 
 
+FONT_ENDINGS = (".woff2", ".woff", ".ttf")
+ASSET_ENDINGS = (
+    *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".ico"),
+    *FONT_ENDINGS,
+    *(".css", ".html", ".pdf"),
+)
+
+
+def is_published(name: str) -> bool:
+    """Whether a file of the assets folder is of a kind that pages use; no other is ever served."""
+    return is_asset(name) and name.lower().endswith(ASSET_ENDINGS)
+
+
 _PART = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 
 
@@ -255,7 +268,7 @@ class HostPort(String):
 
 class FontFile(String):
     def parsed(self, text: str) -> str:
-        if text and not (is_asset(text) and text.lower().endswith((".woff2", ".woff", ".ttf"))):
+        if text and not (is_asset(text) and text.lower().endswith(FONT_ENDINGS)):
             raise ValidationError(f"must name a .woff2, .woff or .ttf file in assets, not {describe(text)}")
         return text
 

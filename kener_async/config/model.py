@@ -337,7 +337,9 @@ class SiteConfig:
         OptionalPath(),
         None,
         doc='A folder of your own files; they are served under /assets/, and "logo.svg" in a setting of '
-        "this page or the image of a monitor means the file of that name in it. Empty: none.",
+        "this page or the image of a monitor means the file of that name in it. Only images, fonts, .css, "
+        ".html and .pdf are served. It must not hold the database, the key, the backups or this file. "
+        "Empty: none.",
     )
     logo: str = key(
         Href(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kener_async.config.fields import describe, instant_of, is_asset, suggestion
+from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
 
 Place = tuple[str | int, ...]
 Values = Mapping[str, Any]
@@ -109,14 +109,42 @@ def _file_rules(values: Values, folder: Path) -> Iterator[ConfigProblem]:
     if assets and not os.path.isdir(folder / assets):
         yield ConfigProblem(("site", "assets"), f"there is no folder {describe(str(assets))}")
         return
+    if assets:
+        yield from _publishing_rules(values, folder, assets)
     for place, name in _assets_named(values):
         if not assets:
             yield ConfigProblem(place, f"{describe(name)} is a file of the assets folder, set site.assets")
+        elif not is_published(name):
+            text = f"{describe(name)} is of a kind that is not served, use {', '.join(ASSET_ENDINGS)}"
+            yield ConfigProblem(place, text)
         elif not os.path.isfile(folder / assets / name):
             yield ConfigProblem(place, f"there is no file {describe(name)} in {describe(str(assets))}")
 
 
+def _publishing_rules(values: Values, folder: Path, assets: Path) -> Iterator[ConfigProblem]:
+    """The assets folder is public, so nothing of the service's own may be in it or below it."""
+    database, auth, backup = (values.get(name, {}) for name in ("database", "auth", "backup"))
+    own = {
+        "config.toml": folder,
+        "the database": (folder / database["path"]).parent if database.get("path") else None,
+        "the signing key": (folder / auth["secret_key_file"]).parent if auth.get("secret_key_file") else None,
+        "the backups": folder / backup["folder"] if backup.get("folder") else None,
+    }
+    public = (folder / assets).resolve()
+    for name, place in own.items():
+        if place is not None and place.resolve().is_relative_to(public):
+            text = (
+                f"{describe(str(assets))} holds {name}: everything in it is public, use a folder of its own"
+            )
+            yield ConfigProblem(("site", "assets"), text)
+            return
+
+
 def _stylesheet_rules(folder: Path, css: Path) -> Iterator[ConfigProblem]:
+    if css.suffix.lower() != ".css":
+        text = f"{describe(str(css))} must end in .css: its text is public"
+        yield ConfigProblem(("site", "custom_css"), text)
+        return
     try:
         (folder / css).read_text(encoding="utf-8")
     except OSError as error:

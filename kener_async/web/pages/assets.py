@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from kener_async import keys
+from kener_async.config.fields import is_published
 from kener_async.config.model import Colors, Config, SiteConfig
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.errors import NotFound
@@ -126,20 +127,28 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 
 async def assets(request: web.Request) -> web.StreamResponse:
-    """A file of the folder that `[site] assets` names."""
-    folder = request.app[keys.RUNNING].config.site.assets
-    if folder is None:
-        raise NotFound("not found")
-    root = folder.resolve()
-    try:
-        path = (root / request.match_info["path"]).resolve()
-        exists = root in path.parents and path.is_file()
-    except OSError:  # the name is too long for the file system
-        raise NotFound("not found") from None
-    if not exists:
+    """A file of the folder that `[site] assets` names, if it is of a kind that pages use."""
+    folder, name = request.app[keys.RUNNING].config.site.assets, request.match_info["path"]
+    path = None if folder is None else _published_file(folder, name)
+    if path is None:
         raise NotFound("not found")
     headers = {"Cache-Control": CACHE_AN_HOUR, "Content-Security-Policy": IMAGE_POLICY}
     return web.FileResponse(path, headers=headers)
+
+
+def _published_file(folder: Path, name: str) -> Path | None:
+    """The path of a file in the folder; None for what is not there or not served.
+
+    A link within the folder is followed, and what it leads to must be in the folder and served, too.
+    """
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve()
+        if not (path.is_relative_to(root) and path.is_file()):
+            return None
+    except OSError:  # the name is too long for the file system
+        return None
+    return path if is_published(name) and is_published(path.relative_to(root).as_posix()) else None
 
 
 async def favicon(request: web.Request) -> web.StreamResponse:
