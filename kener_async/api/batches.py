@@ -17,11 +17,13 @@ from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
 from kener_async.api.http.json_pieces import MAX_PIECE, Span, Text, line_spans, list_spans
 from kener_async.api.http.rate_limit import RATE_LIMITER
+from kener_async.api.tags import unknown_tag
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item, Result, Verdict
 from kener_async.domain.calendar import is_showable
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
+from kener_async.domain.samples import MAX_LATENCY
 from kener_async.domain.states import MonitorStates
 from kener_async.store.batches import IngestLimits, Outcome
 
@@ -30,6 +32,7 @@ T = TypeVar("T")
 routes = Routes()
 
 MAX_DEVICES = 100
+MAX_SUGGESTIONS = 20
 BYTES_PER_SAMPLE = 420  # a longer one counts as several for the rate limit
 TOO_MANY = f"samples: at most {schemas.MAX_SAMPLES} in a batch"
 
@@ -118,6 +121,7 @@ class TagResolver:
         self._states = states
         self._grant = grant
         self.resolved: dict[str, int] = {}
+        self._unknown: dict[str, str] = {}
 
     @property
     def sender(self) -> str:
@@ -132,9 +136,17 @@ class TagResolver:
             return "the token is for other monitors"
         state = self._states.find(tag)
         if state is None:
-            return "invalid tag"
+            return self._unknown_tag(tag)
         self.resolved[tag] = state.id
         return state.id
+
+    def _unknown_tag(self, tag: str) -> str:
+        """The error; only the first few suggest another tag, because to look for one takes time."""
+        if tag not in self._unknown:
+            if len(self._unknown) == MAX_SUGGESTIONS:
+                return "invalid tag"
+            self._unknown[tag] = unknown_tag(tag, self._states, self._grant).message
+        return self._unknown[tag]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +280,7 @@ def _plain_item(sample: dict[str, Any], head: Mapping[str, Any], tags: TagResolv
     ):
         return None
     monitor, measured = tags.resolved.get(tag), schemas.MEASURED.get(status)
-    if monitor is None or measured is None or latency < 0 or not is_showable(timestamp):
+    if monitor is None or measured is None or not 0 <= latency <= MAX_LATENCY or not is_showable(timestamp):
         return None
     if number is not None and not 0 <= number <= schemas.MAX_SEQUENCE:
         return None

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.tags import unknown_tag
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import (
@@ -172,7 +173,7 @@ async def _requested_monitor(call: Call) -> tuple[MonitorConfig, MonitorState]:
     require_tags(call.grant, (tag,))
     monitor = app[keys.RUNNING].config.by_tag.get(tag)
     if monitor is None:
-        raise Invalid("invalid tag")
+        raise unknown_tag(tag, app[keys.STATES], call.grant)
     return monitor, await app[keys.LOADER].state(tag)
 
 

@@ -3,9 +3,10 @@
 Error messages begin with Kener's phrase, if it has one, and name the field.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from kener_async.api.http.fields import (
     CommaSeparated,
@@ -13,6 +14,7 @@ from kener_async.api.http.fields import (
     Items,
     JsonBoolean,
     JsonChoice,
+    JsonInstant,
     JsonInteger,
     JsonNumber,
     JsonString,
@@ -22,7 +24,8 @@ from kener_async.api.http.fields import (
     TagList,
 )
 from kener_async.domain.batches import Verdict
-from kener_async.domain.samples import MEASURABLE, Status
+from kener_async.domain.samples import MAX_LATENCY, MEASURABLE, Status
+from kener_async.domain.spelling import is_nearly
 from kener_async.domain.windows import WINDOWS
 
 MEASURED = {status.name: status for status in MEASURABLE}
@@ -32,10 +35,33 @@ TITLE_LENGTH = 500
 
 
 class RequestSchema(Schema):
-    """The base of request schemas: unknown fields are ignored."""
+    """The base of request schemas: unknown fields are ignored, except misspellings of `spelled`.
+
+    `spelled` is an optional field that is wanted where one is found that is nearly named so.
+    """
+
+    spelled: ClassVar[str] = ""
 
     class Meta:
         unknown = EXCLUDE
+
+    def misspelled(self, data: Mapping[str, Any]) -> str | None:
+        """The error in the name of a field, if there is one."""
+        if not self.spelled or self.spelled in data:
+            return None
+        name = next((name for name in data if is_nearly(name, self.spelled)), None)
+        return None if name is None else f"{name[:40]} is unknown, did you mean {self.spelled}?"
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """Load, or raise ValidationError, for a misspelled name too."""
+        misspelled = self.misspelled(data)
+        if misspelled is None:
+            return super().load(data, **options)
+        try:
+            super().load(data, **options)
+        except ValidationError as error:
+            raise ValidationError([misspelled, *error.messages_dict.values()]) from None
+        raise ValidationError([misspelled])
 
 
 def described(description: str, example: Any) -> dict[str, Any]:
@@ -43,6 +69,8 @@ def described(description: str, example: Any) -> dict[str, Any]:
 
 
 class MonitorStatus(RequestSchema):
+    spelled = "timestampInSeconds"
+
     status = JsonChoice(
         choices=MEASURED,
         required=True,
@@ -51,6 +79,7 @@ class MonitorStatus(RequestSchema):
     )
     latency = JsonNumber(
         minimum=0,
+        maximum=MAX_LATENCY,
         required=True,
         message="latency missing or not a number: must be a number, at least 0",
         metadata=described("In seconds, or in the monitor's latency_unit", 0.123),
@@ -73,7 +102,9 @@ class BeatQuery(RequestSchema):
         load_default=Status.UP,
         message="status: must be UP, DOWN or DEGRADED",
     )
-    latency = QueryNumber(minimum=0, load_default=0.0, message="latency: must be a number, at least 0")
+    latency = QueryNumber(
+        minimum=0, maximum=MAX_LATENCY, load_default=0.0, message="latency: must be a number, at least 0"
+    )
 
 
 class Accepted(Schema):
@@ -106,7 +137,7 @@ def _number(**options: Any) -> JsonInteger:
 
 def _monotonic(description: str, example: float) -> JsonNumber:
     message = "Invalid monotonic: must be a number of seconds"
-    return JsonNumber(minimum=0, message=message, metadata=described(description, example))
+    return JsonNumber(minimum=0, maximum=10**12, message=message, metadata=described(description, example))
 
 
 class Numbered(RequestSchema):
@@ -123,8 +154,7 @@ class BatchSample(MonitorStatus):
 
 class BatchHead(RequestSchema):
     device = _named("device", "The device that sends", "gate-7")
-    sent_at = JsonNumber(
-        minimum=0,
+    sent_at = JsonInstant(
         data_key="sentAt",
         message="Invalid sentAt: must be UTC seconds",
         metadata=described("The time of its wall clock when it sends, in UTC seconds", 1731251790.5),

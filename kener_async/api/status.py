@@ -7,6 +7,7 @@ import orjson
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.tags import unknown_tag
 from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import day_so_far
 from kener_async.domain.errors import Invalid
@@ -38,7 +39,7 @@ async def update_status(call: Call) -> bytes:
     require_tags(call.grant, (body["tag"],))
     state = app[keys.STATES].find(body["tag"])
     if state is None:
-        raise Invalid("invalid tag")
+        raise unknown_tag(body["tag"], app[keys.STATES], call.grant)
     ingest = app[keys.RUNNING].config.ingest
     minute = minute_for(
         body.get("timestamp"),
@@ -66,6 +67,8 @@ async def get_status(call: Call) -> bytes:
     app = call.request.app
     tag = call.query["tag"]
     require_tags(call.grant, (tag,))
+    if app[keys.STATES].find(tag) is None:
+        raise unknown_tag(tag, app[keys.STATES], call.grant)
     state = await app[keys.LOADER].state(tag)
     if "timestamp" in call.query:
         return _rendered(await _report_as_of(call, state, call.query["timestamp"]))

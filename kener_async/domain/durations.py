@@ -5,6 +5,7 @@ import re
 
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.errors import Invalid
+from kener_async.domain.samples import MAX_LATENCY
 
 UNITS = {"y": 365 * DAY, "w": 7 * DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": 1}  # seconds, the largest first
 LONGEST = 36_500 * DAY  # a century: the longest that a setting or an option may be
@@ -59,8 +60,8 @@ def format_window(seconds: int) -> str:
 
 
 def latency(milliseconds: float, unit: str) -> float:
-    """In a monitor's own unit, s or ms; never below 0."""
-    known = max(milliseconds, 0.0)
+    """In a monitor's own unit, s or ms; from 0 to MAX_LATENCY."""
+    known = min(max(milliseconds, 0.0), MAX_LATENCY)
     return known if unit == "ms" else known / 1000
 
 

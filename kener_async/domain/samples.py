@@ -18,6 +18,7 @@ class Status(IntEnum):
     NO_DATA = 4
 
 
+MAX_LATENCY = 10**12  # in either unit: larger ones cannot be added up exactly
 MEASURABLE = (Status.UP, Status.DEGRADED, Status.DOWN)
 
 

@@ -3,13 +3,14 @@
 import json
 
 from kener_async.domain.calendar import quarter_of
+from kener_async.domain.samples import MAX_LATENCY
 from kener_async.domain.uptime import Counts
 from kener_async.store import dirty
 from kener_async.store.interface import Session
 
 PLAIN = "iif(typeof({0}) = 'integer', {0} / 1e6, {0})"  # see schema.sql
 COLUMNS = ", ".join(PLAIN.format(f"latency_{name}") for name in ("sum", "min", "max"))
-SAMPLE = ", ".join(["minute", "1", *[PLAIN.format("latency")] * 3])
+SAMPLE = ", ".join(["minute", "1", *[f"min({PLAIN.format('latency')}, {MAX_LATENCY})"] * 3])
 
 
 def by_step(session: Session, monitor: int, start: int, end: int, step: int, now: int) -> dict[int, Counts]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import HOUR, QUARTER, quarter_of
-from kener_async.domain.samples import Sample, SampleSource, Status, winners
+from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status, winners
 from kener_async.store.dirty import mark, rolled_until
 from kener_async.store.interface import Session
 
@@ -157,5 +157,5 @@ def packed_latency(latency: float) -> int | float:
 
 
 def plain_latency(stored: int | float) -> float:
-    """The latency of a stored value."""
-    return stored / MILLION if isinstance(stored, int) else stored
+    """The latency of a stored value, at most MAX_LATENCY: earlier versions stored any number."""
+    return stored / MILLION if isinstance(stored, int) else min(stored, MAX_LATENCY)

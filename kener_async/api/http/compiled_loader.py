@@ -32,7 +32,12 @@ def loader(schema: Schema) -> Load:
         for name, field in schema.load_fields.items()
     ]
 
+    required_fields = sum(step[3] for step in steps)
+    misspelled = getattr(schema, "misspelled", None)
+
     def load(data: Mapping[str, Any]) -> dict[str, Any]:
+        if misspelled is not None and len(data) > required_fields and misspelled(data):
+            return load_by_schema(data)
         loaded = {}
         for key, name, deserialize, required, default in steps:
             value = data.get(key, missing)

@@ -22,17 +22,46 @@ class SingleMessageField(fields.Field[Any]):
 
 
 class JsonNumber(SingleMessageField, fields.Float):
-    """A JSON number, at least `minimum`."""
+    """A JSON number within bounds."""
 
-    def __init__(self, *, minimum: float, **options: Any) -> None:
+    def __init__(self, *, minimum: float, maximum: float, **options: Any) -> None:
         super().__init__(**options)
-        self.minimum = minimum
-        self.metadata = {**self.metadata, "minimum": minimum}
+        self.minimum, self.maximum = minimum, maximum
+        self.metadata = {**self.metadata, "minimum": minimum, "maximum": maximum}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
+    def _deserialize(self, value: Any, attr: str | None, *_: Any, **__: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < self.minimum:
             raise self.refuse()
+        if value > self.maximum:
+            raise ValidationError(f"{attr}: must be at most {self.maximum:.0f}")
         return float(value)
+
+
+class JsonInstant(JsonNumber):
+    """UTC seconds as a number, with a fraction or without."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> float:
+        _require_seconds(self, value)
+        return super()._deserialize(value, *args, **options)
+
+
+UNITS = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+PLAUSIBLE = range(10**9, 4 * 10**9)  # seconds of 2001 to 2096
+
+
+def _require_seconds(field: SingleMessageField, value: Any) -> None:
+    """Name the unit in which a number that is too large to be UTC seconds is a plausible time."""
+    if type(value) not in (int, float) or value <= LAST_INSTANT or not math.isfinite(value):
+        return
+    for unit, scale in UNITS.items():
+        if int(value) // scale in PLAUSIBLE:
+            message = field.error_messages["invalid"]
+            raise ValidationError(
+                f"{message}; {int(value)} looks like {unit}, {int(value) // scale} is seconds"
+            )
 
 
 class JsonInteger(SingleMessageField, fields.Integer):
@@ -60,22 +89,30 @@ class Instant(JsonInteger):
     def __init__(self, **options: Any) -> None:
         super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
 
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
+        _require_seconds(self, value)
+        return super()._deserialize(value, *args, **options)
+
 
 class QueryInteger(JsonInteger):
     """An integer in a query string: digits, perhaps with a sign."""
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
-        text = str(value)
-        if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 19:
-            raise self.refuse()
-        return super()._deserialize(int(text), *args, **options)
+        return super()._deserialize(_number_in(self, value), *args, **options)
 
 
-class QueryInstant(QueryInteger):
+class QueryInstant(Instant):
     """UTC seconds in a query string, of an instant that every time zone can show."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
+        return super()._deserialize(_number_in(self, value), *args, **options)
+
+
+def _number_in(field: SingleMessageField, value: Any) -> int:
+    text = str(value)
+    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 19:
+        raise field.refuse()
+    return int(text)
 
 
 class QueryNumber(JsonNumber):
@@ -125,9 +162,17 @@ class JsonChoice(SingleMessageField, fields.String):
         self.metadata = {"enum": list(choices), **self.metadata}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        if not isinstance(value, str) or value not in self.choices:
+        if not isinstance(value, str):
             raise self.refuse()
+        if value not in self.choices:
+            raise self._refuse_word(value)
         return self.choices[value]
+
+    def _refuse_word(self, word: str) -> ValidationError:
+        """The error for another word, which names the choice that differs in case or spaces only."""
+        meant = [choice for choice in self.choices if choice.lower() == word.strip().lower()[:20]]
+        message = self.error_messages["invalid"]
+        return ValidationError(f'{message}; write "{meant[0]}"' if meant else message)
 
 
 class TagList(SingleMessageField, fields.List[Any]):
