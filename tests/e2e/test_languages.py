@@ -17,7 +17,7 @@ from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from tests.e2e.browser import beyond, opened, watching
 from tests.e2e.site import PAGES, status_of
-from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 
@@ -105,6 +105,34 @@ async def test_a_visitor_reads_times_of_their_own_zone_and_days_of_the_site(brow
         assert spaced(await page.locator(".hours span").first.text_content()) == "12:00 AM"
 
 
+@pytest.mark.parametrize(
+    ("start", "hours", "site_reads", "visitor_reads"),
+    [
+        (17, 3, "Dec 30, 2025, 5:00 PM – 8:00 PM", "Dec 30, 2025, 10:30 PM – Dec 31, 2025, 1:30 AM"),  # noqa: RUF001
+        (23, 2, "Dec 30, 2025, 11:00 PM – Dec 31, 2025, 1:00 AM", "Dec 31, 2025, 4:30 AM – 6:30 AM"),  # noqa: RUF001
+        (6, 1, "Dec 30, 2025, 6:00 AM – 7:00 AM", "Dec 30, 2025, 11:30 AM – 12:30 PM"),  # noqa: RUF001
+    ],
+)
+async def test_a_range_over_midnight_has_both_dates_and_a_day_has_one_zone(
+    browser: Browser, tmp_path: Path, start: int, hours: int, site_reads: str, visitor_reads: str
+):
+    midnight = NOON - 36 * HOUR
+    async with running(a_config(tmp_path, a_monitor("earth")), FakeClock()) as service:
+        span = {"startDatetime": midnight + start * HOUR, "endDatetime": midnight + (start + hours) * HOUR}
+        await service.post("/api/incident", {"title": "Dark", "tags": ["earth"], "impact": "DOWN", **span})
+        async with opened(browser, service, "/incident/1", timezone_id="Asia/Kolkata") as watched:
+            page = watched.page
+            assert spaced(await page.locator("#incident .when > span").first.inner_text()) == visitor_reads
+            await watched.goto("/monitor/earth/2025-12-30")
+            assert spaced(await page.locator("#events p").inner_text()) == site_reads
+            runs = spaced(await page.locator("#runs").inner_text())
+            assert site_reads.split(", ")[2][:5].strip() in runs
+            assert await page.locator(".foot").get_by_text("Times and days are in UTC.").count() == 1
+            assert "your time zone" not in await page.locator(".foot").inner_text()
+            shown = await page.locator("time").all_text_contents()
+            assert not [text for text in shown if spaced(text) in visitor_reads]
+
+
 # Days of the site's zone, as long as they are there
 
 
@@ -151,7 +179,13 @@ async def down_for_a_day(folder: Path, zone: str, day: date) -> AsyncIterator[Se
             "23 h 30 min",
             ["12:00 AM +1030", "1:00 AM +1030", "2:30 AM +11"],
         ),
-        ("Australia/Lord_Howe", "2026-04-05", 25, "1 day", ["12:00 AM +11", "1:00 AM +11", "1:30 AM +1030"]),
+        (
+            "Australia/Lord_Howe",
+            "2026-04-05",
+            25,
+            "1 day 30 min",
+            ["12:00 AM +11", "1:00 AM +11", "1:30 AM +1030"],
+        ),
     ],
 )
 async def test_a_day_is_as_long_as_it_is_in_the_sites_zone(

@@ -79,23 +79,26 @@ class TemplateContext:
     def asset(self, name: str) -> str:
         return self.link(self._assets.address(name))
 
-    def time(self, instant: int, form: str = "medium") -> Markup:
+    def time(self, instant: int, form: str = "medium", since: int | None = None) -> Markup:
         """An instant in the site's time zone; page.js rewrites it in the visitor's.
 
-        `form`: "medium" or "long", a date and a time of day; "clock", the time of day alone.
+        `form`: "medium" or "long", a date and a time of day; "clock", the time of day alone. `since` is the
+        beginning of the range that this instant ends.
         """
         zone = self.site.timezone
         text = (
             self.locale.time(instant, zone) if form == "clock" else self.locale.instant(instant, zone, form)
         )
-        utc = datetime.fromtimestamp(nearest_showable(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Markup('<time datetime="{}" data-form="{}">{}</time>').format(utc, form, text)
+        beginning = Markup("") if since is None else Markup(' data-since="{}"').format(_utc(since))
+        return Markup('<time datetime="{}" data-form="{}"{}>{}</time>').format(
+            _utc(instant), form, beginning, text
+        )
 
     def time_range(self, start: int, end: int) -> Markup:
         """From one instant to another; the date is written once if both are on the same day."""
         zone = self.site.timezone
         form = "clock" if day_of(start, zone) == day_of(end, zone) else "medium"
-        return Markup("{} \N{EN DASH} {}").format(self.time(start), self.time(end, form))
+        return Markup("{} \N{EN DASH} {}").format(self.time(start), self.time(end, form, since=start))
 
     def day(self, day: date, form: str = "medium") -> str:
         return self.locale.day(day, form)
@@ -131,6 +134,10 @@ class TemplateContext:
             "link": self.link,
             "time": self.time,
         }
+
+
+def _utc(instant: int) -> str:
+    return datetime.fromtimestamp(nearest_showable(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Templates:

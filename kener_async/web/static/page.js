@@ -43,14 +43,19 @@
   const formats = {};
   const localized = new WeakMap();  // the text written for an element; a different one came from the server
 
+  const isSameDay = (one, other) => one.toDateString() === other.toDateString();
+
+  // But not within [data-zone], whose times and days are all of that zone.
   function localize() {
     for (const time of document.querySelectorAll("[data-form]")) {
-      if (localized.get(time) === time.textContent) continue;
-      const form = time.dataset.form;
-      formats[form] = formats[form] || new Intl.DateTimeFormat(root.lang, FORMS[form]);
+      if (localized.get(time) === time.textContent || time.closest("[data-zone]")) continue;
       const instant = new Date(time.dateTime || time.dataset.at * 1000);  // labels of charts are no <time> elements
+      const { form, since } = time.dataset;
+      // The end of a range has a date of its own unless both are on the same day of the visitor.
+      const shown = since ? (isSameDay(new Date(since), instant) ? "clock" : "medium") : form;
+      formats[shown] = formats[shown] || new Intl.DateTimeFormat(root.lang, FORMS[shown]);
       time.title = time.textContent;
-      time.textContent = formats[form].format(instant);
+      time.textContent = formats[shown].format(instant);
       localized.set(time, time.textContent);
     }
   }
