@@ -118,7 +118,14 @@ def test_every_language_says_how_many_are_silent(language):
 
 @pytest.mark.parametrize(
     ("statuses", "expected"),
-    [([], NO_DATA), ([NO_DATA, UP], UP), ([UP, MAINTENANCE], MAINTENANCE), ([DOWN, DEGRADED], DOWN)],
+    [
+        ([], NO_DATA),
+        ([NO_DATA, NO_DATA], NO_DATA),
+        ([NO_DATA, UP], UP),
+        ([UP, MAINTENANCE], MAINTENANCE),
+        ([UP, DEGRADED], DEGRADED),
+        ([DOWN, DEGRADED], DOWN),
+    ],
 )
 def test_the_worst_status_of_several(statuses, expected):
     assert worst(statuses) is expected
@@ -134,7 +141,9 @@ def test_the_worst_status_of_several(statuses, expected):
         (Counts(up=1437, degraded=2, down=1), DEGRADED),
         (Counts(degraded=1400, down=3), DOWN),
         (Counts(maintenance=1440), MAINTENANCE),
-        (Counts(up=10, maintenance=1430), UP),
+        (Counts(up=1430, maintenance=10), MAINTENANCE),
+        (Counts(up=1429, down=1, maintenance=10), MAINTENANCE),
+        (Counts(up=1427, down=3, maintenance=10), DOWN),
     ],
 )
 def test_a_day_counts_as_the_worst_that_lasted_long_enough(counts, expected):

@@ -15,13 +15,10 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
-from kener_async.domain.states import StatusReport
-from kener_async.domain.timeline import CurrentStatus, Reason
-from kener_async.domain.uptime import NOTHING
 from kener_async.web.incidents import TimelineEvent, duration, timeline
 from kener_async.web.pages.locales import locale
-from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView
-from kener_async.web.parts.calendar import Cell, measured, sentence, weeks, within
+from kener_async.web.pages.snapshot import IncidentView
+from kener_async.web.parts.calendar import Cell, sentence, weeks, within
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
 ENGLISH = locale("en")
@@ -329,28 +326,6 @@ PLANNED = an_event(at("2025-11-25 10:00"), at("2025-11-25 11:00"), is_maintenanc
 def test_a_day_is_as_its_bars_say_else_as_its_incidents_say(day: date, status: Status | None):
     bars = {date(2025, 11, 5): Status.UP}
     assert cells(NOVEMBER, UTC_ZONE, OUTAGE, NOTICE, WORK, PLANNED, bars=bars)[day].status is status
-
-
-@pytest.mark.parametrize(
-    ("statuses", "worst"),
-    [
-        ((Status.UP, Status.DOWN), Status.DOWN),
-        ((Status.DOWN, Status.DEGRADED), Status.DOWN),
-        ((Status.UP, Status.DEGRADED), Status.DEGRADED),
-        ((Status.MAINTENANCE, Status.UP), Status.MAINTENANCE),
-        ((Status.NO_DATA, Status.UP), Status.UP),
-        ((Status.NO_DATA, Status.NO_DATA), Status.NO_DATA),
-    ],
-)
-def test_the_worst_bar_speaks_for_a_day(statuses: tuple[Status, ...], worst: Status):
-    day = date(2025, 11, 3)
-    assert measured(a_bar(day, status) for status in statuses) == {day: worst}
-
-
-def a_bar(day: date, status: Status) -> MonitorView:
-    """A monitor of which this day is known."""
-    report = StatusReport(CurrentStatus(status, None, None, NOW, Reason.NO_SAMPLE, None), NOTHING, NOW)
-    return MonitorView(a_monitor("earth"), report, {}, [DayView(day, 0, DAY, NOTHING, status)], None)
 
 
 @pytest.mark.parametrize(

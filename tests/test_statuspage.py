@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async.config.model import Category, Config, MonitorConfig
+from kener_async.domain.headline import Member, headline
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.states import StatusReport
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.web.formats import statuspage
 from kener_async.web.formats.ids import Ids
-from kener_async.web.formats.statuspage import DOCUMENTS, Document, document
+from kener_async.web.formats.statuspage import DOCUMENTS, Document
 from kener_async.web.pages.snapshot import DayView, IncidentView, MonitorView, Snapshot
 from tests.rigs.service import NOON, a_config, a_monitor
 
@@ -92,6 +93,12 @@ def config(tmp_path: Path) -> Config:
     )
 
 
+def document(name: str, snapshot: Snapshot, ids: Ids, base_url: str) -> Document:
+    views: Any = list(snapshot.monitors)  # a_snapshot puts views in
+    found: Document = statuspage.document(name, snapshot, views, ids, base_url)
+    return found
+
+
 def shown(
     tag: str,
     status: Status = UP,
@@ -110,7 +117,7 @@ def shown(
     starts = [first + DAY * number for number in range(len(days))]
     bars = [DayView(date(2025, 12, 31), *span, status) for span in zip(starts, starts, days, strict=True)]
     monitor: MonitorConfig = a_monitor(tag, **fields)
-    return MonitorView(monitor, StatusReport(current, NOTHING, NOON), {}, bars, since)
+    return MonitorView(monitor, current, {}, bars, since)
 
 
 def a_snapshot(
@@ -121,7 +128,9 @@ def a_snapshot(
     recent: Sequence[IncidentView] = (),
 ) -> Snapshot:
     """What else a snapshot has plays no part here."""
-    parts = {"config": config, "now": NOON, "monitors": monitors}
+    by_tag = {view.monitor.tag: view for view in monitors}
+    members = [Member(view.monitor.name, view.status, view.since or NOON) for view in monitors]
+    parts = {"config": config, "now": NOON, "by_tag": by_tag, "headline": headline(members)}
     events = {"ongoing": ongoing, "upcoming": upcoming, "recent": recent}
     others: dict[str, Any] = dict.fromkeys(field.name for field in fields(Snapshot))
     return Snapshot(**(others | parts | events))

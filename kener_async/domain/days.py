@@ -5,11 +5,11 @@ from kener_async.domain.uptime import Counts
 
 
 def status_of_day(counts: Counts, degraded_minimum: int, down_minimum: int) -> Status:
-    """The worst status that reaches the monitor's minimum count of minutes."""
+    """The worst status that reaches the minimum count of minutes; of maintenance one minute is enough."""
     if counts.down >= down_minimum:
         return Status.DOWN
     if counts.degraded >= degraded_minimum:
         return Status.DEGRADED
-    if counts.counted:
-        return Status.UP
-    return Status.MAINTENANCE if counts.maintenance else Status.NO_DATA
+    if counts.maintenance:
+        return Status.MAINTENANCE
+    return Status.UP if counts.counted else Status.NO_DATA

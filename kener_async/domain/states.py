@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from kener_async.domain.calendar import day_so_far, minute_end, quarter_of
 from kener_async.domain.heartbeats import MonitorSettings
-from kener_async.domain.samples import Sample
+from kener_async.domain.samples import Sample, Status
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import CurrentStatus, Layers, count_span, current_status, runs
 from kener_async.domain.uptime import NOTHING, Counts
@@ -30,7 +30,10 @@ class MonitorState:
     Samples are added as they are stored; any other change marks the state stale, and it is loaded again.
     """
 
-    __slots__ = ("__weakref__", "_report", "_running", "base", "closed", "id", "layers", "samples", "tag")
+    __slots__ = (
+        *("__weakref__", "_current", "_current_as_of", "_report", "_running"),
+        *("base", "closed", "id", "layers", "samples", "tag"),
+    )
 
     def __init__(self, monitor: int, tag: str, base: int, closed: Counts, layers: Layers) -> None:
         self.id = monitor
@@ -39,6 +42,8 @@ class MonitorState:
         self.closed = closed
         self.samples: dict[int, Sample] = dict(layers.samples)
         self.layers = replace(layers, samples=self.samples)
+        self._current: CurrentStatus | None = None
+        self._current_as_of = 0
         self._report: StatusReport | None = None
         self._running = NOTHING
 
@@ -55,12 +60,20 @@ class MonitorState:
     def add_sample(self, sample: Sample) -> None:
         """Add a stored sample of a minute from `base` on."""
         self.samples[sample.minute] = sample
-        self._report = None
+        self._current = self._report = None
+
+    def current(self, now: int) -> CurrentStatus:
+        """The current status at `now`; the same object until the monitor or its status changes."""
+        current = self._current
+        if current is None or not self._current_as_of <= now < current.fresh_until:
+            self._current = current = current_status(self.layers, now)
+            self._current_as_of = now
+        return current
 
     def report(self, now: int) -> StatusReport:
         """The status report at `now`; the same object until the monitor or its status changes."""
         if self._report is None or not self._report.is_valid_at(now):
-            self._report = StatusReport(current_status(self.layers, now), self._count_today(now), now)
+            self._report = StatusReport(self.current(now), self._count_today(now), now)
         return self._report
 
     def running(self, now: int) -> Counts:
@@ -68,10 +81,9 @@ class MonitorState:
         self.report(now)
         return self._running
 
-    def streak(self, now: int) -> tuple[int | None, bool]:
-        """The start of the current status's streak, and whether it is known to begin after `base`."""
-        timeline = list(runs(self.layers.begun_by(now), self.base, minute_end(now)))
-        return streak(timeline, self.report(now).current.status)
+    def streak(self, now: int, status: Status) -> tuple[int | None, bool]:
+        """The start of the streak of a status, and whether it is known to begin after `base`."""
+        return streak(list(runs(self.layers.begun_by(now), self.base, minute_end(now))), status)
 
     def _count_today(self, now: int) -> Counts:
         day, end = day_so_far(now)
@@ -153,7 +165,7 @@ class MonitorStates:
 
     def last_heard(self, state: MonitorState, now: int) -> int | None:
         """When a report of the monitor last came in; None: never. The minute of one was not before it."""
-        newest = state.report(now).current.newest
+        newest = state.current(now).newest
         instants = (self._heard.get(state.id), None if newest is None else newest.minute)
         return max((instant for instant in instants if instant is not None), default=None)
 

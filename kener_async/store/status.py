@@ -50,7 +50,7 @@ def _since(session: Session, state: MonitorState, now: int) -> int | None:
     status = state.report(now).current.status
     if status is Status.NO_DATA:
         return None
-    begin, is_decided = state.streak(now)
+    begin, is_decided = state.streak(now, status)
     if is_decided:
         return begin
     earlier = streaks.since(session, {state.id: status}, state.base)[state.id]

@@ -38,7 +38,7 @@ HEADERS = {
 
 @page(SVG, key=by_path_and_query, language=None, headers=HEADERS)
 async def image(page: PageRequest) -> str:
-    view, chosen = _requested(page)
+    view, chosen = await _requested(page)
     if page.request.match_info["kind"] == "dot":
         return _dot(page, view, chosen)
     return badge_svg.svg(await _badge(page, view, chosen))
@@ -48,11 +48,11 @@ async def image(page: PageRequest) -> str:
 async def endpoint(page: PageRequest) -> bytes:
     if page.request.match_info["kind"] == "dot":
         raise NotFound("a dot has no text")
-    return orjson.dumps(badge_svg.endpoint(await _badge(page, *_requested(page))))
+    return orjson.dumps(badge_svg.endpoint(await _badge(page, *(await _requested(page)))))
 
 
-def _requested(page: PageRequest) -> tuple[MonitorView, Options]:
-    view = page.snapshot.named(page.request.match_info["tag"])
+async def _requested(page: PageRequest) -> tuple[MonitorView, Options]:
+    view = await page.view(page.request.match_info["tag"])
     return view, options(page.request.query, view.monitor.name)
 
 

@@ -42,7 +42,7 @@ def _key(request: web.Request) -> CacheKey:
 
 @page(key=_key, language=_locale, frame_ancestors=ANY_SITE)
 async def embed(page: PageRequest) -> str:
-    view = page.snapshot.named(page.request.match_info["tag"])
+    view = await page.view(page.request.match_info["tag"])
     path = f"/monitor/{view.monitor.tag}"
     is_partial = page.config.site.bar_style == "partial"
     return await page.render(

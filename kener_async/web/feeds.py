@@ -50,9 +50,11 @@ async def statuspage_document(page: PageRequest) -> bytes:
     name = page.request.match_info["name"]
     if name not in statuspage.DOCUMENTS:
         raise NotFound("there is no such document")
+    has_components = name not in statuspage.WITHOUT_COMPONENTS
+    monitors = await page.views(page.snapshot.monitors if has_components else ())
     ids, base_url = _ids(page), page.base_url
     return await asyncio.to_thread(
-        lambda: orjson.dumps(statuspage.document(name, page.snapshot, ids, base_url))
+        lambda: orjson.dumps(statuspage.document(name, page.snapshot, monitors, ids, base_url))
     )
 
 

@@ -16,11 +16,13 @@ from kener_async.store import incidents as store
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.page import CacheKey, PageRequest, page
-from kener_async.web.pages.snapshot import MonitorView, visible
+from kener_async.web.pages.snapshot import MonitorNow, visible
 from kener_async.web.parts import calendar, markdown
 
 DESCRIPTION = 160  # characters; search engines show no more
 EXCERPT = 280
+MAX_AFFECTED = 100  # monitors listed with their status
+MAX_NAMES = 20
 MAX_NUMBER_DIGITS = 18  # SQLite's integers have at most 19
 
 
@@ -91,12 +93,14 @@ async def incident(page: PageRequest) -> str:
     if not views:
         raise NotFound("incident not found")
     incident, locale, now = views[0].incident, page.locale, page.now
-    affected = [view for view in page.snapshot.monitors if view.monitor.tag in views[0].tags]
+    tags = set(views[0].tags)
+    affected = [one for one in page.snapshot.monitors if one.monitor.tag in tags]
     return await page.render(
         "incident.html",
         path=f"/incident/{incident.number}",
         incident=incident,
-        affected=affected,
+        affected=await page.views(affected[:MAX_AFFECTED]),
+        more=max(0, len(affected) - MAX_AFFECTED),
         names={view.monitor.tag: view.monitor.name for view in affected},
         description=_description(locale, incident, affected, now),
         duration=duration(locale, incident, now),
@@ -113,10 +117,10 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorView], now: int) -> str:
+def _description(locale: Locale, incident: Incident, affected: Sequence[MonitorNow], now: int) -> str:
     """The beginning of the body; without a body impact, stage and affected monitors."""
     beginning = markdown.excerpt(incident.body, DESCRIPTION)
-    names = ", ".join(view.monitor.name for view in affected)
+    names = ", ".join(one.monitor.name for one in affected[:MAX_NAMES])
     return beginning or f"{labels.impact(locale, incident)}, {labels.stage(locale, incident, now)}: {names}"
 
 
@@ -152,7 +156,7 @@ async def archive(page: PageRequest) -> str:
     incidents = calendar.within(visible(threads, snapshot), month, zone, now)
     months = [current, *(Month.of(instant, zone) for instant in extent or ())]
     previous, following = neighbours(month, min(months), max(months))
-    bars, first_weekday = calendar.measured(monitors), locale.cldr.first_week_day
+    bars, first_weekday = await calendar.measured(page, monitors), locale.cldr.first_week_day
     return await page.render(
         "incidents.html",
         path=address(month, current),
@@ -181,7 +185,7 @@ def _month(page: PageRequest, current: Month) -> Month:
     return month
 
 
-def _chosen(page: PageRequest) -> MonitorView | None:
+def _chosen(page: PageRequest) -> MonitorNow | None:
     """The monitor of `?tag=`, None without it; raises NotFound for an unknown one."""
     tag = page.request.query.get("tag")
     return None if tag is None else page.snapshot.named(tag)

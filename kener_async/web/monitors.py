@@ -36,7 +36,7 @@ class Figure:
 @page()
 async def monitor(page: PageRequest) -> str:
     app, snapshot, locale, now = page.app, page.snapshot, page.locale, page.now
-    view = snapshot.named(page.request.match_info["tag"])
+    view = await page.view(page.request.match_info["tag"])
     monitor = view.monitor
     state = await app[keys.LOADER].state(monitor.tag)
     windows = spans(view, now)
@@ -52,12 +52,12 @@ async def monitor(page: PageRequest) -> str:
         path=address,
         monitor_view=view,
         monitor=monitor,
-        newest=view.report.current.newest,
-        held=view.report.current.held,
+        newest=view.current.newest,
+        held=view.current.held,
         last_heard=app[keys.STATES].last_heard(state, now),
         missing=history.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
-        reason=view.report.current.reason,
+        reason=view.current.reason,
         bars=bars(view.days, page.context.link(address), locale, is_partial),
         figures=list(_figures(page.context, history.windows, texts)),
         charts=await asyncio.to_thread(lambda: list(draw())),

@@ -60,6 +60,7 @@ async def preview_image(page: PageRequest) -> bytes:
 
     site, overall = page.config.site, page.snapshot.headline
     colors = palette.colors(site)
-    bars = [colors[status] for status in calendar.measured(page.snapshot.monitors).values()]
+    measured = await calendar.measured(page, page.snapshot.monitors)
+    bars = [colors[status] for status in measured.values()]
     words = labels.headline_words(locales.locale(site.locale), overall)
     return await asyncio.to_thread(preview, site.name, words, colors[overall.status], bars, overall.status)

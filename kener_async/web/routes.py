@@ -9,13 +9,13 @@ from kener_async.api.http.policy import PAGE, PUBLIC_API, RoutePolicy, with_poli
 from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
-from kener_async.web.home import ROW_CACHE, RowCache
 from kener_async.web.pages import assets, templates
 from kener_async.web.pages.assets import ASSETS, Assets
 from kener_async.web.pages.page import PAGES, Pages
 from kener_async.web.pages.snapshot import MonitorViews, RecentIncidents, Snapshots, StatusSince
 from kener_async.web.pages.templates import Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle
+from kener_async.web.parts.rows import ROW_CACHE, RowCache
 
 log = structlog.get_logger(__name__)
 
@@ -66,19 +66,22 @@ async def _add_parts(app: web.Application) -> None:
     database, writer, metrics = app[keys.DATABASE], app[keys.WRITER], app[keys.METRICS]
     queue = FairQueue()
     metrics.pages_waiting.set_function(lambda: queue.waiting)
+    since = StatusSince(database)
     throttle = RenderThrottle(lambda: writer.stored)
     snapshots = Snapshots(
         running,
         states,
         clock,
         app[keys.OBSERVER].is_needed,
-        MonitorViews(app[keys.LOADER].current, app[keys.OVERVIEWS].of, StatusSince(database)),
+        app[keys.LOADER].current,
+        since,
         RecentIncidents(database, states, clock),
         throttle,
     )
     app[ASSETS] = Assets(throttle)
     pages_templates = Templates(templates.environment(app), app[ASSETS])
-    app[PAGES] = Pages(running, snapshots, pages_templates, queue, throttle, metrics)
+    views = MonitorViews(app[keys.OVERVIEWS].of, since)
+    app[PAGES] = Pages(running, snapshots, views, pages_templates, queue, throttle, metrics)
     app[ERROR_PAGES] = ErrorPages(running, pages_templates, queue)
     app[ROW_CACHE] = RowCache(pages_templates)
     for number in await database.read(stored_incidents.not_showable):

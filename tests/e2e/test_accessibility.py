@@ -185,7 +185,7 @@ async def stops(page: Page) -> list[dict[str, Any]]:
 async def test_tab_leads_from_the_top_through_everything(browser: Browser, site: Service, script: bool):
     async with opened(browser, site, "/", script=script) as watched:
         found = await stops(watched.page)
-    theme = ["Light or dark"] if script else []
+    theme = ["Theme: automatic"] if script else []
     head = [
         "Skip to content",
         "Example",

@@ -60,12 +60,12 @@ SAID = {
         Ongoing|Mail is late|We look into it|Latest update|Outage|Investigating|New disks|In progress
         Upcoming|New network|Everything will be gone for a while.|Jan 2, 2026, 12:00 PM \N{EN DASH} 4:00 PM
         Scheduled|Website|What everyone sees|Up for|210 ms|99.9845% uptime|API|Degraded for
-        Storage|In maintenance for 30 min|Retired sensor|No data, last heard 2 h ago|Not heard yet
+        Storage|In maintenance for 30 min|Retired sensor|No data, last report 2 h ago|Not heard yet
         No uptime figure|Past incidents|Database overloaded|Too many queries.|All well again.|Given up
         Cancelled|Operational
         As of Dec 31, 2025, 12:00 PM.|Times and days are in UTC.|Made with care""",
     "category": "Services|What people use|Partial outage|Website|API|Mail of|Mail is late|New network",
-    "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard from|Dec 31, 2025, 12:00 PM
+    "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard|Dec 31, 2025, 12:00 PM
         New network|90 days|30 days|7 days|24 h|Today|how is this computed?|Latency|on average, between
         Database overloaded|Old trouble|All 90 days and today""",
     "monitor without data": "Not heard yet|No data|never|No latency was reported in this period.",
@@ -179,13 +179,11 @@ async def test_a_hundred_monitors_with_long_names_are_shown(browser: Browser, tm
         opened(browser, service, "/", script=script) as watched,
     ):
         page = watched.page
-        assert await page.locator(".monitor h3").all_text_contents() == names
-        assert await page.locator(".bars a").count() == 9100
-        assert await page.locator("*").count() < 15_000
-        async for dress in dresses(page):
-            assert await beyond(page) == [], dress
-        row = page.locator("#m4")
-        clipped = "(row) => getComputedStyle(row).contentVisibility !== 'visible'"
-        assert await row.evaluate(clipped)  # so that the browser need not draw what is not in sight
-        await row.locator(".bars a").last.hover()
-        assert not await row.evaluate(clipped), "the text of a bar, which reaches out of the row"
+        shown: list[str] = []
+        for number in range(1, 5):
+            await watched.goto(f"/?page={number}")
+            shown += await page.locator(".monitor h3").all_text_contents()
+            assert await page.locator(".bars a").count() == 25 * 91
+            async for dress in dresses(page):
+                assert await beyond(page) == [], dress
+        assert shown == names

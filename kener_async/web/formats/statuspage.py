@@ -73,20 +73,28 @@ _INCIDENT_STATUS = {
 }
 
 
-def document(name: str, snapshot: "Snapshot", ids: Ids, base_url: str) -> Document:
-    """One of DOCUMENTS, ready for JSON. `base_url` is the address of the site, without a slash at the end."""
-    page = _Page(snapshot, ids, base_url)
+def document(
+    name: str, snapshot: "Snapshot", monitors: Sequence["MonitorView"], ids: Ids, base_url: str
+) -> Document:
+    """One of DOCUMENTS, ready for JSON.
+
+    `monitors` are those of the snapshot, unless the document is one of WITHOUT_COMPONENTS; `base_url` is the
+    address of the site, without a slash at the end.
+    """
+    page = _Page(snapshot, monitors, ids, base_url)
     return {"page": page.head(), **DOCUMENTS[name](page)}
 
 
 class _Page:
     """A snapshot with a component for each monitor that has a status."""
 
-    def __init__(self, snapshot: "Snapshot", ids: Ids, base_url: str) -> None:
+    def __init__(
+        self, snapshot: "Snapshot", monitors: Sequence["MonitorView"], ids: Ids, base_url: str
+    ) -> None:
         self.snapshot = snapshot
         self.url = base_url
         self.id = _id("page", ids.site)
-        self.groups = _by_category(snapshot)
+        self.groups = _by_category(snapshot, monitors)
         self.monitors = {
             view.monitor.tag: self._component(position, view)
             for members in self.groups.values()
@@ -279,11 +287,14 @@ DOCUMENTS: Mapping[str, Callable[[_Page], Document]] = {
     },
 }
 
+# Those for which no monitor's history is read.
+WITHOUT_COMPONENTS = frozenset({"status.json"})
 
-def _by_category(snapshot: "Snapshot") -> dict[str, list["MonitorView"]]:
+
+def _by_category(snapshot: "Snapshot", monitors: Sequence["MonitorView"]) -> dict[str, list["MonitorView"]]:
     """Monitors with current data, in the order of the page; those without a category come first."""
     names = ["", *(category.name for category in snapshot.config.categories)]
-    with_data = [view for view in snapshot.monitors if view.status is not Status.NO_DATA]
+    with_data = [view for view in monitors if view.status is not Status.NO_DATA]
     groups = {name: [view for view in with_data if view.monitor.category == name] for name in names}
     return {name: members for name, members in groups.items() if members}
 

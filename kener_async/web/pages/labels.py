@@ -8,7 +8,7 @@ from kener_async.domain.calendar import MINUTE
 from kener_async.domain.headline import Headline, HeadlineKind
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
-from kener_async.domain.timeline import Reason
+from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
@@ -21,6 +21,8 @@ CLASSES = {
     Status.MAINTENANCE: "maintenance",
     Status.NO_DATA: "no-data",
 }
+WORST_FIRST = (Status.DOWN, Status.DEGRADED, Status.NO_DATA, Status.MAINTENANCE)
+SEVERITY = {status: place for place, status in enumerate((*WORST_FIRST, Status.UP))}
 
 
 def status(locale: Locale, status: Status) -> str:
@@ -107,8 +109,12 @@ def headline_sentence(locale: Locale, headline: Headline, zone: ZoneInfo) -> str
 
 def current_status(locale: Locale, view: MonitorView, now: int) -> str:
     """A monitor's status with its duration: "Up for 12 days"; silence is called silence."""
+    return status_for(locale, view.current, view.since, now)
+
+
+def status_for(locale: Locale, current: CurrentStatus, since: int | None, now: int) -> str:
+    """A current status with its duration. `since`: when it began, None if that is not known."""
     _ = locale.gettext
-    current = view.report.current
     if current.reason in _SILENT and current.newest is not None:
         age = locale.duration(now - current.newest.minute)
         return {
@@ -116,16 +122,16 @@ def current_status(locale: Locale, view: MonitorView, now: int) -> str:
             Status.DEGRADED: _("Overdue, last report %(duration)s ago"),
             Status.DOWN: _("Down, last report %(duration)s ago"),
             Status.NO_DATA: _("No data, last report %(duration)s ago"),
-        }[view.status] % {"duration": age}
-    if view.status is Status.NO_DATA or view.since is None:
-        return status(locale, view.status)
-    duration = locale.duration(now - view.since)
+        }[current.status] % {"duration": age}
+    if current.status is Status.NO_DATA or since is None:
+        return status(locale, current.status)
+    duration = locale.duration(now - since)
     return {
         Status.UP: _("Up for %(duration)s"),
         Status.DEGRADED: _("Degraded for %(duration)s"),
         Status.DOWN: _("Down for %(duration)s"),
         Status.MAINTENANCE: _("In maintenance for %(duration)s"),
-    }[view.status] % {"duration": duration}
+    }[current.status] % {"duration": duration}
 
 
 # The reasons of a current status that no report speaks for.

@@ -9,7 +9,7 @@ The decorator says what kind of page it is: content type, cache key, language, h
 only if the cache has no page for the current snapshot.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any, NamedTuple
@@ -22,12 +22,13 @@ from kener_async.api.http.middleware import Handler
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import TooSlow
+from kener_async.domain.headline import Headline
 from kener_async.keys import Running
 from kener_async.metrics import Metrics
 from kener_async.web.pages import locales
 from kener_async.web.pages.cache import MAX_HEADER, CachedPage, PageCache
 from kener_async.web.pages.locales import ENGLISH, Locale
-from kener_async.web.pages.snapshot import Snapshot, Snapshots
+from kener_async.web.pages.snapshot import MonitorNow, MonitorView, MonitorViews, Snapshot, Snapshots
 from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle
 
@@ -51,6 +52,7 @@ class PageRequest:
     snapshot: Snapshot
     context: TemplateContext
     templates: Templates
+    monitor_views: MonitorViews
 
     @property
     def app(self) -> web.Application:
@@ -72,6 +74,23 @@ class PageRequest:
     def base_url(self) -> str:
         """The address of the site, for pages that name it in full; without a slash at the end."""
         return origin(self.request) + self.config.server.base_path
+
+    async def view(self, tag: str) -> MonitorView:
+        """The visible monitor of this tag with its history; raises NotFound."""
+        (view,) = await self.views([self.snapshot.named(tag)])
+        return view
+
+    async def views(self, monitors: Iterable[MonitorNow]) -> list[MonitorView]:
+        """Monitors of the snapshot with their history."""
+        return await self.monitor_views.of(self.snapshot, monitors)
+
+    async def since(self, monitors: Sequence[MonitorNow]) -> list[int | None]:
+        """For each monitor when its current status began, None while there is no data."""
+        return await self.monitor_views.since.of(monitors, self.now)
+
+    async def headline(self, monitors: Collection[MonitorNow]) -> Headline:
+        """The overall status of some of the snapshot's monitors."""
+        return await self.monitor_views.since.headline(monitors, self.now)
 
     async def render(self, template: str, **values: Any) -> str:
         """Render a template with the values that every template has and these."""
@@ -184,6 +203,7 @@ class Pages:
         self,
         running: Running,
         snapshots: Snapshots,
+        monitor_views: MonitorViews,
         templates: Templates,
         queue: FairQueue,
         throttle: RenderThrottle,
@@ -191,6 +211,7 @@ class Pages:
     ) -> None:
         self._running = running
         self._snapshots = snapshots
+        self._monitor_views = monitor_views
         self._templates = templates
         self._queue = queue
         self._throttle = throttle
@@ -223,7 +244,9 @@ class Pages:
         async with self._throttle.slot():
             if request.transport is None:  # disconnected while waiting
                 raise TooSlow("the client has disconnected")
-            content = await render(PageRequest(request, snapshot, context, self._templates))
+            content = await render(
+                PageRequest(request, snapshot, context, self._templates, self._monitor_views)
+            )
         self._metrics.page_made()
         body = content.encode() if isinstance(content, str) else content
         return CachedPage(body, page_type.content_type, page_type.headers_in(locale), self._throttle)

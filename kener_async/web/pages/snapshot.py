@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from time import monotonic
@@ -15,12 +15,12 @@ from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, is_showable, minute_end, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
-from kener_async.domain.headline import Headline, Member, headline
+from kener_async.domain.headline import Headline, HeadlineKind, Member, headline, kind_of
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
-from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
-from kener_async.domain.timeline import Reason
+from kener_async.domain.states import MonitorState, MonitorStates
+from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.keys import Running
@@ -31,6 +31,8 @@ from kener_async.web.pages.throttle import RenderThrottle
 
 RECENT = 14 * DAY
 ATTEMPTS = 3
+MAX_VIEWS = 1024  # about 10 KB each
+VIEWS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +46,43 @@ class DayView:
     status: Status
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MonitorNow:
+    """A monitor and its current status: what a snapshot has of every monitor, because it costs little."""
+
+    monitor: MonitorConfig
+    state: MonitorState
+    current: CurrentStatus
+
+    @property
+    def status(self) -> Status:
+        return self.current.status
+
+    def member(self, since: int | None) -> Member:
+        """The monitor as part of a headline; `since`: when its status began."""
+        current = self.current
+        if current.status is Status.NO_DATA:
+            since = None if current.newest is None else current.newest.minute
+        return Member(self.monitor.name, current.status, since, current.reason is Reason.DEADLINE)
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MonitorView:
-    """A monitor as pages show it.
+    """A monitor as pages show it, with its history: made for the monitors of a page only.
 
     `windows` are the counts by "90d", "30d", "7d", "24h" and "today", the day in the site's zone; `days` the
     last 90 and today, oldest first. `since`: when the current status began, None while there is no data.
     """
 
     monitor: MonitorConfig
-    report: StatusReport
+    current: CurrentStatus
     windows: Mapping[str, Counts]
     days: Sequence[DayView]
     since: int | None
 
     @property
     def status(self) -> Status:
-        return self.report.current.status
-
-    @property
-    def member(self) -> Member:
-        """The monitor as part of a headline."""
-        current, since = self.report.current, self.since
-        if current.status is Status.NO_DATA:
-            since = None if current.newest is None else current.newest.minute
-        return Member(self.monitor.name, current.status, since, current.reason is Reason.DEADLINE)
+        return self.current.status
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,10 +96,11 @@ class IncidentView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Visible monitors in the order of the configuration, and incidents that name at least one of them.
+    """Visible monitors by tag in the configured order, and incidents that name at least one of them.
 
-    `ongoing` and `upcoming` are ordered by start; `recent` was closed in the last 14 days, newest first. The
-    snapshot is current as long as `revision` is that of the monitor states, but not after `until`.
+    `ongoing` is ordered by severity, then start, `upcoming` by start; `recent` was closed in the last 14
+    days, newest first. The snapshot is current as long as `revision` is that of the monitor states, but not
+    after `until`.
     """
 
     serial: int
@@ -94,26 +109,23 @@ class Snapshot:
     until: int
     revision: int
     kept_from: int
-    monitors: Sequence[MonitorView]
+    by_tag: Mapping[str, MonitorNow]
+    headline: Headline
     ongoing: Sequence[IncidentView]
     upcoming: Sequence[IncidentView]
     recent: Sequence[IncidentView]
     announcements: Sequence[Announcement]
 
-    def find(self, tag: str) -> MonitorView | None:
-        return next((view for view in self.monitors if view.monitor.tag == tag), None)
-
-    def named(self, tag: str) -> MonitorView:
-        """The visible monitor of this tag; raises NotFound."""
-        view = self.find(tag)
-        if view is None:
-            raise NotFound("there is no such monitor")
-        return view
-
     @property
-    def headline(self) -> Headline:
-        """The overall status of all visible monitors."""
-        return headline([view.member for view in self.monitors])
+    def monitors(self) -> Collection[MonitorNow]:
+        return self.by_tag.values()
+
+    def named(self, tag: str) -> MonitorNow:
+        """The visible monitor of this tag; raises NotFound."""
+        monitor = self.by_tag.get(tag)
+        if monitor is None:
+            raise NotFound("there is no such monitor")
+        return monitor
 
 
 class Snapshots:
@@ -129,7 +141,8 @@ class Snapshots:
         states: MonitorStates,
         clock: Clock,
         needs_observing: Callable[[int], bool],
-        monitor_views: "MonitorViews",
+        load_states: "LoadStates",
+        since: "StatusSince",
         recent_incidents: "RecentIncidents",
         throttle: RenderThrottle,
     ) -> None:
@@ -137,7 +150,8 @@ class Snapshots:
         self._states = states
         self._clock = clock
         self._needs_observing = needs_observing
-        self._monitor_views = monitor_views
+        self._load_states = load_states
+        self._since = since
         self._recent_incidents = recent_incidents
         self._throttle = throttle
         self._lock = asyncio.Lock()
@@ -176,26 +190,29 @@ class Snapshots:
         monitors = [monitor for monitor in config.monitors if not monitor.hidden]
         # Looked up before the first await, because a reload may remove some of them meanwhile.
         visible_states = states.of(monitor.tag for monitor in monitors)
-        revision, kept_from, now, views = -1, 0, 0, list[MonitorView]()
+        revision, kept_from, now, by_tag = -1, 0, 0, dict[str, MonitorNow]()
         # Repeated if the minute ended meanwhile, or if loading one monitor changed the state of another.
         for _ in range(ATTEMPTS):
             revision, kept_from, now = states.revision, states.kept_from, self._clock()
-            views = await self._monitor_views.of(config, monitors, visible_states, now, kept_from)
+            loaded = zip(monitors, await self._load_states(visible_states), strict=True)
+            by_tag = {
+                monitor.tag: MonitorNow(monitor, state, state.current(now)) for monitor, state in loaded
+            }
             if revision == states.revision and minute_of(now) == minute_of(self._clock()):
                 break
-        tags = {monitor.tag for monitor in monitors}
-        visible_ones = list(_visible(await self._recent_incidents.current(), tags))
+        visible_ones = list(_visible(await self._recent_incidents.current(), by_tag))
         visible_ones.sort(key=lambda view: (view.incident.start, view.incident.number))
         stages = [(view, view.incident.stage(now)) for view in visible_ones]
         return Snapshot(
             serial=next(self._serials),
             config=config,
             now=now,
-            until=_next_change(config, views, visible_ones, now),
+            until=_next_change(config, by_tag.values(), visible_ones, now),
             revision=revision,
             kept_from=kept_from,
-            monitors=views,
-            ongoing=[view for view, stage in stages if stage.is_ongoing],
+            by_tag=by_tag,
+            headline=await self._since.headline(by_tag.values(), now),
+            ongoing=sorted((view for view, stage in stages if stage.is_ongoing), key=_severity),
             upcoming=[view for view, stage in stages if stage is IncidentStage.SCHEDULED],
             recent=_recent(visible_ones, now),
             announcements=[item for item in config.announcements if _is_active(item, now)],
@@ -203,11 +220,11 @@ class Snapshots:
 
 
 def _next_change(
-    config: Config, monitors: Iterable[MonitorView], visible_ones: Iterable[IncidentView], now: int
+    config: Config, monitors: Iterable[MonitorNow], visible_ones: Iterable[IncidentView], now: int
 ) -> int:
     """The next instant at which time alone changes what pages show; the end of the minute at the latest."""
     instants = [minute_end(now)]
-    instants += [view.report.current.fresh_until for view in monitors]
+    instants += [monitor.current.fresh_until for monitor in monitors]
     for view in visible_ones:
         instants += [view.incident.start, view.incident.end or 0]
     for announcement in config.announcements:
@@ -215,12 +232,18 @@ def _next_change(
     return min(instant for instant in instants if instant > now)
 
 
+def _severity(view: IncidentView) -> int:
+    """The place among the ongoing ones: outages, degradations, notices, maintenance."""
+    order = (Status.DOWN, Status.DEGRADED, None, Status.MAINTENANCE)
+    return order.index(view.incident.effect)
+
+
 def _is_active(announcement: Announcement, now: int) -> bool:
     has_begun = announcement.start is None or announcement.start <= now
     return has_begun and (announcement.end is None or now < announcement.end)
 
 
-def _visible(threads: Iterable[IncidentThread], tags: set[str]) -> Iterator[IncidentView]:
+def _visible(threads: Iterable[IncidentThread], tags: Container[str]) -> Iterator[IncidentView]:
     for incident, comments in threads:
         visible_tags = [tag for tag in incident.tags if tag in tags]
         if visible_tags and incident.is_showable:
@@ -230,7 +253,7 @@ def _visible(threads: Iterable[IncidentThread], tags: set[str]) -> Iterator[Inci
 
 def visible(threads: Iterable[IncidentThread], snapshot: Snapshot) -> list[IncidentView]:
     """The incidents that name a visible monitor, without those that not every time zone can show."""
-    return list(_visible(threads, {view.monitor.tag for view in snapshot.monitors}))
+    return list(_visible(threads, snapshot.by_tag))
 
 
 def _recent(views: Iterable[IncidentView], now: int) -> list[IncidentView]:
@@ -244,48 +267,58 @@ LoadOverviews = Callable[[Sequence[MonitorState], ZoneInfo], Awaitable[Sequence[
 
 
 class MonitorViews:
-    """Views of monitors; one that has not changed since the last snapshot is the same object.
+    """Views of the monitors that pages show; one that has not changed since it was made is the same object.
 
-    So what is rendered of it, such as its row on the home page, can be reused.
+    So what is rendered of it, such as its row on the home page, can be reused. Those used last are kept.
     """
 
-    def __init__(self, load_states: LoadStates, load_overviews: LoadOverviews, since: "StatusSince") -> None:
-        self._load_states = load_states
+    def __init__(self, load_overviews: LoadOverviews, since: "StatusSince") -> None:
         self._load_overviews = load_overviews
-        self._since = since
+        self.since = since
         self._config: Config | None = None
         self._kept_from = 0
-        # By the identity of their report: two monitors may have equal reports.
-        self._views: Mapping[int, MonitorView] = {}
+        self._views: OrderedDict[str, MonitorView] = OrderedDict()  # by tag, the most recently used last
 
-    async def of(
-        self,
-        config: Config,
-        monitors: Sequence[MonitorConfig],
-        states: Sequence[MonitorState],
-        now: int,
-        kept_from: int,
-    ) -> list[MonitorView]:
-        states = await self._load_states(states)
-        reports = [state.report(now) for state in states]
-        if config is not self._config or kept_from != self._kept_from:
-            self._views = {}
-        views = dict(self._views)
-        changed = [place for place, report in enumerate(reports) if id(report) not in views]
-        changed_states = [states[place] for place in changed]
-        overviews = await self._load_overviews(changed_states, config.site.timezone)
-        since = await self._since.of(changed_states, [reports[place] for place in changed], now)
-        for place, overview, begin in zip(changed, overviews, since, strict=True):
-            views[id(reports[place])] = _monitor_view(monitors[place], reports[place], overview, begin)
-        # A view holds its report, so that no other report gets the same identity while it is kept here.
-        self._config, self._kept_from = config, kept_from
-        self._views = {id(report): views[id(report)] for report in reports}
-        return [views[id(report)] for report in reports]
+    async def of(self, snapshot: Snapshot, monitors: Iterable[MonitorNow]) -> list[MonitorView]:
+        """Views of these monitors, with their status as of the snapshot."""
+        if snapshot.config is not self._config or snapshot.kept_from != self._kept_from:
+            self._views.clear()
+            self._config, self._kept_from = snapshot.config, snapshot.kept_from
+        wanted = list(monitors)
+        views: list[MonitorView] = []
+        for first in range(0, len(wanted), VIEWS_AT_ONCE):
+            views += await self._of_some(snapshot, wanted[first : first + VIEWS_AT_ONCE])
+        return views
+
+    async def _of_some(self, snapshot: Snapshot, monitors: Sequence[MonitorNow]) -> list[MonitorView]:
+        kept = {monitor.monitor.tag: self._kept(monitor) for monitor in monitors}
+        changed = [monitor for monitor in monitors if kept[monitor.monitor.tag] is None]
+        states = [monitor.state for monitor in changed]
+        overviews = await self._load_overviews(states, snapshot.config.site.timezone)
+        since = await self.since.of(changed, snapshot.now)
+        made = {
+            monitor.monitor.tag: _monitor_view(monitor, overview, begin)
+            for monitor, overview, begin in zip(changed, overviews, since, strict=True)
+        }
+        views = [kept[monitor.monitor.tag] or made[monitor.monitor.tag] for monitor in monitors]
+        self._keep(views)
+        return views
+
+    def _kept(self, monitor: MonitorNow) -> MonitorView | None:
+        view = self._views.get(monitor.monitor.tag)
+        # The view holds its status, so that no other one gets the same identity while it is kept here.
+        return view if view is not None and view.current is monitor.current else None
+
+    def _keep(self, views: Iterable[MonitorView]) -> None:
+        for view in views:
+            self._views[view.monitor.tag] = view
+            self._views.move_to_end(view.monitor.tag)
+        while len(self._views) > MAX_VIEWS:
+            self._views.popitem(last=False)
 
 
-def _monitor_view(
-    monitor: MonitorConfig, report: StatusReport, overview: Overview, since: int | None
-) -> MonitorView:
+def _monitor_view(now: MonitorNow, overview: Overview, since: int | None) -> MonitorView:
+    monitor = now.monitor
     days = [
         DayView(
             day,
@@ -297,7 +330,7 @@ def _monitor_view(
         for day, start, end, counts in overview.days
     ]
     windows = {name: overview.windows[name] for name in reversed(WINDOWS)}  # longest first, as shown
-    return MonitorView(monitor, report, {**windows, "today": days[-1].counts}, days, since)
+    return MonitorView(monitor, now.current, {**windows, "today": days[-1].counts}, days, since)
 
 
 class StatusSince:
@@ -310,23 +343,31 @@ class StatusSince:
         self._database = database
         self._before: WeakKeyDictionary[MonitorState, dict[Status, int | None]] = WeakKeyDictionary()
 
-    async def of(
-        self, states: Sequence[MonitorState], reports: Sequence[StatusReport], now: int
-    ) -> list[int | None]:
-        """For each monitor the start of the streak of its current status; None while there is no data."""
-        statuses = [report.current.status for report in reports]
-        streaks_now = [state.streak(now) for state in states]
+    async def of(self, monitors: Sequence[MonitorNow], now: int) -> list[int | None]:
+        """For each monitor the start of the streak of its status; None while there is no data."""
+        streaks_now = [one.state.streak(now, one.status) for one in monitors]
         unread = [
-            (state, status)
-            for state, status, (_, is_complete) in zip(states, statuses, streaks_now, strict=True)
-            if not is_complete and status not in self._before.setdefault(state, {Status.NO_DATA: None})
+            (one.state, one.status)
+            for one, (_, is_complete) in zip(monitors, streaks_now, strict=True)
+            if not is_complete
+            and one.status not in self._before.setdefault(one.state, {Status.NO_DATA: None})
         ]
         await self._read(unread)
         since = []
-        for state, status, (start, is_complete) in zip(states, statuses, streaks_now, strict=True):
-            earlier = None if is_complete else self._before[state][status]
+        for one, (start, is_complete) in zip(monitors, streaks_now, strict=True):
+            earlier = None if is_complete else self._before[one.state][one.status]
             since.append(start if earlier is None else earlier)
         return since
+
+    async def headline(self, monitors: Collection[MonitorNow], now: int) -> Headline:
+        """The overall status of these monitors."""
+        kind = kind_of({one.status for one in monitors})
+        affected = [one for one in monitors if one.status is kind.status]
+        if kind is HeadlineKind.OPERATIONAL:
+            affected = []
+        since = await self.of(affected, now)
+        begun = {one.monitor.tag: begin for one, begin in zip(affected, since, strict=True)}
+        return headline([one.member(begun.get(one.monitor.tag)) for one in monitors])
 
     async def _read(self, unread: Sequence[tuple[MonitorState, Status]]) -> None:
         by_base = defaultdict[int, dict[int, Status]](dict)

@@ -115,7 +115,7 @@ class TemplateContext:
         if self.site.summary_style == "day" and status is not Status.NO_DATA:
             status, text = view.days[-1].status, labels.minutes(self.locale, view.days[-1])
         parts = [sign(status), Markup(" <span>{}</span>").format(text)]
-        held = view.report.current.held
+        held = view.current.held
         if held is not None and held.latency and view.status in (Status.UP, Status.DEGRADED):
             latency = self.locale.latency(held.latency, view.monitor.latency_unit)
             title = self.locale.gettext("Latency")

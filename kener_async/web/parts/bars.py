@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from kener_async.domain.calendar import MINUTE
 from kener_async.domain.samples import Status
 from kener_async.web.pages import labels
 from kener_async.web.pages.locales import Locale
@@ -35,19 +34,18 @@ def bars(days: Sequence[DayView], address: str, locale: Locale, is_partial: bool
 
 def _classes(day: DayView, is_partial: bool) -> str:
     name = labels.CLASSES[day.status]
-    if not is_partial or day.status is Status.NO_DATA:
+    if not is_partial or day.status in (Status.UP, Status.NO_DATA):
         return name
     step = next((step for share, step in STEPS if _share(day) <= share), "")
     return f"{name} {step}".rstrip()
 
 
 def _share(day: DayView) -> float:
-    """How much of the day had the status of the bar, in percent."""
+    """How much of what is known of the day had the status of the bar, in percent."""
     counts = day.counts
     minutes = {
-        Status.UP: counts.up,
         Status.DEGRADED: counts.degraded,
         Status.DOWN: counts.down,
         Status.MAINTENANCE: counts.maintenance,
     }[day.status]
-    return 100 * minutes * MINUTE / (day.end - day.start)
+    return 100 * minutes / (counts.counted + counts.maintenance)

@@ -1,6 +1,6 @@
 """The calendar of a month: for each day its status and its incidents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -11,7 +11,8 @@ from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
 from kener_async.domain.samples import Status
 from kener_async.web.pages.locales import Locale
-from kener_async.web.pages.snapshot import IncidentView, MonitorView
+from kener_async.web.pages.page import PageRequest
+from kener_async.web.pages.snapshot import VIEWS_AT_ONCE, IncidentView, MonitorNow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +43,14 @@ def within(incidents: Iterable[IncidentView], month: Month, zone: ZoneInfo, now:
     return sorted(views, key=lambda view: (view.incident.start, view.incident.number), reverse=True)
 
 
-def measured(monitors: Iterable[MonitorView]) -> dict[date, Status]:
+async def measured(page: PageRequest, monitors: Collection[MonitorNow]) -> dict[date, Status]:
     """The worst status among the monitors' bars, by day."""
-    by_day: dict[date, list[Status]] = {}
-    for view in monitors:
-        for day in view.days:
-            by_day.setdefault(day.date, []).append(day.status)
+    wanted = list(monitors)
+    by_day: dict[date, set[Status]] = {}
+    for first in range(0, len(wanted), VIEWS_AT_ONCE):  # so that few views are in memory at once
+        for view in await page.views(wanted[first : first + VIEWS_AT_ONCE]):
+            for day in view.days:
+                by_day.setdefault(day.date, set()).add(day.status)
     return {day: worst(statuses) for day, statuses in by_day.items()}
 
 

@@ -20,9 +20,12 @@
   }
 
   async function refresh() {
+    const address = location.href;
     requestedAt = Date.now();
     try {
-      apply(await fetchPage());
+      const html = await fetchPage(address);
+      if (address !== location.href) return;  // the filter was changed meanwhile
+      apply(html);
       updatedAt = Date.now();
       failures = 0;
     } catch {
@@ -31,12 +34,12 @@
     schedule();
   }
 
-  async function fetchPage() {
+  async function fetchPage(address) {
     const controller = new AbortController();
     const timeout = setTimeout(() => controller.abort(), 15000);
     try {
       const headers = { Accept: "text/html" };
-      const reply = await fetch(location.href, { cache: "no-cache", headers, signal: controller.signal });
+      const reply = await fetch(address, { cache: "no-cache", headers, signal: controller.signal });
       if (!reply.ok && reply.status !== 404) throw new Error(String(reply.status));
       return await reply.text();
     } finally {
@@ -60,6 +63,94 @@
     if (focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
     const moved = anchor.isConnected ? anchor.getBoundingClientRect().top - top : 0;
     if (moved) scrollBy(0, moved);
+  }
+
+  // Folded categories: their monitors are fetched into place when they are opened, and again after each update.
+
+  const folds = new Map();  // by id: the monitors of an open one, as the server sent them last
+  const KEPT = `open ${location.pathname}`;
+
+  function onFoldClick(event) {
+    const link = event.target.closest && event.target.closest(".fold h2 a");
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const fold = link.closest(".fold");
+    if (folds.has(fold.id)) close(fold);
+    else open(fold, true);
+  }
+
+  async function open(fold, leavesIfItFails) {
+    folds.set(fold.id, document.createElement("div"));
+    fold.classList.add("loading");
+    showFolds();
+    try {
+      await load(fold);
+    } catch {
+      close(fold);
+      if (leavesIfItFails) location.href = fold.querySelector("h2 a").href;
+    }
+    fold.classList.remove("loading");
+  }
+
+  function close(fold) {
+    folds.delete(fold.id);
+    fold.querySelector(".loaded").replaceChildren();
+    showFolds();
+  }
+
+  async function load(fold) {
+    const html = await fetchPage(fold.querySelector("h2 a").href);
+    if (!folds.has(fold.id)) return;  // closed meanwhile
+    const fresh = document.createElement("div");
+    const page = new DOMParser().parseFromString(html, "text/html");
+    fresh.append(...page.querySelectorAll("#groups .rows, #monitors > .pager"));
+    if (!fresh.firstElementChild) throw new Error("no monitors");
+    updateChildren(fold.querySelector(".loaded"), [...folds.get(fold.id).childNodes], [...fresh.childNodes]);
+    folds.set(fold.id, fresh);
+    document.dispatchEvent(new Event("loaded"));
+  }
+
+  function showFolds() {
+    for (const fold of document.querySelectorAll(".fold")) {
+      const link = fold.querySelector("h2 a");
+      link.setAttribute("role", "button");
+      link.setAttribute("aria-expanded", folds.has(fold.id));
+      fold.querySelector(".loaded").hidden = !folds.has(fold.id);
+    }
+    try { sessionStorage.setItem(KEPT, JSON.stringify([...folds.keys()])); } catch { /* they open anew */ }
+  }
+
+  function reopenFolds() {
+    let kept = [];
+    try { kept = JSON.parse(sessionStorage.getItem(KEPT)) || []; } catch { /* none is kept */ }
+    for (const id of kept) {
+      const fold = document.getElementById(id);
+      if (fold) open(fold, false);
+    }
+    showFolds();
+  }
+
+  function updateFolds() {
+    showFolds();
+    for (const id of [...folds.keys()]) {
+      const fold = document.getElementById(id);
+      if (fold) load(fold).catch(() => { /* they stay as they are until the next update */ });
+      else folds.delete(id);
+    }
+  }
+
+  // The filter: the page is updated to the one with its text while somebody types.
+
+  let typing = 0;
+
+  function onInput({ target }) {
+    if (target.id !== "filter") return;
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      const text = target.value.trim();
+      history.replaceState(null, "", `${location.pathname}${text ? `?${new URLSearchParams({ q: text })}` : ""}`);
+      refresh();
+    }, 250);
   }
 
   // The first element in view, which must not move when content above it comes or goes.
@@ -120,8 +211,12 @@
   const asOf = document.querySelector("#as-of time");
   const time = asOf ? Date.parse(asOf.dateTime) : requestedAt;
   if (requestedAt - time > 120000) requestedAt = updatedAt = time;  // from the browser's cache, as after going back
+  document.addEventListener("click", onFoldClick);
+  document.addEventListener("input", onInput);
+  document.addEventListener("updated", updateFolds);
   document.addEventListener("visibilitychange", schedule);
   addEventListener("pageshow", schedule);
   addEventListener("online", refresh);
+  reopenFolds();
   schedule();
 })();

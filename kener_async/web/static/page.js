@@ -15,17 +15,29 @@
 
   // Before the first paint, so that the page does not flash in the wrong theme.
   root.classList.add("js");
-  const theme = storage.get("theme");
-  if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  const siteTheme = root.dataset.theme || "";
+  let theme = ["light", "dark"].includes(storage.get("theme")) ? storage.get("theme") : "";
+  if (theme) root.dataset.theme = theme;
   const chosen = storage.get("window");
   if (["90d", "30d", "7d", "24h", "today"].includes(chosen)) root.dataset.window = chosen;
 
-  const isDark = () =>
-    root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-
+  // The button goes from automatic (the theme of the device, or of the site) to the opposite, to the same by name,
+  // and back to automatic.
   function chooseTheme() {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    storage.set("theme", root.dataset.theme);
+    const automatic = siteTheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    const opposite = automatic === "dark" ? "light" : "dark";
+    theme = { "": opposite, [opposite]: automatic }[theme] || "";
+    storage.set("theme", theme);
+    if (theme || siteTheme) root.dataset.theme = theme || siteTheme;
+    else delete root.dataset.theme;
+    showTheme();
+  }
+
+  function showTheme() {
+    const button = document.getElementById("theme");
+    if (!button) return;
+    button.title = button.dataset[theme || "automatic"];
+    button.setAttribute("aria-label", button.title);
   }
 
   function showWindow() {
@@ -150,6 +162,7 @@
   // After loading and after each live update.
   function enhance() {
     showWindow();
+    showTheme();
     localize();
     showZone();
     completeAddresses();
@@ -170,4 +183,5 @@
     enhance();
   });
   document.addEventListener("updated", enhance);
+  document.addEventListener("loaded", enhance);
 })();
