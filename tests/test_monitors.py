@@ -137,7 +137,7 @@ async def test_when_it_was_last_heard_from_and_what_it_said_stand_beside_its_sta
     assert "Last report Operational, Dec 31, 2025, 12:00 PM Status now Operational, as reported" in now
     service.pass_time(10 * MINUTE)
     now = words(part(await page(service, "pump"), "now")).replace("\u202f", " ")
-    assert "Down for" in now
+    assert "Down, last report 10 min ago" in now
     assert f"Latency now {DASH}" in now
     assert "Last heard Dec 31, 2025, 12:00" in now
     assert "Operational, Dec 31, 2025, 12:00 PM Status now Down, no report in time" in now
