@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -12,9 +12,10 @@ import click
 
 from kener_async.config.load import load
 from kener_async.domain.errors import DomainError
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
 
 INSTALLED = Path("/etc/kener-async/config.toml")
+HERE = Path("config.toml")
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), help="The configuration file."
@@ -23,13 +24,23 @@ config_option = click.option(
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command its `--config` option, and the loaded configuration as its first argument."""
+    return _configured(command, says_file=False)
 
+
+def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command on the data, which says what file it uses when it was not told."""
+    return _configured(command, says_file=True)
+
+
+def _configured(command: Callable[..., Any], *, says_file: bool) -> Callable[..., Any]:
     @config_option
     @wraps(command)
     def with_config(path: Path | None, **arguments: Any) -> Any:
         from kener_async import log
 
         with exit_on_error():
+            if says_file:
+                say_config_path()
             config = load(config_path(), os.environ, reserved_segments)
             log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)
@@ -46,11 +57,29 @@ def reserved_segments() -> Collection[str]:
 
 def config_path() -> Path:
     """The file named with the command or by KENER_CONFIG, else `./config.toml`, else the installed one."""
+    return _named_path() or (INSTALLED if _exists(INSTALLED) and not _exists(HERE) else HERE)
+
+
+def say_config_path() -> None:
+    """Say what configuration is used where none was named and there is one."""
+    if _named_path() is None and _exists(path := config_path()):
+        instead = f", not {INSTALLED}" if path == HERE and _exists(INSTALLED) else ""
+        message(f"using {path.absolute()}{instead}")
+
+
+def _named_path() -> Path | None:
     context = click.get_current_context()
     named = context.params.get("path") or context.find_root().params.get("path")
-    here = Path("config.toml")
-    unnamed = INSTALLED if INSTALLED.exists() and not here.exists() else here
-    return Path(named or os.environ.get("KENER_CONFIG") or unnamed)
+    named = named or os.environ.get("KENER_CONFIG")
+    return Path(named) if named else None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file, or may be: its folder cannot be read."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,12 +100,26 @@ def exit_on_error() -> Iterator[None]:
         yield
     except (FatalError, DomainError) as error:
         message(str(error))
-        sys.exit(1)
+    except BrokenPipeError:  # the reader of what is printed has seen enough, which click handles
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        message(f"{where}{reason_of(error)}")
+    else:
+        return
+    sys.exit(1)
 
 
 def message(text: str) -> None:
     """Print text for the operator, which is not data, to standard error."""
     click.echo(text, err=True)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, its columns below one another."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def program() -> str:

@@ -11,11 +11,19 @@ from typing import IO
 
 import click
 
-from kener_async.cli.common import config_option, config_path, configured, exit_on_error, message
+from kener_async.cli.common import (
+    config_option,
+    config_path,
+    exit_on_error,
+    message,
+    on_database,
+    say_config_path,
+)
 from kener_async.clock import system_clock
 from kener_async.config.load import load
 from kener_async.config.model import Config
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
+from kener_async.ops.installation import require_database
 
 STREAM = "-"
 
@@ -50,7 +58,7 @@ def _progress_line() -> Iterator[ProgressLine]:
 @click.argument("dest")
 @click.option("--keep", type=click.IntRange(1), help="Keep this many of the newest backups in the folder.")
 @click.option("--with-key", is_flag=True, help="Include the signing key, which can create tokens.")
-@configured
+@on_database
 def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     """Make a backup.
 
@@ -60,6 +68,7 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     from kener_async.ops.backup_source import source_of
     from kener_async.store.admin import backup
 
+    require_database(config)
     source, now, target = source_of(config, with_key=with_key), system_clock(), Path(dest)
     into_folder = target.is_dir() or dest.endswith("/")
     if keep is not None and not into_folder:
@@ -87,7 +96,7 @@ def _standard_output() -> IO[bytes]:
 @click.command()
 @click.argument("src")
 @click.option("--force", is_flag=True, help="Replace an existing database, which is kept as a copy.")
-@configured
+@on_database
 def restore(config: Config, src: str, force: bool) -> None:
     """Verify a backup and restore it.
 
@@ -141,7 +150,7 @@ def verify(path: Path | None, src: str | None, quick: bool, days: int | None) ->
     from kener_async.store.admin import verify
 
     with exit_on_error():
-        name = src or str(load(config_path(), os.environ).database.path)
+        name = src or _configured_database()
         problems, scratch = 0, Path(tempfile.gettempdir())
         with _progress_line() as progress, _source(name, scratch) as source:
             for line in verify.verify(source, scratch, quick=quick, days=days, progress=progress):
@@ -153,9 +162,16 @@ def verify(path: Path | None, src: str | None, quick: bool, days: int | None) ->
     message(f"{name}: OK")
 
 
+def _configured_database() -> str:
+    say_config_path()
+    config = load(config_path(), os.environ)
+    require_database(config)
+    return str(config.database.path)
+
+
 @click.command("export")
 @click.argument("dest", default=STREAM)
-@configured
+@on_database
 def export_data(config: Config, dest: str) -> None:
     """Export all data as JSON Lines.
 
@@ -163,6 +179,7 @@ def export_data(config: Config, dest: str) -> None:
     """
     from kener_async.store.admin import export
 
+    require_database(config)
     if dest == STREAM:
         export.write(config.database.path, sys.stdout.buffer)
     else:
@@ -172,7 +189,7 @@ def export_data(config: Config, dest: str) -> None:
 @click.command("import")
 @click.argument("src")
 @click.option("--force", is_flag=True, help="Replace an existing database, which is kept as a copy.")
-@configured
+@on_database
 def import_data(config: Config, src: str, force: bool) -> None:
     """Import an export into a new database.
 
@@ -195,14 +212,14 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
     try:
         file = open(source, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise FatalError(f"{source}: {error.strerror}") from error
+        raise FatalError(f"{source}: {reason_of(error)}") from error
     with file:
         yield file
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only print what would be done, and try it on a copy.")
-@configured
+@on_database
 def migrate(config: Config, dry_run: bool) -> None:
     """Upgrade the database to the current schema.
 
@@ -212,8 +229,7 @@ def migrate(config: Config, dry_run: bool) -> None:
     from kener_async.store.sqlite import upgrade
 
     database = config.database.path
-    if not database.exists():
-        raise FatalError(f"{database}: the database does not exist yet")
+    require_database(config)
     plan = upgrade.plan(database)
     click.echo(f"schema version {plan.current}, this program needs {plan.target}")
     for number, title in plan.steps:

@@ -6,6 +6,7 @@ import click
 
 from kener_async import __version__
 from kener_async.cli import agent, data, install, serve, status, tokens
+from kener_async.config.fields import suggestion
 
 
 class DefaultToServe(click.Group):
@@ -13,11 +14,18 @@ class DefaultToServe(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
-        words = [word for word in args if not word.startswith("-")]
-        if not own.intersection(args) and not any(word in self.commands for word in words):
-            own_options = 2 if args[:1] == ["--config"] else 0
-            args = [*args[:own_options], "serve", *args[own_options:]]
+        begin = 2 if args[:1] == ["--config"] else 1 if args and args[0].startswith("--config=") else 0
+        names_command = args[begin : begin + 1] and not args[begin].startswith("-")
+        if not names_command and not own.intersection(args):
+            args = [*args[:begin], "serve", *args[begin:]]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            ctx.fail(f"there is no command {args[0]}{suggestion(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=DefaultToServe, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from kener_async.cli.common import configured, message
+from kener_async.cli.common import configured, message, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 
@@ -17,7 +17,7 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--check", is_flag=True, help="Exit with status 2 when a monitor is DOWN.")
-@configured
+@on_database
 def status(config: Config, as_json: bool, check: bool) -> None:
     """Show the status of each monitor.
 
@@ -42,7 +42,7 @@ def status(config: Config, as_json: bool, check: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
 @click.option("--online", is_flag=True, help="Request public_url too, as a visitor would.")
-@configured
+@on_database
 def doctor(config: Config, as_json: bool, online: bool) -> None:
     """Diagnose the installation.
 

@@ -2,15 +2,19 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kener_async.cli.common import configured, message
+from kener_async.cli.common import aligned, message, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.access import SCOPES
-from kener_async.domain.durations import LONGEST, parse_duration
+from kener_async.domain.durations import LONGEST, format_duration, parse_duration
+from kener_async.ops.installation import require_database, require_key
+
+INIT = "; --init makes one here"
 
 if TYPE_CHECKING:
     from kener_async.store.tokens import Token
@@ -30,7 +34,8 @@ def token() -> None:
 @click.option("--tag", "tags", multiple=True, help="A monitor's tag or a pattern such as site-7-*.")
 @click.option("--expires", help="Such as 90d, 12h, 1y; or never. Default: 365d; with --beat never.")
 @click.option("--beat", is_flag=True, help="A key for /beat/KEY, which reports the one monitor of --tag.")
-@configured
+@click.option("--init", is_flag=True, help="Make the database and the signing key, if there are none yet.")
+@on_database
 def create(
     config: Config,
     name: str | None,
@@ -38,13 +43,19 @@ def create(
     tags: tuple[str, ...],
     expires: str | None,
     beat: bool,
+    init: bool,
 ) -> None:
     """Create a token and print it.
 
-    With --beat it is a key for one monitor. Only a record of it is stored, so it cannot be printed again.
+    With --beat it is a key for one monitor. Only a record of it is stored, so it cannot be printed again. The
+    first start of the service makes the database and the signing key; before it, --init does.
     """
     from kener_async.ops import tokens
 
+    if not init:
+        require_database(config, INIT)
+        if not beat:
+            require_key(config, INIT)
     if beat:
         tag = _beat_tag(config, scopes, tags)
         click.echo(
@@ -81,41 +92,70 @@ def _lifetime(text: str) -> int | None:
 
 @token.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
-@configured
+@on_database
 def list_tokens(config: Config, as_json: bool) -> None:
-    """List all tokens."""
-    from kener_async.ops import tokens
+    """List all tokens.
 
-    records = tokens.stored(config)
-    if as_json:
-        click.echo(json.dumps([_as_json(record) for record in records], indent=2))
-        return
-    for record in records:
-        click.echo(
-            f"{record.id}  {tokens.state(record, system_clock()):8}  {record.name}  "
-            f"{' '.join(record.scopes) if record.digest is None else 'beat'}  "
-            f"tags: {' '.join(record.tags) if record.tags else 'all'}"
-        )
-
-
-def _as_json(record: "Token") -> dict[str, Any]:
-    fields = asdict(record)
-    is_beat = fields.pop("digest") is not None
-    return fields | {"beat": is_beat}
-
-
-@token.command()
-@click.argument("token_id")
-@configured
-def revoke(config: Config, token_id: str) -> None:
-    """Revoke a token by its ID.
-
-    It is refused at once, also while the service runs.
+    With their state, the day (UTC) on which they expire, and when they were last used.
     """
     from kener_async.ops import tokens
 
-    tokens.revoke(config, token_id)
-    message(f"revoked {token_id}")
+    require_database(config)
+    records, now = tokens.stored(config), system_clock()
+    if as_json:
+        click.echo(json.dumps([_as_json(record, now) for record in records], indent=2))
+        return
+    for line in aligned([TOKEN_HEADS, *(_row(record, now) for record in records)]):
+        click.echo(line)
+
+
+TOKEN_HEADS = ("id", "state", "expires", "last used", "name", "scopes", "tags")
+
+
+def _row(record: "Token", now: int) -> tuple[str, ...]:
+    from kener_async.ops.tokens import state
+
+    return (
+        record.id,
+        state(record, now),
+        "never" if record.expires_at is None else _day(record.expires_at),
+        "never" if record.last_used is None else f"{format_duration(max(now - record.last_used, 0))} ago",
+        record.name,
+        " ".join(record.scopes) if record.digest is None else "beat",
+        " ".join(record.tags) if record.tags else "all",
+    )
+
+
+def _day(instant: int) -> str:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d}"
+
+
+def _as_json(record: "Token", now: int) -> dict[str, Any]:
+    from kener_async.ops.tokens import state
+
+    fields = asdict(record)
+    is_beat = fields.pop("digest") is not None
+    return fields | {"beat": is_beat, "state": state(record, now)}
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@click.option("--foreign", is_flag=True, help="ID is the jti of a token made elsewhere (EdDSA, RS256).")
+@on_database
+def revoke(config: Config, token_id: str, foreign: bool) -> None:
+    """Revoke a token by its ID or name.
+
+    It is refused at once, also while the service runs. A name works where only one valid token has it.
+    """
+    from kener_async.ops import tokens
+
+    require_database(config)
+    if foreign:
+        tokens.revoke_foreign(config, token_id)
+        message(f"revoked {token_id}, made elsewhere")
+    else:
+        record = tokens.revoke(config, token_id)
+        message(f"revoked {record.id} ({record.name})")
 
 
 COMMANDS = (token,)

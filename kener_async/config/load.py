@@ -18,7 +18,7 @@ from kener_async.config.model import Config
 from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between, table_at
 from kener_async.config.schema import fields_by_key
 from kener_async.config.tables import SCHEMA
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
 
 
 class ConfigError(FatalError):
@@ -76,7 +76,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError([f"{path}: there is no such file"]) from None
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or 'cannot be read'}"]) from None
+        raise ConfigError([f"{path}: {reason_of(error)}"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}:{line}: not UTF-8"]) from None

@@ -19,6 +19,7 @@ LARGE_LOG = 64 * 1024 * 1024
 LEAST_FILES = 1024
 STRONG_BITS = 128
 UNUSED = 90 * DAY
+EXPIRING = 14 * DAY
 NAMED = 5
 
 
@@ -123,13 +124,16 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
     """Judge the tokens that are valid now."""
     valid = [record for record in records if state(record, now) == "valid"]
     kinds = {
-        "never expire": [token for token in valid if token.expires_at is None],
+        # A beat key has no other end by default: what forgets to beat is seen on the page.
+        "never expire": [token for token in valid if token.expires_at is None and token.digest is None],
+        "expire within 14 days": [token for token in valid if _expires_before(token, now + EXPIRING)],
         "were not used for 90 days": [
             token for token in valid if max(token.created_at, token.last_used or 0) < now - UNUSED
         ],
         "have the scope admin": [token for token in valid if "admin" in token.scopes],
     }
     remedies = {
+        "expire within 14 days": "create their successors: kener-async token create, then change the devices",
         "never expire": "replace them by tokens with --expires: kener-async token create, token revoke",
         "were not used for 90 days": "kener-async token revoke ID",
         "have the scope admin": "replace them by tokens with only the scopes they need",
@@ -139,6 +143,10 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
             yield warn("tokens", f"{len(tokens)} {problem}: {_named(tokens)}", remedies[problem])
     if not any(kinds.values()):
         yield ok("tokens", f"{len(valid)} valid")
+
+
+def _expires_before(token: Token, instant: int) -> bool:
+    return token.expires_at is not None and token.expires_at < instant
 
 
 def _named(tokens: Sequence[Token]) -> str:

@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 
 from kener_async.config.load import load
 from kener_async.config.model import Config
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
 from kener_async.resources import shipped
 
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
@@ -86,7 +86,7 @@ def run_steps(steps: Iterable[InstallStep], echo: Callable[[str], None], *, dry_
             try:
                 step.run()
             except OSError as error:
-                raise InstallError(f"{error.filename or step.text}: {error.strerror}") from error
+                raise InstallError(f"{error.filename or step.text}: {reason_of(error)}") from error
 
 
 def places_below(root: Path, *, dry_run: bool) -> Places:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from kener_async.api.http.auth import Keys
 from kener_async.config.fields import is_placeholder
 from kener_async.config.model import AuthConfig
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
 from kener_async.store.sqlite import files
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def _create(path: Path) -> None:
         finally:
             draft.unlink()
     except OSError as error:
-        raise SigningKeyError(f"{path}: the key cannot be created: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be created: {reason_of(error)}") from error
     log.info("created a new signing key", file=str(path))
 
 
@@ -69,7 +69,7 @@ def _secret_in(path: Path) -> bytes:
         secret = path.read_bytes().strip()
         mode = path.stat().st_mode
     except OSError as error:
-        raise SigningKeyError(f"{path}: the key cannot be read: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be read: {reason_of(error)}") from error
     if len(secret) < LEAST_BYTES:
         raise SigningKeyError(f"{path}: the key is shorter than {LEAST_BYTES} bytes")
     if is_placeholder(secret.decode("utf-8", "replace")):
@@ -83,7 +83,7 @@ def _public_key(path: Path, algorithm: str) -> object:
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise SigningKeyError(f"{path}: the key cannot be read: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: the key cannot be read: {reason_of(error)}") from error
     except ValueError as error:
         raise SigningKeyError(f"{path}: is not a public key in PEM format") from error
     if not isinstance(key, KINDS[algorithm]):

@@ -19,7 +19,8 @@ def create(
 ) -> str:
     """Store the record of a new token; the JWT. No scopes: the default ones; no tags: all monitors.
 
-    `lifetime` is in seconds, None: it does not expire. Raises FatalError or DomainError.
+    `lifetime` is in seconds, None: it does not expire. The database and the key are made where there are
+    none. Raises FatalError or DomainError.
     """
     now = system_clock()
     record = Token(
@@ -56,9 +57,8 @@ def _add(config: Config, record: Token) -> None:
 
 
 def stored(config: Config) -> list[Token]:
-    """The records of all tokens; none where there is no database yet."""
-    database = config.database.path
-    return list(transactions.read(database, tokens.all_tokens).values()) if database.exists() else []
+    """The records of all tokens; raises FatalError where there is no database."""
+    return list(transactions.read(config.database.path, tokens.all_tokens).values())
 
 
 def state(record: Token, now: int) -> str:
@@ -68,8 +68,22 @@ def state(record: Token, now: int) -> str:
     return "expired" if is_expired(record.expires_at, now) else "valid"
 
 
-def revoke(config: Config, token_id: str) -> None:
-    """Revoke a token; on return a running server rejects it. Raises NotFound."""
+def revoke(config: Config, wanted: str) -> Token:
+    """Revoke the token of an id, or of a name that only one valid token has; its record.
+
+    On return a running server rejects it. Raises NotFound, and Invalid where several have the name.
+    """
+    record = transactions.write(config.database.path, tokens.revoke_known, wanted, system_clock())
+    _wait_for_the_server(config)
+    return record
+
+
+def revoke_foreign(config: Config, token_id: str) -> None:
+    """Revoke a token made elsewhere, which has no record here, by its id (`jti`)."""
     transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
+    _wait_for_the_server(config)
+
+
+def _wait_for_the_server(config: Config) -> None:
     if condition.server_of(config.database.path) is not None:
         time.sleep(tokens.REVOKED_WITHIN)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from kener_async.domain.errors import NotFound
+from kener_async.domain.access import is_expired
+from kener_async.domain.errors import Invalid, NotFound
 from kener_async.store.interface import Session
 
 Version = tuple[int, int]  # see `changed_since`
@@ -90,6 +91,24 @@ def revoke(session: Session, token_id: str, now: int) -> None:
         """,
         (token_id, now, now),
     )
+
+
+def revoke_known(session: Session, wanted: str, now: int) -> Token:
+    """Revoke the token of an id, or of a name that only one valid token has; its record.
+
+    Raises NotFound, and Invalid with the ids where several have the name.
+    """
+    records = all_tokens(session)
+    named = [record for record in records.values() if record.name == wanted]
+    valid = [token for token in named if token.revoked_at is None and not is_expired(token.expires_at, now)]
+    found = [records[wanted]] if wanted in records else valid or named[-1:]
+    if not found:
+        raise NotFound("no token has this id or name, see token list")
+    if len(found) > 1:
+        ids = ", ".join(record.id for record in found)
+        raise Invalid(f"{len(found)} tokens have this name, give the id of one: {ids}")
+    revoke(session, found[0].id, now)
+    return found[0]
 
 
 def save_uses(session: Session, uses: Mapping[str, int]) -> None:

@@ -222,7 +222,7 @@ class Server:
 
     def mint(self, *options: str) -> str:
         """A token, made by the command line."""
-        completed = self.run("token", "create", "--name", "test", *options)
+        completed = self.run("token", "create", "--init", "--name", "test", *options)
         assert completed.returncode == 0, completed.stderr
         return completed.stdout.strip()
 

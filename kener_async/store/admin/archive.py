@@ -152,7 +152,7 @@ def _check_seal(archive: Path) -> None:
     with open(archive, "rb") as file:
         left = os.fstat(file.fileno()).st_size - SEAL_BYTES
         if file.read(len(MAGIC)) != MAGIC or left <= 0:
-            raise ArchiveError("is not a backup")
+            raise ArchiveError("is not a backup, nor a database: name another file")
         file.seek(0)
         while left > 0 and (data := file.read(min(CHUNK, left))):
             digest.update(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kener_async import __version__
-from kener_async.errors import FatalError
+from kener_async.errors import FatalError, reason_of
 from kener_async.store.admin import archive, integrity
 from kener_async.store.admin.archive import DATABASE, Manifest, entry_of
 from kener_async.store.sqlite import files, migrations
@@ -129,6 +129,6 @@ def _backup_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackupError(f"{error.filename or path}: {error.strerror or error}") from error
+        raise BackupError(f"{error.filename or path}: {reason_of(error)}") from error
     except sqlite3.Error as error:
         raise BackupError(f"{path}: {error}") from error

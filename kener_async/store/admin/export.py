@@ -19,7 +19,7 @@ from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import devices, incidents, tokens
 from kener_async.store.samples import plain_latency
-from kener_async.store.sqlite import files
+from kener_async.store.sqlite import files, migrations, upgrade
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 
@@ -115,6 +115,8 @@ INSTANTS = frozenset(
 def write(database: Path, out: IO[bytes]) -> None:
     """Export a database, also beside a server; raises DatabaseFileError, and OSError of `out`."""
     with database_errors(database), closing(connect(database, read_only=True)) as connection:
+        if migrations.lacking(connection):
+            raise ValueError(upgrade.OLDER_SCHEMA)
         out.writelines(_chunks(connection))
 
 

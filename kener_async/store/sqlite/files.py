@@ -13,7 +13,7 @@ from typing import IO
 import structlog
 
 from kener_async.domain import free_space
-from kener_async.errors import FatalError
+from kener_async.errors import OWNER, FatalError, reason_of
 from kener_async.store.sqlite.errors import DatabaseFileError
 
 PAGES_AT_ONCE = 256
@@ -43,9 +43,9 @@ def make_folder(path: Path) -> None:
     try:
         _make(folder)
     except OSError as error:
-        raise DatabaseFileError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise DatabaseFileError(f"{folder}: cannot be made: {reason_of(error)}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DatabaseFileError(f"{folder}: not writable")
+        raise DatabaseFileError(f"{folder}: not writable: {OWNER}")
     if file_system(folder) in NETWORK_FILE_SYSTEMS:
         log.warning(
             "the database is on a network file system, where SQLite's locks may fail", folder=str(folder)
@@ -94,7 +94,7 @@ def locked(path: Path) -> Iterator[IO[str]]:
         lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
         give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
     except OSError as error:
-        raise DatabaseFileError(f"{path}.lock: {error.strerror}") from error
+        raise DatabaseFileError(f"{path}.lock: {reason_of(error)}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -19,7 +19,7 @@ def lacking(connection: sqlite3.Connection) -> range:
     if is_new(connection):
         return range(0)
     if application != APPLICATION_ID:
-        raise ValueError("is a database of another program")
+        raise ValueError("is a database of another program: name another file as [database] path")
     if version > VERSION:
         raise ValueError(f"was written by a newer version (schema {version}; this program knows {VERSION})")
     return range(version + 1, VERSION + 1)
