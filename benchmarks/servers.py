@@ -199,7 +199,7 @@ def configure(folder: Path, monitors: int) -> Path:
 def token(config: Path, tree: Path = ROOT) -> str:
     """A token for everything."""
     command = [sys.executable, str(tree / "run.py"), "--config", str(config)]
-    command += ["token", "create", "--name", "benchmark"]
+    command += ["token", "create", "--init", "--name", "benchmark"]
     return subprocess.run(
         command, check=True, capture_output=True, text=True, env=_environment()
     ).stdout.strip()

@@ -10,7 +10,9 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -561,6 +563,78 @@ async def test_the_list_names_every_token_and_shows_none(
 
 
 @pytest.mark.process
+async def test_the_list_shows_state_expiry_and_last_use_below_a_heading(
+    real_clock: FakeClock, config: Config, service: Service
+):
+    now = real_clock.now
+    await service.mint(name="door", tags=("site-7-*",), expires_at=now + 86400)
+    await service.mint(name="old", expires_at=now - 1)
+    await answer_to(service, service.token)
+    await service.app[AUTHENTICATOR].note_uses()
+    _, text, _ = await command(config, "token", "list")
+    heads, *rows = text.splitlines()
+    assert heads.split("  ")[0].strip() == "id"
+    columns = [
+        heads.index(head) for head in ("id", "state", "expires", "last used", "name", "scopes", "tags")
+    ]
+    cells = {
+        row[columns[0] : columns[1]].strip(): [
+            row[begin:end].strip() for begin, end in pairwise(columns[1:6])
+        ]
+        for row in rows
+    }
+    tomorrow = f"{datetime.fromtimestamp(now + 86400, UTC):%Y-%m-%d}"
+    assert cells["token-1"] == ["valid", tomorrow, "never", "door"]
+    assert cells["token-2"][0] == "expired"
+    assert cells["token-0"][2].endswith("s ago")
+    _, listed, _ = await command(config, "token", "list", "--json")
+    assert {one["id"]: one["state"] for one in json.loads(listed)}["token-2"] == "expired"
+
+
+async def refused_revocation(config: Config, *words: str) -> str:
+    status, _, error = await command(config, "token", "revoke", *words)
+    assert status == 1
+    return error
+
+
+@pytest.mark.process
+async def test_a_name_revokes_the_one_valid_token_that_has_it(
+    real_clock: FakeClock, config: Config, service: Service
+):
+    token = await service.mint(name="door")
+    await service.mint(name="door", expires_at=real_clock.now - 1)
+    status, _, said = await command(config, "token", "revoke", "door")
+    assert (status, said) == (0, "revoked token-1 (door)\n")
+    assert await answer_to(service, token) == REFUSED
+
+
+@pytest.mark.process
+async def test_what_names_no_token_or_several_is_not_revoked(
+    real_clock: FakeClock, config: Config, service: Service
+):
+    tokens_of_one_name = [await service.mint(name="door") for _ in range(2)]
+    error = await refused_revocation(config, "door")
+    assert error == "2 tokens have this name, give the id of one: token-1, token-2\n"
+    for wanted in ("dor", "token-9", "", "x" * 300):
+        error = await refused_revocation(config, wanted)
+        assert error == "no token has this id or name, see token list\n"
+    for token in tokens_of_one_name:
+        assert (await answer_to(service, token))[0] == 200
+    assert set(await service.app[keys.DATABASE].read(tokens.all_tokens)) == {"token-0", "token-1", "token-2"}
+
+
+@pytest.mark.process
+async def test_a_token_made_elsewhere_is_revoked_only_when_that_is_asked_for(
+    config: Config, service: Service
+):
+    await refused_revocation(config, "made-elsewhere")
+    status, _, said = await command(config, "token", "revoke", "--foreign", "made-elsewhere")
+    assert (status, said) == (0, "revoked made-elsewhere, made elsewhere\n")
+    record = (await service.app[keys.DATABASE].read(tokens.all_tokens))["made-elsewhere"]
+    assert record.revoked_at is not None
+
+
+@pytest.mark.process
 async def test_a_revocation_holds_after_a_restart(config: Config, clock: FakeClock):
     async with running(config, clock) as service:
         token = await service.mint()
@@ -634,7 +708,7 @@ async def test_a_token_made_elsewhere_is_refused_once_its_id_is_revoked(
 ):
     async with running(with_public_key(config, key, algorithm), clock) as service:
         assert (await answer_to(service, from_elsewhere(key, algorithm)))[0] == 200
-        assert (await command(config, "token", "revoke", "e-1"))[0] == 0
+        assert (await command(config, "token", "revoke", "--foreign", "e-1"))[0] == 0
         assert await answer_to(service, from_elsewhere(key, algorithm)) == REFUSED
         assert (await answer_to(service, from_elsewhere(key, algorithm, jti="e-2")))[0] == 200
 

@@ -261,7 +261,7 @@ async def curl(*words: str) -> tuple[int, str]:
 
 @pytest.mark.process
 async def test_a_key_made_by_the_command_beats_is_listed_and_revoked_and_never_logged(server: Server):
-    made = server.run("token", "create", "--beat", "--tag", "earth")
+    made = server.run("token", "create", "--init", "--beat", "--tag", "earth")
     key = made.stdout.strip()
     assert (made.returncode, made.stdout, made.stderr) == (0, f"{key}\n", "")
     assert len(key) * 6 >= 128
@@ -277,7 +277,9 @@ async def test_a_key_made_by_the_command_beats_is_listed_and_revoked_and_never_l
     assert (record["beat"], record["name"], record["tags"]) == (True, "earth", ["earth"])
     assert (record["expires_at"], "digest" in record) == (None, False)
     text = server.run("token", "list").stdout
-    assert text == f"{record['id']}  valid     earth  beat  tags: earth\n"
+    assert text.splitlines()[1].split() == [
+        *(record["id"], "valid", "never", "never", "earth", "beat", "earth")
+    ]
 
     assert server.run("token", "revoke", record["id"]).returncode == 0
     assert (await curl(f"{base}/beat/{key}"))[0] == 22
@@ -296,7 +298,7 @@ SenderReports.store = broken
 """
     with Server(tmp_path, fault=fault) as server:
         server.start()
-        key = server.run("token", "create", "--beat", "--tag", "earth").stdout.strip()
+        key = server.run("token", "create", "--init", "--beat", "--tag", "earth").stdout.strip()
         process = await asyncio.create_subprocess_exec(
             *("curl", "-s", f"http://127.0.0.1:{server.port}/beat/{key}"), stdout=asyncio.subprocess.PIPE
         )
@@ -327,7 +329,7 @@ def test_a_key_is_for_exactly_one_monitor(tmp_path: Path, words: tuple[str, ...]
 @pytest.mark.process
 def test_a_key_for_a_monitor_that_is_not_configured_is_made_with_a_warning(tmp_path: Path):
     made = Server(tmp_path).run(
-        "token", "create", "--beat", "--tag", "pluto", "--name", "p", "--expires", "1d"
+        "token", "create", "--init", "--beat", "--tag", "pluto", "--name", "p", "--expires", "1d"
     )
     assert made.returncode == 0
     assert "no monitor of the configuration has the tag pluto" in made.stderr

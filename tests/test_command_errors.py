@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rigs.process import ROOT, SECRET, Server, a_config
+from tests.rigs.process import ROOT, Server, a_config
 
 pytestmark = pytest.mark.process
 

@@ -43,7 +43,7 @@ def a_server(**fields: object) -> ServerConfig:
 
 
 def a_token(**fields: object) -> Token:
-    plain = Token("id", "door", ("status:write",), None, NOW - DAY, NOW + DAY, NOW - 60)
+    plain = Token("id", "door", ("status:write",), None, NOW - DAY, NOW + 300 * DAY, NOW - 60)
     return replace(plain, **fields)  # type: ignore[arg-type]
 
 
@@ -78,6 +78,11 @@ PROXY = (ip_network("127.0.0.1"),)
         (lambda: diagnosis.of_tokens([a_token()], NOW), "ok"),
         (lambda: diagnosis.of_tokens([a_token(expires_at=None)], NOW), "warn"),
         (lambda: diagnosis.of_tokens([a_token(expires_at=None, revoked_at=NOW - 1)], NOW), "ok"),
+        (lambda: diagnosis.of_tokens([a_token(expires_at=None, digest=b"key")], NOW), "ok"),
+        (lambda: diagnosis.of_tokens([a_token(created_at=0, expires_at=NOW + 14 * DAY)], NOW), "ok"),
+        (lambda: diagnosis.of_tokens([a_token(created_at=0, expires_at=NOW + 14 * DAY - 1)], NOW), "warn"),
+        (lambda: diagnosis.of_tokens([a_token(expires_at=NOW + 60, digest=b"key")], NOW), "warn"),
+        (lambda: diagnosis.of_tokens([a_token(created_at=NOW - 60, expires_at=NOW + DAY)], NOW), "ok"),
         (lambda: diagnosis.of_tokens([a_token(scopes=("admin",))], NOW), "warn"),
         (lambda: diagnosis.of_tokens([a_token(scopes=("admin",), expires_at=NOW)], NOW), "ok"),
         (lambda: diagnosis.of_tokens([a_token(created_at=0, last_used=NOW - 90 * DAY)], NOW), "ok"),

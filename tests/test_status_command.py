@@ -111,7 +111,7 @@ async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, cloc
 
 
 def test_without_a_database_it_says_so(config: Config, clock: FakeClock):
-    with pytest.raises(FatalError, match="the database does not exist yet"):
+    with pytest.raises(FatalError, match="there is no database yet: start the service first"):
         status.read_statuses(config, clock)
 
 

@@ -52,19 +52,18 @@ def create(
     """
     from kener_async.ops import tokens
 
-    if not init:
-        require_database(config, INIT)
-        if not beat:
-            require_key(config, INIT)
-    if beat:
-        tag = _beat_tag(config, scopes, tags)
-        click.echo(
-            tokens.create_beat_key(config, tag if name is None else name, tag, _lifetime(expires or "never"))
-        )
-        return
+    tag = _beat_tag(config, scopes, tags) if beat else None
+    name, lifetime = name or tag, _lifetime(expires or ("never" if beat else "365d"))
     if name is None:
         raise click.UsageError("Missing option '--name'.")
-    click.echo(tokens.create(config, name, scopes, tags, _lifetime(expires or "365d")))
+    if not init:
+        require_database(config, INIT)
+    if tag is not None:
+        click.echo(tokens.create_beat_key(config, name, tag, lifetime))
+        return
+    if not init:
+        require_key(config, INIT)
+    click.echo(tokens.create(config, name, scopes, tags, lifetime))
 
 
 def _beat_tag(config: Config, scopes: tuple[str, ...], tags: tuple[str, ...]) -> str:

@@ -126,14 +126,14 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
     kinds = {
         # A beat key has no other end by default: what forgets to beat is seen on the page.
         "never expire": [token for token in valid if token.expires_at is None and token.digest is None],
-        "expire within 14 days": [token for token in valid if _expires_before(token, now + EXPIRING)],
+        "expire soon": [token for token in valid if _expires_soon(token, now)],
         "were not used for 90 days": [
             token for token in valid if max(token.created_at, token.last_used or 0) < now - UNUSED
         ],
         "have the scope admin": [token for token in valid if "admin" in token.scopes],
     }
     remedies = {
-        "expire within 14 days": "create their successors: kener-async token create, then change the devices",
+        "expire soon": "create their successors: kener-async token create, then change the devices",
         "never expire": "replace them by tokens with --expires: kener-async token create, token revoke",
         "were not used for 90 days": "kener-async token revoke ID",
         "have the scope admin": "replace them by tokens with only the scopes they need",
@@ -145,8 +145,11 @@ def of_tokens(records: Sequence[Token], now: int) -> Findings:
         yield ok("tokens", f"{len(valid)} valid")
 
 
-def _expires_before(token: Token, instant: int) -> bool:
-    return token.expires_at is not None and token.expires_at < instant
+def _expires_soon(token: Token, now: int) -> bool:
+    """Within two weeks, or in the last quarter of a shorter life."""
+    if token.expires_at is None:
+        return False
+    return token.expires_at - now < min(EXPIRING, (token.expires_at - token.created_at) // 4)
 
 
 def _named(tokens: Sequence[Token]) -> str:

@@ -1,5 +1,6 @@
 """The files of a database: its folder, its lock, consistent copies, and flushed replacements."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -66,6 +67,8 @@ def make_file(path: Path) -> None:
 
 def _make(folder: Path) -> None:
     """Make a folder and those above it; each that root makes belongs to the owner of the one above."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(exist_ok=True, mode=0o750)
         give_to_owner_of(missing.parent, missing)

@@ -42,7 +42,14 @@ def prepare(path: Path, *, may_upgrade: bool = True) -> None:
                 files.make_file(path)
                 _prepare(path, may_upgrade)
         else:
+            _require_ours(path)
             _prepare(path, may_upgrade)
+
+
+def _require_ours(path: Path) -> None:
+    """Raise ValueError for another program's file, before a connection that writes sets its journal mode."""
+    with closing(connect(path, read_only=True)) as connection:
+        migrations.lacking(connection)
 
 
 def _prepare(path: Path, may_upgrade: bool) -> None:
