@@ -20,6 +20,7 @@ from kener_async.api.http.body import BODY_BUDGET, BodyBudget
 from kener_async.api.http.middleware import request_middleware
 from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
+from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
@@ -61,8 +62,9 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[BATCH_SLOTS] = BatchSlots()
     add_routes(app)
     policies = RoutePolicies(app.router)
+    app[REQUEST_LOG] = RequestLog(running, policies)
     base_path.add_routes(app, running)
-    app.middlewares.append(request_middleware(metrics, running, policies, public_error))
+    app.middlewares.append(request_middleware(metrics, running, policies, app[REQUEST_LOG], public_error))
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app

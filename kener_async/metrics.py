@@ -157,8 +157,12 @@ class Metrics:
     def answered(self, method: str, status: int) -> None:
         self._requests.tally[method if method in KNOWN_METHODS else "other", status] += 1
 
-    def heartbeat(self, status: int) -> None:
-        """Count a heartbeat by the status of its response."""
+    def heartbeats_stored(self, count: int) -> None:
+        """Count heartbeats that are on disk, whatever their route and method."""
+        self._heartbeats.tally[("stored",)] += count
+
+    def heartbeat_refused(self, status: int) -> None:
+        """Count a heartbeat that was not stored, by the status of its response."""
         self._heartbeats.tally[(outcome_of(status),)] += 1
 
     def page_made(self) -> None:
@@ -184,10 +188,8 @@ class Metrics:
 
 
 def outcome_of(status: int) -> str:
-    """The outcome of a heartbeat, from the status of its response."""
+    """The outcome of a refused heartbeat, from the status of its response."""
     match status:
-        case 200:
-            return "stored"
         case 401 | 403:
             return "denied"
         case 429:

@@ -12,10 +12,13 @@ import yaml  # type: ignore[import-untyped]
 
 from kener_async import keys
 from kener_async.app import apply
+from kener_async.config.model import Senders
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.metrics import Metrics, outcome_of
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.test_beats import a_beat
 
+CHECK = "5b1cb2a0-4d0e-4f4f-9a55-6ce4a1e0d7c1"
 DOCS = Path(__file__).parent.parent / "docs"
 SUFFIXES = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_sum", "_count")}
 NAME = re.compile(r"\b(?:kener|process)_[a-z_]+\b")
@@ -69,7 +72,6 @@ def test_the_dashboard_queries_metrics_that_exist():
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (200, "stored"),
         (400, "invalid"),
         (401, "denied"),
         (403, "denied"),
@@ -79,7 +81,7 @@ def test_the_dashboard_queries_metrics_that_exist():
         (503, "unavailable"),
     ],
 )
-def test_a_heartbeat_is_counted_by_what_became_of_it(status: int, outcome: str):
+def test_a_refused_heartbeat_is_counted_by_what_became_of_it(status: int, outcome: str):
     assert outcome_of(status) == outcome
 
 
@@ -90,6 +92,32 @@ async def test_heartbeats_are_counted_and_other_requests_are_not_among_them(serv
     await service.get("/api/status", tag="earth")
     for outcome in ("stored", "invalid", "denied"):
         assert await value(service, "kener_heartbeats_total", outcome=outcome) == 1, outcome
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "stored"),
+    [
+        ("GET", f"/ping/{CHECK}", 1),
+        ("HEAD", f"/ping/{CHECK}", 1),
+        ("POST", f"/ping/{CHECK}/fail", 1),
+        ("GET", f"/ping/{CHECK}/start", None),
+        ("HEAD", f"/ping/{CHECK}/start", None),
+        ("POST", f"/ping/{CHECK}/log", None),
+        ("GET", "/api/push/kuma-token?status=up", 1),
+        ("HEAD", "/api/push/kuma-token", 1),
+        ("POST", "/api/push/kuma-token", 1),
+        ("HEAD", "/beat/{key}", None),
+        ("GET", "/beat/{key}", 1),
+    ],
+)
+async def test_a_heartbeat_is_counted_as_stored_when_a_sample_is_on_disk(
+    service: Service, method: str, path: str, stored: int | None
+):
+    await service.configure(a_monitor("earth", senders=Senders((CHECK,), "kuma-token")))
+    key = await a_beat(service)
+    async with service.client.request(method, path.format(key=key)) as reply:
+        assert reply.status == 200
+    assert await value(service, "kener_heartbeats_total", outcome="stored") == stored
 
 
 async def test_a_page_is_made_once_and_served_whole_or_unchanged(service: Service):

@@ -17,6 +17,7 @@ from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
 from kener_async.api.http.json_pieces import MAX_PIECE, Span, Text, line_spans, list_spans
 from kener_async.api.http.rate_limit import RATE_LIMITER
+from kener_async.api.http.request_log import REQUEST_LOG, REQUESTER, Requester
 from kener_async.api.tags import unknown_tag
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item, Result, Verdict
@@ -93,6 +94,7 @@ async def batch(call: Call) -> bytes:
                 outcome = await app[keys.WRITER].put_batch(
                     parsed, IngestLimits(ingest.clock_skew_seconds, ingest.max_age_days)
                 )
+                _log_rejected(call, outcome, tags)
                 return await _in_thread(_rendered, outcome)
     finally:
         cost.note_bytes(reservation.held)
@@ -109,19 +111,30 @@ class Cost:
         self.samples = max(self.samples, count // BYTES_PER_SAMPLE)
 
 
+def _log_rejected(call: Call, outcome: Outcome, tags: "TagResolver") -> None:
+    count = outcome.tally[Verdict.REJECTED]
+    if count:
+        first = next(result.fault for result in outcome.results if result.verdict is Verdict.REJECTED)
+        call.request[REQUESTER] = Requester(call.grant.subject, call.grant.id, ", ".join(tags.refused))
+        call.request.app[REQUEST_LOG].rejected(call.request, samples=count, error=first)
+
+
 async def _in_thread(work: Callable[..., T], *values: Any) -> T:
     """Run it in a thread, so that the loop can serve single heartbeats meanwhile."""
     return await asyncio.get_running_loop().run_in_executor(None, work, *values)
 
 
 class TagResolver:
-    """Resolve tags to monitors that the token may write; `resolved` caches them by tag."""
+    """Resolve tags to monitors that the token may write; `resolved` caches them by tag.
+
+    `refused` are the errors of the first tags that are unknown or of other tokens.
+    """
 
     def __init__(self, states: MonitorStates, grant: Grant) -> None:
         self._states = states
         self._grant = grant
         self.resolved: dict[str, int] = {}
-        self._unknown: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
 
     @property
     def sender(self) -> str:
@@ -132,21 +145,24 @@ class TagResolver:
         """The id of the monitor, or the error message if there is none."""
         if tag in self.resolved:
             return self.resolved[tag]
-        if not self._grant.allows_tag(tag):
-            return "the token is for other monitors"
+        if tag in self.refused:
+            return self.refused[tag]
         state = self._states.find(tag)
-        if state is None:
-            return self._unknown_tag(tag)
+        if state is None or not self._grant.allows_tag(tag):
+            return self._refuse(tag)
         self.resolved[tag] = state.id
         return state.id
 
-    def _unknown_tag(self, tag: str) -> str:
+    def _refuse(self, tag: str) -> str:
         """The error; only the first few suggest another tag, because to look for one takes time."""
-        if tag not in self._unknown:
-            if len(self._unknown) == MAX_SUGGESTIONS:
-                return "invalid tag"
-            self._unknown[tag] = unknown_tag(tag, self._states, self._grant).message
-        return self._unknown[tag]
+        is_first = len(self.refused) < MAX_SUGGESTIONS
+        if not self._grant.allows_tag(tag):
+            message = "the token is for other monitors"
+        else:
+            message = unknown_tag(tag, self._states, self._grant).message if is_first else "invalid tag"
+        if is_first:
+            self.refused[tag] = message
+        return message
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ class Writer:
             self._states.add_samples(stored)
             self._note_heard({monitor for monitor, _ in stored})
             self.stored += len(batch)
+            self._metrics.heartbeats_stored(len(batch))
             self._metrics.committed(len(batch), perf_counter() - started)
             for _, future in batch:
                 if not future.done():

@@ -8,6 +8,7 @@ from kener_async.api.compat.senders import SENDER, SENDER_REPORTS
 from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.compiled_loader import loader
 from kener_async.api.http.endpoint import Routes, loaded
+from kener_async.api.http.request_log import REQUESTER, Requester
 
 routes = Routes()
 
@@ -20,8 +21,10 @@ async def beat(request: web.Request) -> web.Response:
     """Store `status` (UP) and `latency` (0) for the key's monitor; HEAD only tests the key."""
     reports = request.app[SENDER_REPORTS]
     token = await request.app[AUTHENTICATOR].push_key(request, request.match_info["key"])
+    tag = (token.tags or ("",))[0]
+    request[REQUESTER] = Requester(token.name, token.id, tag)
+    state = await reports.admit(token.id, tag)
     query = loaded(load_query, request.query)
-    state = await reports.admit(token.id, (token.tags or ("",))[0])
     if request.method != METH_HEAD:
         await reports.store(state, query["status"], query["latency"])
     return web.Response(text="OK")

@@ -8,6 +8,7 @@ from aiohttp import web
 from kener_async.api.http.auth import Authenticator
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.api.http.rate_limit import RateLimiter
+from kener_async.api.http.request_log import REQUESTER, Requester
 from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.calendar import minute_of
@@ -69,6 +70,7 @@ class SenderReports:
         monitor = self._index.find(service, name)
         if monitor is None:
             raise NotFound(unknown)
+        request[REQUESTER] = Requester(service, tag=monitor.tag)
         return monitor
 
     async def admit(self, sender: str, tag: str) -> MonitorState:

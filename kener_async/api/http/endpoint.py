@@ -19,12 +19,14 @@ from kener_async.api.http.forwarded import is_local
 from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
 from kener_async.api.http.rate_limit import RATE_LIMITER
+from kener_async.api.http.request_log import REQUESTER, Requester
 from kener_async.api.http.responses import json_response
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
 
 NO_QUERY: Mapping[str, Any] = MappingProxyType({})
 CACHED_QUERIES, MAX_CACHED_LENGTH = 2048, 200
+NO_BODY: dict[str, Any] = {}
 ANONYMOUS = Grant("", "", frozenset(), None, None)
 LOCAL = Grant("", "local", frozenset({"admin"}), None, None)
 
@@ -100,19 +102,24 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
     def decorate(operation: Operation) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             app = request.app
-            grant = ANONYMOUS
-            if spec.scope is not None:
-                authenticator = app[AUTHENTICATOR]
-                grant = authenticator.cached_grant(request) or await authenticator.grant(request)
-                require_scope(grant, spec.scope)
-            if spec.is_heartbeat:
-                await app[RATE_LIMITER].take(grant.id, 1)
-            query = NO_QUERY if load_query is None else load_query(request.rel_url.raw_query_string)
-            body = {}
-            if load_body is not None:
-                seconds = app[keys.RUNNING].config.server.request_timeout_seconds
-                body = loaded(load_body, await read_object(request, seconds, spec.list_hint))
-            value = await operation(Call(request, grant, body, query))
+            grant, query, body = ANONYMOUS, NO_QUERY, NO_BODY
+            try:
+                if spec.scope is not None:
+                    authenticator = app[AUTHENTICATOR]
+                    grant = authenticator.cached_grant(request) or await authenticator.grant(request)
+                    require_scope(grant, spec.scope)
+                if spec.is_heartbeat:
+                    await app[RATE_LIMITER].take(grant.id, 1)
+                if load_query is not None:
+                    query = load_query(request.rel_url.raw_query_string)
+                if load_body is not None:
+                    seconds = app[keys.RUNNING].config.server.request_timeout_seconds
+                    body = loaded(load_body, await read_object(request, seconds, spec.list_hint))
+                value = await operation(Call(request, grant, body, query))
+            except Exception:
+                if grant is not ANONYMOUS:
+                    request[REQUESTER] = _requester(request, grant, query, body)
+                raise
             # Bytes first, because to ask whether a value is one of an abstract class takes longer.
             if isinstance(value, bytes) or not isinstance(value, web.StreamResponse):
                 return json_response(value)
@@ -123,6 +130,14 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
         return with_policy(spec.policy, handler)
 
     return decorate
+
+
+def _requester(
+    request: web.Request, grant: Grant, query: Mapping[str, Any], body: Mapping[str, Any]
+) -> Requester:
+    """For whom a refused request was, as far as it was read."""
+    named = body.get("tag") or query.get("tag") or request.match_info.get("tag") or body.get("tags") or ""
+    return Requester(grant.subject, grant.id, named if isinstance(named, str) else ", ".join(named))
 
 
 def _query_loader(schema: Schema) -> Callable[[str], Mapping[str, Any]]:

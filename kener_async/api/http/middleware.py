@@ -10,16 +10,15 @@ import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.hdrs import HOST as HOST_HEADER
-from aiohttp.hdrs import METH_HEAD
 from aiohttp.typedefs import Middleware
 
 from kener_async.api.http import error_formats
 from kener_async.api.http.errors import ErrorResponse, error_response
-from kener_async.api.http.forwarded import client_address, is_host
+from kener_async.api.http.forwarded import is_host
 from kener_async.api.http.policy import ErrorFormat, RoutePolicies, RoutePolicy, policy_of
+from kener_async.api.http.request_log import RequestLog
 from kener_async.api.http.responses import (
     DEFAULT_HEADERS,
     NO_STORE,
@@ -31,8 +30,6 @@ from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
 from kener_async.metrics import Metrics
-
-log = structlog.get_logger("kener_async.requests")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorPage = Callable[[web.Request, web.Response], Awaitable[web.Response]]
@@ -46,7 +43,11 @@ _valid_hosts: set[str] = set()
 
 
 def request_middleware(
-    metrics: Metrics, running: Running, policies: RoutePolicies, error_page: ErrorPage
+    metrics: Metrics,
+    running: Running,
+    policies: RoutePolicies,
+    request_log: RequestLog,
+    error_page: ErrorPage,
 ) -> Middleware:
     """The middleware. `error_page` turns an error into a page, for browsers."""
 
@@ -55,6 +56,7 @@ def request_middleware(
         request_id = new_request_id()
         REQUEST_ID.set(request_id)
         policy = policy_of(handler) or policies.closest(request.path)
+        message: str | None = None
         try:
             check_request(request)
             response = await handler(request)
@@ -62,8 +64,10 @@ def request_middleware(
             raise
         except Exception as error:
             if not isinstance(error, DomainError | web.HTTPException):
-                log.exception("a request failed", method=request.method, path=policies.masked(request.path))
-            response = await formatted(request, policy, error_response(error))
+                request_log.failed(request)
+            refusal = error_response(error)
+            message = refusal.message
+            response = await formatted(request, policy, refusal)
         if isinstance(response, PrebuiltResponse):
             response.request_id = request_id
         else:
@@ -72,7 +76,10 @@ def request_middleware(
                 response.headers.setdefault("Cache-Control", NO_STORE)
         if running.stopping:
             response.force_close()
-        log_and_count(request, policy, response.status)
+        metrics.answered(request.method, response.status)
+        if policy.is_heartbeat and response.status >= 400:
+            metrics.heartbeat_refused(response.status)
+        request_log.answered(request, response.status, message)
         return response
 
     async def formatted(request: web.Request, policy: RoutePolicy, error: ErrorResponse) -> web.Response:
@@ -84,16 +91,6 @@ def request_middleware(
             case ErrorFormat.UPTIME_KUMA:
                 return error_formats.uptime_kuma(error)
         return error
-
-    def log_and_count(request: web.Request, policy: RoutePolicy, status: int) -> None:
-        metrics.answered(request.method, status)
-        if policy.is_heartbeat and request.method != METH_HEAD:
-            metrics.heartbeat(status)
-        if status >= 400 or running.config.log.requests == "all":
-            level = log.warning if status >= 500 else log.info
-            peer = client_address(request, running.config.server.trusted_proxies)
-            path = policies.masked(request.path)
-            level("answered", method=request.method, path=path, status=status, peer=str(peer or "unknown"))
 
     return middleware
 
