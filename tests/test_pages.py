@@ -5,6 +5,7 @@ import gzip
 import re
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Literal
 from unittest.mock import Mock
 
@@ -16,7 +17,7 @@ from aiohttp.test_utils import make_mocked_request
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
-from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.cache import CachedPage, PageCache
 from kener_async.web.pages.page import PageRequest, by_path_and_query, page
 from kener_async.web.pages.snapshot import Snapshot, Snapshots
 from kener_async.web.pages.throttle import RenderThrottle
@@ -331,3 +332,41 @@ def test_a_header_of_kilobytes_is_not_parsed_to_its_end():
     page = CachedPage(b"x" * 1000, "text/plain", {}, RenderThrottle(lambda: 0))
     assert page.encoding_for(" " * 300 + ",br") == ""
     assert page.encoding_for("gzip, br" + " " * 8000) == "br"
+
+
+async def a_response(page: CachedPage, accepted: str) -> bytes:
+    request = make_mocked_request("GET", "/", headers={"Accept-Encoding": accepted})
+    return (await page.response_to(request)).content
+
+
+async def test_a_large_page_is_kept_compressed_unless_it_was_requested_as_it_is():
+    body = b"All systems operational. " * 20_000
+    page = CachedPage(body, "text/html", {}, RenderThrottle(lambda: 0))
+    assert brotli.decompress(await a_response(page, "br")) == body
+    assert page.size < len(body) / 10
+    assert gzip.decompress(await a_response(page, "gzip")) == body
+    assert page.size < len(body) / 10
+    assert await a_response(page, "identity") == body
+    assert await a_response(page, "identity") is await a_response(page, "identity")  # shared, not copied
+    assert page.size > len(body)
+
+
+@pytest.mark.parametrize("accepted", ["br", "gzip", "identity", "br then identity"])
+async def test_the_cache_keeps_to_its_bytes_whatever_encodings_are_requested(accepted: str):
+    cache, throttle, limit = PageCache(1_000_000), RenderThrottle(lambda: 0), 1_000_000
+    random = Random(accepted)
+    kept: list[CachedPage] = []
+    for number in range(40):
+        key = f"/{number}", "en"
+        body = random.randbytes(50_000) + bytes(50_000)
+
+        async def render(body: bytes = body) -> CachedPage:
+            return CachedPage(body, "text/html", {}, throttle)
+
+        page = await cache.get(key, 1, render)
+        for encoding in accepted.split(" then "):
+            await a_response(page, encoding)
+            cache.note_size(key, page)
+        kept = [entry for _, entry in cache._entries.values()]
+        assert sum(entry.size for entry in kept) == cache._size <= limit
+    assert len(kept) > 4

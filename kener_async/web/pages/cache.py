@@ -14,9 +14,11 @@ from aiohttp import web
 from kener_async.api.http.responses import PrebuiltHead, PrebuiltResponse
 from kener_async.web.pages.throttle import RenderThrottle
 
-MAX_PAGES = 1024  # about 20 KB each
-MAX_BYTES = 32 * 1024 * 1024
+MAX_PAGES = 1024
+MAX_PLAIN = 16 * 1024 * 1024  # bytes of pages of the site
+MAX_VARIANTS = 8 * 1024 * 1024  # bytes of variants, which clients can invent
 MIN_COMPRESSED = 256  # bytes; below, compression gains nothing
+MIN_DROPPED = 32 * 1024  # bytes; a smaller page is kept as rendered beside its compressed forms
 MAX_HEADER = 256  # characters that are parsed of a request header
 COMPRESSED_TYPES = ("image/png", "font/")
 
@@ -25,12 +27,17 @@ PageKey = tuple[str, str]  # path and language
 
 
 class CachedPage:
-    """A page's bytes and headers, in every content encoding that was requested so far."""
+    """A page's bytes and headers, in every content encoding that was requested so far.
+
+    A large page is not kept as it was rendered unless a client has requested it like that: compressed it is a
+    tenth of the size.
+    """
 
     def __init__(
         self, body: bytes, content_type: str, headers: Mapping[str, str], throttle: RenderThrottle
     ) -> None:
         self.etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+        self.counted = 0  # bytes, by the cache that holds it
         self._headers = {
             "Content-Type": content_type,
             "Cache-Control": "no-cache",
@@ -39,11 +46,12 @@ class CachedPage:
             "ETag": self.etag,
         }
         self._is_compressible = len(body) > MIN_COMPRESSED and not content_type.startswith(COMPRESSED_TYPES)
+        self._is_plain_kept = len(body) < MIN_DROPPED
         self._encoded = {"": (PrebuiltHead(200, self._headers), body)}
         unchanged = {name: value for name, value in self._headers.items() if name != "Content-Type"}
         self._not_modified = PrebuiltHead(304, unchanged)
         self._throttle = throttle
-        self._compressing = asyncio.Lock()
+        self._encoding = asyncio.Lock()
 
     @property
     def size(self) -> int:
@@ -55,8 +63,10 @@ class CachedPage:
         if _matches(request.headers.get("If-None-Match", ""), self.etag):
             return PrebuiltResponse(self._not_modified, b"")
         encoding = self.encoding_for(request.headers.get("Accept-Encoding", ""))
+        if not encoding:
+            self._is_plain_kept = True
         if encoding not in self._encoded:
-            await self._compress(encoding)
+            await self._encode(encoding)
         return PrebuiltResponse(*self._encoded[encoding])
 
     def encoding_for(self, accepted: str) -> str:
@@ -64,15 +74,30 @@ class CachedPage:
         # Only the beginning is parsed: a header of kilobytes would hold up the event loop.
         return _best_encoding(accepted[:MAX_HEADER]) if self._is_compressible else ""
 
-    async def _compress(self, encoding: str) -> None:
-        async with self._compressing:
-            if encoding in self._encoded:  # another request compressed it meanwhile
+    async def _encode(self, encoding: str) -> None:
+        async with self._encoding:
+            if encoding in self._encoded:  # another request did it meanwhile
                 return
+            known, (_, body) = next(iter(self._encoded.items()))
             async with self._throttle.slot():
-                body = await asyncio.to_thread(COMPRESS[encoding], self._encoded[""][1])
-            self._encoded[encoding] = PrebuiltHead(200, {**self._headers, "Content-Encoding": encoding}), body
+                body = await asyncio.to_thread(_recode, body, known, encoding)
+            headers = {**self._headers, "Content-Encoding": encoding} if encoding else self._headers
+            self._encoded[encoding] = PrebuiltHead(200, headers), body
+            if not self._is_plain_kept:
+                self._encoded.pop("", None)
 
 
+def _recode(body: bytes, known: str, wanted: str) -> bytes:
+    """A body of one content encoding in another one."""
+    plain = DECOMPRESS[known](body)
+    return COMPRESS[wanted](plain) if wanted else plain
+
+
+DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    "": lambda body: body,
+    "br": brotli.decompress,
+    "gzip": gzip.decompress,
+}
 COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "br": lambda body: brotli.compress(body, quality=5),
     "gzip": lambda body: gzip.compress(body, 6, mtime=0),
@@ -99,7 +124,9 @@ def _matches(if_none_match: str, etag: str) -> bool:
 class PageCache:
     """Pages by key, the most recently used last; limited in number and bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
         self._entries: OrderedDict[PageKey, CacheEntry] = OrderedDict()
         self._locks: dict[PageKey, asyncio.Lock] = {}
 
@@ -115,6 +142,13 @@ class PageCache:
             if not lock.locked():
                 self._locks.pop(key, None)
 
+    def note_size(self, key: PageKey, page: CachedPage) -> None:
+        """Count what another encoding has added to a page, and evict others if need be."""
+        entry = self._entries.get(key)
+        if page.size != page.counted and entry is not None and entry[1] is page:
+            self._count(page)
+            self._evict()
+
     def _find(self, key: PageKey, serial: int) -> CachedPage | None:
         entry = self._entries.get(key)
         if entry is None or entry[0] < serial:
@@ -126,10 +160,18 @@ class PageCache:
         _, previous = self._entries.pop(key, (None, None))
         if previous is not None and previous.etag == page.etag:
             page = previous  # the same bytes, compressed already
+        elif previous is not None:
+            self._size -= previous.counted
         self._entries[key] = (serial, page)
-        while len(self._entries) > MAX_PAGES or (len(self._entries) > 1 and self._size() > MAX_BYTES):
-            self._entries.popitem(last=False)
+        self._count(page)
+        self._evict()
         return page
 
-    def _size(self) -> int:
-        return sum(page.size for _, page in self._entries.values())
+    def _count(self, page: CachedPage) -> None:
+        self._size += page.size - page.counted
+        page.counted = page.size
+
+    def _evict(self) -> None:
+        while len(self._entries) > MAX_PAGES or (len(self._entries) > 1 and self._size > self._max_bytes):
+            _, (_, evicted) = self._entries.popitem(last=False)
+            self._size -= evicted.counted

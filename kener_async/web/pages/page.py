@@ -26,7 +26,7 @@ from kener_async.domain.headline import Headline
 from kener_async.keys import Running
 from kener_async.metrics import Metrics
 from kener_async.web.pages import locales
-from kener_async.web.pages.cache import MAX_HEADER, CachedPage, PageCache
+from kener_async.web.pages.cache import MAX_HEADER, MAX_PLAIN, MAX_VARIANTS, CachedPage, PageCache
 from kener_async.web.pages.locales import ENGLISH, Locale
 from kener_async.web.pages.snapshot import MonitorNow, MonitorView, MonitorViews, Snapshot, Snapshots
 from kener_async.web.pages.templates import TemplateContext, Templates
@@ -216,8 +216,8 @@ class Pages:
         self._queue = queue
         self._throttle = throttle
         self._metrics = metrics
-        self._plain = PageCache()
-        self._variants = PageCache()
+        self._plain = PageCache(MAX_PLAIN)
+        self._variants = PageCache(MAX_VARIANTS)
 
     async def respond(self, request: web.Request, page_type: PageType, render: Render) -> web.StreamResponse:
         """Respond with the page as of the current snapshot. Raises TooSlow, and what `render` raises."""
@@ -228,12 +228,14 @@ class Pages:
         key = page_type.key(request)
         snapshot = await self._snapshots.current()
         cache = self._variants if key.is_variant else self._plain
+        place = key.path, locale.tag
         cached = await cache.get(
-            (key.path, locale.tag),
+            place,
             snapshot.serial,
             partial(self._render, request, page_type, render, snapshot, locale),
         )
         response = await cached.response_to(request)
+        cache.note_size(place, cached)
         self._metrics.page_served(response.status)
         return response
 
