@@ -84,6 +84,23 @@ class MonitorCollector(Collector):
         yield from (status, uptime)
 
 
+class CategoryCollector(Collector):
+    """How many monitors have which status, by category and name of the status, set before each scrape."""
+
+    def __init__(self) -> None:
+        self.counts: Mapping[tuple[str, str], int] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "kener_category_monitors",
+            "Monitors of a category that have a status; also beyond max_monitors",
+            labels=["category", "status"],
+        )
+        for labels, count in self.counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
 class OfTags(Collector):
     """The metrics of a registry without those of other monitors."""
 
@@ -97,6 +114,8 @@ class OfTags(Collector):
             yield family
 
     def _is_allowed(self, labels: Mapping[str, str]) -> bool:
+        if "category" in labels:  # which counts other monitors, too
+            return False
         return "tag" not in labels or self._allows_tag(labels["tag"])
 
 
@@ -127,6 +146,7 @@ class Metrics:
         # Monitors
         self.monitors = gauge("kener_monitors", "Configured monitors")
         self.by_monitor = MonitorCollector()
+        self.by_category = CategoryCollector()
         self.stale_monitors = gauge("kener_board_stale_monitors", "Monitors to be loaded again")
         self.rollup_quarters = counter("kener_rollup_quarters", "Quarter-hours counted")
         self.rollup_lag = gauge("kener_rollup_lag_seconds", "Since all ended quarter-hours were last counted")
@@ -151,7 +171,7 @@ class Metrics:
             "kener_ping_last_success_timestamp_seconds", "Time of the last ping sent; 0: none since the start"
         )
         tallies = (self._requests, self._heartbeats, self._batched, self._pages_made, self._pages_served)
-        for collector in (*tallies, self.by_monitor, Process()):
+        for collector in (*tallies, self.by_monitor, self.by_category, Process()):
             registry.register(collector)
 
     def answered(self, method: str, status: int) -> None:

@@ -955,6 +955,7 @@ async def test_an_admin_of_some_monitors_sees_no_others_in_the_metrics(service: 
         text = await reply.text()
     assert 'kener_monitor_status{tag="earth"}' in text
     assert "mars" not in text
+    assert "kener_category_monitors{" not in text
     assert "kener_http_requests_total" in text
 
 

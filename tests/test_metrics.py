@@ -155,6 +155,27 @@ async def test_more_monitors_than_allowed_have_no_metrics_of_their_own(service: 
     assert await value(service, "kener_monitors") == 2
 
 
+@pytest.mark.parametrize("max_monitors", [0, 1000])
+async def test_categories_have_counts_of_their_statuses_with_any_number_of_monitors(
+    tmp_path: Path, max_monitors: int
+):
+    monitors = [a_monitor(f"m{n}", category="" if n == 3 else "Field") for n in range(4)]
+    config = a_config(tmp_path, *monitors)
+    config = replace(config, metrics=replace(config.metrics, max_monitors=max_monitors))
+    async with running(config, FakeClock(NOON)) as service:
+        await service.beat("m0", "DOWN")
+        await service.beat("m1", "UP")
+        for category, status, count in (
+            ("Field", "DOWN", 1),
+            ("Field", "UP", 1),
+            ("Field", "NO_DATA", 1),
+            ("Field", "MAINTENANCE", 0),
+            ("", "NO_DATA", 1),
+        ):
+            found = await value(service, "kener_category_monitors", category=category, status=status)
+            assert found == count, (category, status)
+
+
 async def test_damage_free_space_and_lag_are_metrics(service: Service):
     service.clock.now += 30
     assert await value(service, "kener_observer_lag_seconds") == 30

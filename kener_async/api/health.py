@@ -19,6 +19,7 @@ from kener_async.clock import Clock
 from kener_async.domain import free_space
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview
+from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.metrics import Figures, Metrics
 from kener_async.store.interface import Database
@@ -102,9 +103,19 @@ class MonitorFigures:
             self._uptimes[state.tag] = _ratios(overview)
         self._uptimes = {state.tag: self._uptimes.get(state.tag, {}) for state in self._states}
         return {
-            state.tag: Figures(int(state.report(now).current.status), self._uptimes.get(state.tag, {}))
+            state.tag: Figures(int(state.current(now).status), self._uptimes.get(state.tag, {}))
             for state in self._states
         }
+
+    def by_category(self) -> dict[tuple[str, str], int]:
+        """How many monitors have which status, by category and status; with zeros, so that series last."""
+        config, now = self._running.config, self._clock()
+        categories = {monitor.tag: monitor.category for monitor in config.monitors}
+        names = dict.fromkeys(categories.values())
+        counts = {(name, status.name): 0 for name in names for status in Status}
+        for state in self._states:
+            counts[categories.get(state.tag, ""), state.current(now).status.name] += 1
+        return counts
 
 
 MONITOR_FIGURES = web.AppKey("monitor figures", MonitorFigures)
@@ -159,6 +170,7 @@ async def metrics(request: web.Request) -> web.Response:
     for name, suffix in (("main", ""), ("wal", "-wal")):
         values.database_bytes.labels(name).set(_file_bytes(f"{path}{suffix}"))
     values.by_monitor.figures = await app[MONITOR_FIGURES].current()
+    values.by_category.counts = app[MONITOR_FIGURES].by_category()
     # In a thread, because with many monitors it takes longer than a heartbeat may wait.
     text = await asyncio.to_thread(values.text, None if grant.tags is None else grant.allows_tag)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
