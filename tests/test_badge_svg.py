@@ -89,7 +89,7 @@ def test_options(query: dict[str, str], changed: dict[str, Any]):
     ],
 )
 def test_a_status_is_a_word_on_its_colour_or_on_grey(status: Status, word: str, color: str):
-    badge = status_badge(options({}, "Earth"), status, COLORS)
+    badge = status_badge(options({}, "Earth"), status, word, COLORS)
     assert (badge.label, badge.message, badge.color) == ("Earth", word, color)
 
 
@@ -206,7 +206,7 @@ queries = st.dictionaries(
 @given(queries, strange, st.sampled_from(Style))
 def test_any_query_gives_harmless_svg(query: dict[str, str], name: str, style: Style):
     asked = replace(options(query, name), style=style)
-    for badge in (uptime_badge(asked, "100"), status_badge(asked, Status.UP, COLORS)):
+    for badge in (uptime_badge(asked, "100"), status_badge(asked, Status.UP, "up", COLORS)):
         root = ElementTree.fromstring(svg(badge))
         assert root.get("aria-label") == f"{badge.label}: {badge.message}"
         for element in root.iter():

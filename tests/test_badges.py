@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kener_async import keys
 from kener_async.config.model import Config
 from kener_async.domain.samples import Status
 from kener_async.web.parts import palette
@@ -50,6 +51,41 @@ async def test_badges_follow_the_monitor(service: Service):
         assert await said(service, "/badge/mars/dot") == f"Mars: {word}"
     await service.beat("mars", "DOWN", at=service.clock() - 60)
     assert await said(service, "/badge/mars/uptime") == "Mars 90d: 50%"
+
+
+async def test_the_overall_badge_says_what_the_headline_says(service: Service):
+    name = service.app[keys.RUNNING].config.site.name
+    assert await said(service, "/badge/_/status") == f"{name}: no data yet"
+    await service.beat("mars")
+    assert await said(service, "/badge/_/status") == f"{name}: 1 of 2 monitors has not reported"
+    await service.beat("earth")
+    for status, words in (
+        ("UP", "all systems operational"),
+        ("DEGRADED", "degraded performance"),
+        ("DOWN", "partial outage"),
+    ):
+        await service.beat("mars", status)
+        assert await said(service, "/badge/_/status") == f"{name}: {words}"
+        assert await said(service, "/badge/_/dot") == f"{name}: {words}"
+        document = await (await fetch(service, "/badge/_/status.json")).json()
+        assert (document["label"], document["message"]) == (name, words)
+    await service.beat("earth", "DOWN")
+    assert await said(service, "/badge/_/status?label=All") == "All: major outage"
+
+
+async def test_the_overall_uptime_is_that_of_all_visible_minutes(service: Service):
+    for tag, ago, status in (
+        ("mars", 0, "UP"),
+        ("mars", 60, "DOWN"),
+        ("earth", 0, "UP"),
+        ("earth", 60, "UP"),
+    ):
+        await service.beat(tag, status, at=service.clock() - ago)
+    await service.beat("secret", "DOWN")
+    name = service.app[keys.RUNNING].config.site.name
+    windows = {60: "24h", 86400: "24h", 3 * 86400: "7d", 90 * 86400: "90d", 400 * 86400: "90d"}
+    for asked, window in windows.items():
+        assert await said(service, f"/badge/_/uptime?sinceLast={asked}") == f"{name} {window}: 75.0000%"
 
 
 @pytest.mark.parametrize("seconds", [60, 3600, 3661, 86400, 100_000, 7 * 86400, 90 * 86400])

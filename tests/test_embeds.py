@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientResponse
+from yarl import URL
 
 from kener_async import keys
 from kener_async.app import apply
@@ -46,6 +47,40 @@ async def test_any_site_may_frame_it_and_nothing_else_is_allowed(service: Servic
     for path in ("/", "/monitor/earth", "/monitor/earth/2025-12-31"):
         other, _ = await fetch(service, path)
         assert other.headers["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/embed-earth", "/embed/earth"),
+        ("/embed-earth?theme=dark&bgc=ffffff", "/embed/earth?theme=dark&bgc=ffffff"),
+        ("/monitor-earth", "/monitor/earth"),
+        ("/category-Inner%20planets", "/category/Inner%20planets"),
+        ("/category-a%2Fb", "/category/a%2Fb"),
+    ],
+)
+@pytest.mark.parametrize("base", ["", "/status"])
+async def test_public_addresses_of_kener_2_redirect_for_good(service: Service, old: str, new: str, base: str):
+    config = service.app[keys.RUNNING].config
+    await apply(service.app, replace(config, server=replace(config.server, base_path=base)))
+    address = service.client.make_url("/").join(URL(base + old, encoded=True))
+    async with service.client.session.get(address, allow_redirects=False) as reply:
+        assert (reply.status, reply.headers["Location"]) == (301, base + new)
+        assert "X-Frame-Options" not in reply.headers
+
+
+async def test_a_frame_of_kener_2_ends_at_a_page_that_any_site_may_frame(service: Service):
+    reply, html = await fetch(service, "/embed-earth?theme=dark")
+    assert (reply.status, reply.url.path) == (200, "/embed/earth")
+    assert reply.headers["Content-Security-Policy"].endswith("frame-ancestors *")
+    assert 'data-theme="dark"' in html
+
+
+async def test_the_script_of_kener_2_is_answered_at_its_address(service: Service):
+    reply, script = await fetch(service, "/embed-earth/js?theme=dark&monitor=https://example.org/embed-earth")
+    assert (reply.status, reply.content_type, script) == (200, "text/javascript", SCRIPT)
+    assert not reply.history
+    assert (await fetch(service, "/embed-secret/js"))[0].status == 404
 
 
 async def test_it_says_what_the_monitors_page_says(service: Service):

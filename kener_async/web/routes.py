@@ -9,6 +9,7 @@ from kener_async.api.http.policy import PAGE, PUBLIC_API, RoutePolicy, with_poli
 from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
+from kener_async.web.moved import moved
 from kener_async.web.pages import assets, templates
 from kener_async.web.pages.assets import ASSETS, Assets
 from kener_async.web.pages.page import PAGES, Pages
@@ -34,6 +35,10 @@ def add_routes(app: web.Application) -> None:
             get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
             get("/embed/{tag}.js", embeds.script),
             get("/embed/{tag}", embeds.embed),
+            get("/monitor-{name}", moved("/monitor")),
+            get("/category-{name}", moved("/category")),
+            get("/embed-{name}", moved("/embed")),
+            get("/embed-{tag}/js", embeds.script),
             get("/feed.atom", feeds.atom),
             get("/feed.rss", feeds.rss),
             get("/feed.json", feeds.json_feed),

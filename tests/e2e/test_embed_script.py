@@ -57,6 +57,29 @@ async def test_the_frame_follows_the_script_and_shows_the_monitor(blog: Page):
     assert await frame.get_attribute("sandbox") == "allow-scripts allow-same-origin allow-popups"
 
 
+async def test_the_script_at_its_address_of_kener_2_frames_the_same_monitor(browser: Browser):
+    old = f"{OURS}/base/embed-earth/js?theme=dark&bgc=ffffff&monitor={OURS}/base/embed-earth"
+    context = await browser.new_context()
+
+    async def answer_old(route: Route) -> None:
+        if route.request.url == old:
+            await route.fulfill(body=SCRIPT, content_type="text/javascript")
+        elif route.request.url.startswith(HOST):
+            await route.fulfill(
+                body=f'<body><script async src="{old}"></script></body>', content_type="text/html"
+            )
+        else:
+            await route.fulfill(body=FRAME, content_type="text/html")
+
+    await context.route("**/*", answer_old)
+    page = await context.new_page()
+    await page.goto(HOST)
+    await page.wait_for_function("document.querySelector('iframe')?.style.height")
+    frame = page.locator("script + iframe")
+    assert await frame.get_attribute("src") == f"{OURS}/base/embed/earth?theme=dark&bgc=ffffff"
+    await context.close()
+
+
 async def test_the_frame_is_as_wide_as_its_place_and_as_high_as_it_says(blog: Page):
     box = await blog.locator("iframe").bounding_box()
     place = await blog.locator("#before").bounding_box()

@@ -84,10 +84,10 @@ def options(query: Mapping[str, str], name: str) -> Options:
     )
 
 
-def status_badge(chosen: Options, status: Status, colors: Mapping[Status, str]) -> Badge:
-    """A badge with the status, on its colour."""
+def status_badge(chosen: Options, status: Status, words: str, colors: Mapping[Status, str]) -> Badge:
+    """A badge with the words for a status, on its colour."""
     color = chosen.color or _color(colors.get(status, "")) or NO_DATA_COLOR
-    return Badge(chosen.label, WORDS[status], color, chosen.label_color, chosen.style)
+    return Badge(chosen.label, words, color, chosen.label_color, chosen.style)
 
 
 def uptime_badge(chosen: Options, uptime: str) -> Badge:

@@ -4,7 +4,9 @@
 (() => {
   const script = document.currentScript;
   const source = new URL(script.src);
-  const page = new URL(source.pathname.replace(/\.js$/, ""), source.origin);
+  // The path is .../embed/TAG.js, or .../embed-TAG/js as in Kener 2.
+  const path = source.pathname.replace(/\.js$/, "").replace(/\/embed-([^/]+)\/js$/, "/embed/$1");
+  const page = new URL(path, source.origin);
   for (const name of ["theme", "bgc", "locale"]) {
     const value = source.searchParams.get(name);
     if (value !== null) {
