@@ -4,13 +4,15 @@ The stopwatch is the same clock with fractions of a second, for durations that m
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
+
+from kener_async.domain.calendar import DAY
 
 Clock = Callable[[], int]
 Stopwatch = Callable[[], float]
@@ -27,16 +29,84 @@ def stopwatch_of(clock: Clock) -> Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A Schedule (domain/heartbeats.py)."""
+    """A CronSchedule (domain/heartbeats.py): the instants at which Debian's cron(8) starts a job.
+
+    Where a clock change skips or repeats local time, a job with a fixed hour and minute runs once: at the
+    first instant after the skipped time, or at the first of the two. One whose minute or hour begins with `*`
+    follows real time.
+    """
 
     expression: str
     zone: str = "UTC"
 
     def next_after(self, instant: int) -> int:
+        """The first time after the instant; both in UTC seconds."""
         return _next_after(self.expression, self.zone, instant)
 
 
 @lru_cache(maxsize=4096)
 def _next_after(expression: str, zone: str, instant: int) -> int:
-    after = datetime.fromtimestamp(instant, ZoneInfo(zone))
-    return int(croniter(expression, after).get_next(datetime).timestamp())
+    minute, hour, *_ = expression.split()
+    follows_real_time = minute.startswith("*") or hour.startswith("*")
+    return (_next_real if follows_real_time else _next_fixed)(expression, ZoneInfo(zone), instant)
+
+
+# cron(8) takes larger steps of local time for corrections of the clock, and starts nothing for them.
+LARGEST_CHANGE = timedelta(hours=3)
+
+
+def _next_fixed(expression: str, zone: ZoneInfo, instant: int) -> int:
+    """The next start of a job with a fixed time of day."""
+    for local in _local_times(expression, datetime.fromtimestamp(instant, zone).replace(tzinfo=None)):
+        start = _instants(local, zone) or _first_after_skipped(local, zone)
+        if start and start[0] > instant:
+            return start[0]
+    raise AssertionError("the expression has no time")
+
+
+def _next_real(expression: str, zone: ZoneInfo, instant: int) -> int:
+    """The next start of a job that follows real time: twice in repeated local time, never in skipped."""
+    now, before, after = (datetime.fromtimestamp(instant + shift, zone) for shift in (0, -DAY, DAY))
+    # Where local time is set back, times that clocks have shown already come again.
+    set_back = max((before.utcoffset() or ZERO) - (after.utcoffset() or ZERO), ZERO)
+    next_start = 0
+    for local in _local_times(expression, now.replace(tzinfo=None) - set_back):
+        starts = [start for start in _instants(local, zone) if start > instant]
+        if next_start and local.replace(tzinfo=zone).timestamp() >= next_start:
+            return next_start
+        next_start = min([*starts, *([next_start] if next_start else [])], default=0)
+    raise AssertionError("the expression has no time")
+
+
+ZERO = timedelta()
+
+
+def _local_times(expression: str, after: datetime) -> Iterator[datetime]:
+    """The local times of an expression, as if no clock was ever changed."""
+    times = croniter(expression, after, implement_cron_bug=True)
+    while True:
+        yield times.get_next(datetime)
+
+
+def _instants(local: datetime, zone: ZoneInfo) -> list[int]:
+    """The instants at which clocks in the zone show a local time: one, two if repeated, none if skipped."""
+    candidates = {int(local.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1)}
+    return sorted(
+        candidate
+        for candidate in candidates
+        if datetime.fromtimestamp(candidate, zone).replace(tzinfo=None) == local
+    )
+
+
+def _first_after_skipped(local: datetime, zone: ZoneInfo) -> list[int]:
+    """The instant at which clocks skipped a local time; none if the change was too large."""
+    later, sooner = (local.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    offset = sooner.utcoffset() or ZERO
+    if offset - (later.utcoffset() or ZERO) >= LARGEST_CHANGE:
+        return []
+    low, high = int(sooner.timestamp()), int(later.timestamp())  # before the change, and after it
+    while high - low > 1:
+        middle = (low + high) // 2
+        is_after = datetime.fromtimestamp(middle, zone).utcoffset() == offset
+        low, high = (low, middle) if is_after else (middle, high)
+    return [high]

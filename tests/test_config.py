@@ -297,7 +297,7 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "phobos": MonitorSettings(default_status=Status.UP),
         "deimos": MonitorSettings(expectation=EveryInterval(5400, 0, 5400)),
         "nightly-backup": MonitorSettings(
-            expectation=AtSchedule(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600)
+            expectation=AtSchedule(Cron("30 2 * * *", "Europe/Berlin"), 900, 3600, 90)
         ),
         "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": MonitorSettings(stale_after=21_600),
@@ -701,14 +701,14 @@ def heartbeat_of(load: Load, lines: str, above: str = "") -> MonitorSettings:
             MonitorSettings(expectation=EveryInterval(60, 120, 180)),
         ),
         ('interval = 60\ndown_after = "10m"', MonitorSettings(expectation=EveryInterval(60, 0, 600))),
-        ('cron = "0 3 * * *"', MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 0, 0))),
+        ('cron = "0 3 * * *"', MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 0, 0, 60))),
         (
             'cron = "0 3 * * *"\ngrace = 60',
-            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 60, 60)),
+            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "UTC"), 60, 60, 60)),
         ),
         (
             'cron = "0 3 * * *"\ntimezone = "Europe/Paris"\ngrace = 60\ndown_after = 90',
-            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "Europe/Paris"), 60, 90)),
+            MonitorSettings(expectation=AtSchedule(Cron("0 3 * * *", "Europe/Paris"), 60, 90, 60)),
         ),
         (
             'carry_forward = true\nstale_after = "1d"',
@@ -724,7 +724,7 @@ def test_a_heartbeat_table_says_what_is_expected(load: Load, lines: str, setting
 
 def test_a_schedule_is_read_in_the_zone_of_the_site_unless_it_has_its_own(load: Load) -> None:
     settings = heartbeat_of(load, 'cron = "0 3 * * *"', above='[site]\ntimezone = "Asia/Tokyo"\n')
-    assert settings.expectation == AtSchedule(Cron("0 3 * * *", "Asia/Tokyo"), 0, 0)
+    assert settings.expectation == AtSchedule(Cron("0 3 * * *", "Asia/Tokyo"), 0, 0, 60)
 
 
 @pytest.mark.parametrize(
@@ -1192,7 +1192,7 @@ def test_what_crontab_5_does_not_have_is_not_taken_for_cron(
     "expression", ["*/59 * * * *", "0,30 8-18/2 1-15 jan,MAR-may mon-fri", "5 4 * * 7", "0 0 1 1 0-7"]
 )
 def test_what_crontab_5_has_is_taken(load: Load, expression: str) -> None:
-    expected = AtSchedule(Cron(expression, "UTC"), 0, 0)
+    expected = AtSchedule(Cron(expression, "UTC"), 0, 0, 60)
     assert heartbeat_of(load, f'cron = "{expression}"').expectation == expected
 
 

@@ -163,7 +163,7 @@ async def test_a_taken_port_is_said_in_one_line(demo: Demo):
 async def test_without_a_past_a_first_report_is_the_first(demo: Demo):
     assert {monitor["status"] for monitor in await demo.get("/api/monitors")} == {"NO_DATA"}
     await demo.report("website", "DOWN")
-    assert "Major outage" in await demo.get("/")
+    assert "Partial outage" in await demo.get("/")
 
 
 SHOWN = [

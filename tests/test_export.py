@@ -190,7 +190,7 @@ EXPECTATIONS = st.sampled_from(
     [
         None,
         EveryInterval(60, 30, 600),
-        AtSchedule(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900),
+        AtSchedule(Cron("*/20 * * * *", "Europe/Berlin"), 60, 900, 60),
         OnChange(5400),
     ]
 )

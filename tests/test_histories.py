@@ -130,7 +130,7 @@ def settings_of(body: Mapping[str, Any]) -> MonitorSettings:
         expectation = EveryInterval(**expected)
     elif expected is not None and "cron" in expected:
         schedule = Cron(expected["cron"], expected["timezone"])
-        expectation = AtSchedule(schedule, expected["grace"], expected["down_after"])
+        expectation = AtSchedule(schedule, expected["grace"], expected["down_after"], expected["early"])
     elif expected is not None:
         expectation = OnChange(**expected)
     return MonitorSettings(
@@ -164,8 +164,7 @@ class Recount:
     def _codes(self) -> Iterator[int]:
         """Only what can matter to a minute is handed to its recount, which would take long otherwise.
 
-        That is the newest earlier sample, what overlaps the minute, and the last gap that has ended before
-        it: an earlier end excuses less.
+        That is the newest earlier sample, what overlaps the minute, and what has ended since that sample.
         """
         overlays, versions = self.layers["overlays"], sorted(self.layers["versions"], key=lambda v: v.since)
         gaps = sorted(self.layers["gaps"], key=lambda gap: gap.end)
@@ -173,19 +172,19 @@ class Recount:
         for minute in range(self.first, self.end, MINUTE):
             sample = self.samples.get(minute)
             near = newest if sample is None else {**newest, minute: sample}
-            begun = [version for version in versions if version.since < minute + MINUTE][-1:]
+            begun = [version for version in versions if version.since < minute + MINUTE]
+            heard = max(newest, default=self.first)
             status = recount.minute_status(
                 minute,
                 samples=near,
-                overlays=[one for one in overlays if _near(one, minute)],
+                overlays=[one for one in overlays if _near(one, minute) or _ended(one, heard, minute)],
                 versions=begun,
-                gaps=[gap for gap in gaps if _near(gap, minute)]
-                + [gap for gap in gaps if gap.end <= minute][-1:],
+                gaps=[gap for gap in gaps if _near(gap, minute) or _ended(gap, heard, minute)],
             )
             if sample is not None:
                 newest = {minute: sample}
             as_downtime = (
-                status is Status.DEGRADED and begun and begun[0].settings.include_degraded_in_downtime
+                status is Status.DEGRADED and begun and begun[-1].settings.include_degraded_in_downtime
             )
             yield DEGRADED_AS_DOWNTIME if as_downtime else status
 
@@ -235,29 +234,42 @@ class Recount:
             if overlay.start <= self.now and (overlay.end is None or self.now < overlay.end)
         ]
         impacts = [overlay.impact for overlay in active if overlay.impact is not None]
-        shown, reported = self._measured()
-        if impacts:
-            shown = reported = Status.DOWN if Status.DOWN in impacts else Status.DEGRADED
+        impact = None if not impacts else Status.DOWN if Status.DOWN in impacts else Status.DEGRADED
+        newest, measured = self.newest(), self._measured()
+        known = self._in_force().default_status if newest is None else newest.status
         if any(overlay.maintenance for overlay in active):
-            shown = Status.MAINTENANCE
-        return shown, reported
+            return Status.MAINTENANCE, known if impact is None else impact
+        if impact is not None:
+            return impact, impact
+        return measured, known if measured is Status.NO_DATA else measured
 
-    def _measured(self) -> tuple[Status, Status | None]:
-        minute, newest = self.now // MINUTE * MINUTE, self.newest()
-        in_force = recount.settings_in_force(minute, self.layers["versions"]) or MonitorSettings()
-        if newest is None:
-            default = in_force.default_status
-            return (Status.NO_DATA if default is None else default), default
-        if in_force.expectation is not None or newest.minute == minute:
-            status = recount.minute_status(minute, **(self.layers | {"overlays": []}))
-        else:
-            stale = minute > newest.minute + in_force.stale_after
-            status = Status.NO_DATA if stale else newest.status
-        return status, newest.status if status is Status.NO_DATA else status
+    def _in_force(self) -> MonitorSettings:
+        minute = self.now // MINUTE * MINUTE
+        return recount.settings_in_force(minute, self.layers["versions"]) or MonitorSettings()
+
+    def _measured(self) -> Status:
+        minute, newest, in_force = self.now // MINUTE * MINUTE, self.newest(), self._in_force()
+        if newest is not None:
+            if newest.minute == minute:
+                return newest.status
+            if in_force.expectation is not None:
+                over = [one for one in self.layers["overlays"] if one.end is not None and one.end <= self.now]
+                versions, gaps = self.layers["versions"], self.layers["gaps"]
+                return recount.status_of_silence(minute, newest, over, versions, gaps)
+            if minute <= newest.minute + in_force.stale_after:
+                return newest.status
+        is_unknown = any(_near(gap, minute) for gap in self.layers["gaps"])
+        is_unknown |= not any(version.since < minute + MINUTE for version in self.layers["versions"])
+        default = in_force.default_status
+        return Status.NO_DATA if is_unknown or default is None else default
 
 
 def _near(span: Gap | Overlay, minute: int) -> bool:
     return span.start < minute + MINUTE and (span.end is None or span.end > minute)
+
+
+def _ended(span: Gap | Overlay, heard: int, minute: int) -> bool:
+    return span.end is not None and heard < span.end <= minute
 
 
 @cache
@@ -914,7 +926,8 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
                     ]
                 )
             )
-            expectation = AtSchedule(schedule, grace, grace + longer)
+            early = max(60, grace // 10)  # as config.toml would have it
+            expectation = AtSchedule(schedule, grace, grace + longer, early)
         case "on change":
             expectation = OnChange(draw(st.sampled_from([90, 600, 3 * HOUR])))
     return MonitorSettings(

@@ -80,7 +80,7 @@ UP_BY_DEFAULT = always(default_status=UP)
 BEAT = EveryInterval(interval=60, grace=60, down_after=240)
 BEATING = always(expectation=BEAT)
 # After a sample in minute 0: due in minute 5, held to minute 6, DEGRADED in 7, DOWN from 8 on.
-AT_FIVES = AtSchedule(Every5(), grace=60, down_after=120)
+AT_FIVES = AtSchedule(Every5(), grace=60, down_after=120, early=0)
 ON_CHANGE = always(expectation=OnChange(stale_after=120))
 
 
@@ -107,9 +107,9 @@ MINUTES = [
     ),
     minutes(
         "maintenance hides a missed heartbeat",
-        "U......",
-        "UUUdMMD",
-        overlays=[maintenance(240, 360)],
+        "U.......",
+        "UUUddDMM",
+        overlays=[maintenance(360, 480)],
         versions=BEATING,
     ),
     minutes(
@@ -213,7 +213,7 @@ MINUTES = [
         versions=always(expectation=EveryInterval(60, 60, 120)),
     ),
     minutes("a DEGRADED sample is held as DEGRADED", "d......", "dddddDD", versions=BEATING),
-    minutes("a DOWN sample is held as DOWN", "D...", "DDDd", versions=BEATING),
+    minutes("what said DOWN and falls silent stays DOWN", "D......", "DDDDDDD", versions=BEATING),
     minutes("a report ends the silence", "U...U..", "UUUdUUU", versions=BEATING),
     minutes("a late report changes nothing before it", "U.....D", "UUUddDD", versions=BEATING),
     minutes("the newest earlier sample is the one that is held", "UD..", "UDDD", versions=BEATING),
@@ -254,7 +254,7 @@ MINUTES = [
         "a cron expression is a schedule",
         "U.........",
         "UUUUUUUdDD",
-        versions=always(expectation=AtSchedule(Cron("*/5 * * * *"), 60, 120)),
+        versions=always(expectation=AtSchedule(Cron("*/5 * * * *"), 60, 120, 0)),
     ),
     minutes(
         "a gap excuses until the next time of the schedule",
@@ -293,7 +293,7 @@ MINUTES = [
     minutes(
         "a gap inside the held time starts the deadlines anew",
         "U........",
-        "UUU..ddDD",
+        "UUU.ddDDD",
         versions=BEATING,
         gaps=[gap(60, 120)],
     ),
@@ -307,7 +307,7 @@ MINUTES = [
     minutes(
         "a gap that ends on the minute does not hide that minute as such",
         "U......",
-        "UUD...D",
+        "UUD..DD",
         versions=always(expectation=EveryInterval(60, 0, 60)),
         gaps=[gap(180, 240)],
     ),
@@ -322,38 +322,150 @@ MINUTES = [
         gaps=[gap(-90, 50)],
     ),
     minutes(
-        "a gap that ends with the sample's minute starts the deadlines anew",
+        "a gap that ends with the sample's minute excuses nothing",
         "U......",
-        "UUU.ddD",
+        "UUUddDD",
         versions=BEATING,
         gaps=[gap(-90, 60)],
     ),
     minutes(
         "the newest gap counts",
         "U...........",
-        "UUU......ddD",
+        "UUU.....ddDD",
         versions=BEATING,
         gaps=[gap(180, 240), gap(300, 360)],
     ),
     minutes(
         "overlapping gaps are one",
         "U..........",
-        "UUU......dd",
+        "UUU.....ddD",
         versions=BEATING,
         gaps=[gap(240, 360), gap(180, 300)],
     ),
     minutes(
         "gaps that meet are one",
         "U..........",
-        "UUU......dd",
+        "UUU.....ddD",
         versions=BEATING,
         gaps=[gap(240, 360), gap(180, 240)],
     ),
     minutes(
-        "a report ends what a gap excused", "U...D....", "UUU.DDDdd", versions=BEATING, gaps=[gap(180, 240)]
+        "a report ends what a gap excused",
+        "U...d.......",
+        "UUU.dddddDDD",
+        versions=BEATING,
+        gaps=[gap(180, 240)],
     ),
     minutes(
-        "a gap says nothing without a heartbeat", "U..", "UUU", versions=UP_BY_DEFAULT, gaps=[gap(0, 180)]
+        "the default does not speak inside a gap, which nobody could have seen",
+        "U....",
+        "U..UU",
+        versions=UP_BY_DEFAULT,
+        gaps=[gap(30, 179)],
+    ),
+    minutes(
+        "the default of a monitor that never reported does not speak inside a gap",
+        "...",
+        "U.U",
+        versions=always(default_status=UP, expectation=BEAT),
+        gaps=[gap(60, 120)],
+    ),
+    # 4. maintenance
+    minutes(
+        "a deadline that ran out in a maintenance begins anew at its end",
+        "U...........",
+        "UUMMMM..ddDD",
+        versions=BEATING,
+        overlays=[maintenance(120, 360)],
+    ),
+    minutes(
+        "a report that was due in a maintenance is excused, though its grace ended later",
+        "U..........",
+        "UUM..ddDDDD",
+        versions=BEATING,
+        overlays=[maintenance(120, 180)],
+    ),
+    minutes(
+        "a maintenance between two reports excuses nothing",
+        "U.......",
+        "UMUddDDD",
+        versions=BEATING,
+        overlays=[maintenance(60, 119)],
+    ),
+    minutes(
+        "what was DOWN before a maintenance is DOWN after it",
+        "U........",
+        "UUUddDMMD",
+        versions=BEATING,
+        overlays=[maintenance(360, 480)],
+    ),
+    minutes(
+        "what was late before a maintenance in which it would be DOWN stays late after it",
+        "U..........",
+        "UUUdMMddddD",
+        versions=BEATING,
+        overlays=[maintenance(240, 360)],
+    ),
+    minutes(
+        "back-to-back maintenance is one",
+        "U...........",
+        "UUMMMM..ddDD",
+        versions=BEATING,
+        overlays=[maintenance(120, 240), maintenance(240, 360)],
+    ),
+    minutes(
+        "a second maintenance puts off what the first had put off",
+        "U.............",
+        "UUMM.MM..ddDDD",
+        versions=BEATING,
+        overlays=[maintenance(120, 240), maintenance(300, 420)],
+    ),
+    minutes(
+        "a report within a maintenance counts from its own minute",
+        "U...D.....",
+        "UUMMMMDDDD",
+        versions=BEATING,
+        overlays=[maintenance(120, 360)],
+    ),
+    minutes(
+        "an incident excuses nothing",
+        "U......",
+        "UUDDdDD",
+        versions=BEATING,
+        overlays=[incident(120, 240)],
+    ),
+    minutes(
+        "a cancelled maintenance excuses nothing",
+        "U......",
+        "UUUddDD",
+        versions=BEATING,
+        overlays=[maintenance(180, 180)],
+    ),
+    minutes(
+        "a time of the schedule inside a maintenance is excused",
+        "U..............",
+        "UUUUMMU.....dDD",
+        versions=always(expectation=AT_FIVES),
+        overlays=[maintenance(240, 360)],
+    ),
+    minutes(
+        "a time of the schedule that the maintenance ends with is expected",
+        "U.........",
+        "UUUMMUUdDD",
+        versions=always(expectation=AT_FIVES),
+        overlays=[maintenance(180, 300)],
+    ),
+    minutes(
+        "a report a little before a time of the schedule meets it",
+        "....U........",
+        "....UUUUUUUUd",
+        versions=always(expectation=AtSchedule(Every5(), grace=60, down_after=600, early=60)),
+    ),
+    minutes(
+        "a report long before a time of the schedule does not meet it",
+        "...U.....",
+        "...UUUUdd",
+        versions=always(expectation=AtSchedule(Every5(), grace=60, down_after=600, early=60)),
     ),
     # 5. the default
     minutes("the default fills what nothing else says", "....", "UUUU", versions=UP_BY_DEFAULT),
@@ -386,9 +498,9 @@ MINUTES = [
         versions=[since(60, default_status=UP), since(61, default_status=DOWN)],
     ),
     minutes(
-        "a heartbeat does not speak before it was asked for",
-        "U......",
-        "U...dDD",
+        "a heartbeat that is asked for counts from then on",
+        "U.........",
+        "U.....ddDD",
         versions=[since(LONG_AGO), since(240, expectation=BEAT)],
     ),
     minutes(
@@ -398,10 +510,22 @@ MINUTES = [
         versions=[*BEATING, since(240, expectation=EveryInterval(600, 0, 600))],
     ),
     minutes(
-        "a shorter interval misses at once",
-        "U....",
-        "UUUdd",
+        "a shorter interval counts from when it came into force",
+        "U.......",
+        "UUU..ddD",
         versions=[since(LONG_AGO, expectation=EveryInterval(600, 0, 600)), since(180, expectation=BEAT)],
+    ),
+    minutes(
+        "settings that leave the heartbeat alone excuse nothing",
+        "U......",
+        "UUUddDD",
+        versions=[*BEATING, since(120, expectation=BEAT, default_status=UP)],
+    ),
+    minutes(
+        "a monitor that returns is not missed at once",
+        "U..........",
+        "UUUd....ddD",
+        versions=[*BEATING, since(240), since(360, expectation=BEAT)],
     ),
     minutes(
         "without its heartbeat a silent monitor has its default",
@@ -439,10 +563,11 @@ def test_a_run_says_why_and_by_which_incident() -> None:
             since(0, default_status=UP),
             since(60, expectation=BEAT),
             since(660, expectation=OnChange(60)),
+            since(720, expectation=BEAT),
         ],
         gaps=[gap(420, 430)],
     )
-    told = [(run.status, run.reason, run.incident) for run in runs(layers, T - MINUTE, T + 12 * MINUTE)]
+    told = [(run.status, run.reason, run.incident) for run in runs(layers, T - MINUTE, T + 13 * MINUTE)]
     assert list(dict.fromkeys(told)) == [
         (NO_DATA, Reason.NOT_KNOWN, None),
         (UP, Reason.DEFAULT, None),
@@ -453,7 +578,9 @@ def test_a_run_says_why_and_by_which_incident() -> None:
         (NO_DATA, Reason.NOT_OBSERVED, None),
         (DOWN, Reason.INCIDENT, 9),
         (Status.MAINTENANCE, Reason.MAINTENANCE, 8),
+        (NO_DATA, Reason.AFTER_MAINTENANCE, None),
         (NO_DATA, Reason.STALE, None),
+        (NO_DATA, Reason.AFTER_CHANGE, None),
     ]
 
 
@@ -589,7 +716,7 @@ STANDINGS = [
     stands(
         "a monitor in its grace after a gap is not stale for the contract",
         "D",
-        9130,
+        9110,
         NO_DATA,
         DOWN,
         versions=BEATING,
@@ -724,11 +851,14 @@ def everies(draw: st.DrawFn) -> EveryInterval:
     )
 
 
+periods = st.builds(Periodic, st.integers(1, 1800), st.integers(0, 1800))
 expectations: st.SearchStrategy[Expectation | None] = st.one_of(
     st.none(),
     everies(),
     everies(),
-    st.builds(AtSchedule, st.builds(Periodic, st.integers(1, 1800), st.integers(0, 1800)), seconds, seconds),
+    st.builds(
+        AtSchedule, st.builds(Periodic, st.integers(1, 1800), st.integers(0, 1800)), seconds, seconds, seconds
+    ),
     st.builds(OnChange, seconds),
 )
 versions_of_time = st.builds(

@@ -38,7 +38,14 @@ from kener_async.config.tables import (
     MonitorTable,
 )
 from kener_async.domain.calendar import HOUR
-from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Expectation, MonitorSettings, OnChange
+from kener_async.domain.heartbeats import (
+    AtSchedule,
+    EveryInterval,
+    Expectation,
+    MonitorSettings,
+    OnChange,
+    early_seconds,
+)
 from kener_async.domain.samples import Status
 
 TIMEOUT = 10  # seconds; less where checks are made more often
@@ -59,7 +66,9 @@ def build(values: Mapping[str, Any], file: Path) -> Config:
         **(plain | derived),
         file=file,
         announcements=tuple(_announcement(each, zone) for each in document.announcements),
-        monitors=tuple(_monitor(each, zone, hidden) for each in document.monitors),
+        monitors=tuple(
+            _monitor(each, zone, hidden, document.ingest.clock_skew_seconds) for each in document.monitors
+        ),
         agent=_agent(document.agent),
     )
 
@@ -90,11 +99,13 @@ def _announcement(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement
     )
 
 
-def _monitor(table: MonitorTable, site_zone: ZoneInfo, hidden_categories: Set[str]) -> MonitorConfig:
+def _monitor(
+    table: MonitorTable, site_zone: ZoneInfo, hidden_categories: Set[str], clock_skew: int
+) -> MonitorConfig:
     derived = {
         "name": table.name or table.tag,
         "hidden": table.hidden or table.category in hidden_categories,
-        "settings": _settings(table, site_zone),
+        "settings": _settings(table, site_zone, clock_skew),
         "senders": _senders(table),
     }
     return MonitorConfig(**(_attributes(table, MonitorKeys) | derived))
@@ -111,17 +122,17 @@ def _senders(table: MonitorTable) -> Senders:
     )
 
 
-def _settings(table: MonitorTable, site_zone: ZoneInfo) -> MonitorSettings:
+def _settings(table: MonitorTable, site_zone: ZoneInfo, clock_skew: int) -> MonitorSettings:
     heartbeat = table.heartbeat
     return MonitorSettings(
         default_status=None if table.default_status is None else Status[table.default_status],
         include_degraded_in_downtime=table.include_degraded_in_downtime,
-        expectation=None if heartbeat is None else _expectation(heartbeat, site_zone),
+        expectation=None if heartbeat is None else _expectation(heartbeat, site_zone, clock_skew),
         stale_after=_or_default(heartbeat.stale_after if heartbeat else None, HOUR),
     )
 
 
-def _expectation(table: HeartbeatTable, site_zone: ZoneInfo) -> Expectation | None:
+def _expectation(table: HeartbeatTable, site_zone: ZoneInfo, clock_skew: int) -> Expectation | None:
     if table.carry_forward and table.stale_after is not None:
         return OnChange(table.stale_after)
     if table.interval is not None:
@@ -129,7 +140,8 @@ def _expectation(table: HeartbeatTable, site_zone: ZoneInfo) -> Expectation | No
         return EveryInterval(table.interval, table.grace, _or_default(table.down_after, least))
     if table.cron is not None:
         schedule = Cron(table.cron, (table.timezone or site_zone).key)
-        return AtSchedule(schedule, table.grace, _or_default(table.down_after, table.grace))
+        early = early_seconds(table.grace, clock_skew)
+        return AtSchedule(schedule, table.grace, _or_default(table.down_after, table.grace), early)
     return None
 
 

@@ -10,31 +10,30 @@ from kener_async.domain.samples import Status
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """The deadlines of a silence, in UTC seconds.
+    """The instants of a silence, in UTC seconds.
 
-    Before `held_until` the last status is held; from then on the monitor is DEGRADED, from `down_at` on DOWN.
-    `down_at` None: no report was due, so the minutes from `held_until` on are NO_DATA.
+    A report is due at `due`. Before `late_at` the last status is held; from then on the monitor is DEGRADED,
+    from `down_at` on DOWN. `down_at` None: no report is due, so the minutes from `late_at` on are NO_DATA.
     """
 
-    held_until: int
+    due: int
+    late_at: int
     down_at: int | None
-
-    def silent_status(self, minute: int) -> Status:
-        """The status of a minute past `held_until`."""
-        if self.down_at is None:
-            return Status.NO_DATA
-        return Status.DOWN if minute >= self.down_at else Status.DEGRADED
 
 
 class Expectation(Protocol):
     """When a monitor is expected to report."""
 
-    def deadlines(self, minute: int) -> Deadlines:
-        """The deadlines after `minute`, that of the last report or of the end of an observer gap.
+    def after_report(self, minute: int) -> Deadlines:
+        """The deadlines after a report in this minute.
 
-        A sample is known to its minute only, so each deadline counts from the end of that minute: a report
-        at 12:00:59 that is due again within 60 s is not missed before 12:02:00.
+        A sample is known to its minute only, so time counts from the end of that minute: a report at
+        12:00:59 that is due again within 60 s is not missed before 12:02:00.
         """
+        ...
+
+    def deadlines(self, instant: int) -> Deadlines:
+        """The deadlines that begin anew at an instant, without a report."""
         ...
 
 
@@ -46,9 +45,12 @@ class EveryInterval:
     grace: int
     down_after: int
 
-    def deadlines(self, minute: int) -> Deadlines:
-        end = minute + MINUTE
-        return Deadlines(end + self.interval + self.grace, end + self.down_after)
+    def after_report(self, minute: int) -> Deadlines:
+        return self.deadlines(minute + MINUTE)
+
+    def deadlines(self, instant: int) -> Deadlines:
+        due = instant + self.interval
+        return Deadlines(due, due + self.grace, instant + self.down_after)
 
 
 class CronSchedule(Protocol):
@@ -61,15 +63,29 @@ class CronSchedule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AtSchedule:
-    """A report at each time of a schedule, up to `grace` late; DOWN `down_after` seconds after that time."""
+    """A report at each time of a schedule, up to `grace` late; DOWN `down_after` seconds after that time.
+
+    A report up to `early` seconds before a time meets it, because clocks of devices are a little fast. Both
+    delays count from the end of the minute in which the report is due.
+    """
 
     schedule: CronSchedule
     grace: int
     down_after: int
+    early: int
 
-    def deadlines(self, minute: int) -> Deadlines:
-        due_end = self.schedule.next_after(minute) + MINUTE
-        return Deadlines(due_end + self.grace, due_end + self.down_after)
+    def after_report(self, minute: int) -> Deadlines:
+        return self.deadlines(minute + MINUTE + self.early)
+
+    def deadlines(self, instant: int) -> Deadlines:
+        due = self.schedule.next_after(instant - 1)
+        end = due + MINUTE
+        return Deadlines(due, end + self.grace, end + self.down_after)
+
+
+def early_seconds(grace: int, clock_skew: int) -> int:
+    """How long before its time a report meets a time of a schedule."""
+    return max(clock_skew, grace // 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +94,11 @@ class OnChange:
 
     stale_after: int
 
-    def deadlines(self, minute: int) -> Deadlines:
-        return Deadlines(minute + MINUTE + self.stale_after, None)
+    def after_report(self, minute: int) -> Deadlines:
+        return self.deadlines(minute + MINUTE)
+
+    def deadlines(self, instant: int) -> Deadlines:
+        return Deadlines(instant + self.stale_after, instant + self.stale_after, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,14 @@ from math import fsum
 from sys import float_info
 
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_end, minute_from, minute_of, quarter_of
-from kener_async.domain.heartbeats import Expectation, Gap, MonitorSettings, Version
+from kener_async.domain.heartbeats import (
+    Deadlines,
+    Expectation,
+    Gap,
+    MonitorSettings,
+    Version,
+    merged,
+)
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
@@ -29,6 +36,8 @@ class Reason(StrEnum):
     DEADLINE = "deadline"
     STALE = "stale"
     NOT_OBSERVED = "not observed"
+    AFTER_MAINTENANCE = "awaiting the first report after a maintenance"
+    AFTER_CHANGE = "awaiting the first report after a change of settings"
     DEFAULT = "default"
     NO_SAMPLE = "no sample"
     NOT_KNOWN = "not known yet"
@@ -96,21 +105,35 @@ def _edges(layers: Layers, start: int, end: int) -> list[int]:
 
 
 def _deadline_edges(layers: Layers, start: int, end: int) -> Iterator[int]:
-    """The deadlines after each sample and each gap, from which a silence may begin."""
-    expectations = [v.settings.expectation for v in layers.versions if v.settings.expectation is not None]
+    """The deadlines after each sample, and those that begin anew, from which a silence may begin."""
+    expectations = {v.settings.expectation for v in layers.versions if v.settings.expectation is not None}
     if not expectations:
         return
-    anchors = [minute for minute in layers.samples if minute + MINUTE not in layers.samples]
+    reports = [minute for minute in layers.samples if minute + MINUTE not in layers.samples]
     if layers.earlier is not None:
-        anchors.append(layers.earlier.minute)
-    last_before = bisect_right(layers.gaps, start, key=lambda gap: gap.end) - 1
-    anchors.extend(minute_of(gap.end) for gap in layers.gaps[max(last_before, 0) :] if gap.end < end)
+        reports.append(layers.earlier.minute)
+    first = min(reports, default=start)
+    restarts = [pause.end for pause, _ in _pauses(layers) if first <= pause.end < end]
+    restarts += [version.since for version in layers.versions if first <= version.since < end]
     for expectation in expectations:
-        for anchor in anchors:
-            deadlines = expectation.deadlines(anchor)
-            yield minute_from(deadlines.held_until)
+        found = [expectation.after_report(minute) for minute in reports]
+        found += [expectation.deadlines(instant) for instant in restarts]
+        for deadlines in found:
+            yield minute_from(deadlines.late_at)
             if deadlines.down_at is not None:
                 yield minute_from(deadlines.down_at)
+
+
+def _pauses(layers: Layers) -> list[tuple[Gap, Reason]]:
+    """The observer gaps and the spans of maintenance that have an end, by their start."""
+    spans = [
+        Gap(overlay.start, overlay.end)
+        for overlay in layers.overlays
+        if overlay.maintenance and overlay.end is not None and overlay.start < overlay.end
+    ]
+    pauses = [(gap, Reason.NOT_OBSERVED) for gap in layers.gaps]
+    pauses += [(span, Reason.AFTER_MAINTENANCE) for span in merged(spans)]
+    return sorted(pauses, key=lambda pause: pause[0].start)
 
 
 def _version_at(versions: Sequence[Version], minute: int) -> Version | None:
@@ -151,35 +174,79 @@ def _measured_status(
         return Status.NO_DATA, Reason.NOT_KNOWN
     settings = version.settings
     if settings.expectation is not None and newest is not None:
-        return _silent_status(settings.expectation, layers.gaps, minute, newest)
+        return _silent_status(layers, minute, newest, settings.expectation)
+    if _is_in_gap(layers.gaps, minute):
+        return Status.NO_DATA, Reason.NOT_OBSERVED
     if settings.default_status is not None:
         return settings.default_status, Reason.DEFAULT
     return Status.NO_DATA, Reason.NO_SAMPLE
 
 
 def _silent_status(
-    expectation: Expectation, gaps: Sequence[Gap], minute: int, newest: Sample
+    layers: Layers, minute: int, newest: Sample, expectation: Expectation
 ) -> tuple[Status, Reason]:
     """The status of a minute without a sample, of a monitor that should have reported.
 
-    Reports missed during an observer gap are unknown, so the deadlines restart at the gap's end; until they
-    pass, minutes are not observed rather than UP or DOWN.
+    Silence never looks better than the last word: what was DOWN stays DOWN.
     """
-    deadlines = expectation.deadlines(newest.minute)
-    if minute < deadlines.held_until:
+    held = expectation.after_report(newest.minute)
+    if minute < held.late_at:
         return newest.status, Reason.HELD
-    if deadlines.down_at is None:
+    if held.down_at is None:
         return Status.NO_DATA, Reason.STALE
+    if _is_in_gap(layers.gaps, minute):
+        return Status.NO_DATA, Reason.NOT_OBSERVED
+    deadlines, began_anew = _deadlines_at(layers, minute, newest, expectation)
+    if minute < deadlines.late_at and began_anew is not None:
+        return Status.NO_DATA, began_anew
+    is_down = deadlines.down_at is not None and minute >= deadlines.down_at
+    return Status.DOWN if is_down else max(newest.status, Status.DEGRADED), Reason.DEADLINE
+
+
+def _deadlines_at(
+    layers: Layers, minute: int, newest: Sample, expectation: Expectation
+) -> tuple[Deadlines, Reason | None]:
+    """The deadlines that hold in a minute, and why they began anew since the sample, if so.
+
+    They begin anew when the expectation comes into force, at the end of each observer gap, because a report
+    may have been missed in it, and at the end of a maintenance in which a report was due or a deadline ended.
+    """
+    counted_from, reason = newest.minute + MINUTE, None
+    deadlines = expectation.after_report(newest.minute)
+    in_force_since = _in_force_since(layers.versions, minute)
+    if in_force_since > counted_from:
+        counted_from, reason = in_force_since, Reason.AFTER_CHANGE
+        deadlines = expectation.deadlines(counted_from)
+    for pause, why in _pauses(layers):
+        if not counted_from < pause.end < minute + MINUTE:
+            continue
+        if why is Reason.NOT_OBSERVED or _is_in(pause, deadlines.due) or _is_in(pause, deadlines.late_at):
+            counted_from, reason = pause.end, why
+            deadlines = expectation.deadlines(counted_from)
+        elif deadlines.down_at is not None and _is_in(pause, deadlines.down_at):
+            deadlines = replace(deadlines, down_at=expectation.deadlines(pause.end).down_at)
+    return deadlines, reason
+
+
+def _in_force_since(versions: Sequence[Version], minute: int) -> int:
+    """When the expectation of a minute came into force: the oldest of the newest versions that share it."""
+    begun = [version for version in versions if minute_of(version.since) <= minute]
+    since = begun[-1].since
+    for version in reversed(begun):
+        if version.settings.expectation != begun[-1].settings.expectation:
+            break
+        since = version.since
+    return since
+
+
+def _is_in(span: Gap, instant: int) -> bool:
+    """Whether the minute of an instant overlaps a span."""
+    return span.start < minute_of(instant) + MINUTE and minute_of(instant) < span.end
+
+
+def _is_in_gap(gaps: Sequence[Gap], minute: int) -> bool:
     begun = bisect_right(gaps, minute + MINUTE - 1, key=lambda gap: gap.start)
-    if begun:
-        gap = gaps[begun - 1]
-        if gap.end > minute:
-            return Status.NO_DATA, Reason.NOT_OBSERVED
-        if gap.end > newest.minute:
-            deadlines = expectation.deadlines(minute_of(gap.end))
-            if minute < deadlines.held_until:
-                return Status.NO_DATA, Reason.NOT_OBSERVED
-    return deadlines.silent_status(minute), Reason.DEADLINE
+    return begun > 0 and gaps[begun - 1].end > minute
 
 
 def count(timeline: Iterable[Run], samples: Iterable[Sample] = ()) -> Counts:

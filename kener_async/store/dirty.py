@@ -32,15 +32,25 @@ def mark(session: Session, spans: Iterable[tuple[int, int, int]]) -> None:
 
 
 def mark_span(session: Session, monitors: Iterable[int], start: int, end: int | None) -> None:
-    """Mark all quarters of the monitors that overlap `[start, end)` and have been counted before.
+    """Mark all quarters of the monitors that overlap `[start, end)` and have been counted before."""
+    mark_spans(session, [(monitor, start, end) for monitor in monitors])
+
+
+def mark_spans(session: Session, spans: Iterable[tuple[int, int, int | None]]) -> None:
+    """Mark the quarters that overlap spans and have been counted before: (monitor, start, end or None).
 
     Quarters that were never counted need no mark, because `mark_closed` marks each once it has ended.
     """
     rolled_until, kept_from = session.execute("SELECT rolled_until, kept_from FROM service").fetchone()
-    first = max(quarter_of(start), kept_from)
-    last = rolled_until if end is None else min(quarter_from(end), rolled_until)
-    if first < last:
-        mark(session, [(monitor, first, last) for monitor in monitors])
+    counted = [
+        (
+            monitor,
+            max(quarter_of(start), kept_from),
+            rolled_until if end is None else min(quarter_from(end), rolled_until),
+        )
+        for monitor, start, end in spans
+    ]
+    mark(session, [span for span in counted if span[1] < span[2]])
 
 
 def mark_closed(session: Session, now: int) -> None:

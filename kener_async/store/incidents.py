@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kener_async.domain.access import Grant, require_tags
-from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT
+from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT, minute_of
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, edited, opened
 from kener_async.domain.samples import Status
@@ -301,14 +301,27 @@ def _save(session: Session, incident: Incident) -> None:
 
 
 def _mark(session: Session, incident: Incident) -> None:
-    """Mark the quarters that the incident covers, if it affects its monitors."""
+    """Mark the quarters whose minutes the incident may decide, if it affects its monitors.
+
+    A maintenance also puts off deadlines, so it reaches until the first sample after it.
+    """
     if incident.effect is None:
         return
-    overlay = incident.overlay
-    monitors = session.execute(
-        "SELECT monitor_id FROM incident_monitors WHERE number = ?", (incident.number,)
-    ).fetchall()
-    dirty.mark_span(session, [monitor for (monitor,) in monitors], overlay.start, overlay.end)
+    start, end = incident.overlay.start, incident.overlay.end
+    if incident.is_maintenance and end is not None:
+        affected = session.execute(
+            """
+            SELECT monitor_id, ?, (SELECT min(minute) FROM samples
+                                    WHERE samples.monitor_id = incident_monitors.monitor_id AND minute >= ?)
+              FROM incident_monitors WHERE number = ?
+            """,
+            (start, minute_of(end), incident.number),
+        )
+    else:
+        affected = session.execute(
+            "SELECT monitor_id, ?, ? FROM incident_monitors WHERE number = ?", (start, end, incident.number)
+        )
+    dirty.mark_spans(session, affected.fetchall())
 
 
 def _incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:

@@ -13,6 +13,7 @@ from kener_async.domain.heartbeats import (
     MonitorSettings,
     OnChange,
     Version,
+    early_seconds,
     merged,
 )
 from kener_async.domain.incidents import Overlay
@@ -21,6 +22,8 @@ from kener_async.domain.timeline import Layers
 from kener_async.store import samples
 from kener_async.store.interface import Session
 
+DEFAULT_CLOCK_SKEW = 60  # of settings stored by versions that did not note `early`
+
 
 def load(session: Session, monitor: int, start: int, end: int) -> Layers:
     """Load the layers that the statuses of the minutes of `[start, end)` depend on."""
@@ -28,7 +31,8 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
     return Layers(
         samples=samples.span(session, monitor, start, end),
         earlier=earlier,
-        overlays=overlays(session, monitor, start, end),
+        # Also the maintenance since the newest sample before: it may have put its deadline off.
+        overlays=overlays(session, monitor, start if earlier is None else earlier.minute, end),
         versions=versions(session, monitor),
         gaps=gaps(session, start if earlier is None else earlier.minute),
     )
@@ -81,8 +85,9 @@ def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
     match expectation:
         case EveryInterval(interval, grace, down_after):
             return {"interval": interval, "grace": grace, "down_after": down_after}
-        case AtSchedule(Cron(expression, zone), grace, down_after):
-            return {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}
+        case AtSchedule(Cron(expression, zone), grace, down_after, early):
+            times = {"cron": expression, "timezone": zone, "early": early}
+            return times | {"grace": grace, "down_after": down_after}
         case OnChange(stale_after):
             return {"stale_after": stale_after}
     return None
@@ -102,10 +107,13 @@ def settings_from(body: str) -> MonitorSettings:
 
 def _expectation_from(body: dict[str, Any] | None) -> Expectation | None:
     match body:
+        case None:
+            return None
         case {"interval": interval, "grace": grace, "down_after": down_after}:
             return EveryInterval(interval, grace, down_after)
         case {"cron": expression, "timezone": zone, "grace": grace, "down_after": down_after}:
-            return AtSchedule(Cron(expression, zone), grace, down_after)
+            early = body.get("early", early_seconds(grace, DEFAULT_CLOCK_SKEW))
+            return AtSchedule(Cron(expression, zone), grace, down_after, early)
         case {"stale_after": stale_after}:
             return OnChange(stale_after)
     return None

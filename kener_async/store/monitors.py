@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import dirty
 from kener_async.store.interface import Session
-from kener_async.store.layers import settings_text
+from kener_async.store.layers import settings_from, settings_text
 
 # Of a monitor that was removed from the configuration: no reports are expected.
-REMOVED = settings_text(MonitorSettings())
+REMOVED = MonitorSettings()
 
 
 def register(session: Session, settings: Mapping[str, MonitorSettings], now: int) -> dict[str, int]:
@@ -25,9 +25,10 @@ def register(session: Session, settings: Mapping[str, MonitorSettings], now: int
     current = _current(session)
     changed: dict[int, str] = {}
     for tag, monitor in ids.items():
-        body = settings_text(settings[tag]) if tag in settings else REMOVED
-        if body != current.get(monitor):
-            changed[monitor] = body
+        new = settings.get(tag, REMOVED)
+        # Compared as settings, not as text: an older version may have written the same in other words.
+        if monitor not in current or settings_from(current[monitor]) != new:
+            changed[monitor] = settings_text(new)
     session.executemany(
         """
         INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)

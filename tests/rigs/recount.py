@@ -46,9 +46,11 @@ def minute_status(
     # 4. what was expected of the heartbeat
     earlier = [at for at in samples if at < minute]
     if settings.expectation is not None and earlier:
-        return _status_of_silence(minute, samples[max(earlier)], settings.expectation, gaps)
+        return status_of_silence(minute, samples[max(earlier)], overlays, versions, gaps)
 
-    # 5. the default
+    # 5. the default, but not of what nobody could have seen
+    if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
+        return Status.NO_DATA
     if settings.default_status is not None:
         return settings.default_status
 
@@ -122,44 +124,112 @@ def _overlaps(start: int, end: int | None, minute: int) -> bool:
     return any(start <= second and (end is None or second < end) for second in range(minute, minute + 60))
 
 
-def _status_of_silence(minute: int, sample: Sample, expectation: object, gaps: list[Gap]) -> Status:
+def status_of_silence(
+    minute: int, sample: Sample, overlays: list[Overlay], versions: list[Version], gaps: list[Gap]
+) -> Status:
     """The status of a minute without a sample, after a sample."""
-    if minute < _held_until(sample.minute, expectation):
-        return sample.status
+    in_force = settings_in_force(minute, versions)
+    assert in_force is not None
+    expectation = in_force.expectation
     if isinstance(expectation, OnChange):
-        return Status.NO_DATA
+        is_held = minute < sample.minute + 60 + expectation.stale_after
+        return sample.status if is_held else Status.NO_DATA
+    if minute < _late_at(_due_after_report(sample.minute, expectation), expectation):
+        return sample.status
     if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
         return Status.NO_DATA
-    excuses = [gap.end for gap in _joined(gaps) if sample.minute < gap.end <= minute]
-    if not excuses:
-        return _missed(minute, sample.minute, expectation)
-    last_excuse = max(excuses) // 60 * 60
-    if minute < _held_until(last_excuse, expectation):
+    late_at, down_at, is_anew = _deadlines(minute, sample, expectation, overlays, versions, gaps)
+    if minute < late_at and is_anew:
         return Status.NO_DATA
-    return _missed(minute, last_excuse, expectation)
+    if minute >= down_at or sample.status is Status.DOWN:
+        return Status.DOWN
+    return Status.DEGRADED
 
 
-def _held_until(last: int, expectation: object) -> int:
+def _deadlines(
+    minute: int,
+    sample: Sample,
+    expectation: object,
+    overlays: list[Overlay],
+    versions: list[Version],
+    gaps: list[Gap],
+) -> tuple[int, int, bool]:
+    """Late at, down at, and whether they began anew after the report."""
+    counted_from, is_anew = sample.minute + 60, False
+    due = _due_after_report(sample.minute, expectation)
+    down_at = _down_at(counted_from, due, expectation)
+    began = _in_force_since(minute, versions)
+    if began > counted_from:
+        counted_from, is_anew = began, True
+        due = _due(counted_from, expectation)
+        down_at = _down_at(counted_from, due, expectation)
+    works = [Gap(one.start, one.end) for one in overlays if one.maintenance and one.end is not None]
+    spans = [(gap.start, gap.end, True) for gap in _joined(gaps)]
+    spans += [(work.start, work.end, False) for work in _joined([w for w in works if w.start < w.end])]
+    for start, end, is_gap in sorted(spans, key=lambda span: span[0]):
+        if end <= counted_from or end >= minute + 60:
+            continue
+        ran_out_inside = _holds(start, end, due) or _holds(start, end, _late_at(due, expectation))
+        if is_gap or ran_out_inside:
+            counted_from, is_anew = end, True
+            due = _due(counted_from, expectation)
+            down_at = _down_at(counted_from, due, expectation)
+        elif _holds(start, end, down_at):
+            down_at = _down_at(end, _due(end, expectation), expectation)
+    return _late_at(due, expectation), down_at, is_anew
+
+
+def _holds(start: int, end: int, instant: int) -> bool:
+    return _overlaps(start, end, instant - instant % 60)
+
+
+def _in_force_since(minute: int, versions: list[Version]) -> int:
+    """When what is expected in a minute was first expected, without a break."""
+    moment, expected = 0, object()
+    for version in sorted(versions, key=lambda version: version.since):
+        if version.since < minute + 60 and version.settings.expectation != expected:
+            moment, expected = version.since, version.settings.expectation
+    return moment
+
+
+def _due_after_report(minute: int, expectation: object) -> int:
+    """When the next report is due; one that is a little early meets the time that it is early for."""
+    if isinstance(expectation, AtSchedule):
+        due = expectation.schedule.next_after(minute - 1)
+        while minute + 59 >= due - expectation.early:
+            due = expectation.schedule.next_after(due)
+        return due
+    return _due(minute + 60, expectation)
+
+
+def _due(counted_from: int, expectation: object) -> int:
     match expectation:
-        case EveryInterval(interval=interval, grace=grace):
-            return last + 60 + interval + grace
-        case AtSchedule(schedule=schedule, grace=grace):
-            return schedule.next_after(last) + 60 + grace
-        case OnChange(stale_after=stale_after):
-            return last + 60 + stale_after
+        case EveryInterval(interval=interval):
+            return counted_from + interval
+        case AtSchedule(schedule=schedule):
+            return schedule.next_after(counted_from - 1)
         case _:
             raise AssertionError(expectation)
 
 
-def _missed(minute: int, last: int, expectation: object) -> Status:
+def _late_at(due: int, expectation: object) -> int:
+    match expectation:
+        case EveryInterval(grace=grace):
+            return due + grace
+        case AtSchedule(grace=grace):
+            return due + 60 + grace
+        case _:
+            raise AssertionError(expectation)
+
+
+def _down_at(counted_from: int, due: int, expectation: object) -> int:
     match expectation:
         case EveryInterval(down_after=down_after):
-            down_at = last + 60 + down_after
-        case AtSchedule(schedule=schedule, down_after=down_after):
-            down_at = schedule.next_after(last) + 60 + down_after
+            return counted_from + down_after
+        case AtSchedule(down_after=down_after):
+            return due + 60 + down_after
         case _:
             raise AssertionError(expectation)
-    return Status.DOWN if minute >= down_at else Status.DEGRADED
 
 
 def _joined(gaps: list[Gap]) -> list[Gap]:

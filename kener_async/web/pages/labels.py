@@ -47,6 +47,8 @@ def reason(locale: Locale, reason: Reason) -> str:
         Reason.DEADLINE: _("no report in time"),
         Reason.STALE: _("the last report is too old"),
         Reason.NOT_OBSERVED: _("this server was not running"),
+        Reason.AFTER_MAINTENANCE: _("awaiting the first report after a maintenance"),
+        Reason.AFTER_CHANGE: _("awaiting the first report after a change of settings"),
         Reason.DEFAULT: _("default status"),
         Reason.NO_SAMPLE: _("no report"),
         Reason.NOT_KNOWN: _("not known yet"),
@@ -135,7 +137,14 @@ def status_for(locale: Locale, current: CurrentStatus, since: int | None, now: i
 
 
 # The reasons of a current status that no report speaks for.
-_SILENT = (Reason.DEADLINE, Reason.STALE, Reason.NOT_OBSERVED, Reason.DEFAULT)
+_SILENT = (
+    Reason.DEADLINE,
+    Reason.STALE,
+    Reason.NOT_OBSERVED,
+    Reason.AFTER_MAINTENANCE,
+    Reason.AFTER_CHANGE,
+    Reason.DEFAULT,
+)
 
 
 def day(locale: Locale, day: DayView) -> str:
