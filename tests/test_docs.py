@@ -11,7 +11,7 @@ from tests.rigs.service import NOON, FakeClock, a_config, a_monitor, running
 ROOT = Path(__file__).parent.parent
 UPTIME = (ROOT / "docs/uptime.md").read_text()
 
-ROW = re.compile(r"^\| 12:(\d\d) \| (\w+) \| (\w+) \|", re.MULTILINE)
+ROW = re.compile(r"^\| 12:(\d\d) \| (\w+) \| ([\w ]+) \|", re.MULTILINE)
 RESULT = re.compile(r"uptime = \(.*\) / \(.*\) = ([\d.]+)")
 
 

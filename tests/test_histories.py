@@ -1057,6 +1057,8 @@ UP_ALWAYS, DOWN_ALWAYS = (
     MonitorSettings(default_status=Status.DOWN),
 )
 HELD_LONG = MonitorSettings(expectation=OnChange(stale_after=30 * DAY))
+WATCHED = MonitorSettings(expectation=EveryInterval(600, 60, 1800))
+NIGHTLY = MonitorSettings(expectation=AtSchedule(Cron("30 2 * * *"), 600, 7200, 60))
 
 
 def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tuple[Moment, Moment]) -> object:
@@ -1091,6 +1093,67 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
                 Pass(HOUR),
                 Edit(0, {"isResolved": True}, by_status=True),
                 Pass(2 * HOUR),
+            ],
+        ),
+        short(
+            "a maintenance over a deadline is shortened when the quarters after it are counted already",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Open({"tags": ["earth"], "isMaintenance": True, "endDatetime": Moment(4 * HOUR)}),
+                Pass(6 * HOUR),
+                Roll(),
+                Edit(0, {"endDatetime": Moment(-5 * HOUR)}, by_status=False),
+            ],
+        ),
+        short(
+            "a maintenance is cancelled by no longer being one, after the next report came",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Open({"tags": ["earth"], "isMaintenance": True, "endDatetime": Moment(HOUR)}),
+                Pass(3 * HOUR),
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(HOUR),
+                Roll(),
+                Edit(0, {"isMaintenance": False}, by_status=False),
+            ],
+        ),
+        short(
+            "a monitor returns after twelve minutes, and its expectation is changed later",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Configure({"earth": None, "mars": MonitorSettings()}),
+                Pass(12 * MINUTE),
+                Configure({"earth": WATCHED}),
+                Pass(HOUR),
+                Roll(),
+                Configure({"earth": HELD_LONG}),
+                Configure({"earth": NIGHTLY}),
+                Pass(20 * HOUR),
+                Beat("earth", Status.DOWN, None, 0.1),
+                Pass(2 * DAY),
+            ],
+        ),
+        short(
+            "a nightly job reports a second early",
+            NIGHTLY,
+            [
+                Beat("earth", Status.UP, Moment(2 * HOUR, DAY), 0.1),
+                Pass(14 * HOUR + 30 * MINUTE - 1),
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(DAY),
+            ],
+        ),
+        short(
+            "a device says DOWN and the server is away for a while after it fell silent",
+            WATCHED,
+            [
+                Beat("earth", Status.DOWN, None, 0.1),
+                Pass(30 * MINUTE),
+                Restart(20 * MINUTE, crash=False, changes=None),
+                Pass(HOUR),
             ],
         ),
         short(

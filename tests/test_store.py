@@ -139,6 +139,29 @@ def test_an_incident_of_an_older_file_was_last_edited_when_it_was_last_heard_of(
         assert (identity.version, identity.variant) == (4, "specified in RFC 4122")
 
 
+EXPECTATIONS = """
+    INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, 9000, 9000, 900);
+    INSERT INTO monitors (id, tag) VALUES (2, 'mars'), (3, 'titan');
+    INSERT INTO settings VALUES
+        (1, 0, '{"default_status": null, "expectation": {"stale_after": 9}}'),
+        (1, 9, '{"default_status": null, "expectation": null}'),
+        (2, 0, '{"default_status": null, "expectation": null}'),
+        (3, 0, '{"default_status": "UP", "expectation": null}');
+    INSERT INTO dirty VALUES (1, 900, 1800);
+"""
+
+
+@pytest.mark.parametrize("schema", RELEASED[:3], ids=[schema.stem for schema in RELEASED[:3]])
+def test_what_was_counted_by_older_rules_is_counted_again(path: Path, schema: Path):
+    make(path, schema)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(EXPECTATIONS)
+    prepare(path)
+    with closing(connect(path)) as connection:
+        rows = connection.execute("SELECT * FROM dirty ORDER BY 1").fetchall()
+        assert rows == [(1, 900, 9000), (3, 900, 9000)]
+
+
 Steps = dict[int, str]
 NEXT = VERSION + 1
 

@@ -31,3 +31,14 @@ UPDATE service
 INSERT INTO dirty (monitor_id, start, "end")
 SELECT monitor_id, quarter, quarter + 900 FROM quarters WHERE typeof(latency_max) = 'real' AND latency_max > 1e12
     ON CONFLICT DO NOTHING;
+
+-- Deadlines now begin anew after maintenance and changes of settings, follow cron(8), and no default speaks inside
+-- a gap, so everything that was counted of monitors with an expectation or a default is counted again.
+INSERT INTO dirty (monitor_id, start, "end")
+SELECT monitors.id, kept_from, rolled_until
+  FROM monitors, service
+ WHERE kept_from < rolled_until
+   AND monitors.id IN (SELECT monitor_id FROM settings
+                         WHERE json_extract(body, '$.expectation') IS NOT NULL
+                            OR json_extract(body, '$.default_status') IS NOT NULL)
+    ON CONFLICT (monitor_id, start) DO UPDATE SET "end" = max("end", excluded."end");
