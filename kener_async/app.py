@@ -14,10 +14,10 @@ from kener_async.api.batches import BATCH_SLOTS, BatchSlots
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
 from kener_async.api.compat.senders import SENDER_REPORTS, SenderReports
 from kener_async.api.health import MONITOR_FIGURES, READINESS, MonitorFigures, Readiness
-from kener_async.api.http import base_path
+from kener_async.api.http import base_path, cors, trailing_slash
 from kener_async.api.http.auth import AUTHENTICATOR, Authenticator
 from kener_async.api.http.body import BODY_BUDGET, BodyBudget
-from kener_async.api.http.middleware import request_middleware
+from kener_async.api.http.middleware import complete_response, request_middleware
 from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
@@ -34,6 +34,7 @@ from kener_async.store import observer as stored_observer
 from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
+from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.housekeeping import check_integrity, close_ended, drop_old, forget_devices
@@ -57,6 +58,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[keys.METRICS] = metrics
     app[keys.STATES] = MonitorStates()
     app[keys.STATUS_BODIES] = WeakKeyDictionary()
+    app[FAIR_QUEUE] = queue = FairQueue()
     app[RATE_LIMITER] = RateLimiter(running)
     app[BODY_BUDGET] = BodyBudget(running)
     app[BATCH_SLOTS] = BatchSlots()
@@ -64,7 +66,11 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     policies = RoutePolicies(app.router)
     app[REQUEST_LOG] = RequestLog(running, policies)
     base_path.add_routes(app, running)
-    app.middlewares.append(request_middleware(metrics, running, policies, app[REQUEST_LOG], public_error))
+    trailing_slash.add_routes(app, running)
+    app.middlewares.append(
+        request_middleware(metrics, running, policies, app[REQUEST_LOG], public_error, queue.wait_turn)
+    )
+    app.on_response_prepare.append(complete_response)
     app.cleanup_ctx.append(storage)  # closed last
     app.cleanup_ctx.append(background)  # closed first: nothing writes to a closed database
     return app
@@ -86,6 +92,7 @@ def add_routes(app: web.Application) -> None:
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)
+    cors.add_preflights(app.router)
 
 
 def reserved_segments() -> frozenset[str]:

@@ -131,6 +131,9 @@ class Metrics:
         # Requests
         self._requests = Tallied("kener_http_requests", "Answered requests", "method", "status")
         self.refused_connections = counter("kener_http_connections_refused", "Connections over the limit")
+        self.aborted_connections = counter(
+            "kener_http_connections_aborted", "Connections whose client did not read, by reason", ["reason"]
+        )
         self._pages_made = Tallied("kener_pages_made", "Pages rendered, for a snapshot and a language")
         self._pages_served = Tallied("kener_pages_served", "Pages sent (200) or unchanged (304)", "status")
         self.pages_waiting = gauge("kener_pages_waiting", "Requests in the fair queue")

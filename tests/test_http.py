@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kener_async.process.server import BUSY
+from kener_async.process.connections import BUSY
 from tests.rigs.contract import complaints
 from tests.rigs.process import Server, a_config
 
@@ -317,6 +317,29 @@ def test_an_unknown_expectation_is_refused_in_the_envelope(target: Target):
     assert answer.headers["server"] == "kener_async"
 
 
+UNMET = ["GET /", "GET /nothing", "GET /favicon.ico", "GET /feed.atom", "GET /beat/key", "PUT /api/status"]
+
+
+@pytest.mark.parametrize("head", UNMET)
+def test_no_refusal_of_an_expectation_tells_what_serves_it(target: Target, head: str):
+    answer = target.ask(head, b"", "Expect: miracles")
+    assert answer.status == 417
+    assert SECURITY.items() <= answer.headers.items()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-request-id"]
+
+
+def test_a_head_without_end_is_given_up_at_its_limit(target: Target):
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 4000) for number in range(40))
+    with closing(target.connect()) as connection:
+        with suppress(OSError):
+            for at in range(0, len(lines), 4096):
+                connection.sendall((b"GET / HTTP/1.1\r\nHost: a\r\n" + lines)[at : at + 4096])
+                time.sleep(0.001)
+        (answer,) = answers_in(received(connection))
+    assert (answer.status, answer.error) == (431, "the headers are too large")
+
+
 def test_a_client_that_expects_100_continue_gets_it(target: Target):
     raw = request(
         HOST, b"Expect: 100-continue", f"Authorization: {target.token}".encode(), LENGTH, body=b"{}"
@@ -559,7 +582,7 @@ def test_what_follows_a_request_is_a_request_of_its_own(target: Target):
 # Every answer
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/api/status/", "/api", "/api/incident/1/2/3"])
+@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/api", "/api/incident/1/2/3"])
 def test_what_is_not_there_is_not_found_in_the_envelope(target: Target, path: str):
     answer = target.ask(f"GET {path}")
     assert (answer.status, answer.error) == (404, "not found")

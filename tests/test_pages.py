@@ -370,3 +370,12 @@ async def test_the_cache_keeps_to_its_bytes_whatever_encodings_are_requested(acc
         kept = [entry for _, entry in cache._entries.values()]
         assert sum(entry.size for entry in kept) == cache._size <= limit
     assert len(kept) > 4
+
+
+async def test_the_redirect_to_the_sites_icon_has_the_headers_of_every_answer(service: Service):
+    service.change("site", favicon="https://example.org/icon.png")
+    async with service.client.get("/favicon.ico", allow_redirects=False) as reply:
+        assert (reply.status, reply.headers["Location"]) == (302, "https://example.org/icon.png")
+        assert reply.headers["Server"] == "kener_async"
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+        assert reply.headers["X-Request-Id"]

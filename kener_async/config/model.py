@@ -87,7 +87,8 @@ class ServerConfig:
     request_timeout_seconds: int = key(
         Integer(1, 3600),
         10,
-        doc="The time within which the headers, and then the body, of a request must arrive.",
+        doc="The time within which the headers, and then the body, of a request must arrive; a client that "
+        "reads nothing of its answer for so long is disconnected.",
     )
     base_path: str = key(
         BasePath(),

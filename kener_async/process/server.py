@@ -1,4 +1,4 @@
-"""The server: connections with a limit and a deadline, signals, graceful shutdown."""
+"""The server: sockets, signals, graceful shutdown."""
 
 import asyncio
 import gc
@@ -9,128 +9,23 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from kener_async import keys
-from kener_async.api.http.aiohttp_private import has_received_request
-from kener_async.api.http.errors import ErrorResponse
-from kener_async.api.http.middleware import add_standard_headers, new_request_id
 from kener_async.config.model import Config
-from kener_async.metrics import Metrics
+from kener_async.process.connections import Connections, protocol_factory
 from kener_async.process.reloader import Reloader
 from kener_async.process.systemd import SystemdNotifier
 
 log = structlog.get_logger(__name__)
 
 BACKLOG = 4096  # connections that the kernel queues, for example while the service restarts
-KEEPALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that the proxy is the one to close
+UNSENT_BYTES = 64 * 1024
 CLEANUP_SECONDS = 2
 DRAIN_SECONDS = 1  # how long a stop waits for requests that may be on their way on open connections
-BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 5\r\n"
-    b'Content-Length: 32\r\nConnection: close\r\n\r\n{"error":"too many connections"}'
-)
-
-
-class ConnectionLimiter:
-    """Count the open connections and refuse those over the limit."""
-
-    def __init__(self, limit: int, metrics: Metrics) -> None:
-        self.limit = limit
-        self.open = 0
-        self._none_open = asyncio.Event()
-        self._none_open.set()
-        self._metrics = metrics
-
-    def enter(self) -> None:
-        self.open += 1
-        self._none_open.clear()
-
-    def leave(self) -> None:
-        self.open -= 1
-        if not self.open:
-            self._none_open.set()
-
-    async def until_closed(self, seconds: float) -> None:
-        """Wait until none is open, at most so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._none_open.wait()
-
-    def refuse(self, transport: asyncio.Transport) -> None:
-        self._metrics.refused_connections.inc()
-        transport.write(BUSY)
-        transport.close()
-
-
-class HttpConnection(RequestHandler):
-    """An aiohttp connection that is refused over the limit, and closed without a first request in time."""
-
-    __slots__ = ("_connections", "_deadline", "_seconds", "_within")
-
-    def __init__(
-        self,
-        server: web.Server,
-        connections: ConnectionLimiter,
-        seconds: float,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            access_log=None,  # type: ignore[arg-type]
-            auto_decompress=False,
-            lingering_time=2,
-        )
-        self._connections = connections
-        self._seconds = seconds
-        self._within = False
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._connections.open >= self._connections.limit:
-            self._connections.refuse(cast(asyncio.Transport, transport))
-            return
-        self._within = True
-        self._connections.enter()
-        self._deadline = asyncio.get_running_loop().call_later(self._seconds, self._check_started)
-        super().connection_made(transport)
-
-    def _check_started(self) -> None:
-        self._deadline = None
-        if not has_received_request(self):
-            self.force_close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if not self._within:
-            return
-        self._within = False
-        self._connections.leave()
-        if self._deadline is not None:
-            self._deadline.cancel()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._within:
-            super().data_received(data)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer malformed requests in our error format, without an echo of what was sent."""
-        response = ErrorResponse(status, "malformed request" if status < 500 else "internal error")
-        add_standard_headers(response, new_request_id())
-        response.force_close()
-        return response
 
 
 async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
@@ -139,7 +34,7 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
     )
-    connections = ConnectionLimiter(connection_limit(config.server.max_connections), app[keys.METRICS])
+    connections = Connections(connection_limit(config.server.max_connections), app[keys.METRICS])
     async with notifier.starting():
         listeners = await _listeners(notifier, config, runner, connections)
     addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
@@ -149,24 +44,30 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     log.info("listening", address=addresses, connections=connections.limit)
     gc.freeze()  # what exists now is kept: the collector need not traverse it again
     notifier.notify(*ready)
-    async with notifier.watching(partial(_writer_answers, app)), reloader.running():
-        failed = await _until_stopped(app, stop)
-    notifier.notify("STOPPING=1", "STATUS=Answering what is under way")
-    for listener in listeners:
-        listener.close()
-    in_time = await _shut_down(app, runner, connections, config.server.shutdown_seconds)
+    async with connections.sweeping():
+        async with notifier.watching(partial(_writer_answers, app)), reloader.running():
+            failed = await _until_stopped(app, stop)
+        notifier.notify("STOPPING=1", "STATUS=Answering what is under way")
+        for listener in listeners:
+            listener.close()
+        in_time = await _shut_down(app, runner, connections, config.server.shutdown_seconds)
     return 0 if in_time and not failed else 1
 
 
 async def _listeners(
-    notifier: SystemdNotifier, config: Config, runner: web.AppRunner, connections: ConnectionLimiter
+    notifier: SystemdNotifier, config: Config, runner: web.AppRunner, connections: Connections
 ) -> list[asyncio.Server]:
     """Set up the service and listen on the sockets that systemd passed, else on the configured address."""
     sockets = notifier.passed_sockets() or [listening_socket(config.server.host, config.server.port)]
     loop, running = asyncio.get_running_loop(), runner.app[keys.RUNNING]
     try:
         await runner.setup()
-        protocol = _protocol(runner, connections, lambda: running.config.server.request_timeout_seconds)
+        assert runner.server is not None  # noqa: S101 - set up
+        protocol = protocol_factory(
+            runner.server, connections, lambda: running.config.server.request_timeout_seconds
+        )
+        for bound in sockets:
+            _limit_unsent(bound)
         return [await loop.create_server(protocol, sock=bound, backlog=BACKLOG) for bound in sockets]
     except BaseException:
         for bound in sockets:
@@ -175,13 +76,14 @@ async def _listeners(
         raise
 
 
-def _protocol(
-    runner: web.AppRunner, connections: ConnectionLimiter, timeout_seconds: Callable[[], float]
-) -> Callable[[], HttpConnection]:
-    server = runner.server
-    assert server is not None  # noqa: S101 - set up
-    loop = asyncio.get_running_loop()
-    return lambda: HttpConnection(server, connections, timeout_seconds(), loop)
+def _limit_unsent(listener: socket.socket) -> None:
+    """Let the kernel keep only a little of what a client does not read, on connections accepted from now on.
+
+    Else it takes megabytes for each, which count against the memory of the service, and which hide that the
+    client reads nothing. What is under way to a client that reads is not limited.
+    """
+    if hasattr(socket, "TCP_NOTSENT_LOWAT") and listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def _address(bound: Any) -> str:
@@ -216,7 +118,7 @@ async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:
 
 
 async def _shut_down(
-    app: web.Application, runner: web.AppRunner, connections: ConnectionLimiter, seconds: int
+    app: web.Application, runner: web.AppRunner, connections: Connections, seconds: int
 ) -> bool:
     """Answer requests under way or on their way, and close everything; returns whether that was in time.
 
@@ -225,6 +127,7 @@ async def _shut_down(
     """
     log.info("stopping", within_seconds=seconds)
     app[keys.RUNNING].stopping = True
+    connections.hurry(seconds / 4)
     try:
         async with asyncio.timeout(seconds):
             await connections.until_closed(min(DRAIN_SECONDS, seconds / 4))

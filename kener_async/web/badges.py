@@ -10,6 +10,7 @@ from hashlib import sha256
 import orjson
 
 from kener_async import keys
+from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.config.fields import OVERALL
 from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.errors import NotFound
@@ -38,7 +39,7 @@ SVG = "image/svg+xml; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 _DOT_HASH = b64encode(sha256(DOT_CSS.encode()).digest()).decode()
 HEADERS = {
-    "Access-Control-Allow-Origin": "*",
+    **ANY_ORIGIN,
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DOT_HASH}'",
 }
 

@@ -5,6 +5,7 @@ import re
 from aiohttp import web
 
 from kener_async import keys
+from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.web.pages import locales
 from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
 from kener_async.web.pages.locales import Locale
@@ -40,7 +41,7 @@ def _key(request: web.Request) -> CacheKey:
     return CacheKey(f"{request.path}?theme={_theme(request)}&bgc={_background(request)}", is_variant=True)
 
 
-@page(key=_key, language=_locale, frame_ancestors=ANY_SITE)
+@page(key=_key, language=_locale, frame_ancestors=ANY_SITE, headers=ANY_ORIGIN)
 async def embed(page: PageRequest) -> str:
     view = await page.view(page.request.match_info["tag"])
     path = f"/monitor/{view.monitor.tag}"
@@ -56,7 +57,7 @@ async def embed(page: PageRequest) -> str:
     )
 
 
-@page(CONTENT_TYPES[".js"], language=None)
+@page(CONTENT_TYPES[".js"], language=None, headers=ANY_ORIGIN)
 async def script(page: PageRequest) -> bytes:
     """The same script for every monitor: it takes the tag from its own address."""
     page.snapshot.named(page.request.match_info["tag"])  # 404 for an unknown monitor

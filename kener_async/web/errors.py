@@ -2,41 +2,45 @@
 
 from aiohttp import web
 
+from kener_async.api.http.errors import ErrorResponse
+from kener_async.api.http.responses import NO_STORE, PrebuiltResponse, prebuilt_head
 from kener_async.config.model import Config
 from kener_async.keys import Running
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.page import CONTENT_SECURITY_POLICY, HTML, visitor_locale
 from kener_async.web.pages.templates import Templates
-from kener_async.web.pages.throttle import FairQueue
 
-KEPT_HEADERS = {"Allow", "Retry-After"}
+PAGE_POLICY = CONTENT_SECURITY_POLICY.format(ancestors="'none'")
 
 
 class ErrorPages:
     """Error pages by status and language, rendered once for a configuration."""
 
-    def __init__(self, running: Running, templates: Templates, queue: FairQueue) -> None:
+    def __init__(self, running: Running, templates: Templates) -> None:
         self._running = running
         self._templates = templates
-        self._queue = queue
         self._config: Config | None = None
         self._pages: dict[tuple[int, str], bytes] = {}
 
-    async def respond(self, request: web.Request, refusal: web.Response) -> web.Response:
+    async def respond(self, request: web.Request, refusal: ErrorResponse) -> web.Response:
         """A page in the visitor's language if the client accepts HTML, else the refusal itself."""
-        await self._queue.wait_turn()
         if "text/html" not in request.headers.get("Accept", ""):
             return refusal
         locale = visitor_locale(request)
-        headers = {
-            "Content-Type": HTML,
-            "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(ancestors="'none'"),
-            "Cache-Control": "no-store",
-            "Content-Language": locale.tag,
-            **{name: refusal.headers[name] for name in KEPT_HEADERS.intersection(refusal.headers)},
-        }
-        body = await self._page(refusal.status, locale)
-        return web.Response(status=refusal.status, body=body, headers=headers)
+        head = prebuilt_head(
+            refusal.head.status,
+            (
+                ("Content-Type", HTML),
+                ("Content-Security-Policy", PAGE_POLICY),
+                ("Cache-Control", NO_STORE),
+                ("Content-Language", locale.tag),
+                *refusal.extra.items(),
+            ),
+        )
+        response = PrebuiltResponse(head, await self._page(refusal.head.status, locale))
+        if refusal.keep_alive is False:
+            response.force_close()
+        return response
 
     async def _page(self, status: int, locale: Locale) -> bytes:
         config = self._running.config
@@ -55,7 +59,7 @@ class ErrorPages:
 ERROR_PAGES = web.AppKey("error pages", ErrorPages)
 
 
-async def public_error(request: web.Request, refusal: web.Response) -> web.Response:
+async def public_error(request: web.Request, refusal: ErrorResponse) -> web.Response:
     return await request.app[ERROR_PAGES].respond(request, refusal)
 
 

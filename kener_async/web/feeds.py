@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from kener_async import keys
+from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
 from kener_async.store import incidents
@@ -19,7 +20,6 @@ from kener_async.web.pages.snapshot import IncidentView, visible
 
 PAST = 90 * DAY
 FUTURE = 400 * DAY
-ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 
 
 @page("application/atom+xml; charset=utf-8", key=by_origin, language=None, headers=ANY_ORIGIN)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.http.middleware import Handler
+from kener_async.api.http.responses import Handler
 from kener_async.domain.calendar import DAY
 
 

@@ -4,8 +4,16 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.http.middleware import Handler
-from kener_async.api.http.policy import PAGE, PUBLIC_API, RoutePolicy, with_policy
+from kener_async.api.http.endpoint import meet_expectation
+from kener_async.api.http.policy import (
+    CROSS_ORIGIN_API,
+    CROSS_ORIGIN_PAGE,
+    PAGE,
+    PUBLIC_API,
+    RoutePolicy,
+    with_policy,
+)
+from kener_async.api.http.responses import Handler
 from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
@@ -15,7 +23,7 @@ from kener_async.web.pages.assets import ASSETS, Assets
 from kener_async.web.pages.page import PAGES, Pages
 from kener_async.web.pages.snapshot import MonitorViews, RecentIncidents, Snapshots, StatusSince
 from kener_async.web.pages.templates import Templates
-from kener_async.web.pages.throttle import FairQueue, RenderThrottle
+from kener_async.web.pages.throttle import FAIR_QUEUE, RenderThrottle
 from kener_async.web.parts.rows import ROW_CACHE, RowCache
 
 log = structlog.get_logger(__name__)
@@ -29,25 +37,25 @@ def add_routes(app: web.Application) -> None:
             get("/incidents", incidents.archive),
             get("/incidents/{month}", incidents.archive),
             get("/incident/{number}", incidents.incident),
-            get("/badge/{tag}/{kind:status|uptime|dot}", badges.image),
-            get("/badge/{tag}/{kind:status|uptime|dot}.json", badges.endpoint),
+            get("/badge/{tag}/{kind:status|uptime|dot}", badges.image, CROSS_ORIGIN_PAGE),
+            get("/badge/{tag}/{kind:status|uptime|dot}.json", badges.endpoint, CROSS_ORIGIN_PAGE),
             get("/monitor/{tag}", monitors.monitor),
             get("/monitor/{tag}/{day:[0-9]{4}-[0-9]{2}-[0-9]{2}}", days.day),
-            get("/embed/{tag}.js", embeds.script),
-            get("/embed/{tag}", embeds.embed),
+            get("/embed/{tag}.js", embeds.script, CROSS_ORIGIN_PAGE),
+            get("/embed/{tag}", embeds.embed, CROSS_ORIGIN_PAGE),
             get("/monitor-{name}", moved("/monitor")),
             get("/category-{name}", moved("/category")),
             get("/embed-{name}", moved("/embed")),
-            get("/embed-{tag}/js", embeds.script),
-            get("/feed.atom", feeds.atom),
-            get("/feed.rss", feeds.rss),
-            get("/feed.json", feeds.json_feed),
-            get("/monitor/{tag}/feed.atom", feeds.atom),
-            get("/monitor/{tag}/feed.rss", feeds.rss),
-            get("/monitor/{tag}/feed.json", feeds.json_feed),
-            get("/maintenance.ics", feeds.maintenance),
-            get("/monitor/{tag}/maintenance.ics", feeds.maintenance),
-            get("/api/v2/{name:.+[.]json}", feeds.statuspage_document, PUBLIC_API),
+            get("/embed-{tag}/js", embeds.script, CROSS_ORIGIN_PAGE),
+            get("/feed.atom", feeds.atom, CROSS_ORIGIN_PAGE),
+            get("/feed.rss", feeds.rss, CROSS_ORIGIN_PAGE),
+            get("/feed.json", feeds.json_feed, CROSS_ORIGIN_PAGE),
+            get("/monitor/{tag}/feed.atom", feeds.atom, CROSS_ORIGIN_PAGE),
+            get("/monitor/{tag}/feed.rss", feeds.rss, CROSS_ORIGIN_PAGE),
+            get("/monitor/{tag}/feed.json", feeds.json_feed, CROSS_ORIGIN_PAGE),
+            get("/maintenance.ics", feeds.maintenance, CROSS_ORIGIN_PAGE),
+            get("/monitor/{tag}/maintenance.ics", feeds.maintenance, CROSS_ORIGIN_PAGE),
+            get("/api/v2/{name:.+[.]json}", feeds.statuspage_document, CROSS_ORIGIN_API),
             get("/sitemap.xml", robots.sitemap),
             get("/robots.txt", robots.robots),
             get("/preview.png", robots.preview_image),
@@ -62,14 +70,14 @@ def add_routes(app: web.Application) -> None:
 
 
 def get(path: str, handler: Handler, policy: RoutePolicy = PAGE) -> web.RouteDef:
-    return web.get(path, with_policy(policy, handler))
+    return web.get(path, with_policy(policy, handler), expect_handler=meet_expectation)
 
 
 async def _add_parts(app: web.Application) -> None:
     """Wire the parts that pages share; on startup, because the database is opened only then."""
     running, states, clock = app[keys.RUNNING], app[keys.STATES], app[keys.CLOCK]
     database, writer, metrics = app[keys.DATABASE], app[keys.WRITER], app[keys.METRICS]
-    queue = FairQueue()
+    queue = app[FAIR_QUEUE]
     metrics.pages_waiting.set_function(lambda: queue.waiting)
     since = StatusSince(database)
     throttle = RenderThrottle(lambda: writer.stored)
@@ -87,7 +95,7 @@ async def _add_parts(app: web.Application) -> None:
     pages_templates = Templates(templates.environment(app), app[ASSETS])
     views = MonitorViews(app[keys.OVERVIEWS].of, since)
     app[PAGES] = Pages(running, snapshots, views, pages_templates, queue, throttle, metrics)
-    app[ERROR_PAGES] = ErrorPages(running, pages_templates, queue)
+    app[ERROR_PAGES] = ErrorPages(running, pages_templates)
     app[ROW_CACHE] = RowCache(pages_templates)
     for number in await database.read(stored_incidents.not_showable):
         log.warning("an incident has a time that cannot be shown, and is left out of pages", number=number)

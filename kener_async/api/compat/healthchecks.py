@@ -6,8 +6,9 @@ A start stores no sample, but is kept until the job ends: the duration is the la
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.compat.senders import HEALTHCHECKS, SENDER, SENDER_REPORTS
+from kener_async.api.compat.senders import HEALTHCHECKS, PING_SENDER, SENDER_REPORTS
 from kener_async.api.http.endpoint import Routes
+from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.domain.durations import latency
 from kener_async.domain.pings import Signal, ping_at, run_named
 from kener_async.domain.samples import Status
@@ -18,13 +19,13 @@ routes = Routes()
 STATUSES = {Signal.SUCCESS: Status.UP, Signal.FAIL: Status.DOWN}
 
 
-@routes.get("/ping/{address:.+}", policy=SENDER)
-@routes.post("/ping/{address:.+}", policy=SENDER)
+@routes.get("/ping/{address:.+}", policy=PING_SENDER)
+@routes.post("/ping/{address:.+}", policy=PING_SENDER)
 async def ping(request: web.Request) -> web.Response:
     """Handle a signal of a job; the body is not read, and HEAD is the same as GET."""
     app = request.app
     reports, database, now = app[SENDER_REPORTS], app[keys.DATABASE], app[keys.STOPWATCH]()
-    received = ping_at(request.match_info["address"])
+    received = ping_at(request.match_info["address"].rstrip("/"))
     monitor = reports.monitor(request, HEALTHCHECKS, received.check)
     run = run_named(request.query.get("rid"))
     state = await reports.admit(f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
@@ -37,4 +38,4 @@ async def ping(request: web.Request) -> web.Response:
         # Only after the sample is stored: a sender that gets an error retries, and needs the start again.
         if started is not None:
             await database.write(runs.end, monitor=state.id, run=run, started=started)
-    return web.Response(text="OK", headers={"Access-Control-Allow-Origin": "*"})
+    return web.Response(text="OK", headers=ANY_ORIGIN)

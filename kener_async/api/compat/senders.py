@@ -20,7 +20,10 @@ from kener_async.store.tokens import digest_of
 
 HEALTHCHECKS, UPTIME_KUMA, GATUS = "healthchecks", "uptime_kuma", "gatus"
 
-SENDER = RoutePolicy(ErrorFormat.PLAIN_TEXT, is_public=True, is_heartbeat=True, has_secret_path=True)
+SENDER = RoutePolicy(
+    ErrorFormat.PLAIN_TEXT, is_public=True, is_heartbeat=True, takes_slash=True, has_secret_path=True
+)
+PING_SENDER = replace(SENDER, is_cross_origin=True)
 KUMA_SENDER = replace(SENDER, error_format=ErrorFormat.UPTIME_KUMA)
 GATUS_SENDER = replace(SENDER, has_secret_path=False)  # its secret is a token in a header
 

@@ -9,23 +9,38 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 REQUEST_ATTRIBUTES = ("_rel_url", "_message", "_cache")
-CONNECTION_ATTRIBUTES = ("_request_count",)
+CONNECTION_ATTRIBUTES = ("_request_count", "_waiter", "_max_msg_queue_size", "_msg_queue_resume_size")
+
+MAX_QUEUED, RESUME_AT = 2, 1
 
 
 def remove_path_prefix(request: web.Request, prefix: str) -> None:
-    """Change the request's path, which must begin with the prefix.
+    """Change the request's path, which must begin with the prefix."""
+    set_path(request, request.rel_url.raw_path[len(prefix) :] or "/")
+
+
+def set_path(request: web.Request, path: str) -> None:
+    """Change the request's path, which is encoded as in a URL; the query stays.
 
     `Request.clone` does not help: the router would match the clone, but the handler gets the original.
     """
-    rest = request.rel_url.raw_path[len(prefix) :] or "/"
-    request._rel_url = request.rel_url.with_path(rest, encoded=True, keep_query=True)
+    request._rel_url = request.rel_url.with_path(path, encoded=True, keep_query=True)
     if request.raw_path.startswith("/"):  # else the target is an absolute URL, which is compared with Host
-        target = request.raw_path[len(prefix) :]
-        path = target if target.startswith("/") else f"/{target}"
-        request._message = request._message._replace(path=path)
+        _, mark, query = request.raw_path.partition("?")
+        request._message = request._message._replace(path=f"{path}{mark}{query}")
     request._cache.clear()  # because it has values that were derived from the old path
 
 
-def has_received_request(connection: RequestHandler) -> bool:
-    """Whether the head of a first request has come in."""
-    return connection._request_count > 0
+def received_requests(connection: RequestHandler) -> int:
+    """How many heads of requests have come in."""
+    return connection._request_count
+
+
+def is_idle(connection: RequestHandler) -> bool:
+    """Whether the connection waits for the head of a request."""
+    return connection._waiter is not None
+
+
+def limit_pipelining(connection: RequestHandler) -> None:
+    """Read no more requests while two wait for the one that is handled, instead of 32 of a megabyte each."""
+    connection._max_msg_queue_size, connection._msg_queue_resume_size = MAX_QUEUED, RESUME_AT

@@ -16,7 +16,7 @@ from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.forwarded import is_local
-from kener_async.api.http.middleware import add_standard_headers, new_request_id
+from kener_async.api.http.middleware import new_request_id
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.api.http.request_log import REQUESTER, Requester
@@ -85,7 +85,7 @@ async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
     """Send 100 Continue; returns the error response to any other expectation."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         response = ErrorResponse(417, "header Expect: only 100-continue can be met")
-        add_standard_headers(response, new_request_id())
+        response.request_id = new_request_id()
         return response
     if request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

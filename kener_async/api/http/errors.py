@@ -1,9 +1,12 @@
 """Errors as HTTP: one table of statuses, and the envelope `{"error": "..."}`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import orjson
 from aiohttp import web
 
-from kener_async.api.http.responses import JSON
+from kener_async.api.http.responses import JSON, NO_STORE, PrebuiltHead, PrebuiltResponse, prebuilt_head
 from kener_async.domain import errors
 
 STATUS: dict[type[errors.DomainError], int] = {
@@ -17,37 +20,41 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.TooMany: 429,
     errors.Unavailable: 503,
 }
-RETRY_AFTER = {"Retry-After": "5"}
+HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class ErrorResponse(web.Response):
-    """An error in the envelope, with the headers that its status calls for."""
+class ErrorResponse(PrebuiltResponse):
+    """An error in the envelope, with the headers that its status calls for and those of `extra`."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(status=status, body=orjson.dumps({"error": message}), headers={"Content-Type": JSON})
+    def __init__(self, status: int, message: str, extra: Mapping[str, str] = NO_HEADERS) -> None:
         self.message = message
-        if status == 401:
-            self.headers["WWW-Authenticate"] = "Bearer"
-        elif status == 503:
-            self.headers.update(RETRY_AFTER)
-        elif status in (408, 413):
+        self.extra = {**HEADERS.get(status, NO_HEADERS), **extra}
+        super().__init__(self._head(status, JSON), orjson.dumps({"error": message}))
+        if status in (408, 413):
             # The rest of the body is not worth reading.
             self.force_close()
 
+    def rewrite(self, content_type: str, content: bytes) -> None:
+        """Replace the envelope."""
+        self.head, self.content = self._head(self.head.status, content_type), content
 
-def error_response(error: Exception) -> ErrorResponse:
+    def _head(self, status: int, content_type: str) -> PrebuiltHead:
+        headers = {"Content-Type": content_type, "Cache-Control": NO_STORE, **self.extra}
+        return prebuilt_head(status, tuple(headers.items()))
+
+
+def error_response(error: Exception, extra: Mapping[str, str] = NO_HEADERS) -> ErrorResponse:
     """The response to whatever a handler raised; an unexpected error is not described."""
     if isinstance(error, errors.DomainError):
-        response = ErrorResponse(STATUS[type(error)], error.message)
         if isinstance(error, errors.TooMany):
-            response.headers["Retry-After"] = str(error.seconds)
-        return response
+            extra = {**extra, "Retry-After": str(error.seconds)}
+        return ErrorResponse(STATUS[type(error)], error.message, extra)
     if isinstance(error, web.HTTPException):
-        response = ErrorResponse(error.status, _message(error))
         if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
-    return ErrorResponse(500, "internal error")
+            extra = {**extra, "Allow": error.headers["Allow"]}
+        return ErrorResponse(error.status, _message(error), extra)
+    return ErrorResponse(500, "internal error", extra)
 
 
 def _message(error: web.HTTPException) -> str:

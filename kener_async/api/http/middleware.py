@@ -15,24 +15,17 @@ from aiohttp.hdrs import HOST as HOST_HEADER
 from aiohttp.typedefs import Middleware
 
 from kener_async.api.http import error_formats
-from kener_async.api.http.errors import ErrorResponse, error_response
+from kener_async.api.http.errors import NO_HEADERS, ErrorResponse, error_response
 from kener_async.api.http.forwarded import is_host
 from kener_async.api.http.policy import ErrorFormat, RoutePolicies, RoutePolicy, policy_of
 from kener_async.api.http.request_log import RequestLog
-from kener_async.api.http.responses import (
-    DEFAULT_HEADERS,
-    NO_STORE,
-    REQUEST_ID_HEADER,
-    STANDARD_HEADERS,
-    PrebuiltResponse,
-)
+from kener_async.api.http.responses import ANY_ORIGIN, NO_STORE, Handler, PrebuiltResponse, complete_headers
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
 from kener_async.metrics import Metrics
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-ErrorPage = Callable[[web.Request, web.Response], Awaitable[web.Response]]
+ErrorPage = Callable[[web.Request, ErrorResponse], Awaitable[web.Response]]
 
 # The prefix tells the requests of this process from those of others.
 new_request_id: Callable[[], str] = map(f"{secrets.token_hex(4)}-%x".__mod__, itertools.count(1)).__next__
@@ -48,8 +41,9 @@ def request_middleware(
     policies: RoutePolicies,
     request_log: RequestLog,
     error_page: ErrorPage,
+    wait_turn: Callable[[], Awaitable[None]],
 ) -> Middleware:
-    """The middleware. `error_page` turns an error into a page, for browsers."""
+    """The middleware. `error_page` turns an error into a page, for browsers; errors await `wait_turn`."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,20 +54,22 @@ def request_middleware(
         try:
             check_request(request)
             response = await handler(request)
-        except web.HTTPRedirection:
-            raise
+        except web.HTTPRedirection as redirection:
+            response = web.Response(
+                status=redirection.status, headers={"Location": redirection.headers["Location"]}
+            )
         except Exception as error:
             if not isinstance(error, DomainError | web.HTTPException):
                 request_log.failed(request)
-            refusal = error_response(error)
+            # One in each turn of the loop, as pages: refused requests must not hold up heartbeats.
+            await wait_turn()
+            refusal = error_response(error, ANY_ORIGIN if policy.is_cross_origin else NO_HEADERS)
             message = refusal.message
             response = await formatted(request, policy, refusal)
         if isinstance(response, PrebuiltResponse):
             response.request_id = request_id
-        else:
-            add_standard_headers(response, request_id)
-            if not policy.is_cacheable:
-                response.headers.setdefault("Cache-Control", NO_STORE)
+        elif not policy.is_cacheable:
+            response.headers.setdefault("Cache-Control", NO_STORE)
         if running.stopping:
             response.force_close()
         metrics.answered(request.method, response.status)
@@ -95,13 +91,10 @@ def request_middleware(
     return middleware
 
 
-def add_standard_headers(response: web.StreamResponse, request_id: str) -> None:
-    """Add the headers of every response, also of those that the parser's errors get."""
-    headers = response.headers
-    headers[REQUEST_ID_HEADER] = request_id
-    headers.update(STANDARD_HEADERS)
-    for name, value in DEFAULT_HEADERS.items():
-        headers.setdefault(name, value)
+async def complete_response(request: web.Request, response: web.StreamResponse) -> None:
+    """Give a response its standard headers just before it is sent, also one that aiohttp made itself."""
+    if not isinstance(response, PrebuiltResponse):
+        complete_headers(response, REQUEST_ID.get() or new_request_id())
 
 
 def check_request(request: web.Request) -> None:

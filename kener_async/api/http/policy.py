@@ -28,11 +28,15 @@ class RoutePolicy:
     is_public: bool = False  # no bearer token is required
     is_heartbeat: bool = False  # counted as a heartbeat by /metrics
     is_cacheable: bool = False  # else no-store, unless a response sets Cache-Control itself
+    is_cross_origin: bool = False  # scripts of any site may read it, so it answers preflights
+    takes_slash: bool = False  # a slash at the end of the path makes no difference
     has_secret_path: bool = False  # the segments that vary are a secret, masked in logs
 
 
 PAGE = RoutePolicy(ErrorFormat.PAGE, is_public=True, is_cacheable=True)
+CROSS_ORIGIN_PAGE = replace(PAGE, is_cross_origin=True)
 PUBLIC_API = RoutePolicy(ErrorFormat.ENVELOPE, is_public=True)
+CROSS_ORIGIN_API = replace(PUBLIC_API, is_cross_origin=True)
 
 
 def with_policy(policy: RoutePolicy, handler: H) -> H:

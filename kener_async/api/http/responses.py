@@ -5,7 +5,8 @@ than all of our own work for a heartbeat. Here a head is joined once, and Date, 
 Content-Length are added when it is sent.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -28,6 +29,11 @@ DEFAULT_HEADERS = {
 }
 REQUEST_ID_HEADER = "X-Request-Id"
 NO_STORE = "no-store"
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+SHARED_BYTES = 4096  # from this size on a body is sent as it is and not copied behind its head
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class PrebuiltHead:
@@ -37,23 +43,17 @@ class PrebuiltHead:
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
-        self.has_no_body = status == HTTPStatus.NOT_MODIFIED
+        self.has_no_body = status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
         self.headers = {**DEFAULT_HEADERS, **headers, **STANDARD_HEADERS}
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *map(": ".join, self.headers.items())]
         self.raw = "\r\n".join([*lines, "Date: "]).encode()
 
-    def with_body(self, body: bytes, request_id: str) -> bytes:
-        """The response as HTTP/1.1 sends it; 304 has no body, and no length of one."""
+    def for_body(self, length: int, request_id: str) -> bytes:
+        """The head as HTTP/1.1 sends it; 304 has no length of a body."""
         date, number = _date(int(time())), request_id.encode()
         if self.has_no_body:
             return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self.raw, date, number)
-        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-            self.raw,
-            date,
-            number,
-            len(body),
-            body,
-        )
+        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n" % (self.raw, date, number, length)
 
 
 class PrebuiltResponse(web.Response):
@@ -114,10 +114,19 @@ class PrebuiltResponse(web.Response):
         self._is_sent = True
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            transport.write(self.head.with_body(self.content, self.request_id))
+            self._write(transport)
             if transport.get_write_buffer_size():
                 await request.writer.drain()
         return None
+
+    def _write(self, transport: asyncio.Transport) -> None:
+        content = b"" if self.head.has_no_body else self.content
+        head = self.head.for_body(len(content), self.request_id)
+        if len(content) < SHARED_BYTES:
+            transport.write(head + content)
+        else:
+            # All connections that wait for their clients hold the same bytes of a cached page.
+            transport.writelines((head, content))
 
     async def write_eof(self, data: bytes = b"") -> None:
         if not self._is_sent:
@@ -127,6 +136,21 @@ class PrebuiltResponse(web.Response):
 def takes_raw(request: web.BaseRequest) -> bool:
     """Whether the response has neither a Connection header nor anything else that depends on the request."""
     return request.version is HttpVersion11 and request.keep_alive and request.method != METH_HEAD
+
+
+def complete_headers(response: web.StreamResponse, request_id: str) -> None:
+    """Add the headers that every response has, also those that aiohttp itself makes."""
+    headers = response.headers
+    headers[REQUEST_ID_HEADER] = request_id
+    headers.update(STANDARD_HEADERS)
+    for name, value in DEFAULT_HEADERS.items():
+        headers.setdefault(name, value)
+
+
+@lru_cache(maxsize=256)
+def prebuilt_head(status: int, headers: tuple[tuple[str, str], ...]) -> PrebuiltHead:
+    """The head of a response that is not made once and kept, such as an error."""
+    return PrebuiltHead(status, dict(headers))
 
 
 @lru_cache(maxsize=1)

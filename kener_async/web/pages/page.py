@@ -18,7 +18,7 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.forwarded import client_origin
-from kener_async.api.http.middleware import Handler
+from kener_async.api.http.responses import Handler
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import TooSlow

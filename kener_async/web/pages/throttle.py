@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from aiohttp import web
+
 PER_TURN = 1
 PAUSE_PER_HEARTBEAT = 0.001  # seconds; ten times what a heartbeat costs
 MAX_PAUSE = 1.0
@@ -55,6 +57,9 @@ class FairQueue:
             if not turn.done():  # done: the request was cancelled
                 turn.set_result(None)
                 self._admit()
+
+
+FAIR_QUEUE = web.AppKey("fair queue", FairQueue)
 
 
 class RenderThrottle:
