@@ -171,14 +171,15 @@ def test_what_was_measured_before_a_kill_is_sent_after_it(server: Server, tmp_pa
     assert reported(server) == {"earth": "UP", "mars": "DOWN"}
 
 
-def test_a_tag_that_the_server_does_not_know_is_said_and_does_not_keep_the_others(
+def test_a_tag_that_the_server_does_not_know_is_kept_and_does_not_hold_up_the_others(
     server: Server, tmp_path: Path
 ):
     text = config(server.port, server.add_token(), ALIVE, 'tag = "pluto"\nalive = true')
     server.start()
     with AgentProcess(tmp_path / "device", text) as agent:
-        assert agent.launch("--once").wait() == 0
-        line = agent.until_logged("sample rejected")
+        assert agent.launch("--once").wait() == 1
+        line = agent.until_logged("samples refused, kept")
+        assert [row[1] for row in agent.spooled()] == ["pluto"]
     assert (line["tag"], line["reason"]) == ("pluto", "invalid tag")
     assert reported(server) == {"earth": "UP"}
 
@@ -201,9 +202,9 @@ def test_systemd_is_notified_when_it_is_ready_and_while_the_spool_answers(tmp_pa
 import signal, time
 from kener_async.agent import spool
 stuck = []
-def oldest(self, limit, before=spool.Spool.oldest):
+def oldest(self, *values, before=spool.Spool.oldest):
     while stuck: time.sleep(0.01)
-    return before(self, limit)
+    return before(self, *values)
 spool.Spool.oldest = oldest
 signal.signal(signal.SIGUSR1, lambda *_: stuck.append(1))
 signal.signal(signal.SIGUSR2, lambda *_: stuck.clear())

@@ -149,9 +149,19 @@ def reply(status: int, body: Any = None, samples: int = 2, **headers: str) -> Re
     return responses.reply(status, named, text, [a_sample(seq) for seq in range(1, samples + 1)])
 
 
-def test_every_verdict_ends_a_sample_and_the_rejected_are_named():
-    results = [{"verdict": "duplicate", "minute": 60}, {"verdict": "rejected", "error": "invalid tag"}]
-    assert reply(200, {"results": results}) == Delivered([(a_sample(2), "invalid tag")])
+def test_known_verdicts_end_a_sample_except_refused_and_errors_are_named():
+    results = [
+        {"verdict": "duplicate", "minute": 60},
+        {"verdict": "rejected", "error": "status missing"},
+        {"verdict": "refused", "error": "invalid tag"},
+        {"verdict": "superseded", "minute": 60},
+        {"verdict": "accepted", "minute": 60},
+        {"verdict": "ACCEPTED"},
+    ]
+    assert reply(200, {"results": results}, samples=6) == Delivered(
+        [(a_sample(2), "status missing")],
+        [(a_sample(3), "invalid tag"), (a_sample(6), "the verdict is ACCEPTED")],
+    )
 
 
 @pytest.mark.parametrize(

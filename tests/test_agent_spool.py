@@ -40,7 +40,7 @@ def opened(path: Path) -> Iterator[Spool]:
 
 
 def numbers(one: Spool, limit: int = 10**6) -> list[int]:
-    return [each.seq for each in one.oldest(limit).samples]
+    return [each.seq or 0 for each in one.oldest(limit).samples]
 
 
 def test_what_is_kept_comes_back_as_it_was_oldest_first(opened: Spool):

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.settings import AgentSettings
 from kener_async.agent.spool import MeasuredSample
-from kener_async.agent.uploader import Uploader
+from kener_async.agent.uploader import Uploader, environment_proxy
 from kener_async.domain.samples import Status
 from tests.rigs.device import DeviceClock, agent_settings
 from tests.rigs.network import FaultyNetwork
@@ -91,7 +91,7 @@ class Rig:
             await self.spool.add(MeasuredSample(tag, status, 0.5, self.clock()))
 
     async def left(self) -> list[int]:
-        return [each.seq for each in (await self.spool.oldest(100_000)).samples]
+        return [each.seq or 0 for each in (await self.spool.oldest(100_000)).samples]
 
 
 @asynccontextmanager
@@ -142,6 +142,12 @@ async def test_a_batch_that_is_too_large_is_halved_until_it_passes(rig: Rig, ser
         *(refused(status) for status in (301, 400, 401, 403, 404, 413, 415, 429, 500, 503)),
         lambda _: web.Response(text="<html>Please log in</html>", content_type="text/html"),
         lambda _: web.Response(status=204),
+        lambda _: web.Response(text="[" * 100_000, content_type="application/json"),
+        lambda _: web.Response(text='{"error":' + "[" * 100_000, status=500),
+        lambda _: web.Response(text='{"results": {"verdict": "accepted"}}', content_type="application/json"),
+        lambda _: web.Response(text='{"results": [null]}', content_type="application/json"),
+        lambda _: web.Response(text='{"results": 1' + "0" * 5000 + "}", content_type="application/json"),
+        lambda _: web.Response(body=b"\xff", content_type="application/json"),
     ],
 )
 async def test_whatever_else_is_answered_nothing_is_lost(
@@ -153,7 +159,8 @@ async def test_whatever_else_is_answered_nothing_is_lost(
     assert await rig.left() == [1]
     time.now += 300
     assert await rig.upload()
-    assert server.taken == [1]
+    assert await rig.left() == []
+    assert server.taken[-1:] == [1]
 
 
 async def test_the_server_is_left_alone_for_as_long_as_it_asks(rig: Rig, server: FakeServer, time: FakeClock):
@@ -183,6 +190,67 @@ async def test_a_rejected_sample_is_named_counted_and_gone(rig: Rig, server: Fak
         }
     ]
     assert await rig.spool.counts() == (0, 0, 1)
+
+
+def verdicts(*words: str) -> Answer:
+    results = [{"verdict": word, **({"error": "no"} if word == "refused" else {})} for word in words]
+    return lambda _: web.json_response({"results": results})
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("refused", "no"), ("postponed", "the verdict is postponed"), ("", "the verdict is ")],
+)
+async def test_samples_that_may_be_accepted_later_are_kept_and_hold_up_no_others(
+    rig: Rig, server: FakeServer, time: FakeClock, word: str, reason: str
+):
+    """A monitor that is not known yet, a token for others, and verdicts of a later version."""
+    for tag in ("earth", "pluto", "earth"):
+        await rig.measure(tag=tag)
+    server.answers = [verdicts("accepted", word, "duplicate")]
+    with capture_logs() as logs:
+        assert not await rig.upload()  # something is left
+        await rig.measure(tag="pluto")
+        await rig.measure(tag="earth")
+        assert not await rig.upload()
+    assert [(line["event"], line["tag"], line["reason"]) for line in logs] == [
+        ("samples refused, kept", "pluto", reason)
+    ]
+    assert await rig.left() == [2, 4]
+    assert server.seen == [[1, 2, 3], [5]]
+    time.now += 301
+    with capture_logs() as logs:
+        assert await rig.upload()
+    assert server.seen[2:] == [[2, 4]]
+    assert [line["event"] for line in logs] == ["samples accepted again"]
+
+
+async def test_refused_samples_are_sent_again_every_five_minutes_only(
+    rig: Rig, server: FakeServer, time: FakeClock
+):
+    await rig.measure(2, tag="pluto")
+    for _ in range(60):
+        server.answers = [verdicts("refused", "refused")]
+        assert not await rig.upload()
+        time.now += 10
+    assert server.seen == [[1, 2], [1, 2]]
+    assert await rig.left() == [1, 2]
+
+
+async def test_refused_samples_are_the_first_that_a_full_spool_drops(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    async with rigged(agent_settings(tmp_path, server.url, spool_bytes=65536), time) as rig:
+        refusing: Answer = lambda batch: verdicts(*["refused"] * len(batch["samples"]))(batch)  # noqa: E731
+        server.answers = [refusing]
+        rows = [MeasuredSample("pluto", Status.UP, 0, rig.clock()) for _ in range(1000)]
+        await rig.spool._do(lambda spool: spool.add(rows))
+        assert not await rig.upload()
+        rows = [MeasuredSample("earth", Status.UP, 0, rig.clock()) for _ in range(1000)]
+        await rig.spool._do(lambda spool: spool.add(rows))
+        assert not await rig.upload()
+        assert server.taken[-1000:] == list(range(1001, 2001))
+        assert (await rig.spool.counts()).dropped > 0
 
 
 async def test_a_refused_token_is_said_as_an_error_with_the_words_of_the_server(rig: Rig, server: FakeServer):
@@ -236,6 +304,41 @@ async def test_a_server_that_is_not_there_costs_only_a_pause(time: FakeClock, tm
             assert not await rig.upload()
             assert not await rig.upload()  # too early: nobody is asked
     assert [line["event"] for line in logs] == ["upload failed"]
+
+
+# The environment of the device
+
+
+@pytest.mark.parametrize("text", ["default login me password x", "machine 127.0.0.1 login me password x"])
+async def test_credentials_of_netrc_do_not_stop_it(
+    rig: Rig, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+):
+    netrc = tmp_path / "netrc"
+    netrc.write_text(text)
+    monkeypatch.setenv("NETRC", str(netrc))
+    await rig.measure()
+    assert await rig.upload()
+    assert server.tokens == ["Bearer a-token"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "server", "proxy"),
+    [
+        ({}, "https://status.example.org", None),
+        ({"https_proxy": "http://proxy:3128"}, "https://status.example.org", "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128"}, "http://status.example.org", None),
+        ({"http_proxy": "http://proxy:3128"}, "http://status.example.org", "http://proxy:3128"),
+        ({"https_proxy": "http://p", "no_proxy": "example.org"}, "https://status.example.org", None),
+    ],
+)
+def test_a_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], server: str, proxy: str | None
+):
+    for name in ("https_proxy", "http_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert environment_proxy(server) == proxy
 
 
 # When it is sent

@@ -22,15 +22,15 @@ def body(device: str, batch: SpooledBatch, now: ClockReading) -> bytes:
 def _as_sent(spooled: SpooledSample, newest: Mapping[str, ClockReading]) -> dict[str, Any]:
     sample = spooled.sample
     moment = corrected(sample.moment, newest[sample.moment.boot])
-    return {
+    fields = {
         "tag": sample.tag,
         "status": sample.status.name,
         "latency": sample.latency,
         "timestampInSeconds": int(_wall(moment)),
-        "seq": spooled.seq,
         "monotonic": moment.monotonic,
         "boot": moment.boot,
     }
+    return fields if spooled.seq is None else fields | {"seq": spooled.seq}
 
 
 def corrected(moment: ClockReading, newest: ClockReading) -> ClockReading:

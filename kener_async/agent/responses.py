@@ -11,9 +11,14 @@ from kener_async.agent.spool import SpooledSample
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The server gave a verdict on every sample; `rejected` are those it refused for good, with errors."""
+    """The server gave a verdict on every sample.
+
+    `rejected` are those that it will never store, `refused` those that it may store later, with errors. A
+    verdict that is not known counts as refused.
+    """
 
     rejected: Sequence[tuple[SpooledSample, str]]
+    refused: Sequence[tuple[SpooledSample, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class Failed:
 
 Reply = Delivered | BatchTooLarge | Failed
 
+NOT_JSON = (ValueError, RecursionError)  # the second where it is nested too deeply
 TEMPORARY = {408, 425, 429}  # the statuses below 500 after which a retry may succeed
+STORED = {"accepted", "duplicate", "superseded"}
 LONGEST_RETRY_AFTER = 3600.0  # seconds of a Retry-After that are respected
 
 
@@ -55,12 +62,17 @@ def _verdicts(body: bytes, samples: Sequence[SpooledSample]) -> Reply:
     try:
         results = json.loads(body)["results"]
         verdicts = [(str(result["verdict"]), str(result.get("error", ""))) for result in results]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (*NOT_JSON, KeyError, TypeError, AttributeError):
         return not_ours
     if len(verdicts) != len(samples):
         return not_ours
-    judged = zip(samples, verdicts, strict=True)
-    return Delivered([(sample, error) for sample, (verdict, error) in judged if verdict == "rejected"])
+    rejected, refused = [], []
+    for sample, (verdict, error) in zip(samples, verdicts, strict=True):
+        if verdict == "rejected":
+            rejected.append((sample, error))
+        elif verdict not in STORED:
+            refused.append((sample, error or f"the verdict is {verdict[:40]}"))
+    return Delivered(rejected, refused)
 
 
 def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -68,7 +80,7 @@ def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
         return f"answered {status}: moved to {headers.get('Location', 'another address')}"
     try:
         return f"answered {status}: {json.loads(body)['error']}"
-    except (ValueError, KeyError, TypeError):
+    except (*NOT_JSON, KeyError, TypeError):
         return f"answered {status}"
 
 

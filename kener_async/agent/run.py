@@ -96,8 +96,6 @@ class Agent:
             await self._spool.add(MeasuredSample(check.tag, result.status, round(latency, 6), moment))
         except NotMeasured as error:
             log.error("check failed to run", tag=check.tag, reason=str(error))
-        except Unavailable as error:
-            log.error("sample lost", tag=check.tag, reason=error.message)
         else:
             self._log_change(check.tag, result.status, result.reason)
 

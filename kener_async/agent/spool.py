@@ -1,15 +1,17 @@
 """The spool: samples that the server has not acknowledged, in one SQLite file that survives power cuts.
 
-A sample is added before it is sent, and removed when the server has given its verdict. The file is locked by
-one agent at a time. All methods block.
+A sample is added before it is sent, and removed when the server has stored or rejected it. The file is
+locked by one agent at a time. All methods block.
 """
 
+import errno
+import json
 import secrets
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS spool (
     rejected  INTEGER NOT NULL DEFAULT 0   -- samples that the server rejected
 ) STRICT;
 """
+FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}  # the second, for example, over a quota
 CORRUPT_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 LOCK_TIMEOUT = 5.0  # seconds to wait for an agent that is about to end
 LOG_PAGES = 64  # pages of the write-ahead log before a checkpoint
@@ -42,6 +45,10 @@ LOG_PAGES = 64  # pages of the write-ahead log before a checkpoint
 
 class SpoolCorrupt(Exception):
     """The file is corrupt, or not a database."""
+
+
+class SpoolFull(Unavailable):
+    """The disk of the file is full, or fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,9 @@ class MeasuredSample:
 
 @dataclass(frozen=True, slots=True)
 class SpooledSample:
-    """A sample and its sequence number."""
+    """A sample and its sequence number, None while it is in memory only."""
 
-    seq: int
+    seq: int | None
     sample: MeasuredSample
 
 
@@ -70,6 +77,10 @@ class SpooledBatch:
     suffix: str
     samples: Sequence[SpooledSample]
     newest: Mapping[str, ClockReading]
+
+    def only(self, samples: Sequence[SpooledSample]) -> "SpooledBatch":
+        """The batch with these of its samples."""
+        return replace(self, samples=samples)
 
     def device(self, name: str) -> str:
         """The device name of the sequence numbers: `name`, or else the host, with the suffix of the spool."""
@@ -92,6 +103,7 @@ class Spool:
         self._limit = limit
         self.host, self.suffix = self._one("SELECT host, suffix FROM spool")
         self._page_bytes = self._one("PRAGMA page_size")[0]
+        self._searched: tuple[frozenset[str], int] = frozenset(), 0
 
     def close(self) -> None:
         self._connection.close()
@@ -131,15 +143,27 @@ class Spool:
         (pages,), (free,) = self._one("PRAGMA page_count"), self._one("PRAGMA freelist_count")
         return int(pages - free) * int(self._page_bytes)
 
-    def oldest(self, limit: int) -> SpooledBatch:
-        """The oldest samples, `limit` at most."""
+    def oldest(
+        self, limit: int, without_tags: Collection[str] = (), without: Collection[int] = ()
+    ) -> SpooledBatch:
+        """The oldest samples, `limit` at most, without those of some tags and without some numbers."""
+        tags = frozenset(without_tags)
+        # What comes before the first sample found last time is of the same tags, and need not be read again.
+        first = self._searched[1] if self._searched[0] == tags else 0
         with translated_errors():
             samples = self._connection.execute(
-                "SELECT seq, tag, status, latency, wall, monotonic, boot FROM samples ORDER BY seq LIMIT ?",
-                (limit,),
+                """
+                SELECT seq, tag, status, latency, wall, monotonic, boot FROM samples
+                 WHERE seq >= ? AND tag NOT IN (SELECT value FROM json_each(?))
+                   AND seq NOT IN (SELECT value FROM json_each(?))
+                 ORDER BY seq LIMIT ?
+                """,
+                (first, json.dumps(list(tags)), json.dumps(list(without)), limit),
             ).fetchall()
             boots = {boot for *_, boot in samples}
             newest = [self._newest(boot) for boot in boots]
+        if samples:
+            self._searched = tags, samples[0][0]
         return SpooledBatch(self.host, self.suffix, [_spooled(*row) for row in samples], dict(newest))
 
     def _newest(self, boot: str) -> tuple[str, ClockReading]:
@@ -153,10 +177,17 @@ class Spool:
         if batch.suffix != self.suffix:
             return
         with self._transaction():
-            numbers = [(each.seq,) for each in batch.samples]
-            self._connection.executemany("DELETE FROM samples WHERE seq = ?", numbers)
+            self._delete(batch.samples)
             if rejected:
                 self._connection.execute("UPDATE spool SET rejected = rejected + ?", (rejected,))
+
+    def remove_all(self, samples: Iterable[SpooledSample]) -> None:
+        """Remove samples of this spool that could not be removed before."""
+        with self._transaction():
+            self._delete(samples)
+
+    def _delete(self, samples: Iterable[SpooledSample]) -> None:
+        self._connection.executemany("DELETE FROM samples WHERE seq = ?", [(each.seq,) for each in samples])
 
     def counts(self) -> SpoolCounts:
         return SpoolCounts(*self._one("SELECT (SELECT count(*) FROM samples), dropped, rejected FROM spool"))
@@ -189,9 +220,10 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in CORRUPT_CODES:
+        code = error.sqlite_errorcode & 0xFF
+        if code in CORRUPT_CODES:
             raise SpoolCorrupt(str(error)) from error
-        raise Unavailable(f"the spool: {error}") from error
+        raise (SpoolFull if code in FULL_CODES else Unavailable)(f"the spool: {error}") from error
 
 
 def opened(path: Path, limit: int) -> Spool:
@@ -199,7 +231,8 @@ def opened(path: Path, limit: int) -> Spool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"the spool: {error.filename}: {error.strerror}") from error
+        kind = SpoolFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
+        raise kind(f"the spool: {error.filename}: {error.strerror}") from error
     with translated_errors():
         connection = sqlite3.connect(
             path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False

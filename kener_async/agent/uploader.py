@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from urllib.request import getproxies, proxy_bypass
 
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from yarl import URL
 
 from kener_async.agent import batches, responses
 from kener_async.agent.async_spool import AsyncSpool
@@ -19,6 +21,7 @@ from kener_async.domain.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 LARGEST_RESPONSE = 1 << 22  # bytes
+RETRY_REFUSED = 300.0  # seconds until the samples of a refused tag are sent again
 MAX_LOGGED = 5  # rejected samples of a batch that are logged one by one
 
 Chance = Callable[[], float]  # in [0, 1)
@@ -42,6 +45,7 @@ class Uploader:
         self._chance = chance
         self._backoffs = dict.fromkeys(settings.servers, Backoff())
         self._batch_size = batches.MAX_SAMPLES
+        self._refused: dict[str, float] = {}  # the time of the next attempt, by tag
         self._woken = asyncio.Event()
 
     @classmethod
@@ -52,7 +56,8 @@ class Uploader:
         """Open the HTTP session, with `name` as User-Agent; closed on leaving."""
         timeout = ClientTimeout(total=settings.send_timeout)
         headers = {"User-Agent": name}
-        async with ClientSession(timeout=timeout, headers=headers, trust_env=True) as session:
+        # Not trust_env, which would add the credentials of ~/.netrc to those of the token.
+        async with ClientSession(timeout=timeout, headers=headers, cookie_jar=DummyCookieJar()) as session:
             yield cls(settings, spool, clock, session, chance)
 
     def wake(self) -> None:
@@ -77,12 +82,15 @@ class Uploader:
                 await self._woken.wait()
 
     async def upload(self) -> bool:
-        """Upload until the spool is empty or no server accepts a batch; returns whether it is empty."""
+        """Upload until the spool is empty or no server accepts a batch; returns whether it is empty.
+
+        Samples of a tag that the server refuses stay, and the others are not held up by them.
+        """
         self._woken.clear()
         while True:
-            batch = await self._spool.oldest(self._batch_size)
+            batch = await self._spool.oldest(self._batch_size, self._waiting_tags())
             if not batch.samples:
-                return True
+                return (await self._spool.counts()).pending == 0
             reply = await self._post_to_first(batch)
             if isinstance(reply, Failed):
                 return False
@@ -90,7 +98,28 @@ class Uploader:
                 self._batch_size = max(1, len(batch.samples) // 2)
             else:
                 self._log_rejected(reply)
-                await self._spool.remove(batch, len(reply.rejected))
+                self._note_refused(batch, reply)
+                refused = {id(sample) for sample, _ in reply.refused}
+                judged = [sample for sample in batch.samples if id(sample) not in refused]
+                await self._spool.remove(batch.only(judged), len(reply.rejected))
+
+    def _waiting_tags(self) -> list[str]:
+        """The refused tags that are not to be sent yet."""
+        now = self._clock().monotonic
+        return [tag for tag, until in self._refused.items() if until > now]
+
+    def _note_refused(self, batch: SpooledBatch, delivered: Delivered) -> None:
+        """Make refused tags wait, and log what has changed."""
+        reasons = {spooled.sample.tag: reason for spooled, reason in delivered.refused}
+        for tag in {spooled.sample.tag for spooled in batch.samples}:
+            if tag in reasons:
+                if tag not in self._refused:
+                    log.warning(
+                        "samples refused, kept", tag=tag, reason=reasons[tag], retry_in_seconds=RETRY_REFUSED
+                    )
+                self._refused[tag] = self._clock().monotonic + RETRY_REFUSED
+            elif self._refused.pop(tag, None) is not None:
+                log.info("samples accepted again", tag=tag)
 
     async def _post_to_first(self, batch: SpooledBatch) -> Reply:
         """Post a batch to the first server that accepts it, without those in backoff."""
@@ -112,7 +141,11 @@ class Uploader:
                 "Content-Encoding": "gzip",
             }
             async with self._session.post(
-                f"{server}/api/status/batch", data=body, headers=headers, allow_redirects=False
+                f"{server}/api/status/batch",
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=environment_proxy(server),
             ) as response:
                 text = await responses.read_up_to(response.content, LARGEST_RESPONSE)
                 return responses.reply(response.status, response.headers, text, batch.samples)
@@ -155,3 +188,11 @@ class Uploader:
             log.warning("sample rejected", tag=spooled.sample.tag, seq=spooled.seq, reason=reason)
         if len(delivered.rejected) > MAX_LOGGED:
             log.warning("more samples rejected", samples=len(delivered.rejected) - MAX_LOGGED)
+
+
+def environment_proxy(server: str) -> str | None:
+    """The proxy for a server, from the environment: https_proxy, http_proxy and no_proxy."""
+    url = URL(server)
+    if url.host is None or proxy_bypass(url.host):
+        return None
+    return getproxies().get(url.scheme)
