@@ -54,9 +54,9 @@ def sample(ago: int = 0, tag: str = "earth", status: str = "UP", **fields: Any) 
 
 async def send(service: Service, *samples: Any, **head: Any) -> dict[str, Any]:
     answer = await service.post("/api/status/batch", {**head, "samples": list(samples)})
-    assert sum(answer[verdict] for verdict in ("accepted", "duplicate", "superseded", "rejected")) == len(
-        samples
-    )
+    assert sum(
+        answer[verdict] for verdict in ("accepted", "duplicate", "superseded", "rejected", "refused")
+    ) == len(samples)
     return dict(answer)
 
 
@@ -102,7 +102,6 @@ async def test_a_batch_that_is_sent_again_changes_nothing(service: Service):
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        ({"tag": "pluto"}, "invalid tag"),
         ({"status": "FINE"}, "status missing: must be UP, DOWN or DEGRADED"),
         ({"latency": -1}, "latency missing or not a number: must be a number, at least 0"),
         ({"latency": 2e12}, "latency: must be at most 1000000000000"),
@@ -168,8 +167,8 @@ async def test_a_token_writes_its_own_monitors_only(service: Service):
         "POST", "/api/status/batch", token, json={"samples": [sample(), sample(tag="mars")]}
     )
     assert status == 200
-    assert answer["results"][0] == {"verdict": "rejected", "error": "the token is for other monitors"}
-    assert verdicts(answer) == ["rejected", "accepted"]
+    assert answer["results"][0] == {"verdict": "refused", "error": "the token is for other monitors"}
+    assert verdicts(answer) == ["refused", "accepted"]
     assert await minutes(service) == {}
 
 
@@ -323,11 +322,96 @@ async def test_the_highest_number_speaks_for_its_minute_whenever_it_comes(servic
 
 
 async def test_a_number_is_judged_once(service: Service):
-    await send(service, sample(1, seq=1), sample(0, tag="pluto", seq=2), device="d")
+    await send(service, sample(1, seq=1), sample(2, status="FINE", seq=2), device="d")
     await service.beat(status="DOWN", at=NOON - 60)
-    answer = await send(service, sample(1, seq=1), sample(0, seq=2), device="d")
-    assert verdicts(answer) == ["duplicate", "duplicate"]
+    answer = await send(service, sample(1, seq=1), sample(2, status="FINE", seq=2), device="d")
+    assert verdicts(answer) == ["superseded", "rejected"]
     assert await minutes(service) == {1: "DOWN"}
+
+
+REPEATED: list[tuple[str, list[dict[str, Any]], list[str]]] = [
+    ("of one minute the highest number", [sample(1, seq=1, status="DOWN"), sample(1, seq=2)], ["s", "d"]),
+    ("equal ones", [sample(1, seq=1), sample(1, seq=2)], ["s", "d"]),
+    ("equal ones, reversed", [sample(1, seq=2), sample(1, seq=1)], ["d", "s"]),
+    ("malformed", [sample(1, seq=1, latency=-1), sample(2, seq=2)], ["rejected", "d"]),
+    ("in the future", [sample(-9, seq=1), sample(2, seq=2)], ["rejected", "d"]),
+    ("too old", [sample(91 * 1440, seq=1), sample(2, seq=2)], ["rejected", "d"]),
+    ("unknown", [sample(1, tag="pluto", seq=1), sample(2, seq=2)], ["refused", "d"]),
+    ("without numbers", [sample(1, status="DOWN"), sample(1)], ["s", "d"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("samples", "again"), [row[1:] for row in REPEATED], ids=[row[0] for row in REPEATED]
+)
+async def test_verdicts_of_a_batch_that_is_sent_again_are_those_of_the_first_time(
+    service: Service, samples: list[dict[str, Any]], again: list[str]
+):
+    """Except that what is stored is a duplicate."""
+    words = {"s": "superseded", "d": "duplicate"}
+    expected = [words.get(word, word) for word in again]
+    first = await send(service, *samples, device="d")
+    assert [word.replace("accepted", "duplicate") for word in verdicts(first)] == expected
+    for _ in range(2):
+        assert verdicts(await send(service, *samples, device="d")) == expected
+    (device,) = await service.get("/api/devices")
+    assert device["restarts"] == 0
+
+
+# Refused: it may be accepted later
+
+
+async def test_a_backlog_of_a_monitor_that_is_added_later_is_accepted_then(service: Service):
+    backlog = [
+        sample(9 - number, tag="pluto" if number % 2 else "earth", seq=number) for number in range(1, 9)
+    ]
+    answer = await send(service, *backlog, device="d")
+    assert (answer["accepted"], answer["refused"]) == (4, 4)
+    assert answer["results"][0] == {"verdict": "refused", "error": "invalid tag"}
+    await service.configure(a_monitor("earth"), a_monitor("pluto"))
+    answer = await send(service, *backlog, device="d")
+    assert verdicts(answer) == ["accepted", "duplicate"] * 4
+    assert await minutes(service, "pluto") == {8: "UP", 6: "UP", 4: "UP", 2: "UP"}
+    (device,) = await service.get("/api/devices")
+    assert (device["missing"], device["restarts"]) == (0, 0)
+
+
+async def test_a_backlog_that_another_token_of_the_device_may_write_is_accepted_with_that(service: Service):
+    narrow = await service.mint(tags=("mars",), sender="gate-7")
+    wide = await service.mint(sender="gate-7")
+    body = {"device": "d", "samples": [sample(2, seq=1), sample(1, tag="mars", seq=2)]}
+    _, answer = await service.ask("POST", "/api/status/batch", narrow, json=body)
+    assert verdicts(answer) == ["refused", "accepted"]
+    _, answer = await service.ask("POST", "/api/status/batch", wide, json=body)
+    assert verdicts(answer) == ["accepted", "duplicate"]
+
+
+async def test_refused_samples_of_which_the_server_no_longer_keeps_the_numbers_are_still_accepted(
+    service: Service,
+):
+    """Every second of 4,000 samples, which is more holes than are kept; of one minute the highest wins."""
+    count = 4000
+    backlog = [
+        sample((count - number) // 4 + 3, tag="pluto" if number % 2 else "earth", seq=number, latency=number)
+        for number in range(1, count + 1)
+    ]
+    assert (await send(service, *backlog, device="d"))["refused"] == count / 2
+    (device,) = await service.get("/api/devices")
+    assert device["missing"] == count / 2 - 1
+    await service.configure(a_monitor("earth"), a_monitor("pluto"))
+    pluto = [each for each in backlog if each["tag"] == "pluto"]
+    answer = await send(service, *pluto, device="d")
+    assert (answer["rejected"], answer["duplicate"]) == (0, 0)
+    history = await service.get(
+        "/api/monitors/pluto/history", resolution="minute", **{"from": NOON - 1010 * 60, "to": NOON}
+    )
+    stored = {item["from"]: item["latency"] for item in history["items"] if item["reason"] == "sample"}
+    assert stored == {each["timestampInSeconds"]: each["latency"] for each in pluto}
+    again = await send(service, *pluto, device="d")
+    assert again["accepted"] == 0
+
+
+# Whose numbers
 
 
 async def test_a_known_sample_without_a_number_is_a_duplicate_also_beside_numbered_ones(service: Service):
@@ -350,6 +434,42 @@ async def test_numbers_of_two_devices_do_not_meet(service: Service):
     assert verdicts(answer) == ["accepted"]
 
 
+async def test_two_tokens_of_one_name_do_not_share_the_numbers_of_a_device(service: Service):
+    """The docs tell to give each site a token; that two have the same name loses nothing."""
+    for tag in ("earth", "mars"):
+        token = await service.mint(name="site", tags=(tag,))
+        body = {"device": "gate", "samples": [sample(2, tag=tag, seq=1), sample(1, tag=tag, seq=2)]}
+        _, answer = await service.ask("POST", "/api/status/batch", token, json=body)
+        assert verdicts(answer) == ["accepted", "accepted"]
+    listed = await service.get("/api/devices")
+    assert [(each["sender"], each["device"], each["tags"], each["missing"]) for each in listed] == [
+        ("site", "gate", ["earth"], 0),
+        ("site", "gate", ["mars"], 0),
+    ]
+
+
+async def test_a_new_token_of_the_same_name_loses_nothing_of_a_device_that_goes_on_counting(
+    service: Service,
+):
+    old, new = await service.mint(name="site"), await service.mint(name="site")
+    kept = [sample(9 - number, seq=number) for number in range(1, 6)]
+    await service.ask("POST", "/api/status/batch", old, json={"device": "d", "samples": kept[:4]})
+    _, answer = await service.ask("POST", "/api/status/batch", new, json={"device": "d", "samples": kept[3:]})
+    assert verdicts(answer) == ["accepted", "accepted"]
+    assert await minutes(service) == dict.fromkeys(range(4, 9), "UP")
+
+
+async def test_a_token_that_replaces_another_goes_on_with_its_devices(service: Service):
+    old = await service.mint(name="site", id="old")
+    new = await service.mint(name="site", sender="old")
+    kept = [sample(9 - number, seq=number) for number in range(1, 6)]
+    await service.ask("POST", "/api/status/batch", old, json={"device": "d", "samples": kept[:4]})
+    _, answer = await service.ask("POST", "/api/status/batch", new, json={"device": "d", "samples": kept[3:]})
+    assert verdicts(answer) == ["duplicate", "accepted"]
+    (device,) = await service.get("/api/devices")
+    assert (device["sender"], device["missing"]) == ("site", 0)
+
+
 async def test_numbers_that_did_not_come_are_counted_until_they_do(service: Service):
     await send(service, sample(9, seq=1), sample(5, seq=5), device="d")
     (device,) = await service.get("/api/devices")
@@ -369,6 +489,44 @@ async def test_a_device_that_counts_from_one_again_loses_nothing(service: Servic
     assert again["duplicate"] == 10
 
 
+@pytest.mark.parametrize("minutes_later", [0, 1])
+async def test_a_device_that_counts_from_one_again_within_the_minute_loses_nothing(
+    service: Service, minutes_later: int
+):
+    await send(service, *(sample(31 - number, seq=number) for number in range(1, 31)), device="d")
+    again = sample(1 - minutes_later, status="DOWN", seq=1)
+    assert verdicts(await send(service, again, device="d")) == ["accepted"]
+    assert verdicts(await send(service, again, device="d")) == ["duplicate"]
+    assert (await service.get("/api/status", tag="earth"))["status"] == "DOWN"
+    (device,) = await service.get("/api/devices")
+    assert device["restarts"] == 1
+
+
+async def test_a_device_that_loses_its_memory_after_its_first_sample_loses_nothing(service: Service):
+    await send(service, sample(1, seq=1), device="d")
+    answer = await send(service, sample(1, status="DOWN", seq=1), sample(0, seq=2), device="d")
+    assert verdicts(answer) == ["accepted", "accepted"]
+    assert await minutes(service) == {1: "DOWN", 0: "UP"}
+
+
+async def test_what_was_in_the_future_and_comes_again_in_time_is_no_restart(service: Service):
+    await send(service, sample(1, seq=1), sample(-5, seq=2), device="d")
+    service.pass_time(300)
+    answer = await send(service, sample(-5, seq=2), sample(-4, seq=3), device="d")
+    assert verdicts(answer) == ["accepted", "accepted"]
+    (device,) = await service.get("/api/devices")
+    assert (device["restarts"], device["missing"]) == (0, 0)
+
+
+async def test_an_answer_that_was_lost_is_no_restart_however_late_the_batch_comes_again(service: Service):
+    batch = [sample(1, seq=1), sample(0, seq=2)]
+    await send(service, *batch, device="d")
+    service.pass_time(3 * HOUR)
+    assert verdicts(await send(service, *batch, device="d")) == ["duplicate", "duplicate"]
+    (device,) = await service.get("/api/devices")
+    assert device["restarts"] == 0
+
+
 async def test_a_device_is_listed_for_tokens_that_may_read_all_its_monitors(service: Service):
     await send(service, sample(device="a"), sample(tag="mars", device="b"))
     token = await service.mint(tags=("mars",))
@@ -378,10 +536,12 @@ async def test_a_device_is_listed_for_tokens_that_may_read_all_its_monitors(serv
 
 async def test_what_devices_are_remembered_for_outlives_a_restart(config, clock: FakeClock):
     async with running(config, clock) as service:
+        token = service.token
         await send(service, sample(3, seq=1), sample(1, status="DOWN", seq=3), device="d", sentAt=NOON + 9)
         heard = (await service.get("/api/monitors"))[0]["lastHeardAt"]
     async with running(config, clock) as service:
-        answer = await send(service, sample(1, seq=2), sample(1, seq=3), device="d")
+        service.token = token
+        answer = await send(service, sample(1, seq=2), sample(1, status="DOWN", seq=3), device="d")
         assert verdicts(answer) == ["superseded", "duplicate"]
         assert (await service.get("/api/monitors"))[0]["lastHeardAt"] == heard == NOON
 
@@ -406,10 +566,49 @@ async def test_minutes_of_a_wrong_clock_are_put_right(service: Service):
     assert await minutes(service, "mars") == {10: "UP", 5: "UP"}
 
 
-async def test_a_clock_within_the_tolerance_is_left_alone(service: Service):
-    answer = await send(service, sample(1), sentAt=NOON - 60)
-    assert answer["clock"] == {"offset": 60, "corrected": False}
+async def test_a_known_offset_is_applied_also_below_a_minute(service: Service):
+    """The first time it may be the time on the network."""
+    for number, minute in ((1, NOON - 60), (2, NOON)):
+        answer = await send(
+            service, sample(seq=number, timestampInSeconds=NOON - 15), device="d", sentAt=NOON - 30
+        )
+        assert answer["clock"] == {"offset": 30, "corrected": number == 2}
+        assert answer["results"] == [{"verdict": "accepted", "minute": minute}]
+
+
+async def test_without_a_device_no_minute_is_moved(service: Service):
+    answer = await send(service, sample(1), sentAt=NOON - HOUR)
+    assert answer["clock"] == {"offset": HOUR, "corrected": False}
     assert await minutes(service) == {1: "UP"}
+
+
+@pytest.mark.parametrize("boot", [{}, {"boot": "a"}], ids=["without a boot", "with a boot"])
+async def test_late_batches_in_a_row_move_no_minute(service: Service, boot: dict[str, Any]):
+    """Each came ten minutes after it was sent; the one before it proves nothing."""
+
+    def clocks(at: int) -> dict[str, Any]:
+        return {"monotonic": 1000 + at - NOON, **boot} if boot else {}
+
+    await send(service, sample(0, seq=1, **clocks(NOON)), device="d", sentAt=NOON, **clocks(NOON))
+    for number in (2, 3, 4):
+        service.pass_time(600)
+        at = NOON + 60 * number
+        service.clock.now = at + 600
+        measured = {"timestampInSeconds": at, "seq": number, **clocks(at)}
+        answer = await send(service, sample(**measured), device="d", sentAt=at, **clocks(at))
+        assert answer["results"] == [{"verdict": "accepted", "minute": at}]
+    (device,) = await service.get("/api/devices")
+    assert device["clockOffset"] == 0
+
+
+async def test_the_offset_of_a_clock_is_forgotten_after_a_day(service: Service):
+    await send(service, sample(1, seq=1), device="d", sentAt=NOON)
+    service.pass_time(86_400 + HOUR)
+    now = service.clock.now
+    slow = sample(seq=2, timestampInSeconds=now - HOUR)
+    answer = await send(service, slow, device="d", sentAt=now - HOUR)
+    assert answer["clock"] == {"offset": HOUR, "corrected": True}
+    assert answer["results"] == [{"verdict": "accepted", "minute": now // 60 * 60}]
 
 
 @pytest.mark.parametrize("error", [0, 3 * HOUR])

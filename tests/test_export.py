@@ -83,7 +83,7 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "sample": ["samples"],
         "gap": ["gaps"],
         "incident": ["incidents", "incident_monitors", "comments"],
-        "device": ["devices", "device_monitors", "heard", "claims", "boots"],
+        "device": ["devices", "device_monitors", "heard", "claims", "boots", "clock_offsets"],
         "run": ["runs"],
         "token": ["tokens"],
     }
@@ -97,7 +97,7 @@ def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
     (revoked,) = [line for line in records(exported(original)) if line.get("id") == "revoked"]
     assert revoked.keys() == {
         "kind", "id", "name", "scopes", "tags", "created_at", "expires_at", "last_used", "revoked_at",
-        "digest",
+        "digest", "sender",
     }  # fmt: skip
     assert revoked["tags"] == ["site-7-*"]
     assert revoked["revoked_at"] is not None

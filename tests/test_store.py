@@ -183,6 +183,31 @@ def an_old_file(path: Path) -> sqlite3.Connection:
     return connect(path)
 
 
+DEVICES = """
+    INSERT INTO tokens (id, name, scopes, created_at, revoked_at, expires_at) VALUES
+        ('a1', 'alone', '', 1, NULL, NULL),
+        ('b1', 'rotated', '', 1, 5, NULL), ('b2', 'rotated', '', 1, NULL, NULL),
+        ('c1', 'shared', '', 1, NULL, NULL), ('c2', 'shared', '', 1, NULL, NULL),
+        ('d1', 'expired', '', 1, NULL, 9), ('d2', 'expired', '', 1, NULL, 99999999999);
+    INSERT INTO devices (sender, name, last_heard, newest, clock_offset, floor, lost, restarts)
+    SELECT value, 'gate', 7300, 7200, 30, 0, 0, 0
+      FROM json_each('["alone", "rotated", "shared", "expired", "elsewhere"]');
+"""
+
+
+@pytest.mark.parametrize("schema", RELEASED[2:3], ids=[schema.stem for schema in RELEASED[2:3]])
+def test_a_device_of_an_older_file_belongs_to_the_only_valid_token_of_its_name(path: Path, schema: Path):
+    make(path, schema)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DEVICES)
+    prepare(path)
+    with closing(connect(path)) as connection:
+        senders = [sender for (sender,) in connection.execute("SELECT sender FROM devices ORDER BY id")]
+        assert senders == ["a1", "b2", "shared", "d2", "elsewhere"]
+        offsets = connection.execute("SELECT DISTINCT hour, smallest FROM clock_offsets").fetchall()
+        assert offsets == [(7200, 30)]
+
+
 def test_each_step_that_is_lacking_is_taken_in_turn(path: Path, steps: Steps):
     with closing(an_old_file(path)) as connection:
         migrate(connection)

@@ -20,7 +20,7 @@ from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.api.http.request_log import REQUEST_LOG, REQUESTER, Requester
 from kener_async.api.tags import unknown_tag
 from kener_async.domain.access import Grant
-from kener_async.domain.batches import Batch, Item, Result, Verdict
+from kener_async.domain.batches import Batch, Fault, Item, Result, Verdict
 from kener_async.domain.calendar import is_showable
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
@@ -73,8 +73,8 @@ async def batch(call: Call) -> bytes:
     """Store up to 10,000 samples in one transaction, with a verdict for each in the order they were sent.
 
     The body is one JSON object, or JSON Lines: a sample a line, and a first line without a tag for the rest.
-    It may be compressed with gzip. Sending a batch again changes nothing, and an invalid sample is rejected
-    without harm to the others.
+    It may be compressed with gzip. Sending a batch again changes nothing. An invalid sample is rejected; one
+    of a monitor that is unknown, or that the token may not write, is refused: keep it and send it later.
     """
     app, request = call.request.app, call.request
     received = app[keys.CLOCK]()
@@ -138,8 +138,8 @@ class TagResolver:
 
     @property
     def sender(self) -> str:
-        """The subject of the token."""
-        return self._grant.subject
+        """The owner of the devices that the batch names."""
+        return self._grant.sender
 
     def find(self, tag: str) -> int | str:
         """The id of the monitor, or the error message if there is none."""
@@ -258,22 +258,22 @@ def _line(text: Text, span: Span) -> Any:
 
 def _item(sample: Any, head: Mapping[str, Any], tags: TagResolver) -> Item:
     if isinstance(sample, NotJSON):
-        return Item(None, None, fault=sample.reason)
+        return Item(None, None, fault=Fault(sample.reason))
     if not isinstance(sample, dict):
-        return Item(None, None, fault="a sample must be a JSON object")
+        return Item(None, None, fault=Fault("a sample must be a JSON object"))
     plain = _plain_item(sample, head, tags)
     if plain is not None:
         return plain
     try:
         fields = loaded(load_sample, sample)
     except Invalid as error:
-        return Item(*_device_and_number(sample, head), fault=error.message)
+        return Item(*_device_and_number(sample, head), fault=Fault(error.message))
     device, number = fields.get("device", head.get("device")), fields.get("seq")
     if number is not None and device is None:
-        return Item(None, None, fault="device missing: seq is a number of a device")
+        return Item(None, None, fault=Fault("device missing: seq is a number of a device"))
     monitor = tags.find(fields["tag"])
     if isinstance(monitor, str):
-        return Item(device, number, fault=monitor)
+        return Item(device, number, fault=Fault(monitor, Verdict.REFUSED, may_come_again=True))
     stamp = Stamp(fields.get("timestamp"), fields.get("monotonic"), fields.get("boot", head.get("boot")))
     return Item(device, number, monitor, fields["status"], fields["latency"], stamp)
 

@@ -180,7 +180,7 @@ class BatchResult(Schema):
         }
     )
     minute = fields.Integer(metadata=described("The minute of the sample", 1731251760))
-    error = fields.String(metadata=described("The reason for the rejection", "invalid tag"))
+    error = fields.String(metadata=described("Why it was rejected or refused", "invalid tag"))
 
 
 class BatchClock(Schema):
@@ -196,7 +196,10 @@ class BatchResponse(Schema):
     accepted = fields.Integer(metadata=described("Samples that were new", 1))
     duplicate = fields.Integer(metadata=described("Samples that were stored already", 0))
     superseded = fields.Integer(metadata=described("Samples whose minute has another sample", 0))
-    rejected = fields.Integer(metadata=described("Samples that are invalid", 0))
+    rejected = fields.Integer(metadata=described("Samples that are invalid, and never will be stored", 0))
+    refused = fields.Integer(
+        metadata=described("Samples to keep and send again later: their monitor is unknown or of others", 0)
+    )
     clock = fields.Nested(BatchClock, metadata={"description": "The sender's clock compared to the server's"})
     results = fields.List(fields.Nested(BatchResult), metadata={"description": "In the order of the samples"})
 

@@ -33,6 +33,7 @@ def token() -> None:
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: all but admin.")
 @click.option("--tag", "tags", multiple=True, help="A monitor's tag or a pattern such as site-7-*.")
 @click.option("--expires", help="Such as 90d, 12h, 1y; or never. Default: 365d; with --beat never.")
+@click.option("--replaces", metavar="ID", help="The ID of a token whose devices go on with this one.")
 @click.option("--beat", is_flag=True, help="A key for /beat/KEY, which reports the one monitor of --tag.")
 @click.option("--init", is_flag=True, help="Make the database and the signing key, if there are none yet.")
 @on_database
@@ -42,6 +43,7 @@ def create(
     scopes: tuple[str, ...],
     tags: tuple[str, ...],
     expires: str | None,
+    replaces: str | None,
     beat: bool,
     init: bool,
 ) -> None:
@@ -52,6 +54,8 @@ def create(
     """
     from kener_async.ops import tokens
 
+    if beat and replaces is not None:
+        raise click.UsageError("--beat: has no --replaces, because a beat key names no device")
     tag = _beat_tag(config, scopes, tags) if beat else None
     name, lifetime = name or tag, _lifetime(expires or ("never" if beat else "365d"))
     if name is None:
@@ -63,7 +67,7 @@ def create(
         return
     if not init:
         require_key(config, INIT)
-    click.echo(tokens.create(config, name, scopes, tags, lifetime))
+    click.echo(tokens.create(config, name, scopes, tags, lifetime, replaces))
 
 
 def _beat_tag(config: Config, scopes: tuple[str, ...], tags: tuple[str, ...]) -> str:

@@ -19,7 +19,8 @@ def is_expired(expires: int | None, now: int) -> bool:
 class Grant:
     """The permissions of a verified token. `tags` are patterns of monitors, None for all.
 
-    `expires` is in UTC seconds; None for a token that was created without an expiry.
+    `expires` is in UTC seconds; None for a token that was created without an expiry. `sender` is the owner of
+    the devices that it reports: the token or the one that it replaces, or the subject of one made elsewhere.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Grant:
     scopes: frozenset[str]
     tags: tuple[str, ...] | None
     expires: int | None
+    sender: str = ""
 
     def is_expired(self, now: int) -> bool:
         return is_expired(self.expires, now)

@@ -1,6 +1,6 @@
 """Batches of samples: a verdict for each sample, whatever the order and repetition of batches.
 
-Where a device numbers its samples, the highest number of a minute wins, and each number is judged once;
+Where a device numbers its samples, the highest number of a minute wins, and each number is stored once;
 without numbers the last write wins. So shuffled, split and repeated batches end in the same history.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
+from zlib import crc32
 
 from kener_async.domain import sequences
 from kener_async.domain.calendar import MINUTE
@@ -17,15 +18,26 @@ from kener_async.domain.samples import Sample, Status
 
 Key = tuple[int, int]  # a monitor and a minute
 UNSTAMPED = Stamp()
+RECENT = 2 * MINUTE  # seconds before the newest minute of a device for which its numbers are kept
+MAX_RECENT = 500  # numbers of a device that are kept with their contents
 
 
 class Verdict(StrEnum):
-    """The outcome of a sample of a batch."""
+    """The outcome of a sample of a batch. A refused one may be accepted later, a rejected one never."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
+    REFUSED = "refused"
+
+
+class Fault(NamedTuple):
+    """The reason why a sample is not stored; its number is used up unless it `may_come_again`."""
+
+    message: str
+    verdict: Verdict = Verdict.REJECTED
+    may_come_again: bool = False
 
 
 @dataclass(slots=True)
@@ -41,12 +53,19 @@ class Item:
     status: Status = Status.UP
     latency: float = 0.0
     stamp: Stamp = UNSTAMPED
-    fault: str | None = None
+    fault: Fault | None = None
+
+    @property
+    def fingerprint(self) -> int:
+        """A checksum of what stays the same when it is sent again."""
+        wall, monotonic, boot = self.stamp
+        moment = wall if monotonic is None or boot is None else (monotonic, boot)
+        return crc32(repr((int(self.status), float(self.latency), moment)).encode())
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch received at `received`. `sender` is the subject of its token, `device` the one that sent it."""
+    """A batch received at `received` from `sender`, of the device that sent it, None if it has no name."""
 
     sender: str
     device: str | None
@@ -69,86 +88,135 @@ class Result(NamedTuple):
     fault: str | None = None
 
 
+class RecentSample(NamedTuple):
+    """A sample of the newest minutes of a device: the item, or its fingerprint if an earlier batch had it."""
+
+    minute: int
+    content: Item | int
+
+    @property
+    def fingerprint(self) -> int:
+        return self.content if isinstance(self.content, int) else self.content.fingerprint
+
+
 @dataclass(slots=True)
 class DeviceState:
-    """The sequence state of a device. `claims` are the highest numbers received by monitor and minute."""
+    """The sequence state of a device. `claims` are the highest numbers received by monitor and minute.
+
+    `recent` are the samples of its newest minutes by number: they tell a repeated sample from that of a
+    device which lost its counter and counts from 1 again.
+    """
 
     sequence: sequences.SequenceNumbers = field(default_factory=sequences.SequenceNumbers)
     claims: dict[Key, int] = field(default_factory=dict)
     newest: int = 0
     lost: int = 0
     restarts: int = 0
+    recent: dict[int, RecentSample] = field(default_factory=dict)
 
-    def judge(self, number: int, key: Key | None) -> Result | None:
-        """Record a sequence number and judge it; None: it is new and the highest of its minute.
+    def knows(self, number: int) -> bool:
+        """Whether the number was received before, or is too far behind to tell."""
+        return number in self.sequence or number < self.sequence.floor
 
-        `key` is None when the sample has another error.
+    def judge(self, item: Item, number: int, minute: int, stored: Sample | None) -> Result | None:
+        """Judge a sample and record its number; None: it is new and the highest of its minute.
+
+        `stored` is the sample that its minute has, if the number is a known one.
         """
-        if not self.sequence.add(number):
-            if key is None or key[1] <= self.newest + MINUTE:
-                return self._repeated(number, key)
-            self._restart(number)
-        if key is None:
-            return Result(Verdict.REJECTED)
-        self.newest = max(self.newest, key[1])
+        key = item.monitor, minute
+        if self.knows(number):
+            if self._is_restart(item, number, minute):
+                self._restart(number)
+            elif number in self.sequence or (stored is not None and self.claims.get(key, number) >= number):
+                return _repeated(item, minute, stored)
+            else:
+                self.lost = max(0, self.lost - 1)  # given up, and here after all
+        self.sequence.add(number)
+        self.newest = max(self.newest, minute)
+        if minute >= self.newest - RECENT:
+            self.recent[number] = RecentSample(minute, item)
         if self.claims.get(key, -1) > number:
-            return Result(Verdict.SUPERSEDED, key[1])
+            return Result(Verdict.SUPERSEDED, minute)
         self.claims[key] = number
         return None
 
-    def _repeated(self, number: int, key: Key | None) -> Result:
-        if number in self.sequence:
-            return Result(Verdict.DUPLICATE, None if key is None else key[1])
-        return Result(Verdict.REJECTED, fault="seq is too far behind")
+    def _is_restart(self, item: Item, number: int, minute: int) -> bool:
+        """Whether a known number with one of the newest minutes is that of another sample."""
+        if minute < self.newest - MINUTE:
+            return False
+        before = self.recent.get(number)
+        if before is None:
+            return minute > self.newest + MINUTE or 0 < len(self.recent) < MAX_RECENT
+        if before.fingerprint != item.fingerprint:
+            return True
+        return item.stamp == UNSTAMPED and minute > self.newest + MINUTE
 
     def _restart(self, number: int) -> None:
-        """Start a new sequence: an old number with the newest time means that the device lost its counter."""
+        """Start a new sequence: the device lost its counter."""
         self.lost += self.sequence.holes
         self.restarts += 1
         self.sequence = sequences.SequenceNumbers([(number, number)])
         self.claims.clear()
+        self.recent.clear()
 
     def prune(self) -> None:
         """Drop what no later batch can need."""
         self.lost += self.sequence.prune()
         until = self.sequence.complete_until
         self.claims = {key: number for key, number in self.claims.items() if number > until}
+        kept = sorted(number for number, each in self.recent.items() if each.minute >= self.newest - RECENT)
+        self.recent = {number: self.recent[number] for number in kept[-MAX_RECENT:]}
+
+
+def _repeated(item: Item, minute: int, stored: Sample | None) -> Result:
+    """The verdict on a number that was judged before: its minute has this sample, or another one."""
+    is_stored = stored == Sample(item.monitor, minute, item.status, item.latency)
+    return Result(Verdict.DUPLICATE if is_stored else Verdict.SUPERSEDED, minute)
 
 
 def judge(
     items: Sequence[Item],
-    places: Sequence[int | str],
+    places: Sequence[int | Fault],
     devices: Mapping[str, DeviceState],
     stored: Mapping[Key, Sample],
 ) -> tuple[list[Result], dict[Key, Sample]]:
     """Judge a batch: a result for each item, in order, and the samples that are to be stored.
 
-    `places` are the minutes of the items, or the errors in them. `stored` are the samples now stored for the
-    items without a number. Updates the states of the devices.
+    `places` are the minutes of the items, or the faults in them. `stored` are the samples now stored for the
+    items without a number or with a known one. Updates the states of the devices.
     """
     results: list[Result] = []
     winning: dict[Key, int] = {}
+    repeated: dict[tuple[str, Key], tuple[int, int]] = {}
     for position, (item, place) in enumerate(zip(items, places, strict=True)):
-        key = None if isinstance(place, str) else (item.monitor, place)
-        result = None
-        if item.number is not None and item.device is not None:
-            result = devices[item.device].judge(item.number, key)
-        if result is not None or key is None:
-            results.append(_refused(result, place))
+        if isinstance(place, Fault):
+            if item.device is not None and item.number is not None and not place.may_come_again:
+                devices[item.device].sequence.add(item.number)
+            results.append(Result(place.verdict, fault=place.message))
             continue
+        key = item.monitor, place
+        if item.device is not None and item.number is not None:
+            now_stored = _sample(items[winning[key]], key) if key in winning else stored.get(key)
+            result = devices[item.device].judge(item, item.number, place, now_stored)
+            if result is not None:
+                results.append(result)
+                if result.verdict is Verdict.DUPLICATE:
+                    # Of equal samples of one minute only the highest number is the stored one.
+                    this = item.number, position
+                    before = repeated.setdefault((item.device, key), this)
+                    if this[0] != before[0]:
+                        results[min(this, before)[1]] = Result(Verdict.SUPERSEDED, place)
+                    repeated[item.device, key] = max(this, before)
+                continue
         if key in winning:
-            results[winning[key]] = Result(Verdict.SUPERSEDED, key[1])
+            results[winning[key]] = Result(Verdict.SUPERSEDED, place)
         winning[key] = position
-        results.append(Result(Verdict.ACCEPTED, key[1]))
+        results.append(Result(Verdict.ACCEPTED, place))
     return results, dict(_changes(items, winning, stored, results))
 
 
-def _refused(result: Result | None, place: int | str) -> Result:
-    """The verdict on the number, if there is one, or the error that leaves the sample without a minute."""
-    if isinstance(place, str) and (result is None or result.verdict is Verdict.REJECTED):
-        return Result(Verdict.REJECTED, fault=place)
-    assert result is not None  # noqa: S101 - it has a minute
-    return result
+def _sample(item: Item, key: Key) -> Sample:
+    return Sample(*key, item.status, item.latency)
 
 
 def _changes(
@@ -157,7 +225,7 @@ def _changes(
     """The samples that differ from the stored ones; an equal one without a number is a duplicate."""
     for key, position in winning.items():
         item = items[position]
-        sample = Sample(*key, item.status, item.latency)
+        sample = _sample(item, key)
         if stored.get(key) != sample:
             yield key, sample
         elif item.number is None:

@@ -8,6 +8,7 @@ from kener_async.api.http.auth import mint
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.access import DEFAULT_SCOPES, is_expired
+from kener_async.domain.errors import NotFound
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store import tokens
 from kener_async.store.sqlite import condition, transactions
@@ -15,12 +16,18 @@ from kener_async.store.tokens import Token
 
 
 def create(
-    config: Config, name: str, scopes: Sequence[str], tags: Sequence[str], lifetime: int | None
+    config: Config,
+    name: str,
+    scopes: Sequence[str],
+    tags: Sequence[str],
+    lifetime: int | None,
+    replaces: str | None = None,
 ) -> str:
     """Store the record of a new token; the JWT. No scopes: the default ones; no tags: all monitors.
 
-    `lifetime` is in seconds, None: it does not expire. The database and the key are made where there are
-    none. Raises FatalError or DomainError.
+    `lifetime` is in seconds, None: it does not expire. `replaces` is the id of a token whose devices it
+    continues, with their numbers and clocks. The database and the key are made where there are none. Raises
+    FatalError or DomainError.
     """
     now = system_clock()
     record = Token(
@@ -30,10 +37,19 @@ def create(
         tags=tuple(tags) or None,
         created_at=now,
         expires_at=None if lifetime is None else now + lifetime,
+        sender=None if replaces is None else _sender_of(config, replaces),
     )
     jwt = mint(signing_secret(config.auth), record)
     _add(config, record)
     return jwt
+
+
+def _sender_of(config: Config, token_id: str) -> str:
+    """The sender of a token's devices; raises NotFound."""
+    for record in stored(config):
+        if record.id == token_id and record.digest is None:
+            return record.sender or record.id
+    raise NotFound(f"--replaces: no token has the id {token_id}")
 
 
 def create_beat_key(config: Config, name: str, tag: str, lifetime: int | None) -> str:

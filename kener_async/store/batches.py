@@ -4,7 +4,7 @@ from collections import Counter as Tally
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from kener_async.domain.batches import Batch, Item, Key, Result, Verdict, judge
+from kener_async.domain.batches import Batch, Fault, Item, Key, Result, Verdict, judge
 from kener_async.domain.clocks import DeviceClocks
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
@@ -46,9 +46,13 @@ def record(session: Session, batch: Batch, limits: IngestLimits) -> Outcome:
     ]
     states = devices.load(session, ids.values(), _claimed(placed, ids))
     spans_before = {device: state.sequence.spans for device, state in states.items()}
-    unnumbered = {(item.monitor, place) for item, place in placed if item.number is None}
-    stored_before = samples.at(session, sorted(unnumbered))
     by_name = {name: states[device] for name, device in ids.items()}
+    compared = {
+        (item.monitor, place)
+        for item, place in placed
+        if item.number is None or (item.device is not None and by_name[item.device].knows(item.number))
+    }
+    stored_before = samples.at(session, sorted(compared))
     results, stored = judge(batch.items, places, by_name, stored_before)
 
     samples.put(session, stored)
@@ -61,19 +65,20 @@ def record(session: Session, batch: Batch, limits: IngestLimits) -> Outcome:
     return Outcome(results, Tally(result.verdict for result in results), stored, clocks, reported)
 
 
-def _place(item: Item, clocks: DeviceClocks, limits: IngestLimits) -> int | str:
-    """The minute of an item, or the error in it."""
+def _place(item: Item, clocks: DeviceClocks, limits: IngestLimits) -> int | Fault:
+    """The minute of an item, or the fault in it."""
     if item.fault is not None:
         return item.fault
     try:
+        instant = clocks.instant(item.stamp)
+    except Invalid as error:
+        return Fault(error.message, may_come_again=True)
+    try:
         return minute_for(
-            clocks.instant(item.stamp),
-            clocks.received,
-            clock_skew=limits.clock_skew,
-            max_age_days=limits.max_age_days,
+            instant, clocks.received, clock_skew=limits.clock_skew, max_age_days=limits.max_age_days
         )
     except Invalid as error:
-        return error.message
+        return Fault(error.message, may_come_again=instant > clocks.received)
 
 
 def _claimed(placed: Sequence[tuple[Item, int]], ids: Mapping[str, int]) -> set[tuple[int, Key]]:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kener_async.domain.batches import DeviceState, Key
-from kener_async.domain.clocks import DeviceClocks, Stamp, began_at
+from kener_async.domain.batches import DeviceState, Key, RecentSample
+from kener_async.domain.calendar import DAY, HOUR
+from kener_async.domain.clocks import ClockHistory, DeviceClocks, Hearing, Stamp, compare
 from kener_async.domain.sequences import SequenceNumbers
 from kener_async.store.interface import Session
 
@@ -16,7 +17,7 @@ Numbers = tuple[int, int]  # a span of sequence numbers: the first and the last
 
 @dataclass(frozen=True, slots=True)
 class DeviceSummary:
-    """A device as the API lists it.
+    """A device as the API lists it. `sender` is the name of its token.
 
     `offset` is how many seconds its clock was behind this server's when it last sent its time, or None.
     `missing` counts the numbers that have not arrived; `tags` are the monitors it has reported.
@@ -36,8 +37,10 @@ def summaries(session: Session) -> list[DeviceSummary]:
     """All devices, by sender and name."""
     rows = session.execute(
         """
-        SELECT id, sender, name, last_heard, newest, clock_offset, lost, restarts FROM devices
-         ORDER BY sender, name
+        SELECT devices.id, coalesce(tokens.name, devices.sender) AS sender_name, devices.name, last_heard,
+               newest, clock_offset, lost, restarts
+          FROM devices LEFT JOIN tokens ON tokens.id = devices.sender
+         ORDER BY sender_name, devices.name, devices.id
         """
     ).fetchall()
     ids = [row[0] for row in rows]
@@ -82,39 +85,56 @@ def register(session: Session, sender: str, names: Iterable[str], now: int) -> d
 
 def clocks(session: Session, device: int | None, sent: Stamp, received: int, tolerance: int) -> DeviceClocks:
     """Compare the clocks of the sending device with this server's, and store the comparison."""
-    boots = {} if device is None else _boots(session, device)
-    if sent.boot is not None:
-        offset_before = None if device is None else _clock_offset(session, device)
-        began = began_at(boots.get(sent.boot), sent, received, offset_before)
-        if began is not None:
-            boots[sent.boot] = began
-    compared = DeviceClocks(sent, received, tolerance, boots)
-    if device is not None:
-        _save_clocks(session, device, compared)
+    if device is None:
+        return compare(sent, received, tolerance, None)
+    history = ClockHistory(_usual_offset(session, device, received), _boots(session, device))
+    compared = compare(sent, received, tolerance, history)
+    _save_offset(session, device, compared)
+    _save_boot(session, device, compared)
     return compared
 
 
-def _clock_offset(session: Session, device: int) -> int | None:
-    (offset,) = session.execute("SELECT clock_offset FROM devices WHERE id = ?", (device,)).fetchone()
-    return None if offset is None else int(offset)
+def _usual_offset(session: Session, device: int, now: int) -> int | None:
+    """The smallest offset heard in the last day."""
+    (smallest,) = session.execute(
+        "SELECT min(smallest) FROM clock_offsets WHERE device_id = ? AND hour > ? AND hour <= ?",
+        (device, now - DAY, now),
+    ).fetchone()
+    return None if smallest is None else int(smallest)
 
 
 def _boots(session: Session, device: int) -> dict[str, float]:
     return dict(session.execute("SELECT boot, began_at FROM boots WHERE device_id = ?", (device,)))
 
 
-def _save_clocks(session: Session, device: int, clocks: DeviceClocks) -> None:
-    if clocks.offset is not None:
-        session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (clocks.offset, device))
-    boot = clocks.sent.boot
-    if boot is None or boot not in clocks.boots:
+def _save_offset(session: Session, device: int, compared: DeviceClocks) -> None:
+    """Store an offset, unless it is one of a late batch; after a step of the clock it is the only one."""
+    if compared.hearing in (Hearing.NONE, Hearing.LATE):
+        return
+    session.execute(
+        "DELETE FROM clock_offsets WHERE device_id = ? AND (? OR hour <= ? OR hour > ?)",
+        (device, compared.hearing is Hearing.CHANGED, compared.received - DAY, compared.received),
+    )
+    session.execute(
+        """
+        INSERT INTO clock_offsets (device_id, hour, smallest) VALUES (?, ?, ?)
+            ON CONFLICT (device_id, hour) DO UPDATE SET smallest = min(smallest, excluded.smallest)
+        """,
+        (device, compared.received - compared.received % HOUR, compared.offset),
+    )
+    session.execute("UPDATE devices SET clock_offset = ? WHERE id = ?", (compared.offset, device))
+
+
+def _save_boot(session: Session, device: int, compared: DeviceClocks) -> None:
+    boot = compared.sent.boot
+    if boot is None or boot not in compared.boots:
         return
     session.execute(
         """
         INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)
             ON CONFLICT (device_id, boot) DO UPDATE SET began_at = excluded.began_at
         """,
-        (device, boot, clocks.boots[boot]),
+        (device, boot, compared.boots[boot]),
     )
     session.execute(
         """
@@ -135,16 +155,21 @@ def load(
     spans, claims = _spans(session, devices), _claims(session, devices, claimed)
     rows = session.execute(
         """
-        SELECT id, newest, floor, lost, restarts FROM devices
+        SELECT id, newest, floor, lost, restarts, recent FROM devices
          WHERE id IN (SELECT value FROM json_each(?))
         """,
         (_ids(devices),),
     )
     return {
         device: DeviceState(
-            SequenceNumbers(spans[device], floor), claims.get(device, {}), newest, lost, restarts
+            SequenceNumbers(spans[device], floor),
+            claims.get(device, {}),
+            newest,
+            lost,
+            restarts,
+            {number: RecentSample(minute, content) for number, minute, content in json.loads(recent)},
         )
-        for device, newest, floor, lost, restarts in rows
+        for device, newest, floor, lost, restarts, recent in rows
     }
 
 
@@ -222,9 +247,9 @@ def save(
     for state in states.values():
         state.prune()
     session.executemany(
-        "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ? WHERE id = ?",
+        "UPDATE devices SET newest = ?, floor = ?, lost = ?, restarts = ?, recent = ? WHERE id = ?",
         [
-            (state.newest, state.sequence.floor, state.lost, state.restarts, device)
+            (state.newest, state.sequence.floor, state.lost, state.restarts, _recent(state), device)
             for device, state in states.items()
         ],
     )
@@ -248,6 +273,11 @@ def save(
     )
 
 
+def _recent(state: DeviceState) -> str:
+    """The recent samples as stored: a JSON array of their numbers, minutes and fingerprints."""
+    return json.dumps([[number, each.minute, each.fingerprint] for number, each in state.recent.items()])
+
+
 def add_monitors(session: Session, pairs: Iterable[tuple[int, int]]) -> None:
     """Store which monitors devices report, as pairs of a device and a monitor."""
     session.executemany(
@@ -260,7 +290,7 @@ def expire(session: Session, claims_before: int, silent_since: int) -> None:
     """Delete claims to minutes older than any batch may report, and devices that are silent for long."""
     session.execute("DELETE FROM claims WHERE minute < ?", (claims_before,))
     silent = "SELECT id FROM devices WHERE last_heard < ?"
-    for table in ("device_monitors", "heard", "claims", "boots"):
+    for table in ("device_monitors", "heard", "claims", "boots", "clock_offsets"):
         session.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (silent_since,))  # noqa: S608
     session.execute("DELETE FROM devices WHERE last_heard < ?", (silent_since,))
 
@@ -272,7 +302,8 @@ def expire(session: Session, claims_before: int, silent_since: int) -> None:
 class DeviceExport:
     """All that is stored about a device, with tags instead of ids.
 
-    `claims` are tag, minute and number; `boots` are the instants at which each began.
+    `claims` are tag, minute and number; `boots` are the instants at which each began; `clock_offsets` the
+    smallest offset by hour; `recent` number, minute and fingerprint of the samples of its newest minutes.
     """
 
     sender: str
@@ -287,6 +318,8 @@ class DeviceExport:
     heard: list[list[int]]
     claims: list[list[str | int]]
     boots: dict[str, float]
+    clock_offsets: list[list[int]]
+    recent: list[list[int]]
 
 
 def ids(session: Session) -> list[int]:
@@ -302,6 +335,10 @@ def export(session: Session, device: int) -> DeviceExport:
         """,
         (device,),
     ).fetchone()
+    (recent,) = session.execute("SELECT recent FROM devices WHERE id = ?", (device,)).fetchone()
+    offsets = session.execute(
+        "SELECT hour, smallest FROM clock_offsets WHERE device_id = ? ORDER BY hour", (device,)
+    )
     claims = session.execute(
         """
         SELECT tag, minute, number
@@ -317,6 +354,8 @@ def export(session: Session, device: int) -> DeviceExport:
         [list(span) for span in _spans(session, [device])[device]],
         [list(claim) for claim in claims],
         _boots(session, device),
+        [list(offset) for offset in offsets],
+        json.loads(recent),
     )
 
 
@@ -325,8 +364,8 @@ def insert(session: Session, exported: DeviceExport) -> None:
     monitors: Mapping[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     (device,) = session.execute(
         """
-        INSERT INTO devices (sender, name, last_heard, newest, clock_offset, floor, lost, restarts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+        INSERT INTO devices (sender, name, last_heard, newest, clock_offset, floor, lost, restarts, recent)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
         """,
         (
             exported.sender,
@@ -337,6 +376,7 @@ def insert(session: Session, exported: DeviceExport) -> None:
             exported.floor,
             exported.lost,
             exported.restarts,
+            json.dumps(exported.recent),
         ),
     ).fetchone()
     add_monitors(session, [(device, monitors[tag]) for tag in exported.monitors])
@@ -351,4 +391,8 @@ def insert(session: Session, exported: DeviceExport) -> None:
     session.executemany(
         "INSERT INTO boots (device_id, boot, began_at) VALUES (?, ?, ?)",
         [(device, boot, began) for boot, began in exported.boots.items()],
+    )
+    session.executemany(
+        "INSERT INTO clock_offsets (device_id, hour, smallest) VALUES (?, ?, ?)",
+        [(device, hour, smallest) for hour, smallest in exported.clock_offsets],
     )

@@ -19,7 +19,8 @@ REVOKED_WITHIN = 0.25  # seconds: how long a running server may go on accepting 
 class Token:
     """The record of a token; instants are UTC seconds, and a token without `expires_at` never expires.
 
-    `digest` is that of a push key, which is for the one monitor that `tags` names; None for a JWT.
+    `digest` is that of a push key, which is for the one monitor that `tags` names; None for a JWT. `sender`
+    is the id of the token whose devices it continues; None: it has its own.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Token:
     last_used: int | None = None
     revoked_at: int | None = None
     digest: bytes | None = None
+    sender: str | None = None
 
 
 def digest_of(key: str) -> bytes:
@@ -42,8 +44,9 @@ def add(session: Session, token: Token) -> None:
     """Store a new token."""
     session.execute(
         """
-        INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO tokens (id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest,
+                            sender)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             token.id,
@@ -55,6 +58,7 @@ def add(session: Session, token: Token) -> None:
             token.last_used,
             token.revoked_at,
             token.digest,
+            token.sender,
         ),
     )
 
@@ -63,7 +67,7 @@ def all_tokens(session: Session) -> dict[str, Token]:
     """All records by id, oldest first."""
     rows = session.execute(
         """
-        SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest
+        SELECT id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest, sender
           FROM tokens ORDER BY created_at, id
         """
     )
@@ -119,11 +123,11 @@ def save_uses(session: Session, uses: Mapping[str, int]) -> None:
     )
 
 
-Row = tuple[str, str, str, str | None, int, int | None, int | None, int | None, bytes | None]
+Row = tuple[str, str, str, str | None, int, int | None, int | None, int | None, bytes | None, str | None]
 
 
 def _token(row: Row) -> Token:
-    token_id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest = row
+    token_id, name, scopes, tags, created_at, expires_at, last_used, revoked_at, digest, sender = row
     patterns: Iterable[str] | None = None if tags is None else json.loads(tags)
     return Token(
         token_id,
@@ -135,4 +139,5 @@ def _token(row: Row) -> Token:
         last_used,
         revoked_at,
         digest,
+        sender,
     )

@@ -123,21 +123,24 @@ CREATE TABLE tokens (
     expires_at  INTEGER,             -- NULL: never
     last_used   INTEGER,
     revoked_at  INTEGER,
-    digest      BLOB                 -- the SHA-256 of a push key; NULL: it is a JWT
+    digest      BLOB,                -- the SHA-256 of a push key; NULL: it is a JWT
+    sender      TEXT                 -- the id of the token whose devices it continues; NULL: its own
 ) STRICT, WITHOUT ROWID;
 
--- Devices, which report in batches under a name and may number their samples. A name belongs to a sender, the
--- subject of the token: the same name from another sender is another device.
+-- Devices, which report in batches under a name and may number their samples. A name belongs to a sender: the id of
+-- the token, or of the one that it replaces, and the subject of a token made elsewhere. The same name from another
+-- sender is another device.
 CREATE TABLE devices (
     id            INTEGER PRIMARY KEY,
     sender        TEXT NOT NULL,
     name          TEXT NOT NULL,
     last_heard    INTEGER NOT NULL,    -- by this server's clock
     newest        INTEGER NOT NULL,    -- the newest minute it has reported; 0: none yet
-    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last sent its time
+    clock_offset  INTEGER,             -- seconds its clock was behind this server's when it last sent its time in time
     floor         INTEGER NOT NULL,    -- numbers below this one are no longer stored one by one
     lost          INTEGER NOT NULL,    -- missing numbers given up: below the floor, or before a restart
     restarts      INTEGER NOT NULL,    -- how often its numbers started over
+    recent        TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(recent)),    -- [number, minute, checksum] of its newest
     UNIQUE (sender, name)
 ) STRICT;
 
@@ -171,6 +174,14 @@ CREATE TABLE boots (
     boot       TEXT NOT NULL,
     began_at   REAL NOT NULL,
     PRIMARY KEY (device_id, boot)
+) STRICT, WITHOUT ROWID;
+
+-- The smallest offset heard of a device in each hour of the last day: time on the network only makes it larger.
+CREATE TABLE clock_offsets (
+    device_id  INTEGER NOT NULL REFERENCES devices (id),
+    hour       INTEGER NOT NULL CHECK (hour % 3600 = 0),
+    smallest   INTEGER NOT NULL,
+    PRIMARY KEY (device_id, hour)
 ) STRICT, WITHOUT ROWID;
 
 -- Runs of jobs that have reported their start and not yet their end.

@@ -10,7 +10,7 @@ import math
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from time import monotonic
 from typing import Any
@@ -203,7 +203,7 @@ class Authenticator:
             await self._look(monotonic())  # it may have been made a moment ago
         self._check_record(grant, own)
         _check_begun(claims, self._clock(), own)
-        return grant
+        return replace(grant, sender=self._records[grant.id].sender or grant.id) if own else grant
 
     def _check_record(self, grant: Grant, own: bool) -> None:
         """A token made here must match its record, and none may be revoked; raises Unauthenticated."""
@@ -283,6 +283,7 @@ def _granted(claims: Mapping[str, Any], leeway: int) -> Grant:
         scopes=frozenset(scope.split()) & frozenset(SCOPES),
         tags=None if tags is None else tuple(tags),
         expires=None if expires is None else math.ceil(expires) + leeway,
+        sender=claims["sub"],
     )
 
 

@@ -85,6 +85,8 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "heard": ARRAY,
         "claims": ARRAY,
         "boots": (dict,),
+        "clock_offsets": ARRAY,
+        "recent": ARRAY,
     },
     "run": {"kind": STRING, "monitor": STRING, "run": STRING, "started_at": (float,)},
     "token": {
@@ -98,6 +100,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "last_used": OPTIONAL_INTEGER,
         "revoked_at": OPTIONAL_INTEGER,
         "digest": (str, type(None)),
+        "sender": (str, type(None)),
     },
     "end": {"kind": STRING, "lines": INTEGER},
 }

@@ -33,7 +33,15 @@ def _unheard(line: Line) -> Line:
 
 
 def _not_a_push_key(line: Line) -> Line:
-    return {"digest": None, **line}
+    return {"digest": None, "sender": None, **line}
+
+
+def _replaces_none(line: Line) -> Line:
+    return {"sender": None, **line}
+
+
+def _without_recent(line: Line) -> Line:
+    return {"clock_offsets": [], "recent": [], **line}
 
 
 def _new_identity(line: Line) -> Line:
@@ -59,9 +67,15 @@ OLDER: Mapping[int, Mapping[str, Completion]] = {
         "service": _new_identity,
         "monitor": _unheard,
         "incident": _unedited,
+        "device": _without_recent,
         "token": _not_a_push_key,
     },
-    2: {"service": _new_identity, "incident": _unedited},
+    2: {
+        "service": _new_identity,
+        "incident": _unedited,
+        "device": _without_recent,
+        "token": _replaces_none,
+    },
 }
 
 

@@ -42,3 +42,24 @@ SELECT monitors.id, kept_from, rolled_until
                          WHERE json_extract(body, '$.expectation') IS NOT NULL
                             OR json_extract(body, '$.default_status') IS NOT NULL)
     ON CONFLICT (monitor_id, start) DO UPDATE SET "end" = max("end", excluded."end");
+
+-- A device belongs to a token. Where more than one token of its sender's name is valid, which one is not known: the
+-- device stays under the name, and each of these tokens begins a device of its own.
+ALTER TABLE tokens ADD COLUMN sender TEXT;
+WITH owners (name, id, count) AS (
+    SELECT name, min(id), count(*) FROM tokens
+     WHERE digest IS NULL AND revoked_at IS NULL
+       AND (expires_at IS NULL OR expires_at > CAST(strftime('%s', 'now') AS INTEGER))
+     GROUP BY name
+)
+UPDATE devices SET sender = owners.id FROM owners WHERE owners.name = devices.sender AND owners.count = 1;
+
+ALTER TABLE devices ADD COLUMN recent TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(recent));
+CREATE TABLE clock_offsets (
+    device_id  INTEGER NOT NULL REFERENCES devices (id),
+    hour       INTEGER NOT NULL CHECK (hour % 3600 = 0),
+    smallest   INTEGER NOT NULL,
+    PRIMARY KEY (device_id, hour)
+) STRICT, WITHOUT ROWID;
+INSERT INTO clock_offsets (device_id, hour, smallest)
+SELECT id, last_heard - last_heard % 3600, clock_offset FROM devices WHERE clock_offset IS NOT NULL;
