@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -296,3 +297,28 @@ def test_a_database_of_another_program_is_left_as_it_was(place: Place):
     for words in ON_DATABASE:
         place.run(*words)
     assert place.database.read_bytes() == before
+
+
+def test_no_command_and_no_log_shows_a_secret(tmp_path: Path):
+    secrets = {"SIGNING": "9" * 20 + "Zq8" + "x" * 20, "PUSH": "Zq8-push-token", "PING": "Zq8-ping"}
+    more = """
+[watch]
+ping_url = "http://127.0.0.1:1/$PING"
+ping_every = 1
+[[monitors]]
+tag = "venus"
+uptime_kuma = { token = "$PUSH" }
+"""
+    text = a_config(
+        {"auth": {"secret_key": "$SIGNING"}, "log": {"level": "debug", "requests": "all"}}, more=more
+    )
+    with Server(tmp_path, text, environment=secrets) as server:
+        server.start()
+        for words in (["check-config"], ["status"], ["status", "--json"], ["doctor"], ["openapi"]):
+            done = server.run(*words)
+            assert "Zq8" not in done.stdout + done.stderr, words
+        server.config.write_text(text + "bad = 1")
+        server.send(signal.SIGHUP)
+        server.until_logged("the new configuration is not used; the old one stays")
+        server.stop()
+        assert "Zq8" not in server.log_text()

@@ -1285,7 +1285,6 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
     ("name", "text", "fault"),
     [
         ("KENER_SERVER_PORT", "http", ': must be a whole number, not "http"'),
-        ("KENER_SERVER_PORT", "", ': must be a whole number, not ""'),
         ("KENER_SERVER_PORT", "\udcff", r': must be a whole number, not "\udcff"'),
         ("KENER_SERVER_PORT", "1_0", ': must be a whole number, not "1_0"'),
         ("KENER_SERVER_PORT", "65536", ": must be between 0 and 65535, not 65536"),
@@ -1314,6 +1313,195 @@ def test_a_fault_of_the_environment_names_the_variable(
     faults: Faults, name: str, text: str, fault: str
 ) -> None:
     assert faults(**{name: text}) == [f"{name}{fault}"]
+
+
+OF_SERVICES = {
+    "KENER_SERVER_PORT": "tcp://10.96.0.7:3000",
+    "KENER_SERVER_PORT_3000_TCP": "tcp://10.96.0.7:3000",
+    "KENER_SERVER_PORT_3000_TCP_PROTO": "tcp",
+    "KENER_SERVER_PORT_3000_TCP_PORT": "3000",
+    "KENER_SERVER_PORT_3000_TCP_ADDR": "10.96.0.7",
+    "KENER_SERVER_SERVICE_HOST": "10.96.0.7",
+    "KENER_AGENT_SERVICE_HOST": "fd00::7",
+    "KENER_AGENT_SERVICE_PORT": "3000",
+    "KENER_AGENT_SERVICE_PORT_HTTP": "3000",
+    "KENER_AGENT_PORT": "udp://[fd00::7]:3000",
+    "KENER_LOG_PORT": "tcp://10.96.0.8:80",
+    "KENER_SITE_EAST_SERVICE_HOST": "10.96.0.9",
+}
+EMPTY = (
+    "KENER_SERVER_PORT",
+    "KENER_SERVER_HOST",
+    "KENER_LOG_LEVEL",
+    "KENER_SITE_INDEXED",
+    "KENER_BACKUP_EVERY",
+)
+
+
+@pytest.mark.parametrize(("name", "text"), [*OF_SERVICES.items(), *((name, "") for name in EMPTY)])
+def test_a_variable_that_cannot_be_a_setting_is_ignored_and_named(load: Load, name: str, text: str) -> None:
+    loaded = load("[server]\nport = 4000", **{name: text})
+    assert loaded == load("[server]\nport = 4000")
+    assert loaded.ignored_variables == (name,)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("KENER_SERVER_PROT", "tcp://10.96.0.7:3000"),
+        ("KENER_SERVER_PORT", "tcp://"),
+        ("KENER_SERVER_PORT", "3000/tcp"),
+        ("KENER_SERVER_SERVICE", "x"),
+        ("KENER_SERVER_HOTS", ""),
+        ("KENER_LOG_PORT", "80"),
+    ],
+)
+def test_a_variable_that_was_meant_as_a_setting_is_a_fault(faults: Faults, name: str, text: str) -> None:
+    (fault,) = faults(**{name: text})
+    assert fault.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["KENER_SERVER_PUBLIC_URL", "KENER_SITE_LOGO", "KENER_SERVER_TRUSTED_PROXIES"]
+)
+def test_an_empty_variable_empties_a_setting_that_can_be_empty(load: Load, name: str) -> None:
+    text = '[server]\npublic_url = "https://a.example"\ntrusted_proxies = ["::1"]\n[site]\nlogo = "/a.svg"'
+    assert load(text, **{name: ""}) != load(text)
+    assert load(text, **{name: ""}).ignored_variables == ()
+
+
+# Secrets from elsewhere
+
+CHECK_ID = "5b1cb2a0-4d0e-4f4f-9a55-6ce4a1e0d7c1"
+PUSH_TOKEN = "Yz4kT9dRw1"
+WITH_SECRETS = """\
+[auth]
+secret_key = "$SIGNING"
+[watch]
+ping_url = "https://hc.example.org/ping/$PING"
+[agent]
+token = "a$$b$TOKEN"
+[[monitors]]
+tag = "earth"
+healthchecks = { uuid = "$UUID" }
+[[monitors]]
+tag = "mars"
+[monitors.uptime_kuma]
+token = "$PUSH_1"
+[monitors.gatus]
+key = "core_$x"
+token = "$GATUS"
+"""
+SECRETS = {
+    "SIGNING": SECRET,
+    "PING": "p1",
+    "TOKEN": "$t",
+    "UUID": CHECK_ID,
+    "PUSH_1": PUSH_TOKEN,
+    "GATUS": "g" * 8,
+}
+
+
+def secret_keys(table: type, at: str = "") -> Iterator[str]:
+    for name, each in keys_of(table).items():
+        if each.secret:
+            yield at + name
+        if each.table is not None:
+            yield from secret_keys(each.table, f"{at}{name}.")
+
+
+def test_the_keys_that_hold_secrets_are_these() -> None:
+    assert set(secret_keys(Document)) == {
+        "auth.secret_key",
+        "watch.ping_url",
+        "agent.token",
+        "monitors.healthchecks.uuid",
+        "monitors.healthchecks.ping_key",
+        "monitors.uptime_kuma.token",
+        "monitors.gatus.token",
+    }
+
+
+def filled(found: Config) -> list[object]:
+    earth, mars = found.monitors
+    secrets = (found.auth.secret_key, found.watch.ping_url, found.agent.token, earth.senders.checks)
+    return [*secrets, mars.senders.push_token, mars.senders.gatus_token]
+
+
+FILLED = [SECRET, "https://hc.example.org/ping/p1", "a$b$t", (CHECK_ID,), PUSH_TOKEN, "g" * 8]
+
+
+@pytest.mark.parametrize("way", ["variables", "files", "credentials"])
+def test_a_secret_comes_from_a_variable_a_file_or_a_credential(load: Load, tmp_path: Path, way: str) -> None:
+    text = WITH_SECRETS.replace("core_$x", "core_x")
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for name, value in SECRETS.items():
+        (folder / name).write_text(f"{value}\n")
+    given = {
+        "variables": SECRETS,
+        "files": {f"{name}_FILE": str(folder / name) for name in SECRETS},
+        "credentials": {"CREDENTIALS_DIRECTORY": str(folder)},
+    }
+    assert filled(load(text, **given[way])) == FILLED
+
+
+def test_a_variable_comes_before_a_file_and_a_file_before_a_credential(load: Load, tmp_path: Path) -> None:
+    for folder in ("files", "credentials"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "TOKEN").write_text(folder)
+    text = '[agent]\ntoken = "$TOKEN"'
+    found = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    assert load(text, **found).agent.token == "credentials"
+    found["TOKEN_FILE"] = str(tmp_path / "files/TOKEN")
+    assert load(text, **found).agent.token == "files"
+    assert load(text, **found, TOKEN="variable").agent.token == "variable"
+
+
+def test_a_missing_secret_is_a_fault_of_its_key_and_line(faults_with_lines: Faults) -> None:
+    given = {name: value for name, value in SECRETS.items() if name not in {"UUID", "PUSH_1"}}
+    found = faults_with_lines(WITH_SECRETS.replace("core_$x", "core_x"), **given, PUSH_1="", TOKEN_FILE="/x")
+    missing = (
+        "is not set: neither the variable {0}, nor a file named by {0}_FILE, nor a credential {0}; a dollar"
+    )
+    assert found == [
+        f'config.toml:9: monitors["earth"].healthchecks.uuid: $UUID {missing.format("UUID")} is written $$',
+        f'config.toml:13: monitors["mars"].uptime_kuma.token: $PUSH_1 {missing.format("PUSH_1")} is '
+        "written $$",
+    ]
+
+
+@pytest.mark.parametrize("text", ["$", "a$", "$1", "${NAME}", "$-"])
+def test_a_dollar_that_names_nothing_is_a_fault(faults: Faults, text: str) -> None:
+    (fault,) = faults(f'[agent]\ntoken = "{text}"')
+    assert fault == (
+        "config.toml: agent.token: has a $ that names nothing: $NAME stands for a secret, $$ for a dollar"
+    )
+
+
+def test_a_dollar_outside_secrets_and_in_variables_is_itself(load: Load) -> None:
+    found = load('[site]\ntitle = "$NAME"\n[agent]\ntoken = "$GONE"', KENER_AGENT_TOKEN="pa$word")
+    assert (found.site.title, found.agent.token) == ("$NAME", "pa$word")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('[auth]\nsecret_key = "$S"', "Zq8-short"),
+        ('[watch]\nping_url = "$S"', "ftp://Zq8-short"),
+        ('[[monitors]]\ntag = "a"\nhealthchecks = { uuid = "$S" }', "Zq8-short"),
+        ('[[monitors]]\ntag = "a"\nuptime_kuma = { token = "$S" }', "Zq8 short"),
+        ('[agent]\ntoken = "$S"', "Zq8-short\0"),
+    ],
+)
+def test_a_secret_that_does_not_fit_is_not_shown(faults: Faults, text: str, value: str) -> None:
+    (fault,) = faults(text, S=value)
+    assert "Zq8" not in fault
+
+
+def test_a_secret_is_in_no_representation_of_the_configuration(load: Load) -> None:
+    found = repr(load(WITH_SECRETS.replace("core_$x", "core_x"), **SECRETS))
+    assert [value for value in SECRETS.values() if len(value) > 2 and value in found] == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ The unit itself is tested under a real systemd by tests/soak/systemd.py.
 """
 
 import asyncio
+import grp
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import pytest
 from kener_async.config.load import load
 from kener_async.ops import install
 from kener_async.process.systemd import SocketError, SystemdNotifier
+from kener_async.resources import shipped
 from kener_async.store.sqlite.connections import connect
 from tests.rigs.process import ROOT, Client, Server, a_config, connected
 from tests.rigs.systemd import NotifySocket, activated
@@ -350,11 +352,27 @@ def test_installing_puts_program_configuration_and_units_in_place(tmp_path: Path
     carried_out("install", tmp_path)
     files = installed(tmp_path)
     units = {f"etc/systemd/system/{name}" for name in install.UNITS}
-    assert files.keys() == {"usr/local/bin/kener-async", "etc/kener-async/config.toml", *units}
+    others = "usr/local/bin/kener-async", "etc/kener-async/config.toml", "etc/sysusers.d/kener-async.conf"
+    assert files.keys() == {*others, *units}
     version = subprocess.check_output([tmp_path / "usr/local/bin/kener-async", "--version"], text=True)
     assert version.startswith("kener-async, version ")
     config = load(tmp_path / "etc/kener-async/config.toml", {})
     assert str(config.database.path) == install.DATABASE
+
+
+def test_the_configuration_is_closed_to_all_but_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    steps = [step.text for step in install.installation(install.Places(), b"", start=True)]
+    close = "let only root and the group kener-config read /etc/kener-async/config.toml"
+    assert steps.index(close) < steps.index("run systemctl daemon-reload")
+    for name in (install.SERVICE, install.BACKUP):
+        assert "\nSupplementaryGroups=kener-config\n" in shipped(f"systemd/{name}")
+
+    config = tmp_path / "config.toml"
+    config.write_text('[auth]\nsecret_key = "..."\n')
+    group = grp.getgrgid(os.getegid())
+    monkeypatch.setattr(install, "GROUP", group.gr_name)
+    install.close_config(config)
+    assert (config.stat().st_mode & 0o777, config.stat().st_gid) == (0o640, group.gr_gid)
 
 
 def test_installing_again_changes_nothing_and_says_so(tmp_path: Path):

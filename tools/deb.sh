@@ -21,11 +21,17 @@ mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/usr/lib/systemd" "$root/usr/share
 mv "$root/usr/local/bin/kener-async" "$root/usr/bin/"
 mv "$root/etc/systemd/system" "$root/usr/lib/systemd/system"
 install -m 644 systemd/kener-agent.service "$root/usr/lib/systemd/system/"
+mv "$root/etc/sysusers.d" "$root/usr/lib/sysusers.d"
 install -D -m 644 systemd/kener-agent.sysusers "$root/usr/lib/sysusers.d/kener-agent.conf"
 sed -i 's|^ExecStart=kener-async |ExecStart=/usr/bin/kener-async |' "$root"/usr/lib/systemd/system/*.service
 rmdir "$root/usr/local/bin" "$root/usr/local" "$root/etc/systemd"
 
 docs="$root/usr/share/doc/kener-async"
+cp -R docs contrib README.md CHANGELOG.md "$docs/"
+cp systemd/README.md "$docs/systemd.md"
+find "$docs" -name __pycache__ -prune -exec rm -rf {} +
+find "$docs" -type f -exec chmod 644 {} +
+chmod 755 "$docs/contrib/heartbeat.sh"
 PYTHONPATH=. build/venv/bin/python -m tools.manpage | gzip -9n >"$root/usr/share/man/man1/kener-async.1.gz"
 gzip -9nc dist/THIRD-PARTY.txt >"$docs/THIRD-PARTY.txt.gz"
 {

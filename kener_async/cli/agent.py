@@ -133,6 +133,8 @@ def _run(config: Config, settings: AgentSettings, *, once: bool) -> None:
     from kener_async.process.systemd import SystemdNotifier
 
     log.configure(config.log)
+    if config.ignored_variables:
+        message(f"ignored, they set nothing: {', '.join(config.ignored_variables)}")
     name = f"kener-agent/{__version__}"
     work = run(settings, system_clock(), SystemdNotifier(os.environ), environment(), name, once=once)
     with asyncio.Runner() as runner:

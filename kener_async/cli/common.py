@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from kener_async.errors import FatalError, reason_of
 
 INSTALLED = Path("/etc/kener-async/config.toml")
 HERE = Path("config.toml")
+CREDENTIALS = Path("/run/credentials/kener-async.service")
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), help="The configuration file."
@@ -41,11 +42,28 @@ def _configured(command: Callable[..., Any], *, says_file: bool) -> Callable[...
         with exit_on_error():
             if says_file:
                 say_config_path()
-            config = load(config_path(), os.environ, reserved_segments)
+            config = load(config_path(), environment(), reserved_segments)
             log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)
 
     return with_config
+
+
+def environment() -> Mapping[str, str]:
+    """The variables of this process; for the installed configuration also those of its service.
+
+    Only root can read them, and commands that root runs need the secrets as the service does.
+    """
+    if config_path() != INSTALLED:
+        return os.environ
+    found = {"CREDENTIALS_DIRECTORY": str(CREDENTIALS)} if os.access(CREDENTIALS, os.R_OK) else {}
+    with suppress(OSError, UnicodeDecodeError):
+        for line in (INSTALLED.parent / "environment").read_text(encoding="utf-8").splitlines():
+            name, is_set, value = line.strip().partition("=")
+            if is_set and not name.startswith(("#", ";")):
+                is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+                found[name] = value[1:-1] if is_quoted else value
+    return {**found, **os.environ}
 
 
 def reserved_segments() -> Collection[str]:

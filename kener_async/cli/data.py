@@ -1,6 +1,5 @@
 """The commands that back up, restore, verify, export, import and upgrade the database."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import click
 from kener_async.cli.common import (
     config_option,
     config_path,
+    environment,
     exit_on_error,
     message,
     on_database,
@@ -164,7 +164,7 @@ def verify(path: Path | None, src: str | None, quick: bool, days: int | None) ->
 
 def _configured_database() -> str:
     say_config_path()
-    config = load(config_path(), os.environ)
+    config = load(config_path(), environment())
     require_database(config)
     return str(config.database.path)
 

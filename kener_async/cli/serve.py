@@ -1,7 +1,6 @@
 """The commands that run the service."""
 
 import gc
-import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kener_async.cli.common import config_path, configured, program, reserved_segments
+from kener_async.cli.common import config_path, configured, environment, program, reserved_segments
 from kener_async.config.load import load
 from kener_async.config.model import Config
 from kener_async.demo import SCENES
@@ -39,10 +38,10 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
 
     gc.enable()
     overridden = partial(_overridden, host=host, port=port, database=database)
-    path, config = config_path(), overridden(config)
+    path, variables, config = config_path(), environment(), overridden(config)
     if welcome:
         click.echo(_welcome(config))
-    sys.exit(run.run(config, lambda: overridden(load(path, os.environ, reserved_segments))))
+    sys.exit(run.run(config, lambda: overridden(load(path, variables, reserved_segments))))
 
 
 def _overridden(config: Config, *, host: str | None, port: int | None, database: Path | None) -> Config:

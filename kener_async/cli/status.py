@@ -74,6 +74,8 @@ def check_config(config: Config) -> None:
 
     Every problem is printed, a line each; then the exit status is 1.
     """
+    if config.ignored_variables:
+        message(f"ignored, they set nothing: {', '.join(config.ignored_variables)}")
     monitors = _counted(len(config.monitors), "monitor", "monitors")
     message(f"OK: {monitors}, {_counted(len(config.categories), 'category', 'categories')}")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
 from kener_async.config.fields import Boolean, Duration, Integer, List, StringMap, suggestion
 from kener_async.config.schema import fields_by_key
@@ -24,16 +24,49 @@ _INNER = [(name, key) for name, table in _TABLES.items() for key in table if key
 VARIABLES = {f"KENER_{name}_{key}".upper(): (name, key) for name, table in _PLAIN.items() for key in table}
 
 
-def overrides(environment: Mapping[str, str]) -> tuple[dict[tuple[str, str], object], list[str]]:
-    """The values of the environment by section and key, and a problem for each unknown variable."""
+# What Kubernetes sets for each service of the namespace: of one named kener-server, KENER_SERVER_SERVICE_HOST
+# and KENER_SERVER_PORT=tcp://10.96.0.1:3000.
+_OF_A_SERVICE = re.compile(
+    r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_PORT_OF_A_SERVICE = re.compile(r"(?:tcp|udp|sctp)://[^/]+:[0-9]+")
+
+
+def overrides(
+    environment: Mapping[str, str],
+) -> tuple[dict[tuple[str, str], object], list[str], list[str]]:
+    """The values of the environment by section and key, problems, and the names that are no settings.
+
+    There is a problem for each unknown variable. An empty one is none where the setting cannot be empty.
+    """
     sections = tuple(f"KENER_{name}_".upper() for name in _PLAIN)
-    names = sorted(name for name in environment if name.startswith(sections))
+    begun = sorted(name for name in environment if name.startswith(sections))
+    ignored = [name for name in begun if _cannot_be_ours(name, environment[name])]
+    names = [name for name in begun if name not in ignored]
     places = {name: VARIABLES[name] for name in names if name in VARIABLES}
     values = {
         (section, key): _from_text(_PLAIN[section][key], environment[name])
         for name, (section, key) in places.items()
     }
-    return values, [f"{name}: unknown setting{_suggestion(name)}" for name in names if name not in places]
+    unknown = [f"{name}: unknown setting{_suggestion(name)}" for name in names if name not in places]
+    return values, unknown, ignored
+
+
+def _cannot_be_ours(name: str, text: str) -> bool:
+    if name.endswith("_PORT") and _PORT_OF_A_SERVICE.fullmatch(text):
+        return True
+    if name not in VARIABLES:
+        return _OF_A_SERVICE.fullmatch(name) is not None
+    section, key = VARIABLES[name]
+    return not text and not _may_be_empty(_PLAIN[section][key])
+
+
+def _may_be_empty(field: fields.Field[Any]) -> bool:
+    try:
+        field.deserialize(_from_text(field, ""))
+    except ValidationError:
+        return False
+    return True
 
 
 def _suggestion(name: str) -> str:

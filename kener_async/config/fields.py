@@ -181,14 +181,19 @@ class Url(String):
 
 
 class PingUrl(String):
-    """An address to be requested, as it is written."""
+    """An address to be requested, as it is written; error messages do not show a secret one."""
+
+    def __init__(self, *, is_secret: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.is_secret = is_secret
 
     def parsed(self, text: str) -> str:
         is_invalid = any(character in "\\ " or not character.isprintable() for character in text)
         if text and (
             is_invalid or not text.lower().startswith(("http://", "https://")) or not _has_host(text)
         ):
-            raise ValidationError(f"must be an http or https address, not {describe(text)}")
+            shown = "" if self.is_secret else f", not {describe(text)}"
+            raise ValidationError(f"must be an http or https address{shown}")
         return text
 
 

@@ -17,7 +17,8 @@ from kener_async.config.lines import Lines
 from kener_async.config.model import Config
 from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between, table_at
 from kener_async.config.schema import fields_by_key
-from kener_async.config.tables import SCHEMA
+from kener_async.config.secrets import with_secrets
+from kener_async.config.tables import SCHEMA, Document
 from kener_async.errors import FatalError, reason_of
 
 
@@ -49,17 +50,18 @@ def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _loaded(path: Path, text: str, environment: Mapping[str, str], reserved: Reserved) -> Config:
-    document = _document(path, text)
-    overriding, unknown = overrides(environment)
+    document, missing = with_secrets(_document(path, text), Document, environment)
+    overriding, unknown, ignored = overrides(environment)
     written = with_overrides(document, overriding)
     values, problems = _validated(written, path.absolute().parent, reserved)
+    problems = _with_missing(problems, [each for each in missing if each.place not in overriding])
     if problems or unknown:
         variables: dict[Place, str] = {
             place: name for name, place in VARIABLES.items() if place in overriding
         }
         report = _Report(path, Lines(text), written, variables)
         raise ConfigError([*map(report.line, problems), *unknown])
-    config = build(values, path.absolute())
+    config = replace(build(values, path.absolute()), ignored_variables=tuple(ignored))
     credential = credential_key(environment)
     if credential is None:
         return config
@@ -104,6 +106,12 @@ def _validated(
         problems = list(_field_problems(error.messages_dict, SCHEMA))
     problems += problems_between(values, written, folder, reserved)
     return values, sorted(problems, key=_order)
+
+
+def _with_missing(problems: list[ConfigProblem], missing: list[ConfigProblem]) -> list[ConfigProblem]:
+    """The problems with those of missing secrets, whose places have no other."""
+    places = {problem.place for problem in missing}
+    return sorted([*missing, *(each for each in problems if each.place not in places)], key=_order)
 
 
 _SECTIONS = list(SCHEMA.fields)

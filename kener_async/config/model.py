@@ -266,8 +266,9 @@ class WatchConfig:
     """`ping_every` is in seconds."""
 
     ping_url: str = key(
-        PingUrl(),
+        PingUrl(is_secret=True),
         "",
+        secret=True,
         doc="A dead man's switch: an address the server requests (GET) while it is able to store reports; "
         "the service at that address raises the alarm when the requests stop. Empty: none.",
     )
@@ -487,12 +488,16 @@ class PlainTables:
 
 @dataclass(frozen=True, slots=True)
 class Config(PlainTables):
-    """`file` is the file it was read from; `by_tag` has the monitors by tag."""
+    """`file` is the file it was read from; `by_tag` has the monitors by tag.
+
+    `ignored_variables` begin as settings do and are none, such as those of a Kubernetes service.
+    """
 
     file: Path
     announcements: tuple[Announcement, ...]
     monitors: tuple[MonitorConfig, ...]
     agent: AgentSettings
+    ignored_variables: tuple[str, ...] = field(default=(), compare=False)
     by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

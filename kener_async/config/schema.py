@@ -27,13 +27,15 @@ _REQUIRED = object()
 class Key:
     """A key of a table: how its value is read, whether a change needs a restart, and what it means.
 
-    `table` is the dataclass of a table within a table or of an array of tables, else None.
+    `table` is the dataclass of a table within a table or of an array of tables, else None. In a `secret`
+    $NAME stands for a value from elsewhere (config/secrets.py).
     """
 
     field: fields.Field[Any]
     restart: bool = False
     doc: str = ""
     table: type | None = None
+    secret: bool = False
 
 
 def key(
@@ -55,7 +57,7 @@ def key(
     else:
         field.load_default = default
     field.data_key = name
-    return _attribute(Key(field, restart, doc), is_shown=not secret)
+    return _attribute(Key(field, restart, doc, secret=secret), is_shown=not secret)
 
 
 def inner(cls: type) -> Any:

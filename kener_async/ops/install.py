@@ -3,6 +3,7 @@
 The steps are computed first, each with a description, so that a dry run can print them without running them.
 """
 
+import grp
 import os
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from kener_async.resources import shipped
 SERVICE, SOCKET = "kener-async.service", "kener-async.socket"
 BACKUP, TIMER = "kener-async-backup.service", "kener-async-backup.timer"
 UNITS = (SERVICE, SOCKET, BACKUP, TIMER)
+SYSUSERS, GROUPS, GROUP = "systemd-sysusers", "kener-async.conf", "kener-config"
 AGENT = "kener-agent.service"  # the same program, with or without the service
 ENABLED_UNITS = (SOCKET, SERVICE, TIMER)
 DATABASE = "/var/lib/kener-async/kener.db"
@@ -47,6 +49,11 @@ class Places:
     @property
     def config(self) -> Path:
         return self.root / "etc/kener-async/config.toml"
+
+    @property
+    def group(self) -> Path:
+        """What systemd-sysusers makes the group by that may read config.toml."""
+        return self.root / "etc/sysusers.d" / GROUPS
 
     @property
     def data(self) -> tuple[Path, Path]:
@@ -111,9 +118,12 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Install
     _check_unpackaged(places)
     config = _config_step(places)
     programs = file_step(places.program, program, 0o755)
+    group = file_step(places.group, shipped("systemd/kener-async.sysusers").encode(), 0o644)
     units = {name: file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
-    steps = [programs, config, *units.values()]
+    steps = [programs, group, config, *units.values()]
     if places.has_systemd:
+        made = (SYSUSERS, GROUPS) if shutil.which(SYSUSERS) else ("groupadd", "--system", "--force", GROUP)
+        steps += [command(*made), _closed_config_step(places.config)]
         steps.append(systemctl("daemon-reload"))
         if start:
             steps += start_steps(
@@ -182,6 +192,21 @@ def _config_step(places: Places) -> InstallStep:
     return file_step(places.config, text.encode(), 0o644)
 
 
+def _closed_config_step(path: Path) -> InstallStep:
+    """Open config.toml, which may hold secrets, to the service and to no other user."""
+    return InstallStep(f"let only root and the group {GROUP} read {path}", partial(close_config, path))
+
+
+def close_config(path: Path) -> None:
+    """Let root write the file, the members of the group read it, and no other user open it."""
+    try:
+        group = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        raise InstallError(f"there is no group {GROUP}") from None
+    os.chown(path, -1, group)
+    path.chmod(0o640)
+
+
 def file_step(path: Path, content: bytes, mode: int) -> InstallStep:
     if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
         return InstallStep(f"keep {path} (unchanged)", no_action, changes=False)
@@ -214,7 +239,10 @@ def removal(places: Places, *, purge: bool) -> list[InstallStep]:
     """
     _check_unpackaged(places)
     folders = (*places.data, places.config.parent)
-    return removal_steps(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
+    steps = removal_steps(places, UNITS, folders, is_shared=places.unit(AGENT).exists(), purge=purge)
+    if places.group.exists():
+        steps.append(InstallStep(f"remove {places.group} (the group is kept)", places.group.unlink))
+    return steps
 
 
 def removal_steps(

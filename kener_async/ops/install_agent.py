@@ -13,6 +13,7 @@ from pathlib import Path
 from kener_async.ops.install import (
     AGENT,
     SERVICE,
+    SYSUSERS,
     InstallError,
     InstallStep,
     Places,
@@ -24,7 +25,7 @@ from kener_async.ops.install import (
 )
 from kener_async.resources import shipped
 
-SYSUSERS, USER = "systemd-sysusers", "kener-agent.conf"
+USER = "kener-agent.conf"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ GARBAGE_THRESHOLDS = (2000, 20, 10_000)
 def run(config: Config, read_again: Callable[[], Config]) -> int:
     """Serve until stopped; returns 1, and logs why, when it could not start or stop in order."""
     logs.configure(config.log)
+    if config.ignored_variables:
+        log.warning("environment variables are ignored, they set nothing", names=config.ignored_variables)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     try:

@@ -1,0 +1,101 @@
+"""Secrets from elsewhere: `$NAME` in the keys of config.toml that are declared as secret.
+
+It stands for the environment variable NAME, else the content of the file that the variable NAME_FILE names,
+else systemd's credential NAME. `$$` is a dollar.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kener_async.config.rules import ConfigProblem, Place
+from kener_async.config.schema import keys_of
+from kener_async.errors import reason_of
+
+_REFERENCE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<dollar>\$)|)")
+
+
+class SecretError(Exception):
+    """A secret cannot be found; the text names the reference and never a value."""
+
+
+def with_secrets(
+    document: Mapping[str, Any], table: type, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[ConfigProblem]]:
+    """The document of a table with its secrets in place, and a problem for each that cannot be found."""
+    problems: list[ConfigProblem] = []
+    return dict(_filled(document, table, environment, (), problems)), problems
+
+
+def _filled(
+    written: Mapping[str, Any],
+    table: type,
+    environment: Mapping[str, str],
+    at: Place,
+    problems: list[ConfigProblem],
+) -> Iterator[tuple[str, Any]]:
+    declared = {each.field.data_key or name: each for name, each in keys_of(table).items()}
+    for name, value in written.items():
+        key, place = declared.get(name), (*at, name)
+        match value:
+            case str() if key is not None and key.secret:
+                try:
+                    yield name, expanded(value, environment)
+                except SecretError as error:
+                    problems.append(ConfigProblem(place, str(error)))
+                    yield name, value
+            case dict() if key is not None and key.table is not None:
+                yield name, dict(_filled(value, key.table, environment, place, problems))
+            case list() if key is not None and key.table is not None:
+                yield (
+                    name,
+                    [
+                        dict(_filled(each, key.table, environment, (*place, index), problems))
+                        if isinstance(each, dict)
+                        else each
+                        for index, each in enumerate(value)
+                    ],
+                )
+            case _:
+                yield name, value
+
+
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    """The text with its references replaced; raises SecretError."""
+
+    def replaced(match: "re.Match[str]") -> str:
+        if match["name"]:
+            return _secret(match["name"], environment)
+        if match["dollar"]:
+            return "$"
+        raise SecretError("has a $ that names nothing: $NAME stands for a secret, $$ for a dollar")
+
+    return _REFERENCE.sub(replaced, text)
+
+
+def _secret(name: str, environment: Mapping[str, str]) -> str:
+    if value := environment.get(name):
+        return value
+    file = environment.get(f"{name}_FILE")
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if file:
+        return _content(Path(file), name)
+    if folder and Path(folder, name).is_file():
+        return _content(Path(folder, name), name)
+    raise SecretError(
+        f"${name} is not set: neither the variable {name}, nor a file named by {name}_FILE, nor a credential "
+        f"{name}; a dollar is written $$"
+    )
+
+
+def _content(path: Path, name: str) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SecretError(f"${name}: {path}: {reason_of(error)}") from None
+    except UnicodeDecodeError:
+        raise SecretError(f"${name}: {path}: not UTF-8") from None
+    if not value:
+        raise SecretError(f"${name}: {path}: is empty")
+    return value
