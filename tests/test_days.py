@@ -175,7 +175,7 @@ async def test_the_table_says_in_words_what_is_drawn(config: Config):
         ("10:11 AM - 12:01 PM", "Down no report in time", "1 h 50 min"),
     ]
     assert '<a href="/incident/1">planned maintenance</a>' in html
-    assert '<a href="/incident/1">Work</a>' in html
+    assert '<a dir="auto" href="/incident/1">Work</a>' in html
 
 
 async def test_an_hour_that_comes_twice_is_named_twice(tmp_path: Path, config: Config):

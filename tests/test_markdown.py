@@ -1,5 +1,6 @@
 """Markdown: supported syntax, its HTML, and what is never produced."""
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import product
@@ -69,7 +70,9 @@ def _is_allowed(tag: str, attributes: dict[str, str | None]) -> bool:
         return False
     schemes = {"href": ("http", "https", "mailto"), "src": ("https",)}
     return all(
-        urlsplit(value or "").scheme in schemes[name] for name, value in attributes.items() if name in schemes
+        re.match(r"/(?![/\\])", value or "") or urlsplit(value or "").scheme in schemes[name]
+        for name, value in attributes.items()
+        if name in schemes
     )
 
 
@@ -197,7 +200,46 @@ def test_an_image_that_is_not_encrypted_leaves_its_description():
 
 
 def test_a_link_that_is_refused_is_shown_as_it_was_written():
-    assert rendered("[x](javascript:alert(1)) [y](/docs)") == "<p>[x](javascript:alert(1)) [y](/docs)</p>\n"
+    for address in ("javascript:alert(1)", "//example.org", "docs", "../docs", "?a=b"):
+        assert rendered(f"[x]({address})") == f"<p>[x]({address})</p>\n"
+
+
+@pytest.mark.parametrize("base", ["", "/status", "https://example.org/status"])
+def test_a_link_or_an_image_that_begins_with_a_slash_is_of_this_site(base: str):
+    assert rendered("[our help](/incident/1?a=b#c)", base) == (
+        f'<p><a href="{base}/incident/1?a=b#c" {REL}>our help</a></p>\n'
+    )
+    assert f'src="{base}/assets/plan.svg"' in rendered("![plan](/assets/plan.svg)", base)
+    assert rendered_inline("[help](/)", base) == f'<a href="{base}/" {REL}>help</a>'
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("Found.\nMended.", "<p>Found.<br>\nMended.</p>"),
+        ("Found.\r\nMended.", "<p>Found.<br>\nMended.</p>"),
+        ("- a\n  b", "<ul>\n<li>a<br>\nb</li>\n</ul>"),
+        ("> a\n> b", "<blockquote>\n<p>a<br>\nb</p>\n</blockquote>"),
+    ],
+)
+def test_a_single_line_break_stays_one(text: str, html: str):
+    assert rendered(text).strip() == html
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("- a\n- b", "<ul>\n<li>a</li>\n<li>b</li>\n</ul>"),
+        ("Three:\n\n1. a\n2. b\n\nDone.", "<p>Three:</p>\n<ol>\n<li>a</li>\n<li>b</li>\n</ol>\n<p>Done.</p>"),
+        ("a\n\n" + "b" * 30, "<p>a</p>\n<p>…</p>"),
+        ("b" * 30 + "\n\na", "<p>" + "b" * 30 + "</p>\n<p>…</p>"),
+        ("word " * 50, "<p>word word word word…</p>"),
+        ("- a\n- " + "b " * 300, "<p>a b b b b b b b b b…</p>"),
+        ("", ""),
+    ],
+)
+def test_the_beginning_of_a_text_keeps_its_blocks(text: str, html: str):
+    assert markdown.beginning(text, 20).strip() == html
 
 
 @pytest.mark.parametrize(
@@ -332,7 +374,7 @@ def test_what_the_parser_might_let_through_is_cleaned_all_the_same(html):
         "<script></script>",
         "<p onclick=x></p>",
         '<a href="javascript:x"></a>',
-        '<a href="/docs"></a>',
+        '<a href="//docs"></a>',
         '<img src="http://x">',
         "<p>",
         "<!--x-->",

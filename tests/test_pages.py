@@ -168,7 +168,7 @@ async def test_a_category_has_a_page_of_its_own(tmp_path: Path, clock: FakeClock
         home = await (await fetch(service)).text()
         assert "Pluto" not in home
         assert "Secret" not in home
-        address = re.search(r'<h2><a href="([^"]+)">Inner planets', home)
+        address = re.search(r'<h2><a dir="auto" href="([^"]+)">Inner planets', home)
         assert address is not None
         page = await (await fetch(service, address[1])).text()
         assert "Earth" in page

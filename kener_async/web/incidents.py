@@ -172,7 +172,7 @@ async def archive(page: PageRequest) -> str:
         address=partial(address, current=current),
         incidents=incidents,
         duration=partial(duration, locale, now=now),
-        excerpt=partial(markdown.excerpt, length=EXCERPT),
+        beginning=partial(markdown.beginning, length=EXCERPT, base=page.context.base),
     )
 
 

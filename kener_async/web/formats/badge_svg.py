@@ -13,6 +13,7 @@ from PIL import ImageColor
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.durations import format_window
 from kener_async.domain.samples import Status
+from kener_async.web.parts.direction import is_right_to_left, isolated
 
 LABEL_COLOR = "#333333"
 UPTIME_COLOR = "#0079ff"
@@ -294,6 +295,7 @@ def _gloss(width: int, height: int, radius: int, gloss: Gloss) -> str:
 def _written(text: str, x: float, y: float, size: float, fill: str, *, is_raised: bool) -> str:
     """A text centred on x, stretched to the computed width whatever font the reader has."""
     fit = f'x="{x:g}" textLength="{text_width(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
+    fit += _direction(text)
     shade, opacity = ("#010101", 0.3) if fill == WHITE else ("#ffffff", 0.35)
     look = f'y="{y + 1}" fill="{shade}" fill-opacity="{opacity}" aria-hidden="true"'
     shadow = f"<text {fit} {look}>{escape(text)}</text>" if is_raised else ""
@@ -322,7 +324,11 @@ def _spaced_width(text: str, size: float) -> float:
 def _capitals(text: str, x: float, width: float, look: str) -> str:
     # The space after the last letter is part of the text's width: half of it moves the letters left.
     fit = f'x="{x + 0.6:g}" y="17.6" textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text {fit} {look}>{escape(text)}</text>"
+    return f"<text {fit}{_direction(text)} {look}>{escape(text)}</text>"
+
+
+def _direction(text: str) -> str:
+    return ' direction="rtl"' if is_right_to_left(text) else ""
 
 
 def _social(badge: Badge) -> str:
@@ -350,7 +356,7 @@ def _social(badge: Badge) -> str:
 
 
 def _alternative_text(badge: Badge) -> str:
-    return f"{badge.label}: {badge.message}"
+    return f"{isolated(badge.label)}: {badge.message}"
 
 
 def _document(width: int, height: int, title: str, content: str) -> str:

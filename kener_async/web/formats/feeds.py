@@ -14,6 +14,7 @@ from markupsafe import Markup
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.web.formats.ids import Ids
+from kener_async.web.parts.direction import isolated
 from kener_async.web.parts.markdown import excerpt, rendered
 
 if TYPE_CHECKING:
@@ -107,22 +108,28 @@ def _entry(view: "IncidentView", names: Mapping[str, str], ids: Ids, base_url: s
         title=incident.title,
         published=incident.created_at,
         updated=updated_at(view, now),
-        html=_html(view, names, now),
+        html=_html(view, names, base_url, now),
         summary=f"{effect}, {stage}, {_span(incident, now)}. {excerpt(incident.body, EXCERPT)}".rstrip(),
         categories=(effect.lower(), stage),
     )
 
 
-def _html(view: "IncidentView", names: Mapping[str, str], now: int) -> str:
+def _html(view: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> str:
     """The body, the comments with their times, the time span and the affected monitors."""
-    parts = [rendered(view.incident.body)]
+    parts = [_block(view.incident.body, base_url)]
     for comment in view.comments:
         machine, human = _iso(comment.created_at), _readable(comment.created_at)
         parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
-        parts.append(rendered(comment.body))
-    affected = ", ".join(names[tag] for tag in view.tags if tag in names)
+        parts.append(_block(comment.body, base_url))
+    affected = ", ".join(isolated(names[tag]) for tag in view.tags if tag in names)
     parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(view.incident, now), affected))
     return "".join(str(part) for part in parts)
+
+
+def _block(text: str, base_url: str) -> Markup:
+    """A text of an author, in the direction of its own letters."""
+    html = rendered(text, base_url)
+    return Markup('<div dir="auto">\n{}</div>\n').format(html) if not text.isascii() else html
 
 
 def _span(incident: Incident, now: int) -> str:

@@ -12,6 +12,7 @@ from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
+from kener_async.web.parts.direction import isolated
 
 # CSS classes, which give an element the colour of a status.
 CLASSES = {
@@ -87,7 +88,7 @@ def silent(locale: Locale, headline: Headline) -> str:
 
 def affected(locale: Locale, headline: Headline) -> str:
     """The monitors that the headline is about: "Website, API, Mail, and 5 more"; empty if all is well."""
-    names = list(headline.names)
+    names = [isolated(name) for name in headline.names]
     others = headline.affected - len(names)
     if others:
         names.append(locale.ngettext("%(count)s more", "%(count)s more", others) % {"count": others})

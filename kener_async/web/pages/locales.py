@@ -12,6 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from babel import Locale as Cldr
+from babel.core import get_global, parse_locale
 from babel.dates import format_date, format_time
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
@@ -172,14 +173,30 @@ def negotiate(chosen: str | None, accepted: str, offered: tuple[str, ...], defau
     """The language of the answer: the one chosen if it is offered, else the best of Accept-Language."""
     if chosen in offered:
         return chosen
+    written: dict[str, str] = {}  # the script of each language that the header names, as it names it first
     for tag in _accepted(accepted):
         for name in offered:
             if tag == name.lower():
                 return name
+        language, script = _likely(tag)
+        # With "zh-TW, zh" also the second means what the first is written in.
+        script = written.setdefault(language, script)
         for name in offered:
-            if tag.split("-")[0] == name.lower().split("-")[0]:
+            if (language, script) == _likely(name):
                 return name
     return default
+
+
+def _likely(tag: str) -> tuple[str, str]:
+    """The language of a tag and the script it is written in: ("zh", "Hant") of zh-TW; "" if unknown."""
+    try:
+        language, territory, script, *_ = parse_locale(tag, sep="-")
+    except ValueError:
+        return tag.partition("-")[0].lower(), ""
+    likely = get_global("likely_subtags")
+    names = [f"{language}_{territory}", language] if territory else [language]
+    found = next((likely[name] for name in names if name in likely), language).split("_")
+    return language, script or (found[1] if len(found) > 1 else "")
 
 
 def _accepted(header: str) -> list[str]:

@@ -18,6 +18,7 @@ from kener_async.web.pages.assets import Assets, file_address
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import markdown
+from kener_async.web.parts.direction import isolated
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SPRITE = Markup((TEMPLATES / "icons.svg").read_text(encoding="utf-8"))  # noqa: S704 - ours
@@ -106,6 +107,14 @@ class TemplateContext:
     def duration(self, seconds: int) -> str:
         return self.locale.duration(seconds)
 
+    def prose(self, text: str) -> Markup:
+        """Markdown of several paragraphs."""
+        return markdown.rendered(text, self.base)
+
+    def words(self, text: str) -> Markup:
+        """Markdown of one line."""
+        return markdown.rendered_inline(text, self.base)
+
     def status(self, status: Status) -> str:
         return labels.status(self.locale, status)
 
@@ -177,7 +186,7 @@ def environment(app: web.Application) -> Environment:
         sprite=SPRITE,
         classes=labels.CLASSES,
         labels=labels,
-        markdown=markdown,
+        isolated=isolated,
         language_names=locales.NAMES,
         Status=Status,
     )
