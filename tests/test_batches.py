@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from kener_async import keys
 from kener_async.api.batches import TagResolver, _item
 from kener_async.api.http.body import BODY_BUDGET, BodyBudget, parse, parse_flat
+from kener_async.domain import batches as domain_batches
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item
 from kener_async.domain.clocks import Stamp
@@ -811,6 +812,84 @@ def test_shuffled_split_and_repeated_batches_end_in_one_history(sent: list[Sent]
             deliver(connection, piece)
         assert outcome(connection) == in_order
     assert {(monitor, minute): Status(status) for monitor, minute, status in in_order[0]} == highest
+
+
+@given(histories(), st.randoms(use_true_random=False), st.integers(1, 4), st.sampled_from([1.0, 0.7]))
+@settings(deadline=None, max_examples=60)
+def test_a_batch_in_parts_has_the_verdicts_and_the_history_of_one_at_once(
+    sent: list[Sent], random: Random, size: int, numbered: float
+):
+    sent = sent + random.choices(sent, k=len(sent))
+    random.shuffle(sent)
+    items = [
+        Item(
+            one.device,
+            one.number if random.random() < numbered else None,
+            one.monitor % 2 + 1,
+            one.status,
+            0.0,
+            Stamp(wall=one.minute),
+        )
+        for one in sent
+    ]
+    whole = Batch("test", None, Stamp(), NOON, items)
+    with TemporaryDirectory() as folder, closing(opened(folder)) as connection:
+        at_once = batches.record(connection, whole, LIMITS)
+        expected = outcome(connection)
+    with (
+        TemporaryDirectory() as folder,
+        closing(opened(folder)) as connection,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(domain_batches, "PART_SAMPLES", size)
+        in_parts = batches.record(connection, whole, LIMITS)
+        assert outcome(connection) == expected
+    if numbered == 1:  # else one of two equal samples is the duplicate, either of them
+        assert in_parts.results == at_once.results
+
+
+def test_a_batch_of_a_hundred_devices_with_holes_is_stored_in_short_transactions(tmp_path: Path):
+    with closing(opened(str(tmp_path))) as connection:
+        for minute in range(2):
+            items = [
+                Item(
+                    f"d{device}",
+                    4 * number + 2 * minute,
+                    1 + device % 4,
+                    stamp=Stamp(wall=NOON - 60 * number),
+                )
+                for device in range(10)
+                for number in range(1, 900)
+            ]
+            recorder = batches.BatchRecorder(Batch("test", None, Stamp(), NOON, items), LIMITS)
+            assert max(map(len, recorder.parts)) <= 500
+            for positions in recorder.parts:
+                assert len({items[position].device for position in positions}) <= 5
+                with connection:
+                    recorder.record(connection, positions)
+            assert len(recorder.outcome().results) == len(items)
+
+
+async def test_heartbeats_get_their_turn_between_the_parts_of_a_batch(service: Service):
+    order = []
+    writer = service.app[keys.WRITER]
+    write = service.app[keys.DATABASE].write
+
+    async def noted(work: Any, *args: Any, **options: Any) -> Any:
+        order.append("part" if type(args[-1][0]) is int else "heartbeat")
+        if len(order) == 1:
+            beats.append(asyncio.create_task(service.beat(tag="mars")))
+            await asyncio.sleep(0.05)
+        return await write(work, *args, **options)
+
+    beats: list[asyncio.Task[Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.app[keys.DATABASE], "write", noted)
+        await send(service, *(sample(number) for number in range(4000)))
+        await beats[0]
+    assert order.count("part") == 8
+    assert order.index("heartbeat") <= 2
+    assert writer.stored == 4001
 
 
 def test_claims_are_forgotten_when_no_lower_number_can_come(tmp_path: Path):

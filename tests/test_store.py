@@ -686,6 +686,29 @@ async def test_nothing_is_dropped_for_a_day_after_a_gap(store: SQLiteDatabase, s
     assert len(await stored(store)) == left
 
 
+@pytest.mark.parametrize("path", ["/api/status", "/api/status/batch"])
+async def test_what_a_lock_of_another_process_holds_up_is_refused_in_time_and_never_stored(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    monkeypatch.setattr("kener_async.worker.writer.MAX_WAIT", 0.2)
+    sample = {"tag": "earth", "status": "UP", "latency": 1}
+    body = sample if path == "/api/status" else {"samples": [sample]}
+    other = sqlite3.connect(service.app[keys.RUNNING].config.database.path, isolation_level=None)
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        answers = await asyncio.gather(*(service.ask("POST", path, json=body) for _ in range(5)))
+        answers.append(await service.ask("POST", path, json=body))
+        took = time.monotonic() - began
+        other.execute("ROLLBACK")
+    error = {"error": "the database does not answer; nothing was stored"}
+    assert answers == [(503, error)] * 6
+    assert took < 3  # SQLite itself waits for 5 s, for each transaction
+    await service.app[keys.DATABASE].check_writer()
+    assert await service.app[keys.DATABASE].read(samples.at, [(1, NOON)]) == {}
+    assert await service.ask("POST", path, json=body) != (503, error)
+
+
 async def test_a_clock_a_year_ahead_by_mistake_drops_nothing(service: Service, clock: FakeClock):
     await service.beat()
     service.jump(500 * DAY)

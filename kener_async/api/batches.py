@@ -70,7 +70,7 @@ BATCH_SLOTS = web.AppKey("batch slots", BatchSlots)
     )
 )
 async def batch(call: Call) -> bytes:
-    """Store up to 10,000 samples in one transaction, with a verdict for each in the order they were sent.
+    """Store up to 10,000 samples, with a verdict for each in the order they were sent.
 
     The body is one JSON object, or JSON Lines: a sample a line, and a first line without a tag for the rest.
     It may be compressed with gzip. Sending a batch again changes nothing. An invalid sample is rejected; one

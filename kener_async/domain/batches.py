@@ -230,3 +230,54 @@ def _changes(
             yield key, sample
         elif item.number is None:
             results[position] = Result(Verdict.DUPLICATE, key[1])
+
+
+PART_SAMPLES, PART_DEVICES = 500, 5
+
+
+def parts(items: Sequence[Item]) -> list[list[int]]:
+    """Divide a batch into parts that are stored one by one, as positions; at least one part, perhaps empty.
+
+    A part has few samples and few devices, because a device may have a thousand spans of numbers. The samples
+    of a device stay in their order, and so do those of a part.
+    """
+    by_device: dict[str | None, list[int]] = {}
+    for position, item in enumerate(items):
+        by_device.setdefault(item.device if item.number is not None else None, []).append(position)
+    divided: list[list[int]] = [[]]
+    devices = 0
+    for positions in by_device.values():
+        for first in range(0, len(positions), PART_SAMPLES):
+            some = positions[first : first + PART_SAMPLES]
+            if devices == PART_DEVICES or len(divided[-1]) + len(some) > PART_SAMPLES:
+                divided.append([])
+                devices = 0
+            divided[-1] += some
+            devices += 1
+    return [sorted(part) for part in divided]
+
+
+class JoinedResults:
+    """The results of a batch whose parts were judged one by one, as if it had been judged at once."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+        self._winning: dict[Key, int] = {}
+        self.results: list[Result] = [Result(Verdict.REJECTED)] * len(items)
+
+    def add(self, positions: Sequence[int], results: Sequence[Result], changes: dict[Key, Sample]) -> None:
+        """Add the results of a part; removes from `changes` what a later sample of the batch has replaced."""
+        for position, result in zip(positions, results, strict=True):
+            self.results[position] = result
+            if result.verdict is Verdict.ACCEPTED and result.minute is not None:
+                self._add_accepted(position, (self._items[position].monitor, result.minute), changes)
+
+    def _add_accepted(self, position: int, key: Key, changes: dict[Key, Sample]) -> None:
+        earlier = self._winning.get(key)
+        if earlier is not None and earlier > position:
+            self.results[position] = Result(Verdict.SUPERSEDED, key[1])
+            changes.pop(key, None)
+            return
+        if earlier is not None:
+            self.results[earlier] = Result(Verdict.SUPERSEDED, key[1])
+        self._winning[key] = position

@@ -6,9 +6,11 @@ after that.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from threading import Lock
 from time import perf_counter
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,15 +21,37 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import batches, monitors, samples
-from kener_async.store.interface import Database
+from kener_async.store.interface import Database, Session
 
 log = structlog.get_logger(__name__)
 
 BATCH_LIMIT = 1000
 JOIN_TURNS = 8
 HEARD_AT_ONCE = 500
+MAX_WAIT = 5.0  # seconds until a sample that nothing was done about is refused
+BUSY = "the database does not answer; nothing was stored"
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 Pending = tuple[Sample, asyncio.Future[None]]
+
+
+class Turn:
+    """Work that waits for the database's thread: it is begun there, or given up here, never both."""
+
+    def __init__(self) -> None:
+        self._decided = Lock()  # acquired once, by the one that comes first
+
+    def take(self, session: Session, work: Callable[[Session, A], T], argument: A) -> T:
+        """Do the work, in a transaction; raises Unavailable if it was given up."""
+        if not self._decided.acquire(blocking=False):
+            raise Unavailable(BUSY)
+        return work(session, argument)
+
+    def give_up(self) -> bool:
+        """Prevent the work, if it has not begun."""
+        return self._decided.acquire(blocking=False)
 
 
 class Writer:
@@ -45,6 +69,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing = False
         self._heard: dict[int, int] = {}  # instants by monitor, not on disk yet
+        self._stalled: set[asyncio.Future[Any]] = set()
         self.stored = 0  # samples, since the start
 
     @property
@@ -53,8 +78,7 @@ class Writer:
 
     async def put(self, item: Sample) -> None:
         """Return when the sample is on disk and published; raises Unavailable when it is not stored."""
-        if self._closing:
-            raise Unavailable("the service is stopping")
+        self._check_open()
         if len(self._pending) >= self._limit:
             raise Unavailable("too many heartbeats are waiting to be stored")
         future = asyncio.get_running_loop().create_future()
@@ -63,15 +87,21 @@ class Writer:
         await future
 
     async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
-        """Return when the new samples of the batch are on disk and published; raises Unavailable."""
-        if self._closing:
-            raise Unavailable("the service is stopping")
-        started = perf_counter()
-        outcome = await self._database.write(batches.record, delivery, limits)
-        self._states.add_samples(outcome.stored)
-        self._states.note_heard(outcome.monitors, delivery.received)
-        self.stored += len(outcome.stored)
-        self._metrics.committed(len(outcome.stored), perf_counter() - started)
+        """Return when the new samples of the batch are on disk and published; raises Unavailable.
+
+        It is stored in parts, each a transaction, so that heartbeats wait for one part. Of a batch that
+        cannot be stored some parts may be; sending it again is harmless.
+        """
+        self._check_open()
+        recorder = batches.BatchRecorder(delivery, limits)
+        for positions in recorder.parts:
+            started = perf_counter()
+            stored, heard = await self._write_in_time(recorder.record, positions)
+            self._states.add_samples(stored)
+            self._states.note_heard(heard, delivery.received)
+            self.stored += len(stored)
+            self._metrics.committed(len(stored), perf_counter() - started)
+        outcome = recorder.outcome()
         self._metrics.judged(outcome.tally)
         return outcome
 
@@ -149,7 +179,37 @@ class Writer:
         self._heard.update(dict.fromkeys(heard, now))
 
     async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:
-        return await self._database.write(samples.record, batch=batch)
+        return await self._write_in_time(samples.record, batch)
+
+    async def _write_in_time(self, work: Callable[[Session, A], T], argument: A) -> T:
+        """Write, or raise Unavailable when the work has not begun after MAX_WAIT; then it never will.
+
+        A lock of another process, or a stalled disk, may hold up the database for minutes. Senders must
+        know before they give up by themselves, and until the stall is over they are refused at once.
+        """
+        if self._stalled:
+            raise Unavailable(BUSY)
+        turn = Turn()
+        write = asyncio.ensure_future(self._database.write(turn.take, work, argument))
+        done, _ = await asyncio.wait({write}, timeout=MAX_WAIT)
+        if not done and turn.give_up():
+            self._stalled.add(write)
+            write.add_done_callback(self._end_of_stall)
+            log.error("the database did not answer in time", seconds=MAX_WAIT)
+            raise Unavailable(BUSY)
+        return await write
+
+    def _end_of_stall(self, write: asyncio.Future[Any]) -> None:
+        self._stalled.discard(write)
+        if not write.cancelled():
+            write.exception()  # retrieved, because nothing else waits for it
+
+    def _check_open(self) -> None:
+        """Raises Unavailable when nothing can be stored now."""
+        if self._closing:
+            raise Unavailable("the service is stopping")
+        if self._stalled:
+            raise Unavailable(BUSY)
 
 
 def _refuse(batch: list[Pending], error: Exception) -> None:
