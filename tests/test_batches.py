@@ -108,7 +108,6 @@ async def test_a_batch_that_is_sent_again_changes_nothing(service: Service):
         ({"latency": 2e12}, "latency: must be at most 1000000000000"),
         ({"monotonic": 1e300, "boot": "b"}, "monotonic: must be at most 1000000000000"),
         ({"status": "up"}, 'status missing: must be UP, DOWN or DEGRADED; write "UP"'),
-        ({"tag": "Earth"}, 'invalid tag, did you mean "earth"?'),
         ({"latency": "1"}, "latency missing or not a number: must be a number, at least 0"),
         ({"timestampInSeconds": NOON + 61}, "timestampInSeconds is in future"),
         ({"timestampInSeconds": NOON - 91 * 86400}, "timestampInSeconds is older than 90days"),
@@ -153,6 +152,11 @@ def test_the_quick_way_reads_a_sample_as_the_schema_does(said: dict[str, Any], h
     known.find("earth")
     thorough = _item(said | {"else": 1}, head, anew)  # which the quick way does not take
     assert _item(said, head, known) == thorough
+
+
+async def test_an_unknown_tag_is_told_which_one_was_probably_meant(service: Service):
+    answer = await send(service, sample(0, tag="Earth"))
+    assert answer["results"] == [{"verdict": "refused", "error": 'invalid tag, did you mean "earth"?'}]
 
 
 @pytest.mark.parametrize("bad", [None, 1, "UP", [], [sample()]], ids=repr)

@@ -33,6 +33,7 @@ T = TypeVar("T")
 routes = Routes()
 
 MAX_DEVICES = 100
+NOT_TAKEN = (Verdict.REJECTED, Verdict.REFUSED)
 MAX_SUGGESTIONS = 20
 BYTES_PER_SAMPLE = 420  # a longer one counts as several for the rate limit
 TOO_MANY = f"samples: at most {schemas.MAX_SAMPLES} in a batch"
@@ -112,11 +113,11 @@ class Cost:
 
 
 def _log_rejected(call: Call, outcome: Outcome, tags: "TagResolver") -> None:
-    count = outcome.tally[Verdict.REJECTED]
-    if count:
-        first = next(result.fault for result in outcome.results if result.verdict is Verdict.REJECTED)
+    """Log how many samples were not taken, and why the first was not."""
+    faults = [result.fault for result in outcome.results if result.verdict in NOT_TAKEN]
+    if faults:
         call.request[REQUESTER] = Requester(call.grant.subject, call.grant.id, ", ".join(tags.refused))
-        call.request.app[REQUEST_LOG].rejected(call.request, samples=count, error=first)
+        call.request.app[REQUEST_LOG].rejected(call.request, samples=len(faults), error=faults[0])
 
 
 async def _in_thread(work: Callable[..., T], *values: Any) -> T:
