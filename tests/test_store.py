@@ -309,11 +309,12 @@ def test_an_sqlite_that_is_too_old_is_named_in_one_line(path: Path, monkeypatch:
 def test_six_first_commands_at_once_all_find_the_database_that_one_of_them_made(tmp_path: Path):
     work = (
         "import sys, time; from pathlib import Path; from kener_async.store import tokens;"
-        "from kener_async.store.sqlite import transactions; time.sleep(float(sys.argv[3]) - time.time());"
+        "from kener_async.store.sqlite import transactions;"
+        "time.sleep(max(0, float(sys.argv[3]) - time.time()));"
         "token = tokens.Token(sys.argv[2], 'x', (), None, 1, None);"
         "transactions.write(Path(sys.argv[1]), tokens.add, token)"
     )
-    at_once = str(time.time() + 1.5)
+    at_once = str(time.time() + 2)
     commands = [
         subprocess.Popen(
             [sys.executable, "-c", work, tmp_path / "data/kener.db", str(number), at_once],
@@ -501,16 +502,18 @@ async def test_what_was_put_is_on_disk_when_put_returns(path: Path, store: SQLit
             assert other.execute("SELECT minute FROM samples").fetchall() == [(NOON,)]
 
 
-async def test_samples_that_arrive_together_share_commits(store: SQLiteDatabase):
-    commits = 0
+async def test_samples_that_arrive_together_share_commits(
+    store: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+):
+    commits, write = 0, store.write
 
-    class Counting(SQLiteDatabase):
-        async def write(self, *work: Any, **kwargs: Any) -> Any:
-            nonlocal commits
-            commits += 1
-            return await store.write(*work, **kwargs)
+    async def counted(*work: Any, **kwargs: Any) -> Any:
+        nonlocal commits
+        commits += 1
+        return await write(*work, **kwargs)
 
-    async with a_writer(Counting(store._writer, [], store._glancer)).running() as writer:
+    monkeypatch.setattr(store, "write", counted)
+    async with a_writer(store).running() as writer:
         await asyncio.gather(*(writer.put(beat(number)) for number in range(500)))
     assert len(await stored(store)) == 500
     assert commits <= 3
@@ -571,16 +574,18 @@ async def test_a_cancelled_request_does_not_break_its_batch(store: SQLiteDatabas
     assert {NOON - 60 * number for number in (1, 3, 5, 7, 9, 10)} <= (await stored(store)).keys()
 
 
-async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_taken(store: SQLiteDatabase):
-    fails = True
+async def test_a_batch_that_the_disk_refuses_is_refused_whole_and_the_next_is_taken(
+    store: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+):
+    fails, write = True, store.write
 
-    class Failing(SQLiteDatabase):
-        async def write(self, *work: Any, **kwargs: Any) -> Any:
-            if fails:
-                raise Unavailable("the disk is full; nothing was stored")
-            return await store.write(*work, **kwargs)
+    async def failing(*work: Any, **kwargs: Any) -> Any:
+        if fails:
+            raise Unavailable("the disk is full; nothing was stored")
+        return await write(*work, **kwargs)
 
-    async with a_writer(Failing(store._writer, [], store._glancer)).running() as writer:
+    monkeypatch.setattr(store, "write", failing)
+    async with a_writer(store).running() as writer:
         refused = await asyncio.gather(*(writer.put(beat(n)) for n in range(5)), return_exceptions=True)
         assert [type(outcome) for outcome in refused] == [Unavailable] * 5
         fails = False
@@ -612,7 +617,11 @@ def full(service: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None
     async def refuse(*_: Any, **__: Any) -> Any:
         raise Unavailable("the disk is full; nothing was stored")
 
-    return lambda: monkeypatch.setattr(service.app[keys.DATABASE], "write", refuse)
+    def fill_up() -> None:
+        for method in ("write", "write_now"):
+            monkeypatch.setattr(service.app[keys.DATABASE], method, refuse)
+
+    return fill_up
 
 
 READS = ("/api/status?tag=earth", "/api/monitors", "/api/monitors/earth/uptime", "/api/incident")

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from os import stat
 from pathlib import Path
 from time import monotonic
@@ -45,7 +46,7 @@ class Readiness:
             "writer": await self._writer(),
             "scheduler": self._scheduler(),
             "disk": self._disk(),
-            "database": self._database.damage or "ok",
+            "database": self._database.fault or self._database.damage or "ok",
         }
 
     async def problems(self) -> list[str]:
@@ -68,7 +69,10 @@ class Readiness:
         return "ok" if idle < allowed else f"no job has begun for {idle:.0f} s"
 
     def _disk(self) -> str:
-        free = _free_bytes(self._running.config.database.path)
+        try:
+            free = _free_bytes(self._running.config.database.path)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
         return "ok" if free >= free_space.REQUIRED else f"only {free // 1024} KiB free"
 
 
@@ -129,8 +133,11 @@ def _ratios(overview: Overview) -> dict[str, float]:
 @routes.get("/healthz")
 @endpoint(Spec("getHealth", "Whether the process answers", "Service", None, reply=schemas.Health()))
 async def healthz(call: Call) -> dict[str, object]:
-    """Answers as long as the event loop runs."""
-    return {"status": "ok"}
+    """Answers 200 as long as the event loop runs: a restart would repair nothing that /readyz complains of.
+
+    A lost database is named all the same, for who looks here only.
+    """
+    return {"status": call.request.app[keys.DATABASE].fault or "ok"}
 
 
 @routes.get("/readyz")
@@ -165,8 +172,10 @@ async def metrics(request: web.Request) -> web.Response:
     values.scheduler_lag.set(monotonic() - app[keys.SCHEDULER].last_tick)
     values.observer_lag.set(app[keys.CLOCK]() - app[keys.OBSERVER].last_seen)
     values.stale_monitors.set(app[keys.STATES].stale)
-    values.damaged.set(app[keys.DATABASE].damage is not None)
-    values.disk_free.set(_free_bytes(path))
+    database = app[keys.DATABASE]
+    values.damaged.set((database.fault or database.damage) is not None)
+    with suppress(OSError):  # the folder may be gone
+        values.disk_free.set(_free_bytes(path))
     for name, suffix in (("main", ""), ("wal", "-wal")):
         values.database_bytes.labels(name).set(_file_bytes(f"{path}{suffix}"))
     values.by_monitor.figures = await app[MONITOR_FIGURES].current()

@@ -106,6 +106,8 @@ def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding
         version.require()
     except FatalError as fault:
         return None, [fail("sqlite", str(fault), "upgrade the system, or use the single binary")]
+    if (lost := condition.file_fault(database)) is not None:
+        return None, [fail("database", lost, "see docs/operate.md, A lost database; /readyz says more")]
     if not database.exists():
         return None, [warn("database", f"{database} does not exist yet", "the first start creates it")]
     try:
@@ -203,12 +205,14 @@ def _answers(server: ServerConfig, where: str) -> Finding:
         with closing(http.client.HTTPConnection(host, server.port, timeout=LOCAL_SECONDS)) as connection:
             connection.request("GET", "/healthz")
             reply = connection.getresponse()
-            is_ours = "X-Request-Id" in reply.headers and json.loads(reply.read(1000)) == {"status": "ok"}
-    except (OSError, http.client.HTTPException, ValueError) as error:
+            state = json.loads(reply.read(1000))["status"] if "X-Request-Id" in reply.headers else None
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         text = f"{where} gives no valid response: {str(error) or type(error).__name__}"
         return fail("port", text, "a server runs, with another --port, or it hangs; see its log")
-    if is_ours:
+    if state == "ok":
         return ok("port", f"{where} responds")
+    if state is not None:
+        return fail("port", f"{where} responds: {state}", "see docs/operate.md, A lost database")
     return fail("port", f"another program listens on {where}", "ss -ltnp shows which; change [server] port")
 
 

@@ -10,6 +10,7 @@ from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.durations import format_duration
 from kener_async.domain.samples import Status
+from kener_async.errors import FatalError
 from kener_async.ops.installation import require_database
 from kener_async.store import status
 from kener_async.store.sqlite import condition, transactions
@@ -50,6 +51,8 @@ def status_of(reading: Reading | None) -> Status:
 def read_statuses(config: Config, clock: Clock) -> MonitorStatuses:
     """Read the statuses of all monitors from the database; raises FatalError."""
     database = config.database.path
+    if (fault := condition.file_fault(database)) is not None:
+        raise FatalError(fault)
     require_database(config)
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]

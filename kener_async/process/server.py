@@ -45,7 +45,7 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     gc.freeze()  # what exists now is kept: the collector need not traverse it again
     notifier.notify(*ready)
     async with connections.sweeping():
-        async with notifier.watching(partial(_writer_answers, app)), reloader.running():
+        async with notifier.watching(partial(_condition, app, ready[1])), reloader.running():
             failed = await _until_stopped(app, stop)
         notifier.notify("STOPPING=1", "STATUS=Answering what is under way")
         for listener in listeners:
@@ -99,10 +99,15 @@ def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-async def _writer_answers(app: web.Application) -> None:
-    """Return when the writer's thread has run something for us; a failure shows that it works, too."""
+async def _condition(app: web.Application, ready: str) -> str:
+    """The status for systemd, when the writer's thread has run something for us.
+
+    A failure shows that it works, too. `ready` is the status of a service that can store.
+    """
+    database = app[keys.DATABASE]
     with suppress(Exception):
-        await app[keys.DATABASE].check_writer()
+        await database.check_writer()
+    return ready if database.fault is None else f"STATUS=Nothing is stored: {database.fault}"
 
 
 async def _until_stopped(app: web.Application, stop: asyncio.Event) -> bool:

@@ -92,8 +92,8 @@ class SystemdNotifier:
             await asyncio.sleep(START_SECONDS / 3)
 
     @asynccontextmanager
-    async def watching(self, answer: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """Send watchdog messages while entered, each after `answer` has returned.
+    async def watching(self, answer: Callable[[], Awaitable[str | None]]) -> AsyncIterator[None]:
+        """Send watchdog messages while entered, each after `answer` has returned, maybe a state to send too.
 
         When the loop stalls, or `answer` does not return, none is sent and systemd restarts the service.
         """
@@ -106,10 +106,10 @@ class SystemdNotifier:
         finally:
             await _cancel(task)
 
-    async def _feed(self, pause: float, answer: Callable[[], Awaitable[None]]) -> None:
+    async def _feed(self, pause: float, answer: Callable[[], Awaitable[str | None]]) -> None:
         while True:
-            await answer()
-            self.notify("WATCHDOG=1")
+            state = await answer()
+            self.notify("WATCHDOG=1", *([state] if state else []))
             await asyncio.sleep(pause)
 
 

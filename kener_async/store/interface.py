@@ -48,17 +48,26 @@ Work = Callable[Concatenate[Session, P], T]
 class Database(Protocol):
     """The database of a running service.
 
-    `failed` is set, with the reason, when the service must stop because the disk cannot be trusted any more.
-    `damage` names the first fault an integrity check found.
+    `failed` is set, with the reason, when the service must stop: the disk cannot be trusted any more, or a
+    restart repairs the file. `damage` names the first fault an integrity check found, `fault` says what
+    happened to the file (deleted, replaced, overwritten) and what to do; reads may still be answered then.
     """
 
     failed: asyncio.Future[str]
     damage: str | None
+    fault: str | None
 
     async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a transaction of its own, one at a time; its changes are durable on return.
 
         Raises Unavailable when nothing can be written now, and StoreError; then nothing was stored.
+        """
+        ...
+
+    async def write_now(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` as `write` does, but raise Unavailable where that would wait for another process.
+
+        For work that saves a reader time, and that readers can do without.
         """
         ...
 

@@ -9,15 +9,19 @@ from kener_async.store import dirty
 from kener_async.store.interface import Session
 
 
-def begin(session: Session, now: int, retention: int) -> None:
-    """Add the service row to a new database; earlier quarters are counted only if samples are reported."""
-    session.execute(
+def begin(session: Session, now: int, retention: int) -> bool:
+    """Add the service row to a new database; earlier quarters are counted only if samples are reported.
+
+    Returns whether it is a new one.
+    """
+    added = session.execute(
         """
         INSERT INTO service (id, last_seen, rolled_until, kept_from, identity) VALUES (1, ?, ?, ?, ?)
             ON CONFLICT (id) DO NOTHING
         """,
         (now, quarter_of(now), quarter_of(now - retention), str(uuid4())),
     )
+    return added.rowcount > 0
 
 
 def identity(session: Session) -> UUID:

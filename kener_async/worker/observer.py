@@ -46,7 +46,8 @@ class Observer:
     async def begin(self) -> None:
         """Continue from `last_seen` in the database; the time since then is a gap."""
         now = self._clock()
-        await self._database.write(observer.begin, now=now, retention=self._retention)
+        if await self._database.write(observer.begin, now=now, retention=self._retention):
+            log.info("the database is new: nothing was stored before")
         self.last_seen = self._attempted_at = await self._database.read(observer.last_seen)
         await self.observe()
 

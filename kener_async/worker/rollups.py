@@ -35,7 +35,8 @@ class Rollups:
         self._metrics = metrics
         self._days = DayCountsCache()
         # Held from a transaction that counts quarters or reads days until the cache agrees with it: because
-        # days read before a count, but cached after it, would keep the old counts.
+        # days read before a count, but cached after it, would keep the old counts. Never held while another
+        # process has locked the database, because pages wait for it.
         self._lock = asyncio.Lock()
         self.counted_at = monotonic()
 
@@ -50,7 +51,7 @@ class Rollups:
     ) -> T:
         """Run a transaction that counts quarters beside its own work; raises Unavailable."""
         async with self._lock:
-            result, counted = await self._database.write(work, *args, **kwargs)
+            result, counted = await self._database.write_now(work, *args, **kwargs)
             self._drop_days(counted)
         return result
 
@@ -80,7 +81,7 @@ class Rollups:
         while monitors and not stop.is_set:
             now = self._clock()
             async with self._lock:
-                counted, monitors = await self._database.write(
+                counted, monitors = await self._database.write_now(
                     rollups.settle_for, TURN_SECONDS, monitors, window, now
                 )
                 self._drop_days(counted)

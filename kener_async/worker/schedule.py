@@ -47,6 +47,7 @@ class Pool:
         self.stop = StopToken()
         self._metrics = metrics
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._reasons: dict[str, str] = {}  # why a job could not be done the last time
 
     def submit(self, name: str, job: Job) -> None:
         """Start the job, unless its last run is under way (it will see what is new) or the pool stops."""
@@ -57,9 +58,12 @@ class Pool:
         self._metrics.job_runs.labels(name).inc()
         try:
             await job(self.stop)
+            self._reasons.pop(name, None)
         except Unavailable as error:
             self._metrics.job_failures.labels(name).inc()
-            log.warning("a job could not be done now", job=name, reason=error.message)
+            if self._reasons.get(name) != error.message:  # a full disk would fill the log
+                log.warning("a job could not be done now", job=name, reason=error.message)
+            self._reasons[name] = error.message
         except Exception:
             self._metrics.job_failures.labels(name).inc()
             log.exception("a job failed", job=name)

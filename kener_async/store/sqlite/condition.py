@@ -45,8 +45,14 @@ def _last_seen(connection: sqlite3.Connection) -> int:
 
 def server_of(database: Path) -> int | None:
     """The process that holds the lock of the database, as a server does; None if none is found."""
+    holders = (_holder(path) for path in (database, Path(f"{database}.lock")))
+    return next((holder for holder in holders if holder is not None), None)
+
+
+def _holder(path: Path) -> int | None:
+    """The process that holds the lock of a file."""
     try:
-        inode = str(os.stat(f"{database}.lock").st_ino)
+        inode = str(os.stat(path).st_ino)
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return None
@@ -56,3 +62,35 @@ def server_of(database: Path) -> int | None:
             with suppress(ValueError):
                 return int(words[4])
     return None
+
+
+def file_fault(database: Path) -> str | None:
+    """What happened to the file under the server that runs on it, as far as it is seen from outside.
+
+    The server itself knows it too, and says so at /readyz.
+    """
+    server = server_of(database)
+    if server is None:
+        return None
+    if not database.exists():
+        return f"{database}: was deleted or moved away under the server that runs on it (process {server})"
+    if _has_open(server, database) is False:
+        return f"{database}: is not the file that the server runs on (process {server}): it was replaced"
+    for suffix in ("-wal", "-shm"):
+        if not os.path.exists(f"{database}{suffix}"):
+            return f"{database}{suffix} was deleted under the server that runs on it (process {server})"
+    return None
+
+
+def _has_open(process: int, path: Path) -> bool | None:
+    """Whether the process has the file open; None if that cannot be seen."""
+    inode = path.stat().st_ino
+    try:
+        opened = list(Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return None
+    for descriptor in opened:
+        with suppress(OSError):
+            if descriptor.stat().st_ino == inode:
+                return True
+    return False

@@ -78,7 +78,11 @@ class AsyncConnection(aiosqlite.Connection):
             self._conn.interrupt()
             await asyncio.wait({ended}, timeout=0.01)
 
+    async def run(self, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in the connection's thread."""
+        result: T = await self._execute(work, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return result
+
     async def transact(self, begin: str, work: SQLiteWork[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` between `begin` and COMMIT; an error rolls it back."""
-        result: T = await self._execute(_transaction, self._conn, begin, work, *args, **kwargs)  # type: ignore[no-untyped-call]
-        return result
+        return await self.run(_transaction, begin, work, *args, **kwargs)

@@ -7,15 +7,14 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO
 
 import structlog
 
 from kener_async.domain import free_space
 from kener_async.errors import OWNER, FatalError, reason_of
-from kener_async.store.sqlite.errors import DatabaseFileError
+from kener_async.store.sqlite.errors import DatabaseFileError, database_errors
 
 PAGES_AT_ONCE = 256
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs"}
@@ -72,6 +71,7 @@ def _make(folder: Path) -> None:
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(exist_ok=True, mode=0o750)
         give_to_owner_of(missing.parent, missing)
+    folder.mkdir(exist_ok=True)  # raises where it is a file
 
 
 def file_system(folder: Path) -> str:
@@ -91,22 +91,50 @@ def file_system(folder: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[IO[str]]:
-    """Hold the exclusive lock of a database, as a running server does; raises DatabaseFileError."""
+def locked(path: Path, *, make: bool = False) -> Iterator[int | None]:
+    """Hold the exclusive lock of a database, as a running server does; raises DatabaseFileError.
+
+    Two files are locked: `.lock`, which may be there before the database, and the database itself, because a
+    `.lock` that was removed keeps nothing out. Yields the descriptor of the database, which is open as long
+    as the lock is held; None where there is none and `make`, which makes an empty one, is not set.
+    """
+    with ExitStack() as held:
+        held.enter_context(_file_locked(Path(f"{path}.lock"), path, os.O_CREAT))
+        if make:
+            with database_errors(path):
+                make_file(path)
+        yield held.enter_context(_file_locked(path, path)) if path.exists() else None
+
+
+@contextmanager
+def _file_locked(file: Path, database: Path, flags: int = 0) -> Iterator[int]:
+    """Open the file and hold its lock; the file is not opened for reading only, because some systems lock
+    only files that may be written.
+
+    Not SQLite's kind of lock: of those the process would lose its own when the descriptor is closed.
+    """
     try:
-        lock = open(f"{path}.lock", "w")  # noqa: SIM115 - held as long as the service runs
-        give_to_owner_of(path.absolute().parent, Path(f"{path}.lock"))
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
     except OSError as error:
-        raise DatabaseFileError(f"{path}.lock: {reason_of(error)}") from error
+        raise DatabaseFileError(f"{file}: {reason_of(error)}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise DatabaseFileError(f"{path}: another server is running on this database") from None
-    try:
-        yield lock
+        if flags:
+            give_to_owner_of(database.absolute().parent, file)
+        _lock(descriptor, file, database)
+        yield descriptor
     finally:
-        lock.close()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, file: Path, database: Path) -> None:
+    if file == database and file_system(database.absolute().parent) in NETWORK_FILE_SYSTEMS:
+        return  # there both kinds of locks are one, and SQLite would wait for ours
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise DatabaseFileError(f"{database}: another server is running on this database") from None
+    if os.fstat(descriptor).st_nlink == 0:
+        raise DatabaseFileError(f"{database}: was replaced meanwhile; try again")
 
 
 # Copies
