@@ -95,8 +95,8 @@ def test_what_root_creates_beside_the_service_the_user_of_the_service_revokes_an
     server: Server,
 ):
     server.start()
-    made_by_root = as_root(server, "token", "create", "--name", "first")
-    made_by_user = server.mint()
+    made_by_root = as_root(server, "token", "create", "--name", "first", "--init")
+    made_by_user = server.mint("--name", "second")
     assert set(owners(server.folder).values()) == {(SERVICE, SERVICE)}
     ids = [
         jwt.decode(token, options={"verify_signature": False})["jti"]
