@@ -59,6 +59,7 @@ bench: dev system-bench ## Run the benchmarks
 	$(PYTHON) -m benchmarks.store
 	$(PYTHON) -m benchmarks.ingest
 	$(PYTHON) -m benchmarks.page
+	$(PYTHON) -m benchmarks.routes
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth
 

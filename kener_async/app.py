@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import batches, devices, health, incidents, monitors, openapi, status
+from kener_async.api import batches, devices, health, incidents, monitors, status
 from kener_async.api.batches import BATCH_SLOTS, BatchSlots
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
 from kener_async.api.compat.senders import SENDER_REPORTS, SenderReports
@@ -88,7 +88,6 @@ def add_routes(app: web.Application) -> None:
         uptime_kuma.routes,
         gatus.routes,
         health.routes,
-        openapi.routes,
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)

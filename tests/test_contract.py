@@ -1,5 +1,6 @@
 """The Kener API 1.0.0 as published: the table, our OpenAPI document, and a real server agree."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from openapi_spec_validator import validate
 from kener_async.api.openapi import document
 from kener_async.app import create_app
 from kener_async.config.model import Config
+from kener_async.web import docs
 from tests.rigs.contract import (
     CONTRACT,
     ERROR,
@@ -29,6 +31,7 @@ from tests.rigs.contract import (
     unlike,
 )
 from tests.rigs.process import Server
+from tests.rigs.service import Service
 
 # What we serve under /api beside the operations: the description itself, and the page that shows it.
 DESCRIPTIONS = {"/api/openapi.json", "/api/docs", "/api/v2/{name}"}  # what describes itself
@@ -267,3 +270,27 @@ async def test_a_real_server_refuses_in_the_contracts_form(
 def test_the_description_is_served_as_it_is_printed(server: Server):
     with urlopen(f"http://127.0.0.1:{server.port}/api/openapi.json") as reply:
         assert json.load(reply) == json.loads(server.run("openapi").stdout)
+
+
+async def test_the_description_is_built_once_and_again_only_for_other_addresses(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    built = []
+
+    def counted(router: Any, config: Any) -> Any:
+        built.append(config.server.public_url)
+        return document(router, config)
+
+    monkeypatch.setattr(docs, "document", counted)
+    etags = set()
+    for _ in range(3):
+        async with service.client.get("/api/openapi.json") as reply:
+            etags.add(reply.headers["ETag"])
+    (etag,) = etags
+    async with service.client.get("/api/openapi.json", headers={"If-None-Match": etag}) as reply:
+        assert (reply.status, await reply.read()) == (304, b"")
+    assert built == [""]
+    service.change("server", public_url="https://status.example.org")
+    described = await asyncio.gather(*(service.get("/api/openapi.json") for _ in range(4)))
+    assert [one["servers"] for one in described] == [[{"url": "https://status.example.org"}]] * 4
+    assert built == ["", "https://status.example.org"]

@@ -39,9 +39,15 @@ class Readiness:
         self._running = running
         self._database = database
         self._last_tick = last_tick
+        self._checking: asyncio.Task[dict[str, str]] | None = None
 
     async def check(self) -> dict[str, str]:
-        """The state of each part: "ok", or what is wrong."""
+        """The state of each part: "ok", or what is wrong. Those who ask at once share one check."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> dict[str, str]:
         return {
             "writer": await self._writer(),
             "scheduler": self._scheduler(),

@@ -3,20 +3,15 @@
 import re
 from typing import Any
 
-import orjson
 from aiohttp import web
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from kener_async import __version__, keys
+from kener_async import __version__
 from kener_async.api import schemas
-from kener_async.api.http.endpoint import Routes, Spec
-from kener_async.api.http.policy import PUBLIC_API
-from kener_async.api.http.responses import JSON
+from kener_async.api.http.endpoint import Spec
 from kener_async.config.model import Config
-
-routes = Routes()
 
 API_VERSION = "1.0.0"
 DESCRIPTIONS = {
@@ -30,14 +25,6 @@ DESCRIPTIONS = {
     429: "Over the rate limit of the token; Retry-After says when to try again",
     503: "Unavailable; nothing was stored",
 }
-
-
-@routes.get("/api/openapi.json", policy=PUBLIC_API)
-async def openapi(request: web.Request) -> web.Response:
-    """The description of this server."""
-    app = request.app
-    body = orjson.dumps(document(app.router, app[keys.RUNNING].config), option=orjson.OPT_INDENT_2)
-    return web.Response(body=body, headers={"Content-Type": JSON})
 
 
 def document(router: web.UrlDispatcher, config: Config) -> dict[str, Any]:

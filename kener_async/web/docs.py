@@ -1,26 +1,89 @@
-"""/api/docs: the API description, rendered by Swagger UI from our own files."""
+"""/api/openapi.json, and /api/docs, which renders it by Swagger UI from our own files."""
 
+import asyncio
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+import orjson
 from aiohttp import web
 
+from kener_async import keys
+from kener_async.api.http.responses import JSON
+from kener_async.api.openapi import document
+from kener_async.config.model import ServerConfig
 from kener_async.domain.errors import NotFound
+from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.throttle import RenderThrottle
 
 STATIC = Path(__file__).parent / "static"
+PLAIN_TEXT = "text/plain; charset=utf-8"
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
 SWAGGER_UI = frozenset(file.name for file in (STATIC / "swagger-ui").iterdir())
-POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:; style-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+POLICY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:; style-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
 
 
-async def api_docs(_: web.Request) -> web.FileResponse:
-    return web.FileResponse(STATIC / "api-docs.html", headers={"Content-Security-Policy": POLICY})
+class ApiDocs:
+    """The description and the files, each read or built once and shared by all requests."""
+
+    def __init__(self, router: web.UrlDispatcher, running: keys.Running, throttle: RenderThrottle) -> None:
+        self._router = router
+        self._running = running
+        self._throttle = throttle
+        self._building = asyncio.Lock()
+        self._server: ServerConfig | None = None
+        self._description: CachedPage | None = None
+        self._files: dict[Path, CachedPage] = {}
+
+    async def description(self) -> CachedPage:
+        """The OpenAPI document for the current configuration, whose addresses are in it."""
+        async with self._building:
+            config = self._running.config
+            if self._description is None or config.server != self._server:
+                # In a thread, because it takes longer than a heartbeat may wait.
+                built = await asyncio.to_thread(document, self._router, config)
+                body = orjson.dumps(built, option=orjson.OPT_INDENT_2)
+                self._description = CachedPage(body, JSON, {}, self._throttle)
+                self._server = config.server
+            return self._description
+
+    async def file(self, path: Path, headers: Mapping[str, str]) -> CachedPage:
+        """One of our own files."""
+        if path not in self._files:
+            body = await asyncio.to_thread(path.read_bytes)
+            make = partial(
+                CachedPage, body, CONTENT_TYPES.get(path.suffix, PLAIN_TEXT), headers, self._throttle
+            )
+            self._files[path] = self._files.get(path) or make()
+        return self._files[path]
 
 
-async def swagger_ui(request: web.Request) -> web.FileResponse:
+API_DOCS = web.AppKey("API docs", ApiDocs)
+
+
+async def openapi(request: web.Request) -> web.StreamResponse:
+    """The description of this server."""
+    return await (await request.app[API_DOCS].description()).response_to(request)
+
+
+async def api_docs(request: web.Request) -> web.StreamResponse:
+    page = await request.app[API_DOCS].file(STATIC / "api-docs.html", POLICY)
+    return await page.response_to(request)
+
+
+async def swagger_ui(request: web.Request) -> web.StreamResponse:
     """A file of Swagger UI."""
     name = request.match_info["name"]
     if name not in SWAGGER_UI:
         raise NotFound("not found")
-    return web.FileResponse(STATIC / "swagger-ui" / name)
+    page = await request.app[API_DOCS].file(STATIC / "swagger-ui" / name, {})
+    return await page.response_to(request)

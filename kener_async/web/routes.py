@@ -16,6 +16,7 @@ from kener_async.api.http.policy import (
 from kener_async.api.http.responses import Handler
 from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
+from kener_async.web.docs import API_DOCS, ApiDocs
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
 from kener_async.web.moved import moved
 from kener_async.web.pages import assets, templates
@@ -62,6 +63,7 @@ def add_routes(app: web.Application) -> None:
             get("/static/{name}", assets.static),
             get("/assets/{path:.+}", assets.assets),
             get("/favicon.ico", assets.favicon),
+            get("/api/openapi.json", docs.openapi, PUBLIC_API),
             get("/api/docs", docs.api_docs, PUBLIC_API),
             get("/static/swagger-ui/{name}", docs.swagger_ui),
         ]
@@ -92,6 +94,7 @@ async def _add_parts(app: web.Application) -> None:
         throttle,
     )
     app[ASSETS] = Assets(throttle)
+    app[API_DOCS] = ApiDocs(app.router, running, throttle)
     pages_templates = Templates(templates.environment(app), app[ASSETS])
     views = MonitorViews(app[keys.OVERVIEWS].of, since)
     app[PAGES] = Pages(running, snapshots, views, pages_templates, queue, throttle, metrics)
