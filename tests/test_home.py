@@ -12,7 +12,10 @@ import pytest
 
 from kener_async.app import apply
 from kener_async.config.model import Announcement, Category, Config, MonitorConfig
-from kener_async.domain.calendar import HOUR
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.samples import Status
+from kener_async.domain.uptime import Counts
 from kener_async.web import home
 from kener_async.web.pages.locales import NAMES
 from kener_async.web.parts.rows import ROW_CACHE
@@ -324,3 +327,38 @@ async def test_the_name_of_a_category_in_another_case_leads_to_it(named: Service
     reply = await named.client.get(path, headers={"Accept": "text/html"}, allow_redirects=False)
     assert (reply.status, reply.headers["Location"]) == (308, address)
     assert (await fetch(named, address))[0] == 200
+
+
+# Figures of which little is known
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "100% uptime, since Dec 31"), ("de", "100 % Verfügbarkeit, seit 31. Dez.")]
+)
+async def test_a_minute_of_data_does_not_read_as_ninety_days(
+    config: Config, clock: FakeClock, language: str, text: str
+):
+    site = replace(config.site, locales=("en", "de"))
+    async with running(replace(config, site=site), clock) as service:
+        await service.beat()
+        for path in ("/", "/embed/earth"):
+            assert text in (await shown(service, path, language)).replace("\u00a0", " "), path
+        basis = text.rpartition(", ")[2]
+        page = await shown(service, "/monitor/earth", language)
+        figures = page.partition('id="figures"')[2].partition("</dl>")[0]
+        assert figures.count(basis) == 5  # of each window
+
+
+async def test_a_figure_of_a_known_window_stands_alone(config: Config, clock: FakeClock):
+    up = MonitorSettings(default_status=Status.UP)
+    async with running(replace(config, monitors=(a_monitor("earth", up),)), clock) as service:
+        service.pass_time(10 * DAY)
+        await service.roll()
+        text = await shown(service)
+        assert '<span class="w-90d">100% uptime</span>' in text  # 10 of 90 days
+
+
+@pytest.mark.parametrize(("up", "is_sparse"), [(0, True), (9, True), (10, False), (100, False)])
+def test_a_window_of_which_less_than_a_tenth_is_known_is_sparse(up: int, is_sparse: bool):
+    assert Counts(up=up).is_sparse(0, 100 * MINUTE) is is_sparse
+    assert Counts(maintenance=up).is_sparse(0, 100 * MINUTE) is is_sparse

@@ -81,7 +81,7 @@ async def some_history(service: Service, tag: str) -> None:
 async def test_every_figure_and_its_explanation_are_those_of_the_api(service: Service, tag: str):
     await some_history(service, tag)
     html = await page(service, tag)
-    figures = re.findall(r"<dd>(.*?)</dd>", part(html, "figures"))
+    figures = re.findall(r"<dd>([^<]*)", part(html, "figures"))
     for window, figure in zip(WINDOWS, figures, strict=True):
         told = await service.get(f"/api/monitors/{tag}/uptime", window=window)
         how, minutes = part(html, f"how-{window}"), told["minutes"]
@@ -125,7 +125,7 @@ async def test_today_is_the_day_in_the_sites_zone(service: Service):
     await service.beat("earth", "DOWN", at=service.clock() - 17 * HOUR)
     await service.beat("earth", "UP")
     html = await page(service, "earth")
-    assert re.findall(r"<dd>(.*?)</dd>", part(html, "figures"))[-1] == "50%"
+    assert re.findall(r"<dd>([^<]*)", part(html, "figures"))[-1] == "50%"
     told = await service.get("/api/monitors/earth/uptime", window="today", timezone="Asia/Kolkata")
     assert told["uptime"] == "50"
     assert (await service.get("/api/monitors/earth/uptime", window="today"))["uptime"] == "100"
@@ -138,7 +138,7 @@ async def test_when_it_was_last_heard_from_and_what_it_said_stand_beside_its_sta
     service.pass_time(10 * MINUTE)
     now = words(part(await page(service, "pump"), "now")).replace("\u202f", " ")
     assert "Down, last report 10 min ago" in now
-    assert f"Latency now {DASH}" in now
+    assert f"Last latency {DASH}" in now
     assert "Last heard Dec 31, 2025, 12:00" in now
     assert "Operational, Dec 31, 2025, 12:00 PM Status now Down, no report in time" in now
     never = words(part(await page(service, "mars"), "now"))

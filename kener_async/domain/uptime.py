@@ -50,6 +50,10 @@ class Counts:
         """The minutes of `[start, end)` without data."""
         return (end - start) // MINUTE - self.counted - self.maintenance
 
+    def is_sparse(self, start: int, end: int) -> bool:
+        """Whether less than a tenth of `[start, end)` is known, so that the uptime says little about it."""
+        return 10 * self.no_data(start, end) > 9 * ((end - start) // MINUTE)
+
     @property
     def latency_average(self) -> float | None:
         return self.latency_sum / self.latency_count if self.latency_count else None

@@ -25,12 +25,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A window's uptime; `query` asks the API for the same."""
+    """A window's uptime; `query` asks the API for the same. `basis`: since when, if little is known of it."""
 
     name: str
     label: str
     explained: Explanation
     query: str
+    basis: str
 
 
 @page()
@@ -59,7 +60,7 @@ async def monitor(page: PageRequest) -> str:
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=view.current.reason,
         bars=bars(view.days, page.context.link(address), locale, is_partial),
-        figures=list(_figures(page.context, history.windows, texts)),
+        figures=list(_figures(page.context, view, history.windows, texts)),
         charts=await asyncio.to_thread(lambda: list(draw())),
         ongoing=_affecting(monitor.tag, snapshot.ongoing),
         upcoming=_affecting(monitor.tag, snapshot.upcoming),
@@ -80,13 +81,14 @@ def spans(view: MonitorView, now: int) -> dict[str, Span]:
 
 
 def _figures(
-    context: TemplateContext, windows: Mapping[str, Explanation], texts: Mapping[str, str]
+    context: TemplateContext, view: MonitorView, windows: Mapping[str, Explanation], texts: Mapping[str, str]
 ) -> Iterator[Figure]:
     for name, explained in windows.items():
         query = f"window={name}"
         if name == "today":
             query += f"&timezone={context.site.timezone.key}"
-        yield Figure(name, texts[name], explained, query)
+        basis = labels.rests_on(context.locale, view, explained.counts, explained.window)
+        yield Figure(name, texts[name], explained, query, basis)
 
 
 def _affecting(tag: str, incidents: Sequence[IncidentView]) -> list[IncidentView]:

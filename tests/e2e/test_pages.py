@@ -65,7 +65,7 @@ SAID = {
         Cancelled|Operational
         As of Dec 31, 2025, 12:00 PM.|Times and days are in UTC.|Made with care""",
     "category": "Services|What people use|Partial outage|Website|API|Mail of|Mail is late|New network",
-    "monitor": """Website|What everyone sees|Up for|Latency now|210 ms|Last heard|Dec 31, 2025, 12:00 PM
+    "monitor": """Website|What everyone sees|Up for|Last latency|210 ms|Last heard|Dec 31, 2025, 12:00 PM
         New network|90 days|30 days|7 days|24 h|Today|how is this computed?|Latency|on average, between
         Database overloaded|Old trouble|All 90 days and today""",
     "monitor without data": "Not heard yet|No data|never|No latency was reported in this period.",

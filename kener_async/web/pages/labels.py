@@ -4,12 +4,13 @@ from datetime import date
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import MINUTE
+from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.headline import Headline, HeadlineKind
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
+from kener_async.domain.windows import WINDOWS
 from kener_async.web.pages.locales import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
 from kener_async.web.parts.direction import isolated
@@ -190,6 +191,23 @@ def _uptime(locale: Locale, figure: str) -> str:
     if figure == "-":
         return locale.gettext("No uptime figure")
     return locale.gettext("%(figure)s uptime") % {"figure": locale.figure(figure)}
+
+
+def window_uptime(locale: Locale, view: MonitorView, name: str, now: int) -> str:
+    """The uptime of a window with its unit, and with what it rests on: "100% uptime, since Nov 27"."""
+    counts, end = view.windows[name], minute_end(now)
+    start = view.days[-1].start if name == "today" else end - WINDOWS[name]
+    text, basis = uptime(locale, counts), rests_on(locale, view, counts, (start, end))
+    return f"{text}, {basis}" if basis else text
+
+
+def rests_on(locale: Locale, view: MonitorView, counts: Counts, window: tuple[int, int]) -> str:
+    """Since when there is data in a window of which little is known: "since Nov 27"; else empty."""
+    if not counts.counted or not counts.is_sparse(*window):
+        return ""
+    with_data = (day for day in view.days if day.end > window[0] and day.counts.counted)
+    day = next(with_data, view.days[-1])
+    return locale.gettext("since %(day)s") % {"day": locale.day_of_year(day.date)}
 
 
 def windows(locale: Locale) -> dict[str, str]:

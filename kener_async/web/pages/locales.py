@@ -84,6 +84,11 @@ class Locale:
         """The month of a date, with its year."""
         return str(format_date(day, self._skeleton("yMMMM"), locale=self.cldr))
 
+    @lru_cache(512)  # noqa: B019
+    def day_of_year(self, day: date) -> str:
+        """A date without its year: "Nov 27"."""
+        return str(format_date(day, self._skeleton("MMMd"), locale=self.cldr))
+
     def _skeleton(self, skeleton: str) -> str:
         return str(self.cldr.datetime_skeletons[skeleton].pattern)
 

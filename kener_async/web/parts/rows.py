@@ -81,7 +81,7 @@ def _row(context: TemplateContext, view: MonitorView, now: int, has_bars: bool) 
         "address": address,
         "bars": bars(view.days, address, locale, is_partial) if has_bars else "",
         "ago": locale.gettext("%(duration)s ago") % {"duration": locale.duration(90 * DAY)},
-        "figures": [(name, labels.uptime(locale, counts)) for name, counts in view.windows.items()],
+        "figures": [(name, labels.window_uptime(locale, view, name, now)) for name in view.windows],
         "troubled": troubled if has_bars else (),
     }
 
