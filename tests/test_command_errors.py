@@ -29,12 +29,15 @@ ON_DATABASE = [
     ["token", "create", "--beat", "--tag", "earth"],
     ["token", "list"],
     ["token", "revoke", "x"],
+    ["incident", "list"],
+    ["incident", "delete", "1", "--yes"],
     ["status"],
     ["backup", "out.tar.gz"],
     ["verify"],
     ["export", "out.jsonl"],
     ["migrate"],
 ]
+WRITING = [*ON_DATABASE[:2], ["token", "revoke", "x"]]
 INTO_DATABASE = [["restore", "backup.tar.gz"], ["import", "all.jsonl"]]
 SERVE = ["serve", "--port", "0"]
 OTHERS = [["check-config"], ["openapi"], ["doctor"]]
@@ -167,7 +170,7 @@ CASES = [
         ["file is not a database: name another", "nor a database: name another"],
     ),
     (other_database, [*ON_DATABASE, SERVE], ["is a database of another program: name another file"]),
-    (read_only_folder, [*ON_DATABASE[:2], ["token", "revoke", "x"], *INTO_DATABASE, SERVE], [SUDO]),
+    (read_only_folder, [*WRITING, *INTO_DATABASE, SERVE], [SUDO]),
 ]
 
 

@@ -11,8 +11,14 @@ from structlog.testing import capture_logs
 
 from kener_async import keys
 from kener_async.app import apply
+from kener_async.config.model import Config
 from kener_async.domain.calendar import LAST_INSTANT
+from kener_async.domain.errors import NotFound
+from kener_async.domain.incidents import Incident
+from kener_async.ops import incidents as incident_commands
 from kener_async.store import incidents
+from kener_async.store.admin import verify
+from kener_async.worker.deletions import IncidentDeletions
 from kener_async.worker.housekeeping import close_ended
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -716,3 +722,70 @@ async def test_a_removed_monitor_is_unknown_to_an_incident_that_does_not_name_it
         for tags in (["earth", "mars"], ["pluto"]):
             status, answer = await service.ask(method, path, json=NEW | {"tags": tags})
             assert (status, answer["error"]) == (400, f"unknown tags: {tags[-1]}")
+
+
+# Deleting, which is a command beside the server
+
+
+def deleted(service: Service, number: int) -> Incident:
+    """Delete as the command does, in another connection."""
+    return incident_commands.delete(service.app[keys.RUNNING].config, number)
+
+
+async def test_a_deleted_incident_is_gone_from_page_api_and_feed_and_its_minutes_count_as_measured(
+    service: Service, clock: FakeClock
+):
+    await service.beat("earth", at=NOON - HOUR)
+    number = (await opened(service, title="First try", startDatetime=NOON - DAY, impact="DOWN"))[
+        "incidentNumber"
+    ]
+    await service.post(f"/api/incident/{number}/comment", {"body": "looking"})
+    deletions = IncidentDeletions(service.app[keys.DATABASE], service.app[keys.STATES])
+    await deletions.look()
+    await service.roll()
+    assert (await service.get("/api/status", tag="earth"))["status"] == "DOWN"
+    assert "First try" in await (await service.client.get("/")).text()
+
+    assert deleted(service, number).title == "First try"
+    with capture_logs() as logs:
+        await deletions.look()
+    assert [(line["event"], line["numbers"]) for line in logs] == [
+        ("incidents were deleted by a command", [number])
+    ]
+    assert (await service.get("/api/status", tag="earth"))["status"] == "UP"
+    assert (await service.get("/api/monitors/earth/uptime", window="7d"))["uptime"] == "100"
+    for path in ("/", "/incidents", "/feed.atom"):
+        assert "First try" not in await (await service.client.get(path)).text()
+    status, answer = await service.ask("GET", f"/api/incident/{number}")
+    assert (status, answer) == (404, {"error": "incident not found"})
+    with pytest.raises(NotFound):
+        deleted(service, number)
+
+
+async def test_a_deletion_is_noticed_whatever_else_is_made_and_changed(service: Service):
+    deletions = IncidentDeletions(service.app[keys.DATABASE], service.app[keys.STATES])
+    first = (await opened(service))["incidentNumber"]
+    with capture_logs() as logs:
+        await deletions.look()
+        second = (await opened(service))["incidentNumber"]
+        await patched(service, first, title="Other")
+        await deletions.look()
+        assert logs == []
+        third = (await opened(service))["incidentNumber"]
+        deleted(service, first)
+        deleted(service, second)
+        await deletions.look()
+        await deletions.look()
+    assert [line["numbers"] for line in logs] == [[first, second]]
+    assert await titles(service) == [NEW["title"]]
+    deleted(service, third)
+    assert (await opened(service))["incidentNumber"] == third + 1  # a number is never used again
+
+
+async def test_a_deletion_leaves_a_database_that_verifies(service: Service, config: Config):
+    await service.beat("earth", at=NOON - HOUR)
+    number = (await opened(service, startDatetime=NOON - DAY, impact="DOWN"))["incidentNumber"]
+    await service.roll()
+    deleted(service, number)
+    await service.roll()
+    assert list(verify.verify(config.database.path, config.database.path.parent)) == []

@@ -4,6 +4,7 @@ Tests that need more than Python are skipped where it is missing, but not where 
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -573,3 +574,32 @@ def test_a_server_on_all_addresses_gives_metrics_to_its_own_machine(tmp_path: Pa
     ):
         connection.request("GET", "/metrics")
         assert connection.getresponse().status == 200
+
+
+# Incidents on the terminal
+
+
+async def test_an_incident_is_listed_and_deleted_beside_a_server_that_shows_it_gone(server: Server):
+    token = server.mint()
+    server.start()
+    async with connected(server.port, token) as client:
+        body = {"title": "A storm", "tags": ["earth"], "impact": "DOWN"}
+        assert (await client.ask("POST", "/api/incident", body)).status == 200
+        listed = server.run("incident", "list").stdout.splitlines()
+        assert listed[0].split() == ["number", "stage", "begin", "end", "impact", "monitors", "title"]
+        assert listed[1].split()[:2] == ["1", "investigating"]
+        assert listed[1].endswith("DOWN    earth     A storm")
+        (found,) = json.loads(server.run("incident", "list", "--json").stdout)
+        assert (found["incidentNumber"], found["tags"]) == (1, ["earth"])
+
+        asked = server.run("incident", "delete", "1")  # there is no terminal to confirm it
+        assert asked.returncode == 1
+        assert "Delete incident 1, 'A storm', for good?" in asked.stderr
+        assert (await client.ask("GET", "/api/incident/1")).status == 200
+
+        done = server.run("incident", "delete", "1", "--yes")
+        assert (done.returncode, done.stderr) == (0, "deleted incident 1, 'A storm'\n")
+        assert server.until_logged("incidents were deleted by a command")["numbers"] == [1]
+        assert b"A storm" not in (await client.ask("GET", "/")).body
+        again = server.run("incident", "delete", "1", "--yes")
+        assert (again.returncode, again.stderr) == (1, "incident not found\n")

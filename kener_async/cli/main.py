@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kener_async import __version__
-from kener_async.cli import agent, data, install, serve, status, tokens
+from kener_async.cli import agent, data, incidents, install, serve, status, tokens
 from kener_async.config.fields import suggestion
 
 
@@ -38,6 +38,7 @@ def main(path: Path | None) -> None:
 for command in (
     *serve.COMMANDS,
     *tokens.COMMANDS,
+    *incidents.COMMANDS,
     *data.COMMANDS,
     *status.COMMANDS,
     *install.COMMANDS,

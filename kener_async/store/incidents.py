@@ -63,6 +63,39 @@ def change(
     return before, after
 
 
+def delete(session: Session, number: int) -> Incident:
+    """Delete an incident with its comments, and mark the quarters it covered; raises NotFound."""
+    incident = get(session, number)
+    _mark(session, incident)
+    session.execute("DELETE FROM comments WHERE number = ?", (number,))
+    session.execute("DELETE FROM incident_monitors WHERE number = ?", (number,))
+    session.execute("DELETE FROM incidents WHERE number = ?", (number,))
+    return incident
+
+
+def made_and_left(session: Session) -> tuple[int, int]:
+    """The highest number ever given, and how many incidents there are; only deletions widen the gap."""
+    (made,) = session.execute(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
+    ).fetchone()
+    (left,) = session.execute("SELECT count(*) FROM incidents").fetchone()
+    return int(made), int(left)
+
+
+def numbers(session: Session) -> set[int]:
+    """The numbers of all incidents."""
+    return {number for (number,) in session.execute("SELECT number FROM incidents")}
+
+
+def newest(session: Session, limit: int) -> list[Incident]:
+    """The newest incidents, open or closed, newest first."""
+    rows = session.execute(
+        f"SELECT {COLUMNS} FROM incidents ORDER BY created_at DESC, number DESC LIMIT ?",  # noqa: S608
+        (limit,),
+    )
+    return _incidents(session, rows.fetchall())
+
+
 def get(session: Session, number: int) -> Incident:
     """The incident; raises NotFound."""
     rows = session.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608

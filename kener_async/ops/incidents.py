@@ -1,0 +1,68 @@
+"""List and delete incidents in the database, while a server may be running on it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from kener_async.config.model import Config
+from kener_async.domain.incidents import Incident
+from kener_async.store import incidents
+from kener_async.store.sqlite import transactions
+
+HEADS = ("number", "stage", "begin", "end", "impact", "monitors", "title")
+
+
+def newest(config: Config, limit: int) -> list[Incident]:
+    """The newest incidents, newest first; raises FatalError."""
+    return transactions.read(config.database.path, incidents.newest, limit)
+
+
+def get(config: Config, number: int) -> Incident:
+    """The incident of a number; raises NotFound, and FatalError."""
+    return transactions.read(config.database.path, incidents.get, number)
+
+
+def delete(config: Config, number: int) -> Incident:
+    """Delete an incident with its updates; raises NotFound, and FatalError.
+
+    What was measured counts again. A running server notices within seconds.
+    """
+    return transactions.write(config.database.path, incidents.delete, number)
+
+
+def table(found: Sequence[Incident], now: int) -> Iterator[tuple[str, ...]]:
+    """The rows of the table, its heading first."""
+    yield HEADS
+    for incident in found:
+        yield (
+            str(incident.number),
+            incident.stage(now).value,
+            _time(incident.start),
+            _time(_end(incident)),
+            "-" if incident.impact is None else incident.impact.name,
+            " ".join(incident.tags) or "-",
+            incident.title,
+        )
+
+
+def as_json(incident: Incident, now: int) -> dict[str, Any]:
+    """The JSON document of one; instants are UTC seconds."""
+    return {
+        "incidentNumber": incident.number,
+        "stage": incident.stage(now).value,
+        "title": incident.title,
+        "tags": list(incident.tags),
+        "isMaintenance": incident.is_maintenance,
+        "impact": None if incident.impact is None else incident.impact.name,
+        "startDatetime": incident.start,
+        "endDatetime": _end(incident),
+    }
+
+
+def _end(incident: Incident) -> int | None:
+    ends = [end for end in (incident.end, incident.closed_at) if end is not None]
+    return min(ends, default=None)
+
+
+def _time(instant: int | None) -> str:
+    return "-" if instant is None else f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M}"
