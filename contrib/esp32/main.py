@@ -100,14 +100,17 @@ def whole_lines(file):
 
 
 def post(head, lines):
-    """Raises something unless the server has judged each of the lines."""
+    """Raises something unless the server has stored or rejected each of the lines."""
     gc.collect()  # TLS needs much memory at once
     headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/x-ndjson"}
     body = json.dumps(head).encode() + b"\n" + b"\n".join(lines)
     answer = requests.post(URL, data=body, headers=headers, timeout=20)
     try:
-        if answer.status_code != 200 or len(answer.json()["results"]) != len(lines):
+        reply = answer.json() if answer.status_code == 200 else {}
+        if len(reply.get("results", ())) != len(lines):
             raise OSError("answered with %d" % answer.status_code)
+        if reply.get("refused"):  # the monitor is not known yet, or the token is for others
+            raise OSError("refused: " + reply["results"][0].get("error", ""))
     finally:
         answer.close()
 

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,9 +226,10 @@ class Server:
         assert completed.returncode == 0, completed.stderr
         return completed.stdout.strip()
 
-    def add_token(self) -> str:
+    def add_token(self, **fields: Any) -> str:
         """A token for `a_config`'s key, stored without starting a process, which takes half a second."""
         record = tokens.Token(secrets.token_hex(8), "test", DEFAULT_SCOPES, None, int(time.time()), None)
+        record = replace(record, **fields)
         transactions.write(self.database, tokens.add, record)
         return mint(SECRET.encode(), record)
 

@@ -44,7 +44,7 @@ LONGEST_RUN = 60.0  # seconds: three requests that stall, the locks of others, a
 CLOCK_IN_A_FILE = "import kener_async.clock; kener_async.clock.system_clock = lambda: int(open({!r}).read())"
 # Bugs on purpose, to prove that the rig sees them: what is replaced in the script, and by what.
 FAULTS = {
-    "forgetful": ('lines=$(cat "$1") || return 1', 'lines=$(cat "$1"); : > "$1"'),  # before the server has it
+    "forgetful": ('say "kept for a later run', 'true > "$1"; say "kept for a later run'),  # what was not sent
     "hasty": ('mv "$draft" "$state/new.$order.$$" &&', "true &&"),  # a promise, and no sample
     "simple": ('monotonic_json=",', 'monotonic_json="" other=",'),  # no monotonic clock
     "uncounted": ("count=$((count + 1))", "count=$((count + count % 2))"),  # a number for two samples
@@ -160,7 +160,7 @@ class Device:
 
     def left(self) -> list[str]:
         """The files of samples that are not sent yet."""
-        kinds = ("new.*", "numbered.*", "spool.*", "bad")
+        kinds = ("tmp.*", "new.*", "numbered.*", "spool.*", "refused.*", "bad.*")
         return [path.name for kind in kinds for path in self.state.glob(kind) if path.stat().st_size]
 
 
