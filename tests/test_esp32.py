@@ -250,6 +250,17 @@ def test_what_a_bad_token_sends_is_kept(board: Esp32):
     assert board.stored() == board.right
 
 
+def test_what_the_server_refuses_is_kept(board: Esp32):
+    """The token is for other monitors."""
+    board.run(1)
+    board.run(3, TOKEN=board.server.add_token(tags=("nothing",)))
+    assert len(board.stored()) == 1
+    board.run(1, TOKEN=board.token)
+    assert len(board.stored()) == 5
+    assert board.stored() == board.right
+    assert board.heard()[0] == NOTHING_MISSING
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -21,6 +21,7 @@ TAG = "greenhouse"
 SPOOL = "spool.txt"
 FULL = 64 * 1024  # bytes, some 600 samples; when it is full, nothing is measured
 PIECE = 50  # samples in a request: they and the response must fit into memory
+FINAL = ("accepted", "duplicate", "superseded", "rejected")
 EVERY = 59000  # ms; just below a minute, so that a slow clock skips no minute
 
 
@@ -106,11 +107,12 @@ def post(head, lines):
     body = json.dumps(head).encode() + b"\n" + b"\n".join(lines)
     answer = requests.post(URL, data=body, headers=headers, timeout=20)
     try:
-        reply = answer.json() if answer.status_code == 200 else {}
-        if len(reply.get("results", ())) != len(lines):
+        results = answer.json()["results"] if answer.status_code == 200 else ()
+        if len(results) != len(lines):
             raise OSError("answered with %d" % answer.status_code)
-        if reply.get("refused"):  # the monitor is not known yet, or the token is for others
-            raise OSError("refused: " + reply["results"][0].get("error", ""))
+        for result in results:  # refused: the monitor is not known yet, or the token is for others
+            if result["verdict"] not in FINAL:
+                raise OSError("%s: %s" % (result["verdict"], result.get("error")))
     finally:
         answer.close()
 
