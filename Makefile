@@ -51,7 +51,7 @@ histories: dev ## Compare 2,000 random histories with an independent recount
 	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py
 	KENER_HISTORIES=500 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_consistency.py
 
-fuzz: dev ## Send at least 5,000 requests by schemathesis
+fuzz: dev ## Send 150,000 requests: by schemathesis, and hostile ones to every route
 	$(PYTHON) -m tests.soak.fuzz
 
 bench: dev system-bench ## Run the benchmarks

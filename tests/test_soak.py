@@ -1,12 +1,15 @@
-"""The bugs that the long tests inject still fit the code."""
+"""The bugs that the long tests inject still fit the code; the shortest of them are run."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.rigs.process import ROOT
-from tests.soak import agent, clock, heartbeat_script, kill, mutations
+from tests.soak import agent, clock, fuzz, heartbeat_script, kill, mutations
+from tests.soak.requests import Requests
 
 FAULTS = {**agent.FAULTS, **clock.FAULTS, **kill.FAULTS}
 
@@ -32,3 +35,24 @@ def test_what_a_rig_replaces_in_the_script_is_there(fault: str):
 
 def test_the_text_of_each_mutation_occurs_once():
     assert [mutation.name for mutation in mutations.MUTATIONS if not mutation.is_applicable(ROOT)] == []
+
+
+@pytest.mark.process
+async def test_no_hostile_request_is_answered_5xx_or_not_at_all(tmp_path: Path):
+    """In short; `make fuzz` sends two hundred times as many."""
+    report = await fuzz.assault(tmp_path, 800, seed=int(os.environ.get("KENER_FUZZ_SEED", "1")))
+    assert report.faults == []
+    assert report.answers.total() == 800
+    assert {200, 400, 401, 403, 404, 405} <= report.statuses.keys()
+
+
+def test_the_same_seed_makes_the_same_requests():
+    def made(seed: int) -> list[bytes]:
+        requests = Requests(
+            seed, [("GET", "/monitor/{tag}"), ("POST", "/api/status/batch")], ["a"], "k", 10**9
+        )
+        return [requests.make().raw for _ in range(300)]
+
+    first = made(1)
+    assert first == made(1)
+    assert first != made(2)

@@ -1,17 +1,21 @@
-"""Send property-based requests, made by schemathesis from the contract, to a real server.
+"""Send requests to a real server: those that schemathesis makes from the contract, and hostile ones.
 
-    python -m tests.soak.fuzz [--contract PATH] [--requests N] [--seed N]
+    python -m tests.soak.fuzz [--contract PATH] [--requests N] [--described N] [--seed N]
 
-Exits 1 when a response is not as documented, or the server logs an error or stops.
+Exits 1 when a response is not as documented, any is a 5xx, a request is not answered, or the server logs an
+error or stops. `--requests` is how many in all; `--described` how many of them are made from the contract.
 """
 
 import argparse
+import asyncio
 import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,8 +23,11 @@ from urllib.request import urlopen
 
 import yaml  # type: ignore[import-untyped]
 
+from kener_async.app import create_app
+from kener_async.config.load import load
 from tests.rigs.contract import METHODS, complaints, contract_file
 from tests.rigs.process import Server, a_config
+from tests.soak.requests import SENDERS, Made, Requests
 
 CHECKS = (
     "not_a_server_error",
@@ -49,13 +56,20 @@ EXAMPLES_A_ROUND = 50
 def main() -> int:
     arguments = _arguments()
     with TemporaryDirectory() as folder:
-        return _fuzz(Path(folder), arguments.contract or contract_file(), arguments.requests, arguments.seed)
+        found = _fuzz(
+            Path(folder), arguments.contract or contract_file(), arguments.described, arguments.seed
+        )
+    with TemporaryDirectory() as folder:
+        report = asyncio.run(assault(Path(folder), arguments.requests - arguments.described, arguments.seed))
+    report.print()
+    return 1 if found or report.faults else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.fuzz", description=__doc__)
     parser.add_argument("--contract", type=Path, help="the contract's file; our own description without one")
-    parser.add_argument("--requests", type=int, default=5000, help="how many requests at least")
+    parser.add_argument("--requests", type=int, default=150_000, help="how many requests in all")
+    parser.add_argument("--described", type=int, default=5000, help="how many of them schemathesis makes")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each round has its own")
     return parser.parse_args()
 
@@ -184,6 +198,150 @@ def _report(
         print(json.dumps(line)[:2000])
     total = answered.total()
     print(f"{total} requests, {failed_rounds} rounds with findings, {len(faults)} complaints in the log")
+
+
+CONNECTIONS = 32
+SECONDS = 10  # within which a request must be answered
+SETTINGS = {
+    "server": {"trusted_proxies": ["127.0.0.1"], "request_timeout_seconds": 1},
+    "ingest": {"token_rate": 0},
+}
+
+
+@dataclass
+class Report:
+    """What became of the hostile requests."""
+
+    seed: int
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)  # by route and status
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def statuses(self) -> Counter[int]:
+        statuses: Counter[int] = Counter()
+        for (_, status), count in self.answers.items():
+            statuses[status] += count
+        return statuses
+
+    def print(self) -> None:
+        for route in sorted({route for route, _ in self.answers}):
+            counts = {status: count for (name, status), count in self.answers.items() if name == route}
+            words = " ".join(f"{status}:{count}" for status, count in sorted(counts.items()))
+            print(f"  {route:42} {words}")
+        for fault in self.faults[:40]:
+            print(fault)
+        print(f"seed {self.seed}: {self.answers.total()} hostile requests, {len(self.faults)} faults")
+        print("  " + " ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items())))
+
+
+async def assault(folder: Path, count: int, seed: int) -> Report:
+    """Send so many hostile requests to a server of their own."""
+    report = Report(seed)
+    routes = sorted(_routes(folder))
+    with Server(folder, a_config(SETTINGS, (), SENDERS)).start() as server:
+        tokens = [server.add_token(), server.mint("--tag", "mars"), server.mint("--scope", "status:read")]
+        key = server.run("token", "create", "--name", "beat", "--beat", "--tag", "earth").stdout.strip()
+        senders = [
+            _send(
+                server, Requests(1000 * seed + number, routes, tokens, key, int(time.time())), report, share
+            )
+            for number, share in enumerate(_shares(count))
+        ]
+        await asyncio.gather(*senders)
+        if not server.is_running:
+            report.faults.append("the server stopped")
+        else:
+            answered = await asyncio.to_thread(_answered, server)
+            failed = sum(number for (_, status), number in answered.items() if status >= "500")
+            if failed:
+                report.faults.append(f"the server counts {failed} answers of 5xx")
+        report.faults += [json.dumps(line)[:2000] for line in complaints(server)]
+    return report
+
+
+def _shares(count: int) -> list[int]:
+    return [count // CONNECTIONS + (number < count % CONNECTIONS) for number in range(CONNECTIONS)]
+
+
+def _routes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every method and path of the app."""
+    file = folder / "routes.toml"
+    file.write_text(a_config())
+    for route in create_app(load(file, {})).router.routes():
+        if route.resource is not None:
+            yield route.method, route.resource.canonical
+
+
+async def _send(server: Server, requests: Requests, report: Report, count: int) -> None:
+    """Send the requests one after another, over few connections."""
+    connection: Connection | None = None
+    for _ in range(count):
+        made = requests.make()
+        if connection is None:
+            connection = await Connection.open(server.port)
+        try:
+            async with asyncio.timeout(SECONDS):
+                status, is_open = await connection.ask(made)
+        except TimeoutError:
+            report.faults.append(f"not answered within {SECONDS} s: {made.raw[:500]!r}")
+            status, is_open = 0, False
+        except (OSError, EOFError, ValueError) as error:
+            if made.keeps:
+                report.faults.append(f"{error!r} after {made.raw[:500]!r}")
+            status, is_open = 0, False
+        report.answers[made.route, status] += 1
+        if status >= 500:
+            report.faults.append(f"{status} to {made.raw[:1000]!r}")
+        if not (is_open and made.keeps):
+            connection.close()
+            connection = None
+    if connection is not None:
+        connection.close()
+
+
+class Connection:
+    """A connection to the server that reads answers as a strict client does."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> "Connection":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def ask(self, made: Made) -> tuple[int, bool]:
+        """The status of the answer, and whether the connection stays open."""
+        self._writer.write(made.raw)
+        if not made.keeps:  # what was sent may be less than it says
+            self._writer.write_eof()
+        status, headers = await self._head()
+        while status < 200:
+            status, headers = await self._head()
+        if made.method != "HEAD" and status not in (204, 304):
+            await self._body(headers)
+        return status, headers.get("connection", "").lower() != "close"
+
+    async def _head(self) -> tuple[int, dict[str, str]]:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.rstrip("\r\n").split("\r\n")
+        version, status, *_ = first.split(" ")
+        if version not in ("HTTP/1.1", "HTTP/1.0"):
+            raise ValueError(f"no answer of HTTP: {first[:100]}")
+        is_kept = version == "HTTP/1.1"
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(status), headers if is_kept else {"connection": "close", **headers}
+
+    async def _body(self, headers: Mapping[str, str]) -> None:
+        if headers.get("transfer-encoding") == "chunked":
+            while size := int(await self._reader.readline(), 16):
+                await self._reader.readexactly(size + 2)
+            await self._reader.readexactly(2)
+        else:
+            await self._reader.readexactly(int(headers["content-length"]))
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 if __name__ == "__main__":
