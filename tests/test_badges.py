@@ -50,7 +50,7 @@ async def test_badges_follow_the_monitor(service: Service):
         assert await said(service, "/badge/mars/status") == f"Mars: {word}"
         assert await said(service, "/badge/mars/dot") == f"Mars: {word}"
     await service.beat("mars", "DOWN", at=service.clock() - 60)
-    assert await said(service, "/badge/mars/uptime") == "Mars 90d: 50%"
+    assert await said(service, "/badge/mars/uptime") == "Mars 90d: 50%, since Dec 31"
 
 
 async def test_the_overall_badge_says_what_the_headline_says(service: Service):
@@ -96,7 +96,16 @@ async def test_an_uptime_badge_says_what_the_api_says_of_the_same_time(service: 
     end = now - now % 60 + 60
     asked = {"from": end - seconds // 60 * 60, "to": end}
     figure = (await service.get("/api/monitors/mars/uptime", **asked))["uptime"]
-    assert (await said(service, f"/badge/mars/uptime?sinceLast={seconds}")).endswith(f": {figure}%")
+    text = await said(service, f"/badge/mars/uptime?sinceLast={seconds}")
+    assert text.partition(", since ")[0].endswith(f": {figure}%")
+
+
+async def test_a_badge_of_a_window_mostly_unknown_says_what_it_rests_on(service: Service):
+    await service.beat("mars")
+    assert await said(service, "/badge/mars/uptime") == "Mars 90d: 100%, since Dec 31"
+    document = await (await fetch(service, "/badge/mars/uptime.json")).json()
+    assert document["message"] == "100%, since Dec 31"
+    assert await said(service, "/badge/mars/uptime?sinceLast=300") == "Mars 5m: 100%"
 
 
 async def test_options_are_part_of_what_is_kept(service: Service):

@@ -20,7 +20,7 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, days_between
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, Version
 from kener_async.domain.incidents import Overlay
-from kener_async.domain.overview import CutQuarter, Overview, frame_at
+from kener_async.domain.overview import CutQuarter, Overview, first_day_counted, frame_at
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, count_span
 from kener_async.domain.uptime import Counts
@@ -452,3 +452,29 @@ async def test_an_unknown_zone_is_refused(service: Service):
     query = {"window": "today", "timezone": "Mars/Olympus"}
     status, answer = await service.ask("GET", "/api/monitors/earth/uptime", params=query)
     assert (status, answer["error"]) == (400, "Invalid timezone: must be a name of the tz database")
+
+
+# What a figure rests on
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        (Counts(up=1), date(2025, 12, 31)),
+        (Counts(up=100), date(2025, 12, 31)),
+        (Counts(up=101), date(2025, 12, 30)),
+        (Counts(up=100, down=44), date(2025, 12, 30)),
+        (Counts(maintenance=5), None),
+        (Counts(up=500), None),
+    ],
+)
+def test_a_figure_rests_on_the_first_day_that_counts_within_its_window(
+    window: Counts, expected: date | None
+) -> None:
+    days = [
+        (date(2025, 12, 28), Counts()),
+        (date(2025, 12, 29), Counts(maintenance=1440)),
+        (date(2025, 12, 30), Counts(degraded=43, up=20)),
+        (date(2025, 12, 31), Counts(up=100)),
+    ]
+    assert first_day_counted(window, days) == expected

@@ -157,3 +157,16 @@ def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter
     since = [*accumulate(reversed(days), add, initial=NOTHING)][::-1]
     bodies = [counted.get(span, NOTHING) + since[place] for span, place in frame.heads]
     return PastCounts(frame, tuple(days), tuple(zip(cuts, bodies, strict=True)))
+
+
+def first_day_counted(window: Counts, days: Sequence[tuple[date, Counts]]) -> date | None:
+    """The first day with a counted minute of a window that ends with the last of `days`, oldest first.
+
+    None: nothing counts, or what counts began before these days.
+    """
+    left = window.counted
+    for day, counts in reversed(days):
+        left -= counts.counted
+        if left <= 0 < window.counted:
+            return day
+    return None

@@ -94,7 +94,10 @@ async def _badge(page: PageRequest, subject: Subject, chosen: Options) -> Badge:
     if subject.tag == OVERALL:
         return await _overall_uptime(page, chosen)
     view = await page.view(subject.tag)
-    return uptime_badge(chosen, (await _counts(page, view, chosen.since_last)).uptime)
+    counts = await _counts(page, view, chosen.since_last)
+    end = minute_end(page.now)
+    basis = labels.rests_on(ENGLISH, view, counts, (end - chosen.since_last, end))
+    return uptime_badge(chosen, counts.uptime, basis)
 
 
 async def _overall_uptime(page: PageRequest, chosen: Options) -> Badge:

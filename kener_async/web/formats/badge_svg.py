@@ -91,11 +91,16 @@ def status_badge(chosen: Options, status: Status, words: str, colors: Mapping[St
     return Badge(chosen.label, words, color, chosen.label_color, chosen.style)
 
 
-def uptime_badge(chosen: Options, uptime: str) -> Badge:
-    """A badge with the uptime, given in its text form; the label names the window unless that is hidden."""
+def uptime_badge(chosen: Options, uptime: str, basis: str = "") -> Badge:
+    """A badge with the uptime, given in its text form; the label names the window unless that is hidden.
+
+    `basis`: what the figure rests on, if most of the window is unknown.
+    """
     label = chosen.label if chosen.hide_duration else f"{chosen.label} {format_window(chosen.since_last)}"
     is_known = uptime != "-"
     message = f"{uptime}%" if is_known else WORDS[Status.NO_DATA]
+    if basis:
+        message += f", {basis}"
     color = chosen.color or (UPTIME_COLOR if is_known else NO_DATA_COLOR)
     return Badge(label, message, color, chosen.label_color, chosen.style)
 

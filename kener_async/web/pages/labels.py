@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.headline import Headline, HeadlineKind
 from kener_async.domain.incidents import Incident, IncidentStage
+from kener_async.domain.overview import first_day_counted
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
@@ -203,11 +204,10 @@ def window_uptime(locale: Locale, view: MonitorView, name: str, now: int) -> str
 
 def rests_on(locale: Locale, view: MonitorView, counts: Counts, window: tuple[int, int]) -> str:
     """Since when there is data in a window of which little is known: "since Nov 27"; else empty."""
-    if not counts.counted or not counts.is_sparse(*window):
+    day = first_day_counted(counts, [(day.date, day.counts) for day in view.days])
+    if day is None or not counts.is_sparse(*window):
         return ""
-    with_data = (day for day in view.days if day.end > window[0] and day.counts.counted)
-    day = next(with_data, view.days[-1])
-    return locale.gettext("since %(day)s") % {"day": locale.day_of_year(day.date)}
+    return locale.gettext("since %(day)s") % {"day": locale.day_of_year(day)}
 
 
 def windows(locale: Locale) -> dict[str, str]:
