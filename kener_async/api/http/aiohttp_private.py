@@ -9,7 +9,13 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 REQUEST_ATTRIBUTES = ("_rel_url", "_message", "_cache")
-CONNECTION_ATTRIBUTES = ("_request_count", "_waiter", "_max_msg_queue_size", "_msg_queue_resume_size")
+CONNECTION_ATTRIBUTES = (
+    "_request_count",
+    "_waiter",
+    "_messages",
+    "_max_msg_queue_size",
+    "_msg_queue_resume_size",
+)
 
 MAX_QUEUED, RESUME_AT = 2, 1
 
@@ -37,8 +43,8 @@ def received_requests(connection: RequestHandler) -> int:
 
 
 def is_idle(connection: RequestHandler) -> bool:
-    """Whether the connection waits for the head of a request."""
-    return connection._waiter is not None
+    """Whether the connection waits for the head of a request, and none that came in is yet unhandled."""
+    return connection._waiter is not None and not connection._messages
 
 
 def limit_pipelining(connection: RequestHandler) -> None:
