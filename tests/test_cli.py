@@ -92,6 +92,21 @@ def test_the_welcome_names_the_page_and_the_program(monkeypatch: pytest.MonkeyPa
     assert "python -m kener_async token create --name my-device" in printed
 
 
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        (["--host", "0.0.0.0"], "http://127.0.0.1:3000/"),
+        (["--host", "::", "--port", "3001"], "http://[::1]:3001/"),
+        (["--host", "::1", "--port", "0"], "http://[::1]:41234/"),
+        (["--host", "192.0.2.7"], "http://192.0.2.7:3000/"),
+    ],
+)
+def test_the_welcome_names_an_address_that_can_be_opened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], url: str
+):
+    assert f"The page      {url}\n" in served(monkeypatch, tmp_path, "--welcome", *options).output
+
+
 class Started:
     """What `serve` runs instead of the service."""
 
@@ -99,8 +114,9 @@ class Started:
     reload: Callable[[], Config]
     output: str
 
-    def __call__(self, config: Config, reload: Callable[[], Config]) -> int:
+    def __call__(self, config: Config, reload: Callable[[], Config], announce: Callable[[int], None]) -> int:
         self.config, self.reload = config, reload
+        announce(config.server.port or 41234)
         return 0
 
 

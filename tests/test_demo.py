@@ -1,6 +1,7 @@
 """The demo: a process that starts, shows a consistent history and leaves no files."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -31,7 +32,7 @@ class Demo:
     def __init__(self, process: Process, folder: Path) -> None:
         self.process = process
         self.folder = folder
-        self.url = self.token = ""
+        self.url = self.token = self.welcome = ""
 
     async def read_welcome(self) -> None:
         assert self.process.stdout is not None
@@ -40,6 +41,7 @@ class Demo:
             line = await self.process.stdout.readline()
             assert line, f"it stopped: {text}"
             text += line.decode()
+        self.welcome = text
         self.url = re.findall(r"The page +(\S+)/\n", text)[0]
         self.token = re.findall(r"A token +(\S+)\n", text)[0]
 
@@ -146,16 +148,39 @@ async def test_ctrl_c_stops_it_and_its_devices_report_until_then(demo: Demo):
 
 @pytest.mark.process
 @pytest.mark.parametrize("demo", [["--scene", "empty"]], indirect=True)
-async def test_a_taken_port_is_said_in_one_line(demo: Demo):
+@pytest.mark.parametrize("way", ["option", "variable", "make run"])
+async def test_a_taken_port_is_said_in_one_line_and_before_anything_else(
+    demo: Demo, tmp_path: Path, way: str
+):
     port = demo.url.rpartition(":")[2]
+    (tmp_path / "config.toml").touch()
+    words = {"option": ["demo", "--port", port], "variable": ["demo"], "make run": ["serve", "--welcome"]}[
+        way
+    ]
+    given = {} if way == "option" else {"KENER_SERVER_PORT": port}
     second = await asyncio.create_subprocess_exec(
-        sys.executable, str(RUN), "demo", "--port", port, stdout=PIPE, stderr=PIPE
+        *(sys.executable, str(RUN), *words),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **given},
+        cwd=tmp_path,
     )
     async with asyncio.timeout(20):
         out, err = await second.communicate()
     assert second.returncode == 1
     assert not out
-    assert err.decode() == f"127.0.0.1:{port}: Address already in use\n"
+    (line,) = err.decode().splitlines()
+    assert f"127.0.0.1:{port}: Address already in use" in line
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("demo", [["--scene", "empty"]], indirect=True)
+async def test_the_line_to_try_works_as_it_is_printed(demo: Demo):
+    line = re.findall(r"Try it +(curl .*\\\n.*)\n", demo.welcome)[0]
+    shell = await asyncio.create_subprocess_shell(line, stdout=PIPE, stderr=PIPE)
+    out, _ = await shell.communicate()
+    assert json.loads(out)["status"] == 200
+    assert "Major outage" in await demo.get("/")
 
 
 @pytest.mark.process

@@ -1,6 +1,7 @@
 """The commands that run the service."""
 
 import gc
+import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -8,10 +9,18 @@ from pathlib import Path
 
 import click
 
-from kener_async.cli.common import config_path, configured, environment, program, reserved_segments
-from kener_async.config.load import load
+from kener_async.cli.common import (
+    config_path,
+    configured,
+    environment,
+    exit_on_error,
+    program,
+    reserved_segments,
+)
+from kener_async.config.load import defaults, load
 from kener_async.config.model import Config
 from kener_async.demo import SCENES
+from kener_async.ops.addresses import local_url
 
 WELCOME = """
   The page      {url}/
@@ -39,9 +48,12 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
     gc.enable()
     overridden = partial(_overridden, host=host, port=port, database=database)
     path, variables, config = config_path(), environment(), overridden(config)
-    if welcome:
-        click.echo(_welcome(config))
-    sys.exit(run.run(config, lambda: overridden(load(path, variables, reserved_segments))))
+
+    def announce(port: int) -> None:
+        if welcome:
+            click.echo(_welcome(config, port))
+
+    sys.exit(run.run(config, lambda: overridden(load(path, variables, reserved_segments)), announce))
 
 
 def _overridden(config: Config, *, host: str | None, port: int | None, database: Path | None) -> Config:
@@ -58,29 +70,35 @@ def _overridden(config: Config, *, host: str | None, port: int | None, database:
     )
 
 
-def _welcome(config: Config) -> str:
+def _welcome(config: Config, port: int) -> str:
     server = config.server
     return WELCOME.format(
-        url=(server.public_url or f"http://{server.host}:{server.port}") + server.base_path,
+        url=(server.public_url or local_url(server.host, port)) + server.base_path,
         program=program(),
         tag=next((monitor.tag for monitor in config.monitors), "earth"),
     )
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0: any free.")
+@click.option("--host", help="The address to listen on. Default: KENER_SERVER_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: KENER_SERVER_PORT, else 3000; 0: any.")
 @click.option(
     "--scene", type=click.Choice(SCENES), default=SCENES[0], show_default=True, help="What happens."
 )
-def demo(host: str, port: int, scene: str) -> None:
+def demo(host: str | None, port: int | None, scene: str) -> None:
     """Run the service on made-up data.
 
     The data are deleted when it stops.
     """
     from kener_async.demo.run import run
 
-    sys.exit(run(scene, host, port))
+    with exit_on_error():
+        variables = {name: os.environ[name] for name in ADDRESS if name in os.environ}
+        server = defaults(Path.cwd(), variables).server
+        sys.exit(run(scene, host or server.host, server.port if port is None else port))
+
+
+ADDRESS = ("KENER_SERVER_HOST", "KENER_SERVER_PORT")
 
 
 COMMANDS = (serve, demo)

@@ -21,6 +21,7 @@ from kener_async.config.model import Config
 from kener_async.demo import devices, live, past, scenes
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.calendar import DAY
+from kener_async.ops.addresses import local_url
 from kener_async.ops.signing_key import signing_secret
 from kener_async.process.server import listening_socket, serve
 from kener_async.store import tokens
@@ -31,7 +32,7 @@ WELCOME = """
   The page    {url}/
   The API     {url}/api/docs
   A token     {token}
-  Try it      curl {url}/api/status -H "Authorization: Bearer $TOKEN" \\
+  Try it      curl {url}/api/status -H "Authorization: Bearer {token}" \\
                 -d '{{"tag": "website", "status": "DOWN", "latency": 0}}'
 
   Press Ctrl-C to stop; all data is deleted.
@@ -63,7 +64,7 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     past.fill(config, simulated, scene.reports, now)
     send = _token(config, "simulated devices", ("status:write",), now)
     try_with = _token(config, "demo", DEFAULT_SCOPES, now)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = local_url(host, port)
     app = create_app(config)
     app.cleanup_ctx.append(live.reporting(simulated, url, send, WELCOME.format(url=url, token=try_with)))
     return asyncio.run(serve(app, config, lambda: apply(app, config)))

@@ -21,6 +21,7 @@ from zoneinfo import available_timezones
 from kener_async.config.model import AuthConfig, Config, ServerConfig
 from kener_async.errors import FatalError
 from kener_async.ops import diagnosis
+from kener_async.ops.addresses import local_host
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
 from kener_async.store.admin import backup
@@ -31,7 +32,6 @@ FLUSHES = 9
 LOCAL_SECONDS = 3  # for a response from this machine
 ONLINE_SECONDS = 10
 SKEW = 30
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to connect to a server that listens on all addresses
 UNSYNCHRONIZED = 5  # TIME_ERROR of adjtimex(2)
 
 
@@ -200,7 +200,7 @@ def _port(server: ServerConfig, *, is_served: bool) -> Finding:
 
 def _answers(server: ServerConfig, where: str) -> Finding:
     """Whether a server of this program listens there; with `--port` it listens elsewhere."""
-    host = EVERYWHERE.get(server.host, server.host)
+    host = local_host(server.host)
     try:
         with closing(http.client.HTTPConnection(host, server.port, timeout=LOCAL_SECONDS)) as connection:
             connection.request("GET", "/healthz")

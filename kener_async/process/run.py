@@ -25,8 +25,11 @@ SWITCH_SECONDS = 0.0005
 GARBAGE_THRESHOLDS = (2000, 20, 10_000)
 
 
-def run(config: Config, read_again: Callable[[], Config]) -> int:
-    """Serve until stopped; returns 1, and logs why, when it could not start or stop in order."""
+def run(config: Config, read_again: Callable[[], Config], announce: Callable[[int], None]) -> int:
+    """Serve until stopped; returns 1, and logs why, when it could not start or stop in order.
+
+    `announce` is called with the port once connections are accepted.
+    """
     logs.configure(config.log)
     if config.ignored_variables:
         log.warning("environment variables are ignored, they set nothing", names=config.ignored_variables)
@@ -34,7 +37,7 @@ def run(config: Config, read_again: Callable[[], Config]) -> int:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(config, read_again))
+            return runner.run(_serve(config, read_again, announce))
     except (FatalError, Unavailable) as fault:
         log.critical("cannot start", reason=str(fault))
     except OSError as error:
@@ -42,7 +45,7 @@ def run(config: Config, read_again: Callable[[], Config]) -> int:
     return 1
 
 
-async def _serve(config: Config, read_again: Callable[[], Config]) -> int:
+async def _serve(config: Config, read_again: Callable[[], Config], announce: Callable[[int], None]) -> int:
     app = create_app(config)
 
     async def reload() -> None:
@@ -55,7 +58,7 @@ async def _serve(config: Config, read_again: Callable[[], Config]) -> int:
         except Unavailable as error:
             log.error("the new configuration is not used; the old one stays", problems=[error.message])
 
-    return await serve(app, config, reload)
+    return await serve(app, config, reload, announce)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

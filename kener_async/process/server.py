@@ -28,8 +28,16 @@ CLEANUP_SECONDS = 2
 DRAIN_SECONDS = 1  # how long a stop waits for requests that may be on their way on open connections
 
 
-async def serve(app: web.Application, config: Config, reload: Callable[[], Awaitable[None]]) -> int:
-    """Serve until a signal stops it; returns the exit status. `reload` is called on SIGHUP."""
+async def serve(
+    app: web.Application,
+    config: Config,
+    reload: Callable[[], Awaitable[None]],
+    announce: Callable[[int], None] = lambda port: None,
+) -> int:
+    """Serve until a signal stops it; returns the exit status.
+
+    `reload` is called on SIGHUP, `announce` with the port once connections are accepted.
+    """
     notifier = SystemdNotifier(os.environ)
     runner = web.AppRunner(
         app, shutdown_timeout=max(1, config.server.shutdown_seconds - CLEANUP_SECONDS), access_log=None
@@ -44,6 +52,7 @@ async def serve(app: web.Application, config: Config, reload: Callable[[], Await
     log.info("listening", address=addresses, connections=connections.limit)
     gc.freeze()  # what exists now is kept: the collector need not traverse it again
     notifier.notify(*ready)
+    announce(listeners[0].sockets[0].getsockname()[1])
     async with connections.sweeping():
         async with notifier.watching(partial(_condition, app, ready[1])), reloader.running():
             failed = await _until_stopped(app, stop)
