@@ -197,4 +197,6 @@ def backup_plan(app: web.Application) -> BackupPlan | None:
     """The scheduled backups as configured now; None: there are none."""
     config = app[keys.RUNNING].config
     folder, every, keep = config.backup.folder, config.backup.every, config.backup.keep
-    return None if folder is None else BackupPlan(source_of(config), folder, every, keep)
+    if folder is None:
+        return None
+    return BackupPlan(config.database.path, partial(source_of, config), folder, every, keep)

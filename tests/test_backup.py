@@ -22,10 +22,14 @@ from kener_async import keys
 from kener_async.api.http.auth import mint
 from kener_async.config.load import load
 from kener_async.config.model import BackupConfig, Config
+from kener_async.config.redaction import without_secrets
+from kener_async.config.schema import keys_of
+from kener_async.config.tables import Document
 from kener_async.domain.errors import Unavailable
 from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
-from kener_async.ops.backup_source import restore_key, source_of
+from kener_async.ops import backup_source
+from kener_async.ops.backup_source import restore_key, restore_site, source_of
 from kener_async.store import tokens
 from kener_async.store.admin import archive, restore, verify
 from kener_async.store.admin import backup as backups
@@ -38,7 +42,8 @@ from kener_async.store.sqlite.files import NotEnoughSpace, locked
 from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
 from kener_async.worker.stop import NEVER, StopToken
 from tests.rigs.database import contents, fill, flip
-from tests.rigs.process import ROOT, Senders, Server, stored_samples
+from tests.rigs.process import ROOT, Senders, Server, connected, stored_samples
+from tests.rigs.process import SECRET as SECRET_OF_PROCESS
 from tests.rigs.process import a_config as a_process_config
 from tests.rigs.service import NOON, SECRET, FakeClock, running
 from tests.rigs.service import a_config as a_service_config
@@ -148,7 +153,8 @@ KEY = "k" * 40
     [
         ("", False, {"config.toml"}),
         ("", True, {"config.toml", "secret.key"}),
-        (f'[auth]\nsecret_key = "{KEY}"', False, set()),
+        (f'[auth]\nsecret_key = "{KEY}"', False, {"config.toml"}),
+        (f'# {KEY}\n[auth]\nsecret_key = "{KEY}"', False, set()),
         (f'[auth]\nsecret_key = "{KEY}"', True, {"config.toml", "secret.key"}),
     ],
 )
@@ -165,6 +171,154 @@ def test_the_key_is_put_back_where_there_is_none_and_never_over_another(tmp_path
     assert "is the one in the backup" in restore_key(auth, KEY.encode())
     assert "the one in the backup differs" in restore_key(auth, b"x" * 40)
     assert auth.secret_key_file.read_text() == KEY
+
+
+SECRETS = """
+# The organisation's own
+[auth]
+secret_key = "{key}"  # replaced every year
+[[monitors]]
+tag = "earth"
+[monitors.healthchecks]
+uuid = '07c2f548-9850-4b27-af5d-6c9dc157ec02'
+[[monitors]]
+tag = "mars"
+uptime_kuma = {{ token = "kuma-token-1" }}
+[[monitors]]
+tag = "gatus"
+[monitors.gatus]
+key = "core_gate"
+token = "$GATUS_TOKEN"
+[agent]
+token = "agents-own-token"
+"""
+
+
+def test_every_secret_of_the_configuration_is_left_out_and_said_so(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GATUS_TOKEN", "from-elsewhere")
+    text = SECRETS.format(key=KEY)
+    (tmp_path / "config.toml").write_text(text)
+    config = load(tmp_path / "config.toml", os.environ)
+    source = replace(source_of(config), database=database)
+    manifest = backups.save(source, tmp_path / "b.tar.gz", NOON)
+    assert list(manifest.left_out) == [
+        "4 secrets of config.toml, $FILL_IN in their place",
+        "the signing key",
+    ]
+    with tarfile.open(tmp_path / "b.tar.gz") as tar:
+        content = b"".join(file.read() for member in tar if (file := tar.extractfile(member)) is not None)
+    for secret in (KEY, "07c2f548", "kuma-token-1", "agents-own-token"):
+        assert secret.encode() not in content
+    kept = source.beside["config.toml"].decode()
+    assert kept.splitlines()[1] == "# The organisation's own"
+    assert 'token = "$GATUS_TOKEN"' in kept
+    whole = source_of(config, with_key=True)
+    assert whole.beside["config.toml"].decode() == text
+    assert whole.left_out == ()
+
+
+def test_a_secret_that_is_filled_in_again_is_asked_for_by_its_place(tmp_path: Path):
+    text = source_of(a_config(tmp_path, f'[auth]\nsecret_key = "{KEY}"')).beside["config.toml"]
+    with pytest.raises(FatalError, match=r"config\.toml.*auth\.secret_key: .*FILL_IN is not set"):
+        a_config(tmp_path, text.decode())
+
+
+def test_every_key_that_is_declared_secret_is_found():
+    """A table with each of them, so that a new one is not forgotten."""
+
+    def declared(table: type, at: str = "") -> Iterator[str]:
+        for name, each in keys_of(table).items():
+            if each.table is not None:
+                yield from declared(each.table, f"{at}{name}.")
+            elif each.secret:
+                yield f"{at}{name}"
+
+    assert {"auth.secret_key", "monitors.healthchecks.uuid", "agent.token"} <= set(declared(Document))
+
+    def written(table: type) -> str:
+        lines = [
+            f'{each.field.data_key or name} = "of {table.__name__} {name}"'
+            for name, each in keys_of(table).items()
+            if each.secret
+        ]
+        return "\n".join(lines)
+
+    def tables(table: type) -> Iterator[type]:
+        yield table
+        for each in keys_of(table).values():
+            if each.table is not None:
+                yield from tables(each.table)
+
+    for table in set(tables(Document)):
+        if text := written(table):
+            redacted = without_secrets(text.encode(), table)
+            assert redacted is not None
+            assert b"of " not in redacted[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[auth\n",
+        b'[auth]\nsecret_key = "\\u006b\\u006b\\u006b\\u006b"\n',
+        b'# password1\n[agent]\ntoken = "password1"\n',
+        b'[agent]\ntoken = "earth"\n[[monitors]]\ntag = "earth"\n',
+    ],
+    ids=["no TOML", "escapes", "in a comment", "also a tag"],
+)
+def test_a_secret_that_cannot_be_told_from_the_rest_leaves_the_file_out(text: bytes):
+    assert without_secrets(text, Document) is None
+
+
+# The files of the page
+
+
+def site(folder: Path) -> str:
+    """A folder of assets and a stylesheet, some of which are in no backup; the configuration."""
+    (folder / "own/icons").mkdir(parents=True)
+    for name in ("own/logo.svg", "own/icons/a.png", "own/.hidden.svg", "own/notes.txt"):
+        (folder / name).write_text(name)
+    (folder / "style.css").write_text("body { color: #123 }")
+    return '[site]\nassets = "own"\ncustom_css = "style.css"\nlogo = "logo.svg"\n'
+
+
+def test_assets_and_stylesheet_are_in_the_backup_and_restored_where_there_are_none(
+    original: Path, tmp_path: Path
+):
+    (tmp_path / "one").mkdir()
+    config = a_config(tmp_path / "one", site(tmp_path / "one"))
+    manifest = backups.save(replace(source_of(config), database=original), tmp_path / "b.tar.gz", NOON)
+    assert set(manifest.files) == {
+        *("kener.db", "config.toml", "custom.css", "assets/logo.svg", "assets/icons/a.png")
+    }
+    (tmp_path / "two/own").mkdir(parents=True)
+    (tmp_path / "two/own/logo.svg").write_text("the one that is there")
+    shutil.copy(tmp_path / "one/config.toml", tmp_path / "two/config.toml")
+    other = load(tmp_path / "two/config.toml", {}, site_files_missing=True)
+    notes = []
+    restore.restore(
+        tmp_path / "b.tar.gz",
+        tmp_path / "two/kener.db",
+        NOON,
+        beside=lambda folder: notes.append(restore_site(other.site, folder)),
+    )
+    assert notes == ["2 files of the page restored; 1 kept, which were there"]
+    assert (tmp_path / "two/own/icons/a.png").read_text() == "own/icons/a.png"
+    assert (tmp_path / "two/own/logo.svg").read_text() == "the one that is there"
+    assert load(tmp_path / "two/config.toml", {}).site.custom_css == tmp_path / "two/style.css"
+
+
+@pytest.mark.parametrize(("most", "largest"), [(1, 1000), (9, 20)])
+def test_assets_beyond_a_bound_are_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, largest: int
+):
+    monkeypatch.setattr(backup_source, "MOST_ASSETS", most)
+    monkeypatch.setattr(backup_source, "LARGEST_ASSETS", largest)
+    source = source_of(a_config(tmp_path, site(tmp_path)))
+    assert source.left_out[-1] == "the assets from logo.svg on: too many, or too large"
+    assert set(source.paths) == {"custom.css", "assets/icons/a.png"}
 
 
 # Damage
@@ -217,6 +371,10 @@ def name_a_stranger(fields: dict[str, Any]) -> None:
     fields["files"]["../evil"] = {"bytes": 1, "sha256": ""}
 
 
+def name_an_asset_outside(fields: dict[str, Any]) -> None:
+    fields["files"]["assets/../../evil"] = {"bytes": 1, "sha256": ""}
+
+
 def name_none(fields: dict[str, Any]) -> None:
     fields["files"] = {}
 
@@ -229,6 +387,7 @@ def name_none(fields: dict[str, Any]) -> None:
         (come_from_the_future, "was made by a newer version"),
         (name_one_more, r"lacks secret\.key"),
         (name_a_stranger, "names unknown files"),
+        (name_an_asset_outside, "names unknown files"),
         (name_none, "names unknown files, or no database"),
     ],
 )
@@ -622,7 +781,7 @@ def test_an_identity_that_is_none_is_a_fault(database: Path):
 
 @pytest.fixture
 def planned(database: Path, tmp_path: Path) -> BackupPlan:
-    return BackupPlan(BackupSource(database, {}), tmp_path / "backups", every=DAY, keep=2)
+    return BackupPlan(database, lambda: BackupSource(database, {}), tmp_path / "backups", every=DAY, keep=2)
 
 
 @pytest.fixture
@@ -647,7 +806,7 @@ async def test_a_backup_is_made_when_the_newest_is_too_old(planned: BackupPlan, 
 
 
 async def test_a_restart_does_not_forget_when_the_last_backup_was_made(planned: BackupPlan, metrics: Metrics):
-    backups.add(planned.source, planned.folder, NOON - HOUR)
+    backups.add(planned.source(), planned.folder, NOON - HOUR)
     await Backups(lambda: planned, FakeClock(), metrics).make_if_due(NEVER)
     assert len(names_in(planned.folder)) == 1
     assert value(metrics, LAST_SUCCESS) == NOON - HOUR
@@ -747,6 +906,64 @@ async def test_a_restore_drill_loses_nothing_that_was_acknowledged_before_the_ba
     with other.start():
         assert other.stop() == 0
     assert stored_samples(other.database) == stored
+
+
+def documented(heading: str) -> list[str]:
+    """The commands of a section of docs/operate.md, as they are written."""
+    text = (ROOT / "docs/operate.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    return [line.partition("  #")[0].strip() for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.process
+def test_a_move_to_another_machine_as_it_is_documented(tmp_path: Path):
+    """Each line is run as it is; only folders, ports and systemctl are those of this test."""
+    machines = {name: tmp_path / name for name in ("old", "new")}
+    for folder in machines.values():
+        (folder / "etc").mkdir(parents=True)
+    text = a_process_config({"database": {"path": "../data/kener.db"}}, TAGS, site(machines["old"] / "etc"))
+    text = text.replace(f'secret_key = "{SECRET_OF_PROCESS}"', "")
+    old = Server(machines["old"] / "etc", text, database=machines["old"] / "data/kener.db")
+    new = Server(machines["new"] / "etc", "", database=machines["new"] / "data/kener.db")
+    new.config.unlink()
+    token, here = "", old
+    for documented_line in documented("Move to another machine"):
+        line = documented_line.removeprefix("sudo ").replace("/etc/kener-async", str(here.folder))
+        words = line.replace("/tmp/move.tar.gz", str(machines["old"] / "move.tar.gz")).split()
+        match words:
+            case ["systemctl", "disable", "--now", *_]:
+                old.start()
+                token = old.mint()
+                assert old.stop() == 0
+            case ["kener-async", *command]:
+                done = here.run(
+                    *(str(here.folder.parent / word) if word == "move.tar.gz" else word for word in command)
+                )
+                assert done.returncode == 0, done.stderr
+            case ["scp", source, _]:
+                shutil.copy(source, machines["new"])
+                here = new
+            case ["tar", *_]:
+                subprocess.run(words, check=True, cwd=here.folder.parent)
+            case ["systemctl", "enable", "--now", *_]:
+                new.start()
+            case _:
+                raise AssertionError(f"not understood: {line}")
+    with new:
+        assert asyncio.run(asked(new, "GET", "/assets/logo.svg")) == 200
+        assert asyncio.run(asked(new, "GET", "/")) == 200
+        assert (
+            asyncio.run(
+                asked(new, "POST", "/api/status", token, {"tag": "earth", "status": "UP", "latency": 1})
+            )
+            == 200
+        )
+        assert new.stop() == 0
+
+
+async def asked(server: Server, method: str, path: str, token: str = "", body: Any = None) -> int:
+    async with connected(server.port, token) as client:
+        return (await client.ask(method, path, body)).status
 
 
 @pytest.mark.process

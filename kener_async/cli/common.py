@@ -33,7 +33,14 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
     return _configured(command, says_file=True)
 
 
-def _configured(command: Callable[..., Any], *, says_file: bool) -> Callable[..., Any]:
+def on_restored_database(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same where the files of the page may be missing, because the command restores them."""
+    return _configured(command, says_file=True, site_files_missing=True)
+
+
+def _configured(
+    command: Callable[..., Any], *, says_file: bool, site_files_missing: bool = False
+) -> Callable[..., Any]:
     @config_option
     @wraps(command)
     def with_config(path: Path | None, **arguments: Any) -> Any:
@@ -42,7 +49,9 @@ def _configured(command: Callable[..., Any], *, says_file: bool) -> Callable[...
         with exit_on_error():
             if says_file:
                 say_config_path()
-            config = load(config_path(), environment(), reserved_segments)
+            config = load(
+                config_path(), environment(), reserved_segments, site_files_missing=site_files_missing
+            )
             log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)
 

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,7 @@ from kener_async.cli.common import (
     exit_on_error,
     message,
     on_database,
+    on_restored_database,
     say_config_path,
 )
 from kener_async.clock import system_clock
@@ -57,7 +58,7 @@ def _progress_line() -> Iterator[ProgressLine]:
 @click.command()
 @click.argument("dest")
 @click.option("--keep", type=click.IntRange(1), help="Keep this many of the newest backups in the folder.")
-@click.option("--with-key", is_flag=True, help="Include the signing key, which can create tokens.")
+@click.option("--with-key", is_flag=True, help="Include the signing key and the secrets of config.toml.")
 @on_database
 def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     """Make a backup.
@@ -68,11 +69,12 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
     from kener_async.ops.backup_source import source_of
     from kener_async.store.admin import backup
 
-    require_database(config)
-    source, now, target = source_of(config, with_key=with_key), system_clock(), Path(dest)
+    now, target = system_clock(), Path(dest)
     into_folder = target.is_dir() or dest.endswith("/")
     if keep is not None and not into_folder:
         raise click.BadParameter("DEST must be a folder", param_hint="--keep")
+    require_database(config)
+    source = source_of(config, with_key=with_key)
     with _progress_line() as progress:
         if dest == STREAM:
             out = _standard_output()
@@ -84,7 +86,16 @@ def backup(config: Config, dest: str, keep: int | None, with_key: bool) -> None:
             manifest = backup.save(source, target, now, progress)
     if dest != STREAM:
         click.echo(target)
-    message(f"backed up {manifest.rows['samples']:,} samples")
+    message(f"backed up {manifest.rows['samples']:,} samples, with {_listed(manifest.files)}")
+    if manifest.left_out:
+        message(f"not in it: {'; '.join(manifest.left_out)}")
+
+
+def _listed(names: Collection[str]) -> str:
+    """The files of a backup, those of the assets folder by their number."""
+    plain = [name for name in names if not name.startswith("assets/")]
+    assets = sum(name.startswith("assets/") for name in names)
+    return ", ".join([*plain, *([f"{assets} assets"] if assets else [])])
 
 
 def _standard_output() -> IO[bytes]:
@@ -96,21 +107,29 @@ def _standard_output() -> IO[bytes]:
 @click.command()
 @click.argument("src")
 @click.option("--force", is_flag=True, help="Replace an existing database, which is kept as a copy.")
-@on_database
+@on_restored_database
 def restore(config: Config, src: str, force: bool) -> None:
     """Verify a backup and restore it.
 
     The service must be stopped. SRC is a backup, a plain copy of a database, or - for standard input.
     """
-    from kener_async.ops.backup_source import restore_key
+    from kener_async.ops.backup_source import restore_key, restore_site
     from kener_async.store.admin import restore
 
-    database = config.database.path
+    database, notes = config.database.path, list[str]()
     with _progress_line() as progress, _source(src, database.parent) as source:
-        kept, key = restore.restore(source, database, system_clock(), force=force, progress=progress)
+        kept, key = restore.restore(
+            source,
+            database,
+            system_clock(),
+            force=force,
+            progress=progress,
+            beside=lambda folder: notes.append(restore_site(config.site, folder)),
+        )
     _report_place(database, kept)
-    if key is not None:
-        message(restore_key(config.auth, key))
+    for note in [*notes, *([restore_key(config.auth, key)] if key is not None else [])]:
+        if note:
+            message(note)
 
 
 @contextmanager

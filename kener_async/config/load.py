@@ -34,26 +34,35 @@ class ConfigError(FatalError):
         self.problems = tuple(problems)
 
 
-def load(path: Path, environment: Mapping[str, str], reserved: Reserved = frozenset) -> Config:
+def load(
+    path: Path,
+    environment: Mapping[str, str],
+    reserved: Reserved = frozenset,
+    *,
+    site_files_missing: bool = False,
+) -> Config:
     """The configuration in the file, with the overrides of the environment.
 
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
+    `site_files_missing`: the files that [site] names may be missing, because they are to be restored.
     Raises ConfigError with every problem.
     """
-    return _loaded(path, _text(path), environment, reserved)
+    return _loaded(path, _text(path), environment, reserved, not site_files_missing)
 
 
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
     """The configuration of a folder in which there is no file. Raises ConfigError."""
-    return _loaded(folder / "config.toml", "", environment, frozenset)
+    return _loaded(folder / "config.toml", "", environment, frozenset, True)
 
 
-def _loaded(path: Path, text: str, environment: Mapping[str, str], reserved: Reserved) -> Config:
+def _loaded(
+    path: Path, text: str, environment: Mapping[str, str], reserved: Reserved, with_site_files: bool
+) -> Config:
     document, missing = with_secrets(_document(path, text), Document, environment)
     overriding, unknown, ignored = overrides(environment)
     written = with_overrides(document, overriding)
-    values, problems = _validated(written, path.absolute().parent, reserved)
+    values, problems = _validated(written, path.absolute().parent, reserved, with_site_files)
     problems = _with_missing(problems, [each for each in missing if each.place not in overriding])
     if problems or unknown:
         variables: dict[Place, str] = {
@@ -96,7 +105,7 @@ def _document(path: Path, text: str) -> dict[str, object]:
 
 
 def _validated(
-    written: Mapping[str, object], folder: Path, reserved: Reserved
+    written: Mapping[str, object], folder: Path, reserved: Reserved, with_site_files: bool
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
     """The valid values, with defaults, and every problem, in order."""
     try:
@@ -104,7 +113,7 @@ def _validated(
     except ValidationError as error:
         values = error.valid_data if isinstance(error.valid_data, dict) else {}
         problems = list(_field_problems(error.messages_dict, SCHEMA))
-    problems += problems_between(values, written, folder, reserved)
+    problems += problems_between(values, written, folder, reserved, with_site_files)
     return values, sorted(problems, key=_order)
 
 

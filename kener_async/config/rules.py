@@ -27,14 +27,22 @@ class ConfigProblem(NamedTuple):
 
 
 def problems_between(
-    values: Values, written: Mapping[str, object], folder: Path, reserved: Reserved
+    values: Values,
+    written: Mapping[str, object],
+    folder: Path,
+    reserved: Reserved,
+    with_site_files: bool,
 ) -> Iterator[ConfigProblem]:
-    """What is wrong between settings, or between a setting and a file; paths are relative to the folder."""
+    """What is wrong between settings, or between a setting and a file; paths are relative to the folder.
+
+    Without `with_site_files` the files that the page uses are not looked at.
+    """
     yield from _address_rules(values.get("server", {}), reserved)
     yield from _retention_rules(values)
     yield from _key_rules(values.get("auth", {}))
     yield from _locale_rules(values.get("site", {}))
-    yield from _file_rules(values, folder)
+    if with_site_files:
+        yield from _file_rules(values, folder)
     yield from _announcement_rules(values)
     yield from _duplicates(values, "categories", "name")
     yield from _duplicates(values, "monitors", "tag")

@@ -29,9 +29,13 @@ PAUSE_SECONDS = 0.005  # after each megabyte
 
 @dataclass(frozen=True, slots=True)
 class BackupPlan:
-    """Make a backup every so many seconds, and keep the newest `keep` in the folder."""
+    """Make a backup every so many seconds, and keep the newest `keep` in the folder.
 
-    source: BackupSource
+    `source` reads files, and is called only for a backup that is due.
+    """
+
+    database: Path
+    source: Callable[[], BackupSource]
     folder: Path
     every: int
     keep: int
@@ -71,14 +75,14 @@ class Backups:
         plan, now = self._plan(), self._clock()
         if plan is None:
             return
-        newest = backup.newest(plan.folder, plan.source.database.stem, now)
+        newest = backup.newest(plan.folder, plan.database.stem, now)
         self._metrics.backup_time.set(newest or 0)
         if newest is None or now - newest >= plan.every:
             self._make(plan, now, stop)
 
     def _make(self, plan: BackupPlan, now: int, stop: StopToken) -> None:
         started = monotonic()
-        path, manifest = backup.add(plan.source, plan.folder, now, plan.keep, partial(_pause, stop))
+        path, manifest = backup.add(plan.source(), plan.folder, now, plan.keep, partial(_pause, stop))
         size, seconds = path.stat().st_size, monotonic() - started
         self._metrics.backup_time.set(now)
         self._metrics.backup_seconds.set(seconds)

@@ -2,10 +2,11 @@
 
 import os
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -29,10 +30,15 @@ class BackupError(FatalError):
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """What to back up: a database, and the contents of smaller files by their names."""
+    """What to back up: a database, and other files by their names in the backup, by content or by path.
+
+    `left_out` is what the backup does not have, in words for the operator.
+    """
 
     database: Path
     beside: Mapping[str, bytes]
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
 
 def write(
@@ -111,9 +117,12 @@ def _collect(source: BackupSource, work: Path, now: int, progress: Progress) -> 
         rows = integrity.rows(copied)
     for name, text in source.beside.items():
         (work / name).write_bytes(text)
-    entries = {name: entry_of(work / name) for name in (DATABASE, *source.beside)}
-    files.require_room(work, entries[DATABASE].bytes)
-    return Manifest(now, __version__, schema, rows, entries)
+    for name, path in source.paths.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, work / name)
+    entries = {name: entry_of(work / name) for name in (DATABASE, *source.beside, *source.paths)}
+    files.require_room(work, sum(entry.bytes for entry in entries.values()))
+    return Manifest(now, __version__, schema, rows, entries, source.left_out)
 
 
 def _require_replaceable(target: Path) -> None:

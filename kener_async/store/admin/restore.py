@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +24,18 @@ class RestoreError(FatalError):
 
 
 def restore(
-    source: Path, database: Path, now: int, *, force: bool = False, progress: Progress = no_progress
+    source: Path,
+    database: Path,
+    now: int,
+    *,
+    force: bool = False,
+    progress: Progress = no_progress,
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> tuple[Path | None, bytes | None]:
     """Verify a backup, or a plain copy of a database, and put it in place.
 
     Returns where the old database was kept, if there was one, and the signing key, if it is in the backup.
+    `beside` is called with the folder of the unpacked backup when the database is in place.
     Raises FatalError if a server is running, if there is a database and no `force`, and for a damaged source;
     then nothing has changed.
     """
@@ -38,7 +45,9 @@ def restore(
             for fault in integrity.faults(connection, quick=False, progress=progress):
                 raise RestoreError(f"{source}: is damaged: {fault}")
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
-        return place(work / DATABASE, database, now), key
+        kept = place(work / DATABASE, database, now)
+        beside(work)
+        return kept, key
 
 
 def fetch(source: Path, folder: Path, progress: Progress = no_progress) -> Manifest | None:
