@@ -290,6 +290,7 @@ GUARDED = {
     ("POST", "/api/incident/{incidentNumber}/status"): "incident:write",
     ("POST", "/api/incident/{incidentNumber}/comment"): "incident:write",
     ("GET", "/api/incident/{incidentNumber}/comment"): "incident:read",
+    ("GET", "/api/monitor"): "status:read",
     ("GET", "/api/monitors"): "status:read",
     ("GET", "/api/monitors/{tag}/uptime"): "status:read",
     ("GET", "/api/monitors/{tag}/history"): "status:read",

@@ -14,7 +14,7 @@ from kener_async.config.model import Category, Config
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.store import latencies
-from tests.rigs.service import Service, a_config, a_monitor
+from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'
 DASH = "\N{EN DASH}"
@@ -310,3 +310,50 @@ async def test_every_address_lies_within_the_base_path(service: Service):
     addresses = re.findall(r'(?:href|src)="(/[^"]*)"', await page(service, "earth"))
     assert len(addresses) > 180
     assert [address for address in addresses if not address.startswith("/status/")] == []
+
+
+# As Kener 3 lists them
+
+
+async def test_clients_of_kener_3_read_the_visible_monitors_in_its_form(tmp_path: Path):
+    settings = MonitorSettings(default_status=Status.UP, include_degraded_in_downtime=True)
+    planets = (Category("Planets", "", hidden=False),)
+    config = replace(
+        a_config(
+            tmp_path,
+            a_monitor("earth", settings, description="Our *home*", category="Planets"),
+            a_monitor("secret", hidden=True),
+            a_monitor("mars", day_down_minimum_count=5),
+        ),
+        categories=planets,
+    )
+    async with running(config, FakeClock()) as service:
+        listed = await service.get("/api/monitor")
+        assert [monitor["tag"] for monitor in listed] == ["earth", "mars"]
+        assert listed[0] == {
+            "id": listed[0]["id"],
+            "tag": "earth",
+            "name": "Earth",
+            "description": "Our *home*",
+            "image": "",
+            "category_name": "Planets",
+            "status": "ACTIVE",
+            "monitor_type": "NONE",
+            "default_status": "UP",
+            "day_degraded_minimum_count": 1,
+            "day_down_minimum_count": 1,
+            "include_degraded_in_downtime": "YES",
+        }
+        assert (listed[1]["category_name"], listed[1]["default_status"]) == ("Home", "NONE")
+        assert len({monitor["id"] for monitor in listed}) == 2
+        assert await service.get("/api/monitor", tag="mars") == listed[1:]
+        for tag in ("secret", "pluto"):
+            assert await service.get("/api/monitor", tag=tag) == []
+        limited = await service.mint(tags=("m*",))
+        assert (await service.ask("GET", "/api/monitor", limited)) == (200, listed[1:])
+        assert (await service.ask("GET", "/api/monitor?tag=earth", limited)) == (200, [])
+        writer = await service.mint(scopes=("status:write",))
+        assert (await service.ask("GET", "/api/monitor", writer))[0] == 403
+        assert (await service.client.get("/api/monitor")).status == 401
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert (await service.ask(method, "/api/monitor"))[0] == 405

@@ -86,6 +86,48 @@ def _listed(monitor: MonitorConfig, state: MonitorState, overview: Overview, now
     }
 
 
+@routes.get("/api/monitor")
+@endpoint(
+    Spec(
+        operation="listKenerMonitors",
+        summary="List monitors as Kener 3 does",
+        group="Monitors",
+        scope="status:read",
+        query=schemas.KenerMonitorQuery(),
+        reply=schemas.KenerMonitorSchema(),
+        many=True,
+    )
+)
+async def list_kener_monitors(call: Call) -> list[dict[str, Any]]:
+    """The visible monitors, or the one of `tag`, for clients of Kener 3; none if there is no such monitor."""
+    app, tag = call.request.app, call.query.get("tag")
+    monitors = [
+        monitor
+        for monitor in app[keys.RUNNING].config.monitors
+        if not monitor.hidden and tag in (None, monitor.tag) and call.grant.allows_tag(monitor.tag)
+    ]
+    states = app[keys.STATES].of(monitor.tag for monitor in monitors)
+    return [_as_in_kener(monitor, state.id) for monitor, state in zip(monitors, states, strict=True)]
+
+
+def _as_in_kener(monitor: MonitorConfig, number: int) -> dict[str, Any]:
+    settings = monitor.settings
+    return {
+        "id": number,
+        "tag": monitor.tag,
+        "name": monitor.name,
+        "description": monitor.description,
+        "image": monitor.image,
+        "category_name": monitor.category or "Home",
+        "status": "ACTIVE",
+        "monitor_type": "NONE",
+        "default_status": "NONE" if settings.default_status is None else settings.default_status.name,
+        "day_degraded_minimum_count": monitor.day_degraded_minimum_count,
+        "day_down_minimum_count": monitor.day_down_minimum_count,
+        "include_degraded_in_downtime": "YES" if settings.include_degraded_in_downtime else "NO",
+    }
+
+
 @routes.get("/api/monitors/{tag}/uptime")
 @endpoint(
     Spec(

@@ -11,6 +11,7 @@ from marshmallow import Schema
 from kener_async import __version__
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Spec
+from kener_async.api.openapi_examples import error_examples, line_example, request_example
 from kener_async.config.model import Config
 
 API_VERSION = "1.0.0"
@@ -47,19 +48,35 @@ def document(router: web.UrlDispatcher, config: Config) -> dict[str, Any]:
         ],
     )
     spec.components.security_scheme("bearerAuth", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    # A visible one, because the description is public.
+    tag = next((monitor.tag for monitor in config.monitors if not monitor.hidden), "earth")
     for route in router.routes():
         described = getattr(route.handler, "spec", None)
         if described is not None and route.method != "HEAD" and route.resource is not None:
-            operation = _operation(described, route.handler.__doc__ or "")
+            operation = _operation(described, route.handler.__doc__ or "", tag)
             spec.path(path=route.resource.canonical, operations={route.method.lower(): operation})
-    return spec.to_dict()
+    description: dict[str, Any] = spec.to_dict()
+    _complete_parameters(description, tag)
+    return description
+
+
+def _complete_parameters(description: dict[str, Any], tag: str) -> None:
+    """Let the examples of parameters work when they are sent; optional ones without a default have none."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                if parameter["name"] == "tag":
+                    schema["example"] = tag
+                elif "default" not in schema:
+                    schema.pop("example", None)
 
 
 def _name(schema: Any) -> str:
     return (schema if isinstance(schema, type) else type(schema)).__name__.removesuffix("Schema")
 
 
-def _operation(spec: Spec, doc: str) -> dict[str, Any]:
+def _operation(spec: Spec, doc: str, tag: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": spec.operation,
         "summary": spec.summary,
@@ -80,17 +97,30 @@ def _operation(spec: Spec, doc: str) -> dict[str, Any]:
     if spec.query is not None:
         operation["parameters"].append({"in": "query", "schema": spec.query})
     if spec.body is not None:
-        content: dict[str, Any] = {"application/json": {"schema": spec.body}}
+        content: dict[str, Any] = {
+            "application/json": {"schema": spec.body, "example": request_example(spec.body, tag)}
+        }
         if spec.line is not None:
-            content["application/x-ndjson"] = {"schema": spec.line}
+            content["application/x-ndjson"] = {"schema": spec.line, "example": line_example(spec.line, tag)}
         operation["requestBody"] = {"required": True, "content": content}
     if spec.scope is not None:
         operation["security"] = [{"bearerAuth": []}]
-        for status in (400, 401, 403):
-            operation["responses"][str(status)] = _response(DESCRIPTIONS[status], schemas.Error())
-    for status in spec.errors:
-        operation["responses"][str(status)] = _response(DESCRIPTIONS[status], schemas.Error())
+    for status in _errors(spec):
+        response = _response(DESCRIPTIONS[status], schemas.Error())
+        if examples := error_examples(spec, status):
+            response["content"]["application/json"]["examples"] = examples
+        operation["responses"][str(status)] = response
     return operation
+
+
+def _errors(spec: Spec) -> list[int]:
+    """The statuses of the errors that an operation can answer."""
+    statuses = list(spec.errors)
+    if spec.scope is not None:
+        statuses += [401, 403]
+        if spec.query is not None or spec.body is not None or spec.path:
+            statuses.append(400)
+    return sorted(statuses)
 
 
 def _response(description: str, schema: Schema | None, many: bool = False) -> dict[str, Any]:

@@ -433,6 +433,41 @@ class MonitorSchema(Schema):
     uptime = fields.Nested(MonitorUptime, metadata={"description": "By window"})
 
 
+class KenerMonitorQuery(RequestSchema):
+    tag = JsonString(
+        minimum=1,
+        message="Invalid tag: must not be empty",
+        metadata=described("Only the monitor of this tag", "earth"),
+    )
+
+
+class KenerMonitorSchema(Schema):
+    """A monitor as Kener 3 lists it."""
+
+    id = fields.Integer(metadata=described("The number of the monitor in this database", 1))
+    tag = fields.String(metadata=described("Tag of the monitor", "earth"))
+    name = fields.String(metadata=described("Name of the monitor", "Earth"))
+    description = fields.String(metadata=described("What it is", "Our home"))
+    image = fields.String(metadata=described("Its picture, as configured; empty: none", ""))
+    category_name = fields.String(
+        metadata=described("Its category; Home, as in Kener, if it has none", "Planets")
+    )
+    status = fields.String(metadata={"enum": ["ACTIVE"], **described("Whether it is configured", "ACTIVE")})
+    monitor_type = fields.String(
+        metadata={"enum": ["NONE"], **described("NONE: nothing is checked, it is reported", "NONE")}
+    )
+    default_status = fields.String(
+        metadata={"enum": ["NONE", *MEASURED], **described("The status without a report", "NONE")}
+    )
+    day_degraded_minimum_count = fields.Integer(
+        metadata=described("Degraded minutes that make a day degraded", 1)
+    )
+    day_down_minimum_count = fields.Integer(metadata=described("Minutes down that make a day down", 1))
+    include_degraded_in_downtime = fields.String(
+        metadata={"enum": ["YES", "NO"], **described("Whether degraded minutes are downtime", "NO")}
+    )
+
+
 class WindowQuery(RequestSchema):
     window = JsonChoice(
         choices={name: name for name in WINDOW_NAMES},
