@@ -644,6 +644,49 @@ def test_a_backup_of_a_newer_schema_is_refused(database: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE runs", "lacks the table runs"),
+        (
+            "ALTER TABLE monitors DROP COLUMN last_heard",
+            r"lacks the column last_heard \(INTEGER\) of monitors",
+        ),
+        ("UPDATE settings SET body = '{}'", "a service cannot read it: "),
+        ("UPDATE tokens SET tags = 'no json'", "a service cannot read it: "),
+        ("PRAGMA application_id = 1", "is a database of another program"),
+        (f"PRAGMA user_version = {migrations.VERSION + 1}", "was written by a newer version"),
+        ("PRAGMA user_version = 1", "its upgrade to the current schema fails: "),
+    ],
+)
+def test_a_database_on_which_no_service_could_start_is_not_restored(
+    database: Path, backup: Path, tmp_path: Path, change: str, words: str
+):
+    there = tmp_path / "new/kener.db"
+    restore.restore(backup, there, NOON)
+    before = there.read_bytes()
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(change)
+    with pytest.raises(FatalError, match=words) as refused:
+        restore.restore(database, there, NOON, force=True)
+    assert str(refused.value).startswith(f"{database}: ")
+    assert there.read_bytes() == before
+    assert names_in(there.parent) == ["kener.db", "kener.db.lock"]
+
+
+def test_a_database_without_tables_is_not_restored_over_one_with_data(database: Path, tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "empty.db")) as connection:
+        connection.execute("PRAGMA user_version = 0")
+        connection.execute("VACUUM")
+        connection.execute("CREATE TABLE x (y)")
+        connection.execute("DROP TABLE x")
+    before = database.read_bytes()
+    with pytest.raises(FatalError, match="is an empty database: nothing is stored in it"):
+        restore.restore(tmp_path / "empty.db", database, NOON, force=True)
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     "made_of",
     [b"", b"no backup at all", gzip.compress(b"something else", mtime=0)],
     ids=["nothing", "text", "something else compressed"],

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kener_async.errors import FatalError
-from kener_async.store.admin import archive, integrity
+from kener_async.store.admin import archive, integrity, startable
 from kener_async.store.admin.archive import DATABASE, KEY, Manifest
 from kener_async.store.admin.backup import TIME
 from kener_async.store.sqlite import files, migrations
@@ -36,14 +36,18 @@ def restore(
 
     Returns where the old database was kept, if there was one, and the signing key, if it is in the backup.
     `beside` is called with the folder of the unpacked backup when the database is in place.
-    Raises FatalError if a server is running, if there is a database and no `force`, and for a damaged source;
-    then nothing has changed.
+    Raises FatalError if a server is running, if there is a database and no `force`, and for a source that is
+    damaged or on which no service could start; then nothing has changed.
     """
     with alone_with(database, force=force) as work, database_errors(source):
         fetch(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
             for fault in integrity.faults(connection, quick=False, progress=progress):
                 raise RestoreError(f"{source}: is damaged: {fault}")
+        try:
+            startable.require(work / DATABASE, work)
+        except startable.NotStartable as fault:
+            raise RestoreError(f"{source}: {fault}") from fault
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
         kept = place(work / DATABASE, database, now)
         beside(work)
@@ -60,6 +64,8 @@ def fetch(source: Path, folder: Path, progress: Progress = no_progress) -> Manif
         else:
             manifest = archive.unpack(source, folder, progress)
         with closing(connect(folder / DATABASE, read_only=True)) as connection:
+            if migrations.is_new(connection):
+                raise ValueError("is an empty database: nothing is stored in it")
             migrations.lacking(connection)
     return manifest
 
