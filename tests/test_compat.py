@@ -433,6 +433,23 @@ def bare(text: str) -> str:
     return str(json.loads(text)["msg"]) if text.startswith("{") else text
 
 
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda service: push(service, "ping=-1"),
+        lambda service: push(service, "ping=1e308"),
+        lambda service: external(service, "success=true&duration=x"),
+    ],
+    ids=["push", "push beyond", "gatus"],
+)
+async def test_a_refused_report_costs_its_senders_share(service: Service, send: Callable[[Service], Any]):
+    service.change("ingest", token_rate=1, token_burst=1)
+    service.app[RATE_LIMITER]._clock = lambda: 1000.0
+    statuses = [(await send(service))[0] for _ in range(2)]
+    assert statuses[0] in (400, 404)
+    assert statuses[1] == 429
+
+
 @every_face
 async def test_each_has_a_share_of_its_own(service: Service, face: str):
     service.change("ingest", token_rate=1, token_burst=1)

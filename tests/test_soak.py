@@ -11,7 +11,7 @@ from tests.rigs.process import ROOT
 from tests.soak import agent, clock, fuzz, heartbeat_script, kill, mutations
 from tests.soak.requests import Requests
 
-FAULTS = {**agent.FAULTS, **clock.FAULTS, **kill.FAULTS}
+FAULTS = {**agent.FAULTS, **clock.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
 
 
 @pytest.mark.parametrize("code", [agent.JOURNALS, *FAULTS.values()], ids=["journals", *FAULTS])

@@ -200,6 +200,20 @@ def _report(
     print(f"{total} requests, {failed_rounds} rounds with findings, {len(faults)} complaints in the log")
 
 
+# Bugs on purpose: an error that no handler expects, and a request that is never answered.
+FAULTS = {
+    "fragile": """
+import kener_async.api.tags as tags
+def closest(*_): raise RuntimeError("a bug")
+tags.closest = closest
+""",
+    "silent": """
+import asyncio
+import kener_async.api.http.body as body
+async def received(*_): await asyncio.Event().wait()
+body._received = received
+""",
+}
 CONNECTIONS = 32
 SECONDS = 10  # within which a request must be answered
 SETTINGS = {
@@ -234,11 +248,11 @@ class Report:
         print("  " + " ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items())))
 
 
-async def assault(folder: Path, count: int, seed: int) -> Report:
-    """Send so many hostile requests to a server of their own."""
+async def assault(folder: Path, count: int, seed: int, fault: str = "") -> Report:
+    """Send so many hostile requests to a server of their own; `fault` is a bug on purpose in it."""
     report = Report(seed)
     routes = sorted(_routes(folder))
-    with Server(folder, a_config(SETTINGS, (), SENDERS)).start() as server:
+    with Server(folder, a_config(SETTINGS, (), SENDERS), fault=fault).start() as server:
         tokens = [server.add_token(), server.mint("--tag", "mars"), server.mint("--scope", "status:read")]
         key = server.run("token", "create", "--name", "beat", "--beat", "--tag", "earth").stdout.strip()
         senders = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.rigs.process import Sent, Server, a_config, compare
-from tests.soak import agent, clock, heartbeat_script, kill
+from tests.soak import agent, clock, fuzz, heartbeat_script, kill
 
 
 async def test_an_agent_that_forgets_samples_before_they_are_taken_is_caught(tmp_path: Path):
@@ -45,6 +45,12 @@ async def test_a_server_that_acknowledges_before_the_commit_is_caught(tmp_path: 
 async def test_a_server_that_misses_a_step_of_the_clock_is_caught(tmp_path: Path, fault: str):
     report = await clock.run(tmp_path, steps=(-3600, 365 * 86400), stay=2.5, fault=clock.FAULTS[fault])
     assert not (report.is_ok and report.is_proven), str(report)
+
+
+@pytest.mark.parametrize("fault", fuzz.FAULTS)
+async def test_a_server_that_fails_at_a_hostile_request_is_caught(tmp_path: Path, fault: str):
+    report = await fuzz.assault(tmp_path, 600, seed=1, fault=fuzz.FAULTS[fault])
+    assert report.faults
 
 
 def test_the_comparison_names_what_is_missing_changed_or_never_sent(tmp_path: Path):

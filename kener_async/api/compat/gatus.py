@@ -27,8 +27,8 @@ async def result(request: web.Request) -> web.Response:
     monitor = reports.monitor(request, GATUS, request.match_info["key"])
     if not compare_digest(token.encode("utf-8", "replace"), monitor.senders.gatus_token.encode()):
         raise Unauthenticated("invalid token")
-    took = _duration(request.query.get("duration", ""))
     state = await reports.admit(f"{GATUS} {monitor.tag}", monitor.tag)
+    took = _duration(request.query.get("duration", ""))
     await reports.store(state, status, latency(took, monitor.latency_unit))
     return web.Response(text="")
 

@@ -18,12 +18,12 @@ UNKNOWN = "Monitor not found or not active."
 async def push(request: web.Request) -> web.Response:
     """Store a report; any method, and any `status` but up is down."""
     reports = request.app[SENDER_REPORTS]
+    monitor = reports.monitor(request, UPTIME_KUMA, request.match_info["token"], UNKNOWN)
+    state = await reports.admit(f"{UPTIME_KUMA} {monitor.tag}", monitor.tag)
     try:
         milliseconds = pushed_milliseconds(request.query.get("ping", ""))
     except Invalid as error:
         raise NotFound(error.message) from None  # because Uptime Kuma answers 404 to every error
-    monitor = reports.monitor(request, UPTIME_KUMA, request.match_info["token"], UNKNOWN)
-    state = await reports.admit(f"{UPTIME_KUMA} {monitor.tag}", monitor.tag)
     status = Status.UP if request.query.get("status") in (None, "", "up") else Status.DOWN
     await reports.store(state, status, latency(milliseconds, monitor.latency_unit))
     return web.Response(body=b'{"ok":true}', headers={"Content-Type": JSON})
