@@ -19,7 +19,14 @@ from kener_async.api.http.errors import NO_HEADERS, ErrorResponse, error_respons
 from kener_async.api.http.forwarded import is_host
 from kener_async.api.http.policy import ErrorFormat, RoutePolicies, RoutePolicy, policy_of
 from kener_async.api.http.request_log import RequestLog
-from kener_async.api.http.responses import ANY_ORIGIN, NO_STORE, Handler, PrebuiltResponse, complete_headers
+from kener_async.api.http.responses import (
+    ANY_ORIGIN,
+    NO_STORE,
+    Handler,
+    PrebuiltHead,
+    PrebuiltResponse,
+    complete_headers,
+)
 from kener_async.domain.errors import DomainError, Invalid
 from kener_async.keys import Running
 from kener_async.log import REQUEST_ID
@@ -43,7 +50,11 @@ def request_middleware(
     error_page: ErrorPage,
     wait_turn: Callable[[], Awaitable[None]],
 ) -> Middleware:
-    """The middleware. `error_page` turns an error into a page, for browsers; errors await `wait_turn`."""
+    """The middleware. `error_page` turns an error into a page, for browsers.
+
+    Errors and redirects await `wait_turn`: one in each turn of the loop, as pages, so that a flood of them
+    does not hold up heartbeats.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -55,13 +66,11 @@ def request_middleware(
             check_request(request)
             response = await handler(request)
         except web.HTTPRedirection as redirection:
-            response = web.Response(
-                status=redirection.status, headers={"Location": redirection.headers["Location"]}
-            )
+            await wait_turn()
+            response = redirected(redirection, policy)
         except Exception as error:
             if not isinstance(error, DomainError | web.HTTPException):
                 request_log.failed(request)
-            # One in each turn of the loop, as pages: refused requests must not hold up heartbeats.
             await wait_turn()
             refusal = error_response(error, ANY_ORIGIN if policy.is_cross_origin else NO_HEADERS)
             message = refusal.message
@@ -89,6 +98,13 @@ def request_middleware(
         return error
 
     return middleware
+
+
+def redirected(redirection: web.HTTPRedirection, policy: RoutePolicy) -> PrebuiltResponse:
+    headers = {"Location": redirection.headers["Location"]}
+    if not policy.is_cacheable:
+        headers["Cache-Control"] = NO_STORE
+    return PrebuiltResponse(PrebuiltHead(redirection.status, headers), b"")
 
 
 async def complete_response(request: web.Request, response: web.StreamResponse) -> None:
