@@ -295,7 +295,7 @@ async def test_ongoing_incidents_are_in_the_order_of_their_severity_then_of_thei
     ):
         await service.post("/api/incident", fields)
     text = await shown(service)
-    found = re.findall(r"<h3><a href=\"/incident/\d\">([^<]+)", text.partition('id="recent"')[0])
+    found = re.findall(r"<h3 dir=\"auto\"><a href=\"/incident/\d\">([^<]+)", text.partition('id="recent"')[0])
     assert found == ["Early outage", "Late outage", "Slow", "Notice", "Maintenance"]
 
 

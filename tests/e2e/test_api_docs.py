@@ -47,13 +47,14 @@ async def test_every_operation_works_with_the_examples_that_are_filled_in(browse
         for place in range(count):
             operation = operations.nth(place)
             name = (await operation.locator(".opblock-summary").inner_text()).split("\n")
-            await operation.locator(".opblock-summary-control").click()
+            await operation.locator(".opblock-summary-control").dispatch_event("click")
             execute = operation.locator(".btn.execute")
             await execute.wait_for()
             async with page.expect_response(lambda reply: not reply.url.endswith("/docs")) as answered:
-                await execute.click()
+                await execute.dispatch_event("click")
             reply = await answered.value
             answers[" ".join(name[:2])] = (reply.status, await reply.text())
+            await operation.locator(".opblock-summary-control").dispatch_event("click")  # folds it again
     assert {name: answer for name, answer in answers.items() if answer[0] != 200} == {}
     incident = json.loads(answers["POST /api/incident"][1])
     assert incident["startDatetime"] == service.clock()
