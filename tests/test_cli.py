@@ -14,6 +14,7 @@ from kener_async.cli.main import main
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.process import run
+from kener_async.resources import shipped
 from tests.rigs.process import ROOT
 
 SHORT = 45  # characters of a command's help that click shows in the list of commands
@@ -68,6 +69,24 @@ def test_the_package_installs_a_script_that_runs_it_from_anywhere(tmp_path: Path
     script = tmp_path / "usr/local/bin/kener-async"
     done = subprocess.run([script, "--version"], capture_output=True, text=True, cwd="/", check=True)
     assert done.stdout.startswith("kener-async, version ")
+
+
+def test_init_writes_the_commented_configuration_where_there_is_none(tmp_path: Path):
+    done = module("init", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"wrote {tmp_path / 'config.toml'}" in done.stderr
+    assert (tmp_path / "config.toml").read_text() == shipped("config.toml")
+    assert (tmp_path / "config.toml").stat().st_mode & 0o007 == 0
+    assert module("check-config", cwd=tmp_path).returncode == 0
+
+    (tmp_path / "config.toml").write_text("mine")
+    again = module("init", cwd=tmp_path)
+    assert again.returncode == 1
+    (line,) = again.stderr.splitlines()
+    assert line.endswith("config.toml: exists, and is left as it is; name another file by --config")
+    assert (tmp_path / "config.toml").read_text() == "mine"
+    assert module("init", "--config", "other.toml", cwd=tmp_path).returncode == 0
+    assert module("init", "--config", "no/such/folder.toml", cwd=tmp_path).stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -84,17 +84,18 @@ def reserved_segments() -> Collection[str]:
 
 def config_path() -> Path:
     """The file named with the command or by KENER_CONFIG, else `./config.toml`, else the installed one."""
-    return _named_path() or (INSTALLED if _exists(INSTALLED) and not _exists(HERE) else HERE)
+    return named_path() or (INSTALLED if _exists(INSTALLED) and not _exists(HERE) else HERE)
 
 
 def say_config_path() -> None:
     """Say what configuration is used where none was named and there is one."""
-    if _named_path() is None and _exists(path := config_path()):
+    if named_path() is None and _exists(path := config_path()):
         instead = f", not {INSTALLED}" if path == HERE and _exists(INSTALLED) else ""
         message(f"using {path.absolute()}{instead}")
 
 
-def _named_path() -> Path | None:
+def named_path() -> Path | None:
+    """The configuration file named with the command or by KENER_CONFIG."""
     context = click.get_current_context()
     named = context.params.get("path") or context.find_root().params.get("path")
     named = named or os.environ.get("KENER_CONFIG")

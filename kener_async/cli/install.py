@@ -1,10 +1,20 @@
-"""The commands that install and uninstall the service."""
+"""The commands that write a configuration, and install and uninstall the service."""
 
+import os
 from pathlib import Path
 
 import click
 
-from kener_async.cli.common import exit_on_error, message, target_options
+from kener_async.cli.common import (
+    HERE,
+    config_option,
+    exit_on_error,
+    message,
+    named_path,
+    program,
+    target_options,
+)
+from kener_async.errors import FatalError
 
 
 @click.command("install")
@@ -42,4 +52,28 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, root: Path) -> None:
         installs.run_steps(installs.removal(places, purge=purge), message, dry_run=dry_run)
 
 
-COMMANDS = (install, uninstall)
+@click.command("init")
+@config_option
+def init(path: Path | None) -> None:
+    """Write a commented configuration.
+
+    It is config.toml in the current folder, or the file of --config; an existing file is left as it is.
+    """
+    from kener_async.resources import shipped
+
+    target = (named_path() or HERE).absolute()
+    with exit_on_error():
+        try:
+            # Closed to other users, because it may come to hold secrets.
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        except FileExistsError:
+            raise FatalError(
+                f"{target}: exists, and is left as it is; name another file by --config"
+            ) from None
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(shipped("config.toml"))
+    message(f"wrote {target}, with every setting and its default")
+    message(f"next: {program()} serve --welcome --config {target}")
+
+
+COMMANDS = (init, install, uninstall)

@@ -366,7 +366,8 @@ class SiteConfig:
     bar_style: Literal["full", "partial"] = key(
         FoldedChoice("full", "partial"),
         "full",
-        doc="The bars of the days: full, or partial: as high as the share of the day that was not UP.",
+        doc="The bars of the days: full, or partial: coloured as high as the share of the day that was not "
+        "UP.",
     )
     bar_roundness: Literal["rounded", "sharp"] = key(
         FoldedChoice("rounded", "sharp"),
