@@ -230,9 +230,9 @@ def test_the_shipped_file_loads_as_it_is(load: Load) -> None:
     assert {monitor.category for monitor in loaded.monitors} == {loaded.categories[0].name}
 
 
-def test_the_shipped_earth_is_never_missed_and_the_shipped_mars_is(load: Load) -> None:
+def test_both_monitors_of_the_shipped_file_are_missed(load: Load) -> None:
     earth, mars = load(shipped("config.toml")).monitors
-    assert earth.settings == MonitorSettings()
+    assert earth.settings == MonitorSettings(expectation=EveryInterval(300, 300, 1800))
     assert mars.settings == MonitorSettings(expectation=EveryInterval(60, 120, 600))
 
 
@@ -292,7 +292,7 @@ def test_the_shipped_file_shows_the_defaults_of_monitors_and_categories(load: Lo
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
     assert shown == {
-        "earth": MonitorSettings(),
+        "earth": MonitorSettings(expectation=EveryInterval(300, 300, 1800)),
         "mars": MonitorSettings(expectation=EveryInterval(60, 120, 600)),
         "phobos": MonitorSettings(default_status=Status.UP),
         "deimos": MonitorSettings(expectation=EveryInterval(5400, 0, 5400)),
