@@ -17,8 +17,9 @@ import pytest
 from kener_async.config.load import load
 from kener_async.ops import install, install_agent
 from tests.rigs.device import AgentProcess
+from tests.rigs.disk import may_mount, small_disk
 from tests.rigs.network import FaultyNetwork
-from tests.rigs.process import ROOT, Server, a_config, a_free_port, stored_samples
+from tests.rigs.process import ROOT, Server, a_config, a_free_port, reading, stored_samples
 from tests.rigs.systemd import NotifySocket
 from tests.soak import agent as soak
 from tests.test_process import NEEDS_FAKETIME, program
@@ -182,6 +183,34 @@ def test_a_tag_that_the_server_does_not_know_is_kept_and_does_not_hold_up_the_ot
         assert [row[1] for row in agent.spooled()] == ["pluto"]
     assert (line["tag"], line["reason"]) == ("pluto", "invalid tag")
     assert reported(server) == {"earth": "UP"}
+
+
+@pytest.mark.skipif(not may_mount() and "CI" not in os.environ, reason="may not mount in a namespace")
+def test_an_agent_that_starts_on_a_full_disk_sends_from_memory_and_uses_the_disk_when_it_can(
+    server: Server, tmp_path: Path
+):
+    server.start()
+    text = config(server.port, server.add_token(), 'tag = "moon"\nalive = true\nevery = 1', send_every=1)
+    with (
+        small_disk(tmp_path, "512k") as disk,
+        AgentProcess(tmp_path / "device", text, within=disk.within) as agent,
+    ):
+        agent.spool = disk.point / "spool.db"
+        disk.fill()
+        agent.launch().until_logged("spool not available, going on from memory")
+        deadline = time.monotonic() + 20
+        while "moon" not in reported(server):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not (disk.seen / "spool.db").exists() or not (disk.seen / "spool.db").stat().st_size
+        disk.free()
+        while not (disk.seen / "spool.db-wal").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert agent.stop() == 0
+        assert "sample lost" not in {line["event"] for line in agent.logs()}
+    with closing(reading(server.database)) as connection:
+        assert connection.execute("SELECT sum(lost), sum(restarts) FROM devices").fetchone() == (0, 0)
 
 
 def test_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path):

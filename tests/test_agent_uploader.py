@@ -47,7 +47,7 @@ class FakeServer:
 
     async def handle(self, request: web.Request) -> web.Response:
         batch = json.loads(await request.read())
-        numbers = [sample["seq"] for sample in batch["samples"]]
+        numbers = [sample.get("seq", 0) for sample in batch["samples"]]
         self.seen.append(numbers)
         self.tokens.append(request.headers["Authorization"])
         answer = (self.answers.pop(0) if self.answers else taken)(batch)
@@ -339,6 +339,81 @@ def test_a_proxy_of_the_environment_is_used(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert environment_proxy(server) == proxy
+
+
+# A full disk
+
+
+async def fill(rig: Rig) -> None:
+    """Let the file not grow; tests/test_agent.py has a disk that is really full."""
+    await rig.spool._do(lambda spool: spool._connection.execute("PRAGMA max_page_count = 1"))
+
+
+async def free(rig: Rig) -> None:
+    await rig.spool._do(lambda spool: spool._connection.execute("PRAGMA max_page_count = 1000000"))
+
+
+async def test_on_a_full_disk_samples_are_sent_from_memory_and_nothing_twice_afterwards(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    async with rigged(agent_settings(tmp_path, server.url), time) as rig:
+        await rig.measure(60)
+        await fill(rig)
+        with capture_logs() as logs:
+            await rig.measure(2000)
+        assert "spool cannot be written, going on from memory" in [line["event"] for line in logs]
+        counts = await rig.spool.counts()
+        assert counts.pending == 2060
+        assert await rig.upload()
+        numbered = len([number for number in server.taken if number])
+        assert numbered >= 60
+        assert len(server.taken) == 2060  # those without a number come from memory
+        await rig.measure(3)
+        assert await rig.upload()
+        assert len(server.taken) == 2063
+        await free(rig)
+        assert await rig.upload()
+        await rig.measure(2)
+        assert await rig.upload()
+        last = max(server.taken[:2063])
+        assert server.taken[2063:] == [last + 1, last + 2]
+        assert (await rig.spool.counts()).pending == 0
+
+
+async def test_what_is_in_memory_goes_to_the_disk_when_that_has_room_again(
+    server: FakeServer, time: FakeClock, tmp_path: Path
+):
+    """The network is away too."""
+    server.answers = [refused(503, Retry_After="60")] * 2
+    async with rigged(agent_settings(tmp_path, server.url), time) as rig:
+        await fill(rig)
+        await rig.measure(1500)
+        assert not await rig.upload()
+        await free(rig)
+        time.now += 120
+        assert not await rig.upload()
+    async with rigged(agent_settings(tmp_path, server.url), time) as rig:
+        assert (await rig.spool.counts()).pending == 1500
+        time.now += 120
+        assert await rig.upload()
+    assert server.taken == list(range(1, 1501))
+
+
+async def test_a_disk_that_became_read_only_stops_nothing_either(
+    server: FakeServer, time: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with rigged(agent_settings(tmp_path, server.url), time) as rig:
+        await rig.measure(2)
+        await rig.spool._do(lambda spool: spool._connection.execute("PRAGMA query_only = ON"))
+        await rig.measure(2)
+        assert await rig.upload()
+        await rig.measure(1)
+        assert await rig.upload()
+        assert server.taken == [1, 2, 0, 0, 0]
+        await rig.spool._do(lambda spool: spool._connection.execute("PRAGMA query_only = OFF"))
+        await rig.measure(1)
+        assert await rig.upload()
+        assert server.taken == [1, 2, 0, 0, 0, 3]
 
 
 # When it is sent

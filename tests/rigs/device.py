@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,18 @@ def agent_settings(folder: Path, *servers: str, **fields: Any) -> AgentSettings:
 class AgentProcess:
     """`kener-async agent` as a process, on a configuration and a spool in its folder.
 
-    `environment` is added to ours. `fault` is Python that runs first, in the same process.
+    `environment` is added to ours. `fault` is Python that runs first, in the same process. `within` is put
+    before the command (nsenter).
     """
 
     def __init__(
-        self, folder: Path, config: str, *, environment: Mapping[str, str] | None = None, fault: str = ""
+        self,
+        folder: Path,
+        config: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        fault: str = "",
+        within: Sequence[str] = (),
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
@@ -70,6 +77,7 @@ class AgentProcess:
         self.spool = folder / "spool.db"
         self.log_file = folder / "agent.log"
         run = f"{fault}\nfrom kener_async.cli.main import main\nmain()"
+        self._within = within
         self._program = ["-c", run] if fault else [str(ROOT / "run.py")]
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +88,7 @@ class AgentProcess:
         return self._process.pid
 
     def launch(self, *words: str) -> "AgentProcess":
-        command = [sys.executable, *self._program, "agent", "--config", str(self.config)]
+        command = [*self._within, sys.executable, *self._program, "agent", "--config", str(self.config)]
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--spool", str(self.spool), *words],
