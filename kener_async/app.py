@@ -138,7 +138,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     app[READINESS] = Readiness(app[keys.RUNNING], store, lambda: schedule.last_tick)
     app[MONITOR_FIGURES] = MonitorFigures(app[keys.RUNNING], states, app[keys.OVERVIEWS].cached, clock)
     app[SENDER_REPORTS] = SenderReports(
-        app[keys.RUNNING], app[AUTHENTICATOR], app[RATE_LIMITER], states, clock, writer.put
+        app[keys.RUNNING], app[AUTHENTICATOR], app[RATE_LIMITER], states, clock, writer.put, writer.put_heard
     )
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
@@ -146,7 +146,6 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
     schedule.every(1, "deleted incidents", short(IncidentDeletions(store, states).look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
-    schedule.every(60, "last heard", short(writer.save_heard))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
     schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))

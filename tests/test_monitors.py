@@ -10,11 +10,11 @@ import pytest
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config.model import Category, Config
+from kener_async.config.model import Category, Config, Senders
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
-from kener_async.store import latencies
-from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
+from kener_async.store import latencies, monitors
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 MARKUP = '<img src=x onerror="alert(1)"> & <b>"bold"</b>'
 DASH = "\N{EN DASH}"
@@ -143,6 +143,33 @@ async def test_when_it_was_last_heard_from_and_what_it_said_stand_beside_its_sta
     assert "Operational, Dec 31, 2025, 12:00 PM Status now Down, no report in time" in now
     never = words(part(await page(service, "mars"), "now"))
     assert f"Last heard never Last report {DASH}" in never
+
+
+CHECK = "5b1cb2a0-4d0e-4f4f-9a55-6ce4a1e0d7c1"
+
+
+@pytest.mark.parametrize(
+    "report",
+    ["/api/status", "an hour ago", f"/ping/{CHECK}", f"/ping/{CHECK}/start", f"/ping/{CHECK}/log", "batch"],
+)
+async def test_when_a_monitor_was_heard_is_on_disk_before_the_answer(service: Service, report: str):
+    """So that it survives kill -9 as samples do; a start and a log store no sample."""
+    await service.configure(a_monitor("earth", senders=Senders(checks=(CHECK,))))
+    await service.beat()
+    service.pass_time(345)
+    late = {"tag": "earth", "status": "UP", "latency": 1, "timestampInSeconds": NOON - 3600}
+    if report == "batch":
+        await service.post("/api/status/batch", {"samples": [late]})
+    elif report.startswith("/ping"):
+        async with service.client.get(report) as reply:
+            assert reply.status == 200
+    else:
+        await service.beat(at=NOON - 3600 if report == "an hour ago" else None)
+    heard = await service.app[keys.DATABASE].read(monitors.last_heard)
+    assert list(heard.values()) == [NOON + 345]
+    (listed,) = await service.get("/api/monitors")
+    is_now = report in ("/api/status", f"/ping/{CHECK}")
+    assert (listed["lastHeardAt"], listed["lastUpdatedAt"]) == (NOON + 345, NOON + 300 if is_now else NOON)
 
 
 async def test_a_backlog_is_heard_now_but_speaks_of_then(service: Service):

@@ -17,7 +17,7 @@ from kener_async.domain.batches import (
 )
 from kener_async.domain.clocks import DeviceClocks
 from kener_async.domain.errors import Invalid
-from kener_async.domain.samples import Sample, minute_for
+from kener_async.domain.samples import Sample, SampleSource, minute_for
 from kener_async.store import devices, monitors, samples
 from kener_async.store.interface import Session
 
@@ -140,3 +140,14 @@ def _claimed(placed: Sequence[tuple[Item, int]], ids: Mapping[str, int]) -> set[
         for item, place in placed
         if item.device is not None and item.number is not None
     }
+
+
+def record_reports(
+    session: Session, reports: tuple[Sequence[Sample], int]
+) -> Mapping[tuple[int, int], Sample]:
+    """Store samples that came in at an instant, and that their monitors were heard then."""
+    batch, received = reports
+    stored = samples.record(session, batch)
+    pushed = {sample.monitor for sample in stored.values() if sample.source is SampleSource.PUSH}
+    monitors.save_last_heard(session, dict.fromkeys(pushed, received))
+    return stored

@@ -6,7 +6,7 @@ after that.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from time import perf_counter
@@ -20,14 +20,13 @@ from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Sample
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
-from kener_async.store import batches, monitors, samples
+from kener_async.store import batches, monitors
 from kener_async.store.interface import Database, Session
 
 log = structlog.get_logger(__name__)
 
 BATCH_LIMIT = 1000
 JOIN_TURNS = 8
-HEARD_AT_ONCE = 500
 MAX_WAIT = 5.0  # seconds until a sample that nothing was done about is refused
 BUSY = "the database does not answer; nothing was stored"
 
@@ -68,7 +67,6 @@ class Writer:
         self._pending: list[Pending] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._heard: dict[int, int] = {}  # instants by monitor, not on disk yet
         self._stalled: set[asyncio.Future[Any]] = set()
         self.stored = 0  # samples, since the start
 
@@ -105,12 +103,12 @@ class Writer:
         self._metrics.judged(outcome.tally)
         return outcome
 
-    async def save_heard(self) -> None:
-        """The scheduled job: store when each monitor was last heard."""
-        heard, self._heard = list(self._heard.items()), {}
-        for first in range(0, len(heard), HEARD_AT_ONCE):
-            some = dict(heard[first : first + HEARD_AT_ONCE])
-            await self._database.write(monitors.save_last_heard, heard=some)
+    async def put_heard(self, monitor: int) -> None:
+        """Return when it is on disk that a monitor was heard, which said nothing about a minute."""
+        self._check_open()
+        received = self._clock()
+        await self._write_in_time(monitors.save_last_heard, {monitor: received})
+        self._states.note_heard([monitor], received)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Writer"]:
@@ -122,8 +120,6 @@ class Writer:
             self._closing = True
             self._wake.set()
             await task
-            with suppress(Unavailable):
-                await self.save_heard()
 
     async def _run(self) -> None:
         while self._pending or not self._closing:
@@ -150,9 +146,9 @@ class Writer:
             await asyncio.sleep(0)
 
     async def _commit(self, batch: list[Pending]) -> None:
-        started = perf_counter()
+        started, received = perf_counter(), self._clock()
         try:
-            stored = await self._store([sample for sample, _ in batch])
+            stored = await self._store([sample for sample, _ in batch], received)
         except Unavailable as error:
             _refuse(batch, error)
         except Exception as error:
@@ -165,7 +161,7 @@ class Writer:
                     await self._commit([pending])
         else:
             self._states.add_samples(stored)
-            self._note_heard({monitor for monitor, _ in stored})
+            self._states.note_heard({monitor for monitor, _ in stored}, received)
             self.stored += len(batch)
             self._metrics.heartbeats_stored(len(batch))
             self._metrics.committed(len(batch), perf_counter() - started)
@@ -173,13 +169,8 @@ class Writer:
                 if not future.done():
                     future.set_result(None)
 
-    def _note_heard(self, heard: Iterable[int]) -> None:
-        now = self._clock()
-        self._states.note_heard(heard, now)
-        self._heard.update(dict.fromkeys(heard, now))
-
-    async def _store(self, batch: list[Sample]) -> Mapping[tuple[int, int], Sample]:
-        return await self._write_in_time(samples.record, batch)
+    async def _store(self, batch: list[Sample], received: int) -> Mapping[tuple[int, int], Sample]:
+        return await self._write_in_time(batches.record_reports, (batch, received))
 
     async def _write_in_time(self, work: Callable[[Session, A], T], argument: A) -> T:
         """Write, or raise Unavailable when the work has not begun after MAX_WAIT; then it never will.

@@ -1,6 +1,7 @@
 """/ping/...: pings of jobs that Healthchecks watches, with its responses.
 
-A start stores no sample, but is kept until the job ends: the duration is the latency.
+A start stores no sample, but is kept until the job ends: the duration is the latency. A start and a log count
+as heard.
 """
 
 from aiohttp import web
@@ -29,6 +30,8 @@ async def ping(request: web.Request) -> web.Response:
     monitor = reports.monitor(request, HEALTHCHECKS, received.check)
     run = run_named(request.query.get("rid"))
     state = await reports.admit(f"{HEALTHCHECKS} {monitor.tag}", monitor.tag)
+    if received.signal not in STATUSES:
+        await reports.hear(state)
     if received.signal is Signal.START:
         await database.write(runs.begin, monitor=state.id, run=run, now=now)
     elif received.signal in STATUSES:

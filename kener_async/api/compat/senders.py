@@ -57,6 +57,7 @@ class SenderReports:
         states: MonitorStates,
         clock: Clock,
         put: Callable[[Sample], Awaitable[object]],
+        put_heard: Callable[[int], Awaitable[object]],
     ) -> None:
         self._index = SenderIndex(running)
         self._authenticator = authenticator
@@ -64,6 +65,7 @@ class SenderReports:
         self._states = states
         self._clock = clock
         self._put = put
+        self._put_heard = put_heard
 
     def monitor(
         self, request: web.Request, service: str, name: str, unknown: str = "not found"
@@ -87,6 +89,10 @@ class SenderReports:
     async def store(self, state: MonitorState, status: Status, latency: float) -> None:
         """Store a sample of the current minute; on return it is durable. Raises Unavailable."""
         await self._put(Sample(state.id, minute_of(self._clock()), status, latency))
+
+    async def hear(self, state: MonitorState) -> None:
+        """Store that the monitor was heard, and no sample. Raises Unavailable."""
+        await self._put_heard(state.id)
 
 
 SENDER_REPORTS = web.AppKey("sender reports", SenderReports)
