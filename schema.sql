@@ -191,3 +191,10 @@ CREATE TABLE runs (
     started_at  REAL NOT NULL,         -- by this server's clock
     PRIMARY KEY (monitor_id, run)
 ) STRICT, WITHOUT ROWID;
+
+-- When jobs said that they began; one that does not report its end within its grace is late.
+CREATE TABLE starts (
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    started_at  INTEGER NOT NULL,      -- UTC seconds, by this server's clock
+    PRIMARY KEY (monitor_id, started_at)
+) STRICT, WITHOUT ROWID;

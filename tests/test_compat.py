@@ -20,10 +20,12 @@ from kener_async import keys
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.config.load import ConfigError, load
 from kener_async.config.model import Config, Senders
+from kener_async.domain.calendar import DAY
 from kener_async.domain.durations import go_milliseconds, latency, pushed_milliseconds
 from kener_async.domain.errors import Invalid
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.pings import Ping, Signal, ping_at
-from kener_async.store import runs
+from kener_async.store import observer, runs
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.process import SECRET, Server
@@ -199,6 +201,30 @@ async def test_a_log_and_another_start_do_what_they_say(service: Service, config
     assert stored(config.database.path) == [("earth", NOON + 60, "UP", 30.0)]
 
 
+async def test_a_job_that_began_and_did_not_end_is_late_after_its_grace(tmp_path: Path, clock: FakeClock):
+    hourly = MonitorSettings(expectation=EveryInterval(3600, 120, 4000))
+    config = a_config(tmp_path, a_monitor("earth", hourly, senders=EARTH))
+    async with running(config, clock) as service:
+        await ping(service, CHECK)
+        service.pass_time(600)
+        await ping(service, f"{CHECK}/start")
+        assert await current(service) == "UP"
+        service.pass_time(120)
+        assert await current(service) == "DEGRADED"
+        service.pass_time(300)
+        assert await current(service) == "DOWN"
+        await ping(service, CHECK)
+        assert await current(service) == "UP"
+        history = await service.get("/api/monitors/earth/history", resolution="minute")
+        late = [item["reason"] for item in history["items"] if item["reason"] == "deadline"]
+        assert len(late) == 5
+
+
+async def current(service: Service) -> str:
+    (monitor,) = await service.get("/api/monitors")
+    return str(monitor["status"])
+
+
 async def test_a_start_is_known_after_a_restart(config: Config, clock: FakeClock):
     async with running(config, clock) as service:
         await ping(service, f"{CHECK}/start")
@@ -232,6 +258,7 @@ async def test_a_run_is_forgotten_only_when_its_end_is_on_disk(service: Service,
 def test_runs_that_never_end_do_not_pile_up(tmp_path: Path):
     prepare(tmp_path / "kener.db")
     with closing(connect(tmp_path / "kener.db")) as connection:
+        observer.begin(connection, NOON, retention=DAY)
         connection.execute("INSERT INTO monitors (id, tag) VALUES (1, 'earth'), (2, 'mars')")
         runs.begin(connection, 2, "mars", NOON)
         runs.begin(connection, 1, "old", NOON - runs.LONGEST - 1)

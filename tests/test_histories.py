@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from kener_async import keys
 from kener_async.clock import Cron
-from kener_async.config.model import Config
+from kener_async.config.model import Config, MonitorConfig, Senders
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -95,6 +95,9 @@ class Stored:
             self.samples[tags[monitor]][minute] = Sample(monitor, minute, Status(status), plain)
         for monitor, since, body in connection.execute("SELECT monitor_id, since, body FROM settings"):
             self.versions[tags[monitor]].append(Version(since, settings_of(json.loads(body))))
+        self.starts: dict[str, list[int]] = defaultdict(list)
+        for monitor, started_at in connection.execute("SELECT monitor_id, started_at FROM starts"):
+            self.starts[tags[monitor]].append(started_at)
         self.gaps = [Gap(start, end) for start, end in connection.execute('SELECT start, "end" FROM gaps')]
         for monitor, number, start, end, closed_at, impact, is_maintenance in connection.execute(
             """
@@ -120,6 +123,7 @@ class Stored:
             "overlays": [overlay for overlay in self.overlays[tag] if overlay.start <= now],
             "versions": self.versions[tag],
             "gaps": self.gaps,
+            "starts": [start for start in self.starts[tag] if start <= now],
         }
 
 
@@ -180,6 +184,7 @@ class Recount:
                 overlays=[one for one in overlays if _near(one, minute) or _ended(one, heard, minute)],
                 versions=begun,
                 gaps=[gap for gap in gaps if _near(gap, minute) or _ended(gap, heard, minute)],
+                starts=self.layers["starts"],
             )
             if sample is not None:
                 newest = {minute: sample}
@@ -255,7 +260,8 @@ class Recount:
             if in_force.expectation is not None:
                 over = [one for one in self.layers["overlays"] if one.end is not None and one.end <= self.now]
                 versions, gaps = self.layers["versions"], self.layers["gaps"]
-                return recount.status_of_silence(minute, newest, over, versions, gaps)
+                starts = self.layers["starts"]
+                return recount.status_of_silence(minute, newest, over, versions, gaps, starts)
             if minute <= newest.minute + in_force.stale_after:
                 return newest.status
         is_unknown = any(_near(gap, minute) for gap in self.layers["gaps"])
@@ -610,6 +616,24 @@ class Beat:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A job of the monitor says that it begins."""
+
+    tag: str
+
+    async def take(self, world: World) -> None:
+        if self.tag not in world.tags:
+            return
+        address = f"/ping/{check_of(self.tag)}/start"
+        async with world.service.client.post(address) as reply:
+            assert reply.status == 200, await reply.text()
+
+
+def check_of(tag: str) -> str:
+    return f"00000000-0000-4000-8000-{TAGS.index(tag):012}"
+
+
+@dataclass(frozen=True)
 class Backlog:
     """Heartbeats of different minutes, all on their way at once, `every` seconds apart, the newest last."""
 
@@ -724,6 +748,11 @@ def _sent(fields: Mapping[str, Any], now: int) -> dict[str, Any]:
     return {name: value.at(now) if isinstance(value, Moment) else value for name, value in fields.items()}
 
 
+def watched(tag: str, given: MonitorSettings) -> MonitorConfig:
+    """A monitor whose job can say that it begins."""
+    return a_monitor(tag, given, senders=Senders(checks=(check_of(tag),)))
+
+
 @dataclass(frozen=True)
 class Configure:
     """Other settings for some monitors; None: the monitor is taken out."""
@@ -738,7 +767,7 @@ class Configure:
         before = {monitor.tag: monitor.settings for monitor in world.config.monitors}
         after = {tag: given for tag, given in {**before, **self.changes}.items() if given is not None}
         after = after or {TAGS[0]: MonitorSettings()}
-        monitors = tuple(a_monitor(tag, given) for tag, given in after.items())
+        monitors = tuple(watched(tag, given) for tag, given in after.items())
         world.config = replace(world.config, monitors=monitors)
 
 
@@ -986,6 +1015,7 @@ restarts = st.builds(
 looks = st.builds(Look, tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
 steps: st.SearchStrategy[Step] = weighted(
     (6, beats),
+    (1, st.builds(Start, tags)),
     (2, backlogs),
     (2, openings),
     (2, edits),
@@ -1031,7 +1061,7 @@ histories = st.builds(
 
 async def lived(history: History, folder: Path) -> None:
     clock = FakeClock(history.start)
-    monitors = [a_monitor(tag, given) for tag, given in history.monitors.items()]
+    monitors = [watched(tag, given) for tag, given in history.monitors.items()]
     config = a_config(folder, *monitors)
     config = replace(
         config,
@@ -1058,6 +1088,7 @@ UP_ALWAYS, DOWN_ALWAYS = (
 )
 HELD_LONG = MonitorSettings(expectation=OnChange(stale_after=30 * DAY))
 WATCHED = MonitorSettings(expectation=EveryInterval(600, 60, 1800))
+HOURLY = MonitorSettings(expectation=EveryInterval(HOUR, 600, HOUR + 1200))
 NIGHTLY = MonitorSettings(expectation=AtSchedule(Cron("30 2 * * *"), 600, 7200, 60))
 
 
@@ -1134,6 +1165,23 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
                 Pass(20 * HOUR),
                 Beat("earth", Status.DOWN, None, 0.1),
                 Pass(2 * DAY),
+            ],
+        ),
+        short(
+            "a job began and did not end within its grace",
+            HOURLY,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(30 * MINUTE + 17),
+                Start("earth"),
+                Pass(17 * MINUTE),
+                Roll(),
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(5 * MINUTE),
+                Start("earth"),
+                Pass(2 * MINUTE),
+                Start("earth"),
+                Pass(2 * HOUR),
             ],
         ),
         short(

@@ -1,6 +1,6 @@
 """The status of every minute: each rule by example, and all rules against a recount of random layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -534,6 +534,37 @@ MINUTES = [
         versions=[*BEATING, since(240, default_status=UP)],
     ),
 ]
+
+
+# Every five minutes, two minutes of grace, DOWN after ten.
+JOB = EveryInterval(interval=300, grace=120, down_after=600)
+
+JOBS = [
+    pytest.param(
+        "U........", [], "UUUUUUUUd", [], JOB, id="a job that says nothing is due after its interval"
+    ),
+    pytest.param("U........", [90], "UUUUdddDD", [], JOB, id="one that began has its grace"),
+    pytest.param("U..U.....", [90], "UUUUUUUUU", [], JOB, id="one that ended in time is not late"),
+    pytest.param("U....U...", [90], "UUUUdUUUU", [], JOB, id="one that ended late was late until then"),
+    pytest.param("U...", [30], "UUUU", [], JOB, id="a start in the minute of a report is that of the report"),
+    pytest.param("U......", [90, 200], "UUUUddd", [], JOB, id="the first start that has not ended counts"),
+    pytest.param("D....", [60], "DDDDD", [], JOB, id="what said DOWN stays DOWN when it begins anew"),
+    pytest.param("U........", [90], "UUMMM....", [maintenance(120, 300)], JOB, id="a maintenance excuses it"),
+    pytest.param(
+        "U.....", [90], "UUUUUU", [], EveryInterval(300, 0, 600), id="without a grace a job may take any time"
+    ),
+]
+
+
+@pytest.mark.parametrize(("drawing", "starts", "expected", "overlays", "expectation"), JOBS)
+def test_a_job_that_began_and_did_not_end_is_late(drawing, starts, expected, overlays, expectation) -> None:
+    end, versions = T + MINUTE * len(drawing), always(expectation=expectation)
+    begun = [T + start for start in starts]
+    layers = replace(layers_of(drawing, overlays=overlays, versions=versions), starts=begun)
+    assert _drawing(_by_minute(layers, T, end)) == expected
+    stored = {"samples": samples_of(drawing), "overlays": overlays, "versions": versions, "gaps": []}
+    recounted = [recount.minute_status(minute, **stored, starts=begun) for minute in range(T, end, MINUTE)]
+    assert _drawing(recounted) == expected
 
 
 @pytest.mark.parametrize(("drawing", "expected", "overlays", "versions", "gaps"), MINUTES)

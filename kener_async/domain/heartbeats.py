@@ -36,6 +36,10 @@ class Expectation(Protocol):
         """The deadlines that begin anew at an instant, without a report."""
         ...
 
+    def after_start(self, instant: int) -> Deadlines | None:
+        """The deadlines of a job that began at an instant; None: without a grace it may take any time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EveryInterval:
@@ -51,6 +55,11 @@ class EveryInterval:
     def deadlines(self, instant: int) -> Deadlines:
         due = instant + self.interval
         return Deadlines(due, due + self.grace, instant + self.down_after)
+
+    def after_start(self, instant: int) -> Deadlines | None:
+        if not self.grace:
+            return None
+        return Deadlines(instant, instant + self.grace, instant + self.down_after - self.interval)
 
 
 class CronSchedule(Protocol):
@@ -82,6 +91,9 @@ class AtSchedule:
         end = due + MINUTE
         return Deadlines(due, end + self.grace, end + self.down_after)
 
+    def after_start(self, instant: int) -> Deadlines | None:
+        return Deadlines(instant, instant + self.grace, instant + self.down_after) if self.grace else None
+
 
 def early_seconds(grace: int, clock_skew: int) -> int:
     """How long before its time a report meets a time of a schedule."""
@@ -99,6 +111,9 @@ class OnChange:
 
     def deadlines(self, instant: int) -> Deadlines:
         return Deadlines(instant + self.stale_after, instant + self.stale_after, None)
+
+    def after_start(self, instant: int) -> Deadlines | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

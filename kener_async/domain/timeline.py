@@ -5,7 +5,7 @@ at edges only (a sample, the start or end of an incident, of a gap, of a setting
 rule is applied once for each span between two edges.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -49,6 +49,7 @@ class Layers:
 
     `samples` are those of the span by minute, `earlier` is the newest sample before the span. `versions`,
     `gaps` and `overlays` may reach beyond it. Versions and gaps are ordered, oldest first; gaps are disjoint.
+    `starts` are the instants at which the monitor's job said that it began, oldest first.
     """
 
     samples: Mapping[int, Sample]
@@ -56,6 +57,7 @@ class Layers:
     overlays: Sequence[Overlay]
     versions: Sequence[Version]
     gaps: Sequence[Gap]
+    starts: Sequence[int] = ()
 
     def begun_by(self, instant: int) -> "Layers":
         """The layers without overlays that begin after an instant, also those that begin in its minute."""
@@ -118,6 +120,8 @@ def _deadline_edges(layers: Layers, start: int, end: int) -> Iterator[int]:
     for expectation in expectations:
         found = [expectation.after_report(minute) for minute in reports]
         found += [expectation.deadlines(instant) for instant in restarts]
+        begun = (expectation.after_start(instant) for instant in layers.starts)
+        found += [deadlines for deadlines in begun if deadlines is not None]
         for deadlines in found:
             yield minute_from(deadlines.late_at)
             if deadlines.down_at is not None:
@@ -189,7 +193,8 @@ def _silent_status(
 
     Silence never looks better than the last word: what was DOWN stays DOWN.
     """
-    held = expectation.after_report(newest.minute)
+    counted_from = newest.minute + MINUTE
+    held = _or_sooner(layers, minute, expectation, counted_from, expectation.after_report(newest.minute))
     if minute < held.late_at:
         return newest.status, Reason.HELD
     if held.down_at is None:
@@ -213,19 +218,36 @@ def _deadlines_at(
     """
     counted_from, reason = newest.minute + MINUTE, None
     deadlines = expectation.after_report(newest.minute)
+    deadlines = _or_sooner(layers, minute, expectation, counted_from, deadlines)
     in_force_since = _in_force_since(layers.versions, minute)
     if in_force_since > counted_from:
         counted_from, reason = in_force_since, Reason.AFTER_CHANGE
-        deadlines = expectation.deadlines(counted_from)
+        deadlines = _or_sooner(layers, minute, expectation, counted_from, expectation.deadlines(counted_from))
     for pause, why in _pauses(layers):
         if not counted_from < pause.end < minute + MINUTE:
             continue
         if why is Reason.NOT_OBSERVED or _is_in(pause, deadlines.due) or _is_in(pause, deadlines.late_at):
             counted_from, reason = pause.end, why
             deadlines = expectation.deadlines(counted_from)
+            deadlines = _or_sooner(layers, minute, expectation, counted_from, deadlines)
         elif deadlines.down_at is not None and _is_in(pause, deadlines.down_at):
             deadlines = replace(deadlines, down_at=expectation.deadlines(pause.end).down_at)
     return deadlines, reason
+
+
+def _or_sooner(
+    layers: Layers, minute: int, expectation: Expectation, counted_from: int, deadlines: Deadlines
+) -> Deadlines:
+    """These deadlines, or sooner ones if a job began since the instant from which they count."""
+    place = bisect_left(layers.starts, counted_from)
+    if place == len(layers.starts) or layers.starts[place] >= minute + MINUTE:
+        return deadlines
+    started = expectation.after_start(layers.starts[place])
+    if started is None or started.down_at is None or deadlines.down_at is None:
+        return deadlines
+    if started.late_at >= deadlines.late_at:
+        return deadlines
+    return replace(started, down_at=min(started.down_at, deadlines.down_at))
 
 
 def _in_force_since(versions: Sequence[Version], minute: int) -> int:

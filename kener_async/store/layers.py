@@ -35,6 +35,7 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
         overlays=overlays(session, monitor, start if earlier is None else earlier.minute, end),
         versions=versions(session, monitor),
         gaps=gaps(session, start if earlier is None else earlier.minute),
+        starts=starts(session, monitor, start if earlier is None else earlier.minute, end),
     )
 
 
@@ -56,6 +57,18 @@ def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overl
         Overlay(number, begin, until, None if impact is None else Status(impact), bool(maintenance))
         for number, begin, until, impact, maintenance in rows
     ]
+
+
+def starts(session: Session, monitor: int, start: int, end: int) -> list[int]:
+    """When the job of a monitor said that it began, within `[start, end)`, oldest first."""
+    rows = session.execute(
+        """
+        SELECT started_at FROM starts
+         WHERE monitor_id = ? AND started_at >= ? AND started_at < ? ORDER BY started_at
+        """,
+        (monitor, start, end),
+    )
+    return [instant for (instant,) in rows]
 
 
 def gaps(session: Session, since: int) -> tuple[Gap, ...]:

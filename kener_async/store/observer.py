@@ -71,6 +71,7 @@ def rewind(session: Session, now: int, retention: int) -> None:
     session.execute("DELETE FROM gaps WHERE start >= ?", (now,))
     session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now))
     session.execute("DELETE FROM settings WHERE since > ?", (now,))
+    session.execute("DELETE FROM starts WHERE started_at > ?", (now,))
     session.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),))
     dropped_until = kept_from(session)
     session.execute(

@@ -42,6 +42,16 @@ def delete_before(session: Session, monitors: Sequence[int], instant: int, limit
             """,
             {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
         ).rowcount
+        deleted += session.execute(
+            """
+            DELETE FROM starts
+             WHERE monitor_id = :monitor
+               AND started_at IN (SELECT started_at FROM starts
+                                   WHERE monitor_id = :monitor AND started_at < :horizon
+                                   ORDER BY started_at LIMIT :limit)
+            """,
+            {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
+        ).rowcount
         if deleted >= limit:
             return True
     return False

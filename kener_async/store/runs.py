@@ -1,6 +1,7 @@
 """Runs of jobs that have reported their start, until they report their end."""
 
 from kener_async.domain.calendar import DAY
+from kener_async.store import dirty
 from kener_async.store.interface import Session
 
 LONGEST = 3 * DAY
@@ -8,7 +9,10 @@ MOST = 100  # unfinished runs of one monitor
 
 
 def begin(session: Session, monitor: int, run: str, now: float) -> None:
-    """Store the start of a run of the monitor's job; runs that are too old or too many are deleted."""
+    """Store the start of a run of the monitor's job; runs that are too old or too many are deleted.
+
+    The instant itself is kept as long as samples are, because it decides when the job is late.
+    """
     session.execute(
         """
         INSERT INTO runs (monitor_id, run, started_at) VALUES (?, ?, ?)
@@ -26,6 +30,8 @@ def begin(session: Session, monitor: int, run: str, now: float) -> None:
         """,
         {"monitor": monitor, "oldest": now - LONGEST, "most": MOST},
     )
+    session.execute("INSERT INTO starts VALUES (?, ?) ON CONFLICT DO NOTHING", (monitor, int(now)))
+    dirty.mark_span(session, [monitor], int(now), None)
 
 
 def started_at(session: Session, monitor: int, run: str, now: float) -> float | None:

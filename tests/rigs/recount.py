@@ -5,6 +5,7 @@ quarters or caching, and sharing nothing with the code it is compared to except 
 """
 
 import decimal
+from collections.abc import Sequence
 from decimal import Decimal
 
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Gap, MonitorSettings, OnChange, Version
@@ -19,6 +20,7 @@ def minute_status(
     overlays: list[Overlay],
     versions: list[Version],
     gaps: list[Gap],
+    starts: Sequence[int] = (),
 ) -> Status:
     """The status of the minute `[minute, minute + 60)`: the first rule that applies."""
     assert minute % 60 == 0
@@ -46,7 +48,7 @@ def minute_status(
     # 4. what was expected of the heartbeat
     earlier = [at for at in samples if at < minute]
     if settings.expectation is not None and earlier:
-        return status_of_silence(minute, samples[max(earlier)], overlays, versions, gaps)
+        return status_of_silence(minute, samples[max(earlier)], overlays, versions, gaps, starts)
 
     # 5. the default, but not of what nobody could have seen
     if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
@@ -66,11 +68,14 @@ def recount(
     overlays: list[Overlay],
     versions: list[Version],
     gaps: list[Gap],
+    starts: Sequence[int] = (),
 ) -> dict[Status, int]:
     """How many minutes of `[start, end)` had each status."""
     counts = dict.fromkeys(Status, 0)
     for minute in range(start, end, 60):
-        status = minute_status(minute, samples=samples, overlays=overlays, versions=versions, gaps=gaps)
+        status = minute_status(
+            minute, samples=samples, overlays=overlays, versions=versions, gaps=gaps, starts=starts
+        )
         counts[status] += 1
     return counts
 
@@ -83,11 +88,14 @@ def degraded_as_downtime(
     overlays: list[Overlay],
     versions: list[Version],
     gaps: list[Gap],
+    starts: Sequence[int] = (),
 ) -> int:
     """How many DEGRADED minutes of `[start, end)` the settings of their time call downtime."""
     count = 0
     for minute in range(start, end, 60):
-        status = minute_status(minute, samples=samples, overlays=overlays, versions=versions, gaps=gaps)
+        status = minute_status(
+            minute, samples=samples, overlays=overlays, versions=versions, gaps=gaps, starts=starts
+        )
         settings = settings_in_force(minute, versions)
         if status is Status.DEGRADED and settings is not None and settings.include_degraded_in_downtime:
             count += 1
@@ -125,7 +133,12 @@ def _overlaps(start: int, end: int | None, minute: int) -> bool:
 
 
 def status_of_silence(
-    minute: int, sample: Sample, overlays: list[Overlay], versions: list[Version], gaps: list[Gap]
+    minute: int,
+    sample: Sample,
+    overlays: list[Overlay],
+    versions: list[Version],
+    gaps: list[Gap],
+    starts: Sequence[int],
 ) -> Status:
     """The status of a minute without a sample, after a sample."""
     in_force = settings_in_force(minute, versions)
@@ -134,11 +147,15 @@ def status_of_silence(
     if isinstance(expectation, OnChange):
         is_held = minute < sample.minute + 60 + expectation.stale_after
         return sample.status if is_held else Status.NO_DATA
-    if minute < _late_at(_due_after_report(sample.minute, expectation), expectation):
+    begun = [start for start in starts if start < minute + 60]
+    if (
+        minute
+        < _with_start(_after_report(sample.minute, expectation), begun, sample.minute + 60, expectation)[1]
+    ):
         return sample.status
     if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
         return Status.NO_DATA
-    late_at, down_at, is_anew = _deadlines(minute, sample, expectation, overlays, versions, gaps)
+    late_at, down_at, is_anew = _deadlines(minute, sample, expectation, overlays, versions, gaps, begun)
     if minute < late_at and is_anew:
         return Status.NO_DATA
     if minute >= down_at or sample.status is Status.DOWN:
@@ -153,30 +170,54 @@ def _deadlines(
     overlays: list[Overlay],
     versions: list[Version],
     gaps: list[Gap],
+    begun: Sequence[int],
 ) -> tuple[int, int, bool]:
     """Late at, down at, and whether they began anew after the report."""
     counted_from, is_anew = sample.minute + 60, False
-    due = _due_after_report(sample.minute, expectation)
-    down_at = _down_at(counted_from, due, expectation)
-    began = _in_force_since(minute, versions)
-    if began > counted_from:
-        counted_from, is_anew = began, True
-        due = _due(counted_from, expectation)
-        down_at = _down_at(counted_from, due, expectation)
+    waiting = _with_start(_after_report(sample.minute, expectation), begun, counted_from, expectation)
+    came_into_force = _in_force_since(minute, versions)
+    if came_into_force > counted_from:
+        counted_from, is_anew = came_into_force, True
+        waiting = _with_start(_anew(counted_from, expectation), begun, counted_from, expectation)
     works = [Gap(one.start, one.end) for one in overlays if one.maintenance and one.end is not None]
     spans = [(gap.start, gap.end, True) for gap in _joined(gaps)]
     spans += [(work.start, work.end, False) for work in _joined([w for w in works if w.start < w.end])]
     for start, end, is_gap in sorted(spans, key=lambda span: span[0]):
         if end <= counted_from or end >= minute + 60:
             continue
-        ran_out_inside = _holds(start, end, due) or _holds(start, end, _late_at(due, expectation))
-        if is_gap or ran_out_inside:
+        due, late_at, down_at = waiting
+        if is_gap or _holds(start, end, due) or _holds(start, end, late_at):
             counted_from, is_anew = end, True
-            due = _due(counted_from, expectation)
-            down_at = _down_at(counted_from, due, expectation)
+            waiting = _with_start(_anew(counted_from, expectation), begun, counted_from, expectation)
         elif _holds(start, end, down_at):
-            down_at = _down_at(end, _due(end, expectation), expectation)
-    return _late_at(due, expectation), down_at, is_anew
+            waiting = due, late_at, _anew(end, expectation)[2]
+    return waiting[1], waiting[2], is_anew
+
+
+Waiting = tuple[int, int, int]  # when a report is due, when it is late, when the monitor is down
+
+
+def _after_report(minute: int, expectation: object) -> Waiting:
+    due = _due_after_report(minute, expectation)
+    return due, _late_at(due, expectation), _down_at(minute + 60, due, expectation)
+
+
+def _anew(instant: int, expectation: object) -> Waiting:
+    due = _due(instant, expectation)
+    return due, _late_at(due, expectation), _down_at(instant, due, expectation)
+
+
+def _with_start(waiting: Waiting, begun: Sequence[int], counted_from: int, expectation: object) -> Waiting:
+    """A job that began has its grace to report, if that is sooner."""
+    unfinished = [start for start in begun if start >= counted_from]
+    assert isinstance(expectation, EveryInterval | AtSchedule)
+    if not unfinished or expectation.grace == 0 or min(unfinished) + expectation.grace >= waiting[1]:
+        return waiting
+    start = min(unfinished)
+    patience = expectation.down_after
+    if isinstance(expectation, EveryInterval):
+        patience -= expectation.interval
+    return start, start + expectation.grace, min(start + patience, waiting[2])
 
 
 def _holds(start: int, end: int, instant: int) -> bool:

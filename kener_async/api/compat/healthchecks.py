@@ -34,6 +34,7 @@ async def ping(request: web.Request) -> web.Response:
         await reports.hear(state)
     if received.signal is Signal.START:
         await database.write(runs.begin, monitor=state.id, run=run, now=now)
+        app[keys.STATES].mark_stale([monitor.tag])
     elif received.signal in STATUSES:
         started = await database.read(runs.started_at, monitor=state.id, run=run, now=now)
         took = 0.0 if started is None else round((now - started) * 1000, 3)

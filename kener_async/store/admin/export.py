@@ -89,6 +89,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "recent": ARRAY,
     },
     "run": {"kind": STRING, "monitor": STRING, "run": STRING, "started_at": (float,)},
+    "start": {"kind": STRING, "monitor": STRING, "started_at": (int,)},
     "token": {
         "kind": STRING,
         "id": STRING,
@@ -163,6 +164,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
         yield _incident(*thread)
     yield from _devices(connection)
     yield from _runs(connection)
+    yield from _starts(connection)
     for token in tokens.all_tokens(connection).values():
         yield {"kind": "token", **asdict(token), "digest": token.digest and token.digest.hex()}
 
@@ -219,6 +221,14 @@ def _runs(connection: sqlite3.Connection) -> Iterator[Line]:
     )
     for tag, run, started_at in rows:
         yield {"kind": "run", "monitor": tag, "run": run, "started_at": started_at}
+
+
+def _starts(connection: sqlite3.Connection) -> Iterator[Line]:
+    rows = connection.execute(
+        "SELECT tag, started_at FROM starts JOIN monitors ON id = monitor_id ORDER BY monitor_id, started_at"
+    )
+    for tag, started_at in rows:
+        yield {"kind": "start", "monitor": tag, "started_at": started_at}
 
 
 def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:

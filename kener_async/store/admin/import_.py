@@ -260,6 +260,14 @@ def _runs(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     )
 
 
+def _starts(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    connection.executemany(
+        "INSERT INTO starts (monitor_id, started_at) VALUES (?, ?)",
+        ((ids[line["monitor"]], line["started_at"]) for line in lines),
+    )
+
+
 IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
     "service": _service,
     "monitor": _monitors,
@@ -268,6 +276,7 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
     "incident": _incidents,
     "device": _devices,
     "run": _runs,
+    "start": _starts,
     "token": _tokens,
 }
 

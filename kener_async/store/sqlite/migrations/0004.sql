@@ -63,3 +63,10 @@ CREATE TABLE clock_offsets (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO clock_offsets (device_id, hour, smallest)
 SELECT id, last_heard - last_heard % 3600, clock_offset FROM devices WHERE clock_offset IS NOT NULL;
+
+-- When jobs said that they began; one that does not report its end within its grace is late.
+CREATE TABLE starts (
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    started_at  INTEGER NOT NULL,      -- UTC seconds, by this server's clock
+    PRIMARY KEY (monitor_id, started_at)
+) STRICT, WITHOUT ROWID;
