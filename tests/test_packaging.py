@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -110,6 +111,7 @@ def test_the_binary_holds_every_data_file_where_the_code_looks_for_it(recipe):
     assert {Path("kener_async/schema.sql"), Path("kener_async/config.toml")} <= placed
     assert Path("kener_async/systemd/kener-async.service") in placed
     assert Path("kener_async/systemd/kener-agent.sysusers") in placed
+    assert Path("kener_async/systemd/kener-async.sysusers") in placed
 
 
 def test_the_binary_leaves_out_no_module_that_is_used(recipe, used):
@@ -161,6 +163,49 @@ def test_a_service_that_came_with_a_package_is_left_to_it(tmp_path: Path, plan: 
     unit.touch()
     with pytest.raises(install.InstallError, match="installed by a package"):
         plan(places)
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a package made around this checkout instead of the binary, with their modes."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("dpkg-deb is missing")
+    folder = tmp_path_factory.mktemp("deb")
+    for name in ("docs", "contrib", "systemd", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("dist", "build/venv/bin"):
+        (folder / name).mkdir(parents=True)
+    (folder / "dist/THIRD-PARTY.txt").touch()
+    (folder / "build/glibc").write_text("2.36")
+    run = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {{}} "$@"\n'
+    for name, words in (("dist/kener-async", ROOT / "run.py"), ("build/venv/bin/python", "")):
+        (folder / name).write_text(run.format(words))
+        (folder / name).chmod(0o755)
+    subprocess.run(["sh", "tools/deb.sh"], cwd=folder, check=True, capture_output=True)
+    (package,) = (folder / "dist").glob("*.deb")
+    listed = subprocess.run(["dpkg-deb", "-c", package], check=True, capture_output=True, text=True).stdout
+    return {line.split()[5].removeprefix("."): line.split()[0] for line in listed.splitlines()}
+
+
+@pytest.mark.process
+def test_the_package_brings_documentation_examples_and_dashboard(contents: dict[str, str]):
+    documents = "/usr/share/doc/kener-async"
+    for name in ("README.md", "docs/operate.md", "docs/grafana-dashboard.json", "docs/prometheus-alerts.yml"):
+        assert contents[f"{documents}/{name}"] == "-rw-r--r--"
+    assert contents[f"{documents}/contrib/heartbeat.sh"] == "-rwxr-xr-x"
+    assert f"{documents}/contrib/esp32/main.py" in contents
+    assert f"{documents}/systemd/README.md" in contents
+    assert not [name for name in contents if "__pycache__" in name]
+
+
+@pytest.mark.process
+def test_the_package_makes_the_group_that_may_read_the_configuration(contents: dict[str, str]):
+    assert "/usr/lib/sysusers.d/kener-async.conf" in contents
+    script = (ROOT / "tools/deb/postinst").read_text()
+    assert script.index("systemd-sysusers kener-async.conf") < script.index("chgrp kener-config")
+    assert "chmod 640" in script
 
 
 def test_the_manual_page_tells_of_every_option():

@@ -28,7 +28,7 @@ rmdir "$root/usr/local/bin" "$root/usr/local" "$root/etc/systemd"
 
 docs="$root/usr/share/doc/kener-async"
 cp -R docs contrib README.md CHANGELOG.md "$docs/"
-cp systemd/README.md "$docs/systemd.md"
+install -D -m 644 systemd/README.md "$docs/systemd/README.md"
 find "$docs" -name __pycache__ -prune -exec rm -rf {} +
 find "$docs" -type f -exec chmod 644 {} +
 chmod 755 "$docs/contrib/heartbeat.sh"
