@@ -26,6 +26,12 @@ TWICE = """() => {
   const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
   return ids.filter((id, place) => ids.indexOf(id) !== place);
 }"""
+# The labels of charts that touch the one before them.
+OVERLAPPING = """() => [...document.querySelectorAll(".chart")].flatMap((chart) => {
+  const labels = [...chart.querySelectorAll("text[y='196']")].map((label) => label.getBoundingClientRect());
+  const shown = labels.filter((box) => box.width);
+  return shown.slice(1).map((box, place) => box.left - shown[place].right).filter((gap) => gap <= 0);
+})"""
 
 
 @pytest_asyncio.fixture(
@@ -47,6 +53,7 @@ async def test_a_page_is_quiet_and_well_formed_and_within_every_window(tab: Watc
         colors = set()
         async for dress in dresses(page):
             assert await beyond(page) == [], dress
+            assert await page.evaluate(OVERLAPPING) == [], dress
             colors.add(await page.evaluate("getComputedStyle(document.querySelector('main')).color"))
         assert len(colors) == (1 if name.startswith("embed") else 2), "light and dark"
         await page.set_viewport_size({"width": NARROWEST, "height": 640})
