@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -105,6 +106,9 @@ PROXY = (ip_network("127.0.0.1"),)
         (lambda: [diagnosis.of_open_files(1023, 0)], "warn"),
         (lambda: [diagnosis.of_open_files(1024, 0)], "ok"),
         (lambda: [diagnosis.of_open_files(65536, 60_000)], "fail"),
+        (lambda: [diagnosis.of_memory(1000, 2**30)], "ok"),
+        (lambda: [diagnosis.of_memory(1500, 2**30)], "warn"),
+        (lambda: [diagnosis.of_memory(1500, 2**27)], "fail"),
         (lambda: [diagnosis.of_log_size(2**26 + 1)], "warn"),
         (lambda: [diagnosis.of_log_size(2**26)], "ok"),
         (lambda: [diagnosis.of_backups(None, NOWHERE, NOW, "backups")], "warn"),
@@ -119,6 +123,20 @@ def test_what_is_measured_is_judged(found: Callable[[], Iterable[Finding]], expe
     worst = max((one.state for one in findings), key=["ok", "warn", "fail"].index)
     assert worst == expected, findings
     assert all(bool(one.remedy) == (one.state is not FindingState.OK) for one in findings)
+
+
+def test_the_memory_of_unit_documentation_and_doctor_agree():
+    root = Path(__file__).parent.parent
+    unit = re.search(r"^MemoryMax=(\d+)M$", (root / "systemd" / "kener-async.service").read_text(), re.M)
+    docs = (root / "docs" / "operate.md").read_text()
+    assert unit is not None
+    assert int(unit[1]) == diagnosis.UNIT_MEMORY
+    assert f"The unit allows {diagnosis.UNIT_MEMORY} MB" in docs
+    table = docs.partition("| monitors | MB |")[2].partition("\n\n")[0]
+    sizes = [tuple(map(int, line)) for line in re.findall(r"\| (\d+) \| (\d+) \|", table.replace(",", ""))]
+    assert [monitors for monitors, _ in sizes] == [50, 1000, 5000]
+    assert sizes == [(monitors, diagnosis.needed_memory(monitors)) for monitors, _ in sizes]
+    assert diagnosis.needed_memory(1000) < diagnosis.UNIT_MEMORY
 
 
 def test_no_finding_shows_the_key():

@@ -17,6 +17,10 @@ BUILT_AFTER = 1_767_225_600  # 2026-01-01: a clock that is earlier is wrong
 SLOW_FLUSH, SLOWEST_FLUSH = 0.1, 1.0  # seconds
 LARGE_LOG = 64 * 1024 * 1024
 LEAST_FILES = 1024
+MIB = 1024 * 1024
+UNIT_MEMORY = 256  # MB; MemoryMax of systemd/kener-async.service
+MEMORY_BASE = 132  # MB
+MEMORY_PER_1000 = 100  # MB for so many monitors
 STRONG_BITS = 128
 UNUSED = 90 * DAY
 EXPIRING = 14 * DAY
@@ -181,6 +185,26 @@ def of_open_files(limit: int, max_connections: int) -> Finding:
     if max_connections > limit * 4 // 5:
         return fail("open files", f"{text}, too few for max_connections = {max_connections:,}", remedy)
     return warn("open files", text, remedy) if limit < LEAST_FILES else ok("open files", text)
+
+
+def of_memory(monitors: int, total: int) -> Finding:
+    """Judge whether the memory allowed is enough. `total`: that of the machine, in bytes."""
+    needed, available = needed_memory(monitors), total // MIB
+    text = f"about {needed:,} MB for {monitors:,} monitors"
+    if needed > available:
+        return fail("memory", f"{text}, and the machine has {available:,} MB", "add memory")
+    if needed > UNIT_MEMORY:
+        remedy = f"systemctl edit kener-async: [Service] MemoryMax={needed}M"
+        return warn("memory", f"{text}, and the unit allows {UNIT_MEMORY} MB", remedy)
+    return ok("memory", text)
+
+
+def needed_memory(monitors: int) -> int:
+    """Megabytes of a server with so many monitors, 90 days of history and visitors in three languages.
+
+    Measured by benchmarks/memory.py; the table in docs/operate.md has the same figures.
+    """
+    return MEMORY_BASE + monitors * MEMORY_PER_1000 // 1000
 
 
 def of_log_size(size: int) -> Finding:

@@ -48,6 +48,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     if seen is not None:
         yield from diagnosis.of_tokens(seen.tokens, now)
     yield diagnosis.of_open_files(_open_files(server), config.server.max_connections)
+    yield diagnosis.of_memory(len(config.monitors), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     yield _port(config.server, is_served=server is not None)
     yield diagnosis.of_proxy(config.server)
     if online:

@@ -29,7 +29,7 @@ from kener_async.web.parts.rows import ROW_CACHE
 ROWS_PER_PAGE = 25  # about 13 KB each
 MAX_ROWS_BYTES = 360_000  # rows beyond are shown without bars
 MAX_CATEGORIES = 150
-MAX_ATTENTION = 40
+MAX_ATTENTION = 20
 MIN_FOR_ATTENTION = 10  # with so few monitors all are seen at once
 MAX_INCIDENTS = 10  # of each section
 MAX_QUERY = 100  # characters
@@ -290,6 +290,8 @@ async def _attention(page: PageRequest, listing: Listing) -> dict[str, Any] | No
     affected = [one for one in _worst_first(listing.monitors) if one.status is not Status.UP]
     is_first = listing.pager is not None or listing.query is not None
     if not affected or is_first or len(listing.monitors) < MIN_FOR_ATTENTION:
+        return None
+    if all(one.status is Status.NO_DATA for one in listing.monitors):  # as before the first report
         return None
     listed = affected[:MAX_ATTENTION]
     since = await page.since(listed)

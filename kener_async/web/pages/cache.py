@@ -15,8 +15,8 @@ from kener_async.api.http.responses import PrebuiltHead, PrebuiltResponse
 from kener_async.web.pages.throttle import RenderThrottle
 
 MAX_PAGES = 1024
-MAX_PLAIN = 16 * 1024 * 1024  # bytes of pages of the site
-MAX_VARIANTS = 8 * 1024 * 1024  # bytes of variants, which clients can invent
+MAX_PLAIN = 8 * 1024 * 1024  # bytes of pages of the site
+MAX_VARIANTS = 4 * 1024 * 1024  # bytes of variants, which clients can invent
 MIN_COMPRESSED = 256  # bytes; below, compression gains nothing
 MIN_DROPPED = 32 * 1024  # bytes; a smaller page is kept as rendered beside its compressed forms
 MAX_HEADER = 256  # characters that are parsed of a request header

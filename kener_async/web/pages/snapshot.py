@@ -31,7 +31,7 @@ from kener_async.web.pages.throttle import RenderThrottle
 
 RECENT = 14 * DAY
 ATTEMPTS = 3
-MAX_VIEWS = 1024  # about 10 KB each
+MAX_VIEWS = 256  # about 20 KB each
 VIEWS_AT_ONCE = 100
 
 

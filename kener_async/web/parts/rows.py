@@ -16,7 +16,7 @@ from kener_async.web.pages.snapshot import DayView, MonitorView
 from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.parts.bars import bars
 
-MAX_CACHED = 8 * 1024 * 1024  # bytes in memory
+MAX_CACHED = 4 * 1024 * 1024  # bytes in memory
 
 CachedRow = tuple[ReferenceType[MonitorView], Markup]
 

@@ -1,0 +1,179 @@
+"""Draw situations of the page that the demo does not have: `python -m tools.situations FOLDER`.
+
+Silent monitors, outages without an incident, an incident beside an announcement, thousands of monitors, names
+that are written from right to left. Each is drawn narrow and wide, light and dark, to be looked at.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.async_api import Browser, async_playwright
+
+from kener_async.config.model import Announcement, Category, Config, MonitorConfig
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tools.screenshots import ARGUMENTS, CHROMIUM, HEIGHTS, THEMES, small, window
+
+EVERY_MINUTE = MonitorSettings(expectation=EveryInterval(interval=60, grace=120, down_after=600))
+SERVICES = ("Website", "API", "Mail", "Storage", "Search", "Login", "Payments", "Reports", "Backups", "DNS")
+ARABIC = ("الموقع الإلكتروني", "خدمة البريد", "واجهة API الخارجية", "التخزين (Berlin)")
+HEBREW = ("אתר הבית", "שרת הדואר 2", "API ציבורי", "גיבויים")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A site, what happens on it, and the pages to draw."""
+
+    monitors: Sequence[MonitorConfig]
+    happen: Callable[[Service], Awaitable[None]]
+    paths: Sequence[str] = ("/",)
+    announcements: Sequence[Announcement] = ()
+    days: int = 20  # since the monitors are known
+
+
+def named(count: int, per_category: int, settings: MonitorSettings = EVERY_MINUTE) -> list[MonitorConfig]:
+    return [
+        a_monitor(
+            f"m{n}",
+            settings,
+            name=f"{SERVICES[n % 10]} {n // 10 + 1}",
+            category=f"Site {n // per_category + 1}" if per_category else "",
+        )
+        for n in range(count)
+    ]
+
+
+async def beats(service: Service, tags: Sequence[str], minutes: Sequence[int], status: str = "UP") -> None:
+    samples = [
+        {
+            "tag": tag,
+            "status": status,
+            "latency": 0.12 + n % 7 / 50,
+            "timestampInSeconds": NOON - ago * MINUTE,
+        }
+        for n, tag in enumerate(tags)
+        for ago in minutes
+    ]
+    for first in range(0, len(samples), 1000):
+        await service.post("/api/status/batch", {"samples": samples[first : first + 1000]})
+
+
+RECENT = (*range(12), *range(60, 40 * 60, 60))
+
+
+async def silence(service: Service) -> None:
+    await beats(service, ["m0", "m1", "m2"], RECENT)
+    await beats(service, ["m3"], [3 * 24 * 60 + n for n in range(5)], "DOWN")
+    await beats(service, ["m4"], [*range(6, 60)])
+    await beats(service, ["m5"], [*range(45, 90)])
+
+
+async def outage(service: Service) -> None:
+    down = [f"m{n}" for n in range(3, 50, 6)]
+    await beats(service, [f"m{n}" for n in range(50) if f"m{n}" not in down], RECENT)
+    await beats(service, down, RECENT[12:])
+    await beats(service, down[:6], range(12), "DOWN")
+    await beats(service, down[6:], range(7), "DEGRADED")
+
+
+async def incident(service: Service) -> None:
+    await beats(service, [f"m{n}" for n in range(8)], RECENT)
+    for fields in (
+        {"title": "Slow searches", "tags": ["m4"], "impact": "DEGRADED", "startDatetime": NOON - 3 * HOUR},
+        {
+            "title": "Payments fail",
+            "body": "Cards are refused. We are **on it**.",
+            "tags": ["m6", "m1"],
+            "impact": "DOWN",
+            "startDatetime": NOON - HOUR,
+        },
+    ):
+        await service.post("/api/incident", fields)
+    await service.post("/api/incident/2/comment", {"body": "The provider has found the cause."})
+
+
+async def fleet(service: Service) -> None:
+    tags = [f"m{n}" for n in range(5000)]
+    await beats(service, [tag for n, tag in enumerate(tags) if n % 71], [0])
+    await beats(service, tags[::213], [0], "DOWN")
+
+
+async def right_to_left(service: Service) -> None:
+    await beats(service, [f"rtl{n}" for n in range(7)], RECENT)
+    await service.post(
+        "/api/incident",
+        {
+            "title": "انقطاع في الشبكة",
+            "body": "نعمل على الإصلاح.",
+            "tags": ["rtl1", "rtl4"],
+            "impact": "DOWN",
+        },
+    )
+
+
+SITUATIONS = {
+    "silent": Situation(named(7, 0), silence, ("/", "/monitor/m3", "/monitor/m6")),
+    "outage": Situation(named(50, 10), outage, ("/", "/category/Site%201")),
+    "incident": Situation(
+        named(8, 4),
+        incident,
+        announcements=(Announcement("New office hours", "We answer from 8 to 18.", "info", None, None),),
+    ),
+    "fleet": Situation(named(5000, 100), fleet, ("/", "/?q=mail+41"), days=0),
+    "right-to-left": Situation(
+        [
+            a_monitor(f"rtl{n}", EVERY_MINUTE, name=name, category="خدمات" if n < 4 else "שירותים")
+            for n, name in enumerate((*ARABIC, *HEBREW))
+        ],
+        right_to_left,
+        ("/", "/monitor/rtl2"),
+    ),
+}
+
+
+def configured(folder: Path, situation: Situation) -> Config:
+    config = a_config(folder, *situation.monitors)
+    categories = dict.fromkeys(monitor.category for monitor in situation.monitors if monitor.category)
+    return replace(
+        config,
+        site=replace(config.site, title="Status of Example", name="Example"),
+        categories=tuple(Category(name, "", hidden=False) for name in categories),
+        announcements=tuple(situation.announcements),
+        ingest=replace(config.ingest, token_rate=0),
+    )
+
+
+async def draw(browser: Browser, name: str, situation: Situation, folder: Path) -> None:
+    with TemporaryDirectory() as data:
+        async with running(
+            configured(Path(data), situation), FakeClock(NOON - situation.days * DAY)
+        ) as service:
+            service.pass_time(situation.days * DAY)
+            await situation.happen(service)
+            await service.roll()
+            url = str(service.client.make_url("")).rstrip("/")
+            for width, theme, (number, path) in product(HEIGHTS, THEMES, enumerate(situation.paths)):
+                async with window(browser, width, theme) as page:
+                    await page.goto(url + path, wait_until="networkidle")
+                    image = small(await page.screenshot(full_page=True))
+                    (folder / f"{name}-{number}-{width}-{theme}.png").write_bytes(image)
+
+
+async def main() -> None:
+    folder = Path(sys.argv[1])
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for name in sys.argv[2:] or SITUATIONS:
+            await draw(browser, name, SITUATIONS[name], folder)
+        await browser.close()
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    asyncio.run(main())
