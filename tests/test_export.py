@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kener_async.clock import Cron
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.incidents import Incident
-from kener_async.domain.samples import Sample, SampleSource, Status
+from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status
 from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
 from kener_async.store.admin import export, import_
 from kener_async.store.admin.import_ import ImportRefused
@@ -207,7 +207,7 @@ SAMPLES = st.builds(
     monitor=st.integers(1, len(TAGS)),
     minute=INSTANTS.map(lambda instant: instant - instant % 60),
     status=st.sampled_from([Status.UP, Status.DEGRADED, Status.DOWN]),
-    latency=st.floats(0, 1e300) | st.integers(0, 10**6).map(lambda n: n / 1e4),
+    latency=st.floats(0, MAX_LATENCY) | st.integers(0, 10**6).map(lambda n: n / 1e4),
     source=st.sampled_from(SampleSource),
 )
 INCIDENTS = st.builds(

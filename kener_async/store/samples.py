@@ -158,4 +158,4 @@ def packed_latency(latency: float) -> int | float:
 
 def plain_latency(stored: int | float) -> float:
     """The latency of a stored value, at most MAX_LATENCY: earlier versions stored any number."""
-    return stored / MILLION if isinstance(stored, int) else min(stored, MAX_LATENCY)
+    return stored / MILLION if isinstance(stored, int) else min(stored, float(MAX_LATENCY))
