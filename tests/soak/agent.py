@@ -6,7 +6,8 @@ A real agent and a real server run in real time, with a faulty proxy between the
 second, so that samples of one minute replace each other. Expected samples are read from a journal, which a
 wrapper around the spool writes after each commit, and from the spool where a kill came between commit and
 journal. The true minute of a sample follows from its monotonic clock, which is never set. Compared are the
-stored samples, the verdict on each sample, and the sequence numbers that the server has received.
+stored samples, the verdict on each sample, and the sequence numbers that the server has received. For the
+first half of the events the server does not know some of the monitors, and refuses their samples.
 
 With --clock the agent runs under libfaketime: 3 hours fast, in 1970, or stepping back repeatedly; without it,
 all clocks are tested in turn. With --power the spool is on a file system that loses unwritten data, as in
@@ -17,6 +18,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +39,8 @@ from tests.soak.power import Disk, ext4
 
 WEB = [f"web{number}" for number in range(10)]
 TAGS = [*WEB, "port", "closed", "command", "file", "alive"]
+UNKNOWN = ("web0", "alive")  # monitors that the server is given half way
+SETTINGS = {"rollups": {"interval_seconds": 1}}
 PAUSE = 4.0  # seconds between two events at most, and as long a cut may last
 SETTLING = 3.0  # seconds for the agent to send what is left
 LONGEST_WAIT = 30.0  # seconds for the agent to take a sample
@@ -126,20 +130,22 @@ class Report:
     met: dict[str, int] = field(default_factory=dict)
     measured: int = 0
     stored: int = 0
+    refused: int = 0
     left: int = 0
     faults: list[str] = field(default_factory=list)
     resident: tuple[int, int] = (0, 0)  # MB of the agent, at the first look and at the end
 
     @property
     def is_ok(self) -> bool:
-        return not self.faults and not self.left and self.measured > 0
+        return not self.faults and not self.left and self.measured > 0 and self.refused > 0
 
     def __str__(self) -> str:
         met = ", ".join(f"{count} {kind}" for kind, count in sorted(self.met.items()))
         lines = [
             f"clock {self.clock}, seed {self.seed}: {self.cuts} cuts, {self.agent_kills} kills of the agent, "
             f"{self.server_kills} of the server, {self.power_cuts} power cuts; connections: {met}",
-            f"  {self.measured} samples measured, {self.stored} minutes stored, {self.left} left, "
+            f"  {self.measured} samples measured, {self.stored} minutes stored, "
+            f"{self.refused} refused for a while, {self.left} left, "
             f"{len(self.faults)} faults; agent: {self.resident[0]} to {self.resident[1]} MB",
         ]
         return "\n".join([*lines, *(f"  {fault}" for fault in self.faults[:20])])
@@ -206,7 +212,8 @@ class Rig:
         self.folder = folder
         self.report = report
         self.chance = random.Random(report.seed)
-        self.server = Server(folder, a_config({"rollups": {"interval_seconds": 1}}, TAGS))
+        known = [tag for tag in TAGS if tag not in UNKNOWN]
+        self.server = Server(folder, a_config(SETTINGS, known))
         self.clock = FakedClock(folder)
         self.disk = disk
         self._pause_seconds = pause
@@ -245,11 +252,17 @@ class Rig:
         events = [self._cut] * cuts + [self._kill_agent, self._kill_server] * kills
         events += [self._cut_power] * power_cuts
         self.chance.shuffle(events)
-        for event in events:
+        for number, event in enumerate(events):
+            if number == len(events) // 2:
+                self._add_monitors()
             await self._pause()
             await event()
             if self.report.clock == "back":
                 self._set_clock()
+
+    def _add_monitors(self) -> None:
+        self.server.config.write_text(a_config(SETTINGS, TAGS))
+        self.server.send(signal.SIGHUP)
 
     async def _pause(self) -> None:
         await asyncio.sleep(self.chance.uniform(self._pause_seconds / 8, self._pause_seconds))
@@ -339,7 +352,9 @@ class Rig:
 
     def _verdicts(self) -> list[Verdict]:
         lines = (self.agent.folder / "verdicts").read_text().splitlines()
-        return [(seq, verdict, minute) for seq, verdict, minute in map(json.loads, lines)]
+        verdicts = [(seq, verdict, minute) for seq, verdict, minute in map(json.loads, lines)]
+        self.report.refused = sum(verdict == "refused" for _, verdict, _ in verdicts)
+        return [each for each in verdicts if each[1] != "refused"]
 
     def judge(self) -> None:
         samples, database = self.samples(), self.server.database

@@ -1,7 +1,8 @@
 """Thousands of devices that each report once a minute, each over a connection of its own.
 
 Every acknowledged sample must be stored. Each minute the program prints how long devices waited and how much
-memory the server uses. With `--mad` another device sends as fast as it can, with its own token.
+memory the server uses. With `--mad` another device sends as fast as it can, with its own token. At the end
+two tokens of one name send numbered batches of a device of one name, of which none may be lost either.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -111,6 +112,22 @@ async def gone_mad(port: int, token: str) -> AsyncIterator[Sent]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def of_one_name(port: int, tokens: Mapping[str, str], samples: int) -> bool:
+    """Send so many numbered samples with each of these tokens, by tag; whether all were accepted."""
+
+    async def send(tag: str, token: str) -> bool:
+        client, now, accepted = Client(port, token), int(time.time()) // MINUTE * MINUTE, 0
+        for number in range(1, samples + 1):
+            sample = {"tag": tag, "status": "UP", "latency": number, "seq": number}
+            sample["timestampInSeconds"] = now - (samples - number) * MINUTE
+            answer = await client.ask("POST", "/api/status/batch", {"device": "gate", "samples": [sample]})
+            accepted += answer.json()["accepted"]
+        await client.close()
+        return accepted == samples
+
+    return all(await asyncio.gather(*(send(tag, token) for tag, token in tokens.items())))
+
+
 async def watched(server: Server, fleet: Fleet, minutes: int) -> None:
     """Say once a minute how it goes."""
     for minute in range(1, minutes + 1):
@@ -131,7 +148,7 @@ def _line(waits: list[float]) -> str:
 
 
 async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int) -> bool:
-    tags = [*(f"d{number:05d}" for number in range(devices)), "mad"]
+    tags = [*(f"d{number:05d}" for number in range(devices)), "mad", "first", "second"]
     text = "\n".join(f'[[monitors]]\ntag = "{tag}"\n{EXPECTED}' for tag in tags)
     with Server(folder, a_config(None, (), text)) as server:
         token, other = server.add_token(), server.add_token()
@@ -145,11 +162,13 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
             print(f"  the mad one was answered {dict(mad.refused)}")
         else:
             await fleet.report_for(minutes)
+        all_accepted = await of_one_name(server.port, {"first": token, "second": other}, 200)
+        print(f"two tokens of one name: {'nothing lost' if all_accepted else 'samples lost'}")
         watch.cancel()
         control.cancel()
         stopped = await asyncio.to_thread(server.stop)
         comparison = compare(server.database, fleet.sent)
-        phantom = {key for key in comparison.phantom if key[0] != "mad"}
+        phantom = {key for key in comparison.phantom if key[0] not in ("mad", "first", "second")}
         check = integrity(server.database)
     sent = fleet.sent
     print(f"{devices} devices, {minutes} minutes: {_line(fleet.waits)}")
@@ -160,6 +179,7 @@ async def run(folder: Path, devices: int, minutes: int, is_mad: bool, seed: int)
     )
     return (
         not comparison.lost
+        and all_accepted
         and not phantom
         and check == "ok"
         and stopped == 0

@@ -5,7 +5,8 @@
 The real script runs in real shells against a real server, with a faulty proxy between them. Under BusyBox,
 curl is the only other program. The rig controls the time: the server's clock, the device's clock and its
 /proc are files, and rounds of reports are 30 seconds apart. In a round several runs are concurrent, some are
-killed, and for some the network is cut or the server is down.
+killed, and for some the network is cut or the server is down. For the first half the token is for other
+monitors than one of those reported, whose samples are refused.
 
 Exit status 0 is a promise; samples of other runs may be stored or not, but nothing else may be. Of two
 samples of one minute the later one wins. With --clock the device's clock is wrong: 3 hours fast, in 1970 for
@@ -221,7 +222,7 @@ class Rig:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self._token = self.server.add_token()
+        self._token = self.server.add_token(id="narrow", tags=TAGS[:2])
         with self.server:
             await asyncio.to_thread(self.server.start)
             async with FaultyNetwork(self.server.port, seed=self.report.seed, chance=0.3) as self.network:
@@ -234,6 +235,8 @@ class Rig:
         self.chance.shuffle(events)
         to_be_killed = set(self.chance.sample(range(rounds), kills))
         for number, event in enumerate(events):
+            if number == len(events) // 2:
+                self._token = self.server.add_token(sender="narrow")
             self._pass_time()
             if self.report.clock == "right" and self.chance.random() < 0.05:
                 self.device.boot(self.now)
