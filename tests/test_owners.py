@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jwt
 import pytest
 
+from kener_async.store.sqlite import transactions
 from tests.rigs.process import ROOT, Server, a_config
 
 pytestmark = [
@@ -108,3 +109,52 @@ def test_what_root_creates_beside_the_service_the_user_of_the_service_revokes_an
     assert all(token["revoked_at"] for token in listed)
     assert set(owners(server.folder).values()) == {(SERVICE, SERVICE)}
     assert server.stop() == 0
+
+
+def roots_folder(server: Server) -> Path:
+    os.chown(server.database.parent, 0, 0)
+    os.chmod(server.database.parent, 0o700)
+    return server.database.parent
+
+
+def roots_database(server: Server) -> Path:
+    os.chown(server.database, 0, 0)
+    os.chmod(server.database, 0o600)
+    return server.database
+
+
+def roots_readable_database(server: Server) -> Path:
+    os.chown(server.database, 0, 0)
+    os.chmod(server.database, 0o644)
+    return server.database
+
+
+def roots_key(server: Server) -> Path:
+    key = server.database.with_name("secret.key")
+    key.write_text("r" * 20 + "o" * 20 + "t" * 20)
+    os.chmod(key, 0o600)
+    return key
+
+
+def roots_lock(server: Server) -> Path:
+    lock = Path(f"{server.database}.lock")
+    lock.touch(0o600)
+    return lock
+
+
+@pytest.mark.parametrize(
+    "make", [roots_folder, roots_database, roots_readable_database, roots_key, roots_lock]
+)
+def test_a_start_that_a_file_of_root_prevents_names_it_in_one_line(
+    home: Path, make: Callable[[Server], Path]
+):
+    config = a_config({"auth": {}, "database": {"path": "data/kener.db"}})
+    with Server(home, config, as_user=SERVICE) as server:
+        server.database = home / "data" / "kener.db"
+        transactions.write(server.database, lambda session: None)
+        path = make(server)
+        server.launch()
+        assert server.wait(30) == 1, server.log_text()
+        (line,) = server.logs()
+        assert (line["event"], "Traceback" in server.log_text()) == ("cannot start", False)
+        assert line["reason"].startswith(str(path))

@@ -63,9 +63,11 @@ def _device_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path, readable=False), help="The configuration file."
+)
 @_device_options
-@click.option("--spool", type=click.Path(path_type=Path), help="Override [agent] spool.")
+@click.option("--spool", type=click.Path(path_type=Path, readable=False), help="Override [agent] spool.")
 @click.option(
     "--once", is_flag=True, help="Make each check once, send, and exit; with status 1 if reports are left."
 )

@@ -19,7 +19,7 @@ HERE = Path("config.toml")
 CREDENTIALS = Path("/run/credentials/kener-async.service")
 
 config_option = click.option(
-    "--config", "path", type=click.Path(path_type=Path), help="The configuration file."
+    "--config", "path", type=click.Path(path_type=Path, readable=False), help="The configuration file."
 )
 
 

@@ -29,7 +29,9 @@ class DefaultToServe(click.Group):
 
 
 @click.group(cls=DefaultToServe, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path, readable=False), help="The configuration file."
+)
 @click.version_option(__version__, prog_name="kener-async")
 def main(path: Path | None) -> None:
     """A self-hosted status page and incident server that speaks the Kener API 1.0.0."""

@@ -34,7 +34,7 @@ WELCOME = """
 @click.command()
 @click.option("--host", help="Override [server] host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Override [server] port.")
-@click.option("--database", type=click.Path(path_type=Path), help="Override [database] path.")
+@click.option("--database", type=click.Path(path_type=Path, readable=False), help="Override [database] path.")
 @click.option("--welcome", is_flag=True, help="Print the page's address and the first steps.")
 @configured
 def serve(config: Config, host: str | None, port: int | None, database: Path | None, welcome: bool) -> None:
