@@ -211,7 +211,7 @@ async def check_scene(folder: Path, name: str, hour: float, sentence: str, ongoi
     async with running(config, FakeClock(now)) as service:
         page = await (await service.client.get("/")).text()
     assert f"<h1>{sentence}</h1>" in page
-    described = page.partition('<div id="ongoing"')[2].partition('<div id="upcoming"')[0]
+    described = page.partition('<div id="ongoing"')[2].partition('id="notices"')[0]
     assert described.count("<article") == ongoing
 
 
