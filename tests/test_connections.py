@@ -4,11 +4,13 @@
 """
 
 import asyncio
+import re
 import shutil
 import socket
 import time
 from contextlib import closing
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from aiohttp import web
@@ -59,6 +61,17 @@ def test_a_client_that_reads_slowly_gets_all_its_pages(server: Server):
             tail = part[-12:]
             time.sleep(0.05)
     assert time.monotonic() - began > 1.5
+
+
+def test_no_further_request_of_a_connection_is_handled_while_an_answer_waits(server: Server):
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as client:
+        client.sendall(slow_clients.PAGE * 30)
+        assert client.recv(1)  # the first page has been made
+        time.sleep(0.5)
+        with urlopen(f"http://127.0.0.1:{server.port}/metrics") as reply:
+            metrics = reply.read().decode()
+    (handled,) = re.findall(r'kener_pages_served_total\{status="200"\} (\S+)', metrics)
+    assert 1 <= float(handled) < 6
 
 
 def test_a_stop_does_not_wait_for_a_client_that_does_not_read(server: Server):
