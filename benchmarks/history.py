@@ -59,9 +59,9 @@ def _category(number: int) -> str:
     return PLACES[place] + (f" {round_ + 1}" if round_ else "")
 
 
-def fill(config: Path) -> str:
-    """Write 90 days for the monitors of the configuration to the database; the numbers of rows."""
-    filled = growth.fill(config, DAYS)
+def fill(config: Path, days: int = DAYS) -> str:
+    """Write so many days for the monitors of the configuration to the database; the numbers of rows."""
+    filled = growth.fill(config, days)
     now = int(time.time())
     with closing(connections.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
         connections.transaction(connection, lambda connection: _go_wrong(connection, now))

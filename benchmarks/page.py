@@ -48,6 +48,10 @@ BROWSER = {
     "Accept-Language": "en",
 }
 ENCODINGS = {"raw": "identity", "gzip": "gzip", "br": "br"}
+HTML_BUDGET = 500_000  # bytes, not compressed, with any number of monitors
+MAKING_BUDGET = 100  # ms, the page right after a heartbeat
+FEW_DAYS = 4  # of history with more than MANY monitors: 90 would be 43 million quarters
+MANY = 1000
 SIZE_BUDGETS = {50: 60_000, 500: 300_000}  # bytes as browsers get them, by monitors
 P50_BUDGET = 2.0
 POST_BUDGET = 0.5
@@ -136,7 +140,8 @@ def _all_started(stack: ExitStack, folder: Path, monitors: int, trees: Sequence[
     """A server for each checkout, each with its own database; prints how long its first page takes."""
     filled = folder / "filled"
     filled.mkdir()
-    print(f"\n{monitors} monitors: {history.fill(history.configure(filled, monitors))}")
+    days = history.DAYS if monitors <= MANY else FEW_DAYS
+    print(f"\n{monitors} monitors: {history.fill(history.configure(filled, monitors), days)}")
     for number, tree in enumerate(trees):
         own = folder / str(number)
         copytree(filled, own)
@@ -196,6 +201,9 @@ def _print_size(server: Server, monitors: int) -> None:
     budget = SIZE_BUDGETS.get(monitors)
     verdict = f" (budget {budget:,}: {'kept' if sent <= budget else 'MISSED'})" if budget else ""
     print(f"  {server.name}: bytes of the page: {', '.join(sizes)}; browsers get {sent:,}{verdict}")
+    html = len(server.ask("/", BROWSER | {"Accept-Encoding": "identity"}).body)
+    is_kept = "kept" if html <= HTML_BUDGET else "MISSED"
+    print(f"  {server.name}: {html:,} bytes of HTML (budget {HTML_BUDGET:,}: {is_kept})")
 
 
 def _print_making(server: Server, monitors: int) -> None:
@@ -211,7 +219,8 @@ def _print_making(server: Server, monitors: int) -> None:
         sent.append(taken)
     print(
         f"  {server.name}: the page right after a heartbeat: {median(made):.1f} ms, at most {max(made):.1f}; "
-        f"then {median(sent):.1f} ms; it was another {changes} times of {ASKED}"
+        f"then {median(sent):.1f} ms; it was another {changes} times of {ASKED} "
+        f"(budget {MAKING_BUDGET} ms: {'kept' if median(made) <= MAKING_BUDGET else 'MISSED'})"
     )
 
 

@@ -342,9 +342,21 @@ class StatusSince:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._before: WeakKeyDictionary[MonitorState, dict[Status, int | None]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[MonitorState, tuple[CurrentStatus, int | None]] = WeakKeyDictionary()
 
     async def of(self, monitors: Sequence[MonitorNow], now: int) -> list[int | None]:
         """For each monitor the start of the streak of its status; None while there is no data."""
+        unknown = [one for one in monitors if self._find(one) is None]
+        for one, since in zip(unknown, await self._computed(unknown, now), strict=True):
+            self._known[one.state] = one.current, since
+        return [found[1] if (found := self._find(one)) is not None else None for one in monitors]
+
+    def _find(self, one: MonitorNow) -> tuple[CurrentStatus, int | None] | None:
+        """What is known of a monitor, if neither it nor its status has changed since."""
+        known = self._known.get(one.state)
+        return known if known is not None and known[0] is one.current else None
+
+    async def _computed(self, monitors: Sequence[MonitorNow], now: int) -> list[int | None]:
         streaks_now = [one.state.streak(now, one.status) for one in monitors]
         unread = [
             (one.state, one.status)
@@ -363,8 +375,8 @@ class StatusSince:
         """The overall status of these monitors."""
         kind = kind_of({one.status for one in monitors})
         affected = [one for one in monitors if one.status is kind.status]
-        if kind is HeadlineKind.OPERATIONAL:
-            affected = []
+        if kind in (HeadlineKind.OPERATIONAL, HeadlineKind.NOT_REPORTED):
+            affected = []  # of monitors without data the last report counts
         since = await self.of(affected, now)
         begun = {one.monitor.tag: begin for one, begin in zip(affected, since, strict=True)}
         return headline([one.member(begun.get(one.monitor.tag)) for one in monitors])
