@@ -592,6 +592,26 @@ async def test_the_list_shows_state_expiry_and_last_use_below_a_heading(
     assert {one["id"]: one["state"] for one in json.loads(listed)}["token-2"] == "expired"
 
 
+@pytest.mark.process
+async def test_a_token_that_replaces_another_owns_its_devices_and_so_does_the_next_one(
+    real_clock: FakeClock, config: Config, service: Service
+):
+    await service.mint(id="first")
+    senders, newest = [], "first"
+    for _ in range(2):
+        ids = {one["id"] for one in json.loads((await command(config, "token", "list", "--json"))[1])}
+        words = ("--name", "site-7", "--replaces", newest)
+        status, _, error = await command(config, "token", "create", *words)
+        assert status == 0, error
+        listed = json.loads((await command(config, "token", "list", "--json"))[1])
+        (made,) = [one for one in listed if one["id"] not in ids]
+        newest = made["id"]
+        senders.append(made["sender"])
+    assert senders == ["first", "first"]
+    status, _, error = await command(config, "token", "create", "--name", "x", "--replaces", "unknown")
+    assert (status, "no token has the id unknown" in error) == (1, True)
+
+
 async def refused_revocation(config: Config, *words: str) -> str:
     status, _, error = await command(config, "token", "revoke", *words)
     assert status == 1
