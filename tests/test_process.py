@@ -555,3 +555,23 @@ async def test_an_incident_is_listed_and_deleted_beside_a_server_that_shows_it_g
         assert b"A storm" not in (await client.ask("GET", "/")).body
         again = server.run("incident", "delete", "1", "--yes")
         assert (again.returncode, again.stderr) == (1, "incident not found\n")
+
+
+# The environment
+
+
+def test_variables_of_kubernetes_services_are_ignored_and_logged_once(tmp_path: Path):
+    given = {
+        "KENER_SERVER_PORT": "tcp://10.96.0.7:3000",
+        "KENER_AGENT_SERVICE_HOST": "10.96.0.7",
+        "KENER_LOG_LEVEL": "",
+    }
+    with Server(tmp_path, environment=given) as server:
+        server.start()
+        server.send(signal.SIGHUP)
+        server.until_logged("configuration reloaded")
+        ignored = [line["names"] for line in server.logs() if "environment variables" in line["event"]]
+        assert ignored == [sorted(given)]
+        said = server.run("check-config").stderr.splitlines()
+        assert said[0] == f"ignored, they set nothing: {', '.join(sorted(given))}"
+        assert server.stop() == 0
