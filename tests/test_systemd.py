@@ -95,6 +95,22 @@ def test_a_notify_socket_that_is_gone_does_not_stop_the_service(tmp_path: Path):
         assert server.stop() == 0
 
 
+def test_the_status_says_that_the_database_is_lost_and_the_watchdog_does_not_restart_for_it(
+    told: NotifySocket, tmp_path: Path
+):
+    with under(told, tmp_path, **WATCHDOG) as server:
+        server.start()
+        told.until("WATCHDOG=1")
+        os.unlink(server.database)
+        message = told.until("WATCHDOG=1")
+        while not any("the database was deleted" in state for state in message):
+            message = told.until("WATCHDOG=1")
+        (status,) = [state for state in message if state.startswith("STATUS=")]
+        assert status.startswith(f"STATUS=Nothing is stored: {server.database}: the database was deleted: ")
+        assert server.is_running
+        assert server.stop() == 0
+
+
 # The watchdog
 
 STALLS = """
