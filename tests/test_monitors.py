@@ -384,3 +384,15 @@ async def test_clients_of_kener_3_read_the_visible_monitors_in_its_form(tmp_path
         assert (await service.client.get("/api/monitor")).status == 401
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert (await service.ask(method, "/api/monitor"))[0] == 405
+
+
+@pytest.mark.parametrize("route", ["uptime", "history"])
+async def test_a_span_is_widened_to_whole_minutes_and_an_end_alone_is_refused(service: Service, route: str):
+    service.pass_time(HOUR)
+    path, now = f"/api/monitors/earth/{route}", service.clock()
+    start, end = now - 600 + 59, now - 300 + 1
+    found = await service.get(path, **{"from": start, "to": end})
+    spans = found["items"] if route == "history" else [found]
+    assert (spans[0]["from"], spans[-1]["to"]) == (start - 59, end + 59)
+    status, answer = await service.ask("GET", path, params={"to": str(end)})
+    assert (status, answer) == (400, {"error": "Invalid from: missing"})

@@ -117,12 +117,23 @@ MUTATIONS = (
         "rolled_until = min(rolled_until, ?)",
         "rolled_until = max(rolled_until, ?)",
     ),
-    Mutation("gaps excuse nothing", "domain/timeline.py", "    if begun:\n", "    if begun < 0:\n"),
+    Mutation(
+        "gaps excuse nothing",
+        "domain/timeline.py",
+        "Reason.NOT_OBSERVED) for gap in layers.gaps]",
+        "Reason.NOT_OBSERVED) for gap in layers.gaps[:0]]",
+    ),
+    Mutation(
+        "an edited maintenance leaves the minutes after it as they were",
+        "store/incidents.py",
+        "    if incident.is_maintenance and end is not None:\n",
+        "    if incident.is_maintenance and end is None:\n",
+    ),
     Mutation(
         "a minute is down one minute early",
-        "domain/heartbeats.py",
-        "Status.DOWN if minute >= self.down_at",
-        "Status.DOWN if minute + MINUTE >= self.down_at",
+        "domain/timeline.py",
+        "minute >= deadlines.down_at",
+        "minute + MINUTE >= deadlines.down_at",
     ),
     Mutation(
         "an incident covers the minute that begins at its end",
