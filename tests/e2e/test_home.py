@@ -12,6 +12,7 @@ from kener_async.config.model import Category
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from tests.e2e.browser import opened
+from tests.e2e.test_accessibility import violations
 from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
@@ -73,6 +74,13 @@ async def test_without_javascript_a_folded_category_leads_to_its_page(browser: B
         await expect(page.locator(".monitor")).to_have_count(25)
         await page.locator(".pager [rel=next]").click()
         await expect(page.locator(".monitor")).to_have_count(15)
+
+
+async def test_axe_finds_no_fault_in_a_page_of_many_monitors(browser: Browser, fleet: Service):
+    async with opened(browser, fleet, "/") as watched:
+        await watched.page.locator(f"{FOLD} h2 a").click()
+        await expect(watched.page.locator(f"{FOLD} .monitor")).to_have_count(25)
+        assert await violations(watched.page) == {}
 
 
 # The filter
