@@ -105,7 +105,7 @@ class Stored:
               FROM incident_monitors JOIN incidents USING (number)
             """
         ):
-            ends = [instant for instant in (end, closed_at) if instant is not None]
+            ends = [max(instant, start) for instant in (end, closed_at) if instant is not None]
             self.overlays[tags[monitor]].append(
                 Overlay(
                     number,

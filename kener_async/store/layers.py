@@ -44,7 +44,7 @@ def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overl
     rows = session.execute(
         """
         SELECT incidents.number, start,
-               CASE WHEN "end" IS NULL OR closed_at < "end" THEN closed_at ELSE "end" END AS until,
+               max(start, min(coalesce("end", closed_at), coalesce(closed_at, "end"))) AS until,
                impact, is_maintenance
           FROM incident_monitors
           JOIN incidents ON incidents.number = incident_monitors.number
