@@ -15,6 +15,7 @@ def reason_of(error: OSError) -> str:
 
 
 OWNER = "run this with sudo, or as the user that owns it"
+WRITABLE_DISK = "use a folder on a disk that can be written"
 FREE_SPACE = "free some space, then run this again"
 
 _REMEDIES = {
@@ -22,5 +23,5 @@ _REMEDIES = {
     errno.EPERM: OWNER,
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
-    errno.EROFS: "use a folder on a disk that can be written",
+    errno.EROFS: WRITABLE_DISK,
 }

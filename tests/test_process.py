@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from kener_async.errors import OWNER
+from kener_async.errors import WRITABLE_DISK
 from kener_async.store.sqlite.migrations import VERSION
 from tests.rigs.disk import may_mount, small_disk
 from tests.rigs.process import (
@@ -449,7 +449,7 @@ def test_a_read_only_file_system_is_named_at_the_start(tmp_path: Path):
     ):
         server.mint()
         disk.make_read_only()
-        assert refusal(server) == f"{disk.point}: not writable: {OWNER}"
+        assert refusal(server) == f"{disk.point}: not writable: {WRITABLE_DISK}"
 
 
 @NEEDS_STRACE

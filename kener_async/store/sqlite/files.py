@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from kener_async.domain import free_space
-from kener_async.errors import OWNER, FatalError, reason_of
+from kener_async.errors import OWNER, WRITABLE_DISK, FatalError, reason_of
 from kener_async.store.sqlite.errors import DatabaseFileError, database_errors
 
 PAGES_AT_ONCE = 256
@@ -45,7 +45,8 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise DatabaseFileError(f"{folder}: cannot be made: {reason_of(error)}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DatabaseFileError(f"{folder}: not writable: {OWNER}")
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise DatabaseFileError(f"{folder}: not writable: {WRITABLE_DISK if is_read_only else OWNER}")
     if file_system(folder) in NETWORK_FILE_SYSTEMS:
         log.warning(
             "the database is on a network file system, where SQLite's locks may fail", folder=str(folder)
