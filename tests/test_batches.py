@@ -23,7 +23,7 @@ from kener_async.api.batches import TagResolver, _item
 from kener_async.api.http.body import BODY_BUDGET, BodyBudget, parse, parse_flat
 from kener_async.domain import batches as domain_batches
 from kener_async.domain.access import Grant
-from kener_async.domain.batches import Batch, Item
+from kener_async.domain.batches import Batch, Item, Verdict
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.errors import Invalid
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
@@ -818,6 +818,11 @@ def test_shuffled_split_and_repeated_batches_end_in_one_history(sent: list[Sent]
     assert {(monitor, minute): Status(status) for monitor, minute, status in in_order[0]} == highest
 
 
+def known_ones(outcome: batches.Outcome) -> list[bool]:
+    """Which samples were known, as a duplicate or by a better one; of a repeated one that may vary."""
+    return [result.verdict in (Verdict.DUPLICATE, Verdict.SUPERSEDED) for result in outcome.results]
+
+
 @given(histories(), st.randoms(use_true_random=False), st.integers(1, 4), st.sampled_from([1.0, 0.7]))
 @settings(deadline=None, max_examples=60)
 def test_a_batch_in_parts_has_the_verdicts_and_the_history_of_one_at_once(
@@ -848,8 +853,8 @@ def test_a_batch_in_parts_has_the_verdicts_and_the_history_of_one_at_once(
         patch.setattr(domain_batches, "PART_SAMPLES", size)
         in_parts = batches.record(connection, whole, LIMITS)
         assert outcome(connection) == expected
-    if numbered == 1:  # else one of two equal samples is the duplicate, either of them
-        assert in_parts.results == at_once.results
+    if numbered == 1:  # else of two equal samples either is the duplicate
+        assert known_ones(in_parts) == known_ones(at_once)
 
 
 def test_a_batch_of_a_hundred_devices_with_holes_is_stored_in_short_transactions(tmp_path: Path):
@@ -866,7 +871,7 @@ def test_a_batch_of_a_hundred_devices_with_holes_is_stored_in_short_transactions
                 for number in range(1, 900)
             ]
             recorder = batches.BatchRecorder(Batch("test", None, Stamp(), NOON, items), LIMITS)
-            assert max(map(len, recorder.parts)) <= 500
+            assert max(map(len, recorder.parts)) <= 1000
             for positions in recorder.parts:
                 assert len({items[position].device for position in positions}) <= 5
                 with connection:
@@ -891,7 +896,7 @@ async def test_heartbeats_get_their_turn_between_the_parts_of_a_batch(service: S
         patch.setattr(service.app[keys.DATABASE], "write", noted)
         await send(service, *(sample(number) for number in range(4000)))
         await beats[0]
-    assert order.count("part") == 8
+    assert order.count("part") == 4
     assert order.index("heartbeat") <= 2
     assert writer.stored == 4001
 

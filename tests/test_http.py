@@ -4,6 +4,7 @@ Requests are written to sockets by hand, because no library sends malformed ones
 after each test: no request, however malformed, may cause an error in it.
 """
 
+import asyncio
 import json
 import re
 import socket
@@ -13,13 +14,18 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.streams import StreamReader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kener_async.api.http.body import read_object
+from kener_async.domain.errors import Invalid
 from kener_async.process.connections import BUSY
 from tests.rigs.contract import complaints
 from tests.rigs.process import Server, a_config
@@ -467,6 +473,16 @@ def test_a_body_in_chunks_is_limited_too(target: Target):
     assert [answer.status for answer in target.send(head + small)] == [200]
     large = (b"1000\r\n" + b" " * 4096 + b"\r\n") * 17 + b"0\r\n\r\n"
     assert [answer.status for answer in target.send(head + large)] == [413]
+
+
+async def test_a_connection_that_is_lost_after_the_body_came_in_is_no_internal_error():
+    content = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
+    content.feed_data(BEAT)
+    content.feed_eof()
+    content.set_exception(ConnectionResetError("Connection lost"))
+    request: Any = SimpleNamespace(headers={}, content=content, client_max_size=LARGEST)
+    with pytest.raises(Invalid, match="cut short"):
+        await read_object(request, SECONDS)
 
 
 def test_a_body_that_is_cut_short_is_not_stored(target: Target):

@@ -232,7 +232,7 @@ def _changes(
             results[position] = Result(Verdict.DUPLICATE, key[1])
 
 
-PART_SAMPLES, PART_DEVICES = 500, 5
+PART_SAMPLES, PART_DEVICES = 1000, 5
 
 
 def parts(items: Sequence[Item]) -> list[list[int]]:
@@ -269,8 +269,15 @@ class JoinedResults:
         """Add the results of a part; removes from `changes` what a later sample of the batch has replaced."""
         for position, result in zip(positions, results, strict=True):
             self.results[position] = result
-            if result.verdict is Verdict.ACCEPTED and result.minute is not None:
-                self._add_accepted(position, (self._items[position].monitor, result.minute), changes)
+            if result.minute is None:
+                continue
+            item = self._items[position]
+            key = item.monitor, result.minute
+            if result.verdict is Verdict.ACCEPTED:
+                self._add_accepted(position, key, changes)
+            elif result.verdict is Verdict.DUPLICATE and item.number is None:
+                # It is the last word on its minute, although an equal one is stored already.
+                self._winning[key] = max(position, self._winning.get(key, position))
 
     def _add_accepted(self, position: int, key: Key, changes: dict[Key, Sample]) -> None:
         earlier = self._winning.get(key)

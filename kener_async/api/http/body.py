@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,9 @@ from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unavailable, U
 from kener_async.keys import Running
 
 INT64 = 2**63
+NUMBERS = (int, float)
 BOM = b"\xef\xbb\xbf"
+CUT_SHORT = "the body is cut short or malformed"
 MAX_TIMEOUTS = 12  # the whole of an encoded body may take so many timeouts
 MAX_MEMBERS = 10_000  # of a gzip body: a device may append one for each sample
 CHUNK = 4096  # of compressed bytes; zlib copies what follows a member within it
@@ -72,7 +73,10 @@ async def read_object(request: web.Request, seconds: float, hint: str = "") -> d
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
     if request.content.is_eof():
-        raw = request.content.read_nowait()
+        try:
+            raw = request.content.read_nowait()
+        except (web.RequestPayloadError, ConnectionResetError):  # lost since the body came in
+            raise Invalid(CUT_SHORT) from None
         if len(raw) > request.client_max_size:
             raise TooLarge("the body is too large")
         return _object(raw, hint)
@@ -99,7 +103,7 @@ def _errors_of_reading(too_slow: str) -> Iterator[None]:
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge("the body is too large") from None
     except (web.RequestPayloadError, ConnectionResetError):
-        raise Invalid("the body is cut short or malformed") from None
+        raise Invalid(CUT_SHORT) from None
 
 
 async def read_encoded(
@@ -192,8 +196,12 @@ def parse_flat(raw: Text) -> Any:
     # colon, or nesting.
     if not isinstance(value, dict):
         return value
-    is_flat = raw.count(b":") == len(value)
-    return value if is_flat and not _LONG_NUMBER.search(raw) else parse(raw)
+    if raw.count(b":") != len(value):
+        return parse(raw)
+    for member in value.values():
+        if type(member) in NUMBERS and not -INT64 <= member < INT64:
+            return parse(raw)  # because orjson takes integers of more than 64 bits, and makes floats of some
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -221,7 +229,6 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not allowed")
 
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")  # which may be beyond 64 bits; orjson makes a float of it
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_bounded, parse_constant=_no_constant
 )

@@ -5,7 +5,6 @@ and only the positions of the samples are kept; sizes, depth and number are limi
 """
 
 import re
-from collections.abc import Iterator
 
 from kener_async.domain.errors import Invalid
 
@@ -19,7 +18,9 @@ Span = tuple[int, int]  # of a text: the first byte, and that after the last
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # An object without another object or list in it, which nearly every sample is.
-_FLAT_OBJECT = re.compile(rb'\{[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+\}', re.DOTALL)
+_FLAT = rb'\{[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+\}'
+_FLAT_OBJECT = re.compile(_FLAT, re.DOTALL)
+_FLAT_ITEM = re.compile(_FLAT + _SPACE + rb"([,\]])" + _SPACE, re.DOTALL)
 _SCALAR = re.compile(_STRING + rb'|[^\s,:"{}\[\]]++', re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _OBJECT_START = re.compile(_SPACE + rb"\{")
@@ -31,7 +32,12 @@ _LINE = re.compile(rb"[^\s][^\n]*+")
 
 def line_spans(text: Text, maximum: int, too_many: str) -> list[Span]:
     """The lines that are not blank; raises Invalid, with the text `too_many`, for more than `maximum`."""
-    return _limited((match.span() for match in _LINE.finditer(text)), maximum, too_many)
+    spans: list[Span] = []
+    for line in _LINE.finditer(text):
+        if len(spans) == maximum:
+            raise Invalid(too_many)
+        spans.append(line.span())
+    return spans
 
 
 def list_spans(text: Text, name: bytes, maximum: int, too_many: str) -> tuple[bytes, list[Span]] | None:
@@ -48,20 +54,10 @@ def list_spans(text: Text, name: bytes, maximum: int, too_many: str) -> tuple[by
             return None
         at = key.end()
         if key[1] == b'"%b"' % name and text[at : at + 1] == b"[":
-            items = _Items(text, at)
-            spans = _limited(items, maximum, too_many)
-            return _without(text, at, items.end), spans
+            spans, end = _item_spans(text, at, maximum, too_many)
+            return _without(text, at, end), spans
         at = _next_member(text, _value_end(text, at))
     return None
-
-
-def _limited(spans: Iterator[Span], maximum: int, too_many: str) -> list[Span]:
-    kept: list[Span] = []
-    for span in spans:
-        if len(kept) == maximum:
-            raise Invalid(too_many)
-        kept.append(span)
-    return kept
 
 
 def _without(text: Text, start: int, end: int) -> bytes:
@@ -70,28 +66,24 @@ def _without(text: Text, start: int, end: int) -> bytes:
     return b"".join((text[:start], b"[]", text[end:]))
 
 
-class _Items(Iterator[Span]):
-    """The items of the list that begins at a position; `end` is its end when all have been read."""
-
-    def __init__(self, text: Text, start: int) -> None:
-        opened = _LIST_START.match(text, start)
-        assert opened is not None  # noqa: S101 - the caller saw the bracket
-        self._text = text
-        self._at = opened.end()
-        self._is_last = text[self._at : self._at + 1] == b"]"
-        self.end = self._at + 1
-
-    def __next__(self) -> Span:
-        if self._is_last:
-            raise StopIteration
-        start = self._at
-        end = _value_end(self._text, start)
-        separator = _SEPARATOR.match(self._text, end)
-        if separator is None or separator[1] == b"}":
-            raise Invalid(f"the body is not JSON: a comma or ] is missing at byte {end}")
-        self._is_last = separator[1] == b"]"
-        self._at, self.end = separator.end(), separator.end(1)
-        return start, end
+def _item_spans(text: Text, start: int, maximum: int, too_many: str) -> tuple[list[Span], int]:
+    """The items of the list that begins at a position, and where it ends."""
+    spans: list[Span] = []
+    opened = _LIST_START.match(text, start)
+    assert opened is not None  # noqa: S101 - the caller saw the bracket
+    at = opened.end()
+    if text[at : at + 1] == b"]":
+        return spans, at + 1
+    while True:
+        if len(spans) == maximum:
+            raise Invalid(too_many)
+        item = _FLAT_ITEM.match(text, at, at + MAX_PIECE) or _SEPARATOR.match(text, _value_end(text, at))
+        if item is None or item[1] == b"}":
+            raise Invalid(f"the body is not JSON: a comma or ] is missing after byte {at}")
+        spans.append((at, item.start(1)))
+        if item[1] == b"]":
+            return spans, item.end(1)
+        at = item.end()
 
 
 def _next_member(text: Text, at: int) -> int | None:
