@@ -22,7 +22,7 @@ CUT_SHORT = "the body is cut short or malformed"
 MAX_TIMEOUTS = 12  # the whole of an encoded body may take so many timeouts
 MAX_MEMBERS = 10_000  # of a gzip body: a device may append one for each sample
 CHUNK = 4096  # of compressed bytes; zlib copies what follows a member within it
-MIN_TOTAL = 32 << 20
+MIN_TOTAL = 16 << 20
 
 
 class BodyBudget:
