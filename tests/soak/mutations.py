@@ -108,8 +108,8 @@ MUTATIONS = (
     Mutation(
         "an incident that is resolved early lasts until its end",
         "store/layers.py",
-        'WHEN "end" IS NULL OR closed_at < "end" THEN',
-        'WHEN "end" IS NULL THEN',
+        'min(coalesce("end", closed_at), coalesce(closed_at, "end"))',
+        'coalesce("end", closed_at)',
     ),
     Mutation(
         "a clock that is set back leaves its quarters counted",
