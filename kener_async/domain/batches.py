@@ -187,7 +187,6 @@ def judge(
     """
     results: list[Result] = []
     winning: dict[Key, int] = {}
-    repeated: dict[tuple[str, Key], tuple[int, int]] = {}
     for position, (item, place) in enumerate(zip(items, places, strict=True)):
         if isinstance(place, Fault):
             if item.device is not None and item.number is not None and not place.may_come_again:
@@ -200,13 +199,6 @@ def judge(
             result = devices[item.device].judge(item, item.number, place, now_stored)
             if result is not None:
                 results.append(result)
-                if result.verdict is Verdict.DUPLICATE:
-                    # Of equal samples of one minute only the highest number is the stored one.
-                    this = item.number, position
-                    before = repeated.setdefault((item.device, key), this)
-                    if this[0] != before[0]:
-                        results[min(this, before)[1]] = Result(Verdict.SUPERSEDED, place)
-                    repeated[item.device, key] = max(this, before)
                 continue
         if key in winning:
             results[winning[key]] = Result(Verdict.SUPERSEDED, place)
@@ -263,6 +255,7 @@ class JoinedResults:
     def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
         self._winning: dict[Key, int] = {}
+        self._repeated: dict[tuple[str | None, Key], tuple[int, int]] = {}  # the highest number, its position
         self.results: list[Result] = [Result(Verdict.REJECTED)] * len(items)
 
     def add(self, positions: Sequence[int], results: Sequence[Result], changes: dict[Key, Sample]) -> None:
@@ -278,6 +271,19 @@ class JoinedResults:
             elif result.verdict is Verdict.DUPLICATE and item.number is None:
                 # It is the last word on its minute, although an equal one is stored already.
                 self._winning[key] = max(position, self._winning.get(key, position))
+            elif result.verdict is Verdict.DUPLICATE:
+                self._add_repeated(position, key)
+
+    def _add_repeated(self, position: int, key: Key) -> None:
+        """Of equal samples of one minute that are sent again, only the highest number is the stored one."""
+        device, number = self._items[position].device, self._items[position].number
+        if number is None:
+            return
+        this = number, position
+        before = self._repeated.setdefault((device, key), this)
+        if number != before[0]:
+            self.results[min(this, before)[1]] = Result(Verdict.SUPERSEDED, key[1])
+        self._repeated[device, key] = max(this, before)
 
     def _add_accepted(self, position: int, key: Key, changes: dict[Key, Sample]) -> None:
         earlier = self._winning.get(key)
