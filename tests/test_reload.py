@@ -155,6 +155,7 @@ def test_what_every_start_fixes_needs_a_restart():
         "auth.secret_key_file",
         "auth.algorithm",
         "auth.public_key_file",
+        "auth.audience",
         "ingest.max_body_bytes",
         "ingest.max_queue",
         "rollups.interval_seconds",

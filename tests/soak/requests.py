@@ -567,7 +567,7 @@ class Requests:
             return text
         half = len(text) // 2
         parts = [text] if random.random() < 0.7 else [text[:half], b"", text[half:]]
-        packed = b"".join(gzip.compress(part) for part in parts)
+        packed = b"".join(gzip.compress(part, mtime=0) for part in parts)
         return (
             packed
             if random.random() < 0.8
