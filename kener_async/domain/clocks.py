@@ -90,10 +90,13 @@ class DeviceClocks:
         return int(wall + self.correction)
 
     def _by_boot(self, wall: float | None, measured: float) -> int:
-        """Prefer a wall clock that agrees, because it has no error from the network."""
-        if wall is not None and abs(wall + self.correction - measured) <= self.tolerance:
-            return int(wall + self.correction)
-        return int(measured)
+        """Prefer a wall clock that agrees, because it has no error from the network.
+
+        Also without the correction: the clock may have been right and was set since.
+        """
+        readings = () if wall is None else (wall + self.correction, wall)
+        agreeing = (reading for reading in readings if abs(reading - measured) <= self.tolerance)
+        return int(next(agreeing, measured))
 
     def _was_set_back_since(self, stamp: Stamp) -> bool:
         """Whether the stamp, of an earlier boot, is later than the start of the current one."""

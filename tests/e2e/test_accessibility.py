@@ -224,6 +224,7 @@ async def test_arrow_keys_choose_a_window(browser: Browser, site: Service):
     async with opened(browser, site, "/") as watched:
         figures = watched.page.locator("#old .uptimes > span:visible")
         await watched.page.locator("#w-90d").focus()
-        for shown in ("35.0000% uptime", "42.8571% uptime", "100% uptime"):
+        for shown in ("35.0000%", "42.8571%", "100%"):
             await watched.page.keyboard.press("ArrowRight")
-            assert await figures.all_inner_texts() == [shown]
+            (figure,) = await figures.all_inner_texts()
+            assert figure.startswith(f"{shown} uptime")

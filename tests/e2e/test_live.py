@@ -163,7 +163,7 @@ async def test_an_opened_explanation_stays_open_and_is_renewed(browser: Browser,
         await renewed(page)
         await expect(result).to_have_text("0%")
         await expect(result).to_be_visible()
-        await expect(page.locator("#figures dd").nth(3)).to_have_text("0%")
+        await expect(page.locator("#figures dd").nth(3)).to_have_text("0% since Dec 31")
 
 
 async def test_the_reading_of_a_day_goes_on(browser: Browser, service: Service):

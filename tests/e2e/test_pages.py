@@ -131,9 +131,9 @@ async def test_a_bar_of_each_day_leads_to_that_day_without_javascript(tab: Watch
 async def test_a_window_is_chosen_without_javascript(tab: Watched):
     async with tab.at("/") as page:
         figures = page.locator("#old .uptimes > span:visible")
-        assert await figures.all_inner_texts() == ["35.0000% uptime"]
+        assert await figures.all_inner_texts() == ["35.0000% uptime, since Dec 12"]
         await page.get_by_text("Today", exact=True).first.click()
-        assert await figures.all_inner_texts() == ["100% uptime"]
+        assert await figures.all_inner_texts() == ["100% uptime, since Dec 31"]
 
 
 async def test_every_link_of_every_page_leads_somewhere(site: Service):
