@@ -79,7 +79,7 @@ async def test_trying_the_examples_never_names_an_incident_to_change_that_was_no
 
 
 async def execute(page: Page, operation: Locator) -> Response:
-    """Press Execute, like a person: the editor of Swagger UI keeps its example half a second after showing it."""
+    """Press Execute as a person does: Swagger UI keeps its example half a second after it shows it."""
     button = operation.locator(".btn.execute")
     await button.wait_for()
     await page.wait_for_timeout(600)
