@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages screenshots soak fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
+.PHONY: help run demo test check format messages screenshots situations soak fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,9 @@ messages: dev ## Update the translation catalogs from the texts of the pages
 
 screenshots: dev system-tests ## Take the screenshots in docs/images again
 	$(PYTHON) -m tools.screenshots
+
+situations: dev system-tests ## Draw the page in rare situations into build/situations, to be looked at
+	$(PYTHON) -m tools.situations build/situations
 
 soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, random histories, mutations, rigs, fuzzing
 	$(PYTHON) -m tests.soak.kill --cycles 200
