@@ -389,6 +389,7 @@ def test_the_configuration_is_closed_to_all_but_the_service(tmp_path: Path, monk
     monkeypatch.setattr(install, "GROUP", group.gr_name)
     install.close_config(config)
     assert (config.stat().st_mode & 0o777, config.stat().st_gid) == (0o640, group.gr_gid)
+    assert install.is_closed(config), "a second installation changes nothing"
 
 
 def test_installing_again_changes_nothing_and_says_so(tmp_path: Path):

@@ -122,8 +122,10 @@ def installation(places: Places, program: bytes, *, start: bool) -> list[Install
     units = {name: file_step(places.unit(name), text.encode(), 0o644) for name, text in _units(places)}
     steps = [programs, group, config, *units.values()]
     if places.has_systemd:
-        made = (SYSUSERS, GROUPS) if shutil.which(SYSUSERS) else ("groupadd", "--system", "--force", GROUP)
-        steps += [command(*made), _closed_config_step(places.config)]
+        if not has_group():
+            made = (SYSUSERS, GROUPS) if shutil.which(SYSUSERS) else ("groupadd", "--system", GROUP)
+            steps.append(command(*made))
+        steps.append(_closed_config_step(places.config))
         steps.append(systemctl("daemon-reload"))
         if start:
             steps += start_steps(
@@ -194,7 +196,22 @@ def _config_step(places: Places) -> InstallStep:
 
 def _closed_config_step(path: Path) -> InstallStep:
     """Open config.toml, which may hold secrets, to the service and to no other user."""
+    if has_group() and is_closed(path):
+        return InstallStep(f"keep {path} closed to other users", no_action, changes=False)
     return InstallStep(f"let only root and the group {GROUP} read {path}", partial(close_config, path))
+
+
+def has_group() -> bool:
+    """Whether there is the group that may read config.toml."""
+    return any(entry.gr_name == GROUP for entry in grp.getgrall())
+
+
+def is_closed(path: Path) -> bool:
+    """Whether the file belongs to the group and no other user may open it."""
+    if not path.exists():
+        return False
+    status = path.stat()
+    return status.st_mode & 0o777 == 0o640 and status.st_gid == grp.getgrnam(GROUP).gr_gid
 
 
 def close_config(path: Path) -> None:
