@@ -81,6 +81,7 @@ class Authenticator:
         self._version = tokens.NO_VERSION
         self._looking = asyncio.Lock()
         self._looked_at = -math.inf  # when the last look at the database began, by the monotonic clock
+        self._next_look: asyncio.Task[None] | None = None  # under way, while the last one still holds
         self._verified: dict[bytes, Grant] = {}
         self._verifier = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._uses: dict[str, int] = {}
@@ -90,8 +91,11 @@ class Authenticator:
         if self._running.config.auth.allowed_ips:
             self.check_address(request)
         values = request.headers.getall(AUTHORIZATION, ())
-        if len(values) != 1 or self._looked_at < monotonic() - tokens.REVOKED_WITHIN:
+        age = monotonic() - self._looked_at
+        if len(values) != 1 or age > tokens.REVOKED_WITHIN:
             return None
+        if age > tokens.REVOKED_WITHIN / 2 and self._next_look is None:
+            self._look_ahead()
         grant = self._verified.get(_digest(values[0]))
         if grant is None:
             return None
@@ -140,6 +144,18 @@ class Authenticator:
         address = client_address(request, config.server.trusted_proxies)
         if address is None or not is_within(address, config.auth.allowed_ips):
             raise Unauthenticated(f"invalid ip: {address or 'unknown'}")
+
+    def _look_ahead(self) -> None:
+        """Look before the last look is too old, so that no request of a busy server waits for one.
+
+        Those that wait go on all at once, and then in step with their clients: a GET took an eighth more CPU.
+        """
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._next_look = None
+
+        self._next_look = asyncio.create_task(self._look(monotonic()))
+        self._next_look.add_done_callback(end)
 
     async def _look(self, since: float) -> None:
         """Return when the records are those of the database at an instant not before `since`.
