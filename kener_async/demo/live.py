@@ -12,6 +12,7 @@ from kener_async.clock import system_clock
 from kener_async.demo.devices import DemoDevice, SimulatedDevice
 from kener_async.domain.calendar import DAY, minute_of
 from kener_async.domain.samples import Status
+from kener_async.worker.background import background
 
 
 def reporting(
@@ -22,13 +23,8 @@ def reporting(
     @asynccontextmanager
     async def reporting(app: web.Application) -> AsyncIterator[None]:
         await app[keys.LOADER].roll()  # count the generated history before the first visitor comes
-        task = asyncio.create_task(_report_all(devices, url, token, welcome), name="devices")
-        try:
+        async with background(_report_all(devices, url, token, welcome), "devices"):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     return reporting
 

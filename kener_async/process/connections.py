@@ -19,6 +19,7 @@ from kener_async.api.http.aiohttp_private import is_idle, limit_pipelining, rece
 from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.middleware import new_request_id
 from kener_async.metrics import Metrics
+from kener_async.worker.background import background
 
 KEEPALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that the proxy is the one to close
 MAX_WAITING = 32 * 1024 * 1024  # bytes of answers that all clients together have not taken yet
@@ -100,13 +101,8 @@ class Connections:
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
         """Abort connections whose client does not read in time, as long as the context lasts."""
-        task = asyncio.create_task(self._sweep())
-        try:
+        async with background(self._sweep(), "slow clients"):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
 from kener_async.process.systemd import SystemdNotifier
+from kener_async.worker.background import background
 
 log = structlog.get_logger(__name__)
 
@@ -29,13 +30,8 @@ class Reloader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve requests until left; a reload under way is abandoned then, and systemd is sent no READY."""
-        task = asyncio.create_task(self._run(), name="reloads")
-        try:
+        async with background(self._run(), "reloads"):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

@@ -9,12 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic_ns
 
 import structlog
 
 from kener_async.errors import FatalError
+from kener_async.worker.background import background
 
 log = structlog.get_logger(__name__)
 
@@ -80,11 +81,8 @@ class SystemdNotifier:
     @asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
         """Extend the start timeout while entered, so that a start may take long as long as the loop runs."""
-        task = asyncio.create_task(self._extend_timeout(), name="start")
-        try:
+        async with background(self._extend_timeout(), "start"):
             yield
-        finally:
-            await _cancel(task)
 
     async def _extend_timeout(self) -> None:
         while True:
@@ -100,11 +98,8 @@ class SystemdNotifier:
         if self.watchdog_seconds is None:
             yield
             return
-        task = asyncio.create_task(self._feed(self.watchdog_seconds / 2, answer), name="watchdog")
-        try:
+        async with background(self._feed(self.watchdog_seconds / 2, answer), "watchdog"):
             yield
-        finally:
-            await _cancel(task)
 
     async def _feed(self, pause: float, answer: Callable[[], Awaitable[str | None]]) -> None:
         while True:
@@ -124,9 +119,3 @@ def _listening(descriptor: int) -> socket.socket:
         passed.close()
         raise SocketError(f"descriptor {descriptor}, passed by systemd: is no listening TCP socket")
     return passed
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -19,6 +19,7 @@ from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import observer
 from kener_async.store.interface import Database
+from kener_async.worker.background import background
 
 log = structlog.get_logger(__name__)
 
@@ -96,13 +97,10 @@ class Observer:
         self, look: Callable[[], Awaitable[None]], on_step: Callable[[], None]
     ) -> AsyncIterator["Observer"]:
         """Call `look` every second by the monotonic clock, and `on_step` when the wall clock stepped."""
-        task = asyncio.create_task(self._watch(look, on_step), name="observer")
         try:
-            yield self
+            async with background(self._watch(look, on_step), "observer"):
+                yield self
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self.observe()
             await self._save(self.last_seen)
 

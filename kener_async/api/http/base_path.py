@@ -3,13 +3,10 @@
 It is removed from the request before the route is resolved, so handlers see the same paths either way.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 from aiohttp import web
-from yarl import URL
 
 from kener_async.api.http.aiohttp_private import remove_path_prefix
+from kener_async.api.http.rerouting import Rerouting
 from kener_async.keys import Running
 
 IS_STRIPPED = web.RequestKey("base path is stripped", bool)
@@ -25,44 +22,17 @@ def first_segments(router: web.UrlDispatcher) -> frozenset[str]:
     return frozenset(resource.canonical.split("/")[1] for resource in router.resources()) - {""}
 
 
-class BelowBasePath(web.AbstractResource):
+class BelowBasePath(Rerouting):
     """Resolve what is below the current base path; nothing, if there is none."""
 
-    def __init__(self, router: web.UrlDispatcher, running: Running) -> None:
-        super().__init__()
-        self._router = router
-        self._running = running
-
-    @property
-    def canonical(self) -> str:
-        return "/"
-
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
-        base = self._running.config.server.base_path
+        base = self.running.config.server.base_path
         if not base or IS_STRIPPED in request or not self._is_below(request.rel_url.raw_path, base):
             return None, set()
         request[IS_STRIPPED] = True
         remove_path_prefix(request, base)
-        return await self._router.resolve(request), set()
+        return await self.router.resolve(request), set()
 
     @staticmethod
     def _is_below(path: str, base: str) -> bool:
         return path == base or path.startswith(f"{base}/")
-
-    def raw_match(self, path: str) -> bool:
-        return False
-
-    def url_for(self, **_: str) -> URL:
-        return URL(self._running.config.server.base_path)
-
-    def add_prefix(self, prefix: str) -> None:
-        raise NotImplementedError
-
-    def get_info(self) -> Any:
-        return {}
-
-    def __len__(self) -> int:
-        return 0
-
-    def __iter__(self) -> Iterator[web.AbstractRoute]:
-        return iter(())

@@ -1,13 +1,10 @@
 """Addresses with a slash at the end: routes of senders take it, others redirect to the address without it."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from aiohttp import web
-from yarl import URL
 
 from kener_async.api.http.aiohttp_private import set_path
 from kener_async.api.http.policy import PUBLIC_API, policy_of, with_policy
+from kener_async.api.http.rerouting import Rerouting
 from kener_async.keys import Running
 
 IS_TRIED = web.RequestKey("path without slash is tried", bool)
@@ -18,17 +15,8 @@ def add_routes(app: web.Application, running: Running) -> None:
     app.router.register_resource(WithoutSlash(app.router, running))
 
 
-class WithoutSlash(web.AbstractResource):
+class WithoutSlash(Rerouting):
     """Resolve a path that ends with a slash as if it did not."""
-
-    def __init__(self, router: web.UrlDispatcher, running: Running) -> None:
-        super().__init__()
-        self._router = router
-        self._running = running
-
-    @property
-    def canonical(self) -> str:
-        return "/"
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         path = request.rel_url.raw_path
@@ -37,11 +25,11 @@ class WithoutSlash(web.AbstractResource):
             return None, set()
         request[IS_TRIED] = True
         set_path(request, bare)
-        match = await self._router.resolve(request)
+        match = await self.router.resolve(request)
         policy = None if match.http_exception is not None else policy_of(match.handler)
         if policy is not None and policy.takes_slash:
             return match, set()
-        location = f"{self._running.config.server.base_path}{request.rel_url}"
+        location = f"{self.running.config.server.base_path}{request.rel_url}"
         set_path(request, path)
         return (None if policy is None else self._redirection(location)), set()
 
@@ -50,21 +38,3 @@ class WithoutSlash(web.AbstractResource):
             raise web.HTTPPermanentRedirect(location)  # 308: the method and the body stay
 
         return web.UrlMappingMatchInfo({}, web.ResourceRoute("*", with_policy(PUBLIC_API, redirect), self))
-
-    def raw_match(self, path: str) -> bool:
-        return False
-
-    def url_for(self, **_: str) -> URL:
-        return URL("/")
-
-    def add_prefix(self, prefix: str) -> None:
-        raise NotImplementedError
-
-    def get_info(self) -> Any:
-        return {}
-
-    def __len__(self) -> int:
-        return 0
-
-    def __iter__(self) -> Iterator[web.AbstractRoute]:
-        return iter(())
