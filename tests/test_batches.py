@@ -36,6 +36,7 @@ from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs import process
 from tests.rigs.contract import complaints
+from tests.rigs.database import record_batch
 from tests.rigs.process import Client, Server, connected
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -786,7 +787,7 @@ def deliver(connection: sqlite3.Connection, sent: list[Sent]) -> None:
     items = [
         Item(one.device, one.number, one.monitor, one.status, 0.0, Stamp(wall=one.minute)) for one in sent
     ]
-    batches.record(connection, Batch("test", None, Stamp(), NOON, items), LIMITS)
+    record_batch(connection, Batch("test", None, Stamp(), NOON, items), LIMITS)
 
 
 def outcome(connection: sqlite3.Connection) -> tuple[Any, Any]:
@@ -843,7 +844,7 @@ def test_a_batch_in_parts_has_the_verdicts_and_the_history_of_one_at_once(
     ]
     whole = Batch("test", None, Stamp(), NOON, items)
     with TemporaryDirectory() as folder, closing(opened(folder)) as connection:
-        at_once = batches.record(connection, whole, LIMITS)
+        at_once = record_batch(connection, whole, LIMITS)
         expected = outcome(connection)
     with (
         TemporaryDirectory() as folder,
@@ -851,7 +852,7 @@ def test_a_batch_in_parts_has_the_verdicts_and_the_history_of_one_at_once(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(domain_batches, "PART_SAMPLES", size)
-        in_parts = batches.record(connection, whole, LIMITS)
+        in_parts = record_batch(connection, whole, LIMITS)
         assert outcome(connection) == expected
     if numbered == 1:  # else of two equal samples either is the duplicate
         assert known_ones(in_parts) == known_ones(at_once)

@@ -15,6 +15,7 @@ from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import batches, devices, dirty, incidents, monitors, observer
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
+from tests.rigs.database import record_batch
 
 NOON = 1_700_000_040 // 900 * 900
 DAY = 86_400
@@ -78,15 +79,15 @@ def test_incidents_are_read_with_their_tags_and_comments(
 
 
 def test_devices_are_listed(connection: sqlite3.Connection, rows: int):
-    batches.record(connection, batch(rows), LIMITS)
+    record_batch(connection, batch(rows), LIMITS)
     assert [device.missing for device in devices.summaries(connection)] == [0] * rows
     assert len(queries(connection, devices.summaries)) == 3
 
 
 def test_a_batch_of_many_devices_is_recorded(connection: sqlite3.Connection, rows: int):
-    batches.record(connection, batch(rows), LIMITS)
+    record_batch(connection, batch(rows), LIMITS)
     dirty.mark_closed(connection, NOON + DAY)  # so that the batch is late, and quarters are marked
-    again = queries(connection, lambda connection: batches.record(connection, batch(rows, 7), LIMITS))
+    again = queries(connection, lambda connection: record_batch(connection, batch(rows, 7), LIMITS))
     assert len(again) == 7 * len(parts(batch(rows).items)), again
 
 

@@ -102,14 +102,6 @@ class BatchRecorder:
         return Outcome(results, tally, self._stored, self._opened[1], self._monitors)
 
 
-def record(session: Session, batch: Batch, limits: IngestLimits) -> Outcome:
-    """Store a batch in one transaction."""
-    recorder = BatchRecorder(batch, limits)
-    for positions in recorder.parts:
-        recorder.record(session, positions)
-    return recorder.outcome()
-
-
 def _open(session: Session, batch: Batch, limits: IngestLimits) -> tuple[Mapping[str, int], DeviceClocks]:
     """The ids of the devices by name, and the clocks of the one that sent the batch."""
     ids = devices.register(session, batch.sender, batch.devices, batch.received)

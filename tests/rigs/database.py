@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from kener_async.config.model import Senders
+from kener_async.domain.batches import Batch
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
+from kener_async.store.batches import BatchRecorder, IngestLimits, Outcome
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
 EVERY_MINUTE = MonitorSettings(expectation=EveryInterval(60, 60, 600))
 CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 STATUSES = ("UP", "UP", "DEGRADED", "UP", "DOWN")
+
+
+def record_batch(connection: sqlite3.Connection, batch: Batch, limits: IngestLimits) -> Outcome:
+    """Store all parts of a batch in one transaction, of which the service makes one each."""
+    recorder = BatchRecorder(batch, limits)
+    for positions in recorder.parts:
+        recorder.record(connection, positions)
+    return recorder.outcome()
 
 
 async def fill(folder: Path, clock: FakeClock) -> Path:
