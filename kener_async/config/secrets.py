@@ -5,12 +5,12 @@ else systemd's credential NAME. `$$` is a dollar.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kener_async.config.rules import ConfigProblem, Place
-from kener_async.config.schema import keys_of
+from kener_async.config.schema import Key, keys_of
 from kener_async.errors import reason_of
 
 _REFERENCE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<dollar>\$)|)")
@@ -25,40 +25,42 @@ def with_secrets(
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
     """The document of a table with its secrets in place, and a problem for each that cannot be found."""
     problems: list[ConfigProblem] = []
-    return dict(_filled(document, table, environment, (), problems)), problems
+
+    def found(text: str, place: Place) -> str:
+        try:
+            return expanded(text, environment)
+        except SecretError as error:
+            problems.append(ConfigProblem(place, str(error)))
+            return text
+
+    return replaced_secrets(document, table, found), problems
 
 
-def _filled(
-    written: Mapping[str, Any],
-    table: type,
-    environment: Mapping[str, str],
-    at: Place,
-    problems: list[ConfigProblem],
-) -> Iterator[tuple[str, Any]]:
+Replace = Callable[[str, Place], str]
+
+
+def replaced_secrets(
+    document: Mapping[str, Any], table: type, replace: Replace, at: Place = ()
+) -> dict[str, Any]:
+    """The document of a table, in which each text whose key is declared as secret is replaced."""
     declared = {each.field.data_key or name: each for name, each in keys_of(table).items()}
-    for name, value in written.items():
-        key, place = declared.get(name), (*at, name)
-        match value:
-            case str() if key is not None and key.secret:
-                try:
-                    yield name, expanded(value, environment)
-                except SecretError as error:
-                    problems.append(ConfigProblem(place, str(error)))
-                    yield name, value
-            case dict() if key is not None and key.table is not None:
-                yield name, dict(_filled(value, key.table, environment, place, problems))
-            case list() if key is not None and key.table is not None:
-                yield (
-                    name,
-                    [
-                        dict(_filled(each, key.table, environment, (*place, index), problems))
-                        if isinstance(each, dict)
-                        else each
-                        for index, each in enumerate(value)
-                    ],
-                )
-            case _:
-                yield name, value
+    return {
+        name: _replaced(value, declared[name], replace, (*at, name)) if name in declared else value
+        for name, value in document.items()
+    }
+
+
+def _replaced(value: Any, key: Key, replace: Replace, at: Place) -> Any:
+    if isinstance(value, str) and key.secret:
+        return replace(value, at)
+    if key.table is None:
+        return value
+    match value:
+        case dict():
+            return replaced_secrets(value, key.table, replace, at)
+        case list():
+            return [_replaced(each, key, replace, (*at, index)) for index, each in enumerate(value)]
+    return value
 
 
 def expanded(text: str, environment: Mapping[str, str]) -> str:
