@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 4; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 5; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -64,7 +64,12 @@ CREATE TABLE incidents (
     closed_at           INTEGER,
     ended_by_resolving  INTEGER NOT NULL CHECK (ended_by_resolving IN (0, 1)),
     updated_at          INTEGER NOT NULL DEFAULT 0,    -- when anything that is shown of it was last edited
-    revision            INTEGER NOT NULL DEFAULT 0     -- how often it was edited
+    revision            INTEGER NOT NULL DEFAULT 0,    -- how often it was edited
+    source              INTEGER NOT NULL DEFAULT 0 CHECK (source IN (0, 1)),         -- 0 a person, 1 an alert rule
+    covers              INTEGER NOT NULL DEFAULT 1 CHECK (covers IN (0, 1)),         -- 0: its minutes are what was measured
+    is_draft            INTEGER NOT NULL DEFAULT 0 CHECK (is_draft IN (0, 1)),       -- 1: not on any page
+    is_monitoring       INTEGER NOT NULL DEFAULT 0 CHECK (is_monitoring IN (0, 1)),  -- 1: over, and being watched
+    touched_at          INTEGER    -- when a person first changed one that a rule opened; NULL: not yet
 ) STRICT;
 
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
@@ -197,4 +202,75 @@ CREATE TABLE starts (
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
     started_at  INTEGER NOT NULL,      -- UTC seconds, by this server's clock
     PRIMARY KEY (monitor_id, started_at)
+) STRICT, WITHOUT ROWID;
+
+-- Alerts: one rule of config.toml being true of one monitor, from when it opened until it closed. Only they are
+-- stored; whether a rule is true is computed from the layers (docs/alerts.md).
+-- severity: 0 info, 1 warning, 2 critical.   closing: 0 resolved, 1 retracted, 2 removed.
+CREATE TABLE alerts (
+    id                 INTEGER PRIMARY KEY AUTOINCREMENT,
+    monitor_id         INTEGER NOT NULL REFERENCES monitors (id),
+    rule               TEXT NOT NULL,
+    severity           INTEGER NOT NULL CHECK (severity IN (0, 1, 2)),
+    since              INTEGER NOT NULL,    -- where the streak of bad minutes began
+    opened_at          INTEGER NOT NULL,
+    told_at            INTEGER,             -- NULL: it opened quietly
+    reminders          INTEGER NOT NULL DEFAULT 0,
+    reminded_at        INTEGER,
+    because            INTEGER REFERENCES monitors (id),    -- a parent that was bad when it opened
+    is_flapping        INTEGER NOT NULL DEFAULT 0 CHECK (is_flapping IN (0, 1)),
+    settled_at         INTEGER,             -- when its monitor had kept one side for long enough again
+    acknowledged_at    INTEGER,
+    acknowledged_by    TEXT NOT NULL DEFAULT '',
+    acknowledged_from  TEXT NOT NULL DEFAULT '',
+    snoozed_until      INTEGER,
+    incident           INTEGER,             -- the number of the incident that was opened with it
+    until              INTEGER,             -- where the streak of good minutes began
+    closed_at          INTEGER,
+    closing            INTEGER CHECK (closing IN (0, 1, 2)),
+    CHECK ((closed_at IS NULL) = (closing IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX alerts_open ON alerts (monitor_id, rule) WHERE closed_at IS NULL;
+CREATE INDEX alerts_recent ON alerts (opened_at);
+
+-- What is to be told, as facts; written in the transaction that changed what it is about.
+-- kind: 0 opened, 1 reminded, 2 resolved, 3 retracted, 4 removed, 5 flapping, 6 settled, 7 acknowledged,
+-- 8 a channel was paused, 9 a test.
+CREATE TABLE notices (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind      INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    alert     INTEGER,
+    incident  INTEGER,
+    body      TEXT NOT NULL CHECK (json_valid(body))
+) STRICT;
+
+CREATE INDEX notices_by_alert ON notices (alert) WHERE alert IS NOT NULL;
+
+-- Each notice on its way to each channel: the outbox.
+-- state: 0 due, 1 sending, 2 sent, 3 failed for good, 4 merged with another, 5 dropped.
+CREATE TABLE deliveries (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    notice       INTEGER NOT NULL REFERENCES notices (id),
+    channel      TEXT NOT NULL,
+    state        INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3, 4, 5)),
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    due_at       REAL NOT NULL,              -- when it is to be sent, or sent again
+    merged_into  INTEGER,                    -- the delivery that told it, too
+    answer       TEXT NOT NULL DEFAULT '',   -- what the receiver answered last, or the fault
+    reference    TEXT NOT NULL DEFAULT '',   -- the receiver's name of the message
+    done_at      INTEGER,
+    UNIQUE (notice, channel)
+) STRICT;
+
+CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
+
+-- What is known of each channel of config.toml that was used.
+CREATE TABLE channel_states (
+    channel     TEXT PRIMARY KEY,
+    failures    INTEGER NOT NULL DEFAULT 0,    -- deliveries in a row that failed for good
+    paused_at   INTEGER,                       -- NULL: it works
+    last_sent   INTEGER,
+    last_fault  TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
