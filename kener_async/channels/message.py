@@ -9,7 +9,7 @@ from kener_async.domain.notices import Facts, NoticeKind
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class MessageItem:
     """One thing that happened to one monitor, with what its reader needs to know of the monitor.
 
     `alert` is a stable key of the alert, the same in its opening, reminders and closing; `key` is that of the
@@ -38,7 +38,7 @@ class Message:
     """
 
     key: str
-    items: tuple[Item, ...]
+    items: tuple[MessageItem, ...]
     site: str
     home: str
     locale: str
