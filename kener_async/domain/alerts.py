@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from kener_async.domain.hours import Hours
 from kener_async.domain.samples import Status
 
 
@@ -56,20 +57,6 @@ class BurnRate:
 
 
 Condition = StatusIs | LatencyAbove | UptimeBelow | BurnRate
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """The times of a week in a zone at which something may be told.
-
-    `days` are 0 (Monday) to 6; `[start, end)` are minutes of the local day. An end up to the start is one of
-    the next day.
-    """
-
-    days: frozenset[int]
-    start: int
-    end: int
-    timezone: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""The streak that reaches the present: what the newest minutes say for a condition (docs/alerts.md)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from kener_async.domain.alerts import LatencyAbove, StatusIs
+from kener_async.domain.calendar import MINUTE, minute_end
+from kener_async.domain.samples import Sample, Status
+from kener_async.domain.timeline import Layers, Reason, Run, runs
+
+StreakCondition = StatusIs | LatencyAbove
+
+
+class Side(Enum):
+    """What a minute says for a condition."""
+
+    GOOD = "good"
+    BAD = "bad"
+    BRIDGE = "bridge"  # says nothing and interrupts nothing: no sample
+    CUT = "cut"  # says nothing, and thresholds count from its end on: maintenance, observer gap
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStreak:
+    """The newest minutes of one side, with the bridges and cuts between them. Instants are UTC seconds.
+
+    `side` is GOOD or BAD, None before the first minute that says either. `[since, until)` spans the streak,
+    cuts or not. Thresholds count its part after the last cut: from `counted_from`, the end of the first
+    minute of that part where it is a sample, because a sample is known to its minute only, else its begin;
+    and the `samples` of that part.
+
+    `is_uncounted`: the part holds bad minutes that stand for reports that did not come, or a figure. Those
+    cannot be counted, so every count is met. `is_cut`: a cut is newer than the streak, so that nothing can be
+    said now. `has_cut`: earlier minutes can change `since` only. `is_whole`: the other side came before it,
+    and ended at `other_until`, so that earlier minutes can change nothing.
+    """
+
+    side: Side | None = None
+    since: int = 0
+    until: int = 0
+    counted_from: int = 0
+    samples: int = 0
+    is_uncounted: bool = False
+    is_cut: bool = False
+    has_cut: bool = False
+    other_until: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.other_until is not None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether anything can be said now."""
+        return self.side is not None and not self.is_cut
+
+    def elapsed(self, now: int) -> int:
+        """The seconds that thresholds count; 0 while the first minute is not over."""
+        return max(0, now - self.counted_from)
+
+
+NO_STREAK = AlertStreak()
+
+
+def measured(layers: Layers) -> Layers:
+    """The layers without what people say of incidents; maintenance stays."""
+    return replace(layers, overlays=[overlay for overlay in layers.overlays if overlay.maintenance])
+
+
+def measured_runs(layers: Layers, start: int, now: int) -> list[Run]:
+    """The minutes from `start`, on the minute, up to and including the current one, as measured."""
+    return list(runs(measured(layers.begun_by(now)), start, minute_end(now)))
+
+
+def streak_of(
+    condition: StreakCondition,
+    layers: Layers,
+    minutes: Iterable[Run],
+    earlier: AlertStreak = NO_STREAK,
+) -> AlertStreak:
+    """The streak at the end of these measured minutes; `earlier` is the one at the end of those before them.
+
+    `layers` are those of the minutes.
+    """
+    side, since, until = earlier.side, earlier.since, earlier.until
+    counted_from, samples, is_uncounted = earlier.counted_from, earlier.samples, earlier.is_uncounted
+    is_cut, has_cut, other_until = earlier.is_cut, earlier.has_cut, earlier.other_until
+    newest = layers.earlier
+    for run in minutes:
+        newest = layers.samples.get(run.start, newest)
+        said = side_of(condition, run, newest)
+        if said is Side.BRIDGE:
+            continue
+        if said is Side.CUT:
+            is_cut = True
+            continue
+        is_sample = run.reason is Reason.SAMPLE
+        if said is not side or is_cut:
+            if said is not side:
+                other_until = until if side is not None else None
+                side, since, has_cut = said, run.start, False
+            has_cut = has_cut or is_cut
+            is_cut = False
+            counted_from = run.start + MINUTE if is_sample else run.start
+            samples, is_uncounted = 0, False
+        until = run.end
+        samples += is_sample
+        is_uncounted = is_uncounted or (said is Side.BAD and run.reason not in _REPORTED)
+    return AlertStreak(side, since, until, counted_from, samples, is_uncounted, is_cut, has_cut, other_until)
+
+
+_REPORTED = (Reason.SAMPLE, Reason.HELD, Reason.DEFAULT)
+
+
+def side_of(condition: StreakCondition, run: Run, newest: Sample | None) -> Side:
+    """What each minute of a run says; `newest` is the newest sample up to it.
+
+    Minutes of which nothing is known are bad for NO_DATA, except those before the monitor was first known.
+    Where the word of a sample is held, so is its latency.
+    """
+    if run.status is Status.MAINTENANCE or run.reason is Reason.NOT_OBSERVED:
+        return Side.CUT
+    is_for_no_data = isinstance(condition, StatusIs) and condition.status is Status.NO_DATA
+    if run.status is Status.NO_DATA:
+        return Side.BAD if is_for_no_data and run.reason is not Reason.NOT_KNOWN else Side.BRIDGE
+    if is_for_no_data:
+        return Side.GOOD
+    return Side.BAD if _is_bad(condition, run, newest) else Side.GOOD
+
+
+def _is_bad(condition: StreakCondition, run: Run, newest: Sample | None) -> bool:
+    """Whether the minutes of a run that have a status are bad."""
+    if isinstance(condition, StatusIs):
+        return run.status >= condition.status
+    if run.status is Status.DOWN:
+        return True
+    is_reported = run.reason in (Reason.SAMPLE, Reason.HELD)
+    return is_reported and newest is not None and newest.latency > condition.limit
