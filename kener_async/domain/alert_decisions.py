@@ -7,8 +7,9 @@ there is none.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kener_async.domain.alert_figures import FigureCondition
 from kener_async.domain.alert_streaks import AlertStreak, Side
-from kener_async.domain.alerts import Alert, AlertRule, BurnRate, Closing, UptimeBelow
+from kener_async.domain.alerts import Alert, AlertRule, Closing
 from kener_async.domain.calendar import HOUR, MINUTE
 from kener_async.domain.notices import NoticeKind
 
@@ -142,12 +143,17 @@ def needs_earlier(rule: AlertRule, streak: AlertStreak, start: int, newest: Aler
     return start > newest.since or not are_met
 
 
-def silencer(alerts: Sequence[tuple[Alert, AlertStreak]], now: int) -> Alert | None:
-    """The alert among the open ones of a monitor that keeps others quiet, given with their streaks.
+def silencer(pairs: Sequence[tuple[AlertRule, Alert, AlertStreak]], now: int) -> Alert | None:
+    """The alert that keeps other rules of its monitor quiet, among the open ones given with their streaks.
 
-    An acknowledgement holds for the streak in which it was given, a snooze until its instant.
+    An acknowledgement holds for the streak in which it was given, a snooze until its instant. Figures have no
+    streak: an uptime that is known to be low for weeks must not hide that the monitor is DOWN.
     """
-    bad = [(alert, streak.since) for alert, streak in alerts if streak.side is Side.BAD]
+    bad = [
+        (alert, streak.since)
+        for rule, alert, streak in pairs
+        if streak.side is Side.BAD and not isinstance(rule.condition, FigureCondition)
+    ]
     for alert, since in bad:
         if alert.acknowledged_at is not None and since <= alert.acknowledged_at:
             return alert
@@ -248,7 +254,7 @@ def _closing(
 
 def _closing_of(rule: AlertRule, streak: AlertStreak, alert: Alert) -> Closing:
     """RETRACTED where no minute from the alert's `since` on is bad; figures are never retracted."""
-    if isinstance(rule.condition, UptimeBelow | BurnRate):
+    if isinstance(rule.condition, FigureCondition):
         return Closing.RESOLVED
     bad_until = streak.since if streak.other_until is None else streak.other_until
     return Closing.RETRACTED if bad_until <= alert.since else Closing.RESOLVED
