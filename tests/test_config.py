@@ -18,9 +18,10 @@ from kener_async.app import add_routes
 from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
-from kener_async.config.fields import TAG_SUFFIXES, StringMap
+from kener_async.config.channels import CHANNELS
+from kener_async.config.fields import LOCALES, TAG_SUFFIXES, StringMap
 from kener_async.config.load import ConfigError
-from kener_async.config.model import LOCALES, Config
+from kener_async.config.model import Config
 from kener_async.config.schema import Key, keys_of
 from kener_async.config.tables import Document
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
@@ -148,6 +149,8 @@ def test_a_monitor_needs_only_a_tag(load: Load) -> None:
         latency_unit="s",
         day_degraded_minimum_count=1,
         day_down_minimum_count=1,
+        depends_on=(),
+        alerts=None,
         settings=MonitorSettings(),
     )
 
@@ -163,7 +166,9 @@ def test_a_configuration_cannot_be_changed(load: Load) -> None:
 
 
 def test_no_dict_and_no_list_reaches_the_program(load: Load) -> None:
-    assert not [value for value in everything_in(load(uncommented())) if isinstance(value, dict | list)]
+    assert not [
+        value for value in everything_in(load(uncommented(), **NAMED)) if isinstance(value, dict | list)
+    ]
 
 
 def everything_in(value: object) -> Iterator[object]:
@@ -184,6 +189,14 @@ def uncommented() -> str:
     return re.sub(r"(?m)^#(?=[^\s#])", "", shipped("config.toml"))
 
 
+# What its $NAMEs stand for.
+NAMED = {
+    name: "https://hooks.example.org/" if name.endswith("_URL") else f"{name}-0123456789"
+    for name in re.findall(r"\$([A-Z_]+)", uncommented())
+    if name != "NAME"
+}
+
+
 @dataclass(frozen=True)
 class Declared:
     """A key of a table, with the name of its table; `is_plain`: it is no table itself."""
@@ -195,7 +208,7 @@ class Declared:
 
     @property
     def is_plain(self) -> bool:
-        return self.key.table is None and not isinstance(self.key.field, StringMap)
+        return not self.key.tables and not isinstance(self.key.field, StringMap)
 
     @property
     def comment(self) -> str:
@@ -207,17 +220,17 @@ def declared(table: type = Document, at: str = "") -> Iterator[Declared]:
     for attribute, key in keys_of(table).items():
         name = key.field.data_key or attribute
         yield Declared(table, at, f"{at}{name}", key)
-        if key.table is not None:
-            yield from declared(key.table, f"{at}{name}.")
+        for inner in key.tables:
+            yield from declared(inner, f"{at}{name}.")
 
 
-FREE = "site.meta"  # its keys are the operator's
+FREE = {"site.meta", "channels.headers"}  # their keys are the operator's
 
 
 def keys_in(table: Mapping[str, object], at: str = "") -> Iterator[str]:
     for key, value in table.items():
         yield f"{at}{key}"
-        if f"{at}{key}" == FREE:
+        if f"{at}{key}" in FREE:
             continue
         for nested in value if isinstance(value, list) else [value]:
             if isinstance(nested, dict):
@@ -240,19 +253,28 @@ def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
     assert set(keys_in(tomllib.loads(uncommented()))) == {each.name for each in declared()}
 
 
+KIND_OF = {table: kind for kind, table in CHANNELS.items()}
+
+
 def comments_in(text: str) -> dict[str, str]:
-    """The comment right above each key or header of the shipped file, where it occurs first with one."""
+    """The comment right above each key or header of the shipped file, where it occurs first with one.
+
+    A key of a table with a kind is there once more, with its kind.
+    """
     comments: dict[str, str] = {}
-    table, above = "", ""
+    table, kind, above = "", "", ""
     for line in text.splitlines():
         if words := re.fullmatch(r"# (.*)", line):
             above = f"{above} {words[1]}".strip()
             continue
         if header := re.fullmatch(r"#?\[+([a-z_.]+)\]+", line):
-            table = header[1]
+            table, kind = header[1], ""
             comments.setdefault(table, above)
-        elif above and (key := re.match(r"#?([a-z_]+) = ", line)):
+        elif of_kind := re.fullmatch(r'#kind = "([a-z]+)"', line):
+            kind = of_kind[1]
+        if above and (key := re.match(r"#?([a-z_]+) = ", line)):
             comments.setdefault(f"{table}.{key[1]}", above)
+            comments.setdefault(f"{kind}.{table}.{key[1]}", above)
         above = ""
     return comments
 
@@ -261,27 +283,40 @@ def test_every_key_of_the_shipped_file_has_its_documentation_as_comment() -> Non
     comments, seen, wrong = comments_in(shipped("config.toml")), set(), {}
     for each in declared():
         shared = each.table, each.name.removeprefix(each.at)  # colors and dark_colors have the same keys
-        if each.key.table is None and shared not in seen:
+        if not each.key.tables and shared not in seen:
             seen.add(shared)
-            if comments.get(each.name) != each.comment:
-                wrong[each.name] = (comments.get(each.name), each.comment)
+            name = f"{KIND_OF.get(each.table, '')}.{each.name}"
+            written = comments.get(name, comments.get(each.name))
+            if written != each.comment:
+                wrong[name] = (written, each.comment)
     assert wrong == {}
 
 
 def test_every_key_is_documented() -> None:
-    assert [each.name for each in declared() if each.key.table is None and not each.key.doc] == []
+    assert [each.name for each in declared() if not each.key.tables and not each.key.doc] == []
 
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
-    shown, default = load(uncommented()), load()
-    for section in ("server", "database", "backup", "auth", "ingest", "rollups", "log", "metrics", "watch"):
+    shown, default = load(uncommented(), **NAMED), load()
+    for section in (
+        "server",
+        "database",
+        "backup",
+        "auth",
+        "ingest",
+        "rollups",
+        "log",
+        "metrics",
+        "watch",
+        "mail",
+    ):
         assert getattr(shown, section) == getattr(default, section)
     assert replace(shown.agent, checks=()) == default.agent
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
 
 def test_the_shipped_file_shows_the_defaults_of_monitors_and_categories(load: Load) -> None:
-    shown = load(uncommented())
+    shown = load(uncommented(), **NAMED)
     default = load('[[monitors]]\ntag = "phobos"\n[[categories]]\nname = "Moons"')
     (phobos,) = (monitor for monitor in shown.monitors if monitor.tag == "phobos")
     (moons,) = (category for category in shown.categories if category.name == "Moons")
@@ -290,7 +325,7 @@ def test_the_shipped_file_shows_the_defaults_of_monitors_and_categories(load: Lo
 
 
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
-    shown = {monitor.tag: monitor.settings for monitor in load(uncommented()).monitors}
+    shown = {monitor.tag: monitor.settings for monitor in load(uncommented(), **NAMED).monitors}
     assert shown == {
         "earth": MonitorSettings(expectation=EveryInterval(300, 300, 1800)),
         "mars": MonitorSettings(expectation=EveryInterval(60, 120, 600)),
@@ -302,11 +337,12 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": MonitorSettings(stale_after=21_600),
         "backup": MonitorSettings(),
+        "invoices": MonitorSettings(),
     }
 
 
 def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:
-    web, database, disk, mqtt, camera, gate = load(uncommented()).agent.checks
+    web, database, disk, mqtt, camera, gate = load(uncommented(), **NAMED).agent.checks
     defaults = Check("web", Http("http://127.0.0.1:8080/health"))
     assert web == replace(defaults, probe=Http("http://127.0.0.1:8080/health", 200), degraded_above=0.5)
     assert database == Check("database", Tcp("127.0.0.1", 5432))
@@ -317,7 +353,7 @@ def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:
 
 
 def test_the_examples_of_the_page_in_the_shipped_file_are_what_they_say(load: Load) -> None:
-    shown = load(uncommented())
+    shown = load(uncommented(), **NAMED)
     assert shown.site.nav == (model.Link("Contact", "mailto:control@example.org", ""),)
     assert shown.site.meta == (("author", "Mission Control"), ("og:type", "website"))
     (moving,) = shown.announcements
@@ -1406,8 +1442,8 @@ def secret_keys(table: type, at: str = "") -> Iterator[str]:
     for name, each in keys_of(table).items():
         if each.secret:
             yield at + name
-        if each.table is not None:
-            yield from secret_keys(each.table, f"{at}{name}.")
+        for inner in each.tables:
+            yield from secret_keys(inner, f"{at}{name}.")
 
 
 def test_the_keys_that_hold_secrets_are_these() -> None:
@@ -1415,6 +1451,14 @@ def test_the_keys_that_hold_secrets_are_these() -> None:
         "auth.secret_key",
         "watch.ping_url",
         "agent.token",
+        "channels.headers",
+        "channels.integration_key",
+        "channels.api_key",
+        "channels.secret",
+        "channels.token",
+        "channels.url",
+        "channels.user",
+        "mail.password",
         "monitors.healthchecks.uuid",
         "monitors.healthchecks.ping_key",
         "monitors.uptime_kuma.token",

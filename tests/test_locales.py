@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kener_async.config.model import LOCALES
+from kener_async.config.fields import LOCALES
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.web.pages.locales import NAMES, locale, negotiate
 from tests.rigs.service import NOON

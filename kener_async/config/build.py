@@ -18,8 +18,10 @@ from kener_async.agent.settings import (
     Unit,
 )
 from kener_async.clock import Cron
+from kener_async.config.channels import ChannelConfig
 from kener_async.config.fields import instant_of
 from kener_async.config.model import (
+    AlertConfig,
     Announcement,
     Config,
     MonitorConfig,
@@ -31,13 +33,25 @@ from kener_async.config.model import (
 from kener_async.config.schema import built
 from kener_async.config.tables import (
     AgentTable,
+    AlertTable,
     AnnouncementTable,
     CheckTable,
     Document,
     HeartbeatTable,
     MonitorTable,
 )
+from kener_async.domain.alerts import (
+    AlertRule,
+    BurnRate,
+    Condition,
+    Hours,
+    LatencyAbove,
+    Severity,
+    StatusIs,
+    UptimeBelow,
+)
 from kener_async.domain.calendar import HOUR
+from kener_async.domain.durations import parse_duration
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -46,8 +60,15 @@ from kener_async.domain.heartbeats import (
     OnChange,
     early_seconds,
 )
+from kener_async.domain.objectives import Objective
 from kener_async.domain.samples import Status
 
+STATUS_IS = {
+    "DOWN": StatusIs(Status.DOWN),
+    "DEGRADED": StatusIs(Status.DEGRADED),
+    "NO_DATA": StatusIs(Status.NO_DATA),
+}
+NO_OBJECTIVE = 0.0  # that of the monitor takes its place
 TIMEOUT = 10  # seconds; less where checks are made more often
 
 
@@ -61,6 +82,7 @@ def build(values: Mapping[str, Any], file: Path) -> Config:
     derived = {
         "auth": replace(document.auth, makes_secret_key=not (auth["secret_key"] or auth["secret_key_file"])),
         "site": _site(document.site),
+        "channels": tuple(_channel(each, document.site) for each in document.channels),
     }
     return Config(
         **(plain | derived),
@@ -69,6 +91,7 @@ def build(values: Mapping[str, Any], file: Path) -> Config:
         monitors=tuple(
             _monitor(each, zone, hidden, document.ingest.clock_skew_seconds) for each in document.monitors
         ),
+        alerts=tuple(_alert(each, zone) for each in document.alerts),
         agent=_agent(document.agent),
     )
 
@@ -89,6 +112,12 @@ def _site(site: SiteConfig) -> SiteConfig:
     return replace(site, name=site.name or site.title, hero=hero if is_shown else None)
 
 
+def _channel(channel: ChannelConfig, site: SiteConfig) -> ChannelConfig:
+    """The channel with the language and the zone of the site where it has none of its own."""
+    timezone = site.timezone if channel.timezone is None else channel.timezone
+    return replace(channel, locale=channel.locale or site.locale, timezone=timezone)
+
+
 def _announcement(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement:
     return Announcement(
         title=table.title,
@@ -107,6 +136,7 @@ def _monitor(
         "hidden": table.hidden or table.category in hidden_categories,
         "settings": _settings(table, site_zone, clock_skew),
         "senders": _senders(table),
+        "objective": Objective(table.objective.target, table.objective.window) if table.objective else None,
     }
     return MonitorConfig(**(_attributes(table, MonitorKeys) | derived))
 
@@ -147,6 +177,50 @@ def _expectation(table: HeartbeatTable, site_zone: ZoneInfo, clock_skew: int) ->
 
 def _or_default(seconds: int | None, default: int) -> int:
     return default if seconds is None else seconds
+
+
+def _alert(table: AlertTable, site_zone: ZoneInfo) -> AlertConfig:
+    condition = _condition(table)
+    is_down = condition == STATUS_IS["DOWN"]
+    hours = table.hours
+    rule = AlertRule(
+        name=table.name,
+        condition=condition,
+        after=table.after,
+        count=_or_default(table.count, 0 if table.after else 1),
+        recover_after=table.recover_after,
+        recover_count=table.recover_count,
+        remind_every=table.remind_every,
+        remind_times=table.remind_times,
+        severity=Severity[(table.severity or ("critical" if is_down else "warning")).upper()],
+        flapping=table.flapping,
+        flap_quiet=table.flap_quiet,
+        to=table.to,
+        incident=table.incident,
+        template=table.template,
+        join_by=table.join_by,
+        hours=Hours(hours.days, hours.start, hours.end, site_zone.key) if hours else None,
+    )
+    return AlertConfig(table.monitors, rule)
+
+
+def _condition(table: AlertTable) -> Condition:
+    if table.latency_above is not None:
+        return LatencyAbove(table.latency_above)
+    if table.uptime_below is not None:
+        return _uptime_below(table.uptime_below, table)
+    if table.burn_rate is not None:
+        window = _or_default(parse_duration(table.window or ""), HOUR)
+        return BurnRate(table.burn_rate, NO_OBJECTIVE, window, window // 12)
+    return STATUS_IS[table.status or "DOWN"]
+
+
+def _uptime_below(percent: float, table: AlertTable) -> UptimeBelow:
+    recover_at = percent if table.recover_at is None else table.recover_at
+    match table.window:
+        case "24h" | "7d" | "90d" as window:
+            return UptimeBelow(percent, window, recover_at)
+    return UptimeBelow(percent, "30d", recover_at)
 
 
 def _agent(table: AgentTable) -> AgentSettings:

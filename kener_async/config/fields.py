@@ -19,6 +19,7 @@ from kener_async.domain.calendar import DAY, day_start
 from kener_async.domain.durations import LONGEST, parse_duration
 from kener_async.domain.pings import SLUG, UUID
 
+LOCALES = ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")
 _KINDS = {
     bool: "a boolean",
     int: "a whole number",

@@ -16,7 +16,7 @@ from kener_async.config.fields import describe, suggestion
 from kener_async.config.lines import Lines
 from kener_async.config.model import Config
 from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between, table_at
-from kener_async.config.schema import fields_by_key
+from kener_async.config.schema import TablesByKind, fields_by_key
 from kener_async.config.secrets import with_secrets
 from kener_async.config.tables import SCHEMA, Document
 from kener_async.errors import FatalError, reason_of
@@ -112,7 +112,7 @@ def _validated(
         values, problems = SCHEMA.load(written), []
     except ValidationError as error:
         values = error.valid_data if isinstance(error.valid_data, dict) else {}
-        problems = list(_field_problems(error.messages_dict, SCHEMA))
+        problems = list(_field_problems(error.messages_dict, SCHEMA, written))
     problems += problems_between(values, written, folder, reserved, with_site_files)
     return values, sorted(problems, key=_order)
 
@@ -132,23 +132,40 @@ def _order(problem: ConfigProblem) -> tuple[int, Place]:
     return (_SECTIONS.index(section) if section in _SECTIONS else len(_SECTIONS), problem.place)
 
 
-def _field_problems(errors: Mapping[Any, Any], schema: Schema, at: Place = ()) -> Iterator[ConfigProblem]:
+def _field_problems(
+    errors: Mapping[Any, Any], schema: Schema, written: Mapping[str, object], at: Place = ()
+) -> Iterator[ConfigProblem]:
     """The errors of marshmallow, which are nested as the tables are, one by one."""
     by_key = fields_by_key(schema)
     for key, messages in errors.items():
         place = (*at, key)
         if key == "_schema":
             yield from (ConfigProblem(at, text) for text in messages)
-        elif isinstance(key, int):  # one of an array of tables
-            yield from _field_problems(messages, schema, place)
         elif key not in by_key:
             yield ConfigProblem(place, f"unknown key{suggestion(key, by_key)}")
         elif isinstance(messages, list):
             yield from (ConfigProblem(place, text) for text in messages)
-        elif isinstance(nested := by_key[key], fields.Nested):
-            yield from _field_problems(messages, nested.schema, place)
-        else:  # items of a list, or of a table whose keys are free
-            yield from (ConfigProblem((*place, item), text) for item in messages for text in messages[item])
+        else:
+            yield from _problems_within(messages, by_key[key], written, place)
+
+
+def _problems_within(
+    errors: Mapping[Any, Any], field: fields.Field[Any], written: Mapping[str, object], at: Place
+) -> Iterator[ConfigProblem]:
+    """Those within a value: a table, an array of tables, a list, or a table whose keys are free."""
+    if isinstance(field, fields.Nested) and not field.many:
+        yield from _field_problems(errors, field.schema, written, at)
+        return
+    for item, messages in errors.items():
+        place = (*at, item)
+        match field:
+            case fields.Nested():
+                yield from _field_problems(messages, field.schema, written, place)
+            case TablesByKind():
+                schema = field.schema_for(table_at(written, *place))
+                yield from _field_problems(messages, schema, written, place)
+            case _:
+                yield from (ConfigProblem(place, text) for text in messages)
 
 
 @dataclass(frozen=True)

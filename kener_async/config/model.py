@@ -4,8 +4,9 @@ The keys of these tables are declared here, with `config.schema`; tables that be
 keys, are in `config.tables`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,10 @@ from zoneinfo import ZoneInfo
 from marshmallow import validate
 
 from kener_async.agent.settings import AgentSettings
+from kener_async.config.alert_fields import CATEGORY, HostName, Line, Mailbox, NonEmptyLine
+from kener_async.config.channels import CHANNELS, ChannelConfig
 from kener_async.config.fields import (
+    LOCALES,
     BasePath,
     Boolean,
     Choice,
@@ -39,11 +43,12 @@ from kener_async.config.fields import (
     TimeZone,
     Url,
 )
-from kener_async.config.schema import inner, key, several, table
+from kener_async.config.schema import inner, key, several, several_kinds, table
+from kener_async.domain.alerts import AlertRule, BurnRate
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.objectives import Objective
 
-LOCALES = ("en", "de", "es", "fr", "hi", "ja", "pt-BR", "vi", "zh-CN")
 NOT_EMPTY = validate.Length(1, error="must not be empty")
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -398,6 +403,80 @@ class SiteConfig:
     nav: tuple[Link, ...] = several(Link, "site.nav")
 
 
+@table
+class NotificationsConfig:
+    """`retry_for` is in seconds; `last_resort` is the name of a channel, or empty."""
+
+    retry_for: int = key(
+        Duration(MINUTE), DAY, doc="How long a message that could not be delivered is tried again."
+    )
+    last_resort: str = key(
+        String(),
+        "",
+        doc="The name of a channel that is told as well when an alert has reached no other for 10 minutes; "
+        "empty: none.",
+    )
+    delivery_days: int = key(
+        Integer(1, 36_500), 90, doc="Days for which it is kept what was delivered and what was not."
+    )
+
+
+@table
+class MailConfig:
+    """`host` empty: no mail is sent. `helo` empty: the host of public_url."""
+
+    host: str = key(HostName(), "", doc="The server that takes our mail, such as a relay. Empty: none.")
+    port: int = key(Integer(1, 65535), 587, doc="1 to 65535.")
+    security: Literal["starttls", "tls", "none"] = key(
+        Choice("starttls", "tls", "none"),
+        "starttls",
+        doc="starttls, tls (from the first byte, mostly on port 465) or none; certificates are always "
+        "checked.",
+    )
+    user: str = key(Line(), "", doc="The name to sign in with; empty: without.")
+    password: str = key(Line(), "", secret=True, doc="Its password.")
+    sender: str = key(
+        Mailbox(may_be_empty=True),
+        "",
+        name="from",
+        doc='The sender, such as "Status <status@example.org>". Required with host.',
+    )
+    reply_to: str = key(Mailbox(may_be_empty=True), "", doc="Where answers go; empty: to the sender.")
+    helo: str = key(
+        HostName(), "", doc="The name by which this server introduces itself; empty: the host of public_url."
+    )
+
+
+@table
+class TemplateConfig:
+    name: str = key(NonEmptyString(), doc="Unique; rules name it in `template`.")
+    title: str = key(NonEmptyLine(), doc="The title of the incident.")
+    text: str = key(String(), "", doc="Its first update, Markdown; empty: none.")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertConfig:
+    """A rule and the monitors that it is for, as patterns of tags and `category:` with a name.
+
+    Its burn rate, if it has one, is that of no objective yet: `Config.rules_of` puts in the monitor's.
+    """
+
+    monitors: tuple[str, ...]
+    rule: AlertRule
+
+    def is_for(self, monitor: "MonitorConfig") -> bool:
+        """Whether it holds for the monitor: the monitor names it, or else it matches and is not hidden."""
+        if monitor.alerts is not None:
+            return self.rule.name in monitor.alerts
+        return not monitor.hidden and any(_matches(pattern, monitor) for pattern in self.monitors)
+
+
+def _matches(pattern: str, monitor: "MonitorConfig") -> bool:
+    if pattern.startswith(CATEGORY):
+        return monitor.category == pattern.removeprefix(CATEGORY)
+    return fnmatchcase(monitor.tag, pattern)
+
+
 @dataclass(frozen=True, slots=True)
 class Announcement:
     """Shown in `[start, end)`, UTC seconds; None: without such a limit. `text` is Markdown."""
@@ -460,13 +539,26 @@ class MonitorKeys:
     day_down_minimum_count: int = key(
         Integer(1, 1440), 1, doc="How many DOWN minutes make a day DOWN on the page; 1 to 1440."
     )
+    depends_on: tuple[str, ...] = key(
+        List(Tag()),
+        (),
+        doc="Tags of monitors that this one needs: while one of them is DOWN or DEGRADED, nobody is told of "
+        "this one.",
+    )
+    alerts: tuple[str, ...] | None = key(
+        List(NonEmptyString()),
+        None,
+        doc="The names of the alert rules that hold, [] for none. Default: those whose monitors match; of a "
+        "hidden monitor none.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfig(MonitorKeys):
-    """`hidden`: the monitor is hidden itself, or its category is."""
+    """`hidden`: the monitor is hidden itself, or its category is. `objective` None: nothing is promised."""
 
     settings: MonitorSettings
+    objective: Objective | None = None
     senders: Senders = field(default=Senders(), repr=False)
 
 
@@ -485,6 +577,10 @@ class PlainTables:
     watch: WatchConfig = inner(WatchConfig)
     site: SiteConfig = inner(SiteConfig)
     categories: tuple[Category, ...] = several(Category, "categories")
+    channels: tuple[ChannelConfig, ...] = several_kinds(ChannelConfig, CHANNELS, "channels")
+    notifications: NotificationsConfig = inner(NotificationsConfig)
+    mail: MailConfig = inner(MailConfig)
+    templates: tuple[TemplateConfig, ...] = several(TemplateConfig, "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,10 +593,29 @@ class Config(PlainTables):
     file: Path
     announcements: tuple[Announcement, ...]
     monitors: tuple[MonitorConfig, ...]
+    alerts: tuple[AlertConfig, ...]
     agent: AgentSettings
     ignored_variables: tuple[str, ...] = field(default=(), compare=False)
     by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)
+    _rules: Mapping[str, tuple[AlertRule, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_tag = {monitor.tag: monitor for monitor in self.monitors}
         object.__setattr__(self, "by_tag", MappingProxyType(by_tag))
+        rules = {monitor.tag: tuple(_rules_of(monitor, self.alerts)) for monitor in self.monitors}
+        object.__setattr__(self, "_rules", MappingProxyType(rules))
+
+    def rules_of(self, tag: str) -> tuple[AlertRule, ...]:
+        """The alert rules that hold for a monitor, in the order of the file; none for an unknown tag."""
+        return self._rules.get(tag, ())
+
+
+def _rules_of(monitor: MonitorConfig, alerts: tuple[AlertConfig, ...]) -> Iterator[AlertRule]:
+    for alert in alerts:
+        if not alert.is_for(monitor):
+            continue
+        condition = alert.rule.condition
+        if not isinstance(condition, BurnRate):
+            yield alert.rule
+        elif monitor.objective is not None:
+            yield replace(alert.rule, condition=replace(condition, target=monitor.objective.target))

@@ -15,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 T = TypeVar("T")
 
@@ -27,8 +27,9 @@ _REQUIRED = object()
 class Key:
     """A key of a table: how its value is read, whether a change needs a restart, and what it means.
 
-    `table` is the dataclass of a table within a table or of an array of tables, else None. In a `secret`
-    $NAME stands for a value from elsewhere (config/secrets.py).
+    `table` is the dataclass of a table within a table or of an array of tables, else None; of an array whose
+    tables have a `kind`, that of the common keys, and `kinds` has those of the kinds. In a `secret` $NAME
+    stands for a value from elsewhere (config/secrets.py).
     """
 
     field: fields.Field[Any]
@@ -36,6 +37,17 @@ class Key:
     doc: str = ""
     table: type | None = None
     secret: bool = False
+    kinds: Mapping[str, type] = dataclasses.field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[type, ...]:
+        """The dataclasses that a table here may have; none: it is a plain value."""
+        return tuple(self.kinds.values()) or ((self.table,) if self.table else ())
+
+    def tables_of(self, values: Mapping[str, Any]) -> tuple[type, ...]:
+        """The dataclass of a table with these values; those of all kinds where its kind is unknown."""
+        kind = values.get("kind")
+        return (self.kinds[kind],) if isinstance(kind, str) and kind in self.kinds else self.tables
 
 
 def key(
@@ -79,11 +91,19 @@ def several(cls: type, name: str) -> Any:
     return _attribute(Key(nested, table=cls))
 
 
+def several_kinds(common: type, kinds: Mapping[str, type], name: str) -> Any:
+    """Declare an array of tables whose `kind` says which keys they have, read as a tuple.
+
+    `common` declares the keys of every kind, which the dataclasses in `kinds` inherit.
+    """
+    return _attribute(Key(TablesByKind(common, kinds, name), table=common, kinds=kinds))
+
+
 def _attribute(declared: Key, *, is_shown: bool = True) -> Any:
     return dataclasses.field(metadata={_METADATA: declared}, repr=is_shown)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(key, inner, optional, several))
+@dataclass_transform(frozen_default=True, field_specifiers=(key, inner, optional, several, several_kinds))
 def table(cls: type[T]) -> type[T]:
     """Make a class the frozen dataclass of a table; attributes without a key are set when it is built."""
     return dataclasses.dataclass(frozen=True, slots=True)(cls)
@@ -107,6 +127,38 @@ def schema_of(cls: type) -> type[Schema]:
     return _TableSchema.from_dict(declared, name=cls.__name__)
 
 
+class TablesByKind(fields.Field[list[dict[str, Any]]]):
+    """An array of tables, each validated by the schema of its kind."""
+
+    def __init__(self, common: type, kinds: Mapping[str, type], name: str) -> None:
+        super().__init__(load_default=())
+        self.common, self.kinds, self.name_in_file = common, kinds, name
+
+    def schema_for(self, written: object) -> Schema:
+        """The schema of a table as it is written; that of the common keys where its kind is unknown."""
+        kind = written.get("kind") if isinstance(written, dict) else None
+        if isinstance(kind, str) and kind in self.kinds:
+            return schema_of(self.kinds[kind])()
+        return schema_of(self.common)(unknown=EXCLUDE)
+
+    def _deserialize(
+        self, value: object, attr: str | None, data: object, **kwargs: object
+    ) -> list[dict[str, Any]]:
+        if not isinstance(value, list):
+            raise ValidationError(f"must be [[{self.name_in_file}]] tables")
+        valid: list[Any] = []
+        problems: dict[int, Any] = {}
+        for index, written in enumerate(value):
+            try:
+                valid.append(self.schema_for(written).load(written))
+            except ValidationError as error:
+                problems[index] = error.messages
+                valid.append(error.valid_data)
+        if problems:
+            raise ValidationError(problems, valid_data=valid)
+        return valid
+
+
 def fields_by_key(schema: Schema) -> dict[str, fields.Field[Any]]:
     """The fields of a schema by their names in the file."""
     return {field.data_key or name: field for name, field in schema.fields.items()}
@@ -121,10 +173,10 @@ def _built(declared: Key, value: Any, folder: Path) -> Any:
     match value:
         case Path():
             return folder / value
-        case dict() if declared.table is not None:
-            return built(declared.table, value, folder)
-        case list() if declared.table is not None:
-            return tuple(built(declared.table, each, folder) for each in value)
+        case dict() if declared.tables:
+            return built(declared.tables_of(value)[0], value, folder)
+        case list() if declared.tables:
+            return tuple(_built(declared, each, folder) for each in value)
     return value
 
 

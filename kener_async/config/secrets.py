@@ -5,7 +5,7 @@ else systemd's credential NAME. `$$` is a dollar.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,19 @@ def replaced_secrets(
     document: Mapping[str, Any], table: type, replace: Replace, at: Place = ()
 ) -> dict[str, Any]:
     """The document of a table, in which each text whose key is declared as secret is replaced."""
-    declared = {each.field.data_key or name: each for name, each in keys_of(table).items()}
+    return _replaced_in(document, (table,), replace, at)
+
+
+def _replaced_in(
+    document: Mapping[str, Any], tables: Iterable[type], replace: Replace, at: Place
+) -> dict[str, Any]:
+    """The same for a document of one of several tables: what is a secret in one of them is one."""
+    declared: dict[str, Key] = {}
+    for table in tables:
+        for attribute, each in keys_of(table).items():
+            name = each.field.data_key or attribute
+            if each.secret or name not in declared:
+                declared[name] = each
     return {
         name: _replaced(value, declared[name], replace, (*at, name)) if name in declared else value
         for name, value in document.items()
@@ -51,14 +63,14 @@ def replaced_secrets(
 
 
 def _replaced(value: Any, key: Key, replace: Replace, at: Place) -> Any:
-    if isinstance(value, str) and key.secret:
-        return replace(value, at)
-    if key.table is None:
-        return value
     match value:
-        case dict():
-            return replaced_secrets(value, key.table, replace, at)
-        case list():
+        case str() if key.secret:
+            return replace(value, at)
+        case dict() if key.secret:  # a table whose keys are free
+            return {name: _replaced(each, key, replace, (*at, name)) for name, each in value.items()}
+        case dict() if key.tables:
+            return _replaced_in(value, key.tables_of(value), replace, at)
+        case list() if key.secret or key.tables:
             return [_replaced(each, key, replace, (*at, index)) for index, each in enumerate(value)]
     return value
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import validate
 
+from kener_async.config.alert_fields import HoursOfWeek, MonitorPattern, Number, WeekHours
 from kener_async.config.fields import (
     Boolean,
     CheckId,
@@ -33,7 +34,7 @@ from kener_async.config.fields import (
 from kener_async.config.model import NOT_EMPTY, MonitorKeys, PlainTables
 from kener_async.config.schema import inner, key, optional, schema_of, several, table
 from kener_async.domain.calendar import MINUTE
-from kener_async.domain.samples import MEASURABLE
+from kener_async.domain.samples import MAX_LATENCY, MEASURABLE
 
 
 @table
@@ -128,6 +129,16 @@ class GatusTable:
 
 
 @table
+class ObjectiveTable:
+    target: float = key(Number(0, 99.9999), doc="The uptime that is promised, in percent.")
+    window: Literal["month", "30d"] = key(
+        Choice("month", "30d"),
+        "month",
+        doc="Of which time: month, that of the timezone of [site], or 30d, the last 30 days.",
+    )
+
+
+@table
 class MonitorTable(MonitorKeys):
     default_status: str | None = key(
         Choice(*(status.name for status in MEASURABLE)),
@@ -142,6 +153,103 @@ class MonitorTable(MonitorKeys):
     healthchecks: HealthchecksTable | None = optional(HealthchecksTable)
     uptime_kuma: UptimeKumaTable | None = optional(UptimeKumaTable)
     gatus: GatusTable | None = optional(GatusTable)
+    objective: ObjectiveTable | None = optional(ObjectiveTable)
+
+
+@table
+class AlertTable:
+    """At most one of `status`, `latency_above`, `uptime_below` and `burn_rate` is not None: the condition."""
+
+    name: str = key(NonEmptyString(), doc="Unique; a monitor may name it in its `alerts`.")
+    monitors: tuple[str, ...] = key(
+        List(MonitorPattern(), validate=NOT_EMPTY),
+        ("*",),
+        doc='Tags, in which * and ? stand for others; "category:Planets" means the monitors of a category.',
+    )
+    status: Literal["DOWN", "DEGRADED", "NO_DATA"] | None = key(
+        Choice("DOWN", "DEGRADED", "NO_DATA"),
+        None,
+        name="when",
+        doc="The status that is bad: DOWN, DEGRADED (that or DOWN), or NO_DATA. Default: DOWN.",
+    )
+    latency_above: float | None = key(
+        Number(0, MAX_LATENCY),
+        None,
+        doc="Instead of when: a latency above it is bad, and so is DOWN; in the unit of the monitor.",
+    )
+    uptime_below: float | None = key(
+        Number(0, 100), None, doc="Instead of when: an uptime of the window below it is bad; in percent."
+    )
+    recover_at: float | None = key(
+        Number(0, 100),
+        None,
+        doc="With uptime_below: the uptime at which it is over. Default: the same.",
+    )
+    burn_rate: float | None = key(
+        Number(0, 1000),
+        None,
+        doc="Instead of when: how many times faster than allowed the error budget is used up, within the "
+        "window and within its last twelfth. The monitors need an objective.",
+    )
+    window: Literal["1h", "6h", "24h", "3d", "7d", "30d", "90d"] | None = key(
+        Choice("1h", "6h", "24h", "3d", "7d", "30d", "90d"),
+        None,
+        doc="With uptime_below 24h, 7d, 30d or 90d, default 30d; with burn_rate 1h, 6h, 24h or 3d, default "
+        "1h.",
+    )
+    after: int = key(Duration(0), 0, doc="How long it must be bad before the alert opens.")
+    count: int | None = key(
+        Integer(0, 1000),
+        None,
+        doc="And in how many reports at least. Default: 1; with after 0, elapsed time alone.",
+    )
+    recover_after: int = key(Duration(0), 0, doc="How long it must be good again before the alert is over.")
+    recover_count: int = key(Integer(0, 1000), 1, doc="And in how many reports at least.")
+    remind_every: int = key(
+        Duration(0),
+        0,
+        doc="How often it is told again while nobody has acknowledged it, at least 1m; 0: never.",
+    )
+    remind_times: int = key(Integer(1, 1000), 20, doc="How many times at most.")
+    severity: Literal["info", "warning", "critical"] | None = key(
+        Choice("info", "warning", "critical"),
+        None,
+        doc="info, warning or critical. Default: critical for DOWN, else warning.",
+    )
+    flapping: bool = key(
+        Boolean(),
+        True,
+        doc="Whether the fourth alert of a monitor within an hour is told as flapping, and then nothing more "
+        "until it has settled.",
+    )
+    flap_quiet: int = key(
+        Duration(MINUTE), 15 * MINUTE, doc="How long it must stay good, or bad, to have settled."
+    )
+    to: tuple[str, ...] = key(
+        List(NonEmptyString(), validate=NOT_EMPTY), doc="The names of the channels that are told."
+    )
+    incident: Literal["", "publish", "draft"] = key(
+        Choice("", "publish", "draft"),
+        "",
+        doc="Whether an incident is opened with it: publish, draft, or empty: none.",
+    )
+    template: str = key(
+        String(),
+        "",
+        doc='The name of one of the [[templates]] for it; empty: "{monitor} is {status}", without a text.',
+    )
+    join_by: Literal["category", "rule", "none"] = key(
+        Choice("category", "rule", "none"),
+        "category",
+        doc="Alerts that open within 10 minutes share an incident: those of monitors of one category, those "
+        "of one rule, or none.",
+    )
+    hours: HoursOfWeek | None = key(
+        WeekHours(),
+        None,
+        doc="The days and times, in the timezone of [site], at which it is told; what happens outside is "
+        "told when they begin. Empty: always.",
+    )
 
 
 @table
@@ -234,6 +342,7 @@ class Document(PlainTables):
 
     announcements: tuple[AnnouncementTable, ...] = several(AnnouncementTable, "announcements")
     monitors: tuple[MonitorTable, ...] = several(MonitorTable, "monitors")
+    alerts: tuple[AlertTable, ...] = several(AlertTable, "alerts")
     agent: AgentTable = inner(AgentTable)
 
 

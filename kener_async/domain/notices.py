@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 from kener_async.domain.alerts import Severity
@@ -22,6 +23,24 @@ class NoticeKind(IntEnum):
     ACKNOWLEDGED = 7
     CHANNEL_PAUSED = 8  # another channel failed for good
     TEST = 9
+
+
+# What a channel can be told of, by the names in its `tell`; the other kinds it always is.
+EVENTS: Mapping[str, frozenset[NoticeKind]] = MappingProxyType(
+    {
+        "opened": frozenset({NoticeKind.OPENED}),
+        "reminded": frozenset({NoticeKind.REMINDED}),
+        "resolved": frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED}),
+        "flapping": frozenset({NoticeKind.FLAPPING, NoticeKind.SETTLED}),
+        "acknowledged": frozenset({NoticeKind.ACKNOWLEDGED}),
+    }
+)
+_EVENT_OF = {kind: event for event, kinds in EVENTS.items() for kind in kinds}
+
+
+def event_of(kind: NoticeKind) -> str | None:
+    """The name of the event that a notice tells of; None: it is no event of a monitor, such as a test."""
+    return _EVENT_OF.get(kind)
 
 
 @dataclass(frozen=True, slots=True)

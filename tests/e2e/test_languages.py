@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Browser, Page
 
-from kener_async.config.model import LOCALES
+from kener_async.config.fields import LOCALES
 from kener_async.domain.calendar import day_start
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
