@@ -44,7 +44,6 @@ from kener_async.domain.alerts import (
     AlertRule,
     BurnRate,
     Condition,
-    Hours,
     LatencyAbove,
     Severity,
     StatusIs,
@@ -60,6 +59,7 @@ from kener_async.domain.heartbeats import (
     OnChange,
     early_seconds,
 )
+from kener_async.domain.hours import Hours
 from kener_async.domain.objectives import Objective
 from kener_async.domain.samples import Status
 
