@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kener_async.domain.calendar import day_so_far, minute_end, quarter_of
+from kener_async.domain.changes import ChangedMonitors
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.streaks import streak
@@ -96,13 +97,15 @@ class MonitorStates:
     """The states of all configured monitors, by tag.
 
     `revision` grows with every change that pages may show, `incidents_revision` when an incident or a comment
-    is written. `kept_from` is the instant before which samples have been dropped.
+    is written. `kept_from` is the instant before which samples have been dropped. `changes` collects what
+    alert rules have to look at again.
     """
 
     def __init__(self) -> None:
         self.revision = 0
         self.incidents_revision = 0
         self.kept_from = 0
+        self.changes = ChangedMonitors()
         self._heard: dict[int, int] = {}
         self._by_tag: dict[str, MonitorState] = {}
         self._by_id: dict[int, MonitorState] = {}
@@ -135,9 +138,11 @@ class MonitorStates:
         self._by_tag = {tag: before.get(tag) or MonitorState.empty(ids[tag], tag, now) for tag in ids}
         self._by_id = {state.id: state for state in self._by_tag.values()}
         self._stale &= self._by_id.keys()
-        self._stale |= {
+        changed = [
             state.id for tag, state in self._by_tag.items() if not state.has_settings(settings[tag], now)
-        }
+        ]
+        self._stale.update(changed)
+        self.changes.add(changed)
 
     def add_samples(self, stored: Mapping[tuple[int, int], Sample]) -> None:
         """Add samples that have just been stored, by monitor and minute.
@@ -145,7 +150,10 @@ class MonitorStates:
         One that lies before its monitor's `base` marks the monitor stale, because its counts have changed.
         """
         self.note_change()
+        watched = self.changes.watched
         for sample in stored.values():
+            if watched and sample.monitor in watched:
+                self.changes.add_report(sample.monitor, sample.minute)
             state = self._by_id.get(sample.monitor)
             if state is None:
                 continue
@@ -173,9 +181,11 @@ class MonitorStates:
         """Mark these monitors, or all, to be loaded again: layers other than their samples have changed."""
         self.note_change()
         if tags is None:
-            self._stale.update(self._by_id)
+            changed = list(self._by_id)
         else:
-            self._stale.update(state.id for tag in tags if (state := self._by_tag.get(tag)) is not None)
+            changed = [state.id for tag in tags if (state := self._by_tag.get(tag)) is not None]
+        self._stale.update(changed)
+        self.changes.add(changed)
 
     def note_kept_from(self, instant: int) -> None:
         """Record the instant before which samples have been dropped."""
