@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from kener_async.domain.calendar import MINUTE, is_showable
@@ -36,12 +36,20 @@ class Overlay:
         return Status.MAINTENANCE if self.maintenance else self.impact
 
 
+class IncidentSource(IntEnum):
+    """Where an incident comes from; the numbers are stored."""
+
+    API = 0
+    RULE = 1
+
+
 class IncidentStage(StrEnum):
     """The stage of an incident or a maintenance; every format has a table from these to its own words."""
 
     SCHEDULED = "scheduled"
     INVESTIGATING = "investigating"
     IDENTIFIED = "identified"
+    MONITORING = "monitoring"
     RESOLVED = "resolved"
     IN_PROGRESS = "in progress"
     COMPLETED = "completed"
@@ -50,7 +58,17 @@ class IncidentStage(StrEnum):
     @property
     def is_ongoing(self) -> bool:
         """Whether it has begun and is not closed."""
-        return self in (IncidentStage.INVESTIGATING, IncidentStage.IDENTIFIED, IncidentStage.IN_PROGRESS)
+        return self in _ONGOING
+
+
+_ONGOING = frozenset(
+    {
+        IncidentStage.INVESTIGATING,
+        IncidentStage.IDENTIFIED,
+        IncidentStage.MONITORING,
+        IncidentStage.IN_PROGRESS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,10 @@ class Incident:
     `ended_by_resolving` tells an `end` that was set by resolving from one that the author gave, because
     reopening clears the former only. `updated_at` is when anything that is shown of it, also a comment, was
     last edited, and `revision` how often it was; neither ever goes back.
+
+    One of an alert rule `covers` no minute: its minutes are what was measured. A draft (`is_draft`) is not
+    public, and covers nothing either. `is_monitoring`: its monitors have recovered, and it waits for a person
+    to resolve it. `touched_at` is when a person last changed one of a rule.
     """
 
     number: int
@@ -78,6 +100,11 @@ class Incident:
     ended_by_resolving: bool
     updated_at: int
     revision: int
+    source: IncidentSource = IncidentSource.API
+    covers: bool = True
+    is_draft: bool = False
+    is_monitoring: bool = False
+    touched_at: int | None = None
 
     @property
     def is_showable(self) -> bool:
@@ -112,12 +139,19 @@ class Incident:
             return IncidentStage.SCHEDULED
         if self.is_maintenance:
             return IncidentStage.IN_PROGRESS
+        if self.is_monitoring:
+            return IncidentStage.MONITORING
         return IncidentStage.IDENTIFIED if self.is_identified else IncidentStage.INVESTIGATING
 
     @property
     def effect(self) -> Status | None:
         """The status it gives its monitors while it lasts; None: a notice, it gives them none."""
         return self.overlay.effect
+
+    @property
+    def decides_minutes(self) -> bool:
+        """Whether minutes of its monitors have their status from it."""
+        return self.covers and not self.is_draft and self.effect is not None
 
     @property
     def overlay(self) -> Overlay:
@@ -204,4 +238,11 @@ def _resolved(incident: Incident, resolved_at: int) -> Incident:
 def _reopened(incident: Incident) -> Incident:
     if incident.ended_by_resolving:
         incident = replace(incident, end=None, ended_by_resolving=False)
-    return replace(incident, resolved_at=None)
+    return replace(incident, resolved_at=None, is_monitoring=False)
+
+
+def touched(before: Incident, after: Incident, now: int) -> Incident:
+    """One of a rule, changed by a person: from then on only persons resolve it."""
+    if before.source is not IncidentSource.RULE or after == before:
+        return after
+    return replace(after, touched_at=now)

@@ -8,14 +8,15 @@ from typing import Any
 from kener_async.domain.access import Grant, require_tags
 from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT, minute_of
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.domain.incidents import Comment, Incident, IncidentSource, edited, opened, touched
 from kener_async.domain.samples import Status
 from kener_async.store import dirty
 from kener_async.store.interface import Session
 
 COLUMNS = """
     number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
-    created_at, resolved_at, closed_at, ended_by_resolving, updated_at, revision
+    created_at, resolved_at, closed_at, ended_by_resolving, updated_at, revision,
+    source, covers, is_draft, is_monitoring, touched_at
 """
 EXPORTED_AT_ONCE = 500
 
@@ -56,7 +57,7 @@ def change(
     before = get(session, number)
     if grant is not None:
         require_tags(grant, before.tags)
-    after = edited(before, fields, now)
+    after = touched(before, edited(before, fields, now), now)
     _mark(session, before)
     _save(session, after)
     _mark(session, after)
@@ -105,12 +106,16 @@ def get(session: Session, number: int) -> Incident:
 
 
 def search(session: Session, criteria: Search, now: int) -> list[Incident]:
-    """Find incidents, newest first; one whose end has passed is closed, even if the job has yet to run."""
+    """Find incidents that are no drafts, newest first.
+
+    One whose end has passed is closed, even if the job has yet to run.
+    """
     rows = session.execute(
         f"""
         SELECT {COLUMNS}
           FROM incidents
-         WHERE (closed_at IS NOT NULL OR ("end" IS NOT NULL AND "end" <= :now)) = :closed
+         WHERE is_draft = 0
+           AND (closed_at IS NOT NULL OR ("end" IS NOT NULL AND "end" <= :now)) = :closed
            AND (:after IS NULL OR created_at >= :after)
            AND (:before IS NULL OR created_at <= :before)
            AND (:title IS NULL OR instr(casefold(title), :title))
@@ -138,11 +143,12 @@ IncidentThread = tuple[Incident, Sequence[Comment]]  # the comments oldest first
 
 
 def current(session: Session, closed_after: int) -> list[IncidentThread]:
-    """The incidents that are open or were closed after an instant, oldest first."""
+    """The public incidents that are open or were closed after an instant, oldest first."""
     rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
-         WHERE (closed_at IS NULL AND ("end" IS NULL OR "end" > :after)) OR closed_at > :after
+         WHERE is_draft = 0
+           AND ((closed_at IS NULL AND ("end" IS NULL OR "end" > :after)) OR closed_at > :after)
          ORDER BY number
         """,  # noqa: S608
         {"after": closed_after},
@@ -151,11 +157,12 @@ def current(session: Session, closed_after: int) -> list[IncidentThread]:
 
 
 def overlapping(session: Session, start: int, end: int, tag: str | None = None) -> list[IncidentThread]:
-    """The incidents of one monitor, or of all, that overlap `[start, end)`, by their start."""
+    """The public incidents of one monitor, or of all, that overlap `[start, end)`, by their start."""
     rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM incidents
-         WHERE start < :end
+         WHERE is_draft = 0
+           AND start < :end
            AND (start >= :start OR coalesce("end", closed_at) IS NULL
                 OR min(coalesce("end", closed_at), coalesce(closed_at, "end")) > :start)
            AND (:tag IS NULL OR number IN (SELECT number
@@ -169,13 +176,14 @@ def overlapping(session: Session, start: int, end: int, tag: str | None = None) 
 
 
 def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
-    """The first and the last instant of the incidents that name one of the monitors; None without any."""
+    """The first and the last instant of the public incidents that name one of the monitors; None: none."""
     row = session.execute(
         """
         SELECT min(start),
                max(CASE WHEN closed_at IS NULL THEN max(start, coalesce("end" - 1, start)) ELSE start END)
           FROM incidents
-         WHERE number IN (SELECT number
+         WHERE is_draft = 0
+           AND number IN (SELECT number
                             FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
                            WHERE tag IN (SELECT value FROM json_each(?)))
         """,
@@ -267,13 +275,22 @@ def close_ended(session: Session, now: int) -> list[int]:
 
 
 def comment(session: Session, number: int, body: str, now: int, grant: Grant | None = None) -> Comment:
-    """Add a comment.
+    """Add a comment of a person.
 
     Raises NotFound for an unknown incident, and Forbidden when the grant does not cover its monitors.
     """
     incident = get(session, number)
     if grant is not None:
         require_tags(grant, incident.tags)
+    session.execute(
+        "UPDATE incidents SET touched_at = :now WHERE number = :number AND source = :rule",
+        {"now": now, "number": number, "rule": IncidentSource.RULE},
+    )
+    return remark(session, number, body, now)
+
+
+def remark(session: Session, number: int, body: str, now: int) -> Comment:
+    """Add a comment that no person wrote to an incident that exists."""
     (comment_id,) = session.execute(
         "INSERT INTO comments (number, body, created_at) VALUES (?, ?, ?) RETURNING id", (number, body, now)
     ).fetchone()
@@ -296,14 +313,16 @@ def insert(session: Session, incident: Incident, comments: Iterable[Comment]) ->
 def _save(session: Session, incident: Incident) -> None:
     session.execute(
         f"""
-        INSERT INTO incidents ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO incidents ({COLUMNS}) VALUES ({', '.join('?' * 20)})
             ON CONFLICT (number) DO UPDATE
            SET title = excluded.title, body = excluded.body, start = excluded.start, "end" = excluded."end",
                impact = excluded.impact, is_maintenance = excluded.is_maintenance,
                is_identified = excluded.is_identified, is_resolved = excluded.is_resolved,
                resolved_at = excluded.resolved_at, closed_at = excluded.closed_at,
                ended_by_resolving = excluded.ended_by_resolving,
-               updated_at = excluded.updated_at, revision = excluded.revision
+               updated_at = excluded.updated_at, revision = excluded.revision,
+               is_draft = excluded.is_draft, is_monitoring = excluded.is_monitoring,
+               touched_at = excluded.touched_at
         """,  # noqa: S608
         (
             incident.number,
@@ -321,6 +340,11 @@ def _save(session: Session, incident: Incident) -> None:
             incident.ended_by_resolving,
             incident.updated_at,
             incident.revision,
+            incident.source,
+            incident.covers,
+            incident.is_draft,
+            incident.is_monitoring,
+            incident.touched_at,
         ),
     )
     session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
@@ -334,11 +358,11 @@ def _save(session: Session, incident: Incident) -> None:
 
 
 def _mark(session: Session, incident: Incident) -> None:
-    """Mark the quarters whose minutes the incident may decide, if it affects its monitors.
+    """Mark the quarters whose minutes the incident may decide, if it decides any.
 
     A maintenance also puts off deadlines, so it reaches until the first sample after it.
     """
-    if incident.effect is None:
+    if not incident.decides_minutes:
         return
     start, end = incident.overlay.start, incident.overlay.end
     if incident.is_maintenance and end is not None:
@@ -378,6 +402,11 @@ def _incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:
             ended_by_resolving=bool(row[12]),
             updated_at=row[13],
             revision=row[14],
+            source=IncidentSource(row[15]),
+            covers=bool(row[16]),
+            is_draft=bool(row[17]),
+            is_monitoring=bool(row[18]),
+            touched_at=row[19],
         )
         for row in rows
     ]

@@ -40,7 +40,7 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
 
 
 def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overlay]:
-    """The incidents of a monitor that overlap `[start, end)`."""
+    """The incidents of a monitor that may decide its minutes and overlap `[start, end)`."""
     rows = session.execute(
         """
         SELECT incidents.number, start,
@@ -48,7 +48,8 @@ def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overl
                impact, is_maintenance
           FROM incident_monitors
           JOIN incidents ON incidents.number = incident_monitors.number
-         WHERE monitor_id = ? AND start < ? AND (until IS NULL OR until > ?)
+         WHERE monitor_id = ? AND covers = 1 AND is_draft = 0
+           AND start < ? AND (until IS NULL OR until > ?)
          ORDER BY incidents.number
         """,
         (monitor, end, start),

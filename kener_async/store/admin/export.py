@@ -234,7 +234,7 @@ def _starts(connection: sqlite3.Connection) -> Iterator[Line]:
 def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:
     return {
         "kind": "incident",
-        **asdict(incident),
+        **{name: value for name, value in asdict(incident).items() if name in SHAPES["incident"]},
         "impact": None if incident.impact is None else incident.impact.name,
         "comments": [asdict(comment) for comment in comments],
     }

@@ -69,6 +69,7 @@ _INCIDENT_STATUS = {
     IncidentStage.SCHEDULED: "investigating",
     IncidentStage.INVESTIGATING: "investigating",
     IncidentStage.IDENTIFIED: "identified",
+    IncidentStage.MONITORING: "monitoring",
     IncidentStage.RESOLVED: "resolved",
 }
 

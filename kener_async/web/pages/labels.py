@@ -235,6 +235,7 @@ def stage(locale: Locale, incident: Incident, now: int) -> str:
         IncidentStage.SCHEDULED: _("Scheduled"),
         IncidentStage.INVESTIGATING: _("Investigating"),
         IncidentStage.IDENTIFIED: _("Identified"),
+        IncidentStage.MONITORING: _("Recovered, under observation"),
         IncidentStage.RESOLVED: _("Resolved"),
         IncidentStage.IN_PROGRESS: _("In progress"),
         IncidentStage.COMPLETED: _("Completed"),
