@@ -313,7 +313,7 @@ def insert(session: Session, incident: Incident, comments: Iterable[Comment]) ->
 def _save(session: Session, incident: Incident) -> None:
     session.execute(
         f"""
-        INSERT INTO incidents ({COLUMNS}) VALUES ({', '.join('?' * 20)})
+        INSERT INTO incidents ({COLUMNS}) VALUES ({", ".join("?" * 20)})
             ON CONFLICT (number) DO UPDATE
            SET title = excluded.title, body = excluded.body, start = excluded.start, "end" = excluded."end",
                impact = excluded.impact, is_maintenance = excluded.is_maintenance,
