@@ -442,6 +442,8 @@ class MailConfig:
         doc='The sender, such as "Status <status@example.org>". Required with host.',
     )
     reply_to: str = key(Mailbox(may_be_empty=True), "", doc="Where answers go; empty: to the sender.")
+    per_hour: int = key(Integer(1, 1_000_000), 2000, doc="At most so many mails an hour; others wait.")
+    connections: int = key(Integer(1, 50), 2, doc="At most so many connections to the server at once.")
     helo: str = key(
         HostName(), "", doc="The name by which this server introduces itself; empty: the host of public_url."
     )
