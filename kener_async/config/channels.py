@@ -290,7 +290,8 @@ class CommandChannel(ChannelConfig):
     command: tuple[str, ...] = key(
         List(NonEmptyString(), validate=NOT_EMPTY),
         doc="A program and its arguments, no shell. It gets the message as JSON on its standard input; exit "
-        "status 0: it has taken it, 75: try again later, any other: it never will.",
+        "status 0: it has taken it; 64 to 68, 77, 78, 126, 127: it never will; any other, such as 75: try "
+        "again.",
     )
 
 
