@@ -232,7 +232,10 @@ CREATE TABLE alerts (
 ) STRICT;
 
 CREATE UNIQUE INDEX alerts_open ON alerts (monitor_id, rule) WHERE closed_at IS NULL;
-CREATE INDEX alerts_recent ON alerts (opened_at);
+CREATE INDEX alerts_by_monitor ON alerts (monitor_id);
+CREATE INDEX alerts_by_rule ON alerts (monitor_id, rule);
+CREATE INDEX alerts_by_incident ON alerts (incident) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_closed ON alerts (closed_at) WHERE closed_at IS NOT NULL;
 
 -- What is to be told, as facts; written in the transaction that changed what it is about.
 -- kind: 0 opened, 1 reminded, 2 resolved, 3 retracted, 4 removed, 5 flapping, 6 settled, 7 acknowledged,
@@ -247,6 +250,7 @@ CREATE TABLE notices (
 ) STRICT;
 
 CREATE INDEX notices_by_alert ON notices (alert) WHERE alert IS NOT NULL;
+CREATE INDEX notices_by_instant ON notices (at);
 
 -- Each notice on its way to each channel: the outbox.
 -- state: 0 due, 1 sending, 2 sent, 3 failed for good, 4 merged with another, 5 dropped.
@@ -265,6 +269,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
+CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
 
 -- What is known of each channel of config.toml that was used.
 CREATE TABLE channel_states (

@@ -127,3 +127,14 @@ class Delivery:
     answer: str = ""
     reference: str = ""
     done_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """The state of a channel: `failures` deliveries in a row failed for good; None: not paused, not used."""
+
+    channel: str
+    failures: int = 0
+    paused_at: int | None = None
+    last_sent: int | None = None
+    last_fault: str = ""

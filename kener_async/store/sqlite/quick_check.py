@@ -14,8 +14,19 @@ SMALL_TABLES = (
     "device_monitors",
     "boots",
     "runs",
+    "channel_states",
 )
-LARGE_TABLES = ("dirty", "comments", "samples", "quarters", "heard", "claims")
+LARGE_TABLES = (
+    "dirty",
+    "comments",
+    "samples",
+    "quarters",
+    "heard",
+    "claims",
+    "alerts",
+    "notices",
+    "deliveries",
+)
 
 
 def check_table(connection: sqlite3.Connection, table: str) -> None:

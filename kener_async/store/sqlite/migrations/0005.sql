@@ -23,7 +23,10 @@ CREATE TABLE alerts (
     CHECK ((closed_at IS NULL) = (closing IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX alerts_open ON alerts (monitor_id, rule) WHERE closed_at IS NULL;
-CREATE INDEX alerts_recent ON alerts (opened_at);
+CREATE INDEX alerts_by_monitor ON alerts (monitor_id);
+CREATE INDEX alerts_by_rule ON alerts (monitor_id, rule);
+CREATE INDEX alerts_by_incident ON alerts (incident) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_closed ON alerts (closed_at) WHERE closed_at IS NOT NULL;
 
 CREATE TABLE notices (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,6 +37,7 @@ CREATE TABLE notices (
     body      TEXT NOT NULL CHECK (json_valid(body))
 ) STRICT;
 CREATE INDEX notices_by_alert ON notices (alert) WHERE alert IS NOT NULL;
+CREATE INDEX notices_by_instant ON notices (at);
 
 CREATE TABLE deliveries (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +53,7 @@ CREATE TABLE deliveries (
     UNIQUE (notice, channel)
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
+CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
 
 CREATE TABLE channel_states (
     channel     TEXT PRIMARY KEY,

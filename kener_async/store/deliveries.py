@@ -1,0 +1,219 @@
+"""Deliveries: the outbox, in which each notice waits for each channel that is to hear of it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kener_async.domain.errors import Invalid, NotFound
+from kener_async.domain.notices import Delivery, DeliveryState
+from kener_async.store import notices
+from kener_async.store.interface import Session
+
+COLUMNS = f"""
+    {notices.COLUMNS}, deliveries.id, channel, state, attempts, due_at, merged_into, answer, reference,
+    done_at
+"""
+SELECT = f"SELECT {COLUMNS} FROM deliveries JOIN notices ON notices.id = notice"  # noqa: S608
+WAITING = "state IN (0, 1)"  # as the partial index says it
+
+DeliveryRow = tuple[Any, ...]  # of COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySearch:
+    """Search criteria; None matches all. `before` is an id, of the last delivery on the page before."""
+
+    states: Sequence[DeliveryState] | None = None
+    channel: str | None = None
+    alert: int | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+def get(session: Session, delivery: int) -> Delivery:
+    """The delivery of an id; raises NotFound."""
+    row = session.execute(f"{SELECT} WHERE deliveries.id = ?", (delivery,)).fetchone()
+    if row is None:
+        raise NotFound("delivery not found")
+    return _delivery(row)
+
+
+def due(session: Session, now: float, limit: int) -> list[Delivery]:
+    """The deliveries that are to be sent by now, those due first before others; also unfinished sendings."""
+    rows = session.execute(
+        f"{SELECT} WHERE {WAITING} AND due_at <= ? ORDER BY due_at, deliveries.id LIMIT ?", (now, limit)
+    )
+    return [_delivery(row) for row in rows]
+
+
+def waiting(session: Session) -> list[Delivery]:
+    """All deliveries that are not done, whenever they are due, oldest first."""
+    rows = session.execute(f"{SELECT} WHERE {WAITING} ORDER BY +deliveries.id")  # by the partial index
+    return [_delivery(row) for row in rows]
+
+
+def next_due(session: Session) -> float | None:
+    """When the next delivery is due, in UTC seconds; None without any."""
+    (instant,) = session.execute(f"SELECT min(due_at) FROM deliveries WHERE {WAITING}").fetchone()  # noqa: S608
+    return None if instant is None else float(instant)
+
+
+def count_waiting(session: Session) -> int:
+    """How many deliveries are not done."""
+    (count,) = session.execute(f"SELECT count(*) FROM deliveries WHERE {WAITING}").fetchone()  # noqa: S608
+    return int(count)
+
+
+def of_notices(session: Session, numbers: Iterable[int]) -> list[Delivery]:
+    """All deliveries of these notices, done or not, oldest first."""
+    rows = session.execute(
+        f"{SELECT} WHERE notice IN (SELECT value FROM json_each(?)) ORDER BY deliveries.id",  # noqa: S608
+        (_ids(numbers),),
+    )
+    return [_delivery(row) for row in rows]
+
+
+def references(session: Session, channel: str, alerts: Iterable[int]) -> dict[int, str]:
+    """The channel's own name of its first message about each alert; alerts without one are left out."""
+    rows = session.execute(
+        """
+        SELECT alert, reference
+          FROM notices JOIN deliveries ON notice = notices.id
+         WHERE alert IS NOT NULL AND alert IN (SELECT value FROM json_each(?))
+           AND channel = ? AND reference <> ''
+         ORDER BY deliveries.id DESC
+        """,
+        (_ids(alerts), channel),
+    )
+    return dict(rows.fetchall())
+
+
+def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
+    """Find deliveries, newest first."""
+    named = ["TRUE"]
+    if criteria.states is not None:
+        named.append(f"state IN ({', '.join(str(state.value) for state in criteria.states)})")
+    if criteria.channel is not None:
+        named.append("channel = :channel")
+    if criteria.alert is not None:
+        named.append("alert = :alert")
+    if criteria.before is not None:
+        named.append("deliveries.id < :before")
+    rows = session.execute(
+        f"{SELECT} WHERE {' AND '.join(named)} ORDER BY deliveries.id DESC LIMIT :limit",
+        {
+            "channel": criteria.channel,
+            "alert": criteria.alert,
+            "before": criteria.before,
+            "limit": criteria.limit,
+        },
+    )
+    return [_delivery(row) for row in rows]
+
+
+def failed_since(session: Session, instant: int) -> list[Delivery]:
+    """The deliveries that failed for good at an instant or later, newest first."""
+    rows = session.execute(f"{SELECT} WHERE state = 3 AND done_at >= ? ORDER BY done_at DESC", (instant,))
+    return [_delivery(row) for row in rows]
+
+
+def mark_sending(session: Session, numbers: Iterable[int]) -> None:
+    """Note that these deliveries are sent now, and count the attempt."""
+    session.execute(
+        """
+        UPDATE deliveries SET state = ?, attempts = attempts + 1
+         WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (DeliveryState.SENDING, _ids(numbers)),
+    )
+
+
+def mark_sent(session: Session, numbers: Iterable[int], now: int, answer: str, reference: str = "") -> None:
+    """Note that the channel took these deliveries, with its answer and its own name of the message."""
+    session.execute(
+        """
+        UPDATE deliveries SET state = ?, done_at = ?, answer = ?, reference = ?
+         WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (DeliveryState.SENT, now, answer, reference, _ids(numbers)),
+    )
+
+
+def mark_failed(session: Session, numbers: Iterable[int], now: int, answer: str) -> None:
+    """Note that these deliveries failed for good."""
+    _finish(session, numbers, DeliveryState.FAILED, now, answer)
+
+
+def postpone(session: Session, numbers: Iterable[int], due_at: float, answer: str) -> None:
+    """Let these deliveries, which were not taken, be due later."""
+    session.execute(
+        """
+        UPDATE deliveries SET state = ?, due_at = ?, answer = ? WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (DeliveryState.DUE, due_at, answer, _ids(numbers)),
+    )
+
+
+def merge(session: Session, numbers: Iterable[int], into: int, now: int) -> None:
+    """Note that another delivery tells these, too."""
+    session.execute(
+        """
+        UPDATE deliveries SET state = ?, merged_into = ?, done_at = ?
+         WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (DeliveryState.MERGED, into, now, _ids(numbers)),
+    )
+
+
+def drop(session: Session, numbers: Iterable[int], now: int, answer: str) -> None:
+    """Note that these deliveries are not sent, and why."""
+    _finish(session, numbers, DeliveryState.DROPPED, now, answer)
+
+
+def send_again(session: Session, number: int, now: float) -> Delivery:
+    """Let a delivery that is done be due now, as if it were new; the delivery.
+
+    Raises NotFound, and Invalid for one that is still waiting.
+    """
+    delivery = get(session, number)
+    if delivery.state in (DeliveryState.DUE, DeliveryState.SENDING):
+        raise Invalid("this delivery is waiting to be sent")
+    session.execute(
+        """
+        UPDATE deliveries
+           SET state = ?, attempts = 0, due_at = ?, merged_into = NULL, answer = '', done_at = NULL
+         WHERE id = ?
+        """,
+        (DeliveryState.DUE, now, number),
+    )
+    return get(session, number)
+
+
+def _finish(session: Session, numbers: Iterable[int], state: DeliveryState, now: int, answer: str) -> None:
+    session.execute(
+        """
+        UPDATE deliveries SET state = ?, done_at = ?, answer = ? WHERE id IN (SELECT value FROM json_each(?))
+        """,
+        (state, now, answer, _ids(numbers)),
+    )
+
+
+def _ids(numbers: Iterable[int]) -> str:
+    return json.dumps(list(numbers))
+
+
+def _delivery(row: DeliveryRow) -> Delivery:
+    number, channel, state, attempts, due_at, merged_into, answer, reference, done_at = row[6:]
+    return Delivery(
+        id=number,
+        notice=notices.notice_of(row[:6]),
+        channel=channel,
+        state=DeliveryState(state),
+        attempts=attempts,
+        due_at=due_at,
+        merged_into=merged_into,
+        answer=answer,
+        reference=reference,
+        done_at=done_at,
+    )

@@ -1,0 +1,63 @@
+"""Notices: what is to be told, with one delivery for each channel that is to hear of it."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from kener_async.domain.notices import DeliveryState, Facts, Notice, NoticeKind
+from kener_async.store.interface import Session
+
+COLUMNS = "notices.id, kind, at, alert, incident, body"
+
+NoticeRow = tuple[Any, ...]  # of COLUMNS
+
+
+def add(
+    session: Session,
+    kind: NoticeKind,
+    at: int,
+    alert: int | None,
+    incident: int | None,
+    facts: Facts,
+    channels: Iterable[str],
+    due_at: float,
+) -> Notice:
+    """Store a notice and its deliveries, which are due at `due_at`; each channel gets one."""
+    (number,) = session.execute(
+        "INSERT INTO notices (kind, at, alert, incident, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (kind, at, alert, incident, json.dumps(facts.body())),
+    ).fetchone()
+    send_to(session, number, channels, due_at)
+    return Notice(number, kind, at, alert, incident, facts)
+
+
+def send_to(session: Session, notice: int, channels: Iterable[str], due_at: float) -> None:
+    """Add deliveries of a notice, due at `due_at`, to the channels that have none of it yet."""
+    session.executemany(
+        """
+        INSERT INTO deliveries (notice, channel, state, due_at) VALUES (?, ?, ?, ?)
+            ON CONFLICT (notice, channel) DO NOTHING
+        """,
+        [(notice, channel, DeliveryState.DUE, due_at) for channel in dict.fromkeys(channels)],
+    )
+
+
+def of_alerts(session: Session, alerts: Iterable[int]) -> dict[int, list[Notice]]:
+    """The notices of each of these alerts, oldest first."""
+    found: dict[int, list[Notice]] = {alert: [] for alert in alerts}
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM notices
+         WHERE alert IS NOT NULL AND alert IN (SELECT value FROM json_each(?)) ORDER BY id
+        """,  # noqa: S608
+        (json.dumps(list(found)),),
+    )
+    for row in rows:
+        found[row[3]].append(notice_of(row))
+    return found
+
+
+def notice_of(row: NoticeRow) -> Notice:
+    """The notice of a row of COLUMNS."""
+    number, kind, at, alert, incident, body = row
+    return Notice(number, NoticeKind(kind), at, alert, incident, Facts.of(json.loads(body)))
