@@ -9,10 +9,22 @@ from typing import Any
 
 import pytest
 
+from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.batches import Batch, Item, parts
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.heartbeats import MonitorSettings
-from kener_async.store import batches, devices, dirty, incidents, monitors, observer
+from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.store import (
+    alerts,
+    batches,
+    deliveries,
+    devices,
+    dirty,
+    incidents,
+    monitors,
+    notices,
+    observer,
+)
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.database import record_batch
@@ -94,3 +106,43 @@ def test_a_batch_of_many_devices_is_recorded(connection: sqlite3.Connection, row
 def test_monitors_are_registered(connection: sqlite3.Connection, rows: int):
     settings = {tag: MonitorSettings(stale_after=60) for tag in tuple(SETTINGS)[:rows]}
     assert len(queries(connection, lambda connection: monitors.register(connection, settings, NOON))) == 3
+
+
+def alerted(connection: sqlite3.Connection, count: int) -> None:
+    for number in range(1, count + 1):
+        alert = alerts.add(connection, Alert(0, number, "down", Severity.CRITICAL, NOON, NOON, incident=1))
+        notices.add(connection, NoticeKind.OPENED, NOON, alert.id, 1, Facts(), ["chat"], NOON)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        alerts.all_open,
+        partial(alerts.open_of, monitors=range(1, 51)),
+        partial(alerts.of_incident, incident=1),
+        partial(alerts.search, criteria=alerts.AlertSearch()),
+        partial(notices.of_alerts, alerts=range(1, 51)),
+        partial(deliveries.due, now=NOON, limit=50),
+        deliveries.waiting,
+        partial(deliveries.of_notices, numbers=range(1, 51)),
+        partial(deliveries.search, criteria=deliveries.DeliverySearch()),
+    ],
+    ids=[
+        "open",
+        "open of",
+        "of an incident",
+        "search",
+        "notices",
+        "due",
+        "waiting",
+        "of notices",
+        "deliveries",
+    ],
+)
+def test_alerts_and_what_is_told_of_them_are_read_at_once(
+    connection: sqlite3.Connection, rows: int, read: Callable[[sqlite3.Connection], Any]
+):
+    alerted(connection, rows)
+    found = read(connection)
+    assert len([one for one in found if not isinstance(found, dict) or found[one]]) == rows
+    assert len(queries(connection, read)) == 1
