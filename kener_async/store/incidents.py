@@ -38,13 +38,35 @@ class Search:
 
 def add(session: Session, fields: Mapping[str, Any], now: int) -> Incident:
     """Store a new incident of these fields under the next number; raises Invalid as `opened` does."""
-    (last,) = session.execute(
-        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
-    ).fetchone()
-    incident = opened(last + 1, fields, now)
+    incident = opened(next_number(session), fields, now)
     _save(session, incident)
     _mark(session, incident)
     return incident
+
+
+def next_number(session: Session) -> int:
+    """The number of the next incident; those of deleted ones are never given again."""
+    return made_and_left(session)[0] + 1
+
+
+def save_automatic(session: Session, incident: Incident) -> None:
+    """Store an incident of an alert rule as its alerts left it, new or changed.
+
+    It covers no minute, so no quarter is marked, and no person has touched it by this.
+    """
+    _save(session, incident)
+
+
+def automatic_since(session: Session, instant: int) -> list[Incident]:
+    """The incidents of alert rules, also drafts, that are open or were closed at an instant or later."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM incidents
+         WHERE source = 1 AND (closed_at IS NULL OR closed_at >= ?) ORDER BY number
+        """,  # noqa: S608
+        (instant,),
+    )
+    return _incidents(session, rows.fetchall())
 
 
 def change(
