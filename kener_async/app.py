@@ -37,8 +37,8 @@ from kener_async.web.errors import public_error
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMansSwitch
-from kener_async.worker.deletions import IncidentDeletions
 from kener_async.worker.housekeeping import check_integrity, close_ended, drop_old, forget_devices
+from kener_async.worker.incidents import IncidentWatch
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
@@ -144,7 +144,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(interval, "overviews", partial(read_ahead, app))
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
-    schedule.every(1, "deleted incidents", short(IncidentDeletions(store, states).look))
+    schedule.every(1, "incidents of commands", short(IncidentWatch(store, states).look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))

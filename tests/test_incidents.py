@@ -18,8 +18,8 @@ from kener_async.domain.incidents import Incident
 from kener_async.ops import incidents as incident_commands
 from kener_async.store import incidents
 from kener_async.store.admin import verify
-from kener_async.worker.deletions import IncidentDeletions
 from kener_async.worker.housekeeping import close_ended
+from kener_async.worker.incidents import IncidentWatch
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 HOUR = 3600
@@ -740,7 +740,7 @@ async def test_a_deleted_incident_is_gone_from_page_api_and_feed_and_its_minutes
         "incidentNumber"
     ]
     await service.post(f"/api/incident/{number}/comment", {"body": "looking"})
-    deletions = IncidentDeletions(service.app[keys.DATABASE], service.app[keys.STATES])
+    deletions = IncidentWatch(service.app[keys.DATABASE], service.app[keys.STATES])
     await deletions.look()
     await service.roll()
     assert (await service.get("/api/status", tag="earth"))["status"] == "DOWN"
@@ -763,7 +763,7 @@ async def test_a_deleted_incident_is_gone_from_page_api_and_feed_and_its_minutes
 
 
 async def test_a_deletion_is_noticed_whatever_else_is_made_and_changed(service: Service):
-    deletions = IncidentDeletions(service.app[keys.DATABASE], service.app[keys.STATES])
+    deletions = IncidentWatch(service.app[keys.DATABASE], service.app[keys.STATES])
     first = (await opened(service))["incidentNumber"]
     with capture_logs() as logs:
         await deletions.look()

@@ -95,7 +95,7 @@ async def get(call: Call) -> dict[str, Any]:
     """One incident."""
     app = call.request.app
     number = incident_number(call.request)
-    incident = await app[keys.DATABASE].read(incidents.get, number)
+    incident = await app[keys.DATABASE].read(incidents.public, number)
     require_tags(call.grant, incident.tags, any)
     return rendered(incident, app[keys.CLOCK]())
 
@@ -120,7 +120,7 @@ async def update(call: Call) -> dict[str, Any]:
     """
     require_tags(call.grant, call.body["tags"])
     states, database = call.request.app[keys.STATES], call.request.app[keys.DATABASE]
-    incident = await database.read(incidents.get, incident_number(call.request))
+    incident = await database.read(incidents.public, incident_number(call.request))
     _require_known(states, [tag for tag in call.body["tags"] if tag not in incident.tags])
     cleared = {"body": ""} if call.body.get("body", "") is None else {}
     return await _change(call, call.body | cleared)

@@ -1,4 +1,4 @@
-"""The commands that list and delete incidents."""
+"""The commands that list, publish and delete incidents."""
 
 import json
 
@@ -12,7 +12,7 @@ from kener_async.ops.installation import require_database
 
 @click.group()
 def incident() -> None:
-    """List and delete incidents.
+    """List, publish and delete incidents.
 
     The service may be running.
     """
@@ -25,7 +25,7 @@ def incident() -> None:
 def list_incidents(config: Config, limit: int, as_json: bool) -> None:
     """List incidents, newest first.
 
-    Open and closed ones, and maintenance. Times are UTC.
+    Open and closed ones, drafts, and maintenance. Times are UTC.
     """
     from kener_async.ops import incidents
 
@@ -36,6 +36,25 @@ def list_incidents(config: Config, limit: int, as_json: bool) -> None:
         return
     for line in aligned(list(incidents.table(found, now))):
         click.echo(line)
+
+
+@incident.command()
+@click.argument("number", type=click.IntRange(1))
+@on_database
+def publish(config: Config, number: int) -> None:
+    """Make a draft public.
+
+    It appears on page, feeds and calendar. The alert rule that made it no longer resolves it: you do.
+    """
+    from kener_async.ops import incidents
+
+    require_database(config)
+    found = incidents.get(config, number)
+    if not found.is_draft:
+        message(f"incident {number}, {found.title!r}, is public already")
+        return
+    incidents.publish(config, number)
+    message(f"published incident {number}, {found.title!r}")
 
 
 @incident.command()

@@ -81,7 +81,7 @@ class Incident:
 
     One of an alert rule `covers` no minute: its minutes are what was measured. A draft (`is_draft`) is not
     public, and covers nothing either. `is_monitoring`: its monitors have recovered, and it waits for a person
-    to resolve it. `touched_at` is when a person last changed one of a rule.
+    to resolve it. `touched_at` is when a person first changed one of a rule.
     """
 
     number: int
@@ -205,11 +205,14 @@ def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
 
     It is closed at the earlier of its resolution and its end. A resolved one always has an end: without one
     of its author it is the moment of resolving, or the start if that is later. Unresolving reopens it, unless
-    its end has passed. Raises Invalid unless its end is after its start.
+    its end has passed. A change of either flag ends its being monitored. Raises Invalid unless its end is
+    after its start.
     """
     after = replace(incident, **fields)
     if after.end != incident.end:
         after = replace(after, ended_by_resolving=False)
+    if (after.is_identified, after.is_resolved) != (incident.is_identified, incident.is_resolved):
+        after = replace(after, is_monitoring=False)
     if after.is_resolved:
         after = _resolved(after, now if incident.resolved_at is None else incident.resolved_at)
     elif incident.is_resolved:
@@ -238,11 +241,11 @@ def _resolved(incident: Incident, resolved_at: int) -> Incident:
 def _reopened(incident: Incident) -> Incident:
     if incident.ended_by_resolving:
         incident = replace(incident, end=None, ended_by_resolving=False)
-    return replace(incident, resolved_at=None, is_monitoring=False)
+    return replace(incident, resolved_at=None)
 
 
 def touched(before: Incident, after: Incident, now: int) -> Incident:
     """One of a rule, changed by a person: from then on only persons resolve it."""
-    if before.source is not IncidentSource.RULE or after == before:
+    if before.source is not IncidentSource.RULE or before.touched_at is not None or after == before:
         return after
     return replace(after, touched_at=now)

@@ -1,9 +1,10 @@
-"""List and delete incidents in the database, while a server may be running on it."""
+"""List, publish and delete incidents in the database, while a server may be running on it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.incidents import Incident
 from kener_async.store import incidents
@@ -22,6 +23,14 @@ def get(config: Config, number: int) -> Incident:
     return transactions.read(config.database.path, incidents.get, number)
 
 
+def publish(config: Config, number: int) -> Incident:
+    """Make a draft public, after which only persons resolve it; raises NotFound, and FatalError.
+
+    A running server notices within seconds.
+    """
+    return transactions.write(config.database.path, incidents.publish, number, system_clock())
+
+
 def delete(config: Config, number: int) -> Incident:
     """Delete an incident with its updates; raises NotFound, and FatalError.
 
@@ -36,7 +45,7 @@ def table(found: Sequence[Incident], now: int) -> Iterator[tuple[str, ...]]:
     for incident in found:
         yield (
             str(incident.number),
-            incident.stage(now).value,
+            f"{incident.stage(now)} (draft)" if incident.is_draft else incident.stage(now).value,
             _time(incident.start),
             _time(_end(incident)),
             "-" if incident.impact is None else incident.impact.name,
@@ -53,6 +62,7 @@ def as_json(incident: Incident, now: int) -> dict[str, Any]:
         "title": incident.title,
         "tags": list(incident.tags),
         "isMaintenance": incident.is_maintenance,
+        "isDraft": incident.is_draft,
         "impact": None if incident.impact is None else incident.impact.name,
         "startDatetime": incident.start,
         "endDatetime": _end(incident),

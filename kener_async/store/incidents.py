@@ -46,7 +46,7 @@ def add(session: Session, fields: Mapping[str, Any], now: int) -> Incident:
 
 def next_number(session: Session) -> int:
     """The number of the next incident; those of deleted ones are never given again."""
-    return made_and_left(session)[0] + 1
+    return counts(session).made + 1
 
 
 def save_automatic(session: Session, incident: Incident) -> None:
@@ -74,9 +74,10 @@ def change(
 ) -> tuple[Incident, Incident]:
     """Change fields of an incident and mark the quarters it covered or covers; the incident before and after.
 
-    Raises NotFound, Invalid as `edited` does, and Forbidden when the grant does not cover its monitors.
+    Raises NotFound, also for a draft, Invalid as `edited` does, and Forbidden when the grant does not cover
+    its monitors.
     """
-    before = get(session, number)
+    before = public(session, number)
     if grant is not None:
         require_tags(grant, before.tags)
     after = touched(before, edited(before, fields, now), now)
@@ -84,6 +85,20 @@ def change(
     _save(session, after)
     _mark(session, after)
     return before, after
+
+
+def publish(session: Session, number: int, now: int, grant: Grant | None = None) -> Incident:
+    """Make a draft public, which a person does; the incident, also if it was public before.
+
+    Raises NotFound, and Forbidden when the grant does not cover its monitors.
+    """
+    before = get(session, number)
+    if grant is not None:
+        require_tags(grant, before.tags)
+    after = touched(before, edited(before, {"is_draft": False}, now), now)
+    _save(session, after)
+    _mark(session, after)
+    return after
 
 
 def delete(session: Session, number: int) -> Incident:
@@ -96,13 +111,26 @@ def delete(session: Session, number: int) -> Incident:
     return incident
 
 
-def made_and_left(session: Session) -> tuple[int, int]:
-    """The highest number ever given, and how many incidents there are; only deletions widen the gap."""
+@dataclass(frozen=True, slots=True)
+class IncidentCounts:
+    """The highest number ever `made`, how many incidents are `left`, and how many of them are `drafts`."""
+
+    made: int
+    left: int
+    drafts: int
+
+    @property
+    def deleted(self) -> int:
+        return self.made - self.left
+
+
+def counts(session: Session) -> IncidentCounts:
+    """Count the incidents."""
     (made,) = session.execute(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
     ).fetchone()
-    (left,) = session.execute("SELECT count(*) FROM incidents").fetchone()
-    return int(made), int(left)
+    (left, drafts) = session.execute("SELECT count(*), coalesce(sum(is_draft), 0) FROM incidents").fetchone()
+    return IncidentCounts(made, left, drafts)
 
 
 def numbers(session: Session) -> set[int]:
@@ -111,7 +139,7 @@ def numbers(session: Session) -> set[int]:
 
 
 def newest(session: Session, limit: int) -> list[Incident]:
-    """The newest incidents, open or closed, newest first."""
+    """The newest incidents, open or closed, also drafts, newest first."""
     rows = session.execute(
         f"SELECT {COLUMNS} FROM incidents ORDER BY created_at DESC, number DESC LIMIT ?",  # noqa: S608
         (limit,),
@@ -119,8 +147,16 @@ def newest(session: Session, limit: int) -> list[Incident]:
     return _incidents(session, rows.fetchall())
 
 
+def public(session: Session, number: int) -> Incident:
+    """The incident, if it is no draft; raises NotFound."""
+    incident = get(session, number)
+    if incident.is_draft:
+        raise NotFound("incident not found")
+    return incident
+
+
 def get(session: Session, number: int) -> Incident:
-    """The incident; raises NotFound."""
+    """The incident, which may be a draft; raises NotFound."""
     rows = session.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608
     for incident in _incidents(session, rows.fetchall()):
         return incident
@@ -241,8 +277,8 @@ def not_showable(session: Session) -> list[int]:
 
 
 def thread(session: Session, number: int) -> IncidentThread:
-    """One incident with its comments; raises NotFound."""
-    (incident_thread,) = _threads(session, [get(session, number)])
+    """One incident with its comments; raises NotFound, also for a draft."""
+    (incident_thread,) = _threads(session, [public(session, number)])
     return incident_thread
 
 
@@ -299,13 +335,17 @@ def close_ended(session: Session, now: int) -> list[int]:
 def comment(session: Session, number: int, body: str, now: int, grant: Grant | None = None) -> Comment:
     """Add a comment of a person.
 
-    Raises NotFound for an unknown incident, and Forbidden when the grant does not cover its monitors.
+    Raises NotFound for an unknown incident and for a draft, and Forbidden when the grant does not cover its
+    monitors.
     """
-    incident = get(session, number)
+    incident = public(session, number)
     if grant is not None:
         require_tags(grant, incident.tags)
     session.execute(
-        "UPDATE incidents SET touched_at = :now WHERE number = :number AND source = :rule",
+        """
+        UPDATE incidents SET touched_at = :now
+         WHERE number = :number AND source = :rule AND touched_at IS NULL
+        """,
         {"now": now, "number": number, "rule": IncidentSource.RULE},
     )
     return remark(session, number, body, now)
