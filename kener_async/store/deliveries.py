@@ -1,12 +1,15 @@
 """Deliveries: the outbox, in which each notice waits for each channel that is to hear of it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kener_async.domain.alerts import Closing
+from kener_async.domain.deliveries import Backlog
 from kener_async.domain.errors import Invalid, NotFound
-from kener_async.domain.notices import Delivery, DeliveryState
+from kener_async.domain.notices import Delivery, DeliveryState, NoticeKind
 from kener_async.store import notices
 from kener_async.store.interface import Session
 
@@ -51,6 +54,107 @@ def waiting(session: Session) -> list[Delivery]:
     """All deliveries that are not done, whenever they are due, oldest first."""
     rows = session.execute(f"{SELECT} WHERE {WAITING} ORDER BY +deliveries.id")  # by the partial index
     return [_delivery(row) for row in rows]
+
+
+def backlog(session: Session, channel: str, limit: int) -> Backlog:
+    """The oldest deliveries of a channel that are not done, with what is to be known of their alerts."""
+    rows = session.execute(
+        f"{SELECT} WHERE {WAITING} AND channel = ? ORDER BY deliveries.id LIMIT ?", (channel, limit)
+    )
+    found = [_delivery(row) for row in rows]
+    alerts = _ids({each.notice.alert for each in found if each.notice.alert is not None})
+    removed = session.execute(
+        "SELECT id FROM alerts WHERE id IN (SELECT value FROM json_each(?)) AND closing = ?",
+        (alerts, Closing.REMOVED),
+    )
+    untold = session.execute(
+        """
+        SELECT alert FROM notices JOIN deliveries ON notice = notices.id AND channel = ?
+         WHERE alert IS NOT NULL AND alert IN (SELECT value FROM json_each(?))
+           AND kind = ? AND state IN (3, 4)
+        """,
+        (channel, alerts, NoticeKind.OPENED),
+    )
+    return Backlog(found, {number for (number,) in removed}, {number for (number,) in untold})
+
+
+def unheard_openings(session: Session, channel: str, now: float, patience: int, retry_for: int) -> list[int]:
+    """The notices that opened alerts, are older than `patience` seconds and reached no channel.
+
+    Those that this channel has a delivery of are left out, and those of alerts that are closed.
+    """
+    rows = session.execute(
+        """
+        SELECT notices.id
+          FROM notices JOIN alerts ON alerts.id = alert
+         WHERE at > :oldest AND at <= :newest AND kind IN (:opened, :flapping) AND closed_at IS NULL
+           AND EXISTS (SELECT 1 FROM deliveries
+                        WHERE notice = notices.id AND (attempts > 0 OR due_at <= :newest))
+           AND NOT EXISTS (SELECT 1 FROM deliveries
+                            WHERE notice = notices.id AND (state = :sent OR channel = :channel))
+        """,
+        {
+            "oldest": now - patience - retry_for,
+            "newest": now - patience,
+            "opened": NoticeKind.OPENED,
+            "flapping": NoticeKind.FLAPPING,
+            "sent": DeliveryState.SENT,
+            "channel": channel,
+        },
+    )
+    return [number for (number,) in rows]
+
+
+def closings_to_follow(
+    session: Session, channel: str, kinds: Iterable[NoticeKind], now: float, retry_for: int
+) -> list[int]:
+    """The notices that closed alerts whose opening this channel was told, and which it is not told of yet."""
+    rows = session.execute(
+        """
+        SELECT closed.id
+          FROM notices AS closed
+          JOIN notices AS opened ON opened.alert = closed.alert AND opened.kind IN (:opening, :flapping)
+          JOIN deliveries ON notice = opened.id AND channel = :channel
+         WHERE closed.at > :oldest AND closed.alert IS NOT NULL
+           AND closed.kind IN (SELECT value FROM json_each(:kinds))
+           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE notice = closed.id AND channel = :channel)
+        """,
+        {
+            "oldest": now - retry_for,
+            "opening": NoticeKind.OPENED,
+            "flapping": NoticeKind.FLAPPING,
+            "kinds": _ids(kinds),
+            "channel": channel,
+        },
+    )
+    return [number for (number,) in rows]
+
+
+def drop_all_but(session: Session, channels: Iterable[str], now: int, answer: str) -> dict[str, int]:
+    """Drop what waits for any other channel; how many deliveries, by channel."""
+    rows = session.execute(
+        f"""
+        UPDATE deliveries SET state = ?, done_at = ?, answer = ?
+         WHERE {WAITING} AND channel NOT IN (SELECT value FROM json_each(?))
+        RETURNING channel
+        """,  # noqa: S608
+        (DeliveryState.DROPPED, now, answer, json.dumps(list(channels))),
+    )
+    return Counter(channel for (channel,) in rows)
+
+
+def set_back(session: Session, channel: str, seconds: float, before: float) -> None:
+    """Let what a channel is to be tried with be due earlier, after the clock was set back by that much.
+
+    What was to wait anyway, until an instant after `before`, still waits for it.
+    """
+    session.execute(
+        f"""
+        UPDATE deliveries SET due_at = due_at - ?
+         WHERE {WAITING} AND channel = ? AND (attempts > 0 OR due_at <= ?)
+        """,  # noqa: S608
+        (seconds, channel, before),
+    )
 
 
 def next_due(session: Session) -> float | None:
