@@ -18,12 +18,13 @@ from kener_async.app import add_routes
 from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
-from kener_async.config.channels import CHANNELS
+from kener_async.config.channels import CHANNELS, ChannelConfig
 from kener_async.config.fields import LOCALES, TAG_SUFFIXES, StringMap
 from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
 from kener_async.config.schema import Key, keys_of
 from kener_async.config.tables import Document
+from kener_async.domain.alerts import BurnRate, LatencyAbove, UptimeBelow
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
@@ -189,12 +190,12 @@ def uncommented() -> str:
     return re.sub(r"(?m)^#(?=[^\s#])", "", shipped("config.toml"))
 
 
-# What its $NAMEs stand for.
+# What its $NAMEs stand for, and the server that its channel of mail needs.
 NAMED = {
     name: "https://hooks.example.org/" if name.endswith("_URL") else f"{name}-0123456789"
     for name in re.findall(r"\$([A-Z_]+)", uncommented())
     if name != "NAME"
-}
+} | {"KENER_MAIL_HOST": "smtp.example.org", "KENER_MAIL_FROM": "status@example.org"}
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,15 @@ def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
     assert set(keys_in(tomllib.loads(uncommented()))) == {each.name for each in declared()}
 
 
+ONE_ALERT = """\
+[[channels]]
+name = "a"
+kind = "slack"
+url = "https://hooks.example.org/"
+[[alerts]]
+name = "a"
+to = ["a"]
+"""
 KIND_OF = {table: kind for kind, table in CHANNELS.items()}
 
 
@@ -298,19 +308,11 @@ def test_every_key_is_documented() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented(), **NAMED), load()
-    for section in (
-        "server",
-        "database",
-        "backup",
-        "auth",
-        "ingest",
-        "rollups",
-        "log",
-        "metrics",
-        "watch",
-        "mail",
-    ):
-        assert getattr(shown, section) == getattr(default, section)
+    examples = {"site", "categories", "channels", "mail", "templates"}
+    for each in fields(model.PlainTables):
+        if each.name not in examples:
+            assert getattr(shown, each.name) == getattr(default, each.name)
+    assert replace(shown.mail, host="", sender="") == default.mail
     assert replace(shown.agent, checks=()) == default.agent
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
@@ -339,6 +341,29 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "backup": MonitorSettings(),
         "invoices": MonitorSettings(),
     }
+
+
+def test_the_alerts_in_the_shipped_file_are_what_they_say(load: Load) -> None:
+    shown, default = load(uncommented(), **NAMED), load(ONE_ALERT)
+    outage, slow, uptime, budget = (alert.rule for alert in shown.alerts)
+    assert replace(outage, name="a", to=("a",)) == default.alerts[0].rule
+    assert [each.condition for each in (slow, uptime)] == [
+        LatencyAbove(0.8),
+        UptimeBelow(99.5, "30d", 99.6),
+    ]
+    assert shown.rules_of("invoices") == (
+        outage,
+        replace(budget, condition=BurnRate(14.4, 99.9, 3600, 300)),
+    )
+    assert shown.by_tag["invoices"].depends_on == ("earth",)
+
+
+def test_the_channels_in_the_shipped_file_show_the_defaults_and_are_all_there_are(load: Load) -> None:
+    shown, (default,) = load(uncommented(), **NAMED).channels, load(ONE_ALERT).channels
+    assert sorted(each.kind for each in shown) == sorted(CHANNELS)
+    common = [each.name for each in fields(ChannelConfig) if each.name not in {"name", "kind", "gather"}]
+    for each in shown:
+        assert [getattr(each, name) for name in common] == [getattr(default, name) for name in common]
 
 
 def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:

@@ -76,6 +76,8 @@ def check_config(config: Config) -> None:
     """
     if config.ignored_variables:
         message(f"ignored, they set nothing: {', '.join(config.ignored_variables)}")
+    for text in config.warnings:
+        message(f"warning: {text}")
     monitors = _counted(len(config.monitors), "monitor", "monitors")
     message(f"OK: {monitors}, {_counted(len(config.categories), 'category', 'categories')}")
 

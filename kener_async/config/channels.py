@@ -28,6 +28,7 @@ from kener_async.config.fields import (
     suggestion,
 )
 from kener_async.config.schema import key, table
+from kener_async.domain.calendar import HOUR
 from kener_async.domain.notices import EVENTS, NoticeKind, event_of
 
 GATHER = (
@@ -60,7 +61,7 @@ class ChannelConfig:
         "matrix, signal, twilio, ntfy, gotify, pushover, pagerduty, opsgenie, alertmanager, apprise or "
         "command.",
     )
-    gather: int = key(Duration(0), 10, doc=GATHER)
+    gather: int = key(Duration(0, HOUR), 10, doc=GATHER)
     per_minute: int = key(
         Integer(1, 10_000), 20, doc="How many messages a minute it gets at most; more are gathered, not lost."
     )
@@ -252,7 +253,7 @@ class PushoverChannel(ChannelConfig):
 class PagerChannel(ChannelConfig):
     """A receiver that keeps alerts open by itself, and so gets each as an event of its own."""
 
-    gather: int = key(Duration(0), 0, doc=GATHER)
+    gather: int = key(Duration(0, HOUR), 0, doc=GATHER)
 
 
 @table

@@ -48,8 +48,6 @@ def suggestion(name: str, names: Collection[str], likeness: float = 0.6) -> str:
 class String(fields.Field[Any]):
     """Text; subclasses convert it in `parsed`."""
 
-    default_error_messages = {"required": "is missing"}  # noqa: RUF012  marshmallow's own way
-
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> Any:
         if not isinstance(value, str):
             raise ValidationError(f"must be text, not {describe(value)}")
@@ -445,14 +443,16 @@ _PLACEHOLDERS = (
 class Duration(fields.Field[int]):
     """Whole seconds, or text such as "90s", "5m", "1h30m", "2d"; read as seconds."""
 
-    def __init__(self, minimum: int, **kwargs: Any) -> None:
+    def __init__(self, minimum: int, maximum: int = LONGEST, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.minimum = minimum
+        self.minimum, self.maximum = minimum, maximum
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int:
         seconds = parse_duration(value) if isinstance(value, str) else value
         if type(seconds) is not int:
             raise ValidationError(f'must be whole seconds or text such as "1h30m", not {describe(value)}')
-        if not self.minimum <= seconds <= LONGEST:
-            raise ValidationError(f"must be between {self.minimum} s and 36500 days")
+        if not self.minimum <= seconds <= self.maximum:
+            days, rest = divmod(self.maximum, DAY)
+            maximum = f"{self.maximum} s" if rest else f"{days} days"
+            raise ValidationError(f"must be between {self.minimum} s and {maximum}")
         return seconds

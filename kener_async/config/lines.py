@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 
-from kener_async.config.rules import Place
+from kener_async.config.problems import Place
 
 # A value of several lines can only end in a line with one of these.
 _ENDS = ("]", "}", '"""', "'''")

@@ -15,10 +15,12 @@ from kener_async.config.environment import VARIABLES, credential_key, overrides,
 from kener_async.config.fields import describe, suggestion
 from kener_async.config.lines import Lines
 from kener_async.config.model import Config
-from kener_async.config.rules import ConfigProblem, Place, Reserved, problems_between, table_at
+from kener_async.config.problems import ConfigProblem, Place, table_at
+from kener_async.config.rules import Reserved, problems_between
 from kener_async.config.schema import TablesByKind, fields_by_key
 from kener_async.config.secrets import with_secrets
 from kener_async.config.tables import SCHEMA, Document
+from kener_async.config.warnings import warnings_of
 from kener_async.errors import FatalError, reason_of
 
 
@@ -70,7 +72,8 @@ def _loaded(
         }
         report = _Report(path, Lines(text), written, variables)
         raise ConfigError([*map(report.line, problems), *unknown])
-    config = replace(build(values, path.absolute()), ignored_variables=tuple(ignored))
+    config = build(values, path.absolute())
+    config = replace(config, ignored_variables=tuple(ignored), warnings=tuple(warnings_of(config)))
     credential = credential_key(environment)
     if credential is None:
         return config

@@ -467,13 +467,20 @@ class AlertConfig:
     rule: AlertRule
 
     def is_for(self, monitor: "MonitorConfig") -> bool:
-        """Whether it holds for the monitor: the monitor names it, or else it matches and is not hidden."""
+        """Whether it holds for the monitor: by the monitor's own list, or else by a pattern.
+
+        A hidden monitor is matched by its tag only.
+        """
         if monitor.alerts is not None:
             return self.rule.name in monitor.alerts
-        return not monitor.hidden and any(_matches(pattern, monitor) for pattern in self.monitors)
+        return any(_matches(pattern, monitor) for pattern in self.monitors)
 
 
 def _matches(pattern: str, monitor: "MonitorConfig") -> bool:
+    if pattern == monitor.tag:
+        return True
+    if monitor.hidden:
+        return False
     if pattern.startswith(CATEGORY):
         return monitor.category == pattern.removeprefix(CATEGORY)
     return fnmatchcase(monitor.tag, pattern)
@@ -551,7 +558,7 @@ class MonitorKeys:
         List(NonEmptyString()),
         None,
         doc="The names of the alert rules that hold, [] for none. Default: those whose monitors match; of a "
-        "hidden monitor none.",
+        "hidden monitor those that name its tag.",
     )
 
 
@@ -589,7 +596,8 @@ class PlainTables:
 class Config(PlainTables):
     """`file` is the file it was read from; `by_tag` has the monitors by tag.
 
-    `ignored_variables` begin as settings do and are none, such as those of a Kubernetes service.
+    `ignored_variables` begin as settings do and are none, such as those of a Kubernetes service. `warnings`
+    are about settings that are valid and hardly meant.
     """
 
     file: Path
@@ -598,6 +606,7 @@ class Config(PlainTables):
     alerts: tuple[AlertConfig, ...]
     agent: AgentSettings
     ignored_variables: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
     by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)
     _rules: Mapping[str, tuple[AlertRule, ...]] = field(init=False, repr=False, compare=False)
 

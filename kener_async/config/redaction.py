@@ -4,7 +4,7 @@ import re
 import tomllib
 from codecs import BOM_UTF8
 
-from kener_async.config.rules import Place
+from kener_async.config.problems import Place
 from kener_async.config.secrets import replaced_secrets
 
 FILL_IN = "$FILL_IN"  # refused when it is loaded, with its place, unless the environment has a FILL_IN

@@ -7,23 +7,16 @@ are present. An invalid value is absent from the first, so that it is reported o
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
+from kener_async.config.alert_rules import alert_problems
 from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
+from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 
-Place = tuple[str | int, ...]
-Values = Mapping[str, Any]
 # The first segments of this program's own paths, which no base path may begin with: below one of them it
 # could not be told from a page. Called only if there is a base path, because the routes know them.
 Reserved = Callable[[], Collection[str]]
-
-
-class ConfigProblem(NamedTuple):
-    """What is wrong, and the place of the setting, such as `("monitors", 2, "tag")`."""
-
-    place: Place
-    text: str
 
 
 def problems_between(
@@ -44,31 +37,16 @@ def problems_between(
     if with_site_files:
         yield from _file_rules(values, folder)
     yield from _announcement_rules(values)
-    yield from _duplicates(values, "categories", "name")
-    yield from _duplicates(values, "monitors", "tag")
+    yield from duplicates(values, "categories", "name")
+    yield from duplicates(values, "monitors", "tag")
     yield from _category_rules(values)
     yield from _sender_rules(values)
     for index, monitor in enumerate(values.get("monitors", ())):
         if (heartbeat := monitor.get("heartbeat")) is not None:
             table = table_at(written, "monitors", index, "heartbeat")
-            yield from _within(("monitors", index, "heartbeat"), _heartbeat_rules(heartbeat, table))
-    yield from _within(("agent",), _agent_rules(values.get("agent", {}), table_at(written, "agent")))
-
-
-def _within(place: Place, problems: Iterator[ConfigProblem]) -> Iterator[ConfigProblem]:
-    """The problems of a table that is at the place."""
-    return (ConfigProblem((*place, *problem.place), problem.text) for problem in problems)
-
-
-def table_at(within: object, *place: str | int) -> Mapping[str, object]:
-    """The table at the place; an empty one where there is another kind of value."""
-    for part in place:
-        match within, part:
-            case dict(), str():
-                within = within.get(part)
-            case list(), int() if part < len(within):
-                within = within[part]
-    return within if isinstance(within, dict) else {}
+            yield from within(("monitors", index, "heartbeat"), _heartbeat_rules(heartbeat, table))
+    yield from alert_problems(values, written, folder if with_site_files else None)
+    yield from within(("agent",), _agent_rules(values.get("agent", {}), table_at(written, "agent")))
 
 
 def _address_rules(server: Values, reserved: Reserved) -> Iterator[ConfigProblem]:
@@ -185,16 +163,6 @@ def _announcement_rules(values: Values) -> Iterator[ConfigProblem]:
             yield ConfigProblem(("announcements", index, "until"), "must be after from")
 
 
-def _duplicates(values: Values, tables: str, key: str) -> Iterator[ConfigProblem]:
-    seen: set[str] = set()
-    for index, table in enumerate(values.get(tables, ())):
-        value = table.get(key)
-        if value in seen:
-            yield ConfigProblem((tables, index, key), f"{describe(value)} is used twice")
-        elif value is not None:
-            seen.add(value)
-
-
 def _category_rules(values: Values) -> Iterator[ConfigProblem]:
     names = [category.get("name") for category in values.get("categories", ())]
     if None in names:
@@ -307,10 +275,10 @@ _NEEDS = {
 def _agent_rules(values: Values, written: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     if values.get("token") and values.get("token_file"):
         yield ConfigProblem(("token_file",), "contradicts token, set one of them")
-    yield from _duplicates(values, "checks", "tag")
+    yield from duplicates(values, "checks", "tag")
     for index, check in enumerate(values.get("checks", ())):
         if table := table_at(written, "checks", index):
-            yield from _within(("checks", index), _check_rules(check, table))
+            yield from within(("checks", index), _check_rules(check, table))
 
 
 def _check_rules(values: Values, written: Mapping[str, object]) -> Iterator[ConfigProblem]:

@@ -66,6 +66,7 @@ def key(
     """
     if default is _REQUIRED:
         field.required = True
+        field.error_messages["required"] = "is missing"
     else:
         field.load_default = default
     field.data_key = name

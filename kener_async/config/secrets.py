@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kener_async.config.rules import ConfigProblem, Place
+from kener_async.config.problems import ConfigProblem, Place
 from kener_async.config.schema import Key, keys_of
 from kener_async.errors import reason_of
 

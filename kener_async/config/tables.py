@@ -33,8 +33,10 @@ from kener_async.config.fields import (
 )
 from kener_async.config.model import NOT_EMPTY, MonitorKeys, PlainTables
 from kener_async.config.schema import inner, key, optional, schema_of, several, table
-from kener_async.domain.calendar import MINUTE
+from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.samples import MAX_LATENCY, MEASURABLE
+
+LONGEST_THRESHOLD = 30 * DAY  # of an alert, which is computed from the minutes
 
 
 @table
@@ -197,16 +199,18 @@ class AlertTable:
         doc="With uptime_below 24h, 7d, 30d or 90d, default 30d; with burn_rate 1h, 6h, 24h or 3d, default "
         "1h.",
     )
-    after: int = key(Duration(0), 0, doc="How long it must be bad before the alert opens.")
+    after: int = key(Duration(0, LONGEST_THRESHOLD), 0, doc="How long it must be bad before the alert opens.")
     count: int | None = key(
         Integer(0, 1000),
         None,
-        doc="And in how many reports at least. Default: 1; with after 0, elapsed time alone.",
+        doc="And in how many reports at least. Default: 1, and 0 where after is set: elapsed time alone.",
     )
-    recover_after: int = key(Duration(0), 0, doc="How long it must be good again before the alert is over.")
+    recover_after: int = key(
+        Duration(0, LONGEST_THRESHOLD), 0, doc="How long it must be good again before the alert is over."
+    )
     recover_count: int = key(Integer(0, 1000), 1, doc="And in how many reports at least.")
     remind_every: int = key(
-        Duration(0),
+        Duration(0, LONGEST_THRESHOLD),
         0,
         doc="How often it is told again while nobody has acknowledged it, at least 1m; 0: never.",
     )
@@ -223,7 +227,9 @@ class AlertTable:
         "until it has settled.",
     )
     flap_quiet: int = key(
-        Duration(MINUTE), 15 * MINUTE, doc="How long it must stay good, or bad, to have settled."
+        Duration(MINUTE, LONGEST_THRESHOLD),
+        15 * MINUTE,
+        doc="How long it must stay good, or bad, to have settled.",
     )
     to: tuple[str, ...] = key(
         List(NonEmptyString(), validate=NOT_EMPTY), doc="The names of the channels that are told."

@@ -33,6 +33,7 @@ def run(config: Config, read_again: Callable[[], Config], announce: Callable[[in
     logs.configure(config.log)
     if config.ignored_variables:
         log.warning("environment variables are ignored, they set nothing", names=config.ignored_variables)
+    _warn(config)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     try:
@@ -45,14 +46,21 @@ def run(config: Config, read_again: Callable[[], Config], announce: Callable[[in
     return 1
 
 
+def _warn(config: Config) -> None:
+    for text in config.warnings:
+        log.warning("the configuration is valid and hardly meant", setting=text)
+
+
 async def _serve(config: Config, read_again: Callable[[], Config], announce: Callable[[int], None]) -> int:
     app = create_app(config)
 
     async def reload() -> None:
         try:
             # In a thread: because validating thousands of monitors would stop the loop for a second.
-            await apply(app, await asyncio.to_thread(read_again))
+            new = await asyncio.to_thread(read_again)
+            await apply(app, new)
             log.info("configuration reloaded")
+            _warn(new)
         except ConfigError as fault:
             log.error("the new configuration is not used; the old one stays", problems=fault.problems)
         except Unavailable as error:

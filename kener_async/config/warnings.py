@@ -1,0 +1,63 @@
+"""What is valid in a configuration and hardly meant: secrets in the clear, rules without effect."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from kener_async.config.channels import ChannelConfig
+from kener_async.config.fields import describe
+from kener_async.config.model import Config
+from kener_async.config.schema import keys_of
+from kener_async.domain.alerts import BurnRate
+
+LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def warnings_of(config: Config) -> Iterator[str]:
+    """Each with the place of its setting; none shows a secret."""
+    for channel in config.channels:
+        yield from _in_the_clear(channel)
+    if config.mail.password and config.mail.security == "none" and not _is_near(config.mail.host):
+        yield "mail.security: the password is sent unencrypted"
+    yield from _without_effect(config)
+    if not config.server.public_url and any(channel.act_links for channel in config.channels):
+        yield "server.public_url: is not set, so that messages of alerts hold no links"
+
+
+def _in_the_clear(channel: ChannelConfig) -> Iterator[str]:
+    for name, each in keys_of(type(channel)).items():
+        address = getattr(channel, name)
+        if not isinstance(address, str) or not address.lower().startswith("http://"):
+            continue
+        if not _is_near(urlsplit(address).hostname or ""):
+            place = f"channels[{describe(channel.name)}].{each.field.data_key or name}"
+            yield f"{place}: http sends messages and secrets unencrypted, use https"
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is on this machine or in a private network, as far as its name says."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.lower().endswith(LOCAL_SUFFIXES)
+
+
+def _without_effect(config: Config) -> Iterator[str]:
+    used = {config.notifications.last_resort}
+    in_force = set()
+    for monitor in config.monitors:
+        for rule in config.rules_of(monitor.tag):
+            in_force.add(rule.name)
+            burn = rule.condition
+            if isinstance(burn, BurnRate) and burn.rate * (100 - burn.target) > 100:
+                yield (
+                    f"alerts[{describe(rule.name)}].burn_rate: is never reached with the objective of "
+                    f"{describe(monitor.tag)}, {burn.target:g} %: at most {100 / (100 - burn.target):.4g}"
+                )
+    for alert in config.alerts:
+        used.update(alert.rule.to)
+        if alert.rule.name not in in_force:
+            yield f"alerts[{describe(alert.rule.name)}]: holds for no monitor"
+    for channel in config.channels:
+        if channel.name not in used:
+            yield f"channels[{describe(channel.name)}]: no rule names it"
