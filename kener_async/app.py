@@ -21,6 +21,10 @@ from kener_async.api.http.middleware import complete_response, request_middlewar
 from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
+from kener_async.api.manage import alerts as managed_alerts
+from kener_async.api.manage import channels as managed_channels
+from kener_async.api.manage import deliveries as managed_deliveries
+from kener_async.api.manage import incidents as managed_incidents
 from kener_async.clock import Clock, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
@@ -89,6 +93,10 @@ def add_routes(app: web.Application) -> None:
         uptime_kuma.routes,
         gatus.routes,
         health.routes,
+        managed_alerts.routes,
+        managed_deliveries.routes,
+        managed_channels.routes,
+        managed_incidents.routes,
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)

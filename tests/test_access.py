@@ -11,15 +11,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from kener_async import keys
 from kener_async.app import create_app
 from kener_async.config.model import Category, Config, Senders
 from kener_async.domain.access import SCOPES
-from kener_async.store import tokens
+from kener_async.domain.alerts import Alert, Severity
+from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.store import alerts, deliveries, monitors, notices, tokens
+from kener_async.store.interface import Session
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
 OWN, FOREIGN, HIDDEN = "own", "foreign", "hidden"
 OBJECTS = (OWN, FOREIGN, HIDDEN)
 INCIDENTS = {OWN: 1, FOREIGN: 2, HIDDEN: 3}
+DRAFTS = {OWN: 4, FOREIGN: 5, HIDDEN: 6}
 KEYS = {name: name[0] * 43 for name in OBJECTS}
 CHECKS = {name: f"0fe4e4ee-4ee4-4ee4-8ee4-{number:012}" for number, name in enumerate(OBJECTS)}
 PROXIED = {"X-Forwarded-For": "203.0.113.7"}  # not from this machine
@@ -72,6 +77,18 @@ PRIVATE: dict[tuple[str, str], Private] = {
     ("GET", "/api/monitor"): Private("status:read", about=False),
     ("GET", "/api/monitors/{tag}/uptime"): Private("status:read", query="window=24h"),
     ("GET", "/api/monitors/{tag}/history"): Private("status:read"),
+    ("GET", "/api/manage/alerts"): Private("manage:read", query="monitor={tag}", answers_foreign=400),
+    ("POST", "/api/manage/alerts/{alertId}/acknowledge"): Private("alert:write", answers_foreign=404),
+    ("POST", "/api/manage/alerts/{alertId}/snooze"): Private(
+        "alert:write", body=lambda _: {"for": "1h"}, answers_foreign=404
+    ),
+    ("GET", "/api/manage/deliveries"): Private("manage:read", about=False),
+    ("POST", "/api/manage/deliveries/{deliveryId}/again"): Private("channel:write", answers_foreign=404),
+    ("GET", "/api/manage/channels"): Private("manage:read", about=False),
+    ("GET", "/api/manage/incidents"): Private("manage:read", about=False),
+    ("POST", "/api/manage/incidents/{incidentNumber}/publish"): Private(
+        "incident:write", answers_foreign=404
+    ),
     ("GET", "/metrics"): Private("admin", about=False),
 }
 # Routes that ask for no token: the status for an object that is public, and for one that is hidden.
@@ -109,7 +126,9 @@ def served(app: web.Application) -> Iterator[tuple[str, str]]:
 
 def address(path: str, name: str, query: str = "") -> str:
     values = {
-        "tag": f"{name}-tag", "incidentNumber": INCIDENTS[name], "number": INCIDENTS[name],
+        "tag": f"{name}-tag", "number": INCIDENTS[name],
+        "incidentNumber": (DRAFTS if path.endswith("/publish") else INCIDENTS)[name],
+        "alertId": INCIDENTS[name], "deliveryId": INCIDENTS[name],
         "key": KEYS[name], "address": CHECKS[name], "token": f"{name}-push-token-0123456789",
         "kind": "status", "month": "2025-12",
         "day": "2025-12-30", "path": "none",
@@ -174,7 +193,20 @@ async def objects(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
             await service.post(f"/api/incident/{number}/comment", {"body": f"Comment on {name}"})
             key = {"name": "key", "digest": tokens.digest_of(KEYS[name]), "scopes": ("status:write",)}
             await service.mint(tags=(f"{name}-tag",), **key)
+        for name in OBJECTS:
+            await service.post("/api/incident", incident(name))
+            await service.app[keys.DATABASE].write(tell_of, name)
         yield service
+
+
+def tell_of(session: Session, name: str) -> None:
+    """An alert with a delivery that was sent, and a draft."""
+    monitor = next(monitor for monitor, tag in monitors.tags(session).items() if tag == f"{name}-tag")
+    alert = alerts.add(session, Alert(0, monitor, "outage", Severity.CRITICAL, NOON, NOON, NOON))
+    facts = Facts(monitor=f"{name}-tag", rule="outage", reason=f"Title of {name}")
+    notices.add(session, NoticeKind.OPENED, NOON, alert.id, None, facts, ["ops"], NOON)
+    deliveries.mark_sent(session, [alert.id], NOON, f"Comment on {name}")
+    session.execute("UPDATE incidents SET is_draft = 1 WHERE number = ?", (DRAFTS[name],))
 
 
 def _monitor(name: str) -> Any:

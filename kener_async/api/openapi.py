@@ -15,6 +15,7 @@ from kener_async.api.openapi_examples import error_examples, line_example, reque
 from kener_async.config.model import Config
 
 API_VERSION = "1.0.0"
+INTEGERS = ("incidentNumber", "alertId", "deliveryId")  # of the path
 DESCRIPTIONS = {
     400: "The request is invalid",
     401: "No valid token",
@@ -44,6 +45,7 @@ def document(router: web.UrlDispatcher, config: Config) -> dict[str, Any]:
         tags=[
             {"name": "Monitors", "description": "Heartbeats, status and uptime"},
             {"name": "Incidents", "description": "Incidents, maintenance and their comments"},
+            {"name": "Management", "description": "Alerts, deliveries, channels and drafts"},
             {"name": "Service", "description": "The server itself"},
         ],
     )
@@ -88,7 +90,7 @@ def _operation(spec: Spec, doc: str, tag: str) -> dict[str, Any]:
                 "in": "path",
                 "required": True,
                 "description": description,
-                "schema": {"type": "integer"} if name == "incidentNumber" else {"type": "string"},
+                "schema": {"type": "integer" if name in INTEGERS else "string"},
             }
             for name, description in spec.path.items()
         ],

@@ -9,6 +9,14 @@ from marshmallow import Schema
 from kener_async.api.http.endpoint import Spec
 from kener_async.api.http.fields import Items, SingleMessageField
 
+# The things that parts of a path name.
+NOT_FOUND = {
+    "incidentNumber": "incident",
+    "alertId": "alert",
+    "deliveryId": "delivery",
+    "channelName": "channel",
+}
+
 Examples = dict[str, dict[str, Any]]
 
 
@@ -55,8 +63,9 @@ def _invalid(spec: Spec) -> Iterator[tuple[str, str]]:
             yield "end before start", "Invalid endDatetime: must be later than startDatetime"
     if _names_a_monitor(spec):
         yield "unknown tag", "invalid tag"
-    if "incidentNumber" in spec.path:
-        yield "incidentNumber", "Invalid incidentNumber: must be an integer"
+    for name in spec.path:
+        if name in NOT_FOUND and name != "channelName":
+            yield name, f"Invalid {name}: must be an integer"
 
 
 def _forbidden(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -65,8 +74,9 @@ def _forbidden(spec: Spec) -> Iterator[tuple[str, str]]:
         yield "monitors", "the token is for other monitors"
 
 
-def _not_found(_: Spec) -> Iterator[tuple[str, str]]:
-    yield "incident", "incident not found"
+def _not_found(spec: Spec) -> Iterator[tuple[str, str]]:
+    found = next((name for name in NOT_FOUND if name in spec.path), "incidentNumber")
+    yield NOT_FOUND[found], f"{NOT_FOUND[found]} not found"
 
 
 def _names_a_monitor(spec: Spec) -> bool:

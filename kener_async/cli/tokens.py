@@ -30,7 +30,13 @@ def token() -> None:
 
 @token.command()
 @click.option("--name", help="The device or person it is for. Default with --beat: the tag.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: all but admin.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="Default: status and incident.",
+)
 @click.option("--tag", "tags", multiple=True, help="A monitor's tag or a pattern such as site-7-*.")
 @click.option("--expires", help="Such as 90d, 12h, 1y; or never. Default: 365d; with --beat never.")
 @click.option("--replaces", metavar="ID", help="The ID of a token whose devices go on with this one.")

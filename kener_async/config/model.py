@@ -47,6 +47,7 @@ from kener_async.config.schema import inner, key, several, several_kinds, table
 from kener_async.domain.alerts import AlertRule, BurnRate
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.notices import NoticeKind, Recipients
 from kener_async.domain.objectives import Objective
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
@@ -619,6 +620,17 @@ class Config(PlainTables):
     def rules_of(self, tag: str) -> tuple[AlertRule, ...]:
         """The alert rules that hold for a monitor, in the order of the file; none for an unknown tag."""
         return self._rules.get(tag, ())
+
+    def recipients(self, kind: NoticeKind, now: int) -> dict[str, Recipients]:
+        """The recipients of such a notice now, by the name of the rule that it is about."""
+        tells = {channel.name for channel in self.channels if channel.tells(kind)}
+        return {
+            alert.rule.name: Recipients(
+                tuple(name for name in alert.rule.to if name in tells),
+                now if alert.rule.hours is None else alert.rule.hours.next_open(now),
+            )
+            for alert in self.alerts
+        }
 
 
 def _rules_of(monitor: MonitorConfig, alerts: tuple[AlertConfig, ...]) -> Iterator[AlertRule]:

@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 
 from kener_async.domain.errors import Forbidden
 
-SCOPES = ("status:write", "status:read", "incident:write", "incident:read", "admin")
-DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
+DEFAULT_SCOPES = ("status:write", "status:read", "incident:write", "incident:read")
+SCOPES = (*DEFAULT_SCOPES, "manage:read", "alert:write", "channel:write", "admin")
 
 
 def is_expired(expires: int | None, now: int) -> bool:

@@ -102,6 +102,14 @@ class Notice:
     facts: Facts
 
 
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """The channels that hear of a notice, and from when on: UTC seconds."""
+
+    channels: tuple[str, ...]
+    due_at: int
+
+
 class DeliveryState(IntEnum):
     """The state of a delivery; the numbers are stored."""
 

@@ -25,11 +25,15 @@ DeliveryRow = tuple[Any, ...]  # of COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class DeliverySearch:
-    """Search criteria; None matches all. `before` is an id, of the last delivery on the page before."""
+    """Search criteria; None matches all. `before` is an id, of the last delivery on the page before.
+
+    With `monitors` only deliveries about their alerts match.
+    """
 
     states: Sequence[DeliveryState] | None = None
     channel: str | None = None
     alert: int | None = None
+    monitors: Sequence[int] | None = None
     before: int | None = None
     limit: int = 50
 
@@ -202,6 +206,13 @@ def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
         named.append("channel = :channel")
     if criteria.alert is not None:
         named.append("alert = :alert")
+    if criteria.monitors is not None:
+        named.append(
+            """
+            EXISTS (SELECT 1 FROM alerts
+                     WHERE alerts.id = alert AND monitor_id IN (SELECT value FROM json_each(:monitors)))
+            """
+        )
     if criteria.before is not None:
         named.append("deliveries.id < :before")
     rows = session.execute(
@@ -209,6 +220,7 @@ def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
         {
             "channel": criteria.channel,
             "alert": criteria.alert,
+            "monitors": _ids(criteria.monitors or ()),
             "before": criteria.before,
             "limit": criteria.limit,
         },

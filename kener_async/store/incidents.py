@@ -155,6 +155,34 @@ def public(session: Session, number: int) -> Incident:
     return incident
 
 
+def managed(
+    session: Session, *, is_draft: bool | None, tags: Sequence[str] | None, before: int | None, limit: int
+) -> list[Incident]:
+    """Incidents with a number below `before`, highest first, drafts among them; None matches all.
+
+    With `tags` only those that name one of these monitors.
+    """
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM incidents
+         WHERE (:is_draft IS NULL OR is_draft = :is_draft)
+           AND (:before IS NULL OR number < :before)
+           AND (:tags IS NULL OR EXISTS (SELECT 1
+                                           FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
+                                          WHERE incident_monitors.number = incidents.number
+                                            AND tag IN (SELECT value FROM json_each(:tags))))
+         ORDER BY number DESC LIMIT :limit
+        """,  # noqa: S608
+        {
+            "is_draft": is_draft,
+            "before": before,
+            "tags": None if tags is None else json.dumps(list(tags)),
+            "limit": limit,
+        },
+    )
+    return _incidents(session, rows.fetchall())
+
+
 def get(session: Session, number: int) -> Incident:
     """The incident, which may be a draft; raises NotFound."""
     rows = session.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608

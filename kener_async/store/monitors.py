@@ -1,6 +1,7 @@
 """Monitors by tag, and the history of their settings."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.store import dirty
@@ -74,3 +75,17 @@ def last_heard(session: Session) -> dict[int, int]:
     return dict(
         session.execute("SELECT id, last_heard FROM monitors WHERE last_heard IS NOT NULL").fetchall()
     )
+
+
+def tags(session: Session) -> dict[int, str]:
+    """The tags of all monitors by id, also of those that are no longer configured."""
+    return dict(session.execute("SELECT id, tag FROM monitors").fetchall())
+
+
+def tags_of(session: Session, monitors: Iterable[int]) -> dict[int, str]:
+    """The tags of these monitors by id."""
+    rows = session.execute(
+        "SELECT id, tag FROM monitors WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(monitors)),),
+    )
+    return dict(rows.fetchall())

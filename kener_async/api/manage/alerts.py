@@ -1,0 +1,144 @@
+"""/api/manage/alerts: list, acknowledge, snooze."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from kener_async import keys
+from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
+from kener_async.api.http.forwarded import client_address
+from kener_async.api.manage import schemas
+from kener_async.api.manage.visibility import path_id, visible_monitors
+from kener_async.api.tags import unknown_tag
+from kener_async.domain.alerts import Alert
+from kener_async.domain.errors import Invalid, NotFound
+from kener_async.domain.notices import NoticeKind
+from kener_async.store import alert_acts, alerts
+from kener_async.store.alert_acts import AlertAct
+
+routes = Routes()
+
+ID = {"alertId": "id of the alert, an integer"}
+
+
+@routes.get("/api/manage/alerts")
+@endpoint(
+    Spec(
+        operation="listAlerts",
+        summary="List alerts",
+        group="Management",
+        scope="manage:read",
+        query=schemas.AlertQuery(),
+        reply=schemas.AlertSchema(),
+        many=True,
+    )
+)
+async def list_alerts(call: Call) -> list[dict[str, Any]]:
+    """Alerts of the monitors of the token, open and closed, newest first."""
+    query = call.query
+    tags = await visible_monitors(call)
+    monitors = None if call.grant.tags is None else tuple(tags)
+    if "monitor" in query:
+        monitors = tuple(monitor for monitor, tag in tags.items() if tag == query["monitor"])
+        if not monitors:
+            raise unknown_tag(query["monitor"], call.request.app[keys.STATES], call.grant)
+    criteria = alerts.AlertSearch(
+        is_open=query.get("is_open"), monitors=monitors, before=query.get("before"), limit=query["limit"]
+    )
+    found = await call.request.app[keys.DATABASE].read(alerts.search, criteria)
+    return [rendered(alert, tags) for alert in found]
+
+
+@routes.post("/api/manage/alerts/{alertId}/acknowledge")
+@endpoint(
+    Spec(
+        operation="acknowledgeAlert",
+        summary="Acknowledge the alerts of a monitor",
+        group="Management",
+        scope="alert:write",
+        path=ID,
+        reply=schemas.AlertSchema(),
+        many=True,
+        errors=(404, 503),
+    )
+)
+async def acknowledge(call: Call) -> list[dict[str, Any]]:
+    """Acknowledge this alert and every other open one of its monitor; they are answered.
+
+    Nobody is reminded of them any more, and what opens later in the same streak is not told. Channels that
+    are told of it hear by whom, the name of the token. It ends with the alert.
+    """
+    return await _perform(call, until=None)
+
+
+@routes.post("/api/manage/alerts/{alertId}/snooze")
+@endpoint(
+    Spec(
+        operation="snoozeAlert",
+        summary="Snooze the alerts of a monitor",
+        group="Management",
+        scope="alert:write",
+        path=ID,
+        body=schemas.SnoozeSchema(),
+        reply=schemas.AlertSchema(),
+        many=True,
+        errors=(404, 408, 413, 415, 503),
+    )
+)
+async def snooze(call: Call) -> list[dict[str, Any]]:
+    """Keep quiet about this alert and every other open one of its monitor for a time; they are answered.
+
+    After it reminders go on. It replaces an acknowledgement, as an acknowledgement replaces it.
+    """
+    now = call.request.app[keys.CLOCK]()
+    until = call.body["until"] if "until" in call.body else now + call.body["duration"]
+    if not now < until <= now + schemas.LONGEST_SNOOZE:
+        raise Invalid("Invalid until: must be later than now, and at most a year")
+    return await _perform(call, until)
+
+
+async def _perform(call: Call, until: int | None) -> list[dict[str, Any]]:
+    app = call.request.app
+    number = path_id(call, "alertId")
+    tags = await visible_monitors(call)
+    alert = await app[keys.DATABASE].read(alerts.get, number)
+    if alert.monitor not in tags:
+        raise NotFound("alert not found")
+    now = app[keys.CLOCK]()
+    act = AlertAct(call.grant.subject, _origin(call.request), now, until)
+    recipients = app[keys.RUNNING].config.recipients(NoticeKind.ACKNOWLEDGED, now)
+    changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients)
+    return [rendered(alert, tags) for alert in changed]
+
+
+def _origin(request: web.Request) -> str:
+    """The address that the request came from, as far as it is known."""
+    proxies = request.app[keys.RUNNING].config.server.trusted_proxies
+    return str(client_address(request, proxies) or "a proxy")
+
+
+def rendered(alert: Alert, tags: Mapping[int, str]) -> dict[str, Any]:
+    """The alert as the API has it; `tags` are those of the monitors that may be named."""
+    return {
+        "id": alert.id,
+        "monitor": tags[alert.monitor],
+        "rule": alert.rule,
+        "severity": alert.severity.name.lower(),
+        "since": alert.since,
+        "openedAt": alert.opened_at,
+        "toldAt": alert.told_at,
+        "reminders": alert.reminders,
+        "remindedAt": alert.reminded_at,
+        "because": None if alert.because is None else tags.get(alert.because),
+        "isFlapping": alert.is_flapping,
+        "settledAt": alert.settled_at,
+        "acknowledgedAt": alert.acknowledged_at,
+        "acknowledgedBy": alert.acknowledged_by or None,
+        "acknowledgedFrom": alert.acknowledged_from or None,
+        "snoozedUntil": alert.snoozed_until,
+        "incidentNumber": alert.incident,
+        "until": alert.until,
+        "closedAt": alert.closed_at,
+        "closing": None if alert.closing is None else alert.closing.name.lower(),
+    }

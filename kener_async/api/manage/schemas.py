@@ -1,0 +1,205 @@
+"""The schemas of /api/manage."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
+
+from kener_async.api.http.fields import Instant, JsonChoice, JsonString, QueryInteger, SingleMessageField
+from kener_async.api.schemas import IncidentResponse, RequestSchema, described
+from kener_async.domain.durations import UNITS, parse_duration
+from kener_async.domain.notices import DeliveryState
+
+LONGEST_SNOOZE = UNITS["y"]
+BOOLEANS = {"true": True, "false": False}
+STATES = {state.name.lower(): state for state in DeliveryState}
+
+
+class JsonDuration(SingleMessageField, fields.String):
+    """A duration such as "90s", "1h30m" or "2d", in seconds."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:  # type: ignore[override]
+        seconds = parse_duration(value) if isinstance(value, str) else None
+        if seconds is None or not 0 < seconds <= LONGEST_SNOOZE:
+            raise self.refuse()
+        return seconds
+
+
+class PageQuery(RequestSchema):
+    """A page of a list that is ordered by id, newest first."""
+
+    before = QueryInteger(
+        minimum=1,
+        maximum=2**63 - 1,
+        message="Invalid before: must be an id",
+        metadata=described("Only those with a lower id: the last id of the page before", 120),
+    )
+    limit = QueryInteger(
+        minimum=1,
+        maximum=200,
+        load_default=50,
+        message="Invalid limit: must be an integer from 1 to 200",
+        metadata=described("How many at most", 50),
+    )
+
+
+class AlertQuery(PageQuery):
+    is_open = JsonChoice(
+        data_key="open",
+        choices=BOOLEANS,
+        message="Invalid open: must be true or false",
+        metadata=described("Only open ones, or only closed ones; default: both", "true"),
+    )
+    monitor = JsonString(
+        message="Invalid monitor: must be the tag of a monitor",
+        metadata=described("Only those of the monitor of this tag", "earth"),
+    )
+
+
+class AlertSchema(Schema):
+    id = fields.Integer(metadata=described("Of this alert; higher is newer", 17))
+    monitor = fields.String(metadata=described("Tag of the monitor", "earth"))
+    rule = fields.String(metadata=described("Name of the rule, in [[alerts]]", "outage"))
+    severity = fields.String(metadata=described("info, warning or critical", "critical"))
+    since = fields.Integer(metadata=described("Where the bad streak began, UTC seconds", 1731251760))
+    opened_at = fields.Integer(
+        data_key="openedAt", metadata=described("When it was noticed, UTC seconds", 1731251765)
+    )
+    told_at = fields.Integer(
+        data_key="toldAt",
+        allow_none=True,
+        metadata=described("When channels were told; null: it opened quietly", 1731251765),
+    )
+    reminders = fields.Integer(metadata=described("How often it was told again", 0))
+    reminded_at = fields.Integer(data_key="remindedAt", allow_none=True)
+    because = fields.String(
+        allow_none=True, metadata=described("Tag of the monitor it depends on that was bad", "mars")
+    )
+    is_flapping = fields.Boolean(
+        data_key="isFlapping", metadata=described("Whether it opened while opening again and again", False)
+    )
+    settled_at = fields.Integer(
+        data_key="settledAt", allow_none=True, metadata=described("When that had ended", None)
+    )
+    acknowledged_at = fields.Integer(data_key="acknowledgedAt", allow_none=True)
+    acknowledged_by = fields.String(
+        data_key="acknowledgedBy",
+        allow_none=True,
+        metadata=described("The person or token that acknowledged or snoozed it", "Ada"),
+    )
+    acknowledged_from = fields.String(
+        data_key="acknowledgedFrom", allow_none=True, metadata=described("From where", "203.0.113.7")
+    )
+    snoozed_until = fields.Integer(
+        data_key="snoozedUntil", allow_none=True, metadata=described("No reminders before, UTC seconds", None)
+    )
+    incident = fields.Integer(
+        data_key="incidentNumber",
+        allow_none=True,
+        metadata=described("The incident that was opened with it", None),
+    )
+    until = fields.Integer(
+        allow_none=True, metadata=described("Where the good streak began, UTC seconds", 1731252360)
+    )
+    closed_at = fields.Integer(data_key="closedAt", allow_none=True)
+    closing = fields.String(
+        allow_none=True,
+        metadata=described("resolved, retracted (it never was) or removed (rule or monitor)", "resolved"),
+    )
+
+
+class SnoozeSchema(RequestSchema):
+    duration = JsonDuration(
+        data_key="for",
+        message="Invalid for: must be a duration such as 30m or 8h, at most 1y",
+        metadata=described("How long, such as 30m or 8h; this or until", "1h"),
+    )
+    until = Instant(
+        message="Invalid until: must be UTC seconds, an integer",
+        metadata=described("Until when, UTC seconds; this or for", 1731255360),
+    )
+
+    @validates_schema
+    def require_one(self, data: dict[str, Any], **_: Any) -> None:
+        if len(data) != 1:
+            raise ValidationError("Invalid for: must be there, or until, but not both")
+
+
+class DeliveryQuery(PageQuery):
+    state = JsonChoice(
+        choices=STATES,
+        message=f"Invalid state: must be one of {', '.join(STATES)}",
+        metadata=described("Only those in this state", "failed"),
+    )
+    channel = JsonString(
+        message="Invalid channel: must be the name of a channel",
+        metadata=described("Only those of this channel", "ops"),
+    )
+
+
+class DeliverySchema(Schema):
+    id = fields.Integer(metadata=described("Of this delivery; higher is newer", 40))
+    channel = fields.String(metadata=described("Name of the channel, in [[channels]]", "ops"))
+    state = fields.String(metadata=described(", ".join(STATES), "sent"))
+    kind = fields.String(metadata=described("What is told", "opened"))
+    at = fields.Integer(metadata=described("When that happened, UTC seconds", 1731251765))
+    alert = fields.Integer(allow_none=True, metadata=described("Id of the alert", 17))
+    incident = fields.Integer(data_key="incidentNumber", allow_none=True)
+    monitor = fields.String(allow_none=True, metadata=described("Tag of the monitor", "earth"))
+    attempts = fields.Integer(metadata=described("How often it was tried", 1))
+    due_at = fields.Float(
+        data_key="dueAt", metadata=described("When it is tried next, UTC seconds", 1731251775.0)
+    )
+    done_at = fields.Integer(data_key="doneAt", allow_none=True)
+    merged_into = fields.Integer(
+        data_key="mergedInto", allow_none=True, metadata=described("The delivery that told it, too", None)
+    )
+    facts = fields.Dict(metadata=described("What is told; with channel:write only", {"monitor": "earth"}))
+    answer = fields.String(metadata=described("The receiver's answer; with channel:write only", "200 ok"))
+
+
+class ChannelSchema(Schema):
+    name = fields.String(metadata=described("Its name, in [[channels]]", "ops"))
+    kind = fields.String(metadata=described("Its kind", "slack"))
+    tell = fields.List(fields.String(), metadata=described("The events that it is told of", ["opened"]))
+    rules = fields.List(fields.String(), metadata=described("The rules that name it", ["outage"]))
+    failures = fields.Integer(metadata=described("Deliveries in a row that failed for good", 0))
+    paused_at = fields.Integer(
+        data_key="pausedAt", allow_none=True, metadata=described("Since when it gets nothing", None)
+    )
+    last_sent_at = fields.Integer(data_key="lastSentAt", allow_none=True)
+    last_fault = fields.String(
+        data_key="lastFault",
+        allow_none=True,
+        metadata=described("Why the last one failed; with channel:write only", None),
+    )
+
+
+class ManagedIncidentQuery(PageQuery):
+    before = QueryInteger(
+        minimum=1,
+        maximum=2**63 - 1,
+        message="Invalid before: must be an incidentNumber",
+        metadata=described("Only those with a lower number: the last of the page before", 12),
+    )
+    is_draft = JsonChoice(
+        data_key="draft",
+        choices=BOOLEANS,
+        message="Invalid draft: must be true or false",
+        metadata=described("Only drafts, or only what is published; default: both", "true"),
+    )
+
+
+class ManagedIncidentSchema(IncidentResponse):
+    stage = fields.String(metadata=described("What the page calls its state", "investigating"))
+    source = fields.String(metadata=described("api, or rule: an alert rule opened it", "rule"))
+    is_draft = fields.Boolean(data_key="isDraft", metadata=described("Whether visitors do not see it", True))
+    is_monitoring = fields.Boolean(
+        data_key="isMonitoring",
+        metadata=described("Whether its monitors have recovered, and it waits to be resolved", False),
+    )
+    covers = fields.Boolean(metadata=described("Whether minutes have their status from it", False))
+    touched_at = fields.Integer(
+        data_key="touchedAt",
+        allow_none=True,
+        metadata=described("When a person last changed one of a rule; only persons resolve it then", None),
+    )
