@@ -159,6 +159,12 @@ class Metrics:
         self.scheduler_lag = gauge("kener_scheduler_lag_seconds", "Since a scheduled job last began")
         self.gaps = counter("kener_observer_gaps", "Times in which the server did not run")
         self.observer_lag = gauge("kener_observer_lag_seconds", "Since the observer last looked at the clock")
+        # Alerts
+        self.messages = counter(
+            "kener_channel_messages",
+            "Messages by their result: sent, postponed, failed for good",
+            ["channel", "result"],
+        )
         # Database and backups
         self.database_bytes = gauge("kener_database_bytes", "Size of the database's files", ["file"])
         self.disk_free = gauge("kener_disk_free_bytes", "Free space on the database's file system")

@@ -85,6 +85,10 @@ class ChannelHealth:
         held_until = now + max(pause, min(retry_after or 0, LONGEST_RETRY_AFTER))
         return ChannelHealth(False, failures, now, held_until, self._with(now))
 
+    def refused(self, now: float) -> "ChannelHealth":
+        """After a message that is never to be sent again, which says nothing about others."""
+        return replace(self, sent_at=self._with(now))
+
     def shifted(self, seconds: float) -> "ChannelHealth":
         """The same by a clock that was set back by so many seconds."""
         sent_at = tuple(instant - seconds for instant in self.sent_at)
