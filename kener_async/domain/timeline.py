@@ -84,7 +84,7 @@ def runs(layers: Layers, start: int, end: int) -> Iterator[Run]:
     for position, edge in enumerate(edges):
         newest = layers.samples.get(edge, newest)
         until = edges[position + 1] if position + 1 < len(edges) else end
-        version = _version_at(layers.versions, edge)
+        version = version_at(layers.versions, edge)
         status, reason, incident = _status_of(layers, edge, newest, version)
         degraded_is_downtime = version is not None and version.settings.include_degraded_in_downtime
         yield Run(edge, until, status, reason, incident, degraded_is_downtime)
@@ -140,7 +140,7 @@ def _pauses(layers: Layers) -> list[tuple[Gap, Reason]]:
     return sorted(pauses, key=lambda pause: pause[0].start)
 
 
-def _version_at(versions: Sequence[Version], minute: int) -> Version | None:
+def version_at(versions: Sequence[Version], minute: int) -> Version | None:
     """The settings in force: the newest loaded before the minute's end; None before the first."""
     for version in reversed(versions):
         if minute_of(version.since) <= minute:
@@ -353,7 +353,7 @@ class CurrentStatus:
 def current_status(layers: Layers, now: int) -> CurrentStatus:
     """The current status: an active maintenance or incident, else what the current minute measures."""
     newest = newest_sample(layers, now)
-    version = _version_at(layers.versions, minute_of(now))
+    version = version_at(layers.versions, minute_of(now))
     settings = version.settings if version is not None else MonitorSettings()
     active = [overlay for overlay in layers.overlays if overlay.active_at(now)]
     measured = _measured_now(layers, minute_of(now), newest, version)

@@ -185,10 +185,21 @@ def managed(
 
 def get(session: Session, number: int) -> Incident:
     """The incident, which may be a draft; raises NotFound."""
-    rows = session.execute(f"SELECT {COLUMNS} FROM incidents WHERE number = ?", (number,))  # noqa: S608
-    for incident in _incidents(session, rows.fetchall()):
+    for incident in of_numbers(session, [number]):
         return incident
     raise NotFound("incident not found")
+
+
+def of_numbers(session: Session, numbers: Iterable[int]) -> list[Incident]:
+    """The incidents of these numbers, without those that do not exist."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM incidents
+         WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number
+        """,  # noqa: S608
+        (json.dumps(list(numbers)),),
+    )
+    return _incidents(session, rows.fetchall())
 
 
 def search(session: Session, criteria: Search, now: int) -> list[Incident]:

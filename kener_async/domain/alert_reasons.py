@@ -1,0 +1,67 @@
+"""Why a minute is bad for a rule, in words for messages."""
+
+from datetime import UTC, datetime
+
+from kener_async.domain.alerts import AlertRule, BurnRate, LatencyAbove, StatusIs, UptimeBelow
+from kener_async.domain.calendar import DAY, minute_of
+from kener_async.domain.durations import format_duration
+from kener_async.domain.heartbeats import EveryInterval, Expectation
+from kener_async.domain.samples import Sample, Status
+from kener_async.domain.timeline import Layers, Reason, Run, newest_sample, version_at
+
+
+def reason_of(rule: AlertRule, run: Run, layers: Layers, now: int) -> str:
+    """Why the minutes of a run, the current one among them, are bad for a rule; times are UTC."""
+    newest = newest_sample(layers, now)
+    match rule.condition:
+        case UptimeBelow(percent, window):
+            return f"the uptime of {window} is below {percent:g} %"
+        case BurnRate(rate, target, long):
+            over = format_duration(long)
+            return f"the error budget of {target:g} % is used {rate:g} times too fast over {over}"
+        case LatencyAbove(limit) if run.status is not Status.DOWN and newest is not None:
+            return f"latency {newest.latency:g} is above {limit:g}"
+    if run.reason is Reason.SAMPLE:
+        return f"reported {run.status.name}"
+    if run.reason is Reason.DEFAULT:
+        return f"no report, {run.status.name} by default"
+    if newest is None:
+        return "no report"
+    since = _time(newest.minute, now)
+    if run.reason is Reason.HELD:
+        return f"reported {newest.status.name} at {since}"
+    return f"{_last_word(newest)}no report since {since}{_due(layers, newest, now)}"
+
+
+def condition_words(rule: AlertRule, status: Status) -> str:
+    """What a monitor is while the rule is true of it, as a predicate: DOWN, slow, not reporting."""
+    match rule.condition:
+        case StatusIs(Status.NO_DATA):
+            return "not reporting"
+        case LatencyAbove() if status is not Status.DOWN:
+            return "slow"
+        case UptimeBelow(percent, window):
+            return f"below {percent:g} % uptime in {window}"
+        case BurnRate():
+            return "using up its error budget"
+    return status.name
+
+
+def _last_word(newest: Sample) -> str:
+    return "" if newest.status is Status.UP else f"reported {newest.status.name}, "
+
+
+def _due(layers: Layers, newest: Sample, now: int) -> str:
+    version = version_at(layers.versions, minute_of(now))
+    expectation: Expectation | None = None if version is None else version.settings.expectation
+    if expectation is None:
+        return ""
+    if isinstance(expectation, EveryInterval):
+        return f", due every {format_duration(expectation.interval)}"
+    deadlines = expectation.after_report(newest.minute)
+    return "" if deadlines.down_at is None else f", due at {_time(deadlines.due, now)}"
+
+
+def _time(instant: int, now: int) -> str:
+    form = "%H:%M UTC" if now - instant < DAY else "%Y-%m-%d %H:%M UTC"
+    return datetime.fromtimestamp(instant, UTC).strftime(form)
