@@ -34,9 +34,7 @@ class Affected:
     words: str
 
 
-def filled(
-    text: str, affected: Affected, names: Sequence[str], since: int, now: int, zone: ZoneInfo
-) -> str:
+def filled(text: str, affected: Affected, names: Sequence[str], since: int, now: int, zone: ZoneInfo) -> str:
     """The text with its placeholders replaced: {monitor}, {status}, {monitors}, {since} and {for}.
 
     Everything else, also other braces, stays as it is.
@@ -98,9 +96,7 @@ def is_joinable(incident: Incident, rule: AlertRule, now: int) -> bool:
     return is_open and is_new and incident.is_draft == (rule.incident == "draft")
 
 
-def belongs(
-    rule: AlertRule, affected: Affected, others: Iterable[tuple[AlertRule, str]]
-) -> bool:
+def belongs(rule: AlertRule, affected: Affected, others: Iterable[tuple[AlertRule, str]]) -> bool:
     """Whether an alert belongs to an incident with alerts of these rules and categories."""
     if rule.join_by == "none":
         return False

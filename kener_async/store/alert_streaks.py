@@ -15,12 +15,17 @@ IsEnough = Callable[[AlertStreak, int], bool]
 
 
 def before(
-    session: Session, monitor: int, condition: StreakCondition, end: int, alert: Alert | None, enough: IsEnough
+    session: Session,
+    monitor: int,
+    condition: StreakCondition,
+    end: int,
+    alert: Alert | None,
+    enough: IsEnough,
 ) -> tuple[AlertStreak, int]:
     """The streak at the end of the minutes before `end`, and the first minute that was read for it.
 
-    It reads back in growing spans until `enough` says that a streak and its first minute are; 0 stands for the
-    first minute of all that is stored. One span ends where an open `alert` began.
+    It reads back in growing spans until `enough` says that a streak and its first minute are; 0 stands for
+    all that is stored. One span begins where an open `alert` began.
     """
     first = _first_minute(session, monitor, end)
     length, start, streak = QUARTER, end, NO_STREAK
@@ -49,7 +54,7 @@ def _further(start: int, wanted: int, alert: Alert | None) -> int:
 
 
 def _first_minute(session: Session, monitor: int, end: int) -> int:
-    """The first minute of which anything is stored, a sample or settings; `end` if there is none before it."""
+    """The first minute of which a sample or settings are stored; `end` without any."""
     (sample,) = session.execute("SELECT min(minute) FROM samples WHERE monitor_id = ?", (monitor,)).fetchone()
     (known,) = session.execute("SELECT min(since) FROM settings WHERE monitor_id = ?", (monitor,)).fetchone()
     return min((minute_of(instant) for instant in (sample, known) if instant is not None), default=end)

@@ -1,0 +1,296 @@
+"""Evaluations: decide about the alerts of a monitor by what is stored, and store what follows from it.
+
+The alert, its notice with the deliveries, and its incident are written in the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from kener_async.domain.alert_decisions import (
+    FLAPPING_SPAN,
+    AlertClosed,
+    AlertContext,
+    AlertEvent,
+    AlertOpened,
+    AlertSettled,
+    AlertTold,
+    changed,
+    decide,
+    needs_earlier,
+    notice_of,
+    opened_alert,
+    removed,
+    silencer,
+)
+from kener_async.domain.alert_figures import FigureCondition
+from kener_async.domain.alert_looks import (
+    AlertLook,
+    condition_of_parents,
+    needs_earlier_of_parent,
+    said_by_parents,
+)
+from kener_async.domain.alert_plans import AlertPlan
+from kener_async.domain.alert_reasons import condition_words, reason_of
+from kener_async.domain.alert_streaks import (
+    NO_STREAK,
+    AlertStreak,
+    Side,
+    StreakCondition,
+    measured_runs,
+    streak_of,
+)
+from kener_async.domain.alerts import Alert, AlertRule, Closing
+from kener_async.domain.automatic_incidents import Affected
+from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
+from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.domain.samples import Status
+from kener_async.domain.timeline import Layers, Reason, Run, newest_sample
+from kener_async.store import alert_streaks, alerts, deliveries, layers, monitors, notices
+from kener_async.store.automatic_incidents import AutomaticIncidents
+from kener_async.store.interface import Session
+
+EVENTS_AT_MOST = 8  # of one monitor and rule at one instant
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What evaluations left: how many notices, and the numbers of the incidents that were written."""
+
+    notices: int
+    incidents: frozenset[int]
+
+
+def evaluate(session: Session, looks: Iterable[AlertLook], plan: AlertPlan, now: int) -> Evaluated:
+    """Decide about the alerts of monitors, all at `now`, and store what follows."""
+    incidents = AutomaticIncidents(session, plan, now)
+    count = sum(Evaluation(session, look, plan, incidents).run() for look in looks)
+    incidents.finish()
+    return Evaluated(count, frozenset(incidents.changed))
+
+
+class Minutes:
+    """The measured minutes of a monitor from the current quarter on, and their layers."""
+
+    def __init__(self, session: Session, monitor: int, now: int) -> None:
+        self.base = quarter_of(now)
+        self.layers: Layers = layers.load(session, monitor, self.base, now + 1)
+        self.runs: Sequence[Run] = measured_runs(self.layers, self.base, now)
+
+    def streak(self, condition: StreakCondition, earlier: AlertStreak = NO_STREAK) -> AlertStreak:
+        return streak_of(condition, self.layers, self.runs, earlier)
+
+
+class Evaluation:
+    """The evaluation of the rules of one monitor within a transaction."""
+
+    def __init__(
+        self, session: Session, look: AlertLook, plan: AlertPlan, incidents: AutomaticIncidents
+    ) -> None:
+        self._session = session
+        self._look = look
+        self._plan = plan
+        self._incidents = incidents
+        self._now = look.now
+        self._minutes = Minutes(session, look.monitor, look.now)
+        found = alerts.open_of(session, [look.monitor])
+        self._open: dict[str, Alert] = {alert.rule: alert for alert in found}
+        self._streaks: dict[str, AlertStreak] = {}
+        self._notices = 0
+
+    def run(self) -> int:
+        """Decide about every rule until nothing happens any more; the number of notices."""
+        names = {rule.name for rule in self._look.rules}
+        for gone in [alert for alert in self._open.values() if alert.rule not in names]:
+            self._remove(gone)
+        recent = {rule.name: self._recent(rule) for rule in self._look.rules}
+        for rule in self._look.rules:
+            self._streaks[rule.name] = self._streak(rule, recent[rule.name])
+        for rule in self._look.rules:
+            for _ in range(EVENTS_AT_MOST):
+                alert, streak = self._open.get(rule.name), self._streaks[rule.name]
+                context = self._context(rule, alert, streak)
+                event = decide(rule, streak, alert, recent[rule.name], context)
+                if event is None:
+                    break
+                self._store(rule, event, alert, recent[rule.name])
+        return self._notices
+
+    def _recent(self, rule: AlertRule) -> list[Alert]:
+        return alerts.recent_of(self._session, self._look.monitor, rule.name, self._now - FLAPPING_SPAN)
+
+    def _streak(self, rule: AlertRule, recent: Sequence[Alert]) -> AlertStreak:
+        condition, now = rule.condition, self._now
+        if isinstance(condition, FigureCondition):
+            return self._look.figures.get(rule.name, NO_STREAK)
+        alert = self._open.get(rule.name)
+        newest = alert or next(reversed(recent), None)
+
+        def is_enough(earlier: AlertStreak, start: int) -> bool:
+            return not needs_earlier(rule, self._minutes.streak(condition, earlier), start, newest, now)
+
+        earlier, _ = alert_streaks.before(
+            self._session, self._look.monitor, condition, self._minutes.base, newest, is_enough
+        )
+        return self._minutes.streak(condition, earlier)
+
+    def _context(self, rule: AlertRule, alert: Alert | None, streak: AlertStreak) -> AlertContext:
+        look, now = self._look, self._now
+        quiet = silencer(
+            [
+                (other, self._open[other.name], self._streaks[other.name])
+                for other in look.rules
+                if other.name in self._open and other.name != rule.name
+            ],
+            now,
+        )
+        is_untold = alert is None or alert.told_at is None
+        parents = self._parents(rule) if is_untold and streak.side is Side.BAD else ()
+        bad_parent, good_from = said_by_parents(parents)
+        return AlertContext(
+            now,
+            late_report_at=look.late_report_at,
+            is_in_maintenance=is_in_maintenance(self._minutes.layers, now),
+            bad_parent=bad_parent,
+            parents_good_from=good_from,
+            silenced_by=quiet,
+        )
+
+    def _parents(self, rule: AlertRule) -> Iterable[tuple[int, AlertStreak]]:
+        condition, now = condition_of_parents(rule), self._now
+        for parent in self._look.parents:
+            minutes = Minutes(self._session, parent, now)
+
+            def is_enough(earlier: AlertStreak, start: int, minutes: Minutes = minutes) -> bool:
+                return not needs_earlier_of_parent(rule, minutes.streak(condition, earlier), now)
+
+            earlier, _ = alert_streaks.before(self._session, parent, condition, minutes.base, None, is_enough)
+            yield parent, minutes.streak(condition, earlier)
+
+    def _store(self, rule: AlertRule, event: AlertEvent, alert: Alert | None, recent: list[Alert]) -> None:
+        """Store the alert as the event leaves it, what is told of it, and its incident."""
+        before = recent[-1] if recent else None
+        match event:
+            case AlertOpened():
+                opened = opened_alert(event, 0, self._look.monitor, rule, self._now)
+                after = alerts.add(self._session, opened)
+                after = self._with_incident(rule, after, before, is_told=event.is_told)
+                self._open[rule.name] = after
+            case AlertTold() if alert is not None:
+                told = changed(alert, event, self._now)
+                self._open[rule.name] = after = self._with_incident(rule, told, before, is_told=True)
+            case AlertClosed() if alert is not None:
+                after = changed(alert, event, self._now)
+                del self._open[rule.name]
+                recent.append(after)
+            case AlertSettled(alert=settled):
+                after = changed(settled, event, self._now)
+                if after.closed_at is None:
+                    self._open[rule.name] = after
+                else:
+                    recent[:] = [after if one.id == after.id else one for one in recent]
+            case _ if alert is not None:
+                self._open[rule.name] = after = changed(alert, event, self._now)
+            case _:
+                raise AssertionError("an event of an alert that is not open")
+        alerts.change(self._session, after)
+        if after.incident is not None and after.closed_at is not None:
+            self._incidents.ended(after.incident)
+        self._tell(rule, event, after)
+
+    def _with_incident(self, rule: AlertRule, alert: Alert, before: Alert | None, *, is_told: bool) -> Alert:
+        """The alert with its incident: none for a rule without, nor while it is quiet."""
+        if not rule.incident or alert.incident is not None:
+            return alert
+        if not is_told:
+            goes_on = before is not None and alert.is_flapping and before.is_flapping
+            return replace(alert, incident=before.incident) if goes_on and before is not None else alert
+        status = self._minutes.runs[-1].status
+        look = self._look
+        affected = Affected(look.tag, look.name, look.category, condition_words(rule, status))
+        return replace(alert, incident=self._incidents.begin(alert, rule, affected, status, before))
+
+    def _tell(self, rule: AlertRule, event: AlertEvent, alert: Alert) -> None:
+        kind = notice_of(event)
+        if kind is None:
+            return
+        facts = self._facts(rule, event, alert, kind)
+        due_at = self._now if rule.hours is None else rule.hours.next_open(self._now)
+        channels = self._plan.channels(rule, kind)
+        notices.add(self._session, kind, self._now, alert.id, alert.incident, facts, channels, due_at)
+        self._notices += 1
+
+    def _remove(self, alert: Alert) -> None:
+        """Close an alert whose rule is gone; only channels that keep it open and heard of it are told."""
+        event = removed(alert, self._now)
+        after = changed(alert, event, self._now)
+        alerts.change(self._session, after)
+        del self._open[alert.rule]
+        if after.incident is not None:
+            self._incidents.ended(after.incident)
+        if not event.is_told:
+            return
+        found = notices.of_alerts(self._session, [alert.id])[alert.id]
+        heard = deliveries.of_notices(self._session, [notice.id for notice in found])
+        told = {delivery.channel for delivery in heard} & self._plan.state_keepers
+        facts = self._common(alert)
+        kind = NoticeKind.REMOVED
+        notices.add(self._session, kind, self._now, alert.id, alert.incident, facts, sorted(told), self._now)
+        self._notices += 1
+
+    def _facts(self, rule: AlertRule, event: AlertEvent, alert: Alert, kind: NoticeKind) -> Facts:
+        minutes, now = self._minutes, self._now
+        run, newest = minutes.runs[-1], newest_sample(minutes.layers, now)
+        streak = self._streaks[rule.name]
+        facts = replace(
+            self._common(alert),
+            status=run.status,
+            latency=None if newest is None or run.reason not in _MEASURED else newest.latency,
+        )
+        if streak.side is Side.BAD:
+            facts = replace(facts, reason=reason_of(rule, run, minutes.layers, now))
+        match event:
+            case AlertSettled(changes=changes):
+                return replace(facts, changes=changes, until=alert.until)
+            case AlertClosed():
+                return replace(facts, until=alert.until, before=self._status_before(streak.since))
+        if kind is NoticeKind.FLAPPING:
+            recent = self._recent(rule)
+            within = [one for one in recent if now - one.opened_at <= FLAPPING_SPAN]
+            facts = replace(facts, changes=2 * len(within) + 1)
+        return replace(facts, before=self._status_before(streak.since))
+
+    def _common(self, alert: Alert) -> Facts:
+        """The facts of every notice; the reason is that of the last notice about the alert."""
+        told = notices.of_alerts(self._session, [alert.id])[alert.id]
+        because = (
+            "" if alert.because is None else monitors.tags(self._session, [alert.because])[alert.because]
+        )
+        return Facts(
+            monitor=self._look.tag,
+            rule=alert.rule,
+            severity=alert.severity,
+            since=alert.since,
+            until=alert.until if alert.closing is not Closing.REMOVED else None,
+            reason=told[-1].facts.reason if told else "",
+            bad_now=self._look.bad_now,
+            monitors=self._look.monitors,
+            because="".join(monitors.tags(self._session, parents).values()),
+            acknowledged_by=alert.acknowledged_by,
+            incident=alert.incident,
+        )
+
+    def _status_before(self, instant: int) -> Status | None:
+        """The last status that was measured in the quarter-hour before an instant; None: none."""
+        minute = instant - instant % MINUTE
+        stored = layers.load(self._session, self._look.monitor, minute - QUARTER, minute)
+        runs = measured_runs(stored, minute - QUARTER, minute - 1)
+        known = [run.status for run in runs if run.status not in (Status.NO_DATA, Status.MAINTENANCE)]
+        return known[-1] if known else None
+
+
+_MEASURED = (Reason.SAMPLE, Reason.HELD)
+
+
+def is_in_maintenance(stored: Layers, now: int) -> bool:
+    """Whether a maintenance is under way."""
+    return any(overlay.maintenance and overlay.active_at(now) for overlay in stored.overlays)
