@@ -7,6 +7,8 @@ from kener_async.domain.alert_streaks import AlertStreak, Side
 from kener_async.domain.alerts import AlertRule, StatusIs
 from kener_async.domain.samples import Status
 
+PARENT_IS_BAD = StatusIs(Status.DEGRADED)  # or worse: then nobody is told of the monitors that depend on it
+
 
 @dataclass(frozen=True, slots=True)
 class AlertLook:
@@ -27,14 +29,6 @@ class AlertLook:
     figures: Mapping[str, AlertStreak] = field(default_factory=dict)
     bad_now: int = 0
     monitors: int = 0
-
-
-def condition_of_parents(rule: AlertRule) -> StatusIs:
-    """What a parent must be so that alerts of a rule are not told: as bad as the rule asks for, else DOWN.
-
-    A parent that is merely DEGRADED must not hide that a monitor is DOWN.
-    """
-    return rule.condition if isinstance(rule.condition, StatusIs) else StatusIs(Status.DOWN)
 
 
 def needs_earlier_of_parent(rule: AlertRule, streak: AlertStreak, now: int) -> bool:

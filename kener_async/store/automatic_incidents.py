@@ -126,7 +126,7 @@ class AutomaticIncidents:
         return self._members[number]
 
     def _configured(self, found: list[Alert]) -> Iterable[tuple[AlertRule, str]]:
-        tags = monitors.tags(self._session, {alert.monitor for alert in found})
+        tags = monitors.tags_of(self._session, {alert.monitor for alert in found})
         for alert in found:
             monitor = self._plan.monitors.get(tags.get(alert.monitor, ""))
             rule = None if monitor is None else monitor.rule(alert.rule)

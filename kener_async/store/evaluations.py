@@ -24,8 +24,8 @@ from kener_async.domain.alert_decisions import (
 )
 from kener_async.domain.alert_figures import FigureCondition
 from kener_async.domain.alert_looks import (
+    PARENT_IS_BAD,
     AlertLook,
-    condition_of_parents,
     needs_earlier_of_parent,
     said_by_parents,
 )
@@ -156,7 +156,7 @@ class Evaluation:
         )
 
     def _parents(self, rule: AlertRule) -> Iterable[tuple[int, AlertStreak]]:
-        condition, now = condition_of_parents(rule), self._now
+        condition, now = PARENT_IS_BAD, self._now
         for parent in self._look.parents:
             minutes = Minutes(self._session, parent, now)
 
@@ -262,9 +262,7 @@ class Evaluation:
     def _common(self, alert: Alert) -> Facts:
         """The facts of every notice; the reason is that of the last notice about the alert."""
         told = notices.of_alerts(self._session, [alert.id])[alert.id]
-        because = (
-            "" if alert.because is None else monitors.tags(self._session, [alert.because])[alert.because]
-        )
+        parents = [] if alert.because is None else [alert.because]
         return Facts(
             monitor=self._look.tag,
             rule=alert.rule,
@@ -274,7 +272,7 @@ class Evaluation:
             reason=told[-1].facts.reason if told else "",
             bad_now=self._look.bad_now,
             monitors=self._look.monitors,
-            because="".join(monitors.tags(self._session, parents).values()),
+            because="".join(monitors.tags_of(self._session, parents).values()),
             acknowledged_by=alert.acknowledged_by,
             incident=alert.incident,
         )

@@ -42,7 +42,7 @@ def register(session: Session, settings: Mapping[str, MonitorSettings], now: int
     return {tag: ids[tag] for tag in settings}
 
 
-def tags(session: Session, ids: Iterable[int]) -> dict[int, str]:
+def tags_of(session: Session, ids: Iterable[int]) -> dict[int, str]:
     """The tags of monitors, configured or not, by id."""
     return dict(
         session.execute(
