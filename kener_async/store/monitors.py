@@ -42,16 +42,6 @@ def register(session: Session, settings: Mapping[str, MonitorSettings], now: int
     return {tag: ids[tag] for tag in settings}
 
 
-def tags_of(session: Session, ids: Iterable[int]) -> dict[int, str]:
-    """The tags of monitors, configured or not, by id."""
-    return dict(
-        session.execute(
-            "SELECT id, tag FROM monitors WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(ids)),),
-        ).fetchall()
-    )
-
-
 def _current(session: Session) -> dict[int, str]:
     """The newest settings of each monitor, as stored."""
     return dict(
