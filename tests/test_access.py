@@ -4,6 +4,7 @@ A route that is not in one of the tables fails the test of the tables.
 """
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +17,10 @@ from kener_async.app import create_app
 from kener_async.config.model import Category, Config, Senders
 from kener_async.domain.access import SCOPES
 from kener_async.domain.alerts import Alert, Severity
+from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
-from kener_async.store import alerts, deliveries, monitors, notices, tokens
+from kener_async.domain.samples import Status
+from kener_async.store import alerts, deliveries, incidents, monitors, notices, tokens
 from kener_async.store.interface import Session
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
@@ -178,6 +181,16 @@ async def role_named(service: Service, name: str) -> Role:
     return Role(await service.mint(scopes=(scope,), tags=tags), (scope,), is_limited)
 
 
+def draft(connection: sqlite3.Connection) -> int:
+    """An incident of a rule about every object, which nobody has published."""
+    fields = {"title": "Title of draft", "body": "Body of draft", "tags": [f"{name}-tag" for name in OBJECTS]}
+    number = incidents.next_number(connection)
+    made = replace(opened(number, fields | {"impact": Status.DOWN}, NOON), source=IncidentSource.RULE)
+    incidents.save_automatic(connection, replace(made, covers=False, is_draft=True))
+    incidents.remark(connection, number, "Comment on draft", NOON)
+    return number
+
+
 @pytest.fixture
 async def objects(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
     """A monitor, an incident with a comment, a device and senders of each kind of object."""
@@ -277,6 +290,26 @@ async def test_public_routes_show_the_same_to_everybody_and_nothing_hidden(objec
             )
             assert leaks(text, url, (HIDDEN,)) == set(), (method, url)
             assert not {f"{each}-device" for each in OBJECTS if f"{each}-device" in text}, (method, url)
+
+
+@pytest.mark.parametrize("role_name", ["none", "admin"])
+async def test_a_draft_is_in_no_answer(objects: Service, role_name: str):
+    """Except of the routes to manage incidents; what is named like an incident is not found."""
+    role, number = await role_named(objects, role_name), await objects.app[keys.DATABASE].write(draft)
+    objects.app[keys.STATES].note_incident_change()
+    routes = [(key, route) for key, route in PRIVATE.items() if not key[1].startswith("/api/manage")]
+    for (method, path), route in [*routes, *((key, None) for key in PUBLIC)]:
+        query = "" if route is None else route.query
+        body = None if route is None or route.body is None else route.body(OWN)
+        url = address(path, OWN, query).replace(f"/incident/{INCIDENTS[OWN]}", f"/incident/{number}")
+        status, text = await ask(objects, method, url, role, body)
+        assert not re.findall("(?:Title|Body|Comment) (?:of|on) draft", text), (method, url)
+        if "/incident/" in url:
+            is_refused = role_name == "none" and route is not None
+            assert status == (401 if is_refused else 404), (method, url, text)
+        else:
+            assert status < 400 or role_name == "none" or path.startswith(("/assets", "/api/v1")), (url, text)
+    assert (await objects.app[keys.DATABASE].read(incidents.get, number)).touched_at is None
 
 
 @pytest.mark.parametrize("name", [FOREIGN, HIDDEN])
