@@ -5,9 +5,9 @@ Where our data do not fit that format:
 - It has no status for "no data". A monitor without current data is left out of the components, and the
   description of the status says how many there are. The indicator is that of the page's banner, so it is the
   worst of the components.
-- The instant at which an incident was identified, or since when it is monitored, is not stored: an update has
-  the status "identified" or "monitoring" if the incident has it now. `monitoring_at` is null. Updates change no component: old and new status are
-  equal.
+- The instants at which an incident was identified or began to be monitored are not stored: an update has the
+  status "identified" or "monitoring" if the incident has it now. `monitoring_at` is null. Updates change no
+  component: old and new status are equal.
 - Maintenance may have no end: `scheduled_until` is null then.
 - It has no status for "cancelled". What was closed before it began is left out, because "completed" and
   "resolved" would report work or an outage that never happened.
