@@ -36,7 +36,7 @@ from kener_async.domain.alert_streaks import (
 )
 from kener_async.domain.alerts import Alert, AlertRule, BurnRate, Closing, LatencyAbove, StatusIs, UptimeBelow
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
-from kener_async.domain.heartbeats import EveryInterval, Gap, MonitorSettings, Version, merged
+from kener_async.domain.heartbeats import EveryInterval, Gap, MonitorSettings, OnChange, Version, merged
 from kener_async.domain.hours import Hours
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.notices import NoticeKind
@@ -280,6 +280,22 @@ class TestThePresentOnly:
             watch.report(330, UP, minute * MINUTE)
         assert watch.log == ["5:00 opened", "5:30 retracted"]
 
+    def test_a_clock_set_back_during_a_backlog_does_not_hold_openings_until_it_catches_up(self):
+        watch = Watch(rule(), late_report_at=T + DAY)
+        watch.report(5, DOWN)
+        assert watch.log == ["0:05 opened"]
+
+    def test_of_what_was_never_bad_no_time_is_told(self):
+        watch = Watch(rule(), BEAT).draw("U.....")
+        for minute in range(1, 6):
+            watch.report(330, UP, minute * MINUTE)
+        assert (watch.alerts[0].since, watch.alerts[0].until) == (T + 300, T + 300)
+
+    def test_a_maintenance_written_down_later_retracts(self):
+        watch = Watch(rule()).draw("UD")
+        watch.overlays.append(Overlay(1, T, T + 120, None, maintenance=True))
+        assert watch.draw("U", 2).log == ["1:05 opened", "2:05 retracted"]
+
     def test_an_alert_is_resolved_from_its_begin_to_the_begin_of_the_good_streak(self):
         (alert,) = Watch(rule(recover_after=120)).draw("UDDUUUU").alerts
         assert (alert.since, alert.until, alert.closed_at) == (T + 60, T + 180, T + 360)
@@ -399,6 +415,13 @@ class TestFlapping:
         watch = Watch(rule()).draw("DUDUDU" + 60 * "U" + "DU")
         assert [line.split()[1] for line in watch.log] == 4 * ["opened", "resolved"]
 
+    def test_it_goes_on_below_a_bad_parent(self):
+        watch = Watch(rule()).draw("DUDUDUDU")
+        watch.samples[T + 480] = Sample(1, T + 480, DOWN, 0.5)
+        watch.look(485, bad_parent=3, parents_good_from=None)
+        watch.draw("U" + 16 * "U", 9)
+        assert [line for line in watch.log[7:] if "quietly" not in line] == ["25:00 settled"]
+
     def test_a_rule_can_do_without(self):
         watch = Watch(rule(flapping=False)).draw(6 * "DU")
         assert [line.split()[1] for line in watch.log] == 6 * ["opened", "resolved"]
@@ -446,6 +469,11 @@ class TestOthersMistakes:
 
     def test_a_maintenance_holds_for_pushed_reports_also(self):
         assert Watch(rule()).draw("UmMmMmmU").log == []
+
+    def test_our_absence_after_a_sender_of_changes_became_stale_is_a_cut(self):
+        changes = MonitorSettings(expectation=OnChange(stale_after=120))
+        drawing = "D...ggggggg" + 10 * "."
+        assert Watch(rule(after=600, count=0), changes).draw(drawing).log == []
 
     def test_a_sender_of_changes_meets_a_threshold_of_time(self):
         assert Watch(rule(after=600, count=0)).draw("D" + 11 * ".").log == ["11:00 opened"]

@@ -38,15 +38,17 @@ class AlertContext:
 
     @property
     def is_backlog_coming_in(self) -> bool:
-        return self.late_report_at is not None and self.now - self.late_report_at <= BACKLOG_SECONDS
+        if self.late_report_at is None:
+            return False
+        return 0 <= self.now - self.late_report_at <= BACKLOG_SECONDS  # the clock may have been set back
 
 
 @dataclass(frozen=True, slots=True)
 class AlertOpened:
     """An alert opens; quietly unless `is_told`.
 
-    `because` is the id of a bad parent. `is_flapping`: told as flapping if it is told at all. `silenced_by`
-    is the alert whose acknowledgement or snooze holds for it, too.
+    `because` is the id of a bad parent. `is_flapping`: it opens while the pair flaps, or is told as the begin
+    of that. `silenced_by` is the alert whose acknowledgement or snooze holds for it, too.
     """
 
     since: int
@@ -58,7 +60,7 @@ class AlertOpened:
 
 @dataclass(frozen=True, slots=True)
 class AlertClosed:
-    """The open alert closes; `until` is where the good streak began."""
+    """The open alert closes; `until` is where the good streak began, of one that never was its `since`."""
 
     until: int
     closing: Closing
@@ -133,8 +135,11 @@ def needs_earlier(rule: AlertRule, streak: AlertStreak, start: int, newest: Aler
         return False
     if streak.side is None:
         return True
-    if newest is not None and _flapping(rule, [newest]) and not streak.has_cut:
-        return streak.elapsed(now) < rule.flap_quiet
+    if newest is not None and not streak.has_cut:
+        if _flapping(rule, [newest]) and streak.elapsed(now) < rule.flap_quiet:
+            return True
+        if newest.told_at is None and newest.closed_at is None and streak.elapsed(now) < rule.after:
+            return True
     if newest is None or newest.closed_at is not None:
         return streak.side is Side.BAD
     if streak.side is Side.BAD:
@@ -234,10 +239,9 @@ def _opening(
         return None
     if not _is_met(streak, rule.after, rule.count, now):
         return None
-    if context.bad_parent is not None or context.silenced_by is not None:
-        return AlertOpened(streak.since, False, context.bad_parent, silenced_by=context.silenced_by)
-    if _flapping(rule, recent):
-        return AlertOpened(streak.since, is_told=False, is_flapping=True)
+    is_flapping = bool(_flapping(rule, recent))
+    if is_flapping or context.bad_parent is not None or context.silenced_by is not None:
+        return AlertOpened(streak.since, False, context.bad_parent, is_flapping, context.silenced_by)
     within = sum(now - one.opened_at <= FLAPPING_SPAN for one in recent)
     is_flapping = rule.flapping and within + 1 >= FLAPPING_OPENINGS
     return AlertOpened(streak.since, is_told=True, is_flapping=is_flapping)
@@ -249,15 +253,16 @@ def _closing(
     if not _is_met(streak, rule.recover_after, rule.recover_count, now):
         return None
     is_told = alert.told_at is not None and not is_flapping
-    return AlertClosed(streak.since, _closing_of(rule, streak, alert), is_told)
+    closing = _closing_of(rule, streak, alert)
+    return AlertClosed(alert.since if closing is Closing.RETRACTED else streak.since, closing, is_told)
 
 
 def _closing_of(rule: AlertRule, streak: AlertStreak, alert: Alert) -> Closing:
     """RETRACTED where no minute from the alert's `since` on is bad; figures are never retracted."""
     if isinstance(rule.condition, FigureCondition):
         return Closing.RESOLVED
-    bad_until = streak.since if streak.other_until is None else streak.other_until
-    return Closing.RETRACTED if bad_until <= alert.since else Closing.RESOLVED
+    bad_until = streak.other_until
+    return Closing.RETRACTED if bad_until is None or bad_until <= alert.since else Closing.RESOLVED
 
 
 def _flapping(rule: AlertRule, alerts: Sequence[Alert]) -> list[Alert]:

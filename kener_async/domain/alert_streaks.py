@@ -1,13 +1,14 @@
 """The streak that reaches the present: what the newest minutes say for a condition (docs/alerts.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from kener_async.domain.alerts import LatencyAbove, StatusIs
 from kener_async.domain.calendar import MINUTE, minute_end
+from kener_async.domain.heartbeats import Gap
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.timeline import Layers, Reason, Run, runs
+from kener_async.domain.timeline import Layers, Reason, Run, is_in_gap, runs
 
 StreakCondition = StatusIs | LatencyAbove
 
@@ -89,7 +90,7 @@ def streak_of(
     newest = layers.earlier
     for run in minutes:
         newest = layers.samples.get(run.start, newest)
-        said = side_of(condition, run, newest)
+        said = side_of(condition, run, newest, layers.gaps)
         if said is Side.BRIDGE:
             continue
         if said is Side.CUT:
@@ -113,13 +114,15 @@ def streak_of(
 _REPORTED = (Reason.SAMPLE, Reason.HELD, Reason.DEFAULT)
 
 
-def side_of(condition: StreakCondition, run: Run, newest: Sample | None) -> Side:
+def side_of(condition: StreakCondition, run: Run, newest: Sample | None, gaps: Sequence[Gap] = ()) -> Side:
     """What each minute of a run says; `newest` is the newest sample up to it.
 
     Minutes of which nothing is known are bad for NO_DATA, except those before the monitor was first known.
     Where the word of a sample is held, so is its latency.
     """
     if run.status is Status.MAINTENANCE or run.reason is Reason.NOT_OBSERVED:
+        return Side.CUT
+    if run.status is Status.NO_DATA and is_in_gap(gaps, run.start):  # stale, or not known yet
         return Side.CUT
     is_for_no_data = isinstance(condition, StatusIs) and condition.status is Status.NO_DATA
     if run.status is Status.NO_DATA:

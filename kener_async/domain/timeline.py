@@ -179,7 +179,7 @@ def _measured_status(
     settings = version.settings
     if settings.expectation is not None and newest is not None:
         return _silent_status(layers, minute, newest, settings.expectation)
-    if _is_in_gap(layers.gaps, minute):
+    if is_in_gap(layers.gaps, minute):
         return Status.NO_DATA, Reason.NOT_OBSERVED
     if settings.default_status is not None:
         return settings.default_status, Reason.DEFAULT
@@ -199,7 +199,7 @@ def _silent_status(
         return newest.status, Reason.HELD
     if held.down_at is None:
         return Status.NO_DATA, Reason.STALE
-    if _is_in_gap(layers.gaps, minute):
+    if is_in_gap(layers.gaps, minute):
         return Status.NO_DATA, Reason.NOT_OBSERVED
     deadlines, began_anew = _deadlines_at(layers, minute, newest, expectation)
     if minute < deadlines.late_at and began_anew is not None:
@@ -266,7 +266,8 @@ def _is_in(span: Gap, instant: int) -> bool:
     return span.start < minute_of(instant) + MINUTE and minute_of(instant) < span.end
 
 
-def _is_in_gap(gaps: Sequence[Gap], minute: int) -> bool:
+def is_in_gap(gaps: Sequence[Gap], minute: int) -> bool:
+    """Whether the minute overlaps one of these gaps, which are ordered and disjoint."""
     begun = bisect_right(gaps, minute + MINUTE - 1, key=lambda gap: gap.start)
     return begun > 0 and gaps[begun - 1].end > minute
 
