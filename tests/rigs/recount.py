@@ -110,6 +110,43 @@ def settings_in_force(minute: int, versions: list[Version]) -> MonitorSettings |
     return sorted(loaded, key=lambda version: version.since)[-1].settings
 
 
+def held_sample(
+    minute: int, *, samples: dict[int, Sample], versions: list[Version], starts: Sequence[int] = ()
+) -> Sample | None:
+    """The sample whose word still holds in a minute without one, if there is such a sample."""
+    settings = settings_in_force(minute, versions)
+    earlier = [at for at in samples if at < minute]
+    if minute in samples or settings is None or settings.expectation is None or not earlier:
+        return None
+    sample, expectation = samples[max(earlier)], settings.expectation
+    if isinstance(expectation, OnChange):
+        return sample if minute < sample.minute + 60 + expectation.stale_after else None
+    begun = [start for start in starts if start < minute + 60]
+    waiting = _with_start(_after_report(sample.minute, expectation), begun, sample.minute + 60, expectation)
+    return sample if minute < waiting[1] else None
+
+
+def is_observed(
+    minute: int,
+    *,
+    samples: dict[int, Sample],
+    overlays: list[Overlay],
+    versions: list[Version],
+    gaps: list[Gap],
+    starts: Sequence[int] = (),
+) -> bool:
+    """Whether a NO_DATA minute is neither in a gap nor waits for a report since one."""
+    if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
+        return False
+    settings = settings_in_force(minute, versions)
+    earlier = [at for at in samples if at < minute]
+    if settings is None or not earlier or isinstance(settings.expectation, OnChange | None):
+        return True
+    begun = [start for start in starts if start < minute + 60]
+    last = samples[max(earlier)]
+    return _deadlines(minute, last, settings.expectation, overlays, versions, gaps, begun)[2] != "gap"
+
+
 def uptime_text(good: int, counted: int) -> str:
     """The text form of `good` minutes out of `counted`."""
     if counted == 0:
@@ -155,8 +192,8 @@ def status_of_silence(
         return sample.status
     if any(_overlaps(gap.start, gap.end, minute) for gap in gaps):
         return Status.NO_DATA
-    late_at, down_at, is_anew = _deadlines(minute, sample, expectation, overlays, versions, gaps, begun)
-    if minute < late_at and is_anew:
+    late_at, down_at, anew = _deadlines(minute, sample, expectation, overlays, versions, gaps, begun)
+    if minute < late_at and anew:
         return Status.NO_DATA
     if minute >= down_at or sample.status is Status.DOWN:
         return Status.DOWN
@@ -171,13 +208,13 @@ def _deadlines(
     versions: list[Version],
     gaps: list[Gap],
     begun: Sequence[int],
-) -> tuple[int, int, bool]:
-    """Late at, down at, and whether they began anew after the report."""
-    counted_from, is_anew = sample.minute + 60, False
+) -> tuple[int, int, str]:
+    """Late at, down at, and after what they began anew since the report, if they did."""
+    counted_from, anew = sample.minute + 60, ""
     waiting = _with_start(_after_report(sample.minute, expectation), begun, counted_from, expectation)
     came_into_force = _in_force_since(minute, versions)
     if came_into_force > counted_from:
-        counted_from, is_anew = came_into_force, True
+        counted_from, anew = came_into_force, "change"
         waiting = _with_start(_anew(counted_from, expectation), begun, counted_from, expectation)
     works = [Gap(one.start, one.end) for one in overlays if one.maintenance and one.end is not None]
     spans = [(gap.start, gap.end, True) for gap in _joined(gaps)]
@@ -187,11 +224,11 @@ def _deadlines(
             continue
         due, late_at, down_at = waiting
         if is_gap or _holds(start, end, due) or _holds(start, end, late_at):
-            counted_from, is_anew = end, True
+            counted_from, anew = end, "gap" if is_gap else "maintenance"
             waiting = _with_start(_anew(counted_from, expectation), begun, counted_from, expectation)
         elif _holds(start, end, down_at):
             waiting = due, late_at, _anew(end, expectation)[2]
-    return waiting[1], waiting[2], is_anew
+    return waiting[1], waiting[2], anew
 
 
 Waiting = tuple[int, int, int]  # when a report is due, when it is late, when the monitor is down
