@@ -27,7 +27,7 @@ format: dev ## Format the code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-messages: dev ## Update the translation catalogs from the texts of the pages
+messages: dev ## Update the translation catalogs from the texts of pages and messages
 	$(PYTHON) -m tools.messages
 
 screenshots: dev system-tests ## Take the screenshots in docs/images again

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.web.pages.locales import locale
+from kener_async.locales.locale import locale
 from kener_async.web.parts import charts
 from kener_async.web.parts.charts import Chart, Point
 

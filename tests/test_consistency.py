@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
-from kener_async.web.pages.locales import NAMES
+from kener_async.locales.locale import NAMES
 from tests.rigs import recount
 from tests.rigs.markup import Element, parsed
 from tests.rigs.service import NOON

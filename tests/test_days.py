@@ -16,7 +16,7 @@ from kener_async.domain.calendar import day_start
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.web.pages.locales import locale
+from kener_async.locales.locale import locale
 from kener_async.web.parts import hours
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 

@@ -11,7 +11,7 @@ from kener_async.domain.headline import Headline, HeadlineKind, Member, headline
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.web.pages import labels
-from kener_async.web.pages.locales import ENGLISH, NAMES, locale
+from kener_async.locales.locale import ENGLISH, NAMES, locale
 from tests.rigs.service import NOON
 
 UP, DEGRADED, DOWN, MAINTENANCE, NO_DATA = Status

@@ -7,7 +7,7 @@ import pytest
 
 from kener_async.config.fields import LOCALES
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
-from kener_async.web.pages.locales import NAMES, locale, negotiate
+from kener_async.locales.locale import NAMES, locale, negotiate
 from tests.rigs.service import NOON
 
 ALL = tuple(NAMES)

@@ -37,12 +37,12 @@ for module in walk_packages(kener_async.__path__, "kener_async."):
 
 from babel import localedata
 from kener_async.domain.samples import Status
-from kener_async.web.pages import locales
+from kener_async.locales.locale import NAMES, locale
 from kener_async.web.formats.preview import preview
 preview("A title", "A sentence", "#00ff00", ["#00ff00"], Status.UP)
-for tag in locales.NAMES:
-    locales.locale(tag).day(date(2026, 1, 1))
-    locales.locale(tag).weekdays()
+for tag in NAMES:
+    locale(tag).day(date(2026, 1, 1))
+    locale(tag).weekdays()
 print(json.dumps({"modules": list(sys.modules), "locales": list(localedata._cache)}))
 """
 

@@ -11,14 +11,14 @@ from babel.messages.catalog import Message
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.web.pages.locales import CATALOGS, NAMES, SOURCE, Locale, locale
+from kener_async.locales.locale import CATALOGS, NAMES, SOURCE, Locale, locale
 from tests.rigs.service import Service
 from tools import messages
 
 TRANSLATED = [tag for tag in NAMES if tag != SOURCE]
 FORMS = {"de": 2, "es": 2, "fr": 2, "hi": 2, "ja": 1, "pt-BR": 2, "vi": 1, "zh-CN": 1}
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-STYLESHEET = CATALOGS.parent / "static" / "page.css"
+STYLESHEET = CATALOGS.parent / "web" / "static" / "page.css"
 HOUR, DAY = 3600, 86400
 
 each_language = pytest.mark.parametrize("tag", TRANSLATED)

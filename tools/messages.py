@@ -1,4 +1,4 @@
-"""Update the catalogs in `kener_async/web/locales/` from the texts of the pages: `make messages`.
+"""Update the catalogs in `kener_async/locales/` from the texts of pages and messages: `make messages`.
 
 New texts are added without a translation, unused ones are removed. The files have neither dates nor
 locations, so that a run without new texts changes nothing.
@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from kener_async.web.pages.locales import CATALOGS, NAMES, SOURCE, Locale, locale
+from kener_async.locales.locale import CATALOGS, NAMES, SOURCE, Locale, locale
 
 METHODS = [("**/templates/**.html", "jinja2.ext.babel_extract"), ("**.py", "python")]
 OPTIONS = {"**/templates/**.html": {"silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"}}
@@ -29,7 +29,7 @@ msgstr ""
 
 
 def extracted() -> Catalog:
-    """All texts of the pages, from code and templates."""
+    """All texts of pages and messages, from code and templates."""
     found = Catalog()
     for _file, _line, text, _comments, _context in extract_from_dir(
         CATALOGS.parent, METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()

@@ -30,7 +30,7 @@ from kener_async.web.formats.badge_svg import (
     uptime_badge,
 )
 from kener_async.web.pages import labels
-from kener_async.web.pages.locales import ENGLISH
+from kener_async.locales.locale import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_path_and_query, page
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import palette

@@ -6,9 +6,8 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.responses import ANY_ORIGIN
-from kener_async.web.pages import locales
 from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
-from kener_async.web.pages.locales import Locale
+from kener_async.locales.locale import Locale, locale
 from kener_async.web.pages.page import CacheKey, PageRequest, page, visitor_locale
 from kener_async.web.parts.bars import bars
 
@@ -34,7 +33,7 @@ def _background(request: web.Request) -> str:
 def _locale(request: web.Request) -> Locale:
     """The language requested if the site has it, else the visitor's."""
     tag, offered = request.query.get("locale"), request.app[keys.RUNNING].config.site.locales
-    return locales.locale(tag) if tag in offered else visitor_locale(request)
+    return locale(tag) if tag in offered else visitor_locale(request)
 
 
 def _key(request: web.Request) -> CacheKey:

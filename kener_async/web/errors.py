@@ -6,7 +6,7 @@ from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.responses import NO_STORE, PrebuiltResponse, prebuilt_head
 from kener_async.config.model import Config
 from kener_async.keys import Running
-from kener_async.web.pages.locales import Locale
+from kener_async.locales.locale import Locale
 from kener_async.web.pages.page import CONTENT_SECURITY_POLICY, HTML, visitor_locale
 from kener_async.web.pages.templates import Templates
 

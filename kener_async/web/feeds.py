@@ -14,7 +14,7 @@ from kener_async.web.badges import JSON
 from kener_async.web.formats import feeds, icalendar, statuspage
 from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
-from kener_async.web.pages.locales import ENGLISH
+from kener_async.locales.locale import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import IncidentView, visible
 

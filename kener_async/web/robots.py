@@ -7,7 +7,8 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from kener_async.web.formats.feeds import updated_at
-from kener_async.web.pages import labels, locales
+from kener_async.locales.locale import locale
+from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import Snapshot
 from kener_async.web.parts import calendar, palette
@@ -62,5 +63,5 @@ async def preview_image(page: PageRequest) -> bytes:
     colors = palette.colors(site)
     measured = await calendar.measured(page, page.snapshot.monitors)
     bars = [colors[status] for status in measured.values()]
-    words = labels.headline_words(locales.locale(site.locale), overall)
+    words = labels.headline_words(locale(site.locale), overall)
     return await asyncio.to_thread(preview, site.name, words, colors[overall.status], bars, overall.status)

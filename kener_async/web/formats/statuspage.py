@@ -26,7 +26,7 @@ from kener_async.domain.samples import Status
 from kener_async.web.formats.feeds import address, updated_at
 from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
-from kener_async.web.pages.locales import ENGLISH
+from kener_async.locales.locale import ENGLISH
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The framework of the pages: decorator, cache, snapshot, throttle, templates, labels, locales, assets."""
+"""The framework of the pages: decorator, cache, snapshot, throttle, templates, labels, assets."""

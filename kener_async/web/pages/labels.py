@@ -12,7 +12,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
-from kener_async.web.pages.locales import Locale
+from kener_async.locales.locale import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
 from kener_async.web.parts.direction import isolated
 

@@ -25,9 +25,8 @@ from kener_async.domain.errors import TooSlow
 from kener_async.domain.headline import Headline
 from kener_async.keys import Running
 from kener_async.metrics import Metrics
-from kener_async.web.pages import locales
 from kener_async.web.pages.cache import MAX_HEADER, MAX_PLAIN, MAX_VARIANTS, CachedPage, PageCache
-from kener_async.web.pages.locales import ENGLISH, Locale
+from kener_async.locales.locale import ENGLISH, Locale, locale, negotiate
 from kener_async.web.pages.snapshot import MonitorNow, MonitorView, MonitorViews, Snapshot, Snapshots
 from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle
@@ -138,7 +137,7 @@ def visitor_locale(request: web.Request) -> Locale:
     site = request.app[keys.RUNNING].config.site
     accepted = request.headers.get("Accept-Language", "")
     chosen = request.cookies.get(LANGUAGE_COOKIE) if "Cookie" in request.headers else None
-    return locales.locale(locales.negotiate(chosen, accepted[:MAX_HEADER], site.locales, site.locale))
+    return locale(negotiate(chosen, accepted[:MAX_HEADER], site.locales, site.locale))
 
 
 def _names_language(request: web.Request) -> bool:

@@ -10,7 +10,7 @@ from kener_async.domain.headline import worst
 from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
 from kener_async.domain.samples import Status
-from kener_async.web.pages.locales import Locale
+from kener_async.locales.locale import Locale
 from kener_async.web.pages.page import PageRequest
 from kener_async.web.pages.snapshot import VIEWS_AT_ONCE, IncidentView, MonitorNow
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from kener_async.domain.calendar import HOUR, day_of, days_between
 from kener_async.domain.uptime import Counts
-from kener_async.web.pages.locales import Locale
+from kener_async.locales.locale import Locale
 
 WIDTH, HEIGHT = 1000, 100  # of the plot, in units of its viewBox
 STEPS = (1, 2, 4, 6, 8, 10)  # each has a half that is round, too

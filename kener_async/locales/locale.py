@@ -1,6 +1,6 @@
-"""The languages of the pages: negotiation, translations, and the formats of numbers, dates and durations.
+"""Locales: negotiation, translations, and the formats of numbers, dates and durations.
 
-The catalogs in `locales/` are gettext's .po files, read on first use.
+The catalogs beside this file are gettext's .po files, read on first use.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from babel.support import Translations
 from kener_async.domain.calendar import DAY, MINUTE, nearest_showable
 from kener_async.domain.durations import split_duration
 
-CATALOGS = Path(__file__).parent.parent / "locales"
-SOURCE = "en"  # the language of the templates
+CATALOGS = Path(__file__).parent
+SOURCE = "en"  # the language of the texts in code and templates
 
 # The name of each language in itself.
 NAMES = {
