@@ -10,8 +10,8 @@ from kener_async.domain.days import status_of_day
 from kener_async.domain.headline import Headline, HeadlineKind, Member, headline, kind_of, worst
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.web.pages import labels
 from kener_async.locales.locale import ENGLISH, NAMES, locale
+from kener_async.web.pages import labels
 from tests.rigs.service import NOON
 
 UP, DEGRADED, DOWN, MAINTENANCE, NO_DATA = Status

@@ -16,8 +16,8 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
-from kener_async.web import home
 from kener_async.locales.locale import NAMES
+from kener_async.web import home
 from kener_async.web.parts.rows import ROW_CACHE
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 

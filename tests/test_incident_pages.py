@@ -15,8 +15,8 @@ from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
-from kener_async.web.incidents import TimelineEvent, duration, timeline
 from kener_async.locales.locale import locale
+from kener_async.web.incidents import TimelineEvent, duration, timeline
 from kener_async.web.pages.snapshot import IncidentView
 from kener_async.web.parts.calendar import Cell, sentence, weeks, within
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running

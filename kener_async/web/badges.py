@@ -17,6 +17,7 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.samples import Status
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.domain.windows import WINDOWS
+from kener_async.locales.locale import ENGLISH
 from kener_async.store import rollups
 from kener_async.web.formats import badge_svg
 from kener_async.web.formats.badge_svg import (
@@ -30,7 +31,6 @@ from kener_async.web.formats.badge_svg import (
     uptime_badge,
 )
 from kener_async.web.pages import labels
-from kener_async.locales.locale import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_path_and_query, page
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import palette

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.api.http.responses import ANY_ORIGIN
-from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
 from kener_async.locales.locale import Locale, locale
+from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
 from kener_async.web.pages.page import CacheKey, PageRequest, page, visitor_locale
 from kener_async.web.parts.bars import bars
 

@@ -9,12 +9,12 @@ from kener_async import keys
 from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
+from kener_async.locales.locale import ENGLISH
 from kener_async.store import incidents
 from kener_async.web.badges import JSON
 from kener_async.web.formats import feeds, icalendar, statuspage
 from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
-from kener_async.locales.locale import ENGLISH
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import IncidentView, visible
 

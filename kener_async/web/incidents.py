@@ -12,9 +12,9 @@ from kener_async import keys
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Comment, Incident, IncidentStage
 from kener_async.domain.months import Month, neighbours
+from kener_async.locales.locale import Locale
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
-from kener_async.locales.locale import Locale
 from kener_async.web.pages.page import CacheKey, PageRequest, page
 from kener_async.web.pages.snapshot import MonitorNow, visible
 from kener_async.web.parts import calendar, markdown

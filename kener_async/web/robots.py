@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from kener_async.web.formats.feeds import updated_at
 from kener_async.locales.locale import locale
+from kener_async.web.formats.feeds import updated_at
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import Snapshot

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from kener_async.domain.headline import HeadlineKind, kind_of
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
+from kener_async.locales.locale import ENGLISH
 from kener_async.web.formats.feeds import address, updated_at
 from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
-from kener_async.locales.locale import ENGLISH
 from kener_async.web.parts.markdown import excerpt
 
 if TYPE_CHECKING:

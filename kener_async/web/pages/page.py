@@ -24,9 +24,9 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import TooSlow
 from kener_async.domain.headline import Headline
 from kener_async.keys import Running
+from kener_async.locales.locale import ENGLISH, Locale, locale, negotiate
 from kener_async.metrics import Metrics
 from kener_async.web.pages.cache import MAX_HEADER, MAX_PLAIN, MAX_VARIANTS, CachedPage, PageCache
-from kener_async.locales.locale import ENGLISH, Locale, locale, negotiate
 from kener_async.web.pages.snapshot import MonitorNow, MonitorView, MonitorViews, Snapshot, Snapshots
 from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle

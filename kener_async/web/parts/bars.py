@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from kener_async.domain.samples import Status
-from kener_async.web.pages import labels
 from kener_async.locales.locale import Locale
+from kener_async.web.pages import labels
 from kener_async.web.pages.snapshot import DayView
 
 # The CSS class of a partial bar by the share of the day, in percent, that had its status.

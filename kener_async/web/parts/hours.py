@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 from kener_async.domain.calendar import HOUR, MINUTE
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.web.pages import labels
 from kener_async.locales.locale import Locale
+from kener_async.web.pages import labels
 
 # The bands drawn for a status in a row 20 units high, each from and to.
 BANDS = {
