@@ -10,6 +10,7 @@ import click
 from kener_async.cli.common import configured, message, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
+from kener_async.errors import FatalError
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -68,8 +69,9 @@ def _print(line: str, color: str) -> None:
 
 
 @click.command("check-config")
+@click.option("--explain", "tag", metavar="TAG", help="Say what is told of this monitor, and when.")
 @configured
-def check_config(config: Config) -> None:
+def check_config(config: Config, tag: str | None) -> None:
     """Check the configuration.
 
     Every problem is printed, a line each; then the exit status is 1.
@@ -78,8 +80,21 @@ def check_config(config: Config) -> None:
         message(f"ignored, they set nothing: {', '.join(config.ignored_variables)}")
     for text in config.warnings:
         message(f"warning: {text}")
+    if tag is not None:
+        _explain(config, tag)
+        return
     monitors = _counted(len(config.monitors), "monitor", "monitors")
     message(f"OK: {monitors}, {_counted(len(config.categories), 'category', 'categories')}")
+
+
+def _explain(config: Config, tag: str) -> None:
+    from kener_async.config.fields import describe, suggestion
+    from kener_async.ops.explanation import explained
+
+    if tag not in config.by_tag:
+        raise FatalError(f"{describe(tag)} is not a monitor{suggestion(tag, config.by_tag)}")
+    for line in explained(config, tag, system_clock()):
+        click.echo(line)
 
 
 def _counted(count: int, singular: str, plural: str) -> str:
