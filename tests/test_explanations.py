@@ -175,8 +175,8 @@ def test_without_a_rule_it_says_why(
         ),
         (
             'heartbeat = { cron = "30 2 * * *", grace = "15m", down_after = "1h" }',
-            "It reports at the times of a schedule: silent it is DEGRADED 15m after such a time, DOWN 1h after "
-            "it.",
+            "It reports at the times of a schedule: silent it is DEGRADED 15m after such a time, DOWN 1h "
+            "after it.",
         ),
     ],
 )

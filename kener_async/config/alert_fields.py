@@ -131,7 +131,7 @@ class SecretUrl(PingUrl):
         return super().parsed(NonEmptyString().parsed(text))
 
 
-class Token(String):
+class SecretToken(String):
     """A secret of another service: printable ASCII without spaces; error messages do not show it."""
 
     def __init__(self, *, may_be_empty: bool = False, minimum: int = 1, **kwargs: Any) -> None:

@@ -11,7 +11,15 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError, validate
 
-from kener_async.config.alert_fields import Headers, JsonText, Line, Mailbox, NonEmptyLine, SecretUrl, Token
+from kener_async.config.alert_fields import (
+    Headers,
+    JsonText,
+    Line,
+    Mailbox,
+    NonEmptyLine,
+    SecretToken,
+    SecretUrl,
+)
 from kener_async.config.fields import (
     LOCALES,
     Boolean,
@@ -104,7 +112,7 @@ class WebhookChannel(ChannelConfig):
         "of Kener's alerts and more.",
     )
     secret: str = key(
-        Token(may_be_empty=True, minimum=16),
+        SecretToken(may_be_empty=True, minimum=16),
         "",
         secret=True,
         doc="The key that signs each request in the header X-Kener-Signature, at least 16 characters; empty: "
@@ -173,14 +181,14 @@ class RocketChatChannel(ChannelConfig):
 class ZulipChannel(ChannelConfig):
     url: str = key(SecretUrl(), secret=True, doc="The address of the Zulip server.")
     user: str = key(Mailbox(), doc="The address of the bot.")
-    token: str = key(Token(), secret=True, doc="Its API key.")
+    token: str = key(SecretToken(), secret=True, doc="Its API key.")
     stream: str = key(NonEmptyLine(), doc="The stream, which Zulip also calls a channel.")
     topic: str = key(Line(), "", doc="The topic; empty: the name of each monitor.")
 
 
 @table
 class TelegramChannel(ChannelConfig):
-    token: str = key(Token(), secret=True, doc="The token of the bot.")
+    token: str = key(SecretToken(), secret=True, doc="The token of the bot.")
     chat: str = key(NonEmptyLine(), doc="The id of the chat, in quotes, or @ and the name of a channel.")
     topic: int = key(Integer(0, 1 << 53), 0, doc="The number of the topic of a group that has some; 0: none.")
     silent: bool = key(Boolean(), False, doc="Whether messages come without a sound.")
@@ -191,7 +199,7 @@ class MatrixChannel(ChannelConfig):
     homeserver: str = key(
         PingUrl(validate=NOT_EMPTY), doc='The address of the server, such as "https://matrix.example.org".'
     )
-    token: str = key(Token(), secret=True, doc="The access token of the account that writes.")
+    token: str = key(SecretToken(), secret=True, doc="The access token of the account that writes.")
     room: str = key(NonEmptyLine(), doc="The id of the room, !... or #...; the account must be in it.")
 
 
@@ -207,7 +215,7 @@ class SignalChannel(ChannelConfig):
 @table
 class TwilioChannel(ChannelConfig):
     account: str = key(NonEmptyLine(), doc="The account's SID, AC...")
-    token: str = key(Token(), secret=True, doc="Its auth token.")
+    token: str = key(SecretToken(), secret=True, doc="Its auth token.")
     sender: str = key(
         NonEmptyLine(), name="from", doc="The number that sends, or the SID of a messaging service (MG...)."
     )
@@ -219,7 +227,9 @@ class TwilioChannel(ChannelConfig):
 @table
 class NtfyChannel(ChannelConfig):
     url: str = key(SecretUrl(), secret=True, doc='Server and topic, such as "https://ntfy.sh/my-topic".')
-    token: str = key(Token(may_be_empty=True), "", secret=True, doc="An access token, where one is needed.")
+    token: str = key(
+        SecretToken(may_be_empty=True), "", secret=True, doc="An access token, where one is needed."
+    )
     priority: tuple[int, ...] = key(
         List(Integer(1, 5), validate=THREE),
         (2, 3, 5),
@@ -233,7 +243,7 @@ class NtfyChannel(ChannelConfig):
 @table
 class GotifyChannel(ChannelConfig):
     url: str = key(SecretUrl(), secret=True, doc="The address of the Gotify server.")
-    token: str = key(Token(), secret=True, doc="The token of an application.")
+    token: str = key(SecretToken(), secret=True, doc="The token of an application.")
     priority: tuple[int, ...] = key(
         List(Integer(0, 10), validate=THREE),
         (2, 5, 8),
@@ -243,8 +253,8 @@ class GotifyChannel(ChannelConfig):
 
 @table
 class PushoverChannel(ChannelConfig):
-    token: str = key(Token(), secret=True, doc="The token of an application.")
-    user: str = key(Token(), secret=True, doc="The key of a user or a group.")
+    token: str = key(SecretToken(), secret=True, doc="The token of an application.")
+    user: str = key(SecretToken(), secret=True, doc="The key of a user or a group.")
     device: str = key(Line(), "", doc="The name of a device; empty: all of the user.")
     sound: str = key(Line(), "", doc="The name of a sound; empty: the user's own.")
 
@@ -259,14 +269,14 @@ class PagerChannel(ChannelConfig):
 @table
 class PagerDutyChannel(PagerChannel):
     integration_key: str = key(
-        Token(), secret=True, name="key", doc="The integration key (Events API v2) of a service."
+        SecretToken(), secret=True, name="key", doc="The integration key (Events API v2) of a service."
     )
     region: Literal["us", "eu"] = key(Choice("us", "eu"), "us", doc="The region of the account: us or eu.")
 
 
 @table
 class OpsgenieChannel(PagerChannel):
-    api_key: str = key(Token(), secret=True, name="key", doc="The key of an API integration.")
+    api_key: str = key(SecretToken(), secret=True, name="key", doc="The key of an API integration.")
     region: Literal["us", "eu"] = key(Choice("us", "eu"), "us", doc="The region of the account: us or eu.")
     responders: tuple[str, ...] = key(
         List(NonEmptyLine()), (), doc='Whom it notifies: names of teams, or "user:" and an address.'
