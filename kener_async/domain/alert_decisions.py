@@ -131,21 +131,23 @@ def needs_earlier(rule: AlertRule, streak: AlertStreak, start: int, newest: Aler
     `newest` is the newest alert of the pair of monitor and rule. For a monitor that is well, and mostly also
     for one whose alert is open, the minutes at hand are enough.
     """
-    if streak.is_whole or streak.is_cut:
+    alert = newest if newest is not None and newest.closed_at is None else None
+    is_answered = alert is not None and not (alert.acknowledged_at is None and alert.snoozed_until is None)
+    if streak.is_whole or (streak.is_cut and not is_answered):  # an answered one may keep others quiet
         return False
     if streak.side is None:
         return True
     if newest is not None and not streak.has_cut:
         if _flapping(rule, [newest]) and streak.elapsed(now) < rule.flap_quiet:
             return True
-        if newest.told_at is None and newest.closed_at is None and streak.elapsed(now) < rule.after:
+        if alert is not None and alert.told_at is None and streak.elapsed(now) < rule.after:
             return True
-    if newest is None or newest.closed_at is not None:
+    if alert is None:
         return streak.side is Side.BAD
     if streak.side is Side.BAD:
-        return newest.acknowledged_at is not None and streak.since > newest.acknowledged_at
+        return alert.acknowledged_at is not None and streak.since > alert.acknowledged_at
     are_met = streak.has_cut or _is_met(streak, rule.recover_after, rule.recover_count, now)
-    return start > newest.since or not are_met
+    return start > alert.since or not are_met
 
 
 def silencer(pairs: Sequence[tuple[AlertRule, Alert, AlertStreak]], now: int) -> Alert | None:

@@ -117,15 +117,17 @@ class Jump:
 
 @dataclass(frozen=True)
 class Cover:
-    """A maintenance or an incident is written down; an end of None: it is open."""
+    """A maintenance, or an incident with an impact, is written down; an end of None: it is open."""
 
     start: int
     end: int | None
-    impact: Status | None
+    impact: Status | None = None
+    is_maintenance: bool = True
 
     def take(self, world: "World") -> None:
         end = None if self.end is None else world.now + self.end
-        overlay = Overlay(next(world.numbers), world.now + self.start, end, self.impact, self.impact is None)
+        number, start = next(world.numbers), world.now + self.start
+        overlay = Overlay(number, start, end, self.impact, self.is_maintenance)
         world.known.overlays.append(overlay)
         world.change()
 
@@ -436,8 +438,10 @@ class History:
             step.take(world)
         return log
 
-    def without(self, kind: Callable[[Step], bool]) -> "History":
-        return replace(self, steps=tuple(step for step in self.steps if not kind(step)))
+    def without_impacts(self) -> "History":
+        """The same, but the incidents say nothing of any minute."""
+        steps = [replace(step, impact=None) if isinstance(step, Cover) else step for step in self.steps]
+        return replace(self, steps=tuple(steps))
 
 
 def made_small(history: History, fails: Callable[[History], bool]) -> History:
@@ -527,10 +531,10 @@ def _a_step(dice: random.Random, rules: tuple[AlertRule, ...], is_nervous: bool)
             return a_backlog(dice)
         case 2:
             start, end = dice.choice((-300, 0, 0, 45, 120)), dice.choice((None, 20, 100, 300, 900))
-            return Cover(start, end if end is None else max(start, end), None)
+            return Cover(start, end if end is None else max(start, end))
         case 3:
             start, end = dice.choice((-300, 0, 0)), dice.choice((None, 60, 300))
-            return Cover(start, end, dice.choice((Status.DOWN, Status.DEGRADED)))
+            return Cover(start, end, dice.choice((Status.DOWN, Status.DEGRADED)), is_maintenance=False)
         case 4:
             return Recover(dice.randrange(9), "move", dice.choice((-600, -100, 100, 600)))
         case 5:

@@ -91,7 +91,9 @@ class Known:
         return recount.held_sample(minute, samples=self.samples, versions=self.versions, starts=starts)
 
     def is_reported(self, minute: int, now: int) -> bool:
-        """Whether a minute with a status has it from a report or a default, not from a silence."""
+        """Whether a minute has its status from a report or a default, not from a silence."""
+        if self.status(minute, now) is Status.NO_DATA:
+            return False
         if minute in self.samples or self.held(minute, now) is not None:
             return True
         settings = recount.settings_in_force(minute, self.versions)
@@ -142,8 +144,7 @@ def streak(known: Known, condition: StatusIs | LatencyAbove, now: int) -> Streak
             counted_from = minute + 60 if is_sample else minute
             samples += is_sample
             if word == BAD and not is_sample:
-                is_nothing = known.status(minute, now) is Status.NO_DATA
-                is_countless = is_countless or is_nothing or not known.is_reported(minute, now)
+                is_countless = is_countless or not known.is_reported(minute, now)
     return Streak(side, since, counted_from, samples, is_countless, is_cut)
 
 
