@@ -13,7 +13,7 @@ from PIL import ImageColor
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.durations import format_window
 from kener_async.domain.samples import Status
-from kener_async.web.parts.direction import is_right_to_left, isolated
+from kener_async.locales.direction import is_right_to_left, isolated
 
 LABEL_COLOR = "#333333"
 UPTIME_COLOR = "#0079ff"

@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.samples import Status
+from kener_async.locales.direction import isolated
 from kener_async.web.formats.ids import Ids
-from kener_async.web.parts.direction import isolated
 from kener_async.web.parts.markdown import excerpt, rendered
 
 if TYPE_CHECKING:

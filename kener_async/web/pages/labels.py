@@ -12,9 +12,9 @@ from kener_async.domain.samples import Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
+from kener_async.locales.direction import isolated
 from kener_async.locales.locale import Locale
 from kener_async.web.pages.snapshot import DayView, MonitorView
-from kener_async.web.parts.direction import isolated
 
 # CSS classes, which give an element the colour of a status.
 CLASSES = {

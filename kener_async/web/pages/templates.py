@@ -13,12 +13,12 @@ from markupsafe import Markup, escape
 from kener_async.config.model import Config
 from kener_async.domain.calendar import day_of, nearest_showable
 from kener_async.domain.samples import Status
+from kener_async.locales.direction import isolated
 from kener_async.locales.locale import NAMES, Locale
 from kener_async.web.pages import labels
 from kener_async.web.pages.assets import Assets, file_address
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.parts import markdown
-from kener_async.web.parts.direction import isolated
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SPRITE = Markup((TEMPLATES / "icons.svg").read_text(encoding="utf-8"))  # noqa: S704 - ours
