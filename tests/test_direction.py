@@ -8,8 +8,8 @@ import pytest
 
 from kener_async.config.model import Announcement, Category, Config, Hero, Link
 from kener_async.domain.samples import Status
-from kener_async.web.formats.badge_svg import options, status_badge, svg
 from kener_async.locales.direction import isolated
+from kener_async.web.formats.badge_svg import options, status_badge, svg
 from tests.rigs.service import Service, a_config, a_monitor
 
 ARABIC, HEBREW = "\u062e\u062f\u0645\u0629 API 2", "\u05e9\u05d9\u05e8\u05d5\u05ea"
