@@ -41,7 +41,14 @@ from kener_async.web.errors import public_error
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMansSwitch
-from kener_async.worker.housekeeping import check_integrity, close_ended, drop_old, forget_devices
+from kener_async.worker.housekeeping import (
+    check_integrity,
+    close_ended,
+    count_alerts,
+    drop_old,
+    drop_old_alerts,
+    forget_devices,
+)
 from kener_async.worker.incidents import IncidentWatch
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
@@ -155,6 +162,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(1, "incidents of commands", short(IncidentWatch(store, states).look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
+    schedule.every(HOUR, "old alerts", partial(drop_old_alerts, store, clock, partial(delivery_age, app)))
+    names = partial(channel_names, app)
+    schedule.every(10, "alert figures", short(partial(count_alerts, store, app[keys.METRICS], names)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
     schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))
     backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
@@ -193,6 +203,17 @@ async def read_ahead(app: web.Application, stop: StopToken) -> None:
 def retention(app: web.Application) -> int:
     """How long samples are kept, in seconds."""
     return app[keys.RUNNING].config.database.retention_days * DAY
+
+
+def delivery_age(app: web.Application) -> int:
+    """How long closed alerts and done deliveries are kept, in seconds."""
+    return app[keys.RUNNING].config.notifications.delivery_days * DAY
+
+
+def channel_names(app: web.Application) -> list[str] | None:
+    """The names of the configured channels; None without any alerting."""
+    config = app[keys.RUNNING].config
+    return [channel.name for channel in config.channels] if config.channels or config.alerts else None
 
 
 def ages(app: web.Application) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from kener_async import __version__
+from kener_async.domain.alerts import Severity
 from kener_async.domain.batches import Verdict
 from kener_async.store.sqlite import version
 
@@ -160,11 +161,21 @@ class Metrics:
         self.gaps = counter("kener_observer_gaps", "Times in which the server did not run")
         self.observer_lag = gauge("kener_observer_lag_seconds", "Since the observer last looked at the clock")
         # Alerts
-        self.messages = counter(
-            "kener_channel_messages",
-            "Messages by their result: sent, postponed, failed for good",
+        self.open_alerts = gauge("kener_alerts_open", "Open alerts, also quiet ones", ["severity"])
+        self.evaluation_seconds = histogram(
+            "kener_alerts_evaluation_seconds",
+            "To decide about the alerts of the monitors that changed",
+            buckets=COMMIT_SECONDS,
+        )
+        self.deliveries = counter(
+            "kener_deliveries",
+            "Deliveries by their result: sent, postponed, failed for good, merged with another, dropped",
             ["channel", "result"],
         )
+        self.deliveries_waiting = gauge("kener_deliveries_waiting", "Deliveries that are due, now or later")
+        self.channels_paused = gauge("kener_channels_paused", "Channels that are paused after failures")
+        for severity in Severity:
+            self.open_alerts.labels(severity.name.lower()).set(0)
         # Database and backups
         self.database_bytes = gauge("kener_database_bytes", "Size of the database's files", ["file"])
         self.disk_free = gauge("kener_disk_free_bytes", "Free space on the database's file system")
@@ -208,6 +219,13 @@ class Metrics:
         self.samples.inc(samples)
         self.batch_samples.observe(samples)
         self.commit_seconds.observe(seconds)
+
+    def note_alerts(self, open_alerts: Mapping[Severity, int], waiting: int, paused: int) -> None:
+        """Set how many alerts are open, how many deliveries wait, and how many channels are paused."""
+        for severity in Severity:
+            self.open_alerts.labels(severity.name.lower()).set(open_alerts.get(severity, 0))
+        self.deliveries_waiting.set(waiting)
+        self.channels_paused.set(paused)
 
     def text(self, allows_tag: Callable[[str], bool] | None = None) -> bytes:
         """All metrics; those of single monitors only where `allows_tag` is true of the tag."""

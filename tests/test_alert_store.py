@@ -15,7 +15,7 @@ from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, channel_states, deliveries, monitors, notices, observer
+from kener_async.store import alerts, channel_states, deliveries, monitors, notices, observer, retention
 from kener_async.store.alerts import AlertSearch
 from kener_async.store.deliveries import DeliverySearch
 from kener_async.store.sqlite.connections import connect
@@ -350,6 +350,67 @@ def test_the_state_of_a_channel(session: sqlite3.Connection):
         "mail": replace(state, failures=0),
         "chat": ChannelState("chat", last_sent=NOON + 9),
     }
+
+
+# Retention
+
+
+def delete_until_done(session: sqlite3.Connection, instant: int, limit: int = 100) -> int:
+    steps = 1
+    while retention.delete_alerts(session, instant, limit):
+        steps += 1
+    return steps
+
+
+def left(session: sqlite3.Connection) -> tuple[list[int], list[int], list[int]]:
+    """The ids of the alerts, notices and deliveries that are there."""
+    tables = ("alerts", "notices", "deliveries")
+    alert_ids, notice_ids, delivery_ids = (
+        [number for (number,) in session.execute(f"SELECT id FROM {table} ORDER BY id")] for table in tables
+    )
+    return alert_ids, notice_ids, delivery_ids
+
+
+def test_what_is_old_and_done_with_is_deleted_and_nothing_else(session: sqlite3.Connection):
+    over, still_open, waits, lately, _quiet = (
+        alerts.add(session, alert)
+        for alert in (
+            closed(an_alert()),
+            an_alert(rule="open"),
+            closed(an_alert(rule="waits")),
+            closed(an_alert(rule="lately")),
+            closed(an_alert(rule="quiet")),
+        )
+    )
+    for alert in (over, still_open, waits, lately):
+        told(session, "chat", alert=alert.id)
+    told(session, "chat", alert=None)
+    for number, instant in ((1, NOON), (2, NOON), (4, NOON + HOUR), (5, NOON)):
+        deliveries.mark_sent(session, [number], instant, "")
+    delete_until_done(session, NOON + 600)
+    assert left(session) == ([still_open.id, waits.id, lately.id], [2, 3, 4], [2, 3, 4])
+    deliveries.mark_failed(session, [3], NOON + HOUR, "gone")
+    alerts.change(session, closed(still_open))
+    delete_until_done(session, NOON + HOUR + 1)
+    assert left(session) == ([], [], [])
+
+
+def test_an_alert_that_opened_before_the_clock_was_set_back_goes_by_when_it_closed(
+    session: sqlite3.Connection,
+):
+    alerts.add(session, closed(an_alert(opened_at=NOON + HOUR)))
+    alerts.add(session, closed(an_alert(opened_at=NOON)))
+    delete_until_done(session, NOON + HOUR)
+    assert left(session)[0] == [1]
+
+
+def test_deletions_go_in_small_steps(session: sqlite3.Connection):
+    for _ in range(10):
+        alert = alerts.add(session, closed(an_alert()))
+        told(session, "chat", alert=alert.id)
+        deliveries.mark_sent(session, [alert.id], NOON, "")
+    assert delete_until_done(session, NOON + HOUR, 3) == 4
+    assert left(session) == ([], [], [])
 
 
 # The queries

@@ -13,8 +13,13 @@ import yaml  # type: ignore[import-untyped]
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Senders
+from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.metrics import Metrics, outcome_of
+from kener_async.store import alerts, channel_states, notices
+from kener_async.store.interface import Session
+from kener_async.worker.housekeeping import count_alerts
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 from tests.test_beats import a_beat
 
@@ -194,3 +199,24 @@ async def test_a_stalled_writer_does_not_keep_the_metrics_waiting(
     monkeypatch.setattr(service.app[keys.DATABASE], "write", hangs)
     service.clock.now += 900
     assert await value(service, "kener_monitor_status", tag="earth") == 4
+
+
+async def test_alerts_deliveries_and_paused_channels_are_counted_for_configured_channels_only(
+    service: Service,
+):
+    database, metrics = service.app[keys.DATABASE], service.app[keys.METRICS]
+
+    def store(session: Session) -> None:
+        alerts.add(session, Alert(0, 1, "down", Severity.WARNING, NOON, NOON))
+        notices.add(session, NoticeKind.OPENED, NOON, 1, None, Facts(), ["chat", "mail"], NOON + 60)
+        for channel in ("mail", "gone"):
+            channel_states.pause(session, channel, NOON)
+
+    await database.write(store)
+    await count_alerts(database, metrics, lambda: None)
+    assert await value(service, "kener_alerts_open", severity="warning") == 0
+    await count_alerts(database, metrics, lambda: ["chat", "mail"])
+    assert await value(service, "kener_alerts_open", severity="warning") == 1
+    assert await value(service, "kener_alerts_open", severity="critical") == 0
+    assert await value(service, "kener_deliveries_waiting") == 2
+    assert await value(service, "kener_channels_paused") == 1

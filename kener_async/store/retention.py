@@ -1,5 +1,6 @@
 """Retention: delete what is older than the configured age, a few rows at a time."""
 
+import json
 from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
@@ -55,3 +56,39 @@ def delete_before(session: Session, monitors: Sequence[int], instant: int, limit
         if deleted >= limit:
             return True
     return False
+
+
+def delete_alerts(session: Session, instant: int, limit: int) -> bool:
+    """Delete up to `limit` each of the notices and alerts from before an instant; whether more are left.
+
+    A notice goes with its deliveries, unless one of them waits or was done later, or its alert is open. An
+    alert goes once it has closed before the instant and has no notices.
+    """
+    old = [
+        number
+        for (number,) in session.execute(
+            """
+            SELECT id FROM notices
+             WHERE at < :instant
+               AND NOT EXISTS (SELECT 1 FROM deliveries
+                                WHERE notice = notices.id AND (done_at IS NULL OR done_at >= :instant))
+               AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert AND closed_at IS NULL)
+             ORDER BY at LIMIT :limit
+            """,
+            {"instant": instant, "limit": limit},
+        )
+    ]
+    numbers = json.dumps(old)
+    session.execute("DELETE FROM deliveries WHERE notice IN (SELECT value FROM json_each(?))", (numbers,))
+    session.execute("DELETE FROM notices WHERE id IN (SELECT value FROM json_each(?))", (numbers,))
+    alerts = session.execute(
+        """
+        DELETE FROM alerts
+         WHERE id IN (SELECT id FROM alerts
+                       WHERE closed_at < :instant
+                         AND NOT EXISTS (SELECT 1 FROM notices WHERE alert = alerts.id)
+                       ORDER BY closed_at LIMIT :limit)
+        """,
+        {"instant": instant, "limit": limit},
+    ).rowcount
+    return len(old) == limit or alerts == limit

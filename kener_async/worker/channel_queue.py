@@ -143,6 +143,9 @@ class ChannelQueue:
             planned = plan_paused(backlog, self.rules.retry_for, now)
         if planned.changes:
             await self._database.write(_store_plan, planned, int(now))
+            self._count("merged", sum(map(len, planned.merges.values())))
+            self._count("dropped", sum(map(len, planned.drops.values())))
+            self._count("failed", len(planned.expired))
         for sending in planned.sendings:
             if self._is_stopping:
                 return
@@ -197,16 +200,20 @@ class ChannelQueue:
         name, fault = self.outlet.name, result.fault
         if fault is None:
             self._health = self._health.succeeded(result.at)
-            self._metrics.messages.labels(name, "sent").inc()
+            self._count("sent", len(result.sending.ids))
             return
         is_news = fault.for_good or not self._health.failures
         if fault.for_good:
             self._health = self._health.refused(result.at)
         else:
             self._health = self._health.failed(result.at, fault.retry_after)
-        self._metrics.messages.labels(name, "failed" if fault.for_good else "postponed").inc()
+        self._count("failed" if fault.for_good else "postponed", len(result.sending.ids))
         level = log.warning if is_news else log.debug  # an outage of hours would fill the log
         level("a message was not delivered", channel=name, reason=str(fault), for_good=fault.for_good)
+
+    def _count(self, result: str, deliveries: int) -> None:
+        if deliveries:
+            self._metrics.deliveries.labels(self.outlet.name, result).inc(deliveries)
 
     async def _store(self, sending: Sending | None = None) -> None:
         """Store the result of the sending before, if there is one, and that this one begins."""

@@ -1,13 +1,22 @@
-"""Scheduled jobs on the database: close ended incidents, drop old samples, check integrity."""
+"""Scheduled jobs on the database: close ended incidents, drop what is old, check integrity, count alerts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
 from kener_async.clock import Clock
 from kener_async.domain.calendar import DAY
 from kener_async.domain.states import MonitorStates
-from kener_async.store import devices, incidents, observer, retention
+from kener_async.metrics import Metrics
+from kener_async.store import (
+    alerts,
+    channel_states,
+    deliveries,
+    devices,
+    incidents,
+    observer,
+    retention,
+)
 from kener_async.store.interface import Database
 from kener_async.worker.stop import StopToken
 
@@ -37,11 +46,9 @@ async def drop_old(
     Nothing is dropped within a day after a gap: the clock may have been set forward by mistake, and dropped
     samples do not come back. A stop leaves the rest to the next run.
     """
-    now = clock()
-    gap_end = await database.read(observer.last_gap_end)
-    if gap_end is not None and now < gap_end + TRUSTED_AFTER:
+    if not await _is_clock_trusted(database, clock):
         return
-    instant = now - keep()
+    instant = clock() - keep()
     monitors = await database.write(retention.keep_from, instant=instant)
     states.note_kept_from(await database.read(observer.kept_from))
     while monitors and not stop.is_set:
@@ -51,11 +58,45 @@ async def drop_old(
         await stop.sleep(PAUSE_SECONDS)
 
 
+async def _is_clock_trusted(database: Database, clock: Clock) -> bool:
+    gap_end = await database.read(observer.last_gap_end)
+    return gap_end is None or clock() >= gap_end + TRUSTED_AFTER
+
+
 async def forget_devices(database: Database, clock: Clock, ages: Callable[[], tuple[int, int]]) -> None:
     """Drop what is stored of devices and no batch can need any more."""
     accepted, kept = ages()
     now = clock()
     await database.write(devices.expire, claims_before=now - accepted - DAY, silent_since=now - kept)
+
+
+async def count_alerts(
+    database: Database, metrics: Metrics, channels: Callable[[], Collection[str] | None]
+) -> None:
+    """Count the open alerts, the waiting deliveries and the paused channels for the metrics.
+
+    `channels()` are the names of those that are configured; None: there is no alerting.
+    """
+    names = channels()
+    if names is None:
+        return
+    open_alerts = await database.read(alerts.count_open)
+    waiting = await database.read(deliveries.count_waiting)
+    states = await database.read(channel_states.all_states)
+    paused = sum(states[name].paused_at is not None for name in names if name in states)
+    metrics.note_alerts(open_alerts, waiting, paused)
+
+
+async def drop_old_alerts(database: Database, clock: Clock, keep: Callable[[], int], stop: StopToken) -> None:
+    """Drop alerts, notices and deliveries that have been done with for more than `keep()` seconds.
+
+    What is open or waits stays. Short transactions, and none within a day after a gap, as in `drop_old`.
+    """
+    if not await _is_clock_trusted(database, clock):
+        return
+    instant = clock() - keep()
+    while not stop.is_set and await database.write(retention.delete_alerts, instant, ROWS_AT_ONCE):
+        await stop.sleep(PAUSE_SECONDS)
 
 
 async def check_integrity(database: Database, clock: Clock, stop: StopToken) -> None:
