@@ -25,13 +25,16 @@ from kener_async.api.manage import alerts as managed_alerts
 from kener_async.api.manage import channels as managed_channels
 from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import incidents as managed_incidents
-from kener_async.clock import Clock, stopwatch_of, system_clock
+from kener_async.channels.composition import message_source
+from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY, HOUR
+from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
+from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
 from kener_async.ops.signing_key import signing_keys
 from kener_async.store import monitors as stored_monitors
 from kener_async.store import observer as stored_observer
@@ -41,6 +44,7 @@ from kener_async.web.errors import public_error
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMansSwitch
+from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.housekeeping import (
     check_integrity,
     close_ended,
@@ -59,6 +63,9 @@ from kener_async.worker.stop import StopToken
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
+
+CHANNEL_FACTORY = web.AppKey("channel factory", ChannelFactory)
+BAD = frozenset({Status.DEGRADED, Status.DOWN})
 
 
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
@@ -131,11 +138,13 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = Overviews(store, states, loader, rollups, clock)
+        app[keys.DELIVERIES] = Deliveries(store, app[keys.STOPWATCH], monotonic_of(clock), metrics)
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
-        await apply(app, config)
-        states.restore_heard(await store.read(stored_monitors.last_heard))
-        yield
+        async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:
+            await apply(app, config)
+            states.restore_heard(await store.read(stored_monitors.last_heard))
+            yield
 
 
 @asynccontextmanager
@@ -177,6 +186,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(writer.running())
         await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, schedule.reanchor))
         await stack.enter_async_context(schedule.running())
+        await stack.enter_async_context(app[keys.DELIVERIES].running(config.server.shutdown_seconds / 4))
         yield
 
 
@@ -186,13 +196,23 @@ async def apply(app: web.Application, config: Config) -> None:
     Raises Unavailable when the monitors cannot be stored; then the configuration before stays in force.
     """
     running = app[keys.RUNNING]
+    source = message_source(config, app[keys.IDENTITY], partial(count_bad, app))
+    outlets = app[CHANNEL_FACTORY].outlets(config, source)
 
     def swap() -> None:
         running.config = config
+        app[keys.DELIVERIES].configure(outlets, delivery_rules_of(config))
 
     await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
     for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
+
+
+def count_bad(app: web.Application) -> tuple[int, int]:
+    """How many monitors on the page are DOWN or DEGRADED now, and how many there are."""
+    now, config = app[keys.CLOCK](), app[keys.RUNNING].config
+    visible = app[keys.STATES].of(monitor.tag for monitor in config.monitors if not monitor.hidden)
+    return sum(state.current(now).status in BAD for state in visible), len(visible)
 
 
 async def read_ahead(app: web.Application, stop: StopToken) -> None:

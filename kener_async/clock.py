@@ -27,6 +27,11 @@ def stopwatch_of(clock: Clock) -> Stopwatch:
     return time.time if clock is system_clock else clock
 
 
+def monotonic_of(clock: Clock) -> Stopwatch:
+    """A clock that is never set, beside the system's; a clock of tests stands still until they move it."""
+    return time.monotonic if clock is system_clock else clock
+
+
 @dataclass(frozen=True, slots=True)
 class Cron:
     """A CronSchedule (domain/heartbeats.py): the instants at which Debian's cron(8) starts a job.

@@ -10,6 +10,7 @@ from kener_async.config.model import Config
 from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.interface import Database
+from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
@@ -40,6 +41,7 @@ METRICS = web.AppKey("metrics", Metrics)
 IDENTITY = web.AppKey("identity", UUID)
 DATABASE = web.AppKey("database", Database)
 STATES = web.AppKey("states", MonitorStates)
+DELIVERIES = web.AppKey("deliveries", Deliveries)
 OBSERVER = web.AppKey("observer", Observer)
 ROLLUPS = web.AppKey("rollups", Rollups)
 LOADER = web.AppKey("loader", StateLoader)

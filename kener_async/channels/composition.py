@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from kener_async.channels.message import Message, MessageItem
+from kener_async.config.model import Config
 from kener_async.domain.alerts import Severity
 from kener_async.domain.deliveries import Sending
 from kener_async.domain.notices import Delivery, DeliveryState, Facts, Notice, NoticeKind
@@ -36,6 +38,22 @@ class MessageSource:
     home: str
     labels: Mapping[str, MonitorLabels]
     count_bad: Callable[[], tuple[int, int]]
+
+
+def message_source(config: Config, identity: UUID, count_bad: Callable[[], tuple[int, int]]) -> MessageSource:
+    """What the messages of a configuration have in common."""
+    server = config.server
+    home = server.public_url + server.base_path if server.public_url else ""
+    labels = {
+        monitor.tag: MonitorLabels(
+            name=monitor.name,
+            category=monitor.category,
+            unit=monitor.latency_unit,
+            page="" if monitor.hidden or not home else f"{home}/monitor/{quote(monitor.tag)}",
+        )
+        for monitor in config.monitors
+    }
+    return MessageSource(identity, config.site.name, home, labels, count_bad)
 
 
 def compose(source: MessageSource, locale: str, zone: ZoneInfo, sending: Sending) -> Message:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     InvalidURL,
+    TraceConfig,
 )
 
 from kener_async import __version__
@@ -110,10 +111,10 @@ Render = Callable[[Message, Mapping[str, str]], HttpRequest]
 Judge = Callable[[HttpAnswer], Receipt]
 
 
-def session_of_channels() -> ClientSession:
+def session_of_channels(traces: Sequence[TraceConfig] = ()) -> ClientSession:
     """The session of all channels: without cookies, and with compression refused, as answers are bounded."""
     headers = {"User-Agent": f"kener-async/{__version__}", "Accept-Encoding": "identity"}
-    return ClientSession(headers=headers, cookie_jar=DummyCookieJar())
+    return ClientSession(headers=headers, cookie_jar=DummyCookieJar(), trace_configs=[*traces])
 
 
 class HttpClient:

@@ -37,7 +37,7 @@ from kener_async.store.interface import Database, Session
 log = structlog.get_logger(__name__)
 
 BACKLOG_LIMIT = 10_000  # deliveries of a channel that are planned at a time
-SEND_SECONDS = 60.0  # channels have shorter time-outs of their own
+SEND_SECONDS = 120.0  # channels have shorter time-outs of their own
 LONGEST_WAIT = 30.0  # seconds until the next look without being woken: a command may have changed something
 STORE_AGAIN = 5.0  # seconds until storing is tried again
 STEP = 2.0  # seconds; a smaller step of the clock back changes nothing
