@@ -63,6 +63,7 @@ bench: dev system-bench ## Run the benchmarks
 	$(PYTHON) -m benchmarks.ingest
 	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.routes
+	$(PYTHON) -m benchmarks.manage
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth
 
