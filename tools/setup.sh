@@ -3,7 +3,8 @@
 #   setup.sh run       the virtual environment with the dependencies of the service
 #   setup.sh dev       the same with those of tests and checks
 #   setup.sh build     another one, in build/venv, with those of the single binary
-#   setup.sh tests     system packages for the tests: Chromium, strace, faketime, nginx, openssl, shells
+#   setup.sh tests     system packages for the tests: Chromium, strace, faketime, nginx, openssl, node, php,
+#                      shells
 #   setup.sh soak      system packages for the long tests
 #   setup.sh chroot    those to run the single binary in a minimal Debian
 #   setup.sh nspawn    those to run it under systemd in a container
@@ -77,7 +78,8 @@ build)
     ;;
 tests)
     programs busybox:busybox dash:dash curl:curl shellcheck:shellcheck \
-        chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime nginx:nginx-light openssl:openssl
+        chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime nginx:nginx-light openssl:openssl \
+        node:nodejs php:php-cli
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;

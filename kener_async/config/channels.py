@@ -300,8 +300,8 @@ class AppriseChannel(ChannelConfig):
 class CommandChannel(ChannelConfig):
     command: tuple[str, ...] = key(
         List(NonEmptyString(), validate=NOT_EMPTY),
-        doc="A program and its arguments, no shell. It gets the message as JSON on its standard input; exit "
-        "status 0: it has taken it; 64 to 68, 77, 78, 126, 127: it never will; any other, such as 75: try "
+        doc="A program and its arguments, no shell. It gets the message as JSON on its standard input. Exit "
+        "status 0: it has taken it; 64 to 68, 77, 78, 126 and 127: it never will; any other, such as 75: try "
         "again.",
     )
 
