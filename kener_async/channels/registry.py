@@ -6,13 +6,48 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from kener_async.channels.alertmanager import alertmanager
+from kener_async.channels.apprise import apprise
 from kener_async.channels.command import Command
+from kener_async.channels.gotify import gotify
+from kener_async.channels.mail import Mail
 from kener_async.channels.message import Channel
+from kener_async.channels.ntfy import ntfy
+from kener_async.channels.opsgenie import opsgenie
+from kener_async.channels.pagerduty import pagerduty
+from kener_async.channels.pushover import pushover
+from kener_async.channels.signal import signal
 from kener_async.channels.smtp import MailServer
-from kener_async.config.channels import ChannelConfig, CommandChannel
+from kener_async.channels.twilio import Twilio
+from kener_async.config.channels import (
+    AlertmanagerChannel,
+    AppriseChannel,
+    ChannelConfig,
+    CommandChannel,
+    GotifyChannel,
+    MailChannel,
+    NtfyChannel,
+    OpsgenieChannel,
+    PagerDutyChannel,
+    PushoverChannel,
+    SignalChannel,
+    TwilioChannel,
+)
 
 # Of the kinds that send requests: a function or class of the settings and the session.
-OVER_HTTP: Mapping[type[ChannelConfig], Callable[[Any, ClientSession], Channel]] = MappingProxyType({})
+OVER_HTTP: Mapping[type[ChannelConfig], Callable[[Any, ClientSession], Channel]] = MappingProxyType(
+    {
+        AlertmanagerChannel: alertmanager,
+        AppriseChannel: apprise,
+        GotifyChannel: gotify,
+        NtfyChannel: ntfy,
+        OpsgenieChannel: opsgenie,
+        PagerDutyChannel: pagerduty,
+        PushoverChannel: pushover,
+        SignalChannel: signal,
+        TwilioChannel: Twilio,
+    }
+)
 
 
 def channel_of(
@@ -21,4 +56,8 @@ def channel_of(
     """The channel of a table of [[channels]]. `session` is that of http.session_of_channels."""
     if isinstance(settings, CommandChannel):
         return Command(settings)
+    if isinstance(settings, MailChannel):
+        if mail_server is None:
+            raise ValueError("a channel of mail needs the mail server")
+        return Mail(settings, mail_server)
     return OVER_HTTP[type(settings)](settings, session)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from aiosmtplib import (
 )
 
 from kener_async.channels.message import NotDelivered
+from kener_async.channels.reached import Reached
 from kener_async.config.model import MailConfig
 
 TIMEOUT_SECONDS = 60  # for all of one mail
 COMMAND_SECONDS = 20  # for each answer
 IDLE_SECONDS = 30  # until an unused connection is closed
 HOUR = 3600.0
-REMEMBERED_MAILS = 1000
 ANSWER_CHARACTERS = 300
 
 
@@ -57,13 +57,13 @@ class MailServer:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._name = settings.helo or name
         self._tls = tls
         self._per_hour = HourlyLimit(settings.per_hour, clock)
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: dict[SMTP, asyncio.TimerHandle] = {}
-        self._taken: OrderedDict[str, set[str]] = OrderedDict()
+        self._reached = Reached()
 
     async def send(self, envelope: Envelope) -> str:
         """Return the answer once the server has taken the mail, or refused it for good, for each recipient.
@@ -97,8 +97,7 @@ class MailServer:
             await _quit(connection)
 
     async def _transmit(self, envelope: Envelope) -> str:
-        taken = self._taken.get(envelope.key, set())
-        waiting = [recipient for recipient in envelope.recipients if recipient not in taken]
+        waiting = self._reached.missing(envelope.key, envelope.recipients)
         connection = await self._connection()
         try:
             refused, answer = await connection.sendmail(
@@ -106,7 +105,7 @@ class MailServer:
             )
         except SMTPRecipientsRefused as error:
             connection.close()
-            if not taken:
+            if not self._reached.any(envelope.key):
                 raise
             refused, answer = (
                 {each.recipient: SMTPResponse(each.code, each.message) for each in error.recipients},
@@ -119,15 +118,10 @@ class MailServer:
             self._keep(connection)
         for_now = [reply for reply in refused.values() if not is_permanent(reply.code)]
         if for_now:
-            self._remember(envelope.key, taken.union(waiting).difference(refused))
+            self._reached.add(envelope.key, *(each for each in waiting if each not in refused))
             raise NotDelivered(f"for {len(for_now)} of {len(envelope.recipients)}: {_reply(*for_now[0])}")
-        self._taken.pop(envelope.key, None)
+        self._reached.forget(envelope.key)
         return _one_line("; ".join([answer, *(_reply(*reply) for reply in refused.values())]))
-
-    def _remember(self, key: str, taken: set[str]) -> None:
-        self._taken[key] = taken
-        while len(self._taken) > REMEMBERED_MAILS:
-            self._taken.popitem(last=False)
 
     async def _connection(self) -> SMTP:
         """A connection that answers: the last one used, if it still does, or a new one."""
@@ -146,7 +140,7 @@ class MailServer:
         return await self._new_connection()
 
     async def _new_connection(self) -> SMTP:
-        settings = self._settings
+        settings = self.settings
         if self._tls is None and settings.security != "none":
             self._tls = await asyncio.to_thread(ssl.create_default_context)
         connection = SMTP(
