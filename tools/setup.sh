@@ -69,12 +69,32 @@ programs() {
     [ -z "$missing" ] || install_packages $missing || [ -z "${CI:-}" ]
 }
 
+# pillow_without_codecs FOLDER: Pillow in that environment again, built from its pinned source without what the
+# pictures of the program do not need: they are drawn and saved as PNG. That makes the single binary smaller.
+pillow_without_codecs() {
+    mkdir -p build/pillow
+    sed -n '/^pillow==/,/^ *# via/p' requirements/build.txt >build/pillow/pinned.txt
+    set -- "$1/bin/python" -m pip --disable-pip-version-check -q
+    "$@" download --require-hashes --no-deps --no-binary pillow --no-build-isolation -d build/pillow \
+        -r build/pillow/pinned.txt
+    source=$(sed -n '1s/^pillow==\([^ ;]*\).*/\1/p' build/pillow/pinned.txt)
+    # Without debug information, which would hold the names of temporary folders.
+    CFLAGS="${CFLAGS:-} -g0" "$@" install --force-reinstall --no-deps --no-build-isolation --no-cache-dir \
+        --config-settings=jpeg=disable --config-settings=tiff=disable --config-settings=jpeg2000=disable \
+        --config-settings=webp=disable --config-settings=avif=disable --config-settings=lcms=disable \
+        --config-settings=xcb=disable --config-settings=imagequant=disable --config-settings=raqm=disable \
+        "build/pillow/pillow-$source.tar.gz"
+}
+
 case "${1:-}" in
 run | dev) environment .venv "$1" ;;
 build)
     version=$("$(find_python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    programs strip:binutils "libpython$version.so.1.0:libpython$version"
+    programs strip:binutils gcc:gcc g++:g++ "libpython$version.so.1.0:libpython$version" \
+        "libpython$version.so:libpython$version-dev" libfreetype.so:libfreetype-dev libz.so:zlib1g-dev
     environment build/venv build
+    pillow_without_codecs build/venv
+    touch build/venv/build
     ;;
 tests)
     programs busybox:busybox dash:dash curl:curl shellcheck:shellcheck \
