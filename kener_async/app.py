@@ -27,6 +27,7 @@ from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import incidents as managed_incidents
 from kener_async.channels.composition import message_source
 from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
+from kener_async.config.alert_plan import alert_plan
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY, HOUR
@@ -42,6 +43,8 @@ from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
+from kener_async.worker.alert_figures import AlertFigures
+from kener_async.worker.alerts import AlertEvaluator
 from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.deliveries import Deliveries
@@ -137,8 +140,12 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         )
         app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
-        app[keys.OVERVIEWS] = Overviews(store, states, loader, rollups, clock)
-        app[keys.DELIVERIES] = Deliveries(store, app[keys.STOPWATCH], monotonic_of(clock), metrics)
+        app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
+        app[keys.DELIVERIES] = deliveries = Deliveries(
+            store, app[keys.STOPWATCH], monotonic_of(clock), metrics
+        )
+        figures = AlertFigures(store, overviews, clock)
+        app[keys.ALERTS] = AlertEvaluator(store, states, loader, figures, clock, deliveries.wake)
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
         async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:
@@ -185,6 +192,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())
         await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, schedule.reanchor))
+        await stack.enter_async_context(app[keys.ALERTS].running())
         await stack.enter_async_context(schedule.running())
         await stack.enter_async_context(app[keys.DELIVERIES].running(config.server.shutdown_seconds / 4))
         yield
@@ -204,6 +212,8 @@ async def apply(app: web.Application, config: Config) -> None:
         app[keys.DELIVERIES].configure(outlets, delivery_rules_of(config))
 
     await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
+    state_keepers = frozenset(outlet.name for outlet in outlets if outlet.channel.keeps_state)
+    app[keys.ALERTS].configure(alert_plan(config, state_keepers))
     for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
 

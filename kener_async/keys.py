@@ -10,6 +10,7 @@ from kener_async.config.model import Config
 from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.interface import Database
+from kener_async.worker.alerts import AlertEvaluator
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
@@ -46,6 +47,7 @@ OBSERVER = web.AppKey("observer", Observer)
 ROLLUPS = web.AppKey("rollups", Rollups)
 LOADER = web.AppKey("loader", StateLoader)
 OVERVIEWS = web.AppKey("overviews", Overviews)
+ALERTS = web.AppKey("alerts", AlertEvaluator)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 WRITER = web.AppKey("writer", Writer)
 STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("status bodies")

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from kener_async.domain.alert_decisions import silencer
 from kener_async.domain.alert_streaks import AlertStreak, Side
-from kener_async.domain.alerts import AlertRule, StatusIs
+from kener_async.domain.alerts import Alert, AlertRule, StatusIs
 from kener_async.domain.samples import Status
+from kener_async.domain.timeline import Layers
 
 PARENT_IS_BAD = StatusIs(Status.DEGRADED)  # or worse: then nobody is told of the monitors that depend on it
 
@@ -15,20 +17,35 @@ class AlertLook:
     """A monitor to decide about at `now`; `rules` that are gone leave none.
 
     `parents` are the ids of those it depends on. `late_report_at` is when a report of a backlog last came in,
-    `figures` are the streaks of rules about figures, by name. `bad_now` of `monitors` are bad.
+    `figures` are the streaks of rules about figures, by name.
     """
 
     now: int
     monitor: int
-    tag: str
+    tag: str = ""
     name: str = ""
     category: str = ""
     rules: tuple[AlertRule, ...] = ()
     parents: tuple[int, ...] = ()
     late_report_at: int | None = None
     figures: Mapping[str, AlertStreak] = field(default_factory=dict)
-    bad_now: int = 0
-    monitors: int = 0
+
+
+def silenced_by(
+    rule: AlertRule,
+    rules: Iterable[AlertRule],
+    open_alerts: Mapping[str, Alert],
+    streaks: Mapping[str, AlertStreak],
+    now: int,
+) -> Alert | None:
+    """The open alert of another rule of the monitor that keeps this one quiet; alerts, streaks by rule."""
+    others = [other for other in rules if other.name in open_alerts and other.name != rule.name]
+    return silencer([(other, open_alerts[other.name], streaks[other.name]) for other in others], now)
+
+
+def is_in_maintenance(layers: Layers, now: int) -> bool:
+    """Whether a maintenance of the monitor is under way."""
+    return any(overlay.maintenance and overlay.active_at(now) for overlay in layers.overlays)
 
 
 def needs_earlier_of_parent(rule: AlertRule, streak: AlertStreak, now: int) -> bool:

@@ -77,6 +77,19 @@ def recent_of(session: Session, monitor: int, rule: str, since: int) -> list[Ale
     return [_alert(row) for row in reversed(rows)]
 
 
+def unsettled(session: Session) -> list[Alert]:
+    """The newest alerts of the monitors and rules that still flap, those that are closed, oldest first."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM alerts
+         WHERE closed_at IS NOT NULL AND is_flapping = 1 AND settled_at IS NULL AND closing <> 2
+           AND id IN (SELECT max(id) FROM alerts GROUP BY monitor_id, rule)
+         ORDER BY id
+        """  # noqa: S608
+    )
+    return [_alert(row) for row in rows]
+
+
 def of_incident(session: Session, incident: int) -> list[Alert]:
     """The alerts of an automatic incident, oldest first."""
     rows = session.execute(

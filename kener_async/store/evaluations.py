@@ -3,7 +3,7 @@
 The alert, its notice with the deliveries, and its incident are written in the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kener_async.domain.alert_decisions import (
@@ -20,14 +20,15 @@ from kener_async.domain.alert_decisions import (
     notice_of,
     opened_alert,
     removed,
-    silencer,
 )
 from kener_async.domain.alert_figures import FigureCondition
 from kener_async.domain.alert_looks import (
     PARENT_IS_BAD,
     AlertLook,
+    is_in_maintenance,
     needs_earlier_of_parent,
     said_by_parents,
+    silenced_by,
 )
 from kener_async.domain.alert_plans import AlertPlan
 from kener_async.domain.alert_reasons import condition_words, reason_of
@@ -52,20 +53,60 @@ from kener_async.store.interface import Session
 EVENTS_AT_MOST = 8  # of one monitor and rule at one instant
 
 
+AlertsByRule = Mapping[int, Mapping[str, Alert]]  # by monitor, then by the name of the rule
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What evaluations left: how many notices, and the numbers of the incidents that were written."""
+    """What evaluations left: how many notices, the numbers of the incidents that were written, the open
+    alerts of the monitors, and the newest closed ones of those pairs that still flap."""
 
     notices: int
     incidents: frozenset[int]
+    open: AlertsByRule
+    unsettled: AlertsByRule
 
 
-def evaluate(session: Session, looks: Iterable[AlertLook], plan: AlertPlan, now: int) -> Evaluated:
-    """Decide about the alerts of monitors, all at `now`, and store what follows."""
+def evaluate(
+    session: Session, looks: Iterable[AlertLook], plan: AlertPlan, bad_now: int, visible: int, now: int
+) -> Evaluated:
+    """Decide about the alerts of monitors, all at `now`, and store what follows.
+
+    `bad_now` of the `visible` monitors are bad.
+    """
     incidents = AutomaticIncidents(session, plan, now)
-    count = sum(Evaluation(session, look, plan, incidents).run() for look in looks)
+    evaluations = [Evaluation(session, look, plan, (bad_now, visible), incidents) for look in looks]
+    for evaluation in evaluations:
+        evaluation.run()
     incidents.finish()
-    return Evaluated(count, frozenset(incidents.changed))
+    return Evaluated(
+        sum(evaluation.notices for evaluation in evaluations),
+        frozenset(incidents.changed),
+        {evaluation.monitor: evaluation.open for evaluation in evaluations},
+        {evaluation.monitor: evaluation.unsettled for evaluation in evaluations},
+    )
+
+
+def load_alerts(session: Session) -> tuple[AlertsByRule, AlertsByRule]:
+    """All open alerts, and the newest closed ones of the pairs of monitor and rule that still flap."""
+    return load_open(session), _by_rule(alerts.unsettled(session))
+
+
+def load_open(session: Session) -> AlertsByRule:
+    """All open alerts."""
+    return _by_rule(alerts.all_open(session))
+
+
+def _by_rule(found: Iterable[Alert]) -> AlertsByRule:
+    monitors: dict[int, dict[str, Alert]] = {}
+    for alert in found:
+        monitors.setdefault(alert.monitor, {})[alert.rule] = alert
+    return monitors
+
+
+def is_unsettled(closed: Alert) -> bool:
+    """Whether a pair of monitor and rule still flaps whose newest alert is this closed one."""
+    return closed.is_flapping and closed.settled_at is None and closed.closing is not Closing.REMOVED
 
 
 class Minutes:
@@ -84,36 +125,45 @@ class Evaluation:
     """The evaluation of the rules of one monitor within a transaction."""
 
     def __init__(
-        self, session: Session, look: AlertLook, plan: AlertPlan, incidents: AutomaticIncidents
+        self,
+        session: Session,
+        look: AlertLook,
+        plan: AlertPlan,
+        counted: tuple[int, int],
+        incidents: AutomaticIncidents,
     ) -> None:
         self._session = session
         self._look = look
         self._plan = plan
+        self._bad_now, self._visible = counted
         self._incidents = incidents
         self._now = look.now
         self._minutes = Minutes(session, look.monitor, look.now)
-        found = alerts.open_of(session, [look.monitor])
-        self._open: dict[str, Alert] = {alert.rule: alert for alert in found}
+        self.open = {alert.rule: alert for alert in alerts.open_of(session, [look.monitor])}
         self._streaks: dict[str, AlertStreak] = {}
-        self._notices = 0
+        self.monitor = look.monitor
+        self.unsettled: dict[str, Alert] = {}
+        self.notices = 0
 
-    def run(self) -> int:
-        """Decide about every rule until nothing happens any more; the number of notices."""
+    def run(self) -> None:
+        """Decide about every rule until nothing happens any more."""
         names = {rule.name for rule in self._look.rules}
-        for gone in [alert for alert in self._open.values() if alert.rule not in names]:
+        for gone in [alert for alert in self.open.values() if alert.rule not in names]:
             self._remove(gone)
         recent = {rule.name: self._recent(rule) for rule in self._look.rules}
         for rule in self._look.rules:
             self._streaks[rule.name] = self._streak(rule, recent[rule.name])
         for rule in self._look.rules:
             for _ in range(EVENTS_AT_MOST):
-                alert, streak = self._open.get(rule.name), self._streaks[rule.name]
+                alert, streak = self.open.get(rule.name), self._streaks[rule.name]
                 context = self._context(rule, alert, streak)
                 event = decide(rule, streak, alert, recent[rule.name], context)
                 if event is None:
                     break
                 self._store(rule, event, alert, recent[rule.name])
-        return self._notices
+        for name, closed in recent.items():
+            if closed and is_unsettled(closed[-1]):
+                self.unsettled[name] = closed[-1]
 
     def _recent(self, rule: AlertRule) -> list[Alert]:
         return alerts.recent_of(self._session, self._look.monitor, rule.name, self._now - FLAPPING_SPAN)
@@ -122,7 +172,7 @@ class Evaluation:
         condition, now = rule.condition, self._now
         if isinstance(condition, FigureCondition):
             return self._look.figures.get(rule.name, NO_STREAK)
-        alert = self._open.get(rule.name)
+        alert = self.open.get(rule.name)
         newest = alert or next(reversed(recent), None)
 
         def is_enough(earlier: AlertStreak, start: int) -> bool:
@@ -135,14 +185,7 @@ class Evaluation:
 
     def _context(self, rule: AlertRule, alert: Alert | None, streak: AlertStreak) -> AlertContext:
         look, now = self._look, self._now
-        quiet = silencer(
-            [
-                (other, self._open[other.name], self._streaks[other.name])
-                for other in look.rules
-                if other.name in self._open and other.name != rule.name
-            ],
-            now,
-        )
+        quiet = silenced_by(rule, look.rules, self.open, self._streaks, now)
         is_untold = alert is None or alert.told_at is None
         parents = self._parents(rule) if is_untold and streak.side is Side.BAD else ()
         bad_parent, good_from = said_by_parents(parents)
@@ -174,22 +217,22 @@ class Evaluation:
                 opened = opened_alert(event, 0, self._look.monitor, rule, self._now)
                 after = alerts.add(self._session, opened)
                 after = self._with_incident(rule, after, before, is_told=event.is_told)
-                self._open[rule.name] = after
+                self.open[rule.name] = after
             case AlertTold() if alert is not None:
                 told = changed(alert, event, self._now)
-                self._open[rule.name] = after = self._with_incident(rule, told, before, is_told=True)
+                self.open[rule.name] = after = self._with_incident(rule, told, before, is_told=True)
             case AlertClosed() if alert is not None:
                 after = changed(alert, event, self._now)
-                del self._open[rule.name]
+                del self.open[rule.name]
                 recent.append(after)
             case AlertSettled(alert=settled):
                 after = changed(settled, event, self._now)
                 if after.closed_at is None:
-                    self._open[rule.name] = after
+                    self.open[rule.name] = after
                 else:
                     recent[:] = [after if one.id == after.id else one for one in recent]
             case _ if alert is not None:
-                self._open[rule.name] = after = changed(alert, event, self._now)
+                self.open[rule.name] = after = changed(alert, event, self._now)
             case _:
                 raise AssertionError("an event of an alert that is not open")
         alerts.change(self._session, after)
@@ -217,14 +260,14 @@ class Evaluation:
         due_at = self._now if rule.hours is None else rule.hours.next_open(self._now)
         channels = self._plan.channels(rule, kind)
         notices.add(self._session, kind, self._now, alert.id, alert.incident, facts, channels, due_at)
-        self._notices += 1
+        self.notices += 1
 
     def _remove(self, alert: Alert) -> None:
         """Close an alert whose rule is gone; only channels that keep it open and heard of it are told."""
         event = removed(alert, self._now)
         after = changed(alert, event, self._now)
         alerts.change(self._session, after)
-        del self._open[alert.rule]
+        del self.open[alert.rule]
         if after.incident is not None:
             self._incidents.ended(after.incident)
         if not event.is_told:
@@ -235,7 +278,7 @@ class Evaluation:
         facts = self._common(alert)
         kind = NoticeKind.REMOVED
         notices.add(self._session, kind, self._now, alert.id, alert.incident, facts, sorted(told), self._now)
-        self._notices += 1
+        self.notices += 1
 
     def _facts(self, rule: AlertRule, event: AlertEvent, alert: Alert, kind: NoticeKind) -> Facts:
         minutes, now = self._minutes, self._now
@@ -264,14 +307,14 @@ class Evaluation:
         told = notices.of_alerts(self._session, [alert.id])[alert.id]
         parents = [] if alert.because is None else [alert.because]
         return Facts(
-            monitor=self._look.tag,
+            monitor=monitors.tags_of(self._session, [alert.monitor])[alert.monitor],
             rule=alert.rule,
             severity=alert.severity,
             since=alert.since,
             until=alert.until if alert.closing is not Closing.REMOVED else None,
             reason=told[-1].facts.reason if told else "",
-            bad_now=self._look.bad_now,
-            monitors=self._look.monitors,
+            bad_now=self._bad_now,
+            monitors=self._visible,
             because="".join(monitors.tags_of(self._session, parents).values()),
             acknowledged_by=alert.acknowledged_by,
             incident=alert.incident,
@@ -287,8 +330,3 @@ class Evaluation:
 
 
 _MEASURED = (Reason.SAMPLE, Reason.HELD)
-
-
-def is_in_maintenance(stored: Layers, now: int) -> bool:
-    """Whether a maintenance is under way."""
-    return any(overlay.maintenance and overlay.active_at(now) for overlay in stored.overlays)
