@@ -109,6 +109,7 @@ async def _perform(call: Call, until: int | None) -> list[dict[str, Any]]:
     act = AlertAct(call.grant.subject, _origin(call.request), now, until)
     recipients = app[keys.RUNNING].config.recipients(NoticeKind.ACKNOWLEDGED, now)
     changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients)
+    app[keys.DELIVERIES].wake()
     return [rendered(alert, tags) for alert in changed]
 
 

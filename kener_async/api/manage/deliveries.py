@@ -68,6 +68,7 @@ async def again(call: Call) -> dict[str, Any]:
     if not _is_visible(delivery, call.grant):
         raise NotFound("delivery not found")
     sent = await app[keys.DATABASE].write(deliveries.send_again, number, app[keys.CLOCK]())
+    app[keys.DELIVERIES].wake()
     return rendered(sent, call.grant)
 
 
