@@ -23,13 +23,13 @@ HOUR = 3600
 SETTINGS = """
 [[channels]]
 name = "ops"
-kind = "webhook"
-url = "http://127.0.0.1:9/secret-path"
+kind = "command"
+command = ["/bin/cat", "secret-argument"]
 tell = ["opened", "resolved", "acknowledged"]
 [[channels]]
 name = "quiet"
-kind = "webhook"
-url = "http://127.0.0.1:9/"
+kind = "command"
+command = ["/bin/cat"]
 [[alerts]]
 name = "outage"
 to = ["ops", "quiet"]
@@ -359,7 +359,7 @@ async def test_channels_are_listed_with_their_state_and_without_secrets(service:
     ops, quiet = await service.get("/api/manage/channels")
     assert ops == {
         "name": "ops",
-        "kind": "webhook",
+        "kind": "command",
         "tell": ["opened", "resolved", "acknowledged"],
         "rules": ["outage", "late"],
         "failures": 2,
