@@ -135,7 +135,7 @@ PATHS = [
 ]
 # What is written alike in every language, and what the tests themselves write.
 ALIKE = {"API", "Atom", "RSS", "JSON", "Feed", "UTC", "am", "pm", "ms"}
-OURS = {"Earth", "Mars", "Broken", "Slow", "Planned", "Words"}
+OURS = {"Earth", "Mars", "Broken", "Sluggish", "Planned", "Words"}
 
 each_path = pytest.mark.parametrize("path", PATHS)
 
@@ -150,7 +150,12 @@ async def eventful(service: Service) -> Service:
     await service.beat("mars", at=now - 3 * HOUR)
     for fields in (
         {"title": "Broken", "startDatetime": now - HOUR, "impact": "DOWN"},
-        {"title": "Slow", "startDatetime": now - DAY, "endDatetime": now - DAY + 60, "impact": "DEGRADED"},
+        {
+            "title": "Sluggish",
+            "startDatetime": now - DAY,
+            "endDatetime": now - DAY + 60,
+            "impact": "DEGRADED",
+        },
         {"title": "Planned", "startDatetime": now + DAY, "isMaintenance": True},
         {"title": "Planned", "startDatetime": now - HOUR, "endDatetime": now + HOUR, "isMaintenance": True},
         {"title": "Planned", "startDatetime": now + HOUR, "isMaintenance": True, "isResolved": True},

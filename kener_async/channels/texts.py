@@ -19,6 +19,7 @@ MOST_NAMES = 25
 NAMES_IN_TITLE = 3
 NAME_CHARACTERS = 80
 LINE_CHARACTERS = 300
+TITLE_CHARACTERS = 250
 
 OVER = frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED, NoticeKind.REMOVED})
 # Openings come first, whatever the order in which they were gathered.
@@ -98,10 +99,12 @@ def texts_of(message: Message) -> MessageText:
         item = message.items[0]
         title = _marked_as_test(language, message, title_of(language, item))
         lines, links = _lines(language, item, message.zone), _links(language, item)
-        return MessageText(title, lines, (), _now(language, message), links, site)
+        return MessageText(cut(title, TITLE_CHARACTERS), lines, (), _now(language, message), links, site)
     title = _marked_as_test(language, message, _title_of_several(language, message))
     groups = _groups(language, message)
-    return MessageText(title, (), groups, _now(language, message), _home(language, message), site)
+    return MessageText(
+        cut(title, TITLE_CHARACTERS), (), groups, _now(language, message), _home(language, message), site
+    )
 
 
 def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
