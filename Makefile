@@ -50,9 +50,10 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py tests/soak/scenes.py
 	$(MAKE) histories fuzz
 
-histories: dev ## Compare 2,000 random histories with an independent recount
+histories: dev ## Compare random histories with an independent recount, and those of alerts with a judge
 	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py
 	KENER_HISTORIES=500 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_consistency.py
+	$(PYTHON) -m tests.soak.alerts
 
 fuzz: dev ## Send 150,000 requests: by schemathesis, and hostile ones to every route
 	$(PYTHON) -m tests.soak.fuzz

@@ -478,6 +478,7 @@ CONDITIONS = (
     UptimeBelow(90.0, "24h", 95.0),
     BurnRate(2.0, 90.0, 1200, 300),
 )
+WEIGHTS = (50, 10, 5, 5, 2, 4, 4, 2, 2, 1, 3, 3, 3)  # of the steps in `_a_step`
 STATUSES = (Status.UP, Status.DOWN, Status.DOWN, Status.DEGRADED)
 
 
@@ -514,16 +515,20 @@ def a_history(seed: int, steps: int = 30) -> History:
     dice = random.Random(seed)
     settings, rules = a_setting(dice), some_rules(dice)
     is_nervous = dice.random() < 0.3  # changes its status with nearly every report
+    weights = list(WEIGHTS)
+    weights[dice.randrange(len(weights))] += 15  # some of them have much of one thing
     made: list[Step] = []
     for _ in range(dice.randint(5, steps)):
-        made.append(_a_step(dice, rules, is_nervous))
+        made.append(_a_step(dice, weights, rules, is_nervous))
         if dice.random() < 0.7:
             made.append(Pass(dice.choice((7, 20, 60, 60, 60, 100, 300))))
     return History(settings, rules, tuple(made))
 
 
-def _a_step(dice: random.Random, rules: tuple[AlertRule, ...], is_nervous: bool) -> Step:
-    match dice.choices(range(13), (50, 10, 5, 5, 2, 4, 4, 2, 2, 1, 3, 3, 3))[0]:
+def _a_step(
+    dice: random.Random, weights: Sequence[int], rules: tuple[AlertRule, ...], is_nervous: bool
+) -> Step:
+    match dice.choices(range(13), weights)[0]:
         case 0:
             status = dice.choice((Status.UP, Status.DOWN) if is_nervous else STATUSES)
             return Reports(((0, status, dice.choice((0.2, 0.2, 1.5))),))

@@ -277,12 +277,12 @@ def backlog(seed: int, days: float) -> str | None:
         dice.shuffle(reports)
     absence = Away(seconds) if settings is PLAIN else Leap(seconds)  # of the server, or of the device only
     steps: list[Step] = [Reports(((0, Status.UP, 0.2),)), absence]
-    cuts = sorted(dice.sample(range(1, len(reports)), min(dice.randint(0, 12), len(reports) - 1)))
+    cuts = sorted(dice.sample(range(1, len(reports)), min(dice.randint(0, 25), len(reports) - 1)))
     passed = 0
     for start, end in zip([0, *cuts], [*cuts, len(reports)], strict=True):
         chunk = tuple((ago + passed, status, it) for ago, status, it in reports[start:end])
         pause = dice.randint(0, 25)
-        steps += [Reports(chunk), Pass(pause)]
+        steps += [Reports(chunk), Wait(pause)]
         passed += pause
     steps += [Reports(((0, Status.UP, 0.2),)), Pass(5 * MINUTE)]
     told = [what for what in _told(History(settings, (rule,), tuple(steps)), seconds) if what in OPENINGS]
@@ -300,6 +300,17 @@ class Leap:
         world.look()
         world.now += 1
         world.last_seen = world.now
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Time passes, and at its end something makes the rule look again."""
+
+    seconds: int
+
+    def take(self, world: World) -> None:
+        Pass(self.seconds).take(world)
+        world.look()
 
 
 def first_faults(check: Callable[[int], str | None], seeds: range) -> list[str]:

@@ -51,7 +51,7 @@ def faults_of(check: Callable[[int], str | None], seeds: range) -> list[str]:
 
 
 def a_long_backlog(seed: int) -> str | None:
-    return backlog(seed, days=random.Random(seed).choice((1, 7, 30, DAYS)))
+    return backlog(seed, days=random.Random(f"days {seed}").choice((1, 7, 30, DAYS)))
 
 
 def chunks(first: int, number: int, size: int = CHUNK) -> Sequence[range]:
