@@ -464,6 +464,18 @@ OBJECTIVE = "[monitors.objective]\ntarget = 99.9\n"  # of the last monitor, moon
             channel("webhook", "body = '{\"a\": }'", name="b"),
             'channels["b"].body: is not JSON: Expecting value: line 1 column 7 (char 6)',
         ),
+        (
+            channel("webhook", """body = '{"a": ["{{x}} {titel}"]}'""", name="b"),
+            'channels["b"].body: {titel} stands for nothing, did you mean "title"?; a brace is written {{',
+        ),
+        (
+            channel("slack", 'mention = "everybody"', name="b"),
+            'channels["b"].mention: "everybody" mentions nobody (docs/alerts.md)',
+        ),
+        (
+            channel("discord", 'mention = "role:ops"', name="b"),
+            'channels["b"].mention: "role:ops" mentions nobody (docs/alerts.md)',
+        ),
         (channel("webhook", "body = '5'", name="b"), 'channels["b"].body: must be a JSON object or array'),
         (
             channel("webhook", 'headers = { "X Y" = "1" }', name="b"),

@@ -30,7 +30,7 @@ NAME_CHARACTERS = 80
 
 def escaped(text: str) -> str:
     """Escape every character that Markdown, links, mentions or emoji could begin with."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+    return re.sub(r"[\\*_~`|<>@#:\[\]()!-]", r"\\\g<0>", text)
 
 
 MARKDOWN = Markup(escaped, lambda text: f"**{text}**", lambda text, url: f"[{text}]({address(url)})")

@@ -1,6 +1,7 @@
 """The text of a message in a markup: each value is escaped, and lines are dropped where there is a limit."""
 
 import html
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from kener_async.domain.notices import NoticeKind
 from kener_async.domain.samples import Status
 
 BREAK = "\N{ZERO WIDTH SPACE}"
+_MARKS = re.compile(r"[*_~`\[\]<>@#$|\\!]|:(?=[^\s\d])")
 ELLIPSIS = "…"
 # Openings mention whom a channel is to mention.
 URGENT = frozenset({NoticeKind.OPENED, NoticeKind.FLAPPING})
@@ -128,8 +130,8 @@ def links_of(text: MessageText) -> list[TextLink]:
 
 
 def broken(text: str) -> str:
-    """The text with an invisible space after each character that Markdown or a mention would need."""
-    return "".join(each + BREAK if each in "*_~`[]()<>@#$|\\!:" else each for each in text)
+    """The text with an invisible space after what Markdown, addresses, emoji and mentions would need."""
+    return _MARKS.sub(f"\\g<0>{BREAK}", text)
 
 
 def without_mentions(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from kener_async.channels.http import printable
@@ -236,7 +236,7 @@ def _when(language: Locale, item: MessageItem, zone: ZoneInfo) -> str:
         return ""
     if item.kind in OVER and until is not None and until >= since:
         text = _("From %(begin)s to %(end)s, %(duration)s")
-        values = {"begin": instant(language, since, zone), "end": instant(language, until, zone)}
+        values = {"begin": instant(language, since, zone), "end": _end(language, since, until, zone)}
         return text % {**values, "duration": _length(language, until - since)}
     if item.kind is NoticeKind.ACKNOWLEDGED and until is not None:
         return _("No reminders until %(time)s") % {"time": instant(language, until, zone)}
@@ -253,8 +253,19 @@ def instant(language: Locale, at: int, zone: ZoneInfo) -> str:
     local, utc = language.instant(at, zone), language.instant(at, UTC)
     if local == utc:
         return f"{utc} UTC"
-    is_same_day = datetime.fromtimestamp(at, zone).date() == datetime.fromtimestamp(at, UTC).date()
-    return f"{local} ({language.time(at, UTC) if is_same_day else utc} UTC)"
+    return f"{local} ({language.time(at, UTC) if _day(at, zone) == _day(at, UTC) else utc} UTC)"
+
+
+def _end(language: Locale, begin: int, end: int, zone: ZoneInfo) -> str:
+    """The end of a time: without its date where that is the one of the begin."""
+    if any(_day(begin, each) != _day(end, each) for each in (zone, UTC)):
+        return instant(language, end, zone)
+    local, utc = language.time(end, zone), language.time(end, UTC)
+    return f"{utc} UTC" if local == utc else f"{local} ({utc} UTC)"
+
+
+def _day(at: int, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(at, zone).date()
 
 
 def _severity(language: Locale, severity: Severity) -> str:

@@ -1,5 +1,7 @@
 """Rules between the settings of alerts, channels, templates and mail, as those in `config.rules`."""
 
+import json
+import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,10 +10,17 @@ from kener_async.config.alert_fields import CATEGORY
 from kener_async.config.fields import describe, suggestion
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 from kener_async.domain.calendar import MINUTE
+from kener_async.domain.placeholders import PLACEHOLDERS, unknown_placeholders
 
 CONDITIONS = ("when", "latency_above", "uptime_below", "burn_rate")
 WINDOWS = {"uptime_below": ("24h", "7d", "30d", "90d"), "burn_rate": ("1h", "6h", "24h", "3d")}
 FIGURES = tuple(WINDOWS)  # conditions that are no status of minutes, so that nothing is there to be counted
+
+# What can be mentioned, by the kind of channel.
+MENTIONS = {
+    "slack": r"[@!]?(here|channel|everyone|[UWS][A-Z0-9]+)",
+    "discord": r"here|everyone|(user|role):\d+",
+}
 
 
 def alert_problems(
@@ -68,6 +77,18 @@ def _channel_rules(values: Values, folder: Path | None) -> Iterator[ConfigProble
             yield ConfigProblem((*place, "kind"), "mail needs host in [mail]")
         if ca_file := channel.get("ca_file"):
             yield from within((*place, "ca_file"), _authority_rules(channel, ca_file, folder))
+        yield from within(place, _own_text_rules(channel))
+
+
+def _own_text_rules(channel: Values) -> Iterator[ConfigProblem]:
+    """The placeholders of a body, and the forms of mentions that a kind knows."""
+    if channel.get("kind") == "webhook" and (body := channel.get("body")):
+        for name in unknown_placeholders(json.loads(body)):
+            nearest = suggestion(name, PLACEHOLDERS)
+            yield ConfigProblem(("body",), f"{{{name}}} stands for nothing{nearest}; a brace is written {{{{")
+    form = MENTIONS.get(channel.get("kind", ""))
+    if form and (mention := channel.get("mention")) and not re.fullmatch(form, mention):
+        yield ConfigProblem(("mention",), f"{describe(mention)} mentions nobody (docs/alerts.md)")
 
 
 def _authority_rules(channel: Values, ca_file: Path, folder: Path | None) -> Iterator[ConfigProblem]:
