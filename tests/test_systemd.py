@@ -13,11 +13,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from kener_async.config.load import load
 from kener_async.ops import install
@@ -346,6 +348,46 @@ def test_a_key_passed_as_a_credential_is_used_unless_it_is_blank(
     tmp_path: Path, text: str, credential: str | None, used: str
 ):
     assert configured(tmp_path, text, credential) == tmp_path / used
+
+
+async def test_the_secret_of_a_channel_is_a_credential_of_the_drop_in(tmp_path: Path):
+    """The server gets what systemd would give it: a folder of files that only it can read."""
+    drop_in = (ROOT / "systemd/README.md").read_text()
+    names = re.findall(r"^    LoadCredential=(\w+):/etc/kener-async/\1$", drop_in, re.MULTILINE)
+    assert "SLACK_URL" in names
+    paths: list[str] = []
+    arrived = asyncio.Event()
+
+    async def take(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        arrived.set()
+        return web.Response(text="ok")
+
+    async with TestServer(application(take)) as receiver:
+        credentials = tmp_path / "credentials"
+        credentials.mkdir(mode=0o500)
+        path = credentials / "SLACK_URL"
+        path.write_text(f"http://127.0.0.1:{receiver.port}/services/T0/B0/s3cret\n")
+        path.chmod(0o400)
+        channel = '[[channels]]\nname = "ops"\nkind = "slack"\ngather = 0\nurl = "$SLACK_URL"\n'
+        rule = '[[alerts]]\nname = "outage"\nto = ["ops"]\n'
+        text = a_config(more=channel + rule)
+        folder = {"CREDENTIALS_DIRECTORY": str(credentials)}
+        with Server(tmp_path, text, environment=folder) as server:
+            await asyncio.to_thread(server.start)
+            async with connected(server.port, await asyncio.to_thread(server.mint)) as client:
+                beat = {"tag": "earth", "status": "DOWN", "latency": 0.1}
+                assert (await client.ask("POST", "/api/status", beat)).status == 200
+            await asyncio.wait_for(arrived.wait(), 20)
+            await asyncio.to_thread(server.stop)
+            assert "s3cret" not in server.log_text()
+    assert paths == ["/services/T0/B0/s3cret"]
+
+
+def application(take: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", take)
+    return app
 
 
 # Installing
