@@ -13,6 +13,10 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.rigs.mail_server import mail_server
 from tests.rigs.process import (
     ROOT,
     Refused,
@@ -131,6 +135,61 @@ async def takes_a_key_that_only_root_can_read(machine: Machine) -> str:
     return "tokens of the key in /etc/kener-async are taken, those of the one before are not"
 
 
+CHANNELS = """
+[mail]
+host = "127.0.0.1"
+port = {mail}
+security = "none"
+from = "status@example.org"
+[[channels]]
+name = "hook"
+kind = "webhook"
+url = "$HOOK"
+[[channels]]
+name = "mail"
+kind = "mail"
+to = ["ops@example.org"]
+[[channels]]
+name = "program"
+kind = "command"
+command = ["/bin/sh", "-c", "cat > /var/lib/kener-async/told.json"]
+[[alerts]]
+name = "outage"
+to = ["hook", "mail", "program"]
+"""
+
+
+async def tells_of_an_outage(machine: Machine) -> str:
+    """In the sandbox of the unit: by a webhook whose address is a credential, by mail, and by a program."""
+    paths: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", take)
+    async with TestServer(app) as hook, mail_server() as mails:
+        machine.write("/etc/kener-async/HOOK", f"http://127.0.0.1:{hook.port}/s3cret")
+        machine.run("chmod", "400", "/etc/kener-async/HOOK")
+        drop_in = "[Service]\nLoadCredential=HOOK:/etc/kener-async/HOOK\n"
+        machine.write("/etc/systemd/system/kener-async.service.d/hook.conf", drop_in)
+        config = machine.run("cat", "/etc/kener-async/config.toml").stdout
+        machine.write("/etc/kener-async/config.toml", config + CHANNELS.format(mail=mails.port))
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "kener-async")
+        beat = {"tag": restart.TAGS[0], "status": "DOWN", "latency": 0.1}
+        async with connected(machine.port, machine.token()) as client:
+            await client.ask("POST", "/api/status", beat)
+        told = f"{STATE}/told.json"
+        await in_a_thread(
+            until, lambda: bool(paths and mails.mails) and machine.has(told), "all three are told"
+        )
+    if paths != ["/s3cret"] or "s3cret" in machine.journal():
+        raise Unmet(f"requests of {paths}")
+    return f"by a webhook, a mail, and a program that wrote {machine.run('cat', told).stdout[:40]}..."
+
+
 async def _status(machine: Machine, token: str) -> int:
     async with connected(machine.port, token) as client:
         return (await client.ask("GET", f"/api/monitors/{restart.TAGS[0]}/uptime")).status
@@ -172,6 +231,7 @@ def shown(restarts: int, rate: float) -> dict[str, Callable[[Machine], str | Awa
         "Its disk hangs": comes_back_after_a_hung_disk,
         "It restarts under load": lambda machine: restarts_without_a_refusal(machine, restarts, rate),
         "Its key is a credential": takes_a_key_that_only_root_can_read,
+        "It tells of an outage": tells_of_an_outage,
         "It backs up": backs_up,
         **systemd_agent.SHOWN,
         "It uninstalls itself": leaves_and_keeps_the_data,
