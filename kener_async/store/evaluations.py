@@ -37,15 +37,16 @@ from kener_async.domain.alert_streaks import (
     AlertStreak,
     Side,
     StreakCondition,
+    measured,
     measured_runs,
     streak_of,
 )
-from kener_async.domain.alerts import Alert, AlertRule, Closing
+from kener_async.domain.alerts import Alert, AlertRule, Closing, StatusIs
 from kener_async.domain.automatic_incidents import Affected
 from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
-from kener_async.domain.timeline import Layers, Reason, Run, newest_sample
+from kener_async.domain.timeline import CurrentStatus, Layers, Run, current_status
 from kener_async.store import alert_streaks, alerts, deliveries, layers, monitors, notices
 from kener_async.store.automatic_incidents import AutomaticIncidents
 from kener_async.store.interface import Session
@@ -116,6 +117,7 @@ class Minutes:
         self.base = quarter_of(now)
         self.layers: Layers = layers.load(session, monitor, self.base, now + 1)
         self.runs: Sequence[Run] = measured_runs(self.layers, self.base, now)
+        self.current: CurrentStatus = current_status(measured(self.layers), now)
 
     def streak(self, condition: StreakCondition, earlier: AlertStreak = NO_STREAK) -> AlertStreak:
         return streak_of(condition, self.layers, self.runs, earlier)
@@ -247,7 +249,7 @@ class Evaluation:
         if not is_told:
             goes_on = before is not None and alert.is_flapping and before.is_flapping
             return replace(alert, incident=before.incident) if goes_on and before is not None else alert
-        status = self._minutes.runs[-1].status
+        status = self._status(rule)
         look = self._look
         affected = Affected(look.tag, look.name, look.category, condition_words(rule, status))
         return replace(alert, incident=self._incidents.begin(alert, rule, affected, status, before))
@@ -282,12 +284,12 @@ class Evaluation:
 
     def _facts(self, rule: AlertRule, event: AlertEvent, alert: Alert, kind: NoticeKind) -> Facts:
         minutes, now = self._minutes, self._now
-        run, newest = minutes.runs[-1], newest_sample(minutes.layers, now)
+        run, held = minutes.runs[-1], minutes.current.held
         streak = self._streaks[rule.name]
         facts = replace(
             self._common(alert),
-            status=run.status,
-            latency=None if newest is None or run.reason not in _MEASURED else newest.latency,
+            status=self._status(rule),
+            latency=None if held is None else held.latency,
         )
         if streak.side is Side.BAD:
             facts = replace(facts, reason=reason_of(rule, run, minutes.layers, now))
@@ -320,6 +322,12 @@ class Evaluation:
             incident=alert.incident,
         )
 
+    def _status(self, rule: AlertRule) -> Status:
+        """The status now. For rules about silence the last report does not stand for the minutes after it."""
+        if rule.condition == StatusIs(Status.NO_DATA):
+            return self._minutes.runs[-1].status
+        return self._minutes.current.status
+
     def _status_before(self, instant: int) -> Status | None:
         """The last status that was measured in the quarter-hour before an instant; None: none."""
         minute = instant - instant % MINUTE
@@ -327,6 +335,3 @@ class Evaluation:
         runs = measured_runs(stored, minute - QUARTER, minute - 1)
         known = [run.status for run in runs if run.status not in (Status.NO_DATA, Status.MAINTENANCE)]
         return known[-1] if known else None
-
-
-_MEASURED = (Reason.SAMPLE, Reason.HELD)

@@ -73,7 +73,8 @@ class AlertEvaluator:
         self._on_notices = on_notices
         self._plan = AlertPlan()
         self._earlier = EarlierStreaks(database)
-        self._open: dict[int, Mapping[str, Alert]] | None = None  # by monitor and rule; None: not read yet
+        self._open: dict[int, Mapping[str, Alert]] = {}  # by monitor and rule
+        self._is_begun = False  # whether the alerts that are stored have been read
         self._unsettled: dict[int, Mapping[str, Alert]] = {}
         self._late: dict[int, int] = {}  # when a report of a backlog last came in, by monitor
         self._children: dict[int, set[int]] = {}
@@ -144,9 +145,10 @@ class AlertEvaluator:
         """
         async with self._lock:
             now = self._clock()
-            if self._open is None:
+            if not self._is_begun:
                 open_alerts, unsettled = await self._database.read(evaluations.load_alerts)
                 self._open, self._unsettled = dict(open_alerts), dict(unsettled)
+                self._is_begun = True
             self._note_changes(now)
             if minute_of(now) != self._minute:
                 await self._begin_minute(now)
@@ -184,7 +186,7 @@ class AlertEvaluator:
         names = {state.id: {rule.name for rule in monitor.rules} for state, monitor in self._monitors()}
         return {
             monitor
-            for monitor, by_rule in (self._open or {}).items()
+            for monitor, by_rule in self._open.items()
             if not by_rule.keys() <= names.get(monitor, set())
         }
 
@@ -209,7 +211,7 @@ class AlertEvaluator:
             AlertLook(now, monitor, "") for monitor in sorted(self._without_rule() & due - states.keys())
         ]
         for count, (state, monitor) in enumerate(monitors, start=1):
-            gone = (self._open or {}).get(state.id, {}).keys() - {rule.name for rule in monitor.rules}
+            gone = self._open.get(state.id, {}).keys() - {rule.name for rule in monitor.rules}
             if gone or await self._happens(states[state.id], monitor, states, now):
                 looks.append(self._look(state, monitor, now))
             if count % LOOKED_AT_ONCE == 0:
@@ -237,7 +239,7 @@ class AlertEvaluator:
         if is_in_maintenance(state.layers, now):
             return False
         minutes = measured_runs(state.layers, state.base, now)
-        open_alerts = (self._open or {}).get(state.id, {})
+        open_alerts = self._open.get(state.id, {})
         unsettled = self._unsettled.get(state.id, {})
         streaks: dict[str, AlertStreak] = {}
         for rule in monitor.rules:
@@ -299,7 +301,7 @@ class AlertEvaluator:
                 for look in looks:
                     await self._store_some([look], counted, now)
             return
-        for known, found in ((self._open or {}, done.open), (self._unsettled, done.unsettled)):
+        for known, found in ((self._open, done.open), (self._unsettled, done.unsettled)):
             known.update({monitor: by_rule for monitor, by_rule in found.items() if by_rule})
             for monitor in [monitor for monitor, by_rule in found.items() if not by_rule]:
                 known.pop(monitor, None)

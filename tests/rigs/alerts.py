@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from kener_async import keys
 from kener_async.app import apply
-from kener_async.config.channels import WebhookChannel
+from kener_async.config.channels import CommandChannel
 from kener_async.config.model import AlertConfig, Config, MonitorConfig, TemplateConfig
 from kener_async.domain.alerts import Alert, AlertRule, Condition, StatusIs
 from kener_async.domain.incidents import Incident
@@ -31,7 +31,7 @@ def with_rules(
     channels: tuple[str, ...] = ("ops",),
     templates: tuple[TemplateConfig, ...] = (),
 ) -> Config:
-    """The configuration with these rules for all monitors, and channels that lead nowhere."""
+    """The configuration with these rules for all monitors, and channels that take everything."""
     return replace(
         config,
         alerts=tuple(AlertConfig(("*",), rule) for rule in rules),
@@ -40,24 +40,18 @@ def with_rules(
     )
 
 
-def a_channel(name: str) -> WebhookChannel:
-    """A channel to a port of this machine on which nothing listens."""
-    return WebhookChannel(
+def a_channel(name: str) -> CommandChannel:
+    """A channel that takes everything."""
+    return CommandChannel(
         name=name,
-        kind="webhook",
+        kind="command",
         gather=0,
-        per_minute=20,
+        per_minute=1000,
         locale="en",
         timezone=ZoneInfo("UTC"),
         tell=tuple(EVENTS),
         act_links=False,
-        url="http://127.0.0.1:9/",
-        method="POST",
-        headers=(),
-        body="",
-        secret="",
-        verify=True,
-        ca_file=None,
+        command=("/bin/true",),
     )
 
 
