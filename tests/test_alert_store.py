@@ -16,6 +16,7 @@ from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import Status
 from kener_async.store import alerts, channel_states, deliveries, monitors, notices, observer, retention
+from kener_async.store.admin import old_news
 from kener_async.store.alerts import AlertSearch
 from kener_async.store.deliveries import DeliverySearch
 from kener_async.store.sqlite.connections import connect
@@ -23,6 +24,7 @@ from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.service import NOON
 
 HOUR = 3600
+DATA = Path(__file__).parent / "data"
 EARTH, MARS, PHOBOS = 1, 2, 3
 
 
@@ -411,6 +413,48 @@ def test_deletions_go_in_small_steps(session: sqlite3.Connection):
         deliveries.mark_sent(session, [alert.id], NOON, "")
     assert delete_until_done(session, NOON + HOUR, 3) == 4
     assert left(session) == ([], [], [])
+
+
+# A copy that is put in place
+
+
+def test_what_waits_in_a_copy_is_not_sent_and_what_no_channel_heard_of_is_not_told(
+    session: sqlite3.Connection,
+):
+    unheard, heard, merged_in, over, quiet = (
+        alerts.add(session, alert)
+        for alert in (
+            an_alert(told_at=NOON),
+            an_alert(MARS, told_at=NOON),
+            an_alert(PHOBOS, told_at=NOON),
+            closed(an_alert(told_at=NOON)),
+            an_alert(rule="quiet"),
+        )
+    )
+    for alert in (unheard, heard, merged_in, over):
+        told(session, "chat", "mail", alert=alert.id)
+    deliveries.mark_sent(session, [3], NOON, "200 OK")
+    deliveries.merge(session, [5], 6, NOON)
+    deliveries.mark_failed(session, [2], NOON, "550")
+    old_news.drop(session, NOON + HOUR)
+    assert deliveries.waiting(session) == []
+    assert states(session) == [
+        DeliveryState.DROPPED, DeliveryState.FAILED, DeliveryState.SENT, DeliveryState.DROPPED,
+        DeliveryState.MERGED, DeliveryState.DROPPED, DeliveryState.DROPPED, DeliveryState.DROPPED,
+    ]  # fmt: skip
+    assert (deliveries.get(session, 1).answer, deliveries.get(session, 1).done_at) == (
+        old_news.ANSWER, NOON + HOUR,
+    )  # fmt: skip
+    assert alerts.get(session, unheard.id) == replace(unheard, told_at=None)
+    assert [alerts.get(session, one.id) for one in (heard, merged_in, over, quiet)] == [
+        heard, merged_in, over, quiet,
+    ]  # fmt: skip
+
+
+def test_a_copy_from_before_alerts_is_left_as_it_is():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript((DATA / "schema_v4.sql").read_text())
+        old_news.drop(connection, NOON)
 
 
 # The queries

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kener_async.clock import Cron
+from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
-from kener_async.domain.incidents import Incident
+from kener_async.domain.incidents import Incident, IncidentSource
+from kener_async.domain.notices import DeliveryState, Facts, NoticeKind
 from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status
-from kener_async.store import dirty, incidents, monitors, observer, rollups, runs, samples, tokens
+from kener_async.store import (
+    alerts,
+    channel_states,
+    deliveries,
+    dirty,
+    incidents,
+    monitors,
+    notices,
+    observer,
+    rollups,
+    runs,
+    samples,
+    tokens,
+)
 from kener_async.store.admin import export, import_
 from kener_async.store.admin.import_ import ImportRefused
 from kener_async.store.sqlite.connections import connect, transaction
@@ -83,6 +99,9 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "sample": ["samples"],
         "gap": ["gaps"],
         "incident": ["incidents", "incident_monitors", "comments"],
+        "alert": ["alerts"],
+        "notice": ["notices", "deliveries"],
+        "channel": ["channel_states"],
         "device": ["devices", "device_monitors", "heard", "claims", "boots", "clock_offsets"],
         "run": ["runs"],
         "start": ["starts"],
@@ -137,7 +156,7 @@ def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
     again = records(exported(imported(FORMAT_1, tmp_path / "kener.db")))
     (monitor,) = [line for line in again if line["kind"] == "monitor"]
     (token,) = [line for line in again if line["kind"] == "token"]
-    assert (again[0]["format"], monitor["last_heard"]) == (3, None)
+    assert (again[0]["format"], monitor["last_heard"]) == (4, None)
     assert (token["name"], token["digest"]) == ("door", None)
 
 
@@ -173,7 +192,27 @@ def test_a_database_keeps_its_identity_through_an_export_and_an_older_one_gets_o
     assert records(again)[1]["identity"] == first == str(UUID(first)) != other
 
 
-@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 3}])
+FORMAT_3 = b"""\
+{"kind": "header", "program": "kener-async", "format": 3}
+{"kind": "service", "last_seen": 1767183300, "rolled_until": 1767182400, "kept_from": 1743062400, \
+"identity": "5f6a1c0e-3c55-4b1e-8a0d-5b6f0c0e9d21"}
+{"kind": "monitor", "tag": "earth", "last_heard": null, "history": []}
+{"kind": "incident", "number": 1, "title": "Storm", "body": "", "tags": ["earth"], "start": 1767182400, \
+"end": null, "impact": "DOWN", "is_maintenance": false, "is_identified": true, "is_resolved": false, \
+"created_at": 1767182400, "resolved_at": null, "closed_at": null, "ended_by_resolving": false, \
+"updated_at": 1767182460, "revision": 1, "comments": []}
+{"kind": "end", "lines": 4}
+"""
+
+
+def test_an_incident_of_an_export_from_before_alerts_covers_its_minutes(tmp_path: Path):
+    again = records(exported(imported(FORMAT_3, tmp_path / "kener.db")))
+    (incident,) = [line for line in again if line["kind"] == "incident"]
+    assert (incident["source"], incident["covers"], incident["is_draft"]) == ("api", True, False)
+    assert (incident["updated_at"], incident["touched_at"]) == (1767182460, None)
+
+
+@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 4}])
 def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, wrong: dict[str, Any]):
     lines = records(FORMAT_1)
     lines[0] |= wrong
@@ -228,6 +267,60 @@ INCIDENTS = st.builds(
     ended_by_resolving=st.booleans(),
     updated_at=INSTANTS,
     revision=st.integers(0, 9),
+    source=st.sampled_from(IncidentSource),
+    covers=st.booleans(),
+    is_draft=st.booleans(),
+    is_monitoring=st.booleans(),
+    touched_at=MAYBE,
+)
+ENDS = st.one_of(
+    st.just({"until": None, "closed_at": None, "closing": None}),
+    st.fixed_dictionaries({"until": MAYBE, "closed_at": INSTANTS, "closing": st.sampled_from(Closing)}),
+)
+ALERTS = st.builds(
+    lambda alert, end: replace(alert, **end),
+    st.builds(
+        Alert,
+        id=st.just(0),
+        monitor=st.integers(1, len(TAGS)),
+        rule=TEXT,
+        severity=st.sampled_from(Severity),
+        since=INSTANTS,
+        opened_at=INSTANTS,
+        told_at=MAYBE,
+        reminders=st.integers(0, 20),
+        reminded_at=MAYBE,
+        because=st.none() | st.integers(1, len(TAGS)),
+        is_flapping=st.booleans(),
+        settled_at=MAYBE,
+        acknowledged_at=MAYBE,
+        acknowledged_by=TEXT,
+        acknowledged_from=TEXT,
+        snoozed_until=MAYBE,
+        incident=st.none() | st.integers(1, 50),
+    ),
+    ENDS,
+)
+FACTS = st.builds(
+    Facts,
+    monitor=TEXT,
+    severity=st.sampled_from(Severity),
+    before=st.none() | st.sampled_from(Status),
+    status=st.none() | st.sampled_from(Status),
+    since=MAYBE,
+    until=MAYBE,
+    reason=TEXT,
+    latency=st.none() | st.floats(0, MAX_LATENCY),
+    bad_now=st.integers(0, 9),
+)
+DONE = st.sampled_from(
+    [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.MERGED, DeliveryState.DROPPED]
+)
+NOTICES = st.tuples(
+    st.sampled_from(NoticeKind),
+    INSTANTS,
+    FACTS,
+    st.tuples(st.lists(TEXT, max_size=2), INSTANTS.map(lambda at: at + 0.5), DONE, TEXT),
 )
 TOKENS = st.builds(
     Token,
@@ -260,6 +353,8 @@ RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.
     everyone=st.lists(TOKENS, max_size=3, unique_by=lambda token: token.id),
     begun=st.lists(RUNS, max_size=3),
     heard=st.dictionaries(st.integers(1, len(TAGS)), INSTANTS),
+    alerted=st.lists(ALERTS, max_size=3, unique_by=lambda alert: (alert.monitor, alert.rule)),
+    told=st.lists(NOTICES, max_size=3),
 )
 def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     history: Sequence[tuple[int, Sequence[MonitorSettings]]],
@@ -270,6 +365,8 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     everyone: Sequence[Token],
     begun: Sequence[tuple[int, str, float]],
     heard: dict[int, int],
+    alerted: Sequence[Alert],
+    told: Sequence[tuple[NoticeKind, int, Facts, tuple[Sequence[str], float, DeliveryState, str]]],
 ):
     def store(connection: sqlite3.Connection) -> None:
         observer.begin(connection, NOON - DAY, DAY)
@@ -280,7 +377,7 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
         for incident in events:
             incidents.insert(connection, incident, [])
             for words in remarks:
-                incidents.comment(connection, incident.number, words, NOON)
+                incidents.remark(connection, incident.number, words, NOON)
         for start, seconds in gaps:
             connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (start, start + seconds))
         for token in everyone:
@@ -288,6 +385,16 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
         for run in begun:
             runs.begin(connection, *run)
         monitors.save_last_heard(connection, heard)
+        for alert in alerted:
+            alerts.add(connection, alert)
+        for kind, at, facts, (channels, due_at, state, answer) in told:
+            about = next((alert.id for alert in alerts.all_open(connection)), None)
+            notices.add(connection, kind, at, about, None, facts, channels, due_at)
+            deliveries._finish(
+                connection, [one.id for one in deliveries.waiting(connection)], state, at, answer
+            )
+            for channel in channels:
+                channel_states.note_fault(connection, channel, answer, for_good=True)
         dirty.mark_closed(connection, NOON + DAY)
         kept, until = observer.kept_from(connection), dirty.rolled_until(connection)
         for monitor in range(1, len(TAGS) + 1):
@@ -345,10 +452,16 @@ def with_another_field(lines: list[dict[str, Any]]) -> None:
     lines[1]["colour"] = "red"
 
 
+DELIVERY = {
+    "id": 1, "channel": "chat", "state": "sent", "attempts": 1, "due_at": 1767182400.5, "merged_into": None,
+    "answer": "", "reference": "", "done_at": None,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("header", format=4), "line 1: is of format 4; this program knows up to 3"),
+        (changed("header", format=5), "line 1: is of format 5; this program knows up to 4"),
         (changed("header", program="other"), "line 1: is not an export of this program"),
         (changed("monitor", kind="moon"), "line 3: is of an unknown kind: 'moon'"),
         (with_another_field, "line 2: has missing or unknown fields for a service: colour"),
@@ -370,6 +483,19 @@ def with_another_field(lines: list[dict[str, Any]]) -> None:
         ),
         (changed("token", expires_at=2**63 - 1), "expires_at: must be UTC seconds"),
         (changed("incident", tags=["pluto"]), "tags: names an unknown monitor"),
+        (changed("incident", source="moon"), "'MOON'"),
+        (changed("alert", severity="loud"), "'LOUD'"),
+        (changed("alert", monitor="pluto"), "'pluto'"),
+        (changed("alert", closing="resolved"), "CHECK constraint failed"),
+        (changed("alert", told_at=-1), "told_at: must be UTC seconds"),
+        (changed("notice", event="moon"), "'MOON'"),
+        (changed("notice", facts={"colour": "red"}), "unexpected keyword argument 'colour'"),
+        (changed("notice", deliveries=[{"id": 1}]), "has missing or unknown fields for a delivery: "),
+        (changed("notice", deliveries=[DELIVERY | {"due_at": "now"}]), 'due_at: has the invalid value "now"'),
+        (changed("notice", deliveries=[DELIVERY | {"done_at": -1}]), "done_at: must be UTC seconds"),
+        (changed("notice", deliveries=[DELIVERY | {"state": "lost"}]), "'LOST'"),
+        (changed("notice", deliveries=[DELIVERY, DELIVERY]), "UNIQUE constraint failed"),
+        (changed("channel", failures="many"), "failures: has the invalid value"),
         (changed("monitor", history=[{"since": 1, "settings": {}}]), "line 3: "),
         (without_a_sample, "should be the last of"),
         (with_a_sample_twice, "line 6: UNIQUE constraint failed"),

@@ -1,7 +1,7 @@
 """Alerts: the open ones, the recent ones of a rule, and the history."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ COLUMNS = """
 """
 OPEN = "alerts INDEXED BY alerts_open"  # which are few, also of a monitor with many
 RECENT_AT_MOST = 500  # of one monitor and rule that flap without end
+
+EXPORTED_AT_ONCE = 500
 
 AlertRow = tuple[Any, ...]  # of COLUMNS
 
@@ -90,6 +92,20 @@ def unsettled(session: Session) -> list[Alert]:
     return [_alert(row) for row in rows]
 
 
+def all_alerts(session: Session) -> Iterator[Alert]:
+    """All alerts, oldest first, some at a time."""
+    last = 0
+    while True:
+        rows = session.execute(
+            f"SELECT {COLUMNS} FROM alerts WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608
+            (last, EXPORTED_AT_ONCE),
+        ).fetchall()
+        if not rows:
+            return
+        yield from (_alert(row) for row in rows)
+        last = rows[-1][0]
+
+
 def of_incident(session: Session, incident: int) -> list[Alert]:
     """The alerts of an automatic incident, oldest first."""
     rows = session.execute(
@@ -139,6 +155,14 @@ def add(session: Session, alert: Alert) -> Alert:
         _values(alert),
     ).fetchone()
     return replace(alert, id=number)
+
+
+def insert(session: Session, alert: Alert) -> None:
+    """Store an exported alert under its id."""
+    session.execute(
+        f"INSERT INTO alerts ({COLUMNS}) VALUES (?{', ?' * 19})",  # noqa: S608
+        (alert.id, *_values(alert)),
+    )
 
 
 def change(session: Session, alert: Alert) -> None:

@@ -15,6 +15,17 @@ def get(session: Session, channel: str) -> ChannelState:
     return all_states(session).get(channel, ChannelState(channel))
 
 
+def insert(session: Session, state: ChannelState) -> None:
+    """Store the exported state of a channel."""
+    session.execute(
+        """
+        INSERT INTO channel_states (channel, failures, paused_at, last_sent, last_fault)
+        VALUES (?, ?, ?, ?, ?)
+        """,
+        (state.channel, state.failures, state.paused_at, state.last_sent, state.last_fault),
+    )
+
+
 def note_sent(session: Session, channel: str, now: int) -> None:
     """Note that the channel took a message: it works, also if it was paused."""
     session.execute(

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kener_async.domain.alerts import Closing
 from kener_async.domain.deliveries import Backlog
 from kener_async.domain.errors import Invalid, NotFound
-from kener_async.domain.notices import Delivery, DeliveryState, NoticeKind
+from kener_async.domain.notices import Delivery, DeliveryState, Notice, NoticeKind
 from kener_async.store import notices
 from kener_async.store.interface import Session
 
@@ -19,6 +19,8 @@ COLUMNS = f"""
 """
 SELECT = f"SELECT {COLUMNS} FROM deliveries JOIN notices ON notices.id = notice"  # noqa: S608
 WAITING = "state IN (0, 1)"  # as the partial index says it
+
+EXPORTED_AT_ONCE = 500
 
 DeliveryRow = tuple[Any, ...]  # of COLUMNS
 
@@ -234,6 +236,47 @@ def failed_since(session: Session, instant: int) -> list[Delivery]:
     """The deliveries that failed for good at an instant or later, newest first."""
     rows = session.execute(f"{SELECT} WHERE state = 3 AND done_at >= ? ORDER BY done_at DESC", (instant,))
     return [_delivery(row) for row in rows]
+
+
+def all_notices(session: Session) -> Iterator[tuple[Notice, Sequence[Delivery]]]:
+    """All notices with their deliveries, oldest first, some at a time."""
+    last = 0
+    while True:
+        found = notices.after(session, last, EXPORTED_AT_ONCE)
+        if not found:
+            return
+        sent: dict[int, list[Delivery]] = {notice.id: [] for notice in found}
+        for delivery in of_notices(session, sent):
+            sent[delivery.notice.id].append(delivery)
+        yield from ((notice, sent[notice.id]) for notice in found)
+        last = found[-1].id
+
+
+def insert(session: Session, notice: Notice, sent: Iterable[Delivery]) -> None:
+    """Store an exported notice and its deliveries under their ids."""
+    notices.insert(session, notice)
+    session.executemany(
+        """
+        INSERT INTO deliveries (id, notice, channel, state, attempts, due_at, merged_into, answer, reference,
+                                done_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            (
+                delivery.id,
+                notice.id,
+                delivery.channel,
+                delivery.state,
+                delivery.attempts,
+                delivery.due_at,
+                delivery.merged_into,
+                delivery.answer,
+                delivery.reference,
+                delivery.done_at,
+            )
+            for delivery in sent
+        ],
+    )
 
 
 def mark_sending(session: Session, numbers: Iterable[int]) -> None:

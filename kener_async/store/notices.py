@@ -57,6 +57,23 @@ def of_alerts(session: Session, alerts: Iterable[int]) -> dict[int, list[Notice]
     return found
 
 
+def after(session: Session, number: int, limit: int) -> list[Notice]:
+    """The notices with an id above this one, oldest first."""
+    rows = session.execute(
+        f"SELECT {COLUMNS} FROM notices WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608
+        (number, limit),
+    )
+    return [notice_of(row) for row in rows]
+
+
+def insert(session: Session, notice: Notice) -> None:
+    """Store an exported notice under its id, without deliveries."""
+    session.execute(
+        "INSERT INTO notices (id, kind, at, alert, incident, body) VALUES (?, ?, ?, ?, ?, ?)",
+        (notice.id, notice.kind, notice.at, notice.alert, notice.incident, json.dumps(notice.facts.body())),
+    )
+
+
 def notice_of(row: NoticeRow) -> Notice:
     """The notice of a row of COLUMNS."""
     number, kind, at, alert, incident, body = row

@@ -2,14 +2,21 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kener_async import keys
 from kener_async.config.model import Senders
+from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.batches import Batch
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.domain.incidents import IncidentSource, opened
+from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
+from kener_async.store import alerts, channel_states, deliveries, incidents, notices
 from kener_async.store.batches import BatchRecorder, IngestLimits, Outcome
+from kener_async.store.interface import Session
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
 EVERY_MINUTE = MonitorSettings(expectation=EveryInterval(60, 60, 600))
@@ -57,6 +64,7 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         head = {"device": "gate", "sentAt": clock() - 5, "monotonic": 900.5, "boot": "first"}
         await service.post("/api/status/batch", head | {"samples": batch})
         assert (await service.client.get(f"/ping/{CHECK}/start")).status == 200
+        await service.app[keys.DATABASE].write(_tell, clock())
         await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
@@ -69,6 +77,24 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         await service.beat("earth")
         await service.roll()
     return config.database.path
+
+
+def _tell(session: Session, now: int) -> None:
+    """An incident of an alert rule, an open alert and one that closed, and what was told of them."""
+    fields = {"title": "Mars is DOWN", "tags": ("mars",), "impact": Status.DOWN}
+    incident = replace(opened(incidents.next_number(session), fields, now), source=IncidentSource.RULE)
+    incidents.save_automatic(session, replace(incident, covers=False, is_draft=True, touched_at=now))
+    alert = alerts.add(session, Alert(0, 2, "down", Severity.CRITICAL, now - 60, now, told_at=now, because=1))
+    over = replace(alert, rule="slow", severity=Severity.INFO, incident=incident.number)
+    alerts.add(session, replace(over, until=now, closed_at=now, closing=Closing.RETRACTED))
+    facts = Facts("mars", "down", status=Status.DOWN, since=now - 60, reason="No answer \u2602")
+    notices.add(session, NoticeKind.OPENED, now, alert.id, None, facts, ["chat", "mail"], now + 0.25)
+    notices.add(session, NoticeKind.TEST, now, None, None, Facts(), ["chat"], now)
+    deliveries.mark_sending(session, [1, 2, 3])
+    deliveries.mark_sent(session, [1, 3], now, "200 OK", "m-1")
+    deliveries.mark_failed(session, [2], now, "550 no such user")
+    channel_states.note_sent(session, "chat", now)
+    channel_states.note_fault(session, "mail", "550 no such user", for_good=True)
 
 
 def contents(database: Path) -> dict[str, list[Any]]:

@@ -16,20 +16,21 @@ from typing import IO, Any
 import orjson
 
 from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.notices import Delivery
 from kener_async.domain.samples import SampleSource, Status
-from kener_async.store import devices, incidents, tokens
+from kener_async.store import alerts, channel_states, deliveries, devices, incidents, tokens
 from kener_async.store.samples import plain_latency
 from kener_async.store.sqlite import files, migrations, upgrade
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 
-FORMAT = 3
+FORMAT = 4
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
 
 INTEGER, STRING, BOOLEAN, ARRAY = (int,), (str,), (bool,), (list,)
-OPTIONAL_INTEGER = (int, type(None))
+OPTIONAL_INTEGER, OPTIONAL_STRING = (int, type(None)), (str, type(None))
 
 # The fields of each kind of line, and the types they may have.
 SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
@@ -69,7 +70,53 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "ended_by_resolving": BOOLEAN,
         "updated_at": INTEGER,
         "revision": INTEGER,
+        "source": STRING,
+        "covers": BOOLEAN,
+        "is_draft": BOOLEAN,
+        "is_monitoring": BOOLEAN,
+        "touched_at": OPTIONAL_INTEGER,
         "comments": ARRAY,
+    },
+    "alert": {
+        "kind": STRING,
+        "id": INTEGER,
+        "monitor": STRING,
+        "rule": STRING,
+        "severity": STRING,
+        "since": INTEGER,
+        "opened_at": INTEGER,
+        "told_at": OPTIONAL_INTEGER,
+        "reminders": INTEGER,
+        "reminded_at": OPTIONAL_INTEGER,
+        "because": OPTIONAL_STRING,
+        "is_flapping": BOOLEAN,
+        "settled_at": OPTIONAL_INTEGER,
+        "acknowledged_at": OPTIONAL_INTEGER,
+        "acknowledged_by": STRING,
+        "acknowledged_from": STRING,
+        "snoozed_until": OPTIONAL_INTEGER,
+        "incident": OPTIONAL_INTEGER,
+        "until": OPTIONAL_INTEGER,
+        "closed_at": OPTIONAL_INTEGER,
+        "closing": OPTIONAL_STRING,
+    },
+    "notice": {
+        "kind": STRING,
+        "id": INTEGER,
+        "event": STRING,
+        "at": INTEGER,
+        "alert": OPTIONAL_INTEGER,
+        "incident": OPTIONAL_INTEGER,
+        "facts": (dict,),
+        "deliveries": ARRAY,
+    },
+    "channel": {
+        "kind": STRING,
+        "channel": STRING,
+        "failures": INTEGER,
+        "paused_at": OPTIONAL_INTEGER,
+        "last_sent": OPTIONAL_INTEGER,
+        "last_fault": STRING,
     },
     "device": {
         "kind": STRING,
@@ -105,13 +152,27 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     },
     "end": {"kind": STRING, "lines": INTEGER},
 }
+# Those of each of the deliveries of a notice.
+DELIVERY_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "id": INTEGER,
+    "channel": STRING,
+    "state": STRING,
+    "attempts": INTEGER,
+    "due_at": (float,),
+    "merged_into": OPTIONAL_INTEGER,
+    "answer": STRING,
+    "reference": STRING,
+    "done_at": OPTIONAL_INTEGER,
+}
 
 
 # The fields of any kind that are instants; every time zone must be able to show them.
 INSTANTS = frozenset(
     {
         "minute", "start", "end", "created_at", "updated_at", "resolved_at", "closed_at", "last_heard",
-        "last_seen", "newest", "expires_at", "last_used", "revoked_at",
+        "last_seen", "newest", "expires_at", "last_used", "revoked_at", "touched_at", "since", "opened_at",
+        "told_at", "reminded_at", "settled_at", "acknowledged_at", "snoozed_until", "until", "at", "due_at",
+        "done_at", "paused_at", "last_sent",
     }
 )  # fmt: skip
 
@@ -162,6 +223,10 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
         yield {"kind": "gap", "start": start, "end": end}
     for thread in incidents.all_threads(connection):
         yield _incident(*thread)
+    yield from _alerts(connection)
+    yield from _notices(connection)
+    for state in channel_states.all_states(connection).values():
+        yield {"kind": "channel", **asdict(state)}
     yield from _devices(connection)
     yield from _runs(connection)
     yield from _starts(connection)
@@ -209,6 +274,39 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
             }
 
 
+def _alerts(connection: sqlite3.Connection) -> Iterator[Line]:
+    tags = dict(connection.execute("SELECT id, tag FROM monitors"))
+    for alert in alerts.all_alerts(connection):
+        yield {
+            "kind": "alert",
+            **asdict(alert),
+            "monitor": tags[alert.monitor],
+            "severity": alert.severity.name.lower(),
+            "because": None if alert.because is None else tags[alert.because],
+            "closing": None if alert.closing is None else alert.closing.name.lower(),
+        }
+
+
+def _notices(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Each with its deliveries."""
+    for notice, sent in deliveries.all_notices(connection):
+        yield {
+            "kind": "notice",
+            "id": notice.id,
+            "event": notice.kind.name.lower(),
+            "at": notice.at,
+            "alert": notice.alert,
+            "incident": notice.incident,
+            "facts": notice.facts.body(),
+            "deliveries": [_delivery(delivery) for delivery in sent],
+        }
+
+
+def _delivery(delivery: Delivery) -> Line:
+    fields = {name: getattr(delivery, name) for name in DELIVERY_SHAPE}
+    return {**fields, "state": delivery.state.name.lower()}
+
+
 def _devices(connection: sqlite3.Connection) -> Iterator[Line]:
     """Each with the monitors it reports, the spans of numbers heard, its claims to minutes, and its boots."""
     for device in devices.ids(connection):
@@ -234,7 +332,8 @@ def _starts(connection: sqlite3.Connection) -> Iterator[Line]:
 def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:
     return {
         "kind": "incident",
-        **{name: value for name, value in asdict(incident).items() if name in SHAPES["incident"]},
+        **asdict(incident),
         "impact": None if incident.impact is None else incident.impact.name,
+        "source": incident.source.name.lower(),
         "comments": [asdict(comment) for comment in comments],
     }

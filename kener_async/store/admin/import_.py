@@ -10,15 +10,17 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.calendar import DAY, LAST_INSTANT, QUARTER, is_showable
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incidents import Comment, Incident, IncidentSource
+from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
-from kener_async.store import devices, dirty, incidents, rollups, tokens
-from kener_async.store.admin import restore
-from kener_async.store.admin.export import FORMAT, INSTANTS, SHAPES, Line
+from kener_async.store import alerts, channel_states, deliveries, devices, dirty, incidents, rollups, tokens
+from kener_async.store.admin import old_news, restore
+from kener_async.store.admin.export import DELIVERY_SHAPE, FORMAT, INSTANTS, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
-from kener_async.store.observer import has_begun, kept_from
+from kener_async.store.observer import has_begun, kept_from, last_seen
 from kener_async.store.samples import packed_latency
 from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.files import Progress, no_progress
@@ -44,6 +46,12 @@ def _without_recent(line: Line) -> Line:
     return {"clock_offsets": [], "recent": [], **line}
 
 
+def _of_a_person(line: Line) -> Line:
+    """Fill in what incidents had before alert rules opened any."""
+    blank = {"source": "api", "covers": True, "is_draft": False, "is_monitoring": False, "touched_at": None}
+    return {**blank, **line}
+
+
 def _new_identity(line: Line) -> Line:
     return {"identity": str(uuid4()), **line}
 
@@ -58,7 +66,7 @@ def _unedited(line: Line) -> Line:
         if line[name] is not None
     }
     updated_at = max(instant for instant in known if instant is not None)
-    return {"updated_at": updated_at, "revision": 0, **line, **bounded}
+    return _of_a_person({"updated_at": updated_at, "revision": 0, **line, **bounded})
 
 
 # What makes a current line of an older one, by the number of the format and the kind of line.
@@ -76,6 +84,7 @@ OLDER: Mapping[int, Mapping[str, Completion]] = {
         "device": _without_recent,
         "token": _replaces_none,
     },
+    3: {"incident": _of_a_person},
 }
 
 
@@ -115,6 +124,8 @@ def _fill(connection: sqlite3.Connection, reader: "Reader", progress: Progress) 
     for position, (monitor,) in enumerate(monitors):
         progress("counting", position, len(monitors))
         _count(connection, monitor)
+    if has_begun(connection):
+        old_news.drop(connection, last_seen(connection))
 
 
 class Reader:
@@ -159,14 +170,18 @@ def _check(line: Any) -> None:
     shape = SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
         raise ValueError(f"is of an unknown kind: {kind!r}")
-    if line.keys() != shape.keys():
+    _check_fields(line, shape, str(kind))
+    _check_instants(line)
+
+
+def _check_fields(fields: Line, shape: Mapping[str, tuple[type, ...]], kind: str) -> None:
+    if fields.keys() != shape.keys():
         raise ValueError(
-            f"has missing or unknown fields for a {kind}: {', '.join(line.keys() ^ shape.keys())}"
+            f"has missing or unknown fields for a {kind}: {', '.join(fields.keys() ^ shape.keys())}"
         )
     for name, types in shape.items():
-        if type(line[name]) not in types:
-            raise ValueError(f"{name}: has the invalid value {orjson.dumps(line[name]).decode()[:80]}")
-    _check_instants(line)
+        if type(fields[name]) not in types:
+            raise ValueError(f"{name}: has the invalid value {orjson.dumps(fields[name]).decode()[:80]}")
 
 
 def _check_instants(fields: Line) -> None:
@@ -227,11 +242,48 @@ def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         for comment in line["comments"]:
             _check_instants(comment)
         fields = {name: value for name, value in line.items() if name not in ("kind", "comments")}
-        impact = None if line["impact"] is None else Status[line["impact"]]
-        incident = Incident(**{**fields, "tags": tuple(line["tags"]), "impact": impact})
+        read = {
+            "tags": tuple(line["tags"]),
+            "impact": None if line["impact"] is None else Status[line["impact"]],
+            "source": IncidentSource[line["source"].upper()],
+        }
+        incident = Incident(**(fields | read))
         incidents.insert(connection, incident, [Comment(**comment) for comment in line["comments"]])
         if incidents.get(connection, incident.number).tags != incident.tags:
             raise ValueError("tags: names an unknown monitor")
+
+
+def _alerts(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name != "kind"}
+        read = {
+            "monitor": ids[line["monitor"]],
+            "severity": Severity[line["severity"].upper()],
+            "because": None if line["because"] is None else ids[line["because"]],
+            "closing": None if line["closing"] is None else Closing[line["closing"].upper()],
+        }
+        alerts.insert(connection, Alert(**(fields | read)))
+
+
+def _notices(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        kind, facts = NoticeKind[line["event"].upper()], Facts.of(line["facts"])
+        notice = Notice(line["id"], kind, line["at"], line["alert"], line["incident"], facts)
+        for delivery in line["deliveries"]:
+            _check_fields(delivery, DELIVERY_SHAPE, "delivery")
+            _check_instants(delivery)
+        sent = [
+            Delivery(**{**delivery, "notice": notice, "state": DeliveryState[delivery["state"].upper()]})
+            for delivery in line["deliveries"]
+        ]
+        deliveries.insert(connection, notice, sent)
+
+
+def _channels(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name != "kind"}
+        channel_states.insert(connection, ChannelState(**fields))
 
 
 def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
@@ -274,6 +326,9 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
     "sample": _samples,
     "gap": _gaps,
     "incident": _incidents,
+    "alert": _alerts,
+    "notice": _notices,
+    "channel": _channels,
     "device": _devices,
     "run": _runs,
     "start": _starts,

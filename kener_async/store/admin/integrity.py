@@ -4,12 +4,14 @@ SQLite's pages have no checksums, so its check does not detect a flipped byte wi
 affects an uptime, the recount does.
 """
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.store import dirty, layers
@@ -48,6 +50,7 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
     for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield f"{table}: a row refers to a missing row of {parent}"
     yield from _orphans(connection)
+    yield from _alert_faults(connection, quick=quick)
     for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
         if not UUID_TEXT.fullmatch(identity):
             yield "service: the identity is not a UUID"
@@ -66,6 +69,26 @@ def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
                 break
             if connection.execute("SELECT 1 FROM monitors WHERE id = ?", (monitor,)).fetchone() is None:
                 yield f"{table}: rows of monitor {monitor}, which does not exist"
+
+
+def _alert_faults(connection: sqlite3.Connection, *, quick: bool) -> Iterator[str]:
+    """Notices of missing alerts, which declare no foreign key, and those that cannot be read."""
+    if "alerts" not in tables(connection):
+        return  # of an older schema
+    missing = """
+        SELECT notices.id, alert FROM notices
+         WHERE alert IS NOT NULL AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert)
+    """
+    for notice, alert in connection.execute(missing):
+        yield f"notices: notice {notice} is about alert {alert}, which does not exist"
+    if quick:
+        return
+    for notice, kind, body in connection.execute("SELECT id, kind, body FROM notices"):
+        try:
+            NoticeKind(kind)
+            Facts.of(json.loads(body))
+        except (ValueError, KeyError, TypeError) as error:
+            yield f"notices: notice {notice} cannot be read: {error!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kener_async.errors import FatalError
-from kener_async.store.admin import archive, integrity, startable
+from kener_async.store.admin import archive, integrity, old_news, startable
 from kener_async.store.admin.archive import DATABASE, KEY, Manifest
 from kener_async.store.admin.backup import TIME
 from kener_async.store.sqlite import files, migrations
-from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.connections import connect, transaction
 from kener_async.store.sqlite.errors import database_errors
 from kener_async.store.sqlite.files import Progress, no_progress
 
@@ -35,9 +35,10 @@ def restore(
     """Verify a backup, or a plain copy of a database, and put it in place.
 
     Returns where the old database was kept, if there was one, and the signing key, if it is in the backup.
-    `beside` is called with the folder of the unpacked backup when the database is in place.
-    Raises FatalError if a server is running, if there is a database and no `force`, and for a source that is
-    damaged or on which no service could start; then nothing has changed.
+    What still waits to be delivered in it is dropped (old_news.py). `beside` is called with the folder of the
+    unpacked backup when the database is in place. Raises FatalError if a server is running, if there is a
+    database and no `force`, and for a source that is damaged or on which no service could start; then nothing
+    has changed.
     """
     with alone_with(database, force=force) as work, database_errors(source):
         fetch(source, work, progress)
@@ -48,6 +49,8 @@ def restore(
             startable.require(work / DATABASE, work)
         except startable.NotStartable as fault:
             raise RestoreError(f"{source}: {fault}") from fault
+        with closing(connect(work / DATABASE)) as connection:
+            transaction(connection, old_news.drop, now)
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
         kept = place(work / DATABASE, database, now)
         beside(work)

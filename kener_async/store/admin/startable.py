@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from kener_async.errors import FatalError
-from kener_async.store import monitors, observer, states, tokens
+from kener_async.store import alerts, channel_states, deliveries, monitors, observer, states, tokens
 from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import connect
 
@@ -73,6 +73,9 @@ def _columns(connection: sqlite3.Connection) -> Columns:
 def _read_as_a_start_does(connection: sqlite3.Connection) -> None:
     tokens.all_tokens(connection)
     monitors.last_heard(connection)
+    alerts.all_open(connection)
+    deliveries.waiting(connection)
+    channel_states.all_states(connection)
     if not observer.has_begun(connection):
         return  # no server has run on it, so nothing was counted
     observer.kept_from(connection)
