@@ -1,20 +1,27 @@
 """Mail: what a mail server gets, which of its replies mean another try, and what hostile texts become."""
 
 import asyncio
+import re
 import ssl
 from dataclasses import replace
+from email.message import EmailMessage
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kener_async.channels import smtp
-from kener_async.channels.message import NotDelivered
+from kener_async.channels.mail import Mail
+from kener_async.channels.message import Message, NotDelivered
 from kener_async.channels.smtp import Envelope, HourlyLimit, MailServer
+from kener_async.config.channels import MailChannel
 from kener_async.config.model import MailConfig
 from kener_async.config.schema import built, schema_of
+from kener_async.domain.notices import NoticeKind
 from tests.rigs.certificates import Authority
 from tests.rigs.mail_server import PASSWORD, Receiver, ReceivingServer, mail_server
+from tests.rigs.messages import AT, HOSTILE, a_message, an_item
 
 ENVELOPE = Envelope(
     "d1", "status@example.org", ("ops@example.org", "boss@example.org"), b"Subject: x\r\n\r\nx\r\n"
@@ -263,3 +270,113 @@ def test_the_limit_of_an_hour_says_how_long_to_wait():
     assert not caught.value.for_good
     now = 4600.0
     limit.take()
+
+
+def a_channel(rig: ReceivingServer, **changes: Any) -> Mail:
+    written = {
+        "name": "ops",
+        "kind": "mail",
+        "to": ["Ops, the team <ops@example.org>", "boss@example.org"],
+        "cc": ["Käthe <kaethe@example.org>"],
+        "locale": "en",
+        "timezone": "Europe/Berlin",
+    }
+    settings = built(MailChannel, schema_of(MailChannel)().load(written), Path())
+    return Mail(settings, MailServer(config(rig, **changes)), lambda: AT + 60)
+
+
+async def the_mail(message: Message, references: dict[str, str] | None = None) -> EmailMessage:
+    """A message as a mail server got it."""
+    async with mail_server() as rig:
+        channel = a_channel(rig, reply_to="Ada <ada@example.org>")
+        await channel.send(message, references or {})
+        await channel.server.close()
+        assert sorted(rig.envelopes[0].rcpt_tos) == [
+            "boss@example.org",
+            "kaethe@example.org",
+            "ops@example.org",
+        ]
+        return rig.mails[0]
+
+
+async def test_the_headers_of_a_mail():
+    mail = await the_mail(a_message())
+    assert mail["From"] == "Status <status@example.org>"
+    assert [address.addr_spec for address in mail["To"].addresses] == ["ops@example.org", "boss@example.org"]
+    assert mail["To"].addresses[0].display_name == "Ops, the team"
+    assert mail["Cc"].addresses[0].display_name == "Käthe"
+    assert mail["Reply-To"] == "Ada <ada@example.org>"
+    assert mail["Subject"] == "Down: The shop"
+    assert mail["Date"].datetime.timestamp() == AT + 60
+    assert mail["Message-ID"] == "<delivery-17@example.org>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["In-Reply-To"] is None
+
+
+async def test_the_mails_of_an_alert_form_a_thread():
+    async with mail_server() as rig:
+        channel = a_channel(rig)
+        first = await channel.send(a_message(), {})
+        assert first.reference == "<delivery-17@example.org>"
+        later = a_message(an_item(NoticeKind.RESOLVED), key="delivery-18")
+        second = await channel.send(later, {"alert-3": first.reference})
+        await channel.server.close()
+        mails = rig.mails
+    assert mails[1]["In-Reply-To"] == mails[1]["References"] == mails[0]["Message-ID"]
+    assert second.reference == first.reference
+    assert mails[1]["Message-ID"] != mails[0]["Message-ID"]
+
+
+async def test_the_same_message_has_the_same_id_each_time():
+    mails = [await the_mail(a_message(key="strange key\r\nX: y")) for _ in range(2)]
+    assert mails[0]["Message-ID"] == mails[1]["Message-ID"]
+    assert re.fullmatch(r"<[0-9a-f]{32}@example\.org>", mails[0]["Message-ID"])
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+async def test_hostile_texts_change_no_header_and_no_markup(kind: NoticeKind, text: str):
+    message = a_message(an_item(kind, text), an_item(NoticeKind.OPENED, text), text=text)
+    for each in (message, replace(message, items=message.items[:1])):
+        mail = await the_mail(each, {"alert-3": f"<first@example.org>\r\n{text}"})
+        assert mail.keys() == [
+            *("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "Auto-Submitted"),
+            *("MIME-Version", "Content-Type"),
+        ]
+        assert mail.defects == []
+        assert len(mail["Subject"]) <= 155  # folding may add a space
+        parts = {part.get_content_type(): part.get_content() for part in mail.iter_parts()}
+        assert list(parts) == ["text/plain", "text/html"]
+        found = Markup()
+        found.feed(parts["text/html"])
+        assert found.tags <= {
+            *("html", "head", "meta", "body", "h1", "h2", "p", "b", "a", "ul", "li"),
+        }
+        assert all(link.startswith("https://status.example.org") for link in found.links)
+        assert len(mail.as_bytes()) < 100_000
+        assert max(map(len, mail.as_bytes().splitlines())) <= 998
+
+
+async def test_addresses_beyond_ascii_need_a_server_that_takes_them():
+    async with mail_server(utf8=True) as rig:
+        channel = a_channel(rig, **{"from": "Stätus <stätus@example.org>"})
+        await channel.send(a_message(), {})
+        await channel.server.close()
+        assert rig.envelopes[0].mail_from == "stätus@example.org"
+    async with mail_server() as rig:
+        channel = a_channel(rig, **{"from": "stätus@example.org"})
+        with pytest.raises(NotDelivered, match="SMTPUTF8"):
+            await channel.send(a_message(), {})
+
+
+class Markup(HTMLParser):
+    """The tags of a page, and where its links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"href", "src", "background"}]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import formatdate, parseaddr
+from email.utils import formatdate
 from html import escape
 
 from kener_async.channels.message import Message, Receipt
@@ -35,7 +35,7 @@ class Mail:
     def __init__(self, settings: MailChannel, server: MailServer, clock: Clock = system_clock) -> None:
         self._settings = settings
         self._mail = server.settings
-        self._server = server
+        self.server = server
         self._clock = clock
 
     async def send(self, message: Message, references: Mapping[str, str]) -> Receipt:
@@ -43,7 +43,7 @@ class Mail:
         mail = self.rendered(message, references, self._clock())
         sender, *recipients = self._addresses()
         envelope = Envelope(message.key, sender, tuple(recipients), mail.as_bytes())
-        answer = await self._server.send(envelope)
+        answer = await self.server.send(envelope)
         first = earlier_mails(message, references)
         return Receipt(answer, first[0] if first else mail["Message-ID"])
 
@@ -70,7 +70,9 @@ class Mail:
 
     def _addresses(self) -> list[str]:
         """The sender's, then those of the recipients, without names."""
-        return [parseaddr(each)[1] for each in (self._mail.sender, *self._settings.to, *self._settings.cc)]
+        return [
+            name_and_address(each)[1] for each in (self._mail.sender, *self._settings.to, *self._settings.cc)
+        ]
 
 
 def message_id(key: str, sender: str) -> str:
@@ -127,6 +129,13 @@ def _anchor(address: str, text: str) -> str:
     return f"<a href='{escape(address)}'>{escape(text)}</a>"
 
 
+def name_and_address(text: str) -> tuple[str, str]:
+    """The parts of a configured mailbox, such as `Ops, at night <ops@example.org>`; the name may be empty."""
+    name, bracket, address = text.rpartition("<")
+    return (name.strip().strip('"'), address.removesuffix(">")) if bracket else ("", text)
+
+
 def _address(text: str) -> Address:
-    name, address = parseaddr(text)
-    return Address(name, addr_spec=address)
+    name, address = name_and_address(text)
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)

@@ -107,7 +107,7 @@ def _receiver(rig: ReceivingServer, options: dict[str, Any]) -> Receiver:
 
 @asynccontextmanager
 async def mail_server(
-    certificate: Path | None = None, *, starttls: bool = True, with_auth: bool = False
+    certificate: Path | None = None, *, starttls: bool = True, with_auth: bool = False, utf8: bool = False
 ) -> AsyncIterator[ReceivingServer]:
     """Listen on a free port; with a certificate by STARTTLS, or from the first byte on."""
     rig = ReceivingServer()
@@ -115,7 +115,7 @@ async def mail_server(
     if certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
-    options: dict[str, Any] = {"loop": asyncio.get_running_loop()}
+    options: dict[str, Any] = {"loop": asyncio.get_running_loop(), "enable_SMTPUTF8": utf8}
     if context is not None and starttls:
         options |= {"tls_context": context, "require_starttls": True}
     if with_auth:
