@@ -8,6 +8,7 @@ database that cannot be written makes nothing be sent twice.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import uniform
 from typing import Any
 
@@ -103,7 +104,7 @@ class ChannelQueue:
         self._on_pause = on_pause
         self._random = random
         self._woken = asyncio.Event()
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
         self._result: SendingResult | None = None  # of the last sending, until it is stored
         self._health = ChannelHealth()
         self._looked_at = clock(), monotonic()
@@ -114,16 +115,16 @@ class ChannelQueue:
 
     def stop(self) -> None:
         """End `run` after the sending under way, whose result is stored."""
-        self._is_stopping = True
+        self._stopping.set()
         self._woken.set()
 
     async def run(self) -> None:
         """Send until stopped."""
-        while not self._is_stopping or self._result is not None:
+        while not self._stopping.is_set() or self._result is not None:
             try:
-                await self._store()
-                if not self._is_stopping:
-                    await self._send_what_is_due()
+                due_at = await self.advance()
+                if due_at > self._clock():
+                    await self._wait(due_at)
             except Unavailable as error:
                 log.warning("deliveries wait", channel=self.outlet.name, reason=error.message)
                 await asyncio.sleep(STORE_AGAIN)
@@ -131,8 +132,14 @@ class ChannelQueue:
                 log.exception("the deliveries of a channel failed", channel=self.outlet.name)
                 await asyncio.sleep(LONGEST_WAIT)
 
-    async def _send_what_is_due(self) -> None:
-        """Plan once, and send what is due; else wait until something may be."""
+    async def advance(self) -> float:
+        """Store the last result, plan once and send what is due; returns when more may be due.
+
+        Raises Unavailable when nothing can be stored; then nothing more was sent.
+        """
+        await self._store()
+        if self._stopping.is_set():
+            return inf
         self._woken.clear()
         await self._follow_clock()
         now = self._clock()
@@ -147,13 +154,14 @@ class ChannelQueue:
             self._count("dropped", sum(map(len, planned.drops.values())))
             self._count("failed", len(planned.expired))
         for sending in planned.sendings:
-            if self._is_stopping:
-                return
-            await self._send(sending)
-            if self._result is None or self._result.fault is not None or sending.is_retry:
-                return  # because what is due now may be something else
-        if not planned.sendings:
-            await self._wait(planned.wake_at)
+            if self._stopping.is_set():
+                break
+            result = await self._send(sending)
+            if result.fault is not None or sending.is_retry:
+                break  # because what is due now may be something else
+        if planned.sendings:
+            return now
+        return inf if planned.wake_at is None else planned.wake_at
 
     async def _follow_clock(self) -> None:
         """Let nothing wait longer because the wall clock was set back."""
@@ -164,7 +172,7 @@ class ChannelQueue:
             self._health = self._health.shifted(seconds)
         self._looked_at = now, instant
 
-    async def _send(self, sending: Sending) -> None:
+    async def _send(self, sending: Sending) -> SendingResult:
         """Send a message; its result is stored with the begin of the next one, or before anything else."""
         await self._store(sending)
         fault: NotDelivered | None = None
@@ -178,8 +186,9 @@ class ChannelQueue:
         except Exception:
             log.exception("a channel failed", channel=self.outlet.name)
             fault = NotDelivered("the program failed to send it; its log says why")
-        self._result = SendingResult(sending, self._clock(), receipt, fault)
-        self._note(self._result)
+        self._result = result = SendingResult(sending, self._clock(), receipt, fault)
+        self._note(result)
+        return result
 
     async def _deliver(self, sending: Sending) -> Receipt:
         message = self.outlet.compose(sending)
@@ -263,11 +272,11 @@ class ChannelQueue:
         due_at = result.at + retry_delay(attempts, self._random(-1, 1), fault.retry_after)
         deliveries.postpone(session, [each.id for each in tried if each.id not in over], due_at, str(fault))
 
-    async def _wait(self, wake_at: float | None) -> None:
+    async def _wait(self, due_at: float) -> None:
         """Wait until an instant; new deliveries wait for others to be gathered with."""
-        seconds = LONGEST_WAIT if wake_at is None else min(LONGEST_WAIT, wake_at - self._clock())
+        seconds = min(LONGEST_WAIT, due_at - self._clock())
         deadline = self._monotonic() + seconds + WAKE_MARGIN
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             left = deadline - self._monotonic()
             if left <= 0:
                 return
