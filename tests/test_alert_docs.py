@@ -20,6 +20,7 @@ from kener_async.config.load import load
 from kener_async.config.schema import keys_of
 from kener_async.config.tables import AlertTable, MonitorTable
 from kener_async.domain.deliveries import RETRY_DELAYS
+from kener_async.domain.placeholders import PLACEHOLDERS
 from tests.test_config import NAMED
 
 DOCS = Path(__file__).parent.parent / "docs/alerts.md"
@@ -34,6 +35,7 @@ def blocks(text: str = TEXT) -> list[str]:
     return ["\n".join(line[4:] for line in block.splitlines()).strip() for block in found]
 
 
+WITHOUT_VALUE = {"acknowledge"}  # there is no page to acknowledge alerts on
 SETTINGS = [block for block in blocks() if re.match(r"\[+[a-z]+\]", block)]
 
 
@@ -84,6 +86,11 @@ def test_the_keys_that_the_tables_name_exist() -> None:
 def test_the_delays_are_those_of_the_program() -> None:
     assert RETRY_DELAYS == (5, 15, 45, 120, 300, 600, 1800)
     assert "after 5, 15 and 45 s, 2, 5, 10 and 30 min, then every 30 min" in " ".join(TEXT.split())
+
+
+def test_the_placeholders_of_bodies_are_those_of_the_program() -> None:
+    own = TEXT.partition("A `body` of your own")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`\{(\w+)\}`", own)) == set(PLACEHOLDERS) - WITHOUT_VALUE
 
 
 # Signatures

@@ -652,7 +652,6 @@ def test_without_public_url_messages_hold_no_links(load: Load) -> None:
     assert load(MONITORS, channel(), alert()).warnings == (
         "server.public_url: is not set, so that messages of alerts hold no links",
     )
-    assert load(MONITORS, channel(more="act_links = false"), alert()).warnings == ()
 
 
 def test_check_config_prints_warnings_and_no_secret(load: Load, tmp_path: Path) -> None:

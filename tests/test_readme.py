@@ -42,7 +42,7 @@ def answers(text: str) -> list[str]:
 
 def plain(text: str) -> str:
     """Without the numbers that differ each time."""
-    return ID.sub("<id>", DIGITS.sub("<instant>", text.strip()))
+    return DIGITS.sub("<instant>", ID.sub("<id>", text.strip()))
 
 
 class Tutorial:

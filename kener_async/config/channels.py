@@ -84,9 +84,6 @@ class ChannelConfig:
         ("opened", "reminded", "resolved", "flapping"),
         doc=f"The events that it is told of: {', '.join(EVENTS)}.",
     )
-    act_links: bool = key(
-        Boolean(), True, doc="Whether messages hold a link that acknowledges the alert; it needs public_url."
-    )
 
     def tells(self, kind: NoticeKind) -> bool:
         """Whether it is told of such a notice; those that are no event, such as a test, always."""

@@ -20,7 +20,7 @@ def warnings_of(config: Config) -> Iterator[str]:
     if config.mail.password and config.mail.security == "none" and not _is_near(config.mail.host):
         yield "mail.security: the password is sent unencrypted"
     yield from _without_effect(config)
-    if not config.server.public_url and any(channel.act_links for channel in config.channels):
+    if config.channels and not config.server.public_url:
         yield "server.public_url: is not set, so that messages of alerts hold no links"
 
 

@@ -50,7 +50,6 @@ def a_channel(name: str) -> CommandChannel:
         locale="en",
         timezone=ZoneInfo("UTC"),
         tell=tuple(EVENTS),
-        act_links=False,
         command=("/bin/true",),
     )
 
