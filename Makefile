@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages screenshots situations soak fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
+.PHONY: help run demo test check format messages screenshots situations soak peers fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -49,6 +49,9 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m tests.soak.mutations
 	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py tests/soak/scenes.py
 	$(MAKE) histories fuzz
+
+peers: dev system-peers ## Send alerts to real receivers, as root: Alertmanager, postfix
+	$(PYTHON) -m pytest -q -p no:xdist tests/peers/*.py
 
 histories: dev ## Compare random histories with an independent recount, and those of alerts with a judge
 	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py

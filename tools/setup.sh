@@ -6,6 +6,7 @@
 #   setup.sh tests     system packages for the tests: Chromium, strace, faketime, nginx, openssl, node, php,
 #                      shells
 #   setup.sh soak      system packages for the long tests
+#   setup.sh peers     the receivers of alerts that are tested against
 #   setup.sh chroot    those to run the single binary in a minimal Debian
 #   setup.sh nspawn    those to run it under systemd in a container
 #   setup.sh deb       those to check the Debian package
@@ -102,12 +103,13 @@ tests)
         node:nodejs php:php-cli
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
+peers) programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
 deb) programs lintian:lintian ;;
 bench) programs wrk:wrk taskset:util-linux ;;
 *)
-    say "usage: setup.sh run | dev | build | tests | soak | chroot | nspawn | deb | bench"
+    say "usage: setup.sh run | dev | build | tests | soak | peers | chroot | nspawn | deb | bench"
     exit 2
     ;;
 esac
