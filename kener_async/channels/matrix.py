@@ -23,7 +23,7 @@ from kener_async.channels.texts import texts_of
 from kener_async.config.channels import MatrixChannel
 
 TITLE_CHARACTERS = 1000
-TEXT_CHARACTERS = 12_000  # an event may have 65,536 bytes, with both forms of the text
+TEXT_CHARACTERS = 9000  # an event may have 65,536 bytes of UTF-8, with both forms of the text
 
 
 class Matrix:

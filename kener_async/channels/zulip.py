@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlencode
 
-from aiohttp import BasicAuth, ClientSession
+from aiohttp import ClientSession, encode_basic_auth
 
 from kener_async.channels.http import HttpAnswer, HttpChannel, HttpClient, HttpRequest, accepted, refusal
 from kener_async.channels.markup import MARKDOWN, body_lines, broken, fitted, foot_lines, shortened, tone_of
@@ -18,7 +18,7 @@ CONTENT_CHARACTERS = 9500  # Zulip takes 10,000
 
 
 def zulip(settings: ZulipChannel, session: ClientSession) -> HttpChannel:
-    login = BasicAuth(settings.user, settings.token).encode()
+    login = encode_basic_auth(settings.user, settings.token)
     client = HttpClient(session, (settings.token, settings.user, login.removeprefix("Basic ")))
     return HttpChannel(client, partial(render, settings), judge)
 
@@ -34,7 +34,7 @@ def render(settings: ZulipChannel, message: Message, references: Mapping[str, st
         "topic": settings.topic or _topic(message),
         "content": fitted(lines, CONTENT_CHARACTERS, foot=["", *foot_lines(text, MARKDOWN)]),
     }
-    login = BasicAuth(settings.user, settings.token).encode()
+    login = encode_basic_auth(settings.user, settings.token)
     return HttpRequest(
         f"{settings.url.rstrip('/')}/api/v1/messages",
         urlencode(fields).encode(),
