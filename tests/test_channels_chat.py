@@ -309,7 +309,7 @@ def test_a_storm_is_told_with_25_names_and_the_number_of_the_others(name):
 @each_kind
 def test_a_message_begins_with_the_state_and_the_name(name):
     body = bodies(name, a_message())
-    title = {
+    titles: dict[str, Callable[[], str]] = {
         "slack": lambda: body["blocks"][0]["text"]["text"],
         "discord": lambda: body["embeds"][0]["title"],
         "teams": lambda: body["attachments"][0]["content"]["body"][0]["inlines"][0]["text"],
@@ -320,7 +320,8 @@ def test_a_message_begins_with_the_state_and_the_name(name):
         "zulip": lambda: body["content"].strip("*"),
         "matrix": lambda: body["body"],
         "webhook": lambda: body["description"],
-    }[name]()
+    }
+    title = titles[name]()
     assert title.replace(markup.BREAK, "").replace("\\", "").removeprefix("🔴 ").startswith("Down: The shop")
 
 
