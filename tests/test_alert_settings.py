@@ -5,20 +5,23 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kener_async.cli.main import main
 from kener_async.config import load as loading
 from kener_async.config.alert_fields import Headers
 from kener_async.config.channels import CHANNELS, ChannelConfig, NtfyChannel, SlackChannel, WebhookChannel
 from kener_async.config.load import ConfigError
-from kener_async.config.model import Config
+from kener_async.config.model import Config, TemplateConfig
 from kener_async.config.redaction import without_secrets
 from kener_async.config.schema import keys_of, needs_restart
-from kener_async.config.tables import Document
+from kener_async.config.tables import AlertTable, Document, MonitorTable
 from kener_async.domain.alerts import AlertRule, BurnRate, LatencyAbove, Severity, StatusIs, UptimeBelow
 from kener_async.domain.hours import Hours
 from kener_async.domain.notices import NoticeKind
@@ -579,6 +582,76 @@ def test_what_must_be_an_array_of_tables_is_one(faults: Faults, text: str, name:
 def test_a_table_of_an_array_is_a_table(faults: Faults, name: str) -> None:
     (fault,) = faults(f"{name} = [5]")
     assert without_line(fault) == f"{name}[number 1]: must be a table"
+
+
+@pytest.mark.parametrize(("depth", "is_taken"), [(50, True), (51, False), (900, False), (100_000, False)])
+def test_a_body_is_nested_a_little(load: Load, faults: Faults, depth: int, is_taken: bool) -> None:
+    text = channel("webhook", f"body = '{'[' * depth + ']' * depth}'")
+    if is_taken:
+        load(text)
+    else:
+        (fault,) = faults(text)
+        assert "nested" in fault
+
+
+def arrays(table: type, kinds: dict[str, type] | None = None) -> st.SearchStrategy[object]:
+    """Arrays of tables in which some keys are those of the table, and their values anything."""
+    keys = {
+        each.field.data_key or name
+        for of in (kinds or {"": table}).values()
+        for name, each in keys_of(of).items()
+    }
+    return st.lists(st.dictionaries(st.sampled_from([*sorted(keys), "unknown"]), ANYTHING), max_size=3)
+
+
+WORDS = [
+    "",
+    "ops",
+    "a",
+    "$S",
+    "$",
+    "*",
+    "category:",
+    "category:Planets",
+    "DOWN",
+    "1h",
+    "5m",
+    "mon-fri",
+    "{x}",
+]
+ATOMS = st.one_of(
+    st.booleans(),
+    st.integers(-10, 10**6),
+    st.floats(allow_nan=True),
+    st.sampled_from([*WORDS, *CHANNELS, "https://example.org/", "http://8.8.8.8/", "a@example.org", "[1]"]),
+    st.text(max_size=5),
+)
+ANYTHING = st.one_of(
+    ATOMS, st.lists(ATOMS, max_size=3), st.dictionaries(st.sampled_from(WORDS), ATOMS, max_size=2)
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "alerts": arrays(AlertTable),
+        "channels": arrays(ChannelConfig, dict(CHANNELS)),
+        "monitors": arrays(MonitorTable),
+        "templates": arrays(TemplateConfig),
+        "mail": st.dictionaries(st.sampled_from(["host", "from", "user", "password", "port"]), ANYTHING),
+        "notifications": st.dictionaries(st.sampled_from(["last_resort", "retry_for"]), ANYTHING),
+    },
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(DOCUMENTS)
+def test_whatever_stands_in_the_file_is_read_or_named(document: dict[str, object]) -> None:
+    with patch.object(loading, "_document", lambda path, text: document):
+        try:
+            shown = repr(loading.defaults(Path("/nonexistent"), {"S": "Zq8-secret-of-a-channel"}))
+        except ConfigError as error:
+            shown = str(error)
+    assert shown
+    assert "Zq8" not in shown
 
 
 def test_a_channel_of_an_unknown_kind_is_known_to_rules(faults: Faults) -> None:

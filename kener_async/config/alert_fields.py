@@ -194,4 +194,21 @@ class JsonText(String):
             raise ValidationError("is not JSON: nested too deeply") from None
         if not isinstance(value, dict | list):
             raise ValidationError("must be a JSON object or array")
+        if _is_deeper(value, MAX_DEPTH):
+            raise ValidationError(f"is nested deeper than {MAX_DEPTH} levels")
         return text
+
+
+MAX_DEPTH = 50
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
