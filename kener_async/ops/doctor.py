@@ -20,7 +20,7 @@ from zoneinfo import available_timezones
 
 from kener_async.config.model import AuthConfig, Config, ServerConfig
 from kener_async.errors import FatalError
-from kener_async.ops import diagnosis
+from kener_async.ops import alert_diagnosis, diagnosis
 from kener_async.ops.addresses import local_host
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
@@ -39,7 +39,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     """All findings, in order. Read-only; requests leave this machine only if `online`."""
     database = config.database.path
     server = condition.server_of(database)
-    seen, findings = _condition(database)
+    seen, findings = _condition(database, now)
     yield from diagnosis.of_clock(now, 0 if seen is None else seen.last_seen, _is_synchronized())
     yield from _disk(database.absolute().parent)
     yield from findings
@@ -53,6 +53,10 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     yield diagnosis.of_proxy(config.server)
     if online:
         yield from _online(config.server, now)
+        if config.mail.host:
+            yield alert_diagnosis.of_mail(config.mail, config.server.public_url)
+    if seen is not None:
+        yield from alert_diagnosis.of_alerting(config, seen.channels, seen.failed)
     yield _zones(config)
     folder = config.backup.folder or database.parent / "backups"
     newest = backup.newest(folder, database.stem, now)
@@ -101,7 +105,7 @@ def _flushes(folder: Path) -> Iterator[float]:
             yield perf_counter() - began
 
 
-def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding]]:
+def _condition(database: Path, now: int) -> tuple[condition.Condition | None, list[Finding]]:
     """The condition of the database, None if it cannot be opened, and the findings about it."""
     try:
         version.require()
@@ -112,7 +116,7 @@ def _condition(database: Path) -> tuple[condition.Condition | None, list[Finding
     if not database.exists():
         return None, [warn("database", f"{database} does not exist yet", "the first start creates it")]
     try:
-        seen = condition.read(database)
+        seen = condition.read(database, now - alert_diagnosis.FAILED_WITHIN)
     except FatalError as fault:
         return None, [fail("database", str(fault), "run kener-async verify, then restore the newest backup")]
     return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]

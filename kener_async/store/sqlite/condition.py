@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from kener_async.store import tokens
+from kener_async.domain.notices import ChannelState, Delivery
+from kener_async.store import channel_states, deliveries, tokens
 from kener_async.store.sqlite import migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -18,24 +19,37 @@ from kener_async.store.tokens import Token
 class Condition:
     """`steps` is the number of migrations it lacks, `last_seen` when a server was last running on it.
 
-    With missing migrations only the journal mode is read.
+    `channels` are their states by name, `failed` the deliveries that failed for good lately. With missing
+    migrations only the journal mode is read.
     """
 
     journal_mode: str
     steps: int
     last_seen: int
     tokens: Sequence[Token]
+    channels: Mapping[str, ChannelState] = field(default_factory=dict)
+    failed: Sequence[Delivery] = ()
 
 
-def read(database: Path) -> Condition:
-    """Read the condition of an existing database; raises DatabaseFileError."""
+def read(database: Path, failed_since: int) -> Condition:
+    """Read the condition of an existing database; raises DatabaseFileError.
+
+    Deliveries are those that failed at `failed_since` or later.
+    """
     with database_errors(database), closing(connect(database, read_only=True)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         steps = len(migrations.lacking(connection))
         if steps or migrations.is_new(connection):
             return Condition(mode, steps, 0, ())
         records = tuple(tokens.all_tokens(connection).values())
-        return Condition(mode, 0, _last_seen(connection), records)
+        return Condition(
+            mode,
+            0,
+            _last_seen(connection),
+            records,
+            channel_states.all_states(connection),
+            deliveries.failed_since(connection, failed_since),
+        )
 
 
 def _last_seen(connection: sqlite3.Connection) -> int:
