@@ -19,7 +19,7 @@ from kener_async.config.channels import CHANNELS
 from kener_async.config.load import load
 from kener_async.config.schema import keys_of
 from kener_async.config.tables import AlertTable, MonitorTable
-from kener_async.domain.deliveries import RETRY_DELAYS
+from kener_async.domain.deliveries import FAULTS_UNTIL_PAUSED, LAST_RESORT_AFTER, RETRY_DELAYS
 from kener_async.domain.placeholders import PLACEHOLDERS
 from tests.test_config import NAMED
 
@@ -83,7 +83,25 @@ def test_the_keys_that_the_tables_name_exist() -> None:
     assert {"after", "count", "recover_count", "remind_every", "hours", "depends_on"} <= named
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "alert list",
+        "alert ack",
+        "alert snooze",
+        "channel list",
+        "channel test",
+        "channel resume",
+        "check-config",
+    ],
+)
+def test_the_commands_exist_and_are_named(command: str) -> None:
+    assert command in TEXT
+    assert CliRunner().invoke(main, [*command.split(), "--help"]).exit_code == 0
+
+
 def test_the_delays_are_those_of_the_program() -> None:
+    assert (FAULTS_UNTIL_PAUSED, LAST_RESORT_AFTER) == (10, 600)
     assert RETRY_DELAYS == (5, 15, 45, 120, 300, 600, 1800)
     assert "after 5, 15 and 45 s, 2, 5, 10 and 30 min, then every 30 min" in " ".join(TEXT.split())
 
