@@ -54,6 +54,7 @@ class Run:
 
     async def start(self) -> None:
         self.service: Service = await self._stack.enter_async_context(running(self.config, self.clock))
+        await self.look()
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -62,7 +63,6 @@ class Run:
         await self.stop()
         self.clock.now += seconds
         await self.start()
-        await self.look()
 
     async def look(self) -> None:
         """Once; the evaluator may have looked by itself, at the same instant."""

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.rigs.process import ROOT
-from tests.soak import agent, clock, fuzz, heartbeat_script, kill, mutations
+from tests.soak import agent, clock, deliveries, fuzz, heartbeat_script, kill, mutations
 from tests.soak.requests import Requests
 
-FAULTS = {**agent.FAULTS, **clock.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
+FAULTS = {**agent.FAULTS, **clock.FAULTS, **deliveries.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
 
 
-@pytest.mark.parametrize("code", [agent.JOURNALS, *FAULTS.values()], ids=["journals", *FAULTS])
+@pytest.mark.parametrize(
+    "code", [agent.JOURNALS, deliveries.QUICK, *FAULTS.values()], ids=["journals", "quick", *FAULTS]
+)
 def test_what_a_rig_replaces_in_the_package_is_there(code: str, tmp_path):
     """The code runs before the program does, and fails where a name has changed."""
     done = subprocess.run(
@@ -35,6 +37,15 @@ def test_what_a_rig_replaces_in_the_script_is_there(fault: str):
 
 def test_the_text_of_each_mutation_occurs_once():
     assert [mutation.name for mutation in mutations.MUTATIONS if not mutation.is_applicable(ROOT)] == []
+
+
+@pytest.mark.process
+async def test_no_delivery_is_lost_when_the_server_is_killed(tmp_path: Path):
+    """In short; `make soak` has 20,000 deliveries and 1,000 kills."""
+    report = await deliveries.run(tmp_path, 300, kills=6, seed=int(os.environ.get("KENER_SEED", "1")))
+    assert report.lost == report.unheard == report.other_keys == [], str(report)
+    assert report.twice <= 6
+    assert report.deliveries >= 300
 
 
 @pytest.mark.process

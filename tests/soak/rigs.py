@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.rigs.process import Sent, Server, a_config, compare
-from tests.soak import agent, clock, fuzz, heartbeat_script, kill
+from tests.soak import agent, clock, deliveries, fuzz, heartbeat_script, kill
 
 
 async def test_an_agent_that_forgets_samples_before_they_are_taken_is_caught(tmp_path: Path):
@@ -51,6 +51,12 @@ async def test_a_server_that_misses_a_step_of_the_clock_is_caught(tmp_path: Path
 async def test_a_server_that_fails_at_a_hostile_request_is_caught(tmp_path: Path, fault: str):
     report = await fuzz.assault(tmp_path, 600, seed=1, fault=fuzz.FAULTS[fault])
     assert report.faults
+
+
+@pytest.mark.parametrize("fault", deliveries.FAULTS)
+async def test_a_server_that_loses_deliveries_or_renames_them_is_caught(tmp_path: Path, fault: str):
+    report = await deliveries.run(tmp_path, 0, kills=12, seed=1, fault=deliveries.FAULTS[fault])
+    assert report.lost or report.unheard or report.other_keys, str(report)
 
 
 def test_the_comparison_names_what_is_missing_changed_or_never_sent(tmp_path: Path):
