@@ -40,9 +40,10 @@ from kener_async.domain.heartbeats import (
     OnChange,
     Version,
 )
-from kener_async.domain.incidents import Overlay
+from kener_async.domain.incidents import IncidentSource, Overlay, opened
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.uptime import Counts
+from kener_async.store import incidents
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.stop import NEVER
 from tests.rigs import recount
@@ -103,6 +104,7 @@ class Stored:
             """
             SELECT monitor_id, number, start, "end", closed_at, impact, is_maintenance
               FROM incident_monitors JOIN incidents USING (number)
+             WHERE covers = 1 AND is_draft = 0
             """
         ):
             ends = [max(instant, start) for instant in (end, closed_at) if instant is not None]
@@ -344,7 +346,7 @@ class World:
                 minute: found[minute] for minute in found if minute >= horizon
             }, f"samples of {tag}"
             assert found.items() <= sent.items(), f"samples of {tag}"
-            told = [(one.number, one.overlay) for one in self.incidents if tag in one.tags]
+            told = [(one.number, one.overlay) for one in self.incidents if tag in one.tags and one.covers]
             assert told == [(one.number, one) for one in stored.overlays[tag]], f"incidents of {tag}"
         for monitor in self.config.monitors:
             newest = max(stored.versions[monitor.tag], key=lambda version: version.since)
@@ -663,6 +665,8 @@ class Told:
     maintenance: bool = False
     resolved_at: int | None = None
     ended_by_resolving: bool = False
+    covers: bool = True
+    is_draft: bool = False
 
     @property
     def overlay(self) -> Overlay:
@@ -716,6 +720,35 @@ class Open:
 
 
 @dataclass(frozen=True)
+class ByRule:
+    """A new incident of an alert rule, which covers nothing; nobody edits a draft."""
+
+    tags: tuple[str, ...]
+    impact: str
+    start: Moment
+    is_draft: bool
+
+    async def take(self, world: World) -> None:
+        if not set(self.tags) <= set(world.tags):
+            return
+        told = Told(
+            len(world.incidents) + 1, self.tags, min(self.start.at(world.now), world.now), None, self.impact,
+            covers=False, is_draft=self.is_draft,
+        )  # fmt: skip
+        fields = {
+            "title": "x",
+            "tags": told.tags,
+            "start": told.start,
+            "impact": Status[told.impact or "DOWN"],
+        }
+        made = opened(told.number, fields, world.now)
+        made = replace(made, source=IncidentSource.RULE, covers=False, is_draft=told.is_draft)
+        await world.service.app[keys.DATABASE].write(incidents.save_automatic, made)
+        world.service.app[keys.STATES].note_incident_change()
+        world.incidents.append(told)
+
+
+@dataclass(frozen=True)
 class Edit:
     """A change of an incident, by PATCH or, where all is said by it, as a new status."""
 
@@ -739,6 +772,9 @@ class Edit:
             method, path = "PATCH", f"/api/incident/{incident.number}"
         after = incident.changed(body, world.now) if known else None
         status, answer = await world.service.ask(method, path, json=body)
+        if incident.is_draft:
+            assert status == 404, answer
+            return
         assert status == (400 if after is None else 200), answer
         if after is not None:
             world.incidents[place] = after
@@ -1005,6 +1041,9 @@ openings = st.builds(
         (3, st.fixed_dictionaries({"tags": some_tags, "impact": incident_fields["impact"]}, optional=times)),
     ),
 )
+by_rules = st.builds(
+    ByRule, some_tags.map(tuple), st.sampled_from(["DOWN", "DEGRADED"]), past_moments, st.booleans()
+)
 edits = st.builds(Edit, st.integers(0, 7), st.fixed_dictionaries({}, optional=edit_fields), st.booleans())
 restarts = st.builds(
     Restart,
@@ -1018,6 +1057,7 @@ steps: st.SearchStrategy[Step] = weighted(
     (1, st.builds(Start, tags)),
     (2, backlogs),
     (2, openings),
+    (1, by_rules),
     (2, edits),
     (4, passing),
     (1, configurations),
@@ -1124,6 +1164,20 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
                 Pass(HOUR),
                 Edit(0, {"isResolved": True}, by_status=True),
                 Pass(2 * HOUR),
+            ],
+        ),
+        short(
+            "an incident of an alert rule covers nothing, also when a person has edited it",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                ByRule(("earth",), "DOWN", Moment(-HOUR), is_draft=False),
+                ByRule(("earth",), "DEGRADED", Moment(-HOUR), is_draft=True),
+                Pass(HOUR),
+                Roll(),
+                Edit(0, {"impact": "DEGRADED"}, by_status=False),
+                Edit(1, {"impact": None}, by_status=False),
+                Pass(HOUR),
             ],
         ),
         short(

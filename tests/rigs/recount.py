@@ -22,7 +22,10 @@ def minute_status(
     gaps: list[Gap],
     starts: Sequence[int] = (),
 ) -> Status:
-    """The status of the minute `[minute, minute + 60)`: the first rule that applies."""
+    """The status of the minute `[minute, minute + 60)`: the first rule that applies.
+
+    `overlays` are the incidents that cover minutes: no drafts, and none that an alert rule opened.
+    """
     assert minute % 60 == 0
     covering = [overlay for overlay in overlays if _overlaps(overlay.start, overlay.end, minute)]
 
