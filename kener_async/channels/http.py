@@ -191,11 +191,7 @@ class HttpClient:
         )
 
     def _masked(self, text: str, url: str) -> str:
-        for secret in sorted({*self._secrets, *_parts(url)}, key=len, reverse=True):
-            if len(secret) >= SHORTEST_SECRET:
-                for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _escaped(secret)):
-                    text = text.replace(form, "***")
-        return text
+        return masked(text, {*self._secrets, *parts_of(url)})
 
 
 class HttpChannel:
@@ -219,6 +215,15 @@ class HttpChannel:
     async def send(self, message: Message, references: Mapping[str, str]) -> Receipt:
         """Send one request; see channels/message.py."""
         return self._judge(await self._client.request(self._render(message, references)))
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets, in whatever form they may stand in it; short ones stay."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _escaped(secret)):
+                text = text.replace(form, "***")
+    return text
 
 
 def printable(text: str) -> str:
@@ -250,7 +255,7 @@ async def _beginning(response: ClientResponse) -> tuple[bytes, bool]:
     return body[:ANSWER_BYTES], True
 
 
-def _parts(url: str) -> Iterable[str]:
+def parts_of(url: str) -> Iterable[str]:
     """An address and what in it may be a secret: user, password, path, its segments, and the query."""
     parts = urlsplit(url)
     yield from (url, parts.path, parts.query, parts.username or "", parts.password or "")

@@ -1,125 +1,118 @@
-"""Try a channel: send it an example, and show the requests and the answer without secrets."""
+"""Try a channel: send one message at once, and show what was sent and answered, without secrets."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from urllib.parse import quote, urlsplit
-from uuid import UUID
+from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, TraceConfig, TraceRequestChunkSentParams, TraceRequestStartParams
 
-from kener_async.channels.composition import example, message_source
-from kener_async.channels.http import printable, session_of_channels
-from kener_async.channels.message import NotDelivered
+from kener_async.channels.document import document_of
+from kener_async.channels.http import masked, parts_of, session_of_channels
+from kener_async.channels.mail import Mail, plain
+from kener_async.channels.message import Message, NotDelivered
 from kener_async.channels.registry import channel_of
 from kener_async.channels.smtp import MailServer
-from kener_async.config.channels import ChannelConfig
-from kener_async.config.model import Config
-from kener_async.config.schema import keys_of
+from kener_async.config.channels import ChannelConfig, CommandChannel, MailChannel
+from kener_async.config.model import MailConfig
 
-HIDDEN = "***"
-SHOWN_CHARACTERS = 8000  # of a body
-SHORTEST_SECRET = 4
-SECRET_HEADERS = ("authorization", "token", "secret", "cookie", "api-key", "x-gotify-key")
+SHOWN_HEADERS = frozenset(
+    {"content-type", "idempotency-key", "x-kener-signature", "title", "priority", "tags"}
+)
+SHOWN_CHARACTERS = 20_000
+TOO_LONG = "... (cut)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ChannelTrial:
-    """The requests of a trial and the answer to it, as text; `fault` None: the channel took the message.
+    """What was sent, one text for each request, and the answer; neither holds a secret."""
 
-    A channel that sends no HTTP has no requests to show.
-    """
-
+    is_delivered: bool
     requests: tuple[str, ...]
     answer: str
-    fault: NotDelivered | None = None
 
 
 async def try_channel(
-    config: Config,
-    settings: ChannelConfig,
-    identity: UUID,
-    count_bad: Callable[[], tuple[int, int]],
-    now: int,
+    settings: ChannelConfig, mail: MailConfig, message: Message, host: str = ""
 ) -> ChannelTrial:
-    """Send an example to a channel of the configuration, whatever its state is. Nothing is stored."""
-    source = message_source(config, identity, count_bad)
-    message = example(source, settings.locale, settings.timezone, now, f"{identity.hex[:12]}-test-{now}")
-    secrets = sorted(secrets_of(settings), key=len, reverse=True)
-    recorder = RequestRecorder()
-    mail_server = MailServer(config.mail, name=urlsplit(config.server.public_url).hostname or "")
-    answer, fault = "", None
-    async with session_of_channels([recorder.trace]) as session:
+    """Send a message through a channel of these settings, past its queue; one attempt.
+
+    `host` is the name by which this server introduces itself to a mail server that is told no other.
+    """
+    requests: list[str] = []
+    async with session_of_channels([_recording(settings, requests.append)]) as session:
+        server = MailServer(mail, name=host)
         try:
-            answer = (await channel_of(settings, session, mail_server).send(message, {})).answer
-        except NotDelivered as error:
-            answer, fault = str(error), error
+            is_delivered, answer = await _sent(settings, session, server, message)
         finally:
-            await mail_server.close()
-    return ChannelTrial(tuple(masked(text, secrets) for text in recorder.texts()), answer, fault)
+            await server.close()
+    shown = tuple(requests) or tuple(_described(settings, server, message))
+    answer = masked(answer, _secrets(settings))
+    return ChannelTrial(is_delivered, tuple(_cut(text) for text in shown), answer)
 
 
-class RequestRecorder:
-    """Keep the requests of a session by its tracing."""
+async def _sent(
+    settings: ChannelConfig, session: ClientSession, server: MailServer, message: Message
+) -> tuple[bool, str]:
+    try:
+        receipt = await channel_of(settings, session, server).send(message, {})
+    except NotDelivered as error:
+        return False, str(error)
+    return True, receipt.answer
 
-    def __init__(self) -> None:
-        self.trace = TraceConfig()
-        self.trace.on_request_start.append(self._started)
-        self.trace.on_request_chunk_sent.append(self._sent)
-        self._requests: list[tuple[str, bytearray]] = []
 
-    async def _started(
-        self, session: ClientSession, context: SimpleNamespace, request: TraceRequestStartParams
+def _recording(settings: ChannelConfig, record: Callable[[str], None]) -> TraceConfig:
+    """Record each request of a session when its body has been sent."""
+
+    async def on_start(_: ClientSession, context: SimpleNamespace, params: TraceRequestStartParams) -> None:
+        context.head = [f"{params.method} {_origin(str(params.url))}", *_headers(params.headers)]
+        context.secrets = {*_secrets(settings), *parts_of(str(params.url))}
+
+    async def on_body(
+        _: ClientSession, context: SimpleNamespace, params: TraceRequestChunkSentParams
     ) -> None:
-        head = [f"{request.method} {request.url}"]
-        for name, value in request.headers.items():
-            is_secret = any(word in name.lower() for word in SECRET_HEADERS)
-            head.append(f"{name}: {HIDDEN if is_secret else value}")
-        context.body = bytearray()
-        self._requests.append(("\n".join(head), context.body))
+        body = masked(params.chunk.decode(errors="replace"), context.secrets)
+        record("\n".join([*context.head, "", body]))
 
-    async def _sent(
-        self, session: ClientSession, context: SimpleNamespace, sent: TraceRequestChunkSentParams
-    ) -> None:
-        context.body += sent.chunk
-
-    def texts(self) -> Iterator[str]:
-        """Each request: a line, its headers, and its body after an empty line."""
-        for head, body in self._requests:
-            text = body.decode(errors="replace")
-            yield (
-                f"{head}\n\n{text}"
-                if len(text) <= SHOWN_CHARACTERS
-                else f"{head}\n\n{text[:SHOWN_CHARACTERS]}..."
-            )
+    trace = TraceConfig()
+    trace.on_request_start.append(on_start)
+    trace.on_request_chunk_sent.append(on_body)
+    return trace
 
 
-def secrets_of(settings: ChannelConfig) -> Iterator[str]:
-    """The secrets of a channel, and the parts of its addresses that may be secrets."""
-    for name, each in keys_of(type(settings)).items():
-        if not each.secret:
-            continue
-        value = getattr(settings, name)
-        if isinstance(value, str):
-            yield from _with_parts(value)
-        else:
-            for _, text in value:
-                yield from (text, text.partition(" ")[2])
+def _origin(url: str) -> str:
+    """The address without its path, which is often the secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{'/***' if parts.path.strip('/') else '/'}"
 
 
-def _with_parts(secret: str) -> Iterator[str]:
-    if not secret.startswith(("http://", "https://")):
-        yield secret
-        return
-    address = urlsplit(secret)
-    yield from (address.path.lstrip("/"), address.query, address.username or "", address.password or "")
+def _headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """The headers; of those that are not known to hold no secret the name only."""
+    for name, value in headers.items():
+        yield f"{name}: {value if name.lower() in SHOWN_HEADERS else '***'}"
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets, also as JSON and addresses write them; the longest come first."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            for form in (secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]):
-                text = text.replace(form, HIDDEN)
-    return "\n".join(printable(line) for line in text.split("\n"))
+def _secrets(settings: ChannelConfig) -> Iterator[str]:
+    """The values of the keys that are declared secret, which are those that `repr` leaves out."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if not field.repr and isinstance(value, str):
+            yield value
+            yield from parts_of(value) if "://" in value else ()
+        elif not field.repr:
+            yield from (text for pair in value for text in pair[1:])
+
+
+def _described(settings: ChannelConfig, server: MailServer, message: Message) -> Iterator[str]:
+    """What a channel sends that makes no HTTP request, or made none because the connection failed."""
+    if isinstance(settings, CommandChannel):
+        yield f"{settings.command[0]}\n\n{json.dumps(document_of(message), indent=2, ensure_ascii=False)}"
+    elif isinstance(settings, MailChannel):
+        mail = Mail(settings, server).rendered(message, {}, message.items[0].at)
+        heads = [f"{name}: {mail[name]}" for name in ("From", "To", "Cc", "Subject") if mail[name]]
+        yield "\n".join([*heads, "", plain(message)])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + TOO_LONG

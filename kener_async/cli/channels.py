@@ -55,7 +55,7 @@ def test(config: Config, name: str) -> None:
     trial = channels.test(config, name, system_clock())
     for request in trial.requests:
         click.echo(f"{request}\n")
-    if trial.fault is not None:
+    if not trial.is_delivered:
         message(f"{name}: not delivered: {trial.answer}")
         sys.exit(1)
     click.echo(trial.answer or "accepted")

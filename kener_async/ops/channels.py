@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from kener_async.channels.composition import example, message_source
 from kener_async.channels.trial import ChannelTrial, try_channel
 from kener_async.config.channels import ChannelConfig
 from kener_async.config.fields import suggestion
@@ -31,8 +34,11 @@ def test(config: Config, name: str, now: int) -> ChannelTrial:
     settings = get(config, name)
     identity: UUID = transactions.read(config.database.path, observer.identity)
     visible = sum(not monitor.hidden for monitor in config.monitors)
-    trial = asyncio.run(try_channel(config, settings, identity, lambda: (min(1, visible), visible), now))
-    if trial.fault is None:
+    source = message_source(config, identity, lambda: (min(1, visible), visible))
+    message = example(source, settings.locale, settings.timezone, now, f"test-{token_hex(8)}")
+    host = urlsplit(config.server.public_url).hostname or ""
+    trial = asyncio.run(try_channel(settings, config.mail, message, host))
+    if trial.is_delivered:
         transactions.write(config.database.path, channel_states.note_sent, name, now)
     return trial
 
