@@ -103,7 +103,13 @@ tests)
         node:nodejs php:php-cli
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
-peers) programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix ;;
+peers)
+    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix
+    if [ ! -x build/synapse/bin/synapse_homeserver ]; then
+        "$(find_python)" -m venv build/synapse
+        build/synapse/bin/python -m pip --disable-pip-version-check -q install matrix-synapse==1.163.2
+    fi
+    ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
 deb) programs lintian:lintian ;;
