@@ -560,6 +560,23 @@ async def test_an_incident_is_listed_and_deleted_beside_a_server_that_shows_it_g
 # The environment
 
 
+def test_settings_that_are_hardly_meant_are_logged_at_the_start_and_at_a_reload(tmp_path: Path):
+    channel = '[[channels]]\nname = "ops"\nkind = "gotify"\nurl = "http://192.0.2.7"\ntoken = "s3cret"\n'
+    remote = a_config(more=channel.replace("192.0.2.7", "8.8.8.8"))
+    with Server(tmp_path, a_config(more=channel)) as server:
+        server.start()
+        expected = ["server.public_url", 'channels["ops"]']
+        said = {line["setting"].partition(":")[0] for line in server.logs() if "setting" in line}
+        assert said == set(expected)
+        server.config.write_text(remote)
+        server.send(signal.SIGHUP)
+        server.until_logged("configuration reloaded")
+        server.stop()
+        said = {line["setting"].partition(":")[0] for line in server.logs() if "setting" in line}
+        assert said == {*expected, 'channels["ops"].url'}
+        assert "s3cret" not in server.log_text()
+
+
 def test_variables_of_kubernetes_services_are_ignored_and_logged_once(tmp_path: Path):
     given = {
         "KENER_SERVER_PORT": "tcp://10.96.0.7:3000",
