@@ -4,7 +4,7 @@ They cover no minute, so that an alert never sees its own incident.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -111,6 +111,21 @@ def joined(incident: Incident, affected: Affected, impact: Status | None, now: i
     impacts = [one for one in (incident.impact, impact) if one is not None]
     tags = incident.tags if affected.tag in incident.tags else (*incident.tags, affected.tag)
     return edited(incident, {"tags": tags, "impact": max(impacts, default=None)}, now)
+
+
+def remarks_on_joining(affected: Sequence[Affected], monitors: int) -> Iterator[str]:
+    """What is said of monitors that have joined an incident, which has so many monitors now.
+
+    Beyond NAMED monitors it is said how many there are, whenever that number has doubled.
+    """
+    if monitors > NAMED:
+        before = max(monitors - len(affected), NAMED)
+        if (monitors // NAMED).bit_length() != (before // NAMED).bit_length() or before == NAMED:
+            yield f"{monitors} monitors are affected by now."
+        return
+    for words in dict.fromkeys(one.words for one in affected):
+        names = [one.name for one in affected if one.words == words]
+        yield f"{named(names)} {'is' if len(names) == 1 else 'are'} {words}, too."
 
 
 def is_reopened(incident: Incident, now: int) -> bool:

@@ -106,11 +106,11 @@ def all_alerts(session: Session) -> Iterator[Alert]:
         last = rows[-1][0]
 
 
-def of_incident(session: Session, incident: int) -> list[Alert]:
-    """The alerts of an automatic incident, oldest first."""
+def of_incident(session: Session, incident: int, limit: int = -1) -> list[Alert]:
+    """The alerts of an automatic incident, oldest first; at most so many, or all."""
     rows = session.execute(
-        f"SELECT {COLUMNS} FROM alerts WHERE incident = ? ORDER BY id",  # noqa: S608
-        (incident,),
+        f"SELECT {COLUMNS} FROM alerts WHERE incident = ? ORDER BY id LIMIT ?",  # noqa: S608
+        (incident, limit),
     )
     return [_alert(row) for row in rows]
 

@@ -11,6 +11,8 @@ from kener_async.domain.samples import Status
 from kener_async.store import alerts, incidents, monitors
 from kener_async.store.interface import Session
 
+MEMBERS = 20  # the oldest alerts of an incident, by which it is known what belongs to it
+
 
 class AutomaticIncidents:
     """The automatic incidents of one transaction, which are stored by `finish`.
@@ -55,10 +57,8 @@ class AutomaticIncidents:
         for number in self._may_be_over:
             self._end(number)
         for number, joined in self._joined.items():
-            for words in dict.fromkeys(affected.words for affected in joined):
-                names = [affected.name for affected in joined if affected.words == words]
-                verb = "is" if len(names) == 1 else "are"
-                self._remarks.append((number, f"{automatic.named(names)} {verb} {words}, too."))
+            remarks = automatic.remarks_on_joining(joined, len(self._incidents[number].tags))
+            self._remarks += [(number, remark) for remark in remarks]
         for number in self.changed:
             incidents.save_automatic(self._session, self._incidents[number])
         for number, remark in self._remarks:
@@ -120,9 +120,10 @@ class AutomaticIncidents:
         return self._candidates
 
     def _members_of(self, number: int) -> list[tuple[AlertRule, str]]:
-        """The rules and the categories of an incident's alerts, of those that are still configured."""
+        """The rules and the categories of an incident's first alerts, of those that are still configured."""
         if number not in self._members:
-            self._members[number] = list(self._configured(alerts.of_incident(self._session, number)))
+            found = alerts.of_incident(self._session, number, MEMBERS)
+            self._members[number] = list(self._configured(found))
         return self._members[number]
 
     def _configured(self, found: list[Alert]) -> Iterable[tuple[AlertRule, str]]:

@@ -52,9 +52,14 @@ def next_number(session: Session) -> int:
 def save_automatic(session: Session, incident: Incident) -> None:
     """Store an incident of an alert rule as its alerts left it, new or changed.
 
-    It covers no minute, so no quarter is marked, and no person has touched it by this.
+    It covers no minute, so no quarter is marked, and no person has touched it by this. Monitors have only
+    been added to those that are stored; in a storm they are hundreds, so only the new ones are written.
     """
-    _save(session, incident)
+    _save_fields(session, incident)
+    (stored,) = session.execute(
+        "SELECT count(*) FROM incident_monitors WHERE number = ?", (incident.number,)
+    ).fetchone()
+    _add_monitors(session, incident, stored)
 
 
 def automatic_since(session: Session, instant: int) -> list[Incident]:
@@ -412,6 +417,12 @@ def insert(session: Session, incident: Incident, comments: Iterable[Comment]) ->
 
 
 def _save(session: Session, incident: Incident) -> None:
+    _save_fields(session, incident)
+    session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
+    _add_monitors(session, incident, 0)
+
+
+def _save_fields(session: Session, incident: Incident) -> None:
     session.execute(
         f"""
         INSERT INTO incidents ({COLUMNS}) VALUES ({", ".join("?" * 20)})
@@ -448,13 +459,16 @@ def _save(session: Session, incident: Incident) -> None:
             incident.touched_at,
         ),
     )
-    session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
+
+
+def _add_monitors(session: Session, incident: Incident, first: int) -> None:
+    """Store the monitors of an incident from the position `first` on."""
     session.executemany(
         """
         INSERT INTO incident_monitors (number, position, monitor_id)
         SELECT ?, ?, id FROM monitors WHERE tag = ?
         """,
-        [(incident.number, position, tag) for position, tag in enumerate(incident.tags)],
+        [(incident.number, position, tag) for position, tag in enumerate(incident.tags) if position >= first],
     )
 
 

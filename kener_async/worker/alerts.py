@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 PACE = 0.25  # seconds: each monitor is looked at once in this time at most
 LOOKED_AT_ONCE = 20  # monitors, before the loop gets a turn
-STORED_AT_ONCE = 10  # monitors in a transaction, so that heartbeats need not wait for all
+STORED_AT_ONCE = 5  # monitors in a transaction, so that heartbeats need not wait for all
 RETRY_SECONDS = 1.0  # after a look that failed
 
 
