@@ -160,6 +160,18 @@ class TimedChannel:
         return await self.channel.send(*args)
 
 
+async def test_a_refusal_with_the_status_of_success_is_no_success(station: Station):
+    refusal = status(200, '{"ok": false, "error": "channel_not_found"}')
+    async with (
+        Receiver(refusal).serving() as receiver,
+        outlet(settings_of("slack", url=receiver.url)) as ops,
+    ):
+        await station.open()
+        await station.advance(station.queue(ops.channel), until=NOON + 20)
+    (delivery,) = await station.stored()
+    assert (delivery.state, delivery.attempts, len(receiver.requests)) == (DeliveryState.SENT, 2, 2)
+
+
 async def test_an_expired_certificate_is_tried_again(station: Station, tmp_path: Path):
     authority = Authority(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

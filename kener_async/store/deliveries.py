@@ -65,7 +65,9 @@ def waiting(session: Session) -> list[Delivery]:
 def backlog(session: Session, channel: str, limit: int) -> Backlog:
     """The oldest deliveries of a channel that are not done, with what is to be known of their alerts."""
     rows = session.execute(
-        f"{SELECT} WHERE {WAITING} AND channel = ? ORDER BY deliveries.id LIMIT ?", (channel, limit)
+        # The + because ordering by the primary key would read the whole table for the few that wait.
+        f"{SELECT} WHERE {WAITING} AND channel = ? ORDER BY +deliveries.id LIMIT ?",
+        (channel, limit),
     )
     found = [_delivery(row) for row in rows]
     alerts = _ids({each.notice.alert for each in found if each.notice.alert is not None})
@@ -92,8 +94,8 @@ def unheard_openings(session: Session, channel: str, now: float, patience: int, 
     rows = session.execute(
         """
         SELECT notices.id
-          FROM notices JOIN alerts ON alerts.id = alert
-         WHERE at > :oldest AND at <= :newest AND kind IN (:opened, :flapping) AND closed_at IS NULL
+          FROM alerts CROSS JOIN notices ON alert = alerts.id
+         WHERE closed_at IS NULL AND at > :oldest AND at <= :newest AND kind IN (:opened, :flapping)
            AND EXISTS (SELECT 1 FROM deliveries
                         WHERE notice = notices.id AND (attempts > 0 OR due_at <= :newest))
            AND NOT EXISTS (SELECT 1 FROM deliveries
@@ -119,8 +121,9 @@ def closings_to_follow(
         """
         SELECT closed.id
           FROM notices AS closed
-          JOIN notices AS opened ON opened.alert = closed.alert AND opened.kind IN (:opening, :flapping)
-          JOIN deliveries ON notice = opened.id AND channel = :channel
+         CROSS JOIN notices AS opened
+                 ON opened.alert = closed.alert AND opened.kind IN (:opening, :flapping)
+         CROSS JOIN deliveries ON notice = opened.id AND channel = :channel
          WHERE closed.at > :oldest AND closed.alert IS NOT NULL
            AND closed.kind IN (SELECT value FROM json_each(:kinds))
            AND NOT EXISTS (SELECT 1 FROM deliveries WHERE notice = closed.id AND channel = :channel)
