@@ -163,12 +163,15 @@ class Report:
                 self.lost.append(f"delivery {number} is {DeliveryState(state).name} and was not told")
         known = {number for number, *_ in rows}
         self.lost += [f"delivery {number} was told and is not stored" for number in sorted(told - known)]
-        messages = Counter(body["id"] for body in taken)
-        self.twice = sum(count - 1 for count in messages.values())
+        seen: set[str] = set()
+        for body in taken:  # what is sent again may be in one message with what is new
+            items = {item["id"] for item in body["items"]}
+            self.twice += bool(items & seen)
+            seen |= items
         keys = defaultdict(set)
         for body in taken:
-            if body["header"] != body["id"]:
-                self.other_keys.append(f"{body['header']} is not {body['id']}")
+            if body["header"] != body["key"]:
+                self.other_keys.append(f"{body['header']} is not {body['key']}")
             for item in body["items"]:
                 keys[item["alert"], item["kind"], item["at"]].add(item["id"])
         self.other_keys += [f"{event}: {found}" for event, found in keys.items() if len(found) > 1]
