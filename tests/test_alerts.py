@@ -5,14 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kener_async import keys
+from kener_async.config.alert_plan import alert_plan
 from kener_async.domain.alerts import Alert, BurnRate, Closing, LatencyAbove, StatusIs, UptimeBelow
-from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.domain.errors import Unavailable
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.hours import Hours
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.objectives import Objective
 from kener_async.domain.samples import Status
-from kener_async.store import alerts
+from kener_async.store import alert_streaks, alerts, evaluations
 from tests.rigs.alerts import (
     a_rule,
     all_alerts,
@@ -27,6 +31,7 @@ from tests.rigs.alerts import (
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
 EXPECTED = MonitorSettings(expectation=EveryInterval(300, 60, 360))
+OUTLASTING = MonitorSettings(expectation=OnChange(30 * 86400))
 
 
 async def maintenance(service: Service, start: int, end: int, **fields: Any) -> int:
@@ -422,3 +427,102 @@ async def test_a_storm_is_evaluated_in_a_few_transactions(tmp_path: Path) -> Non
         await asyncio.gather(*(service.beat(monitor.tag, "DOWN") for monitor in monitors))
         await look(service)
         assert len(await open_alerts(service)) == 60
+
+
+async def test_what_could_not_be_stored_is_evaluated_again(tmp_path: Path) -> None:
+    async with running(an_alert_config(tmp_path, a_rule()), FakeClock()) as service:
+        await service.beat("earth", "DOWN")
+        store = service.app[keys.DATABASE]
+
+        async def refuse(*work: object) -> object:
+            raise Unavailable("the disk is full")
+
+        store.write, write = refuse, store.write
+        with pytest.raises(Unavailable):
+            await look(service)
+        store.write = write
+        await look(service)
+        assert await told(service) == ["earth OPENED"]
+
+
+async def test_a_monitor_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = evaluations.Evaluation.run
+
+    def run(evaluation: evaluations.Evaluation) -> None:
+        if evaluation.monitor == 1:
+            raise RuntimeError("broken")
+        sound(evaluation)
+
+    monkeypatch.setattr(evaluations.Evaluation, "run", run)
+    async with running(an_alert_config(tmp_path, a_rule()), FakeClock()) as service:
+        await service.beat("earth", "DOWN")
+        await service.beat("mars", "DOWN")
+        await look(service)
+        assert await told(service) == ["mars OPENED"]
+
+
+async def test_channels_that_keep_alerts_open_hear_that_one_was_removed(tmp_path: Path) -> None:
+    config = an_alert_config(tmp_path, a_rule(to=("ops", "pager")), channels=("ops", "pager"))
+    async with running(config, FakeClock()) as service:
+        evaluator = service.app[keys.ALERTS]
+        evaluator.configure(alert_plan(config, frozenset({"pager"})))
+        await minutes(service, "DOWN")
+        without = replace(config, alerts=())
+        evaluator.configure(alert_plan(without, frozenset({"pager"})))
+        await look(service)
+        sent = [(one.channel, one.notice.kind.name) for one in await all_deliveries(service)]
+        assert sent == [("ops", "OPENED"), ("pager", "OPENED"), ("pager", "REMOVED")]
+        assert (await all_notices(service))[-1].facts.monitor == "earth"
+
+
+async def test_a_change_of_settings_is_followed(tmp_path: Path) -> None:
+    """A deadline that is introduced begins anew, and is evaluated when it has passed."""
+    config = an_alert_config(tmp_path, a_rule(), monitors=(a_monitor("earth"),))
+    async with running(config, FakeClock()) as service:
+        await minutes(service, "UP")
+        await look(service, 3600)
+        await reload(service, replace(config, monitors=(a_monitor("earth", EXPECTED),)))
+        await look(service, 300)
+        assert await told(service) == []
+        await look(service, 120)
+        assert await told(service) == ["earth OPENED"]
+
+
+async def test_a_gap_of_the_observer_is_no_outage(tmp_path: Path) -> None:
+    config = an_alert_config(tmp_path, a_rule(), monitors=(a_monitor("earth", EXPECTED),))
+    async with running(config, FakeClock()) as service:
+        await minutes(service, "UP")
+        service.jump(7200)
+        await service.app[keys.ALERTS].look()
+        await look(service, 240)
+        assert await told(service) == []
+        await look(service, 180)
+        assert await told(service) == ["earth OPENED"]
+
+
+async def test_a_long_outage_is_read_once_and_then_by_the_quarter(tmp_path: Path) -> None:
+    rule = a_rule(after=5 * 86400, count=0)
+    config = an_alert_config(tmp_path, rule, monitors=(a_monitor("earth", OUTLASTING),))
+    async with running(config, FakeClock()) as service:
+        await minutes(service, "UP", "DOWN")
+        service.pass_time(4 * 86400)
+        await service.roll()
+        await look(service)
+        reads: list[object] = []
+        store = service.app[keys.DATABASE]
+        read = store.read
+
+        async def counted(work: object, *arguments: object) -> object:
+            reads.append(work)
+            return await read(work, *arguments)
+
+        store.read = counted
+        for _ in range(3):
+            await look(service, 60)
+        assert alert_streaks.before not in reads
+        store.read = read
+        service.pass_time(86400)
+        await service.roll()
+        await look(service)
+        (alert,) = await open_alerts(service)
+        assert alert.since == NOON + 120
