@@ -55,6 +55,14 @@ OTHER = {  # keys that need another one beside them, and those whose value says 
     "site.custom_css": 'custom_css = "own.css"',
     "site.font_file": 'assets = "files"\nfont_file = "own.woff2"',
     "site.locales": 'locales = ["en"]',
+    "notifications.last_resort": (
+        'last_resort = "a"\n[[channels]]\nname = "a"\nkind = "command"\ncommand = ["a"]'
+    ),
+    "mail.host": 'host = "smtp.example.org"\nfrom = "a@example.org"',
+    "mail.user": 'user = "a"\npassword = "b"',
+    "mail.password": 'user = "a"\npassword = "b"',
+    "mail.sender": 'from = "a@example.org"',
+    "mail.reply_to": 'reply_to = "a@example.org"',
 }
 
 
@@ -63,7 +71,7 @@ def declared(table: type = PlainTables, at: str = "") -> Iterator[tuple[str, Key
     for name, key in keys_of(table).items():
         if key.table is None:
             yield at + name, key
-        elif not (isinstance(key.field, fields.Nested) and key.field.many):
+        elif isinstance(key.field, fields.Nested) and not key.field.many:
             yield from declared(key.table, f"{at}{name}.")
 
 
