@@ -768,7 +768,7 @@ class Edit:
             method, path = "POST", f"/api/incident/{incident.number}/status"
         else:
             body = {"title": "y", "tags": incident.tags} | body
-            known = set(body["tags"]) <= set(world.tags)
+            known = set(body["tags"]) <= {*world.tags, *incident.tags}
             method, path = "PATCH", f"/api/incident/{incident.number}"
         after = incident.changed(body, world.now) if known else None
         status, answer = await world.service.ask(method, path, json=body)
