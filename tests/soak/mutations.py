@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("kener_async", "tests", "schema.sql", "config.toml", "pyproject.toml")
 TESTS = ("tests/test_histories.py", "tests/test_timeline.py")
 OF_ALERTS = ("tests/test_alert_histories.py",)
+OF_THE_EVALUATOR = ("tests/test_alert_evaluator.py", "tests/test_alerts.py")
+OF_DELIVERIES = ("tests/test_delivery_rules.py", "tests/test_deliveries.py")
 HISTORIES = "150"
-ALERT_HISTORIES = "1000"
+NUMBERS = {frozenset(OF_ALERTS): "1000", frozenset(OF_THE_EVALUATOR): "30"}  # of histories
 SECONDS = 1200
 
 # Failures are not made small: that they are found is enough. Nothing is remembered from run to run.
@@ -310,6 +312,76 @@ MUTATIONS = (
         "return not are_met",
         OF_ALERTS,
     ),
+    Mutation(
+        "the evaluator does not notice a backlog",
+        "worker/alerts.py",
+        "for monitor, oldest in reports.items() if is_late_report(oldest, now)}",
+        "for monitor, oldest in reports.items() if not oldest}",
+        OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "the evaluator looks at a report in the next minute only",
+        "worker/alerts.py",
+        "        changed |= reports.keys()\n",
+        "",
+        OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "the evaluator keeps what it knows of earlier minutes when they change",
+        "worker/alerts.py",
+        "        self._earlier.forget(changed)\n",
+        "",
+        OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "a restart forgets the alerts that are open",
+        "store/evaluations.py",
+        "return load_open(session), _by_rule(alerts.unsettled(session))",
+        "return {}, _by_rule(alerts.unsettled(session))",
+        OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "the evaluator looks at what only time changes when something else does",
+        "worker/alerts.py",
+        "if minute_of(now) != self._minute:",
+        "if self._minute is None:",
+        OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "a sending that was interrupted is not told again",
+        "domain/deliveries.py",
+        "groups = [MessageGroup(interrupted, 0, is_interrupted=True)] if interrupted else []",
+        "groups = []",
+        OF_DELIVERIES,
+    ),
+    Mutation(
+        "what was interrupted is told together with what is new, under another key",
+        "domain/deliveries.py",
+        "if groups and groups[0].is_interrupted:",
+        "if groups and groups[0].is_retry:",
+        OF_DELIVERIES,
+    ),
+    Mutation(
+        "a closing is told besides the opening that could not be sent",
+        "domain/deliveries.py",
+        "        merges[closing.id] = merged\n",
+        "        merges.pop(closing.id, merged)\n",
+        OF_DELIVERIES,
+    ),
+    Mutation(
+        "reminders are told after the closing that overtook them",
+        "domain/deliveries.py",
+        "            _drop(drops, OVERTAKEN, reminders)\n",
+        "            list(reminders)\n",
+        OF_DELIVERIES,
+    ),
+    Mutation(
+        "a receiver that asks to wait is asked again at once",
+        "domain/deliveries.py",
+        "held_until = now + max(pause, min(retry_after or 0, LONGEST_RETRY_AFTER))",
+        "held_until = now + pause",
+        OF_DELIVERIES,
+    ),
 )
 
 
@@ -360,7 +432,7 @@ def _copy(folder: Path) -> None:
 
 def _caught_by(copy: Path, tests: Iterable[str]) -> str | None:
     """The first test that fails there; None when all pass."""
-    histories = ALERT_HISTORIES if set(tests) == set(OF_ALERTS) else HISTORIES
+    histories = NUMBERS.get(frozenset(tests), HISTORIES)
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "--hypothesis-seed=0", *sorted(tests)],
