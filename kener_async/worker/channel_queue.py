@@ -120,13 +120,17 @@ class ChannelQueue:
 
     async def run(self) -> None:
         """Send until stopped."""
+        reason = ""  # why nothing could be stored the last time
         while not self._stopping.is_set() or self._result is not None:
             try:
                 due_at = await self.advance()
+                reason = ""
                 if due_at > self._clock():
                     await self._wait(due_at)
             except Unavailable as error:
-                log.warning("deliveries wait", channel=self.outlet.name, reason=error.message)
+                if error.message != reason:  # a full disk would fill the log
+                    log.warning("deliveries wait", channel=self.outlet.name, reason=error.message)
+                reason = error.message
                 await asyncio.sleep(STORE_AGAIN)
             except Exception:
                 log.exception("the deliveries of a channel failed", channel=self.outlet.name)
