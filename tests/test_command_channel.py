@@ -95,6 +95,19 @@ async def test_it_is_killed_when_the_server_stops(tmp_path: Path):
     await until_gone(int(pid_file.read_text()))
 
 
+async def test_it_is_killed_when_the_server_stops_while_it_starts(tmp_path: Path):
+    pid_file = tmp_path / "pid"
+    script = f"sleep 1000 & echo $! > {pid_file}; wait"
+    sending = asyncio.create_task(command("/bin/sh", "-c", script).send(a_message(), {}))
+    while not (pid_file.exists() and pid_file.read_text()):
+        await asyncio.sleep(0)  # its start is not complete before the loop has turned some more times
+        time.sleep(0.01)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await until_gone(int(pid_file.read_text()))
+
+
 async def test_what_it_leaves_behind_changes_nothing_of_its_success(tmp_path: Path):
     pid_file = tmp_path / "pid"
     script = f"sleep 1000 & echo $! > {pid_file}; exit 0"

@@ -43,7 +43,7 @@ class Command:
 
     async def _run(self, text: bytes) -> tuple[int, bytes]:
         """The exit status, and the beginning of the output. At the time-out the process group is killed."""
-        process = await self._start()
+        process = await self._started()
         try:
             async with asyncio.timeout(self._timeout):
                 output, _ = await asyncio.gather(_output_of(process), _write(process, text))
@@ -55,8 +55,17 @@ class Command:
             return process.returncode, b""
         finally:
             if process.returncode is None:
-                _kill_group(process)
-                await process.wait()
+                await _end(process)
+
+    async def _started(self) -> Process:
+        """Start it. A cancellation meanwhile takes effect once the whole group can be killed."""
+        starting = asyncio.create_task(self._start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(NotDelivered):
+                await _end(await starting)
+            raise
 
     async def _start(self) -> Process:
         try:
@@ -111,6 +120,14 @@ async def _write(process: Process, text: bytes) -> None:
             pipe.write(text)
             await pipe.drain()
         pipe.close()
+
+
+async def _end(process: Process) -> None:
+    """Kill the group, and wait for the program; but not for what left the group and keeps its pipes open."""
+    _kill_group(process)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await process.wait()
 
 
 def _kill_group(process: Process) -> None:
