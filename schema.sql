@@ -235,6 +235,7 @@ CREATE UNIQUE INDEX alerts_open ON alerts (monitor_id, rule) WHERE closed_at IS 
 CREATE INDEX alerts_by_monitor ON alerts (monitor_id);
 CREATE INDEX alerts_by_rule ON alerts (monitor_id, rule);
 CREATE INDEX alerts_by_incident ON alerts (incident) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_flapping ON alerts (monitor_id, rule) WHERE is_flapping = 1 AND settled_at IS NULL;
 CREATE INDEX alerts_closed ON alerts (closed_at) WHERE closed_at IS NOT NULL;
 
 -- What is to be told, as facts; written in the transaction that changed what it is about.
@@ -269,6 +270,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
+CREATE INDEX deliveries_waiting ON deliveries (channel) WHERE state IN (0, 1);
 CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
 
 -- What is known of each channel of config.toml that was used.

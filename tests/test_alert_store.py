@@ -460,6 +460,18 @@ def test_a_copy_from_before_alerts_is_left_as_it_is():
 # The queries
 
 PLANS = [
+    (retention.delete_alerts, (NOON, 100), "USING INDEX notices_by_instant (at<?)"),
+    (retention.delete_alerts, (NOON, 100), "INDEX alerts_closed (closed_at<?)"),
+    (deliveries.count_waiting, (), "deliveries_due"),
+    (deliveries.backlog, ("chat", 100), "USING INDEX deliveries_waiting (channel=?)"),
+    (deliveries.search, (DeliverySearch(states=[DeliveryState.FAILED]),), "deliveries_failed"),
+    (
+        deliveries.search,
+        (DeliverySearch(states=[DeliveryState.SENDING, DeliveryState.DUE]),),
+        "USING INDEX deliveries_due",
+    ),
+    (alerts.count_open, (), "alerts_open"),
+    (alerts.search, (AlertSearch(is_open=True, monitors=[1]),), "alerts_open (monitor_id=?)"),
     (deliveries.due, (NOON, 100), "USING INDEX deliveries_due (due_at<?)"),
     (deliveries.next_due, (), "deliveries_due"),
     (deliveries.waiting, (), "deliveries_due"),
@@ -472,6 +484,7 @@ PLANS = [
     (alerts.all_open, (), "alerts_open"),
     (alerts.open_of, ([1, 2],), "USING INDEX alerts_open (monitor_id=?)"),
     (alerts.recent_of, (1, "down", NOON), "USING INDEX alerts_by_rule (monitor_id=? AND rule=?"),
+    (alerts.unsettled, (), "USING INDEX alerts_flapping"),
     (alerts.of_incident, (1,), "USING INDEX alerts_by_incident (incident=?)"),
     (alerts.search, (AlertSearch(),), "SCAN alerts"),
     (alerts.search, (AlertSearch(is_open=True),), "alerts_open"),

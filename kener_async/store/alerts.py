@@ -83,9 +83,10 @@ def unsettled(session: Session) -> list[Alert]:
     """The newest alerts of the monitors and rules that still flap, those that are closed, oldest first."""
     rows = session.execute(
         f"""
-        SELECT {COLUMNS} FROM alerts
-         WHERE closed_at IS NOT NULL AND is_flapping = 1 AND settled_at IS NULL AND closing <> 2
-           AND id IN (SELECT max(id) FROM alerts GROUP BY monitor_id, rule)
+        SELECT {COLUMNS} FROM alerts AS newest INDEXED BY alerts_flapping
+         WHERE is_flapping = 1 AND settled_at IS NULL AND closed_at IS NOT NULL AND closing <> 2
+           AND NOT EXISTS (SELECT 1 FROM alerts
+                            WHERE monitor_id = newest.monitor_id AND rule = newest.rule AND id > newest.id)
          ORDER BY id
         """  # noqa: S608
     )

@@ -23,6 +23,7 @@ from kener_async.worker.stop import StopToken
 log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 1000
+ALERTS_AT_ONCE = 100  # with their notices and deliveries
 MONITORS_AT_ONCE = 100
 PAUSE_SECONDS = 0.05  # between two steps, for heartbeats
 TRUSTED_AFTER = DAY
@@ -95,7 +96,7 @@ async def drop_old_alerts(database: Database, clock: Clock, keep: Callable[[], i
     if not await _is_clock_trusted(database, clock):
         return
     instant = clock() - keep()
-    while not stop.is_set and await database.write(retention.delete_alerts, instant, ROWS_AT_ONCE):
+    while not stop.is_set and await database.write(retention.delete_alerts, instant, ALERTS_AT_ONCE):
         await stop.sleep(PAUSE_SECONDS)
 
 
