@@ -145,7 +145,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
         figures = AlertFigures(store, overviews, clock)
-        app[keys.ALERTS] = AlertEvaluator(store, states, loader, figures, clock, deliveries.wake)
+        app[keys.ALERTS] = AlertEvaluator(store, states, loader, figures, clock, deliveries.wake, metrics)
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
         async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:

@@ -38,6 +38,7 @@ from kener_async.domain.errors import Unavailable
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Run
+from kener_async.metrics import Metrics
 from kener_async.store import evaluations
 from kener_async.store.interface import Database
 from kener_async.worker.alert_figures import AlertFigures
@@ -64,6 +65,7 @@ class AlertEvaluator:
         figures: AlertFigures,
         clock: Clock,
         on_notices: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._states = states
@@ -71,6 +73,7 @@ class AlertEvaluator:
         self._figures = figures
         self._clock = clock
         self._on_notices = on_notices
+        self._metrics = metrics
         self._plan = AlertPlan()
         self._earlier = EarlierStreaks(database)
         self._open: dict[int, Mapping[str, Alert]] = {}  # by monitor and rule
@@ -200,8 +203,11 @@ class AlertEvaluator:
         return [state for state in found if state is not None]
 
     async def _evaluate(self, due: set[int]) -> None:
-        if not due:
-            return
+        if due:
+            with self._metrics.evaluation_seconds.time():
+                await self._evaluate_some(due)
+
+    async def _evaluate_some(self, due: set[int]) -> None:
         monitors = [(state, monitor) for state, monitor in self._monitors() if state.id in due]
         parents = [parent for _, monitor in monitors for parent in self._parents(monitor)]
         current = await self._loader.current([*dict.fromkeys([*(state for state, _ in monitors), *parents])])
