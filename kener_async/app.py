@@ -31,7 +31,6 @@ from kener_async.config.alert_plan import alert_plan
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY, HOUR
-from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
@@ -68,7 +67,6 @@ from kener_async.worker.writer import Writer
 log = structlog.get_logger(__name__)
 
 CHANNEL_FACTORY = web.AppKey("channel factory", ChannelFactory)
-BAD = frozenset({Status.DEGRADED, Status.DOWN})
 
 
 def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
@@ -221,8 +219,8 @@ async def apply(app: web.Application, config: Config) -> None:
 def count_bad(app: web.Application) -> tuple[int, int]:
     """How many monitors on the page are DOWN or DEGRADED now, and how many there are."""
     now, config = app[keys.CLOCK](), app[keys.RUNNING].config
-    visible = app[keys.STATES].of(monitor.tag for monitor in config.monitors if not monitor.hidden)
-    return sum(state.current(now).status in BAD for state in visible), len(visible)
+    visible = [monitor.tag for monitor in config.monitors if not monitor.hidden]
+    return app[keys.STATES].count_bad(visible, now), len(visible)
 
 
 async def read_ahead(app: web.Application, stop: StopToken) -> None:

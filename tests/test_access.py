@@ -8,15 +8,17 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import web
 
 from kener_async import keys
 from kener_async.app import create_app
-from kener_async.config.model import Category, Config, Senders
+from kener_async.config.channels import CommandChannel
+from kener_async.config.model import AlertConfig, Category, Config, Senders
 from kener_async.domain.access import SCOPES
-from kener_async.domain.alerts import Alert, Severity
+from kener_async.domain.alerts import Alert, AlertRule, Severity, StatusIs
 from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
@@ -28,6 +30,11 @@ OWN, FOREIGN, HIDDEN = "own", "foreign", "hidden"
 OBJECTS = (OWN, FOREIGN, HIDDEN)
 INCIDENTS = {OWN: 1, FOREIGN: 2, HIDDEN: 3}
 DRAFTS = {OWN: 4, FOREIGN: 5, HIDDEN: 6}
+CAT = CommandChannel(
+    name="ops", kind="command", gather=10, per_minute=20, locale="en", timezone=ZoneInfo("UTC"),
+    tell=("opened",), command=("/bin/cat",),
+)  # fmt: skip
+RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), recover_after=10**9))
 KEYS = {name: name[0] * 43 for name in OBJECTS}
 CHECKS = {name: f"0fe4e4ee-4ee4-4ee4-8ee4-{number:012}" for number, name in enumerate(OBJECTS)}
 PROXIED = {"X-Forwarded-For": "203.0.113.7"}  # not from this machine
@@ -88,6 +95,7 @@ PRIVATE: dict[tuple[str, str], Private] = {
     ("GET", "/api/manage/deliveries"): Private("manage:read", about=False),
     ("POST", "/api/manage/deliveries/{deliveryId}/again"): Private("channel:write", answers_foreign=404),
     ("GET", "/api/manage/channels"): Private("manage:read", about=False),
+    ("POST", "/api/manage/channels/{channelName}/test"): Private("channel:write", about=False),
     ("GET", "/api/manage/incidents"): Private("manage:read", about=False),
     ("POST", "/api/manage/incidents/{incidentNumber}/publish"): Private(
         "incident:write", answers_foreign=404
@@ -131,7 +139,7 @@ def address(path: str, name: str, query: str = "") -> str:
     values = {
         "tag": f"{name}-tag", "number": INCIDENTS[name],
         "incidentNumber": (DRAFTS if path.endswith("/publish") else INCIDENTS)[name],
-        "alertId": INCIDENTS[name], "deliveryId": INCIDENTS[name],
+        "channelName": "ops", "alertId": INCIDENTS[name], "deliveryId": INCIDENTS[name],
         "key": KEYS[name], "address": CHECKS[name], "token": f"{name}-push-token-0123456789",
         "kind": "status", "month": "2025-12",
         "day": "2025-12-30", "path": "none",
@@ -194,8 +202,10 @@ def draft(connection: sqlite3.Connection) -> int:
 @pytest.fixture
 async def objects(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
     """A monitor, an incident with a comment, a device and senders of each kind of object."""
-    with_category = replace(config, categories=(Category("Planets", "", hidden=False),))
-    async with running(with_category, clock) as service:
+    changed = replace(
+        config, categories=(Category("Planets", "", hidden=False),), channels=(CAT,), alerts=(RULE,)
+    )
+    async with running(changed, clock) as service:
         service.change("ingest", token_rate=0)
         await service.configure(*(_monitor(name) for name in OBJECTS))
         for name in OBJECTS:
@@ -227,7 +237,12 @@ def _monitor(name: str) -> Any:
         checks=(CHECKS[name],), push_token=f"{name}-push-token-0123456789", gatus_key=KEYS[name],
         gatus_token=f"{name}-gatus-token-0123456789-0123456789",
     )  # fmt: skip
-    fields: dict[str, Any] = {"name": f"Name of {name}", "hidden": name == HIDDEN, "category": "Planets"}
+    fields: dict[str, Any] = {
+        "name": f"Name of {name}",
+        "alerts": ("outage",),
+        "hidden": name == HIDDEN,
+        "category": "Planets",
+    }
     return a_monitor(f"{name}-tag", senders=senders, **fields)
 
 

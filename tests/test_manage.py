@@ -370,6 +370,38 @@ async def test_channels_are_listed_with_their_state_and_without_secrets(service:
     assert (quiet["rules"], quiet["lastSentAt"], quiet["pausedAt"]) == (["outage"], NOON, None)
 
 
+async def test_a_test_sends_an_example_and_shows_what_was_sent_and_answered(service: Service):
+    await store(service, channel_states.pause, "quiet", NOON)
+    answer = await service.post("/api/manage/channels/quiet/test", None)
+    assert answer["delivered"] is True
+    (request,) = answer["requests"]
+    assert request.startswith("/bin/cat\n\n{")
+    assert '"earth"' in request
+    assert "earth" in answer["answer"]
+    assert (await service.get("/api/manage/channels"))[1]["pausedAt"] is None
+
+
+async def test_a_test_of_a_channel_that_does_not_work_says_why(service: Service):
+    answer = await service.post("/api/manage/channels/ops/test", None)
+    assert answer | {"requests": []} == {
+        "delivered": False,
+        "requests": [],
+        "answer": "ended with status 1: /bin/cat: ***: No such file or directory",
+    }
+
+
+async def test_a_test_names_a_monitor_that_the_token_may_see(service: Service):
+    limited = await service.mint(scopes=("channel:write",), tags=("mars",))
+    _, answer = await service.ask("POST", "/api/manage/channels/quiet/test", limited)
+    assert '"mars"' in answer["answer"]
+    assert "earth" not in str(answer)
+
+
+async def test_an_unknown_channel_is_not_tested(service: Service):
+    answer = await service.ask("POST", "/api/manage/channels/none/test")
+    assert answer == (404, {"error": "channel not found"})
+
+
 # Drafts
 
 
@@ -408,8 +440,8 @@ async def test_a_draft_that_names_other_monitors_too_is_published_by_a_token_of_
 
 async def test_visitors_see_nothing_of_alerts(service: Service):
     await service.beat("earth", "DOWN")
-    await store(service, lambda session: add_alert(session, "earth", rule="pager-of-the-crew"))
-    await service.post("/api/manage/alerts/1/acknowledge", None)
+    values = {"rule": "pager-of-the-crew", "acknowledged_at": NOON, "acknowledged_by": "Ada"}
+    await store(service, lambda session: add_alert(session, "earth", **values))
     for path in ("/", "/monitor/earth", "/feed.atom", "/api/v2/summary.json", "/badge/earth/status"):
         text = await (await service.client.get(path)).text()
         assert not [word for word in ("pager-of-the-crew", "timeout after 10 s", "Ada") if word in text], path

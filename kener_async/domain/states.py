@@ -124,6 +124,10 @@ class MonitorStates:
         """The monitors of these tags; raises KeyError for one that is not configured."""
         return [self._by_tag[tag] for tag in tags]
 
+    def count_bad(self, tags: Iterable[str], now: int) -> int:
+        """How many of these monitors are DOWN or DEGRADED now."""
+        return sum(state.current(now).status in (Status.DEGRADED, Status.DOWN) for state in self.of(tags))
+
     def publish(self, states: Iterable[MonitorState]) -> None:
         """Replace the states of these monitors by freshly loaded ones."""
         self.note_change()

@@ -1,11 +1,19 @@
-"""/api/manage/channels: the channels and whether they work."""
+"""/api/manage/channels: the channels, whether they work, and a test of one."""
 
+from dataclasses import replace
+from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 
 from kener_async import keys
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
+from kener_async.channels.composition import example, message_source
+from kener_async.channels.message import Message
+from kener_async.channels.trial import try_channel
 from kener_async.config.channels import ChannelConfig
+from kener_async.config.model import Config
+from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import ChannelState
 from kener_async.store import channel_states
 
@@ -34,6 +42,50 @@ async def list_channels(call: Call) -> list[dict[str, Any]]:
         state = states.get(channel.name, ChannelState(channel.name))
         listed.append(_listed(channel, rules, state, with_fault=call.grant.allows("channel:write")))
     return listed
+
+
+@routes.post("/api/manage/channels/{channelName}/test")
+@endpoint(
+    Spec(
+        operation="testChannel",
+        summary="Test a channel",
+        group="Management",
+        scope="channel:write",
+        path={"channelName": "name of the channel"},
+        reply=schemas.ChannelTrialSchema(),
+        errors=(404, 503),
+    )
+)
+async def test(call: Call) -> dict[str, Any]:
+    """Send an example of an alert through a channel at once, and show what was sent and answered.
+
+    Secrets are masked. A channel that was paused and takes it is used again.
+    """
+    app = call.request.app
+    config = app[keys.RUNNING].config
+    name = call.request.match_info["channelName"]
+    channel = next((channel for channel in config.channels if channel.name == name), None)
+    if channel is None:
+        raise NotFound("channel not found")
+    trial = await try_channel(channel, config.mail, _example(call, channel), _host(config))
+    if trial.is_delivered:
+        await app[keys.DELIVERIES].resume(name)
+    return {"delivered": trial.is_delivered, "requests": trial.requests, "answer": trial.answer}
+
+
+def _example(call: Call, channel: ChannelConfig) -> Message:
+    """A message about the first monitor that the token may see."""
+    app = call.request.app
+    config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
+    visible = [monitor.tag for monitor in config.monitors if not monitor.hidden]
+    bad = app[keys.STATES].count_bad(visible, now)
+    own = tuple(monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag))
+    source = message_source(replace(config, monitors=own), app[keys.IDENTITY], lambda: (bad, len(visible)))
+    return example(source, channel.locale, channel.timezone, now, f"test-{token_hex(8)}")
+
+
+def _host(config: Config) -> str:
+    return urlsplit(config.server.public_url).hostname or ""
 
 
 def _listed(

@@ -174,6 +174,15 @@ class ChannelSchema(Schema):
     )
 
 
+class ChannelTrialSchema(Schema):
+    delivered = fields.Boolean(metadata=described("Whether the receiver took it", True))
+    requests = fields.List(
+        fields.String(),
+        metadata=described("What was sent, without secrets", ["POST https://hooks.example.org/***\n\n{}"]),
+    )
+    answer = fields.String(metadata=described("What the receiver answered, or what failed", "200 ok"))
+
+
 class ManagedIncidentQuery(PageQuery):
     before = QueryInteger(
         minimum=1,
