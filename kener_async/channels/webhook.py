@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from kener_async.domain.samples import Status
 
 TRIGGERED, RESOLVED = "TRIGGERED", "RESOLVED"
 LONGEST_TEXT = 2000
+MOST_ITEMS = 100  # many receivers take 100 KB, and refuse what is larger
 
 
 class Webhook:
@@ -64,9 +66,11 @@ def render(settings: WebhookChannel, message: Message, now: int) -> HttpRequest:
 
 
 def body_of(message: Message) -> dict[str, Any]:
-    """Kener's fields, of the first item or of all together, then ours, with each item by itself."""
-    ours: dict[str, Any] = _printable(document_of(message))
+    """Kener's fields, of the first item or of all together, then ours, with the first items one by one."""
+    told = replace(message, items=message.items[:MOST_ITEMS])
+    ours: dict[str, Any] = _printable(document_of(told))
     ours["key"] = ours.pop("id")
+    ours["items_left_out"] = len(message.items) - len(told.items)
     return kener_fields(message) | ours
 
 
