@@ -441,3 +441,28 @@ async def test_a_channel_that_a_reload_changed_is_resumed(station: Station):
         changed = replace(station.outlet(receiver), settings="another address")
         outgoing.configure([changed], DeliveryRules())
         await until(lambda: len(receiver.taken) == 1)
+
+
+async def test_a_channel_that_is_taken_out_and_put_back_sends_one_message_at_a_time(station: Station):
+    go, under_way, most = asyncio.Event(), 0, 0
+
+    class Slow(Receiver):
+        async def send(self, message: Message, references: Mapping[str, str]) -> Receipt:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await go.wait()
+            under_way -= 1
+            return await super().send(message, references)
+
+    slow = Slow(station.time)
+    await station.open()
+    async with running(station, DeliveryRules(), ops=slow) as outgoing:
+        await until(lambda: under_way == 1)
+        outgoing.configure([], DeliveryRules())
+        outgoing.configure([station.outlet(slow)], DeliveryRules())
+        await station.open("mars")
+        outgoing.wake()
+        asyncio.get_running_loop().call_later(0.05, go.set)
+        await until(lambda: len(slow.taken) == 2)
+    assert most == 1

@@ -1,7 +1,7 @@
 """Deliveries: a queue for each channel, all beside one another, so that a slow one delays no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -103,7 +103,8 @@ class Deliveries:
         self._tasks = {queue: task for queue, task in self._tasks.items() if not task.done()}
         for name, queue in self._queues.items():
             if queue not in self._tasks:
-                self._tasks[queue] = asyncio.create_task(queue.run(), name=f"channel {name}")
+                ending = [task for other, task in self._tasks.items() if other.outlet.name == name]
+                self._tasks[queue] = asyncio.create_task(_run_after(ending, queue), name=f"channel {name}")
 
     async def _ended(self, grace: float) -> None:
         tasks = [*self._tasks.values()]
@@ -172,6 +173,12 @@ class Deliveries:
             await self._database.write(_send_to, numbers, name, now)
             log.warning("the channel of last resort is told", channel=name, notices=len(numbers))
             queue.wake()
+
+
+async def _run_after(ending: Sequence[asyncio.Task[None]], queue: ChannelQueue) -> None:
+    """Run a queue when a former one of the same channel has ended: it may be sending."""
+    await asyncio.gather(*ending, return_exceptions=True)
+    await queue.run()
 
 
 def _send_to(session: Session, numbers: Iterable[int], channel: str, now: float) -> None:
