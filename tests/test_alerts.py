@@ -526,3 +526,26 @@ async def test_a_long_outage_is_read_once_and_then_by_the_quarter(tmp_path: Path
         await look(service)
         (alert,) = await open_alerts(service)
         assert alert.since == NOON + 120
+
+
+async def test_a_late_report_counts_in_a_streak_that_was_read_before(tmp_path: Path) -> None:
+    config = an_alert_config(tmp_path, a_rule(after=1800, count=0), monitors=(a_monitor("earth"),))
+    async with running(config, FakeClock()) as service:
+        await minutes(service, "UP", "DOWN")
+        service.pass_time(1200)
+        await service.roll()
+        await look(service)  # reads that it has been DOWN since 12:02
+        await service.beat("earth", "UP", at=NOON + 600)
+        await look(service)
+        await look(service, 1800)
+        assert await told(service) == []
+
+
+async def test_a_parent_whose_own_rule_is_gone_has_its_alert_closed(tmp_path: Path) -> None:
+    monitors = (a_monitor("router"), a_monitor("earth", depends_on=("router",)))
+    config = an_alert_config(tmp_path, a_rule(), monitors=monitors)
+    async with running(config, FakeClock()) as service:
+        await minutes(service, "DOWN", tag="router")
+        only = replace(config.alerts[0], monitors=("earth",))
+        await reload(service, replace(config, alerts=(only,)))
+        assert await open_alerts(service) == []

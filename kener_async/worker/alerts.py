@@ -213,13 +213,18 @@ class AlertEvaluator:
         current = await self._loader.current([*dict.fromkeys([*(state for state, _ in monitors), *parents])])
         states = {state.id: state for state in current}
         now = self._clock()
-        looks = [
-            AlertLook(now, monitor, "") for monitor in sorted(self._without_rule() & due - states.keys())
-        ]
+        ruled = {state.id for state, _ in self._monitors()}
+        looks = [AlertLook(now, gone) for gone in sorted((self._without_rule() & due) - ruled)]
         for count, (state, monitor) in enumerate(monitors, start=1):
-            gone = self._open.get(state.id, {}).keys() - {rule.name for rule in monitor.rules}
-            if gone or await self._happens(states[state.id], monitor, states, now):
-                looks.append(self._look(state, monitor, now))
+            names = {rule.name for rule in monitor.rules}
+            has_gone = not self._open.get(state.id, {}).keys() <= names
+            try:
+                if has_gone or await self._happens(states[state.id], monitor, states, now):
+                    looks.append(self._look(state, monitor, now))
+            except Unavailable:
+                raise
+            except Exception:  # it must not keep the others from being evaluated
+                log.exception("the alert rules of a monitor could not be evaluated", monitor=state.tag)
             if count % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         if looks:
