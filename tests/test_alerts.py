@@ -529,16 +529,17 @@ async def test_a_long_outage_is_read_once_and_then_by_the_quarter(tmp_path: Path
 
 
 async def test_a_late_report_counts_in_a_streak_that_was_read_before(tmp_path: Path) -> None:
-    config = an_alert_config(tmp_path, a_rule(after=1800, count=0), monitors=(a_monitor("earth"),))
+    config = an_alert_config(tmp_path, a_rule(), monitors=(a_monitor("earth"),))
     async with running(config, FakeClock()) as service:
-        await minutes(service, "UP", "DOWN")
+        await minutes(service, "UP")
         service.pass_time(1200)
         await service.roll()
-        await look(service)  # reads that it has been DOWN since 12:02
-        await service.beat("earth", "UP", at=NOON + 600)
+        await look(service)  # reads that the last word of the quarter before was UP
+        await service.beat("earth", "DOWN", at=NOON + 720)
         await look(service)
-        await look(service, 1800)
         assert await told(service) == []
+        await look(service, 60)
+        assert await told(service) == ["earth OPENED"]
 
 
 async def test_a_parent_whose_own_rule_is_gone_has_its_alert_closed(tmp_path: Path) -> None:
