@@ -38,7 +38,7 @@ ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class TextLine:
+class MessageLine:
     """A line of a message; `label` may be empty."""
 
     label: str
@@ -80,7 +80,7 @@ class MessageText:
     """
 
     title: str
-    lines: tuple[TextLine, ...]
+    lines: tuple[MessageLine, ...]
     groups: tuple[MonitorGroup, ...]
     now: str
     links: tuple[TextLink, ...]
@@ -187,30 +187,30 @@ def _marked_as_test(language: Locale, message: Message, title: str) -> str:
     return language.gettext("Test: %(title)s") % {"title": title} if is_test else title
 
 
-def _lines(language: Locale, item: MessageItem, zone: ZoneInfo) -> tuple[TextLine, ...]:
+def _lines(language: Locale, item: MessageItem, zone: ZoneInfo) -> tuple[MessageLine, ...]:
     _ = language.gettext
     facts = item.facts
     lines = [
-        TextLine("", text) for text in (_explanation(language, item), _when(language, item, zone)) if text
+        MessageLine("", text) for text in (_explanation(language, item), _when(language, item, zone)) if text
     ]
     if facts.changes and item.kind in (NoticeKind.FLAPPING, NoticeKind.SETTLED):
         text = language.ngettext("%(count)s change of status", "%(count)s changes of status", facts.changes)
-        lines.append(TextLine("", text % {"count": facts.changes}))
+        lines.append(MessageLine("", text % {"count": facts.changes}))
     if facts.reason:
-        lines.append(TextLine(_("Reason"), isolated(one_line(facts.reason))))
+        lines.append(MessageLine(_("Reason"), isolated(one_line(facts.reason))))
     if facts.latency is not None:
-        lines.append(TextLine(_("Latency"), language.latency(facts.latency, item.unit)))
+        lines.append(MessageLine(_("Latency"), language.latency(facts.latency, item.unit)))
     if facts.because:
-        lines.append(TextLine(_("Depends on"), isolated(one_line(facts.because, NAME_CHARACTERS))))
+        lines.append(MessageLine(_("Depends on"), isolated(one_line(facts.because, NAME_CHARACTERS))))
     if facts.acknowledged_by:
         lines.append(
-            TextLine(_("Acknowledged by"), isolated(one_line(facts.acknowledged_by, NAME_CHARACTERS)))
+            MessageLine(_("Acknowledged by"), isolated(one_line(facts.acknowledged_by, NAME_CHARACTERS)))
         )
     if item.category:
-        lines.append(TextLine(_("Category"), isolated(one_line(item.category, NAME_CHARACTERS))))
+        lines.append(MessageLine(_("Category"), isolated(one_line(item.category, NAME_CHARACTERS))))
     if facts.rule and item.kind is not NoticeKind.CHANNEL_PAUSED:
         rule = f"{isolated(one_line(facts.rule, NAME_CHARACTERS))} ({_severity(language, facts.severity)})"
-        lines.append(TextLine(_("Rule"), rule))
+        lines.append(MessageLine(_("Rule"), rule))
     return tuple(lines)
 
 
