@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from kener_async.channels.command import Command, environment
+from kener_async.channels.command import CommandRun, environment
 from kener_async.channels.message import NotDelivered
 from kener_async.config.channels import CommandChannel
 from kener_async.config.schema import built, schema_of
 from tests.rigs.messages import HOSTILE, a_message
 
 
-def command(*words: str, timeout: float = 10) -> Command:
+def command(*words: str, timeout: float = 10) -> CommandRun:
     written = {"name": "ops", "kind": "command", "command": list(words), "locale": "en", "timezone": "UTC"}
-    return Command(built(CommandChannel, schema_of(CommandChannel)().load(written), Path()), timeout=timeout)
+    return CommandRun(
+        built(CommandChannel, schema_of(CommandChannel)().load(written), Path()), timeout=timeout
+    )
 
 
-async def refusal(channel: Command) -> NotDelivered:
+async def refusal(channel: CommandRun) -> NotDelivered:
     with pytest.raises(NotDelivered) as caught:
         await channel.send(a_message(), {})
     return caught.value

@@ -21,7 +21,7 @@ ANSWER_CHARACTERS = 500
 PERMANENT_STATUSES = frozenset({64, 65, 66, 67, 68, 77, 78, 126, 127})
 
 
-class Command:
+class CommandRun:
     """Execute the program of a channel, without a shell and in a process group of its own."""
 
     takes_one_at_a_time = False

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from kener_async.channels.alertmanager import alertmanager
 from kener_async.channels.apprise import apprise
-from kener_async.channels.command import Command
+from kener_async.channels.command import CommandRun
 from kener_async.channels.discord import discord
 from kener_async.channels.googlechat import googlechat
 from kener_async.channels.gotify import gotify
@@ -85,7 +85,7 @@ def channel_of(
 ) -> Channel:
     """The channel of a table of [[channels]]. `session` is that of http.session_of_channels."""
     if isinstance(settings, CommandChannel):
-        return Command(settings)
+        return CommandRun(settings)
     if isinstance(settings, MailChannel):
         if mail_server is None:
             raise ValueError("a channel of mail needs the mail server")
