@@ -110,7 +110,7 @@ def is_unsettled(closed: Alert) -> bool:
     return closed.is_flapping and closed.settled_at is None and closed.closing is not Closing.REMOVED
 
 
-class Minutes:
+class MeasuredMinutes:
     """The measured minutes of a monitor from the current quarter on, and their layers."""
 
     def __init__(self, session: Session, monitor: int, now: int) -> None:
@@ -140,7 +140,7 @@ class Evaluation:
         self._bad_now, self._visible = counted
         self._incidents = incidents
         self._now = look.now
-        self._minutes = Minutes(session, look.monitor, look.now)
+        self._minutes = MeasuredMinutes(session, look.monitor, look.now)
         self.open = {alert.rule: alert for alert in alerts.open_of(session, [look.monitor])}
         self._streaks: dict[str, AlertStreak] = {}
         self.monitor = look.monitor
@@ -203,9 +203,9 @@ class Evaluation:
     def _parents(self, rule: AlertRule) -> Iterable[tuple[int, AlertStreak]]:
         condition, now = PARENT_IS_BAD, self._now
         for parent in self._look.parents:
-            minutes = Minutes(self._session, parent, now)
+            minutes = MeasuredMinutes(self._session, parent, now)
 
-            def is_enough(earlier: AlertStreak, start: int, minutes: Minutes = minutes) -> bool:
+            def is_enough(earlier: AlertStreak, start: int, minutes: MeasuredMinutes = minutes) -> bool:
                 return not needs_earlier_of_parent(rule, minutes.streak(condition, earlier), now)
 
             earlier, _ = alert_streaks.before(self._session, parent, condition, minutes.base, None, is_enough)
