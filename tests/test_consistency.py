@@ -202,7 +202,9 @@ class LookEverywhere:
 
     async def take(self, world: World) -> None:
         tag = world.tags[self.which % len(world.tags)]
-        await world.service.ask("GET", "/api/monitors")  # a clock that was set back is noticed before it is read
+        await world.service.ask(
+            "GET", "/api/monitors"
+        )  # a clock that was set back is noticed before it is read
         kept_from, told = None, list[tuple[str, Span, Told]]()
         while (stored := Stored(world.file)).kept_from != kept_from:  # retention may be at work just now
             kept_from = stored.kept_from

@@ -140,6 +140,14 @@ def test_a_channel_waits_for_more_after_the_first_notice():
     assert late.wake_at == NOON + 40
 
 
+def test_a_storm_that_outlasts_the_wait_is_one_message():
+    storm = [a_delivery(number, number, at=NOON + number / 4) for number in range(1, 45)]  # until NOON + 11
+    assert plan(Backlog(storm), CHAT, FRESH, NOON + 11).wake_at == NOON + 13
+    assert sent(plan(Backlog(storm), CHAT, FRESH, NOON + 13)) == [tuple(range(1, 45))]
+    endless = [a_delivery(number, number, at=NOON + number) for number in range(1, 100)]
+    assert sent(plan(Backlog(endless), CHAT, FRESH, NOON + 21))[0] == tuple(range(1, 22))
+
+
 def test_a_pager_gets_each_alert_by_itself():
     waiting = [a_delivery(number, number) for number in range(1, 151)]
     planned = plan(Backlog(waiting), PAGER, FRESH, NOON)

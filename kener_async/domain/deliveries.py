@@ -19,6 +19,7 @@ FAILING_FROM = 3  # failures in a row, of any messages
 FAILING_PAUSE = 30  # seconds between two messages then; less than any delay of a third attempt
 FAULTS_UNTIL_PAUSED = 10  # failures for good in a row
 LAST_RESORT_AFTER = 10 * MINUTE
+STORM_PAUSE = 2  # seconds without anything new after which a storm is over
 PLANNED_AT_ONCE = 100  # events of a channel that takes one at a time
 
 CLOSINGS = frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED})
@@ -286,15 +287,24 @@ def _due(delivery: Delivery) -> tuple[float, int]:
 
 
 def _gathered(fresh: Sequence[Delivery], gather: int) -> Iterator[MessageGroup]:
-    """Group deliveries, by when they are due, that are due within `gather` seconds of the first."""
+    """Group deliveries, by when they are due, that are due before the message of the first is sent."""
     group: list[Delivery] = []
     for delivery in fresh:
-        if group and delivery.due_at > group[0].due_at + gather:
-            yield MessageGroup(group, group[0].due_at + gather)
+        if group and delivery.due_at > _complete_at(group, gather):
+            yield MessageGroup(group, _complete_at(group, gather))
             group = []
         group.append(delivery)
     if group:
-        yield MessageGroup(group, group[0].due_at + gather)
+        yield MessageGroup(group, _complete_at(group, gather))
+
+
+def _complete_at(group: Sequence[Delivery], gather: int) -> float:
+    """When a message is no longer waited with: `gather` seconds after its first delivery.
+
+    Or later, up to twice as long, while a storm lasts: a second message for its last monitors helps nobody.
+    """
+    first, last = group[0].due_at, group[-1].due_at
+    return max(first + gather, min(last + STORM_PAUSE, first + 2 * gather))
 
 
 def _ready(
