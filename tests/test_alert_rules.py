@@ -411,6 +411,13 @@ class TestFlapping:
         watch = Watch(rule(flap_quiet=60)).draw("DUDUDUDUDUDU")
         assert watch.decide(780) == AlertSettled(watch.alerts[-1], Side.GOOD, 6)
 
+    def test_an_alert_that_was_removed_is_no_change_of_its_monitor(self):
+        watch = Watch(rule(flap_quiet=60)).draw("DUDUDUD")
+        assert watch.alerts[-1].is_flapping
+        watch.alerts[-1] = replace(watch.alerts[-1], closed_at=T + 420, closing=Closing.REMOVED)
+        watch.draw("UU", 7)
+        assert watch.decide(600) == AlertSettled(watch.alerts[-1], Side.GOOD, 3)  # opened, opened, resolved
+
     def test_three_in_an_hour_are_three(self):
         watch = Watch(rule()).draw("DUDUDU" + 60 * "U" + "DU")
         assert [line.split()[1] for line in watch.log] == 4 * ["opened", "resolved"]

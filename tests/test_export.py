@@ -486,7 +486,7 @@ DELIVERY = {
         (changed("incident", source="moon"), "'MOON'"),
         (changed("alert", severity="loud"), "'LOUD'"),
         (changed("alert", monitor="pluto"), "'pluto'"),
-        (changed("alert", closing="resolved"), "CHECK constraint failed"),
+        (changed("alert", closed_at=None, closing="resolved"), "CHECK constraint failed"),
         (changed("alert", told_at=-1), "told_at: must be UTC seconds"),
         (changed("notice", event="moon"), "'MOON'"),
         (changed("notice", facts={"colour": "red"}), "unexpected keyword argument 'colour'"),

@@ -286,7 +286,7 @@ def _settling(
     newest = flapping[-1]
     if (newest.closed_at is None) is not (streak.side is Side.BAD):
         return None
-    closings = sum(alert.closed_at is not None for alert in flapping)
+    closings = sum(alert.closing not in (None, Closing.REMOVED) for alert in flapping)
     return AlertSettled(newest, streak.side, len(flapping) + closings)
 
 

@@ -147,6 +147,12 @@ def closings_to_follow(
     return [number for (number,) in rows]
 
 
+def waiting_channels(session: Session) -> set[str]:
+    """The channels that something waits for."""
+    rows = session.execute(f"SELECT DISTINCT channel FROM deliveries WHERE {WAITING}")  # noqa: S608
+    return {channel for (channel,) in rows}
+
+
 def drop_all_but(session: Session, channels: Iterable[str], now: int, answer: str) -> dict[str, int]:
     """Drop what waits for any other channel; how many deliveries, by channel."""
     rows = session.execute(

@@ -1,7 +1,7 @@
 """Deliveries: a queue for each channel, all beside one another, so that a slow one delays no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -142,16 +142,19 @@ class Deliveries:
     async def _follow_configuration(self) -> None:
         if self._has_new_channels:
             names = [*self._queues]
-            dropped = await self._database.write(
-                deliveries.drop_all_but, names, int(self._clock()), CHANNEL_GONE
-            )
+            if await self._database.glance(deliveries.waiting_channels) - {*names}:
+                await self._drop_all_but(names)
             self._has_new_channels = names != [*self._queues]
-            for name, count in dropped.items():
-                log.warning("dropped what waited for a channel that is gone", channel=name, deliveries=count)
         while self._changed_channels:
             name = next(iter(self._changed_channels))
             await self.resume(name)
             self._changed_channels.discard(name)
+
+    async def _drop_all_but(self, names: Sequence[str]) -> None:
+        now = int(self._clock())
+        dropped = await self._database.write(deliveries.drop_all_but, names, now, CHANNEL_GONE)
+        for name, count in dropped.items():
+            log.warning("dropped what waited for a channel that is gone", channel=name, deliveries=count)
 
     async def resume(self, channel: str) -> None:
         """Send to a channel again that was paused; raises Unavailable."""

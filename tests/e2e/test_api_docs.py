@@ -8,10 +8,20 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, Response
 
+from kener_async.domain.access import DEFAULT_SCOPES
 from tests.e2e.browser import WIDTHS, opened
 from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
+
+# What an operation acts on that must be chosen: no example may tell a channel, or publish a draft.
+NAMED_BY_HAND = (
+    "/api/manage/alerts/{alertId}/acknowledge",
+    "/api/manage/alerts/{alertId}/snooze",
+    "/api/manage/deliveries/{deliveryId}/again",
+    "/api/manage/channels/{channelName}/test",
+    "/api/manage/incidents/{incidentNumber}/publish",
+)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -36,9 +46,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def test_every_operation_works_with_the_examples_that_are_filled_in(browser: Browser, service: Service):
+    token = await service.mint(scopes=[*DEFAULT_SCOPES, "manage:read"])
     async with opened(browser, service, "/api/docs") as watched:
         page = watched.page
-        await authorize(page, service.token)
+        await authorize(page, token)
         operations = page.locator(".opblock")
         await operations.first.wait_for()
         count = await operations.count()
@@ -47,6 +58,9 @@ async def test_every_operation_works_with_the_examples_that_are_filled_in(browse
         for place in range(count):
             operation = operations.nth(place)
             name = (await operation.locator(".opblock-summary").inner_text()).split("\n")
+            path = await operation.locator("[data-path]").get_attribute("data-path")
+            if path in NAMED_BY_HAND:
+                continue
             await operation.locator(".opblock-summary-control").dispatch_event("click")
             reply = await execute(page, operation)
             answers[" ".join(name[:2])] = (reply.status, await reply.text())
