@@ -1,7 +1,7 @@
 """Deliveries: a queue for each channel, all beside one another, so that a slow one delays no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
