@@ -479,7 +479,7 @@ PLANS = [
     (deliveries.unheard_openings, ("ops", NOON, 600, HOUR), "SCAN alerts USING INDEX alerts_open"),
     (deliveries.closings_to_follow, ("ops", [NoticeKind.RESOLVED], NOON, HOUR), "notices_by_instant (at>?)"),
     (deliveries.set_back, ("ops", 60, NOON), "deliveries_waiting"),
-    (deliveries.waiting_channels, (), "deliveries_due"),
+    (deliveries.waiting_channels, (), "deliveries_waiting"),
     (deliveries.drop_all_but, (["ops"], NOON, "gone"), "deliveries_due"),
     (deliveries.failed_since, (NOON,), "USING INDEX deliveries_failed (done_at>?)"),
     (alerts.all_open, (), "alerts_open"),
