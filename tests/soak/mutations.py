@@ -21,6 +21,7 @@ COPIED = ("kener_async", "tests", "schema.sql", "config.toml", "pyproject.toml")
 TESTS = ("tests/test_histories.py", "tests/test_timeline.py")
 OF_ALERTS = ("tests/test_alert_histories.py",)
 OF_THE_EVALUATOR = ("tests/test_alert_evaluator.py", "tests/test_alerts.py")
+OF_EARLIER_STREAKS = ("tests/test_earlier_streaks.py",)
 OF_DELIVERIES = ("tests/test_delivery_rules.py", "tests/test_deliveries.py")
 HISTORIES = "150"
 NUMBERS = {frozenset(OF_ALERTS): "1000", frozenset(OF_THE_EVALUATOR): "40"}  # of histories
@@ -318,6 +319,20 @@ MUTATIONS = (
         "for monitor, oldest in reports.items() if is_late_report(oldest, now)}",
         "for monitor, oldest in reports.items() if not oldest}",
         OF_THE_EVALUATOR,
+    ),
+    Mutation(
+        "late reports leave the earlier streak as it was read",
+        "worker/alerts.py",
+        "        self._earlier.note_reports(reports)\n",
+        "",
+        OF_EARLIER_STREAKS,
+    ),
+    Mutation(
+        "other changes leave the earlier streak as it was read",
+        "worker/alerts.py",
+        "        self._earlier.forget(changed)\n",
+        "",
+        OF_EARLIER_STREAKS,
     ),
     Mutation(
         "the evaluator looks at a report in the next minute only",
