@@ -35,7 +35,6 @@ from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, measured_ru
 from kener_async.domain.alerts import Alert, AlertRule
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Run
 from kener_async.metrics import Metrics
@@ -186,6 +185,8 @@ class AlertEvaluator:
 
     def _without_rule(self) -> set[int]:
         """The monitors with an open alert whose rule is gone."""
+        if not self._open:
+            return set()
         names = {state.id: {rule.name for rule in monitor.rules} for state, monitor in self._monitors()}
         return {
             monitor
@@ -213,13 +214,12 @@ class AlertEvaluator:
         current = await self._loader.current([*dict.fromkeys([*(state for state, _ in monitors), *parents])])
         states = {state.id: state for state in current}
         now = self._clock()
-        ruled = {state.id for state, _ in self._monitors()}
-        looks = [AlertLook(now, gone) for gone in sorted((self._without_rule() & due) - ruled)]
+        gone = self._without_rule() & due
+        ruled = {state.id for state, _ in monitors}
+        looks = [AlertLook(now, without_rules) for without_rules in sorted(gone - ruled)]
         for count, (state, monitor) in enumerate(monitors, start=1):
-            names = {rule.name for rule in monitor.rules}
-            has_gone = not self._open.get(state.id, {}).keys() <= names
             try:
-                if has_gone or await self._happens(states[state.id], monitor, states, now):
+                if state.id in gone or await self._happens(states[state.id], monitor, states, now):
                     looks.append(self._look(state, monitor, now))
             except Unavailable:
                 raise
@@ -323,6 +323,5 @@ class AlertEvaluator:
 
     def _count_bad(self, now: int) -> tuple[int, int]:
         """How many visible monitors are bad now, and how many there are."""
-        states = [state for state in self._states if state.tag in self._plan.visible]
-        bad = sum(state.current(now).status in (Status.DEGRADED, Status.DOWN) for state in states)
-        return bad, len(states)
+        known = [tag for tag in self._plan.visible if self._states.find(tag) is not None]
+        return self._states.count_bad(known, now), len(known)
