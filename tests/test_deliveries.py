@@ -275,9 +275,11 @@ class FullDisk:
     def __init__(self, store: Database) -> None:
         self.store = store
         self.is_full = False
+        self.refused = 0
 
     async def write(self, work: Any, *args: Any, **kwargs: Any) -> Any:
         if self.is_full:
+            self.refused += 1
             raise Unavailable("the disk is full")
         return await self.store.write(work, *args, **kwargs)
 
@@ -299,6 +301,19 @@ async def test_a_full_disk_makes_nothing_be_sent_twice(station: Station):
     await station.advance(queue, until=NOON + HOUR)
     assert len(receiver.attempts) == 1
     assert await station.states() == [DeliveryState.SENT]
+
+
+async def test_a_queue_that_rests_after_a_failure_ends_at_once_when_stopped(station: Station):
+    disk: Any = FullDisk(station.store)
+    disk.is_full = True
+    await station.open()
+    queue = Station(disk, station.time).queue(Receiver(station.time))
+    task = asyncio.create_task(queue.run())
+    await until(lambda: disk.refused > 0)
+    await asyncio.sleep(0)  # so that it rests
+    queue.stop()
+    async with asyncio.timeout(2):
+        await task
 
 
 async def test_retries_survive_a_restart(station: Station):

@@ -7,6 +7,7 @@ database that cannot be written makes nothing be sent twice.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from random import uniform
@@ -131,10 +132,19 @@ class ChannelQueue:
                 if error.message != reason:  # a full disk would fill the log
                     log.warning("deliveries wait", channel=self.outlet.name, reason=error.message)
                 reason = error.message
-                await asyncio.sleep(STORE_AGAIN)
+                await self._rest(STORE_AGAIN)
             except Exception:
                 log.exception("the deliveries of a channel failed", channel=self.outlet.name)
-                await asyncio.sleep(LONGEST_WAIT)
+                await self._rest(LONGEST_WAIT)
+
+    async def _rest(self, seconds: float) -> None:
+        """Rest after a failure. A stop ends it; a result that cannot be stored then is tried at this pace."""
+        if self._stopping.is_set():
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def advance(self) -> float:
         """Store the last result, plan once and send what is due; returns when more may be due.
