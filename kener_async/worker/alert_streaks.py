@@ -46,9 +46,9 @@ class EarlierStreaks:
             if kept and any(minute < earlier.end for earlier in kept.values()):
                 del self._earlier[monitor]
 
-    def keep_only(self, monitors: frozenset[int]) -> None:
-        """Drop those of all other monitors."""
-        self.forget(self._earlier.keys() - monitors)
+    def clear(self) -> None:
+        """Drop all: the monitors and the conditions of which any are needed may have changed."""
+        self._earlier.clear()
 
     async def streak(
         self,

@@ -102,7 +102,7 @@ class AlertEvaluator:
         changes = self._states.changes
         changes.watched = frozenset(watched | self._children.keys())
         changes.signal = self._wake.set
-        self._earlier.keep_only(changes.watched)
+        self._earlier.clear()
         self._late = {monitor: at for monitor, at in self._late.items() if monitor in watched}
         self._minute = None
         self._wake.set()
