@@ -17,6 +17,7 @@ from kener_async.domain.notices import NoticeKind
 from kener_async.domain.objectives import Objective
 from kener_async.domain.samples import Status
 from kener_async.store import alert_streaks, alerts, evaluations
+from kener_async.worker.alert_figures import AlertFigures
 from tests.rigs.alerts import (
     a_rule,
     all_alerts,
@@ -72,6 +73,21 @@ async def test_an_alert_opens_when_a_monitor_is_down_and_closes_when_it_is_up(tm
         assert (opened.facts.bad_now, opened.facts.monitors) == (1, 2)
         assert (closed.facts.bad_now, closed.facts.reason) == (0, "reported DOWN")
         assert (closed.facts.before, closed.facts.status) == (Status.DOWN, Status.UP)
+
+
+async def test_figures_that_cannot_be_compared_keep_no_other_rule_from_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*args: Any) -> None:
+        raise ValueError("a figure that cannot be read")
+
+    uptime = a_rule("uptime", UptimeBelow(99.9, "24h", 99.9))
+    async with running(an_alert_config(tmp_path, uptime, a_rule()), FakeClock()) as service:
+        monkeypatch.setattr(AlertFigures, "compare", broken)
+        await look(service, 60)
+        await service.beat("earth", "DOWN")
+        await look(service)
+        assert [alert.rule for alert in await open_alerts(service)] == ["outage"]
 
 
 async def test_a_report_is_evaluated_without_being_asked_to(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ class AlertFigures:
         """The streaks of a monitor's rules about figures, by the name of the rule."""
         return self._streaks.get(monitor, {})
 
+    def forget(self) -> None:
+        """Begin all streaks anew."""
+        self._streaks = {}
+
     async def compare(self, rules: Rules, zone: ZoneInfo) -> None:
         """Compare the figures of these monitors with their rules; those of others are dropped."""
         said = [*await self._uptimes(rules, zone), *await self._burn_rates(rules)]

@@ -177,11 +177,21 @@ class AlertEvaluator:
         """Make all monitors due; what commands did to alerts is read again, and figures are compared."""
         self._open = dict(await self._database.read(evaluations.load_open))
         rules = {state: monitor.rules for state, monitor in self._monitors()}
-        await self._figures.compare(rules, self._plan.zone)
+        await self._compare_figures(rules)
         self._late = {monitor: at for monitor, at in self._late.items() if 0 <= now - at <= BACKLOG_SECONDS}
         self._due |= {state.id for state in rules}
         self._due |= self._without_rule()
         self._minute = minute_of(now)
+
+    async def _compare_figures(self, rules: Mapping[MonitorState, Sequence[AlertRule]]) -> None:
+        """Compare the figures; where that fails nothing is said of them, and other rules go on."""
+        try:
+            await self._figures.compare(rules, self._plan.zone)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("the figures of alert rules could not be compared")
+            self._figures.forget()
 
     def _without_rule(self) -> set[int]:
         """The monitors with an open alert whose rule is gone."""
