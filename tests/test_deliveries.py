@@ -446,6 +446,15 @@ async def test_what_waits_for_a_channel_that_is_gone_is_dropped(station: Station
     assert await station.states() == [DeliveryState.DROPPED]
 
 
+async def test_what_was_decided_while_a_channel_went_is_dropped_at_the_next_look(station: Station):
+    outgoing = Deliveries(station.store, station.time.clock, station.time.steady, Metrics())
+    outgoing.configure([station.outlet(Receiver(station.time), "other")], DeliveryRules())
+    await outgoing.look()
+    await station.open()
+    await outgoing.look()
+    assert await station.states() == [DeliveryState.DROPPED]
+
+
 async def test_a_channel_that_a_reload_changed_is_resumed(station: Station):
     receiver = Receiver(station.time)
     await station.store.write(channel_states.pause, "ops", NOON)

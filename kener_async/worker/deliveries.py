@@ -19,6 +19,7 @@ from kener_async.worker.channel_queue import ChannelQueue, DeliveryRules, Outlet
 log = structlog.get_logger(__name__)
 
 CHANNEL_GONE = "the channel is not configured any more"
+LOOKS_FOR_GONE = 2  # after a reload: what was evaluated meanwhile may name a channel that is gone
 LOOK_EVERY = 15.0  # seconds between two looks for openings that reached no channel
 FOLLOWED = (NoticeKind.RESOLVED, NoticeKind.RETRACTED)  # of an alert that the last resort was told of
 
@@ -35,7 +36,7 @@ class Deliveries:
         self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[ChannelQueue, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._has_new_channels = True
+        self._looks_for_gone = LOOKS_FOR_GONE
         self._changed_channels: set[str] = set()
         self._is_running = False
 
@@ -61,7 +62,7 @@ class Deliveries:
             self._queues[outlet.name] = queue
         for queue in before.values():
             queue.stop()
-        self._has_new_channels = True
+        self._looks_for_gone = LOOKS_FOR_GONE
         self._changed.set()
         if self._is_running:
             self._start()
@@ -140,11 +141,12 @@ class Deliveries:
             await self._tell_last_resort(self._queues[self._rules.last_resort])
 
     async def _follow_configuration(self) -> None:
-        if self._has_new_channels:
+        if self._looks_for_gone:
             names = [*self._queues]
             if await self._database.glance(deliveries.waiting_channels) - {*names}:
                 await self._drop_all_but(names)
-            self._has_new_channels = names != [*self._queues]
+            if names == [*self._queues]:
+                self._looks_for_gone -= 1
         while self._changed_channels:
             name = next(iter(self._changed_channels))
             await self.resume(name)
