@@ -9,7 +9,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -832,3 +832,28 @@ def test_a_mention_is_one_line(load: Load, faults: Faults) -> None:
     assert found.mention == "here"
     (fault,) = faults(channel(more='mention = "a\\nb"'))
     assert "must be one line" in fault
+
+
+def test_a_secret_that_only_the_service_has_stops_no_command_that_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[watch]\nping_url = "$PING"\n[mail]\nhost = "mail.example.org"\nfrom = "a@example.org"\n'
+        'password = "$MAIL"\nuser = "a"\n[[channels]]\nname = "ops"\nkind = "webhook"\nurl = "$OPS"\n'
+        'headers = { Authorization = "Bearer $TOKEN" }\nsecret = "$SIGNED"\n'
+    )
+    monkeypatch.delenv("KENER_CONFIG", raising=False)
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, [*words, "--config", str(file)])
+
+    assert run("token", "create", "--name", "device", "--init").exit_code == 0
+    for words in (("alert", "list"), ("channel", "list"), ("backup", str(tmp_path / "copy")), ("migrate",)):
+        assert run(*words).exit_code == 0, words
+    for words in (("channel", "test", "ops"), ("check-config",), ("doctor",), ("serve",)):
+        refused = run(*words)
+        assert refused.exit_code == 1, words
+        assert 'channels["ops"].url: $OPS is not set' in refused.stderr, words
+    file.write_text(file.read_text() + '[auth]\nsecret_key = "$KEY"\n')
+    assert "auth.secret_key: $KEY is not set" in run("token", "create", "--name", "device").stderr

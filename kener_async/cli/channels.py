@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from kener_async.cli.common import aligned, message, on_database
+from kener_async.cli.common import aligned, message, on_channels, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.ops.installation import require_database
@@ -42,7 +42,7 @@ def list_channels(config: Config, as_json: bool) -> None:
 
 @channel.command()
 @click.argument("name")
-@on_database
+@on_channels
 def test(config: Config, name: str) -> None:
     """Send an example to a channel.
 

@@ -29,17 +29,29 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command on the data, which says what file it uses when it was not told."""
+    """The same for a command on the data, which says what file it uses when it was not told.
+
+    It sends nothing, so the secrets of channels need not be there: a backup may not be allowed to read them.
+    """
+    return _configured(command, says_file=True, secrets_unknown=True)
+
+
+def on_channels(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with every secret, for a command that asks or tells somebody."""
     return _configured(command, says_file=True)
 
 
 def on_restored_database(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same where the files of the page may be missing, because the command restores them."""
-    return _configured(command, says_file=True, site_files_missing=True)
+    return _configured(command, says_file=True, site_files_missing=True, secrets_unknown=True)
 
 
 def _configured(
-    command: Callable[..., Any], *, says_file: bool, site_files_missing: bool = False
+    command: Callable[..., Any],
+    *,
+    says_file: bool,
+    site_files_missing: bool = False,
+    secrets_unknown: bool = False,
 ) -> Callable[..., Any]:
     @config_option
     @wraps(command)
@@ -50,7 +62,11 @@ def _configured(
             if says_file:
                 say_config_path()
             config = load(
-                config_path(), environment(), reserved_segments, site_files_missing=site_files_missing
+                config_path(),
+                environment(),
+                reserved_segments,
+                site_files_missing=site_files_missing,
+                secrets_unknown=secrets_unknown,
             )
             log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from kener_async.cli.common import configured, message, on_database
+from kener_async.cli.common import configured, message, on_channels, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.errors import FatalError
@@ -43,7 +43,7 @@ def status(config: Config, as_json: bool, check: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
 @click.option("--online", is_flag=True, help="Request public_url too, as a visitor would.")
-@on_database
+@on_channels
 def doctor(config: Config, as_json: bool, online: bool) -> None:
     """Diagnose the installation.
 

@@ -42,15 +42,17 @@ def load(
     reserved: Reserved = frozenset,
     *,
     site_files_missing: bool = False,
+    secrets_unknown: bool = False,
 ) -> Config:
     """The configuration in the file, with the overrides of the environment.
 
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
     `site_files_missing`: the files that [site] names may be missing, because they are to be restored.
+    `secrets_unknown`: those of channels, mail and watch may be missing, because nothing is sent.
     Raises ConfigError with every problem.
     """
-    return _loaded(path, _text(path), environment, reserved, not site_files_missing)
+    return _loaded(path, _text(path), environment, reserved, not site_files_missing, secrets_unknown)
 
 
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
@@ -59,9 +61,16 @@ def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _loaded(
-    path: Path, text: str, environment: Mapping[str, str], reserved: Reserved, with_site_files: bool
+    path: Path,
+    text: str,
+    environment: Mapping[str, str],
+    reserved: Reserved,
+    with_site_files: bool,
+    secrets_unknown: bool = False,
 ) -> Config:
-    document, missing = with_secrets(_document(path, text), Document, environment)
+    document, missing = with_secrets(
+        _document(path, text), Document, environment, may_be_unknown=secrets_unknown
+    )
     overriding, unknown, ignored = overrides(environment)
     written = with_overrides(document, overriding)
     values, problems = _validated(written, path.absolute().parent, reserved, with_site_files)

@@ -16,20 +16,30 @@ from kener_async.errors import reason_of
 _REFERENCE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<dollar>\$)|)")
 
 
+# Stands for a secret that a command can do without; a valid address, and long enough for a token.
+STAND_IN = "https://secret.invalid/"
+TOLD_WITH = ("channels", "mail", "watch")  # the tables whose secrets only the service uses
+
+
 class SecretError(Exception):
     """A secret cannot be found; the text names the reference and never a value."""
 
 
 def with_secrets(
-    document: Mapping[str, Any], table: type, environment: Mapping[str, str]
+    document: Mapping[str, Any], table: type, environment: Mapping[str, str], *, may_be_unknown: bool = False
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
-    """The document of a table with its secrets in place, and a problem for each that cannot be found."""
+    """The document of a table with its secrets in place, and a problem for each that cannot be found.
+
+    `may_be_unknown`: those that tell somebody something need not be found; STAND_IN stands for them.
+    """
     problems: list[ConfigProblem] = []
 
     def found(text: str, place: Place) -> str:
         try:
             return expanded(text, environment)
         except SecretError as error:
+            if may_be_unknown and place[0] in TOLD_WITH:
+                return STAND_IN
             problems.append(ConfigProblem(place, str(error)))
             return text
 
