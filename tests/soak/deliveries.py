@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,9 @@ class Webhook:
 
     chance: random.Random
     taken: list[dict[str, Any]] = field(default_factory=list)
-    heard: dict[str, str] = field(default_factory=dict)  # by monitor, the newest kind
+    heard: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # by monitor, the newest delivery, its kind
     failed: Counter[str] = field(default_factory=Counter)
     port: int = 0
 
@@ -113,8 +115,9 @@ class Webhook:
             await asyncio.sleep(self.chance.uniform(0.1, 0.6))
         body["header"] = request.headers.get("Idempotency-Key")
         self.taken.append(body)
-        for item in body["items"]:
-            self.heard[item["monitor"]] = item["kind"]
+        for item in body["items"]:  # a slow request may end after one that came later
+            told = (_number(item), item["kind"])
+            self.heard[item["monitor"]] = max(told, self.heard.get(item["monitor"], told))
         return web.Response()
 
 
@@ -155,7 +158,7 @@ class Report:
         with closing(reading(database)) as connection:
             rows = connection.execute("SELECT id, state, merged_into FROM deliveries").fetchall()
         self.deliveries = len(rows)
-        told = {int(item["id"].rpartition("-")[2]) for body in taken for item in body["items"]}
+        told = {_number(item) for body in taken for item in body["items"]}
         for number, state, merged_into in rows:
             self.states[DeliveryState(state).name.lower()] += 1
             is_told = number in told or merged_into in told
@@ -190,7 +193,7 @@ class Load:
             for status, kinds in (("DOWN", {"opened"}), ("UP", {"resolved", "retracted"})):
                 await self._post(tag, status)
                 began = time.monotonic()
-                while self.webhook.heard.get(tag) not in kinds:
+                while self.webhook.heard.get(tag, (0, ""))[1] not in kinds:
                     await asyncio.sleep(0.02)
                     if time.monotonic() - began > PATIENCE:
                         self.unheard.append(f"{tag} is {status}")
@@ -268,6 +271,11 @@ async def _until_told(database: Path) -> None:
             if waiting == 0:
                 return
         await asyncio.sleep(0.2)
+
+
+def _number(item: Mapping[str, Any]) -> int:
+    """The number of the delivery that an item of a webhook is of; later ones are greater."""
+    return int(item["id"].rpartition("-")[2])
 
 
 async def cut(folder: Path, cuts: int, seed: int) -> Report:
