@@ -104,7 +104,7 @@ def test_times_are_in_the_zone_and_in_utc(item, zone, line):
 
 
 def test_a_merged_ending_says_that_it_could_not_be_sent_before():
-    text = texts_of(a_message(an_item(NoticeKind.RESOLVED, was_not_told=True)))
+    text = texts_of(a_message(an_item(NoticeKind.RESOLVED, was_not_told=True, is_late=True)))
     assert lines(text)[:2] == [
         "This could not be sent before.",
         "From Nov 28, 2025, 4:10 AM (3:10 AM UTC) to 4:19 AM (3:19 AM UTC), 9 min",

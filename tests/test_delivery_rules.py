@@ -117,6 +117,19 @@ def test_a_closing_says_that_its_opening_was_not_told():
     assert after_a_restart.sendings[0].untold == {2}
 
 
+def test_a_short_outage_that_was_gathered_is_not_late():
+    short = [a_delivery(1, 1), a_delivery(2, 1, RESOLVED, at=NOON + 6)]
+    (sending,) = plan(Backlog(short), CHAT, FRESH, NOON + 30).sendings
+    assert sending.untold == {2}
+    assert not sending.late
+    tried = [a_delivery(1, 1, attempts=1), a_delivery(2, 1, RESOLVED, at=NOON + 6)]
+    (sending,) = plan(Backlog(tried), CHAT, FRESH, NOON + 30).sendings
+    assert set(sending.late) == {2}
+    waited = [a_delivery(1, 1), a_delivery(2, 1, RESOLVED, at=NOON + 300)]
+    (sending,) = plan(Backlog(waited), CHAT, FRESH, NOON + 330).sendings
+    assert set(sending.late) == {2}
+
+
 def test_an_opening_that_may_have_arrived_is_not_merged():
     waiting = [a_delivery(1, 1, state=DeliveryState.SENDING, attempts=1), a_delivery(2, 1, RESOLVED)]
     planned = plan(Backlog(waiting), AT_ONCE, FRESH, NOON)

@@ -84,6 +84,7 @@ def _item(source: MessageSource, delivery: Delivery, sending: Sending) -> Messag
         page="" if labels is None else labels.page,
         unit="s" if labels is None else labels.unit,
         was_not_told=delivery.id in sending.untold,
+        is_late=delivery.id in sending.late,
     )
 
 

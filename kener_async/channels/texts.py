@@ -217,7 +217,7 @@ def _lines(language: Locale, item: MessageItem, zone: ZoneInfo) -> tuple[Message
 def _explanation(language: Locale, item: MessageItem) -> str:
     """A sentence on what is not clear from the title; mostly empty."""
     _ = language.gettext
-    if item.was_not_told:
+    if item.is_late:
         return _("This could not be sent before.")
     return {
         NoticeKind.RETRACTED: _("Its reports came late."),

@@ -113,10 +113,14 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Deliveries that one message tells. `untold` are ids of closings whose opening was not told before."""
+    """Deliveries that one message tells. `untold` are ids of closings whose opening was not told before.
+
+    `late` are those of them whose opening could not be sent: it was not only gathered with its closing.
+    """
 
     deliveries: tuple[Delivery, ...]
     untold: frozenset[int] = frozenset()
+    late: frozenset[int] = frozenset()
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -161,10 +165,8 @@ def plan(backlog: Backlog, limits: ChannelLimits, health: ChannelHealth, now: fl
             messages = messages[:1]
         messages, wake_at = _within_limit(messages, wake_at, limits.per_minute, health, now)
     untold = _untold(left, backlog.untold, merges)
-    sendings = tuple(
-        Sending(tuple(message), untold.intersection(delivery.id for delivery in message))
-        for message in messages[:PLANNED_AT_ONCE]
-    )
+    late = untold - _gathered_closings(backlog, merges, limits.gather)
+    sendings = tuple(_sending(message, untold, late) for message in messages[:PLANNED_AT_ONCE])
     return DeliveryPlan(sendings, merges, drops, wake_at=wake_at)
 
 
@@ -249,6 +251,24 @@ def _untold(
     """The ids of closings whose opening was not told to the channel."""
     closings = (each for each in left if each.notice.kind in CLOSINGS)
     return frozenset(each.id for each in closings if each.id in merges or each.notice.alert in alerts)
+
+
+def _gathered_closings(backlog: Backlog, merges: Mapping[int, Sequence[int]], gather: int) -> frozenset[int]:
+    """The ids of closings that came while their opening, not tried yet, was waited with."""
+    by_id = {delivery.id: delivery for delivery in backlog.waiting}
+
+    def is_gathered(closing: int, merged: Sequence[int]) -> bool:
+        before = [by_id[number] for number in merged]
+        return all(
+            not each.attempts and by_id[closing].notice.at <= each.due_at + 2 * gather for each in before
+        )
+
+    return frozenset(closing for closing, merged in merges.items() if is_gathered(closing, merged))
+
+
+def _sending(message: Sequence[Delivery], untold: frozenset[int], late: frozenset[int]) -> Sending:
+    ids = {delivery.id for delivery in message}
+    return Sending(tuple(message), untold & ids, late & ids)
 
 
 @dataclass(frozen=True, slots=True)
