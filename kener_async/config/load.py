@@ -69,7 +69,7 @@ def _loaded(
     secrets_unknown: bool = False,
 ) -> Config:
     document, missing = with_secrets(
-        _document(path, text), Document, environment, may_be_unknown=secrets_unknown
+        _document(path, text), Document, environment, secrets_unknown=secrets_unknown
     )
     overriding, unknown, ignored = overrides(environment)
     written = with_overrides(document, overriding)

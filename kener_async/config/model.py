@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from marshmallow import validate
@@ -102,6 +103,11 @@ class ServerConfig:
         doc='The path under which a reverse proxy serves all this, such as "/status"; no slash at its end. '
         "Every link carries it. The proxy may pass it on or strip it: both work.",
     )
+
+    @property
+    def public_host(self) -> str:
+        """The name of the host in `public_url`; empty without one."""
+        return urlsplit(self.public_url).hostname or ""
 
 
 @table

@@ -26,11 +26,11 @@ class SecretError(Exception):
 
 
 def with_secrets(
-    document: Mapping[str, Any], table: type, environment: Mapping[str, str], *, may_be_unknown: bool = False
+    document: Mapping[str, Any], table: type, environment: Mapping[str, str], *, secrets_unknown: bool = False
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
     """The document of a table with its secrets in place, and a problem for each that cannot be found.
 
-    `may_be_unknown`: those that tell somebody something need not be found; STAND_IN stands for them.
+    `secrets_unknown`: those that tell somebody something need not be found; STAND_IN stands for them.
     """
     problems: list[ConfigProblem] = []
 
@@ -38,7 +38,7 @@ def with_secrets(
         try:
             return expanded(text, environment)
         except SecretError as error:
-            if may_be_unknown and place[0] in TOLD_WITH:
+            if secrets_unknown and place[0] in TOLD_WITH:
                 return STAND_IN
             problems.append(ConfigProblem(place, str(error)))
             return text

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from kener_async.channels.composition import example, message_source
@@ -36,8 +35,7 @@ def test(config: Config, name: str, now: int) -> ChannelTrial:
     visible = sum(not monitor.hidden for monitor in config.monitors)
     source = message_source(config, identity, lambda: (min(1, visible), visible))
     message = example(source, settings.locale, settings.timezone, now, f"test-{token_hex(8)}")
-    host = urlsplit(config.server.public_url).hostname or ""
-    trial = asyncio.run(try_channel(settings, config.mail, message, host))
+    trial = asyncio.run(try_channel(settings, config.mail, message, config.server.public_host))
     if trial.is_delivered:
         transactions.write(config.database.path, channel_states.note_sent, name, now)
     return trial

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
@@ -38,7 +37,7 @@ class ChannelFactory:
     def outlets(self, config: Config, source: MessageSource) -> list[Outlet]:
         """An outlet for each channel of a configuration; call it while opened."""
         assert self._session is not None  # noqa: S101 - opened
-        name = urlsplit(config.server.public_url).hostname or ""
+        name = config.server.public_host
         if self._mail_server is None or self._mail_settings != (config.mail, name):
             # The one before closes its connections by itself: they are idle for seconds only.
             self._mail_server, self._mail_settings = MailServer(config.mail, name=name), (config.mail, name)

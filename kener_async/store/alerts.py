@@ -28,7 +28,6 @@ class AlertSearch:
 
     is_open: bool | None = None
     monitors: Sequence[int] | None = None
-    rule: str | None = None
     before: int | None = None
     limit: int = 50
 
@@ -126,8 +125,6 @@ def search(session: Session, criteria: AlertSearch) -> list[Alert]:
     named = [conditions[criteria.is_open]]
     if criteria.monitors is not None:
         named.append("monitor_id IN (SELECT value FROM json_each(:monitors))")
-    if criteria.rule is not None:
-        named.append("rule = :rule")
     if criteria.before is not None:
         named.append("id < :before")
     table = OPEN if criteria.is_open else "alerts"
@@ -135,7 +132,6 @@ def search(session: Session, criteria: AlertSearch) -> list[Alert]:
         f"SELECT {COLUMNS} FROM {table} WHERE {' AND '.join(named)} ORDER BY id DESC LIMIT :limit",  # noqa: S608
         {
             "monitors": json.dumps(list(criteria.monitors or ())),
-            "rule": criteria.rule,
             "before": criteria.before,
             "limit": criteria.limit,
         },

@@ -39,7 +39,6 @@ class DeliverySearch:
 
     states: Sequence[DeliveryState] | None = None
     channel: str | None = None
-    alert: int | None = None
     monitors: Sequence[int] | None = None
     before: int | None = None
     limit: int = 50
@@ -51,14 +50,6 @@ def get(session: Session, delivery: int) -> Delivery:
     if row is None:
         raise NotFound("delivery not found")
     return _delivery(row)
-
-
-def due(session: Session, now: float, limit: int) -> list[Delivery]:
-    """The deliveries that are to be sent by now, those due first before others; also unfinished sendings."""
-    rows = session.execute(
-        f"{SELECT} WHERE {WAITING} AND due_at <= ? ORDER BY due_at, deliveries.id LIMIT ?", (now, limit)
-    )
-    return [_delivery(row) for row in rows]
 
 
 def waiting(session: Session) -> list[Delivery]:
@@ -180,12 +171,6 @@ def set_back(session: Session, channel: str, seconds: float, before: float) -> N
     )
 
 
-def next_due(session: Session) -> float | None:
-    """When the next delivery is due, in UTC seconds; None without any."""
-    (instant,) = session.execute(f"SELECT min(due_at) FROM deliveries WHERE {WAITING}").fetchone()  # noqa: S608
-    return None if instant is None else float(instant)
-
-
 def count_waiting(session: Session) -> int:
     """How many deliveries are not done."""
     (count,) = session.execute(f"SELECT count(*) FROM deliveries WHERE {WAITING}").fetchone()  # noqa: S608
@@ -227,8 +212,6 @@ def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
         named.append(indexed or f"state IN ({', '.join(str(state.value) for state in criteria.states)})")
     if criteria.channel is not None:
         named.append("channel = :channel")
-    if criteria.alert is not None:
-        named.append("alert = :alert")
     if criteria.monitors is not None:
         named.append(
             """
@@ -242,7 +225,6 @@ def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
         f"{SELECT} WHERE {' AND '.join(named)} ORDER BY {order} DESC LIMIT :limit",
         {
             "channel": criteria.channel,
-            "alert": criteria.alert,
             "monitors": _ids(criteria.monitors or ()),
             "before": criteria.before,
             "limit": criteria.limit,

@@ -88,9 +88,9 @@ def evaluate(
     )
 
 
-def load_alerts(session: Session) -> tuple[AlertsByRule, AlertsByRule]:
-    """All open alerts, and the newest closed ones of the pairs of monitor and rule that still flap."""
-    return load_open(session), _by_rule(alerts.unsettled(session))
+def load_unsettled(session: Session) -> AlertsByRule:
+    """The newest closed alerts of the pairs of monitor and rule that still flap."""
+    return _by_rule(alerts.unsettled(session))
 
 
 def load_open(session: Session) -> AlertsByRule:

@@ -46,7 +46,7 @@ def add(session: Session, fields: Mapping[str, Any], now: int) -> Incident:
 
 def next_number(session: Session) -> int:
     """The number of the next incident; those of deleted ones are never given again."""
-    return counts(session).made + 1
+    return _made(session) + 1
 
 
 def save_automatic(session: Session, incident: Incident) -> None:
@@ -131,11 +131,17 @@ class IncidentCounts:
 
 def counts(session: Session) -> IncidentCounts:
     """Count the incidents."""
+    (left,) = session.execute("SELECT count(*) FROM incidents").fetchone()
+    (drafts,) = session.execute("SELECT count(*) FROM incidents WHERE is_draft = 1").fetchone()
+    return IncidentCounts(_made(session), left, drafts)
+
+
+def _made(session: Session) -> int:
+    """The highest number ever given."""
     (made,) = session.execute(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
     ).fetchone()
-    (left, drafts) = session.execute("SELECT count(*), coalesce(sum(is_draft), 0) FROM incidents").fetchone()
-    return IncidentCounts(made, left, drafts)
+    return int(made)
 
 
 def numbers(session: Session) -> set[int]:

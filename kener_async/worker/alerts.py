@@ -76,7 +76,7 @@ class AlertEvaluator:
         self._plan = AlertPlan()
         self._earlier = EarlierStreaks(database)
         self._open: dict[int, Mapping[str, Alert]] = {}  # by monitor and rule
-        self._is_begun = False  # whether the alerts that are stored have been read
+        self._is_begun = False  # whether those that still flap have been read
         self._unsettled: dict[int, Mapping[str, Alert]] = {}
         self._late: dict[int, int] = {}  # when a report of a backlog last came in, by monitor
         self._children: dict[int, set[int]] = {}
@@ -148,8 +148,7 @@ class AlertEvaluator:
         async with self._lock:
             now = self._clock()
             if not self._is_begun:
-                open_alerts, unsettled = await self._database.read(evaluations.load_alerts)
-                self._open, self._unsettled = dict(open_alerts), dict(unsettled)
+                self._unsettled = dict(await self._database.read(evaluations.load_unsettled))
                 self._is_begun = True
             self._note_changes(now)
             if minute_of(now) != self._minute:

@@ -73,6 +73,7 @@ CREATE TABLE incidents (
 ) STRICT;
 
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
+CREATE INDEX incidents_drafts ON incidents (number) WHERE is_draft = 1;
 
 CREATE TABLE incident_monitors (
     number      INTEGER NOT NULL REFERENCES incidents (number),
@@ -269,7 +270,6 @@ CREATE TABLE deliveries (
     UNIQUE (notice, channel)
 ) STRICT;
 
-CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
 CREATE INDEX deliveries_waiting ON deliveries (channel) WHERE state IN (0, 1);
 CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlsplit
 
 from kener_async import keys
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
@@ -12,7 +11,6 @@ from kener_async.channels.composition import example, message_source
 from kener_async.channels.message import Message
 from kener_async.channels.trial import try_channel
 from kener_async.config.channels import ChannelConfig
-from kener_async.config.model import Config
 from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import ChannelState
 from kener_async.store import channel_states
@@ -67,7 +65,7 @@ async def test(call: Call) -> dict[str, Any]:
     channel = next((channel for channel in config.channels if channel.name == name), None)
     if channel is None:
         raise NotFound("channel not found")
-    trial = await try_channel(channel, config.mail, _example(call, channel), _host(config))
+    trial = await try_channel(channel, config.mail, _example(call, channel), config.server.public_host)
     if trial.is_delivered:
         await app[keys.DELIVERIES].resume(name)
     return {"delivered": trial.is_delivered, "requests": trial.requests, "answer": trial.answer}
@@ -82,10 +80,6 @@ def _example(call: Call, channel: ChannelConfig) -> Message:
     own = tuple(monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag))
     source = message_source(replace(config, monitors=own), app[keys.IDENTITY], lambda: (bad, len(visible)))
     return example(source, channel.locale, channel.timezone, now, f"test-{token_hex(8)}")
-
-
-def _host(config: Config) -> str:
-    return urlsplit(config.server.public_url).hostname or ""
 
 
 def _listed(

@@ -53,7 +53,6 @@ CREATE TABLE deliveries (
     done_at      INTEGER,
     UNIQUE (notice, channel)
 ) STRICT;
-CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN (0, 1);
 CREATE INDEX deliveries_waiting ON deliveries (channel) WHERE state IN (0, 1);
 CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
 
@@ -70,3 +69,4 @@ ALTER TABLE incidents ADD COLUMN covers INTEGER NOT NULL DEFAULT 1 CHECK (covers
 ALTER TABLE incidents ADD COLUMN is_draft INTEGER NOT NULL DEFAULT 0 CHECK (is_draft IN (0, 1));
 ALTER TABLE incidents ADD COLUMN is_monitoring INTEGER NOT NULL DEFAULT 0 CHECK (is_monitoring IN (0, 1));
 ALTER TABLE incidents ADD COLUMN touched_at INTEGER;
+CREATE INDEX incidents_drafts ON incidents (number) WHERE is_draft = 1;
