@@ -37,9 +37,8 @@ def a_failed(channel: str) -> Delivery:
 @pytest.mark.parametrize(
     ("found", "state", "words"),
     [
-        (lambda: [alert_diagnosis.of_rules({})], "ok", "none configured"),
-        (lambda: [alert_diagnosis.of_rules({"down": ("chat",)})], "ok", "1, each with a channel"),
-        (lambda: [alert_diagnosis.of_rules({"down": ("chat",), "slow": ()})], "warn", "no channel: slow"),
+        (lambda: alert_diagnosis.of_settings([], 2), "ok", "2 alert rules"),
+        (lambda: alert_diagnosis.of_settings(["alerts.slow: holds for no monitor"], 2), "warn", "no monitor"),
         (lambda: [alert_diagnosis.of_failed([])], "ok", "none failed"),
         (
             lambda: [alert_diagnosis.of_failed([a_failed("mail"), a_failed("chat"), a_failed("mail")])],
@@ -74,7 +73,7 @@ async def test_the_doctor_reads_channels_and_deliveries_of_the_last_day(config: 
         channel_states.pause(session, "gone", NOON)
 
     def found(of: Config) -> dict[str, Finding]:
-        checks = ("alert rules", "channels", "deliveries", "links")
+        checks = ("alert settings", "channels", "deliveries")
         return {one.check: one for one in doctor.examine(of, clock()) if one.check in checks}
 
     async with running(config, clock) as service:
@@ -82,8 +81,9 @@ async def test_the_doctor_reads_channels_and_deliveries_of_the_last_day(config: 
         assert found(config) == {}
         findings = found(with_alerting(config))
     assert {check: str(one.state) for check, one in findings.items()} == {
-        "alert rules": "ok", "channels": "ok", "deliveries": "warn", "links": "warn",
+        "alert settings": "warn", "channels": "ok", "deliveries": "warn",
     }  # fmt: skip
+    assert "messages of alerts hold no links" in findings["alert settings"].text
     assert "1 failed in the last day (chat 1), the last one: 550 lately" in findings["deliveries"].text
 
 

@@ -1,13 +1,13 @@
-"""Judge for the doctor whether alerts reach somebody: rules, channels, deliveries and the mail server."""
+"""Judge for the doctor whether alerts reach somebody: settings, channels, deliveries and the mail server."""
 
 import smtplib
 import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from kener_async.config.model import Config, MailConfig
+from kener_async.config.warnings import warnings_of
 from kener_async.domain.calendar import DAY
 from kener_async.domain.notices import ChannelState, Delivery
 from kener_async.ops.diagnosis import NAMED, Finding, Findings, fail, ok, warn
@@ -20,22 +20,18 @@ def of_alerting(config: Config, channels: Mapping[str, ChannelState], failed: Se
     """Judge rules, channels and what failed lately; nothing without any rule and channel."""
     if not config.alerts and not config.channels:
         return
-    yield of_rules({alert.rule.name: alert.rule.to for alert in config.alerts})
+    yield from of_settings(list(warnings_of(config)), len(config.alerts))
     names = [channel.name for channel in config.channels]
     yield from of_channels([channels[name] for name in names if name in channels], len(names))
     yield of_failed(failed)
-    if names and not config.server.public_url:
-        text = "public_url is empty: messages have no links to the page"
-        yield warn("links", text, "set [server] public_url")
 
 
-def of_rules(to: Mapping[str, Sequence[str]]) -> Finding:
-    """Judge the rules, by the channels that each tells."""
-    silent = [name for name, channels in to.items() if not channels]
-    if silent:
-        text = f"told to no channel: {', '.join(silent[:NAMED])}{' ...' if len(silent) > NAMED else ''}"
-        return warn("alert rules", text, "name channels in `to`")
-    return ok("alert rules", f"{len(to)}, each with a channel" if to else "none configured")
+def of_settings(warnings: Sequence[str], rules: int) -> Findings:
+    """Judge the settings of alerts, whose faults are known already, by what is valid and hardly meant."""
+    for text in warnings:
+        yield warn("alert settings", text, "change it in config.toml, if it is not meant")
+    if not warnings:
+        yield ok("alert settings", f"{rules} alert rules, each with monitors and channels")
 
 
 def of_channels(states: Sequence[ChannelState], configured: int) -> Findings:
@@ -60,10 +56,10 @@ def of_failed(failed: Sequence[Delivery]) -> Finding:
     return warn("deliveries", text, "kener-async channel test NAME shows request and answer")
 
 
-def of_mail(mail: MailConfig, public_url: str) -> Finding:
+def of_mail(mail: MailConfig, public_host: str) -> Finding:
     """Connect to the configured mail server as a mail would, up to its certificate; nothing is sent."""
     where = f"{mail.host}:{mail.port}"
-    name = mail.helo or urlsplit(public_url).hostname or "localhost"
+    name = mail.helo or public_host or "localhost"
     context = ssl.create_default_context()
     try:
         if mail.security == "tls":

@@ -54,7 +54,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     if online:
         yield from _online(config.server, now)
         if config.mail.host:
-            yield alert_diagnosis.of_mail(config.mail, config.server.public_url)
+            yield alert_diagnosis.of_mail(config.mail, config.server.public_host)
     if seen is not None:
         yield from alert_diagnosis.of_alerting(config, seen.channels, seen.failed)
     yield _zones(config)
