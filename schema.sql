@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 5; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 6; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -41,11 +41,12 @@ CREATE TABLE samples (
     PRIMARY KEY (monitor_id, minute)
 ) STRICT, WITHOUT ROWID;
 
--- Spans [start, end) in which the server was not running.
+-- Spans [start, end) in which the server was not running, or was offline.   kind: 0 not running, 1 offline.
 CREATE TABLE gaps (
     id     INTEGER PRIMARY KEY,
     start  INTEGER NOT NULL,
-    "end"  INTEGER NOT NULL CHECK ("end" > start)
+    "end"  INTEGER NOT NULL CHECK ("end" > start),
+    kind   INTEGER NOT NULL DEFAULT 0 CHECK (kind IN (0, 1))
 ) STRICT;
 
 -- closed_at: when it was resolved or its end passed, whichever was first.
@@ -280,4 +281,31 @@ CREATE TABLE channel_states (
     paused_at   INTEGER,                       -- NULL: it works
     last_sent   INTEGER,
     last_fault  TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+
+-- Attempts of checks that did not see UP. They explain, and never decide a minute.
+CREATE TABLE check_faults (
+    monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    at          REAL NOT NULL,                               -- when the attempt began
+    status      INTEGER CHECK (status IN (1, 2)),            -- NULL: not measured, by an error of our own
+    latency     REAL NOT NULL,                               -- in seconds
+    reason      TEXT NOT NULL,                               -- at most 200 characters, without secrets
+    phases      TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(phases)),    -- seconds of name, connect, tls, first_byte
+    PRIMARY KEY (monitor_id, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX check_faults_by_time ON check_faults (at);
+
+-- The certificates that checks saw. position: 0 the target's own, from 1 on those of its issuers, as they were sent.
+CREATE TABLE certificates (
+    monitor_id   INTEGER NOT NULL REFERENCES monitors (id),
+    fingerprint  BLOB NOT NULL,    -- SHA-256
+    position     INTEGER NOT NULL,
+    subject      TEXT NOT NULL,
+    issuer       TEXT NOT NULL,
+    ends         INTEGER NOT NULL,
+    fault        TEXT NOT NULL,    -- such as that its name is another; empty: none
+    first_seen   INTEGER NOT NULL,
+    last_seen    INTEGER NOT NULL,
+    PRIMARY KEY (monitor_id, fingerprint)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,67 @@
+"""What every probe is: an object that looks at its target once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from kener_async.domain.checks import NO_PHASES, Obstacle, Phases, SeenCertificate
+from kener_async.domain.conditions import Value
+from kener_async.domain.samples import Status
+
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+
+class NoAnswer(Exception):
+    """The target did not answer as its protocol asks; the attempt is DOWN. The text is the reason.
+
+    `is_network`: for want of a connection, or by a time-out, rather than by what was answered.
+    """
+
+    def __init__(self, reason: str, *, is_network: bool = True) -> None:
+        super().__init__(reason)
+        self.is_network = is_network
+
+
+class NotMeasured(Exception):
+    """The attempt could not be made, by our own fault; the text says what is wanting."""
+
+    def __init__(self, obstacle: Obstacle, reason: str) -> None:
+        super().__init__(reason)
+        self.obstacle = obstacle
+
+
+@dataclass(slots=True)
+class Trace:
+    """What an attempt has got so far, also when it fails or times out: the probe fills it in on its way."""
+
+    phases: Phases = NO_PHASES
+    certificates: tuple[SeenCertificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a probe saw of a target that answered.
+
+    `values` and `headers` are what conditions ask (domain.conditions.Observed) but `latency` and
+    `certificate`, which the attempt adds. `seconds` is the latency. `fault`: why it is not good where no
+    `expect` is set; empty: it is. `status`: only of targets that say themselves that they are DEGRADED or
+    DOWN.
+    """
+
+    seconds: float
+    values: Mapping[str, Value] = field(default=MappingProxyType({}))
+    headers: Mapping[str, str] = NO_TEXTS
+    fault: str = ""
+    status: Status | None = None
+
+
+class Probe(Protocol):
+    """Looks at one target. Reusable; many looks may be under way at once."""
+
+    async def look(self, trace: Trace) -> Observation:
+        """Look once; raises NoAnswer, NotMeasured and OSError.
+
+        It is cancelled when the time is over, and then leaves nothing open.
+        """
+        ...
