@@ -31,14 +31,6 @@ class NotMeasured(Exception):
         self.obstacle = obstacle
 
 
-@dataclass(slots=True)
-class Trace:
-    """What an attempt has got so far, also when it fails or times out: the probe fills it in on its way."""
-
-    phases: Phases = NO_PHASES
-    certificates: tuple[SeenCertificate, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What a probe saw of a target that answered.
@@ -54,6 +46,20 @@ class Observation:
     headers: Mapping[str, str] = NO_TEXTS
     fault: str = ""
     status: Status | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What an attempt has got so far, also when it fails or times out: the probe fills it in on its way.
+
+    When the time is over, conditions are judged by `partial` if there is one, such as the beginning of an
+    answer; else the attempt failed for want of what was `awaited`: "no greeting within 10 s".
+    """
+
+    phases: Phases = NO_PHASES
+    certificates: tuple[SeenCertificate, ...] = ()
+    awaited: str = "answer"
+    partial: Observation | None = None
 
 
 class Probe(Protocol):
