@@ -19,13 +19,23 @@ from hypothesis import strategies as st
 
 from kener_async.clock import Cron
 from kener_async.domain.alerts import Alert, Closing, Severity
-from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
+from kener_async.domain.checks import Attempt, Phases, SeenCertificate
+from kener_async.domain.heartbeats import (
+    AtSchedule,
+    EveryInterval,
+    Gap,
+    GapKind,
+    MonitorSettings,
+    OnChange,
+)
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import DeliveryState, Facts, NoticeKind
 from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status
 from kener_async.store import (
     alerts,
+    certificates,
     channel_states,
+    check_faults,
     deliveries,
     dirty,
     incidents,
@@ -102,6 +112,8 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "alert": ["alerts"],
         "notice": ["notices", "deliveries"],
         "channel": ["channel_states"],
+        "check_fault": ["check_faults"],
+        "certificate": ["certificates"],
         "device": ["devices", "device_monitors", "heard", "claims", "boots", "clock_offsets"],
         "run": ["runs"],
         "start": ["starts"],
@@ -156,7 +168,7 @@ def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
     again = records(exported(imported(FORMAT_1, tmp_path / "kener.db")))
     (monitor,) = [line for line in again if line["kind"] == "monitor"]
     (token,) = [line for line in again if line["kind"] == "token"]
-    assert (again[0]["format"], monitor["last_heard"]) == (4, None)
+    assert (again[0]["format"], monitor["last_heard"]) == (5, None)
     assert (token["name"], token["digest"]) == ("door", None)
 
 
@@ -212,7 +224,19 @@ def test_an_incident_of_an_export_from_before_alerts_covers_its_minutes(tmp_path
     assert (incident["updated_at"], incident["touched_at"]) == (1767182460, None)
 
 
-@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 4}])
+FORMAT_4 = b"""\
+{"kind": "header", "program": "kener-async", "format": 4}
+{"kind": "gap", "start": 1767182400, "end": 1767186000}
+{"kind": "end", "lines": 2}
+"""
+
+
+def test_in_a_gap_of_an_export_from_before_checks_the_server_did_not_run(tmp_path: Path):
+    (_, gap, _) = records(exported(imported(FORMAT_4, tmp_path / "kener.db")))
+    assert gap["cause"] == "not_running"
+
+
+@pytest.mark.parametrize("wrong", [{"format": 0}, {"format": "1"}, {"format": 5}])
 def test_what_an_older_format_lacks_is_not_made_up_for_another(tmp_path: Path, wrong: dict[str, Any]):
     lines = records(FORMAT_1)
     lines[0] |= wrong
@@ -334,6 +358,23 @@ TOKENS = st.builds(
     revoked_at=MAYBE,
     digest=st.none() | st.binary(min_size=32, max_size=32),
 )
+SECONDS = st.floats(0, 3600)
+ATTEMPTS = st.builds(
+    Attempt,
+    at=INSTANTS.map(lambda at: at + 0.25),
+    status=st.sampled_from([None, Status.UP, Status.DEGRADED, Status.DOWN]),
+    seconds=SECONDS,
+    reason=TEXT,
+    phases=st.builds(Phases, *[st.none() | SECONDS] * 4),
+)
+CERTIFICATES = st.builds(
+    SeenCertificate,
+    fingerprint=st.binary(min_size=32, max_size=32),
+    subject=TEXT,
+    issuer=TEXT,
+    ends=INSTANTS,
+    fault=TEXT,
+)
 RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.floats(NOON - 900, NOON))
 
 
@@ -355,6 +396,10 @@ RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.
     heard=st.dictionaries(st.integers(1, len(TAGS)), INSTANTS),
     alerted=st.lists(ALERTS, max_size=3, unique_by=lambda alert: (alert.monitor, alert.rule)),
     told=st.lists(NOTICES, max_size=3),
+    failed=st.lists(st.tuples(st.integers(1, len(TAGS)), ATTEMPTS), max_size=3),
+    seen=st.lists(
+        st.tuples(st.integers(1, len(TAGS)), st.lists(CERTIFICATES, max_size=3), INSTANTS), max_size=3
+    ),
 )
 def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     history: Sequence[tuple[int, Sequence[MonitorSettings]]],
@@ -367,6 +412,8 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     heard: dict[int, int],
     alerted: Sequence[Alert],
     told: Sequence[tuple[NoticeKind, int, Facts, tuple[Sequence[str], float, DeliveryState, str]]],
+    failed: Sequence[tuple[int, Attempt]],
+    seen: Sequence[tuple[int, Sequence[SeenCertificate], int]],
 ):
     def store(connection: sqlite3.Connection) -> None:
         observer.begin(connection, NOON - DAY, DAY)
@@ -379,7 +426,12 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             for words in remarks:
                 incidents.remark(connection, incident.number, words, NOON)
         for start, seconds in gaps:
-            connection.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (start, start + seconds))
+            gap = Gap(start, start + seconds, GapKind(start % 2))
+            observer.save_seen(connection, [gap], NOON)
+        for monitor, attempt in failed:
+            check_faults.add(connection, monitor, [attempt])
+        for monitor, chain, now in seen:
+            certificates.note(connection, monitor, chain, now)
         for token in everyone:
             tokens.add(connection, token)
         for run in begun:
@@ -461,7 +513,7 @@ DELIVERY = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("header", format=5), "line 1: is of format 5; this program knows up to 4"),
+        (changed("header", format=6), "line 1: is of format 6; this program knows up to 5"),
         (changed("header", program="other"), "line 1: is not an export of this program"),
         (changed("monitor", kind="moon"), "line 3: is of an unknown kind: 'moon'"),
         (with_another_field, "line 2: has missing or unknown fields for a service: colour"),

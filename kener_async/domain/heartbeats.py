@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 from kener_async.domain.calendar import HOUR, MINUTE
@@ -134,12 +135,20 @@ class Version:
     settings: MonitorSettings
 
 
+class GapKind(IntEnum):
+    """Why nothing could be observed; the numbers are stored."""
+
+    NOT_RUNNING = 0
+    OFFLINE = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An observer gap: a span `[start, end)` in which the server was not running."""
+    """An observer gap: a span `[start, end)` in which the server was not running, or was offline."""
 
     start: int
     end: int
+    kind: GapKind = GapKind.NOT_RUNNING
 
 
 def gap_between(last_seen: int, now: int) -> Gap | None:
@@ -152,11 +161,17 @@ def gap_between(last_seen: int, now: int) -> Gap | None:
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Merge gaps into ordered, disjoint ones; they overlap when the clock was set back."""
+    """Merge gaps of one kind into ordered, disjoint ones; they overlap when the clock was set back.
+
+    Of two kinds that overlap, the later gap begins where the earlier one ends.
+    """
     disjoint: list[Gap] = []
     for gap in sorted(gaps, key=lambda gap: gap.start):
-        if disjoint and gap.start <= disjoint[-1].end:
-            disjoint[-1] = Gap(disjoint[-1].start, max(disjoint[-1].end, gap.end))
-        else:
+        last = disjoint[-1] if disjoint else None
+        if last is None or gap.start > last.end:
             disjoint.append(gap)
+        elif gap.kind is last.kind:
+            disjoint[-1] = Gap(last.start, max(last.end, gap.end), last.kind)
+        elif gap.end > last.end:
+            disjoint.append(Gap(last.end, gap.end, gap.kind))
     return tuple(disjoint)

@@ -10,6 +10,7 @@ from kener_async.domain.heartbeats import (
     EveryInterval,
     Expectation,
     Gap,
+    GapKind,
     MonitorSettings,
     OnChange,
     Version,
@@ -74,8 +75,8 @@ def starts(session: Session, monitor: int, start: int, end: int) -> list[int]:
 
 def gaps(session: Session, since: int) -> tuple[Gap, ...]:
     """The gaps of the observer that end after an instant or in the minute before it."""
-    rows = session.execute('SELECT start, "end" FROM gaps WHERE "end" > ?', (since - MINUTE,))
-    return merged(Gap(start, end) for start, end in rows)
+    rows = session.execute('SELECT start, "end", kind FROM gaps WHERE "end" > ?', (since - MINUTE,))
+    return merged(Gap(start, end, GapKind(kind)) for start, end, kind in rows)
 
 
 def versions(session: Session, monitor: int) -> list[Version]:

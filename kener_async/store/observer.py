@@ -36,7 +36,9 @@ def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
     For every monitor the quarters from a gap on are marked, because it may excuse later missing reports.
     """
     for gap in gaps:
-        session.execute('INSERT INTO gaps (start, "end") VALUES (?, ?)', (gap.start, gap.end))
+        session.execute(
+            'INSERT INTO gaps (start, "end", kind) VALUES (?, ?, ?)', (gap.start, gap.end, gap.kind)
+        )
         dirty.mark_span(session, _monitor_ids(session), gap.start, None)
     session.execute("UPDATE service SET last_seen = ?", (now,))
 

@@ -10,11 +10,22 @@ from kener_async import keys
 from kener_async.config.model import Senders
 from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.batches import Batch
-from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.domain.calendar import DAY
+from kener_async.domain.checks import Attempt, Obstacle, Phases, SeenCertificate
+from kener_async.domain.heartbeats import EveryInterval, Gap, GapKind, MonitorSettings
 from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, channel_states, deliveries, incidents, notices
+from kener_async.store import (
+    alerts,
+    certificates,
+    channel_states,
+    check_faults,
+    deliveries,
+    incidents,
+    notices,
+    observer,
+)
 from kener_async.store.batches import BatchRecorder, IngestLimits, Outcome
 from kener_async.store.interface import Session
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
@@ -65,6 +76,7 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         await service.post("/api/status/batch", head | {"samples": batch})
         assert (await service.client.get(f"/ping/{CHECK}/start")).status == 200
         await service.app[keys.DATABASE].write(_tell, clock())
+        await service.app[keys.DATABASE].write(_check, clock())
         await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
@@ -95,6 +107,23 @@ def _tell(session: Session, now: int) -> None:
     deliveries.mark_failed(session, [2], now, "550 no such user")
     channel_states.note_sent(session, "chat", now)
     channel_states.note_fault(session, "mail", "550 no such user", for_good=True)
+
+
+def _check(session: Session, now: int) -> None:
+    """Faults of a check, the certificates it saw, and a minute in which the server was offline."""
+    phases = Phases(name=0.004, connect=0.02)
+    check_faults.add(
+        session,
+        2,
+        [
+            Attempt(now - 50.75, Status.DOWN, 0.5, "status is 502 \u2602", phases),
+            Attempt(now - 30.5, None, 0.0, "no name can be resolved now", obstacle=Obstacle.NAMES),
+        ],
+    )
+    own = SeenCertificate(bytes(range(32)), "CN=mars", "CN=Olympus", now + 30 * DAY)
+    issuer = SeenCertificate(bytes(range(1, 33)), "CN=Olympus", "CN=Olympus", now + 900 * DAY, "self-signed")
+    certificates.note(session, 2, [own, issuer], now)
+    observer.save_seen(session, [Gap(now - 600, now - 540, GapKind.OFFLINE)], now)
 
 
 def contents(database: Path) -> dict[str, list[Any]]:

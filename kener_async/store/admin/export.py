@@ -15,16 +15,26 @@ from typing import IO, Any
 
 import orjson
 
+from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.incidents import Comment, Incident
 from kener_async.domain.notices import Delivery
 from kener_async.domain.samples import SampleSource, Status
-from kener_async.store import alerts, channel_states, deliveries, devices, incidents, tokens
+from kener_async.store import (
+    alerts,
+    certificates,
+    channel_states,
+    check_faults,
+    deliveries,
+    devices,
+    incidents,
+    tokens,
+)
 from kener_async.store.samples import plain_latency
 from kener_async.store.sqlite import files, migrations, upgrade
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 
-FORMAT = 4
+FORMAT = 5
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
@@ -51,7 +61,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "latency": (float,),
         "source": STRING,
     },
-    "gap": {"kind": STRING, "start": INTEGER, "end": INTEGER},
+    "gap": {"kind": STRING, "start": INTEGER, "end": INTEGER, "cause": STRING},
     "incident": {
         "kind": STRING,
         "number": INTEGER,
@@ -118,6 +128,27 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "last_sent": OPTIONAL_INTEGER,
         "last_fault": STRING,
     },
+    "check_fault": {
+        "kind": STRING,
+        "monitor": STRING,
+        "at": (float,),
+        "status": OPTIONAL_STRING,
+        "latency": (float,),
+        "reason": STRING,
+        "phases": (dict,),
+    },
+    "certificate": {
+        "kind": STRING,
+        "monitor": STRING,
+        "fingerprint": STRING,
+        "position": INTEGER,
+        "subject": STRING,
+        "issuer": STRING,
+        "ends": INTEGER,
+        "fault": STRING,
+        "first_seen": INTEGER,
+        "last_seen": INTEGER,
+    },
     "device": {
         "kind": STRING,
         "sender": STRING,
@@ -172,7 +203,7 @@ INSTANTS = frozenset(
         "minute", "start", "end", "created_at", "updated_at", "resolved_at", "closed_at", "last_heard",
         "last_seen", "newest", "expires_at", "last_used", "revoked_at", "touched_at", "since", "opened_at",
         "told_at", "reminded_at", "settled_at", "acknowledged_at", "snoozed_until", "until", "at", "due_at",
-        "done_at", "paused_at", "last_sent",
+        "done_at", "paused_at", "last_sent", "ends", "first_seen",
     }
 )  # fmt: skip
 
@@ -219,14 +250,16 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     yield from _service(connection)
     yield from _monitors(connection)
     yield from _samples(connection)
-    for start, end in connection.execute('SELECT start, "end" FROM gaps ORDER BY id'):
-        yield {"kind": "gap", "start": start, "end": end}
+    for start, end, kind in connection.execute('SELECT start, "end", kind FROM gaps ORDER BY id'):
+        yield {"kind": "gap", "start": start, "end": end, "cause": GapKind(kind).name.lower()}
     for thread in incidents.all_threads(connection):
         yield _incident(*thread)
     yield from _alerts(connection)
     yield from _notices(connection)
     for state in channel_states.all_states(connection).values():
         yield {"kind": "channel", **asdict(state)}
+    yield from _check_faults(connection)
+    yield from _certificates(connection)
     yield from _devices(connection)
     yield from _runs(connection)
     yield from _starts(connection)
@@ -305,6 +338,38 @@ def _notices(connection: sqlite3.Connection) -> Iterator[Line]:
 def _delivery(delivery: Delivery) -> Line:
     fields = {name: getattr(delivery, name) for name in DELIVERY_SHAPE}
     return {**fields, "state": delivery.state.name.lower()}
+
+
+def _check_faults(connection: sqlite3.Connection) -> Iterator[Line]:
+    tags = dict(connection.execute("SELECT id, tag FROM monitors"))
+    for monitor, attempt in check_faults.all_faults(connection):
+        yield {
+            "kind": "check_fault",
+            "monitor": tags[monitor],
+            "at": attempt.at,
+            "status": None if attempt.status is None else attempt.status.name,
+            "latency": attempt.seconds,
+            "reason": attempt.reason,
+            "phases": {name: value for name, value in attempt.phases._asdict().items() if value is not None},
+        }
+
+
+def _certificates(connection: sqlite3.Connection) -> Iterator[Line]:
+    tags = dict(connection.execute("SELECT id, tag FROM monitors"))
+    for monitor, certificates_of_it in certificates.all_certificates(connection).items():
+        for certificate in certificates_of_it:
+            yield {
+                "kind": "certificate",
+                "monitor": tags[monitor],
+                "fingerprint": certificate.seen.fingerprint.hex(),
+                "position": certificate.position,
+                "subject": certificate.seen.subject,
+                "issuer": certificate.seen.issuer,
+                "ends": certificate.seen.ends,
+                "fault": certificate.seen.fault,
+                "first_seen": certificate.first_seen,
+                "last_seen": certificate.last_seen,
+            }
 
 
 def _devices(connection: sqlite3.Connection) -> Iterator[Line]:

@@ -12,11 +12,25 @@ import orjson
 
 from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.calendar import DAY, LAST_INSTANT, QUARTER, is_showable
+from kener_async.domain.certificates import StoredCertificate
+from kener_async.domain.checks import Attempt, Phases, SeenCertificate
+from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.incidents import Comment, Incident, IncidentSource
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
-from kener_async.store import alerts, channel_states, deliveries, devices, dirty, incidents, rollups, tokens
+from kener_async.store import (
+    alerts,
+    certificates,
+    channel_states,
+    check_faults,
+    deliveries,
+    devices,
+    dirty,
+    incidents,
+    rollups,
+    tokens,
+)
 from kener_async.store.admin import old_news, restore
 from kener_async.store.admin.export import DELIVERY_SHAPE, FORMAT, INSTANTS, SHAPES, Line
 from kener_async.store.layers import settings_from, settings_text
@@ -52,6 +66,10 @@ def _of_a_person(line: Line) -> Line:
     return {**blank, **line}
 
 
+def _of_not_running(line: Line) -> Line:
+    return {"cause": "not_running", **line}
+
+
 def _new_identity(line: Line) -> Line:
     return {"identity": str(uuid4()), **line}
 
@@ -73,6 +91,7 @@ def _unedited(line: Line) -> Line:
 OLDER: Mapping[int, Mapping[str, Completion]] = {
     1: {
         "service": _new_identity,
+        "gap": _of_not_running,
         "monitor": _unheard,
         "incident": _unedited,
         "device": _without_recent,
@@ -80,11 +99,13 @@ OLDER: Mapping[int, Mapping[str, Completion]] = {
     },
     2: {
         "service": _new_identity,
+        "gap": _of_not_running,
         "incident": _unedited,
         "device": _without_recent,
         "token": _replaces_none,
     },
-    3: {"incident": _of_a_person},
+    3: {"gap": _of_not_running, "incident": _of_a_person},
+    4: {"gap": _of_not_running},
 }
 
 
@@ -233,7 +254,8 @@ def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
 
 def _gaps(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     connection.executemany(
-        'INSERT INTO gaps (start, "end") VALUES (?, ?)', ((line["start"], line["end"]) for line in lines)
+        'INSERT INTO gaps (start, "end", kind) VALUES (?, ?, ?)',
+        ((line["start"], line["end"], GapKind[line["cause"].upper()]) for line in lines),
     )
 
 
@@ -286,6 +308,27 @@ def _channels(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         channel_states.insert(connection, ChannelState(**fields))
 
 
+def _check_faults(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    for line in lines:
+        status = None if line["status"] is None else Status[line["status"]]
+        phases = Phases(**line["phases"])
+        if not set(map(type, phases)) <= {float, type(None)}:
+            raise ValueError("phases: must be numbers of seconds")
+        attempt = Attempt(line["at"], status, line["latency"], line["reason"], phases)
+        if not check_faults.add(connection, ids[line["monitor"]], [attempt]):
+            raise ValueError("is of an attempt that was UP, or comes twice")
+
+
+def _certificates(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
+    for line in lines:
+        fingerprint = bytes.fromhex(line["fingerprint"])
+        seen = SeenCertificate(fingerprint, line["subject"], line["issuer"], line["ends"], line["fault"])
+        stored = StoredCertificate(seen, line["position"], line["first_seen"], line["last_seen"])
+        certificates.insert(connection, ids[line["monitor"]], stored)
+
+
 def _tokens(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         fields = {name: value for name, value in line.items() if name != "kind"}
@@ -329,6 +372,8 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
     "alert": _alerts,
     "notice": _notices,
     "channel": _channels,
+    "check_fault": _check_faults,
+    "certificate": _certificates,
     "device": _devices,
     "run": _runs,
     "start": _starts,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.checks import Phases
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
@@ -51,6 +52,8 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
         yield f"{table}: a row refers to a missing row of {parent}"
     yield from _orphans(connection)
     yield from _alert_faults(connection, quick=quick)
+    if not quick:
+        yield from _unreadable_check_faults(connection)
     for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
         if not UUID_TEXT.fullmatch(identity):
             yield "service: the identity is not a UUID"
@@ -89,6 +92,16 @@ def _alert_faults(connection: sqlite3.Connection, *, quick: bool) -> Iterator[st
             Facts.of(json.loads(body))
         except (ValueError, KeyError, TypeError) as error:
             yield f"notices: notice {notice} cannot be read: {error!r}"
+
+
+def _unreadable_check_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    if "check_faults" not in tables(connection):
+        return  # of an older schema
+    for monitor, at, phases in connection.execute("SELECT monitor_id, at, phases FROM check_faults"):
+        try:
+            Phases(**json.loads(phases))
+        except (ValueError, TypeError) as error:
+            yield f"check_faults: the attempt of monitor {monitor} at {at} cannot be read: {error!r}"
 
 
 @dataclass(frozen=True, slots=True)

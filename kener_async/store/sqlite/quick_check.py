@@ -15,6 +15,7 @@ SMALL_TABLES = (
     "boots",
     "runs",
     "channel_states",
+    "certificates",
 )
 LARGE_TABLES = (
     "dirty",
@@ -26,6 +27,7 @@ LARGE_TABLES = (
     "alerts",
     "notices",
     "deliveries",
+    "check_faults",
 )
 
 

@@ -1,0 +1,67 @@
+"""Stored faults of checks: what is kept of them, in which order, for how long."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kener_async.domain.checks import Attempt, Phases
+from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.samples import Status
+from kener_async.store import check_faults, monitors, observer
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.upgrade import prepare
+
+EARTH, MARS = 1, 2
+DOWN = Attempt(60.5, Status.DOWN, 0.25, "status is 502", Phases(name=0.004, connect=0.02))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    prepare(tmp_path / "kener.db")
+    with closing(connect(tmp_path / "kener.db")) as connection:
+        observer.begin(connection, 0, 0)
+        monitors.register(connection, {"earth": MonitorSettings(), "mars": MonitorSettings()}, 0)
+        yield connection
+
+
+def test_a_fault_is_read_as_it_was_stored(session: sqlite3.Connection):
+    assert check_faults.add(session, EARTH, [DOWN]) == 1
+    assert check_faults.recent(session, EARTH, 10) == [DOWN]
+    assert check_faults.recent(session, MARS, 10) == []
+
+
+def test_what_was_up_is_no_fault_and_what_was_not_measured_is_one(session: sqlite3.Connection):
+    check_faults.add(session, EARTH, [Attempt(1.0, Status.UP), Attempt(2.0, None, reason="too many files")])
+    assert [fault.status for fault in check_faults.recent(session, EARTH, 10)] == [None]
+
+
+def test_an_attempt_that_is_stored_twice_is_one(session: sqlite3.Connection):
+    check_faults.add(session, EARTH, [DOWN])
+    assert check_faults.add(session, EARTH, [DOWN]) == 0
+    assert len(check_faults.recent(session, EARTH, 10)) == 1
+
+
+def test_faults_are_read_page_by_page_newest_first(session: sqlite3.Connection):
+    check_faults.add(session, EARTH, [Attempt(float(at), Status.DOWN) for at in range(5)])
+    first = check_faults.recent(session, EARTH, 3)
+    rest = check_faults.recent(session, EARTH, 3, before=first[-1].at)
+    assert [fault.at for fault in [*first, *rest]] == [4, 3, 2, 1, 0]
+
+
+def test_the_newest_measured_fault_of_each_monitor_since_an_instant(session: sqlite3.Connection):
+    check_faults.add(session, EARTH, [DOWN, Attempt(70.0, Status.DEGRADED), Attempt(80.0, None)])
+    check_faults.add(session, MARS, [DOWN])
+    newest = check_faults.newest_of(session, [EARTH, MARS], 61)
+    assert {monitor: fault.at for monitor, fault in newest.items()} == {EARTH: 70.0}
+
+
+def test_old_faults_are_deleted_a_few_at_a_time(session: sqlite3.Connection):
+    check_faults.add(session, EARTH, [Attempt(float(at), Status.DOWN) for at in range(5)])
+    check_faults.add(session, MARS, [DOWN])
+    assert check_faults.delete_before(session, 4, 3)
+    assert not check_faults.delete_before(session, 4, 3)
+    assert [fault.at for fault in check_faults.recent(session, EARTH, 10)] == [4.0]
+    assert check_faults.recent(session, MARS, 10) == [DOWN]
