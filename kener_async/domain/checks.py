@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from kener_async.domain.calendar import minute_of
 from kener_async.domain.heartbeats import CronSchedule
 from kener_async.domain.samples import Status
 
@@ -90,10 +91,34 @@ class CheckedMinute(NamedTuple):
     seconds: float
 
 
+def is_over(attempts: Sequence[Attempt], retries: int) -> bool:
+    """Whether a run has ended with these attempts.
+
+    It ends with the first good one, when all retries are used up, and at once if the first could not be
+    measured: there is no failure to confirm then, and the next run is due soon enough.
+    """
+    if not attempts:
+        return False
+    is_confirming = any(attempt.status is not None for attempt in attempts)
+    return attempts[-1].status is Status.UP or not is_confirming or len(attempts) > retries
+
+
 def verdict(attempts: Sequence[Attempt]) -> tuple[CheckedMinute, ...]:
     """The minutes that an ended run decides, oldest first.
 
-    A good last attempt decides its own minute only; when all were bad, each decides its own; what was not
-    measured decides nothing.
+    A good last attempt decides its own minute only; when all were bad, each decides its own, and of those in
+    one minute the worst, of equal ones the last. What was not measured decides nothing.
     """
-    raise NotImplementedError
+    minutes = [
+        CheckedMinute(minute_of(int(attempt.at)), attempt.status, attempt.seconds)
+        for attempt in attempts
+        if attempt.status is not None
+    ]
+    if minutes and minutes[-1].status is Status.UP:
+        return (minutes[-1],)
+    worst: dict[int, CheckedMinute] = {}
+    for checked in minutes:
+        before = worst.get(checked.minute)
+        if before is None or checked.status >= before.status:
+            worst[checked.minute] = checked
+    return tuple(worst[minute] for minute in sorted(worst))
