@@ -33,7 +33,7 @@ class IntervalTimes:
 
 @dataclass(frozen=True, slots=True)
 class CronTimes:
-    """Due times of a cron expression, on the monotonic clock, which is `ahead` seconds before the UTC time."""
+    """Due times of a cron expression, on the monotonic clock; UTC seconds are `ahead` of it."""
 
     schedule: CronSchedule
     ahead: float
