@@ -42,8 +42,8 @@ class Observation:
     """
 
     seconds: float
-    values: Mapping[str, Value] = field(default=MappingProxyType({}))
-    headers: Mapping[str, str] = NO_TEXTS
+    values: Mapping[str, Value] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_TEXTS)
     fault: str = ""
     status: Status | None = None
 

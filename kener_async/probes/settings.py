@@ -36,7 +36,7 @@ class TlsSettings:
 class HttpTarget:
     url: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default=NO_HEADERS, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False)
     body: str = field(default="", repr=False)
     user: str = ""
     password: str = field(default="", repr=False)
@@ -94,7 +94,7 @@ class TlsTarget:
 class WebSocketTarget:
     url: str
     send: str = field(default="", repr=False)
-    headers: Mapping[str, str] = field(default=NO_HEADERS, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False)
     max_body: int = 1 << 20
     tls: TlsSettings = TlsSettings()
 
