@@ -15,7 +15,16 @@ from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, channel_states, deliveries, monitors, notices, observer, retention
+from kener_async.store import (
+    alerts,
+    channel_states,
+    deliveries,
+    incidents,
+    monitors,
+    notices,
+    observer,
+    retention,
+)
 from kener_async.store.admin import old_news
 from kener_async.store.alerts import AlertSearch
 from kener_async.store.deliveries import DeliverySearch
@@ -472,6 +481,8 @@ PLANS = [
     (alerts.recent_of, (1, "down", NOON), "USING INDEX alerts_by_rule (monitor_id=? AND rule=?"),
     (alerts.unsettled, (), "USING INDEX alerts_flapping"),
     (alerts.of_incident, (1,), "USING INDEX alerts_by_incident (incident=?)"),
+    (alerts.has_open, (1,), "USING INDEX alerts_by_incident (incident=?)"),
+    (incidents.open_automatic, (NOON,), "USING INDEX incidents_open (created_at>?)"),
     (alerts.search, (AlertSearch(),), "SCAN alerts"),
     (alerts.search, (AlertSearch(is_open=True),), "alerts_open"),
     (alerts.search, (AlertSearch(monitors=[1]),), "alerts_by_monitor (monitor_id=?)"),

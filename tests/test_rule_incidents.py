@@ -227,10 +227,10 @@ async def test_an_incident_of_a_person_has_nothing_to_be_touched(service: Servic
     assert (await stored(service)).touched_at is None
 
 
-async def test_those_of_rules_that_are_open_or_were_closed_lately(service: Service):
+async def test_those_of_rules_that_are_open_and_were_created_lately(service: Service):
     database = service.app[keys.DATABASE]
-    for closed_at in (None, NOON - 60, NOON - HOUR):
-        await database.write(by_rule, closed_at=closed_at)
+    for created_at, closed_at in ((NOON, None), (NOON, NOON), (NOON - 600, None), (NOON - 601, None)):
+        await database.write(by_rule, created_at=created_at, closed_at=closed_at)
     await service.post("/api/incident", {"title": "Storm", "tags": ["earth"]})
-    found = await database.read(incidents.automatic_since, NOON - 600)
-    assert [incident.number for incident in found] == [1, 2]
+    found = await database.read(incidents.open_automatic, NOON - 600)
+    assert [incident.number for incident in found] == [1, 3]

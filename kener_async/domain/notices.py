@@ -1,7 +1,7 @@
 """Notices: what is to be told, as facts that are stored when they happen, before any channel renders them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
@@ -71,11 +71,11 @@ class Facts:
 
     def body(self) -> dict[str, Any]:
         """As stored: a JSON object without what is left at its default."""
-        blank = Facts()
+        named = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         return {
             name: value.name if isinstance(value, IntEnum) else value
-            for name, value in asdict(self).items()
-            if value != getattr(blank, name)
+            for name, value, default in named
+            if value != default
         }
 
     @classmethod

@@ -27,8 +27,10 @@ def before(
     It reads back in growing spans until `enough` says that a streak and its first minute are; 0 stands for
     all that is stored. One span begins where an open `alert` began.
     """
-    first = _first_minute(session, monitor, end)
     length, start, streak = QUARTER, end, NO_STREAK
+    if enough(streak, start):
+        return streak, start
+    first = _first_minute(session, monitor, end)
     while not enough(streak, start):
         if start <= first:
             return streak, 0

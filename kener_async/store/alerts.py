@@ -115,6 +115,14 @@ def of_incident(session: Session, incident: int, limit: int = -1) -> list[Alert]
     return [_alert(row) for row in rows]
 
 
+def has_open(session: Session, incident: int) -> bool:
+    """Whether an alert of an automatic incident is open; in a storm it has hundreds, so none is read."""
+    row = session.execute(
+        "SELECT 1 FROM alerts WHERE incident = ? AND closed_at IS NULL LIMIT 1", (incident,)
+    ).fetchone()
+    return row is not None
+
+
 def search(session: Session, criteria: AlertSearch) -> list[Alert]:
     """Find alerts, newest first."""
     conditions = {

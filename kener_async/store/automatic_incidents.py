@@ -77,6 +77,8 @@ class AutomaticIncidents:
         return incident.number
 
     def _join(self, rule: AlertRule, affected: Affected, status: Status) -> int | None:
+        if rule.join_by == "none":
+            return None
         for incident in map(self._find, self._joinable_ones()):
             if incident is None or not automatic.is_joinable(incident, rule, self._now):
                 continue
@@ -99,6 +101,8 @@ class AutomaticIncidents:
         return number
 
     def _end(self, number: int) -> None:
+        if alerts.has_open(self._session, number):
+            return
         incident = self._find(number)
         if incident is None:
             return
@@ -114,7 +118,8 @@ class AutomaticIncidents:
 
     def _joinable_ones(self) -> list[int]:
         if self._candidates is None:
-            found = incidents.automatic_since(self._session, self._now)
+            oldest = self._now - automatic.JOINED_WITHIN
+            found = incidents.open_automatic(self._session, oldest)
             self._incidents = {incident.number: incident for incident in found} | self._incidents
             self._candidates = [incident.number for incident in found]
         return self._candidates

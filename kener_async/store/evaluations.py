@@ -43,7 +43,7 @@ from kener_async.domain.alert_streaks import (
 )
 from kener_async.domain.alerts import Alert, AlertRule, Closing, StatusIs
 from kener_async.domain.automatic_incidents import Affected
-from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
+from kener_async.domain.calendar import QUARTER, minute_of, quarter_of
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import CurrentStatus, Layers, Run, current_status
@@ -76,7 +76,12 @@ def evaluate(
     `bad_now` of the `visible` monitors are bad.
     """
     incidents = AutomaticIncidents(session, plan, now)
-    evaluations = [Evaluation(session, look, plan, (bad_now, visible), incidents) for look in looks]
+    looks = list(looks)
+    open_alerts = _by_rule(alerts.open_of(session, (look.monitor for look in looks)))
+    evaluations = [
+        Evaluation(session, look, plan, (bad_now, visible), open_alerts.get(look.monitor, {}), incidents)
+        for look in looks
+    ]
     for evaluation in evaluations:
         evaluation.run()
     incidents.finish()
@@ -132,6 +137,7 @@ class Evaluation:
         look: AlertLook,
         plan: AlertPlan,
         counted: tuple[int, int],
+        open_alerts: Mapping[str, Alert],
         incidents: AutomaticIncidents,
     ) -> None:
         self._session = session
@@ -141,7 +147,7 @@ class Evaluation:
         self._incidents = incidents
         self._now = look.now
         self._minutes = MeasuredMinutes(session, look.monitor, look.now)
-        self.open = {alert.rule: alert for alert in alerts.open_of(session, [look.monitor])}
+        self.open = dict(open_alerts)
         self._streaks: dict[str, AlertStreak] = {}
         self.monitor = look.monitor
         self.unsettled: dict[str, Alert] = {}
@@ -217,9 +223,8 @@ class Evaluation:
         match event:
             case AlertOpened():
                 opened = opened_alert(event, 0, self._look.monitor, rule, self._now)
-                after = alerts.add(self._session, opened)
-                after = self._with_incident(rule, after, before, is_told=event.is_told)
-                self.open[rule.name] = after
+                opened = self._with_incident(rule, opened, before, is_told=event.is_told)
+                self.open[rule.name] = after = alerts.add(self._session, opened)
             case AlertTold() if alert is not None:
                 told = changed(alert, event, self._now)
                 self.open[rule.name] = after = self._with_incident(rule, told, before, is_told=True)
@@ -237,7 +242,8 @@ class Evaluation:
                 self.open[rule.name] = after = changed(alert, event, self._now)
             case _:
                 raise AssertionError("an event of an alert that is not open")
-        alerts.change(self._session, after)
+        if not isinstance(event, AlertOpened):
+            alerts.change(self._session, after)
         if after.incident is not None and after.closed_at is not None:
             self._incidents.ended(after.incident)
         self._tell(rule, event, after)
@@ -277,7 +283,7 @@ class Evaluation:
         found = notices.of_alerts(self._session, [alert.id])[alert.id]
         heard = deliveries.of_notices(self._session, [notice.id for notice in found])
         told = {delivery.channel for delivery in heard} & self._plan.state_keepers
-        facts = self._common(alert)
+        facts = self._common(alert, self._last_reason(alert))
         kind = NoticeKind.REMOVED
         notices.add(self._session, kind, self._now, alert.id, alert.incident, facts, sorted(told), self._now)
         self.notices += 1
@@ -287,7 +293,7 @@ class Evaluation:
         run, held = minutes.runs[-1], minutes.current.held
         streak = self._streaks[rule.name]
         facts = replace(
-            self._common(alert),
+            self._common(alert, "" if isinstance(event, AlertOpened) else self._last_reason(alert)),
             status=self._status(rule),
             latency=None if held is None else held.latency,
         )
@@ -304,23 +310,29 @@ class Evaluation:
             facts = replace(facts, changes=2 * len(within) + 1)
         return replace(facts, before=self._status_before(streak.since))
 
-    def _common(self, alert: Alert) -> Facts:
-        """The facts of every notice; the reason is that of the last notice about the alert."""
+    def _last_reason(self, alert: Alert) -> str:
+        """The reason that the last notice about the alert gave."""
         told = notices.of_alerts(self._session, [alert.id])[alert.id]
-        parents = [] if alert.because is None else [alert.because]
+        return told[-1].facts.reason if told else ""
+
+    def _common(self, alert: Alert, reason: str) -> Facts:
+        """The facts of every notice."""
         return Facts(
-            monitor=monitors.tags_of(self._session, [alert.monitor])[alert.monitor],
+            monitor=self._look.tag or self._tag_of(alert.monitor),
             rule=alert.rule,
             severity=alert.severity,
             since=alert.since,
             until=alert.until if alert.closing is not Closing.REMOVED else None,
-            reason=told[-1].facts.reason if told else "",
+            reason=reason,
             bad_now=self._bad_now,
             monitors=self._visible,
-            because="".join(monitors.tags_of(self._session, parents).values()),
+            because="" if alert.because is None else self._tag_of(alert.because),
             acknowledged_by=alert.acknowledged_by,
             incident=alert.incident,
         )
+
+    def _tag_of(self, monitor: int) -> str:
+        return monitors.tags_of(self._session, [monitor])[monitor]
 
     def _status(self, rule: AlertRule) -> Status:
         """The status now. For rules about silence the last report does not stand for the minutes after it."""
@@ -330,8 +342,15 @@ class Evaluation:
 
     def _status_before(self, instant: int) -> Status | None:
         """The last status that was measured in the quarter-hour before an instant; None: none."""
-        minute = instant - instant % MINUTE
-        stored = layers.load(self._session, self._look.monitor, minute - QUARTER, minute)
-        runs = measured_runs(stored, minute - QUARTER, minute - 1)
-        known = [run.status for run in runs if run.status not in (Status.NO_DATA, Status.MAINTENANCE)]
+        minute = minute_of(instant)
+        known = _known_before(self._minutes.runs, minute)
+        if not known:
+            stored = layers.load(self._session, self._look.monitor, minute - QUARTER, minute)
+            known = _known_before(measured_runs(stored, minute - QUARTER, minute - 1), minute)
         return known[-1] if known else None
+
+
+def _known_before(runs: Iterable[Run], minute: int) -> list[Status]:
+    """The measured statuses of the runs before a minute, without what says nothing."""
+    silent = (Status.NO_DATA, Status.MAINTENANCE)
+    return [run.status for run in runs if run.start < minute and run.status not in silent]

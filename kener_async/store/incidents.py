@@ -62,14 +62,14 @@ def save_automatic(session: Session, incident: Incident) -> None:
     _add_monitors(session, incident, stored)
 
 
-def automatic_since(session: Session, instant: int) -> list[Incident]:
-    """The incidents of alert rules, also drafts, that are open or were closed at an instant or later."""
+def open_automatic(session: Session, created_from: int) -> list[Incident]:
+    """The open incidents of alert rules, also drafts, that were created at an instant or later."""
     rows = session.execute(
         f"""
-        SELECT {COLUMNS} FROM incidents
-         WHERE source = 1 AND (closed_at IS NULL OR closed_at >= ?) ORDER BY number
+        SELECT {COLUMNS} FROM incidents INDEXED BY incidents_open
+         WHERE closed_at IS NULL AND created_at >= ? AND source = 1 ORDER BY number
         """,  # noqa: S608
-        (instant,),
+        (created_from,),
     )
     return _incidents(session, rows.fetchall())
 
