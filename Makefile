@@ -68,6 +68,8 @@ bench: dev system-bench ## Run the benchmarks
 	$(PYTHON) -m benchmarks.ingest
 	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.routes
+	$(PYTHON) -m benchmarks.alerts
+	$(PYTHON) -m benchmarks.storm
 	$(PYTHON) -m benchmarks.manage
 	$(PYTHON) -m benchmarks.space
 	$(PYTHON) -m benchmarks.growth
