@@ -17,7 +17,8 @@ class Obstacle(StrEnum):
 
     FILES = "files"  # out of file descriptors
     MEMORY = "memory"  # out of memory, buffers or threads
-    PERMISSION = "permission"  # such as that for ICMP
+    PERMISSION = "permission"  # such as that for ICMP, or to reach an address that is not public
+    ADDRESS = "address"  # of our own, or port, to connect from
     SECRET = "secret"  # noqa: S105  the word, not one
     STALL = "stall"  # of the event loop, while the attempt timed out
     NAMES = "names"  # no name can be resolved now

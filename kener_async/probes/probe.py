@@ -53,13 +53,31 @@ class Trace:
     """What an attempt has got so far, also when it fails or times out: the probe fills it in on its way.
 
     When the time is over, conditions are judged by `partial` if there is one, such as the beginning of an
-    answer; else the attempt failed for want of what was `awaited`: "no greeting within 10 s".
+    answer; else the attempt failed for want of what was `awaited`: "no greeting within 10 s". `looked_up` is
+    the name whose addresses are awaited, empty otherwise. `secrets` are masked in the reason, beside those of
+    the settings.
     """
 
     phases: Phases = NO_PHASES
     certificates: tuple[SeenCertificate, ...] = ()
     awaited: str = "answer"
+    looked_up: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     partial: Observation | None = None
+
+    def clear(self) -> None:
+        """Forget phases and certificates, because the target is asked again."""
+        self.phases = NO_PHASES
+        self.certificates = ()
+
+    def add(self, *, name: float = 0, connect: float = 0, tls: float = 0, first_byte: float = 0) -> None:
+        """Add seconds to phases; those of several connections, such as of redirects, are added up."""
+        self.phases = Phases(
+            *(
+                before if not more else (before or 0) + more
+                for before, more in zip(self.phases, (name, connect, tls, first_byte), strict=True)
+            )
+        )
 
 
 class Probe(Protocol):

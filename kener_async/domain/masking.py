@@ -1,0 +1,36 @@
+"""Secrets in texts: masked in every form in which a program may have written them."""
+
+import json
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+SHORTEST_ANYWHERE = (
+    4  # characters; shorter ones are masked as words of their own only, or nothing could be read
+)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text with *** for each of the secrets: plain, URL-encoded, escaped as in JSON, and in base64."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= SHORTEST_ANYWHERE:
+            for form in _forms(secret):
+                text = text.replace(form, MASK)
+        elif secret and secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    encoded = secret.encode(errors="replace")
+    for form in (quote(encoded, safe=""), quote(encoded), quote_plus(encoded)):
+        yield form
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form)
+    yield json.dumps(secret)[1:-1]
+    yield secret.replace("/", "\\/")  # as PHP writes it in JSON
+    yield b64encode(encoded).decode()
+    yield b64encode(encoded).decode().rstrip("=")
+    yield urlsafe_b64encode(encoded).decode().rstrip("=")

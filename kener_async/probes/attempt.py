@@ -1,0 +1,169 @@
+"""One attempt of a check: its time-out, what it says of the target, and faults of our own told apart."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import cast, get_args
+
+import structlog
+
+from kener_async.domain.checks import LONGEST_REASON, Attempt, Obstacle
+from kener_async.domain.conditions import Observed, Value, first_fault
+from kener_async.domain.masking import masked
+from kener_async.domain.samples import Status
+from kener_async.probes.certificates import first_end
+from kener_async.probes.own_faults import obstacle_of, words_of
+from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Probe, Trace
+from kener_async.probes.settings import CheckSettings, HttpTarget, NetworkTarget
+from kener_async.probes.vantage import Vantage
+
+LONGEST_STALL = 0.05  # seconds that the latency of a target may be wrong by
+STALLED_SHARE = 0.1  # of the time-out: above it, a time-out is our own
+
+NETWORK_TARGETS = get_args(NetworkTarget)
+log = structlog.get_logger()
+
+
+async def attempt(check: CheckSettings, probe: Probe, at: float, vantage: Vantage) -> Attempt:
+    """Look once at the target of a check; `at` is now, in UTC seconds. Raises nothing but CancelledError.
+
+    When the loop stalled while it looked, it looks once more: the stall would be measured as the target's.
+    """
+    loop = asyncio.get_running_loop()
+    with vantage.stalls.watched():
+        began = loop.time()
+        made = await _look(check, probe, at, vantage)
+        is_stalled = vantage.stalls.longest(began) > LONGEST_STALL
+        if is_stalled and made.has_ended and isinstance(check.target, NETWORK_TARGETS):
+            made = await _look(check, probe, at, vantage)
+    return made.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    attempt: Attempt
+    has_ended: bool = True  # False: the time was over
+
+
+async def _look(check: CheckSettings, probe: Probe, at: float, vantage: Vantage) -> _Look:
+    loop = asyncio.get_running_loop()
+    trace = Trace()
+    began = loop.time()
+    limit = asyncio.timeout(check.timing.timeout)
+    try:
+        async with limit:
+            observation = await probe.look(trace)
+        return _Look(_judged(check, observation, trace, at))
+    except NoAnswer as error:
+        return _Look(_failed(check, error, trace, at))
+    except NotMeasured as error:
+        return _Look(_not_measured(check, error, trace, at))
+    except TimeoutError as error:
+        if not limit.expired():  # the system's own time-out of a connection
+            return _Look(_failed(check, NoAnswer(words_of(error)), trace, at))
+        stalled = vantage.stalls.longest(began)
+        return _Look(_late(check, trace, at, stalled, vantage), has_ended=False)
+    except Exception as error:
+        return _Look(_broken(check, error, trace, at))
+
+
+def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) -> Attempt:
+    """What an observation says by the conditions of the check."""
+    observed = Observed(_values(seen, trace, at), seen.headers)
+    status, reason = Status.UP, ""
+    if fault := seen.fault if check.expect is None else first_fault(check.expect, observed):
+        status, reason = Status.DOWN, fault
+    elif seen.status not in {None, Status.UP}:
+        status, reason = cast(Status, seen.status), seen.fault
+    elif fault := first_fault(check.warn, observed):
+        status, reason = Status.DEGRADED, fault
+    made = Attempt(at, status, seen.seconds, reason, trace.phases, trace.certificates)
+    return _finished(check, made, trace)
+
+
+def _values(seen: Observation, trace: Trace, at: float) -> dict[str, Value]:
+    values: dict[str, Value] = {**seen.values, "latency": timedelta(seconds=seen.seconds)}
+    if (end := first_end(trace.certificates)) is not None:
+        values["certificate"] = timedelta(seconds=end - at)
+    return values
+
+
+def _failed(check: CheckSettings, error: NoAnswer, trace: Trace, at: float) -> Attempt:
+    """DOWN, for the reason of an error."""
+    seconds = sum(each or 0.0 for each in trace.phases)
+    made = Attempt(
+        at,
+        Status.DOWN,
+        seconds,
+        str(error),
+        trace.phases,
+        trace.certificates,
+        is_network=error.is_network,
+    )
+    return _finished(check, made, trace)
+
+
+def _late(check: CheckSettings, trace: Trace, at: float, stalled: float, vantage: Vantage) -> Attempt:
+    """The time was over: whose fault was it, and is what has come so far enough?"""
+    timeout = check.timing.timeout
+    if stalled > STALLED_SHARE * timeout:
+        text = f"this server was too busy: its event loop stalled for {stalled:.1f} s"
+        return _not_measured(check, NotMeasured(Obstacle.STALL, text), trace, at)
+    if trace.looked_up:
+        error = vantage.names.unanswered(trace.looked_up)
+        if isinstance(error, NotMeasured):
+            return _not_measured(check, error, trace, at)
+        return replace(_failed(check, error, trace, at), seconds=timeout)
+    if trace.partial is not None:
+        return _judged(check, trace.partial, trace, at)
+    missing = NoAnswer(f"no {trace.awaited} within {_seconds(timeout)}")
+    return replace(_failed(check, missing, trace, at), seconds=timeout)
+
+
+def _broken(check: CheckSettings, error: Exception, trace: Trace, at: float) -> Attempt:
+    """What an error that no probe expected means."""
+    if (obstacle := obstacle_of(error)) is not None:
+        text = words_of(error) if isinstance(error, OSError) else "out of memory or threads"
+        return _not_measured(check, NotMeasured(obstacle, text), trace, at)
+    if isinstance(error, OSError):
+        is_network = not isinstance(error, ssl.SSLError)
+        return _failed(check, NoAnswer(words_of(error), is_network=is_network), trace, at)
+    log.exception("a check failed by a defect of this program", monitor=check.tag)
+    text = f"a defect of this program: {type(error).__name__}"
+    return _not_measured(check, NotMeasured(Obstacle.DEFECT, text), trace, at)
+
+
+def _not_measured(check: CheckSettings, error: NotMeasured, trace: Trace, at: float) -> Attempt:
+    return Attempt(at, None, reason=_reason(check, str(error), trace), obstacle=error.obstacle)
+
+
+def _finished(check: CheckSettings, made: Attempt, trace: Trace) -> Attempt:
+    """The attempt turned around where the check is, and its reason masked and cut."""
+    if check.invert and made.status is Status.UP:
+        return replace(made, status=Status.DOWN, reason="it answers, and must not")
+    if check.invert and made.status is Status.DOWN:
+        return replace(made, status=Status.UP, reason="", is_network=False)
+    return replace(made, reason=_reason(check, made.reason, trace)) if made.reason else made
+
+
+def _reason(check: CheckSettings, text: str, trace: Trace) -> str:
+    """One printable line without secrets, of at most LONGEST_REASON characters."""
+    text = masked(text, (*_secrets(check), *trace.secrets))
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+
+
+def _secrets(check: CheckSettings) -> Iterator[str]:
+    yield from check.secrets
+    if isinstance(check.target, HttpTarget):
+        target = check.target
+        if target.password:
+            yield from (target.password, f"{target.user}:{target.password}")
+        if target.oauth is not None:
+            yield from (target.oauth.secret, f"{target.oauth.client}:{target.oauth.secret}")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
