@@ -28,12 +28,16 @@ NO_TIMEOUT = ClientTimeout(total=None, sock_connect=None)  # an attempt has one 
 
 @dataclass(slots=True)
 class Hop:
-    """How the requests of one look are connected. `proxy_authorization` is shown to a proxy's tunnel only."""
+    """How the requests of one look are connected.
+
+    `proxy_authorization` is shown to a proxy's tunnel. `follows_redirects`: more than one may be connected.
+    """
 
     route: Route
     trace: Trace
     tls: TlsSettings
     proxy_authorization: str = ""
+    follows_redirects: bool = True
     opened: list[asyncio.WriteTransport] = field(default_factory=list)
 
     def peer(self) -> str:
@@ -76,6 +80,8 @@ class CheckConnector(BaseConnector):
         timeout: ClientTimeout,  # noqa: ASYNC109  as aiohttp calls it
     ) -> ResponseHandler:
         hop = _current.get()
+        if hop.opened and not hop.follows_redirects:
+            raise NoAnswer("redirects, which is not followed", is_network=False)
         if req.proxy is not None:
             return await self._by_proxy(req, req.proxy, hop)
         tls = hop.tls if req.is_ssl() else None

@@ -122,7 +122,7 @@ class HttpProbe:
         except InvalidURL:
             raise NoAnswer("the address is not valid", is_network=False) from None
         except ClientError as error:
-            raise _failure(error) from None
+            raise failure(error) from None
         except ValueError:
             raise NotMeasured(Obstacle.SECRET, "a header is not valid: it has a line break") from None
 
@@ -141,16 +141,26 @@ class HttpProbe:
         )
 
 
-def _first_request(target: HttpTarget) -> _Request:
-    url = URL(target.url)
-    headers = dict(target.headers)
-    names = {name.lower() for name in headers}
-    user, password = target.user or url.user or "", target.password or url.password or ""
-    if (user or password) and "authorization" not in names:
+def without_user(
+    url: URL, headers: Mapping[str, str], user: str = "", password: str = ""
+) -> tuple[URL, dict[str, str]]:
+    """The address without user and password, and the headers with them, by the basic scheme."""
+    headers = dict(headers)
+    user, password = user or url.user or "", password or url.password or ""
+    if (user or password) and not _has(headers, "authorization"):
         headers["Authorization"] = encode_basic_auth(user, password, "utf-8")
-    if target.body and "content-type" not in names and _is_json(target.body):
+    return url.with_user(None), headers
+
+
+def _first_request(target: HttpTarget) -> _Request:
+    url, headers = without_user(URL(target.url), target.headers, target.user, target.password)
+    if target.body and not _has(headers, "content-type") and _is_json(target.body):
         headers["Content-Type"] = "application/json"
-    return _Request(target.method, url.with_user(None), headers, target.body.encode())
+    return _Request(target.method, url, headers, target.body.encode())
+
+
+def _has(headers: Mapping[str, str], name: str) -> bool:
+    return any(each.lower() == name for each in headers)
 
 
 def _with_token(request: _Request, token: str) -> _Request:
@@ -210,7 +220,7 @@ async def _body(response: ClientResponse, most: int) -> str:
     except ClientPayloadError:
         raise NoAnswer("the answer is incomplete") from None
     except ClientError as error:
-        raise _failure(error) from None
+        raise failure(error) from None
     return b"".join(parts).decode(_encoding(response), "replace")
 
 
@@ -231,7 +241,7 @@ def _headers(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     return joined
 
 
-def _failure(error: ClientError) -> Exception:
+def failure(error: ClientError) -> NoAnswer | NotMeasured:
     """What an error of aiohttp means."""
     if isinstance(error, ClientOSError):
         return NotMeasured(own, words_of(error)) if (own := obstacle_of(error)) else NoAnswer(words_of(error))

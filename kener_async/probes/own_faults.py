@@ -61,5 +61,5 @@ def tls_words(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLEOFError) or "unexpected eof" in reason:
         reason = "the connection was closed in the handshake"
     elif reason in {"wrong version number", "packet length too long", "http request"}:
-        reason = "the target does not speak TLS"
+        return "the target does not speak TLS"
     return f"TLS failed: {reason}" if reason else "TLS failed"

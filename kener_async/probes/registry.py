@@ -2,8 +2,9 @@
 
 from kener_async.probes.http import HttpProbe
 from kener_async.probes.probe import Probe
-from kener_async.probes.settings import CheckSettings, HttpTarget
+from kener_async.probes.settings import CheckSettings, HttpTarget, WebSocketTarget
 from kener_async.probes.vantage import Vantage
+from kener_async.probes.websocket import WebSocketProbe
 
 
 def probe_of(check: CheckSettings, vantage: Vantage) -> Probe:
@@ -11,5 +12,7 @@ def probe_of(check: CheckSettings, vantage: Vantage) -> Probe:
     match check.target:
         case HttpTarget() as target:
             return HttpProbe(target, check, vantage)
+        case WebSocketTarget() as target:
+            return WebSocketProbe(target, check, vantage)
         case _:
             raise NotImplementedError(type(check.target).__name__)

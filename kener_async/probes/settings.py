@@ -163,3 +163,19 @@ class CheckSettings:
     in_milliseconds: bool = False
     is_trusted: bool = True
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VantageSettings:
+    """`[checks]`: how this process looks at targets. `name_servers` empty: the system's way.
+
+    `private_targets` are networks that targets may reach that did not come from config.toml.
+    """
+
+    resolver_threads: int = 16
+    name_servers: tuple[str, ...] = ()
+    source_ipv4: str = ""
+    source_ipv6: str = ""
+    user_agent: str = "kener-async"
+    ca_file: Path | None = None
+    private_targets: tuple[str, ...] = ()
