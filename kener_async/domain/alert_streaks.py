@@ -84,31 +84,79 @@ def streak_of(
 
     `layers` are those of the minutes.
     """
-    side, since, until = earlier.side, earlier.since, earlier.until
-    counted_from, samples, is_uncounted = earlier.counted_from, earlier.samples, earlier.is_uncounted
-    is_cut, has_cut, other_until = earlier.is_cut, earlier.has_cut, earlier.other_until
+    tally = StreakTally(earlier)
     newest = layers.earlier
     for run in minutes:
         newest = layers.samples.get(run.start, newest)
-        said = side_of(condition, run, newest, layers.gaps)
-        if said is Side.BRIDGE:
-            continue
-        if said is Side.CUT:
-            is_cut = True
-            continue
-        is_sample = run.reason is Reason.SAMPLE
-        if said is not side or is_cut:
-            if said is not side:
-                other_until = until if side is not None else None
-                side, since, has_cut = said, run.start, False
-            has_cut = has_cut or is_cut
-            is_cut = False
-            counted_from = run.start + MINUTE if is_sample else run.start
-            samples, is_uncounted = 0, False
-        until = run.end
-        samples += is_sample
-        is_uncounted = is_uncounted or (said is Side.BAD and run.reason not in _REPORTED)
-    return AlertStreak(side, since, until, counted_from, samples, is_uncounted, is_cut, has_cut, other_until)
+        said = said_by(condition, run, newest, layers.gaps)
+        tally.add(said, run.start, run.end)
+    return tally.streak()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What each of some minutes says; `is_uncounted`: it is bad for want of a report or a figure."""
+
+    side: Side
+    is_sample: bool = False
+    is_uncounted: bool = False
+
+
+class StreakTally:
+    """A streak that grows by minutes, oldest first; `earlier` is the one before them."""
+
+    __slots__ = (
+        *("_counted_from", "_has_cut", "_is_cut", "_is_uncounted", "_other_until", "_samples", "_side"),
+        *("_since", "_until"),
+    )
+
+    def __init__(self, earlier: AlertStreak = NO_STREAK) -> None:
+        self._side, self._since, self._until = earlier.side, earlier.since, earlier.until
+        self._counted_from, self._samples = earlier.counted_from, earlier.samples
+        self._is_uncounted, self._is_cut = earlier.is_uncounted, earlier.is_cut
+        self._has_cut, self._other_until = earlier.has_cut, earlier.other_until
+
+    def add(self, said: Said, start: int, end: int) -> None:
+        """Add the minutes `[start, end)`, each of which says the same."""
+        side = said.side
+        if side is Side.BRIDGE:
+            return
+        if side is Side.CUT:
+            self._is_cut = True
+            return
+        if side is not self._side or self._is_cut:
+            if side is not self._side:
+                self._other_until = self._until if self._side is not None else None
+                self._side, self._since, self._has_cut = side, start, False
+            self._has_cut = self._has_cut or self._is_cut
+            self._is_cut = False
+            self._counted_from = start + MINUTE if said.is_sample else start
+            self._samples, self._is_uncounted = 0, False
+        self._until = end
+        if said.is_sample:
+            self._samples += (end - start) // MINUTE
+        self._is_uncounted = self._is_uncounted or said.is_uncounted
+
+    def streak(self) -> AlertStreak:
+        """The streak at the end of the minutes that were added."""
+        return AlertStreak(
+            self._side,
+            self._since,
+            self._until,
+            self._counted_from,
+            self._samples,
+            self._is_uncounted,
+            self._is_cut,
+            self._has_cut,
+            self._other_until,
+        )
+
+
+def said_by(condition: StreakCondition, run: Run, newest: Sample | None, gaps: Sequence[Gap] = ()) -> Said:
+    """What each minute of a run says; `newest` is the newest sample up to it."""
+    side = side_of(condition, run, newest, gaps)
+    is_uncounted = side is Side.BAD and run.reason not in _REPORTED
+    return Said(side, run.reason is Reason.SAMPLE, is_uncounted)
 
 
 _REPORTED = (Reason.SAMPLE, Reason.HELD, Reason.DEFAULT)
