@@ -57,47 +57,68 @@ def push(status: Status, minute: int = MINUTE, monitor: int = 1) -> Sample:
     return Sample(monitor, minute, status, 0.5, SampleSource.PUSH)
 
 
-def check(status: Status, minute: int = MINUTE, monitor: int = 1) -> Sample:
-    return Sample(monitor, minute, status, 0.5, SampleSource.CHECK)
+def check(status: Status, minute: int = MINUTE, monitor: int = 1, latency: float = 0.5) -> Sample:
+    return Sample(monitor, minute, status, latency, SampleSource.CHECK)
 
 
 UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN
-KEY = (1, MINUTE)
 
 
 @pytest.mark.parametrize(
-    ("batch", "pushed", "stored"),
+    ("batch", "before", "stored"),
     [
-        pytest.param([], set(), [], id="nothing of nothing"),
-        pytest.param([push(UP), push(DOWN)], set(), [push(DOWN)], id="the last push wins"),
-        pytest.param([push(DOWN), push(UP)], set(), [push(UP)], id="the last push wins though it is better"),
-        pytest.param([check(UP), check(DOWN)], set(), [check(DOWN)], id="the last check wins"),
-        pytest.param([check(UP), push(DOWN)], set(), [push(DOWN)], id="a push replaces a check"),
-        pytest.param([push(UP), check(DOWN)], set(), [push(UP)], id="a check does not replace a push"),
+        pytest.param([], [], [], id="nothing of nothing"),
+        pytest.param([push(UP), push(DOWN)], [], [push(DOWN)], id="the last push wins"),
+        pytest.param([push(DOWN), push(UP)], [], [push(UP)], id="the last push wins though it is better"),
+        pytest.param([check(UP), check(DOWN)], [], [check(DOWN)], id="a worse check wins"),
+        pytest.param([check(DOWN), check(UP)], [], [check(DOWN)], id="a better check does not"),
         pytest.param(
-            [push(UP), check(DOWN), push(DEGRADED)], set(), [push(DEGRADED)], id="a push after both"
+            [check(DEGRADED, latency=1), check(DEGRADED, latency=2)],
+            [],
+            [check(DEGRADED, latency=2)],
+            id="the last of equal checks wins",
         ),
-        pytest.param([check(DOWN)], {KEY}, [], id="a check does not replace a stored push"),
-        pytest.param([push(DOWN)], {KEY}, [push(DOWN)], id="a push replaces a stored push"),
+        pytest.param([check(DEGRADED)], [check(DOWN)], [], id="a better check does not replace a stored one"),
+        pytest.param([check(DOWN)], [check(UP)], [check(DOWN)], id="a worse check replaces a stored one"),
         pytest.param(
-            [check(UP), push(DOWN), check(UP)], {KEY}, [push(DOWN)], id="checks around a push are lost"
+            [check(UP, latency=2)], [check(UP)], [check(UP, latency=2)], id="an equal check replaces it too"
+        ),
+        pytest.param([push(UP)], [check(DOWN)], [push(UP)], id="a better push replaces a stored check"),
+        pytest.param(
+            [push(UP), check(DOWN)], [check(DOWN)], [push(UP)], id="and a check does not come back after it"
+        ),
+        pytest.param([check(UP), push(DOWN)], [], [push(DOWN)], id="a push replaces a check"),
+        pytest.param([push(UP), check(DOWN)], [], [push(UP)], id="a check does not replace a push"),
+        pytest.param([push(UP), check(DOWN), push(DEGRADED)], [], [push(DEGRADED)], id="a push after both"),
+        pytest.param([check(DOWN)], [push(UP)], [], id="a check does not replace a stored push"),
+        pytest.param([push(DOWN)], [push(UP)], [push(DOWN)], id="a push replaces a stored push"),
+        pytest.param(
+            [check(UP), push(DOWN), check(UP)], [push(UP)], [push(DOWN)], id="checks around a push are lost"
         ),
         pytest.param(
-            [check(DOWN)], {(2, MINUTE)}, [check(DOWN)], id="a push of another monitor does not matter"
+            [check(DOWN)],
+            [push(UP, monitor=2)],
+            [check(DOWN)],
+            id="a push of another monitor does not matter",
         ),
         pytest.param(
-            [check(DOWN)], {(1, MINUTE - 60)}, [check(DOWN)], id="a push of another minute does not matter"
+            [check(DOWN)],
+            [push(UP, MINUTE - 60)],
+            [check(DOWN)],
+            id="a push of another minute does not matter",
         ),
         pytest.param(
             [push(UP), check(DOWN, monitor=2), check(DOWN, MINUTE + 60)],
-            set(),
+            [],
             [push(UP), check(DOWN, monitor=2), check(DOWN, MINUTE + 60)],
             id="each monitor and minute for itself",
         ),
     ],
 )
-def test_of_a_batch_is_stored(batch, pushed, stored) -> None:
-    assert winners(batch, pushed) == {(sample.monitor, sample.minute): sample for sample in stored}
+def test_of_a_batch_is_stored(batch, before, stored) -> None:
+    assert winners(batch, {(sample.monitor, sample.minute): sample for sample in before}) == {
+        (sample.monitor, sample.minute): sample for sample in stored
+    }
 
 
 @given(st.floats(min_value=0, max_value=MAX_LATENCY))

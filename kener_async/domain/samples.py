@@ -55,19 +55,25 @@ def minute_for(timestamp: int | None, now: int, *, clock_skew: int, max_age_days
 
 
 def winners(
-    batch: Iterable[Sample], pushed: frozenset[tuple[int, int]] | set[tuple[int, int]]
+    batch: Iterable[Sample], stored: Mapping[tuple[int, int], Sample]
 ) -> Mapping[tuple[int, int], Sample]:
     """Select the samples of a batch, in order of arrival, that are to be stored, by (monitor, minute).
 
-    The last write of a minute wins, except that a check never replaces a push. `pushed` are the keys of the
-    batch under which a push is stored already.
+    The last push of a minute wins, also against a check. A check never replaces a push, and of several checks
+    the worst stands, of equal ones the last. `stored` are the samples stored already under the keys of the
+    checks in the batch.
     """
     selected: dict[tuple[int, int], Sample] = {}
     for sample in batch:
         key = (sample.monitor, sample.minute)
         if sample.source is SampleSource.CHECK:
-            previous = selected.get(key)
-            if key in pushed or (previous is not None and previous.source is SampleSource.PUSH):
+            previous = selected.get(key) or stored.get(key)
+            if previous is not None and _stands(previous, sample):
                 continue
         selected[key] = sample
     return selected
+
+
+def _stands(previous: Sample, check: Sample) -> bool:
+    """Whether a sample of a minute stays when a check of it comes in."""
+    return previous.source is SampleSource.PUSH or previous.status > check.status

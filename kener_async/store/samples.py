@@ -14,7 +14,8 @@ ROWS_PER_STATEMENT = 500
 
 def record(session: Session, batch: Sequence[Sample]) -> Mapping[tuple[int, int], Sample]:
     """Store a batch in order of arrival, and mark the quarters it changes; the samples stored, by key."""
-    stored = winners(batch, _pushed(session, batch))
+    checked = [(sample.monitor, sample.minute) for sample in batch if sample.source is SampleSource.CHECK]
+    stored = winners(batch, at(session, checked))
     put(session, stored)
     return stored
 
@@ -63,12 +64,6 @@ def at(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int
         )
         stored.update({row[:2]: _sample(row) for row in rows})
     return stored
-
-
-def _pushed(session: Session, batch: Sequence[Sample]) -> set[tuple[int, int]]:
-    """The minutes of the checks in the batch that hold a push already."""
-    checked = [(sample.monitor, sample.minute) for sample in batch if sample.source is SampleSource.CHECK]
-    return {key for key, sample in at(session, checked).items() if sample.source is SampleSource.PUSH}
 
 
 def _mark_touched(session: Session, stored: Mapping[tuple[int, int], Sample]) -> None:
