@@ -1,13 +1,17 @@
 """Private attributes of aiohttp: they exist, and no untested minor release is allowed."""
 
+import asyncio
 import tomllib
 from importlib.metadata import version
 
 import pytest
+from aiohttp import ClientSession
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web_protocol import RequestHandler
 
 from kener_async.api.http.aiohttp_private import CONNECTION_ATTRIBUTES, REQUEST_ATTRIBUTES
+from kener_async.probes.connector import RESPONSE_ATTRIBUTES, SESSION_ATTRIBUTES
 from tests.rigs.process import ROOT
 
 
@@ -19,6 +23,17 @@ def test_a_request_of_aiohttp_has_the_attribute(name: str):
 @pytest.mark.parametrize("name", CONNECTION_ATTRIBUTES)
 def test_a_connection_of_aiohttp_has_the_attribute(name: str):
     assert hasattr(RequestHandler, name)
+
+
+@pytest.mark.parametrize("name", SESSION_ATTRIBUTES)
+async def test_a_session_of_aiohttp_has_the_attribute(name: str):
+    async with ClientSession() as session:
+        assert hasattr(session, name)
+
+
+@pytest.mark.parametrize("name", RESPONSE_ATTRIBUTES)
+async def test_a_response_handler_of_aiohttp_has_the_attribute(name: str):
+    assert hasattr(ResponseHandler(asyncio.get_running_loop()), name)
 
 
 @pytest.mark.parametrize("library", ["aiohttp", "marshmallow"])

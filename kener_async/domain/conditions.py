@@ -20,6 +20,7 @@ from kener_async.domain.spelling import closest
 Value = int | float | bool | str | timedelta | frozenset[str] | None
 
 LONGEST_CONDITION = 4096  # characters
+MOST_CONTAINERS = 100_000  # lists and objects of a body; reading more would hold the event loop
 
 # The values that conditions ask for, each with its type; None: any that JSON has.
 KINDS: Mapping[str, Kind | None] = {
@@ -68,7 +69,7 @@ class Observed:
 
 
 def _parsed(body: Value) -> object:
-    if not isinstance(body, str):
+    if not isinstance(body, str) or body.count("[") + body.count("{") > MOST_CONTAINERS:
         return ABSENT
     try:
         document: object = json.loads(body.removeprefix("\ufeff"), parse_constant=_no_json)

@@ -25,16 +25,16 @@ from yarl import URL
 from kener_async.domain.checks import Obstacle
 from kener_async.domain.conditions import Value
 from kener_async.probes.connector import Hop, connecting
+from kener_async.probes.oauth import bearer_token
 from kener_async.probes.own_faults import obstacle_of, words_of
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Trace
 from kener_async.probes.settings import CheckSettings, HttpTarget
 from kener_async.probes.sockets import Route
-from kener_async.probes.tokens import bearer_token
 from kener_async.probes.vantage import Vantage
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SCHEMES = frozenset({"http", "https"})
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 12  # of which even a body in chunks of one byte takes few milliseconds
 UNAUTHORIZED = 401
 # What another host is told, too: these tell it nothing that it should not know.
 HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "cache-control", "pragma", "user-agent"})
@@ -92,6 +92,7 @@ class HttpProbe:
             while True:
                 try:
                     response = await self._send(request)
+                    hop.answers.append(response)
                 except NotMeasured as error:
                     if redirects and error.obstacle is Obstacle.PERMISSION:
                         raise NoAnswer(f"redirects to where it must not: {error}", is_network=False) from None
@@ -184,15 +185,16 @@ def _redirected(request: _Request, response: ClientResponse, most: int) -> _Requ
         return None
     try:
         url = request.url.join(URL(location)).with_user(None)
+        host = url.host
     except ValueError:
         raise NoAnswer("redirects to an address that is not valid", is_network=False) from None
-    if url.scheme not in SCHEMES or not url.host:
+    if url.scheme not in SCHEMES or not host:
         scheme = f"a {url.scheme[:20]}:" if url.scheme not in SCHEMES else "an"
         raise NoAnswer(f"redirects to {scheme} address, which is not followed", is_network=False)
     if _becomes_get(request.method, response.status):
         kept = {name: value for name, value in request.headers.items() if name.lower() != "content-type"}
         request = replace(request, method="GET", body=b"", headers=kept)
-    if url.host != request.url.host:
+    if host != request.url.host:
         if request.body:
             raise NoAnswer(f"redirects a {request.method} with a body to another host", is_network=False)
         harmless = {name: each for name, each in request.headers.items() if name.lower() in HARMLESS_HEADERS}
@@ -215,8 +217,7 @@ async def _body(response: ClientResponse, most: int) -> str:
         while left > 0 and (part := await response.content.read(min(left, READ_BYTES))):
             parts.append(part)
             left -= len(part)
-            if len(parts) % 8 == 0:
-                await asyncio.sleep(0)  # a body that is all there would be unpacked in one go
+            await asyncio.sleep(0)  # a body that is all there would be unpacked in one go
     except ClientPayloadError:
         raise NoAnswer("the answer is incomplete") from None
     except ClientError as error:

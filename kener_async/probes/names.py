@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -212,6 +212,7 @@ class Names:
             look_up.answer.set_result(answer)
 
 
+@lru_cache(maxsize=4096)
 def literal_address(host: str) -> IPv4Address | IPv6Address | None:
     """The address that a host is, when it is not a name; brackets around it are allowed."""
     if not host[-1:].isdigit() and ":" not in host:  # a quick no for most names

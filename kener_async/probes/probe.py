@@ -72,11 +72,12 @@ class Trace:
 
     def add(self, *, name: float = 0, connect: float = 0, tls: float = 0, first_byte: float = 0) -> None:
         """Add seconds to phases; those of several connections, such as of redirects, are added up."""
+        before = self.phases
         self.phases = Phases(
-            *(
-                before if not more else (before or 0) + more
-                for before, more in zip(self.phases, (name, connect, tls, first_byte), strict=True)
-            )
+            (before.name or 0) + name if name else before.name,
+            (before.connect or 0) + connect if connect else before.connect,
+            (before.tls or 0) + tls if tls else before.tls,
+            (before.first_byte or 0) + first_byte if first_byte else before.first_byte,
         )
 
 

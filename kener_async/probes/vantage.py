@@ -16,7 +16,7 @@ from kener_async.probes.targets import PublicTargets
 from kener_async.probes.tls_contexts import TlsContexts
 
 if TYPE_CHECKING:
-    from kener_async.probes.tokens import StoredToken
+    from kener_async.probes.oauth import StoredToken
 
 __all__ = ["Vantage", "VantageSettings"]
 

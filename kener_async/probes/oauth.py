@@ -30,7 +30,7 @@ REFUSED = frozenset({400, 401})
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class BearerToken:
     """`is_cached`: it was fetched for an earlier attempt."""
 
     value: str = field(repr=False)
@@ -47,7 +47,9 @@ class StoredToken:
     in_body: bool = False
 
 
-async def bearer_token(vantage: Vantage, oauth: OAuth, route: Route, *, is_stale: bool = False) -> Token:
+async def bearer_token(
+    vantage: Vantage, oauth: OAuth, route: Route, *, is_stale: bool = False
+) -> BearerToken:
     """The token of a client, fetched where there is none; `is_stale`: the target refused the one there is.
 
     Raises NotMeasured when there is none to be had.
@@ -56,7 +58,7 @@ async def bearer_token(vantage: Vantage, oauth: OAuth, route: Route, *, is_stale
     refused = stored.value if is_stale else ""
     async with stored.lock:
         if stored.value and stored.value != refused and time.monotonic() < stored.ends:
-            return Token(stored.value, is_cached=True)
+            return BearerToken(stored.value, is_cached=True)
         where = URL(oauth.token_url).host
         try:
             await _fetch(vantage, oauth, route, stored)
@@ -67,7 +69,7 @@ async def bearer_token(vantage: Vantage, oauth: OAuth, route: Route, *, is_stale
             raise NotMeasured(Obstacle.SECRET, f"no token from {where}: {text}") from None
         except OSError as error:
             raise NotMeasured(Obstacle.SECRET, f"no token from {where}: {words_of(error)}") from None
-        return Token(stored.value, is_cached=False)
+        return BearerToken(stored.value, is_cached=False)
 
 
 async def _fetch(vantage: Vantage, oauth: OAuth, route: Route, stored: StoredToken) -> None:
