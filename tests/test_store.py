@@ -104,7 +104,7 @@ def test_a_file_of_any_release_comes_to_the_current_schema_with_its_data(path: P
         current.executescript(shipped("schema.sql"))
         assert shape(connection) == shape(current)
         assert pragma(connection, "user_version") == VERSION
-        assert list(samples.span(connection, 1, 0, 120)) == [60]
+        assert list(samples.spans(connection, [1], 0, 120)[1]) == [60]
 
 
 INCIDENTS = """
@@ -492,7 +492,8 @@ class Held:
 
 
 async def stored(store: SQLiteDatabase) -> dict[int, Sample]:
-    return await store.read(partial(samples.span, monitor=MONITOR, start=0, end=NOON + 60))
+    found = await store.read(partial(samples.spans, monitors=[MONITOR], start=0, end=NOON + 60))
+    return found.get(MONITOR, {})
 
 
 async def test_what_was_put_is_on_disk_when_put_returns(path: Path, store: SQLiteDatabase):

@@ -1,7 +1,7 @@
 """The streak that reaches the present: what the newest minutes say for a condition (docs/alerts.md)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from kener_async.domain.alerts import LatencyAbove, StatusIs
@@ -66,7 +66,7 @@ NO_STREAK = AlertStreak()
 
 def measured(layers: Layers) -> Layers:
     """The layers without what people say of incidents; maintenance stays."""
-    return replace(layers, overlays=[overlay for overlay in layers.overlays if overlay.maintenance])
+    return layers.measured()
 
 
 def measured_runs(layers: Layers, start: int, now: int) -> list[Run]:

@@ -1,11 +1,12 @@
 """Heartbeat expectations, the deadlines that follow from them, settings of monitors and observer gaps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from kener_async.domain.calendar import HOUR, MINUTE
+from kener_async.domain.calendar import HOUR, MINUTE, minute_of
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.samples import Status
 
 
@@ -119,12 +120,23 @@ class OnChange:
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """The settings of a monitor that decide its statuses. By default no report is expected."""
+    """The settings of a monitor that decide its statuses. By default no report is expected.
+
+    `group`: its minutes follow from those of others. `excused_by` are the tags of the parents in whose DOWN
+    minutes its own DOWN minutes do not count.
+    """
 
     default_status: Status | None = None
     include_degraded_in_downtime: bool = False
     expectation: Expectation | None = None
     stale_after: int = HOUR
+    group: GroupSettings | None = None
+    excused_by: tuple[str, ...] = ()
+
+    @property
+    def related(self) -> tuple[str, ...]:
+        """The tags of the monitors whose minutes decide its own."""
+        return (*(self.group.members if self.group is not None else ()), *self.excused_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,17 @@ class GapKind(IntEnum):
 
     NOT_RUNNING = 0
     OFFLINE = 1
+
+
+def settings_within(
+    versions: Sequence[Version], start: int, end: int
+) -> Iterator[tuple[int, int, MonitorSettings]]:
+    """The settings in force within `[start, end)`, each with the minutes of it, oldest first."""
+    for position, version in enumerate(versions):
+        since = max(start, minute_of(version.since))
+        until = minute_of(versions[position + 1].since) if position + 1 < len(versions) else end
+        if since < min(until, end):
+            yield since, min(until, end), version.settings
 
 
 @dataclass(frozen=True, slots=True)

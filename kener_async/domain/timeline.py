@@ -7,12 +7,14 @@ rule is applied once for each span between two edges.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from math import fsum
 from sys import float_info
 
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_end, minute_from, minute_of, quarter_of
+from kener_async.domain.groups import GroupSettings, Steps, counts_of, downs, folded
 from kener_async.domain.heartbeats import (
     Deadlines,
     Expectation,
@@ -20,6 +22,7 @@ from kener_async.domain.heartbeats import (
     MonitorSettings,
     Version,
     merged,
+    settings_within,
 )
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
@@ -39,6 +42,8 @@ class Reason(StrEnum):
     AFTER_MAINTENANCE = "awaiting the first report after a maintenance"
     AFTER_CHANGE = "awaiting the first report after a change of settings"
     DEFAULT = "default"
+    MEMBERS = "members"
+    PARENT_DOWN = "parent down"
     NO_SAMPLE = "no sample"
     NOT_KNOWN = "not known yet"
 
@@ -49,7 +54,9 @@ class Layers:
 
     `samples` are those of the span by minute, `earlier` is the newest sample before the span. `versions`,
     `gaps` and `overlays` may reach beyond it. Versions and gaps are ordered, oldest first; gaps are disjoint.
-    `starts` are the instants at which the monitor's job said that it began, oldest first.
+    `starts` are the instants at which the monitor's job said that it began, oldest first. `related` are the
+    layers, by tag, of the members and parents that the versions in force within the span name. Without
+    `excuses` a parent that is DOWN excuses nothing. `monitor` is its id.
     """
 
     samples: Mapping[int, Sample]
@@ -58,10 +65,31 @@ class Layers:
     versions: Sequence[Version]
     gaps: Sequence[Gap]
     starts: Sequence[int] = ()
+    related: Mapping[str, "Layers"] = field(default_factory=dict)
+    excuses: bool = True
+    monitor: int = 0
 
     def begun_by(self, instant: int) -> "Layers":
         """The layers without overlays that begin after an instant, also those that begin in its minute."""
-        return replace(self, overlays=[overlay for overlay in self.overlays if overlay.start <= instant])
+        return replace(
+            self,
+            overlays=[overlay for overlay in self.overlays if overlay.start <= instant],
+            related={tag: layers.begun_by(instant) for tag, layers in self.related.items()},
+        )
+
+    def measured(self) -> "Layers":
+        """The layers without what people say of incidents, and without excuses; maintenance stays."""
+        return replace(self._without_incidents(), excuses=False)
+
+    def _without_incidents(self) -> "Layers":
+        return replace(
+            self,
+            overlays=[overlay for overlay in self.overlays if overlay.maintenance],
+            related={tag: layers._without_incidents() for tag, layers in self.related.items()},
+        )
+
+
+UNKNOWN = Layers({}, None, (), (), ())  # of a monitor of which nothing is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +104,105 @@ class Run:
     degraded_is_downtime: bool = False
 
 
-def runs(layers: Layers, start: int, end: int) -> Iterator[Run]:
-    """The runs of `[start, end)`, both on the minute, in order and without gaps between them."""
+@dataclass(frozen=True, slots=True)
+class RelatedMinutes:
+    """The statuses of a monitor that others follow from.
+
+    `downs` are its steps as one that others depend on: there it is DOWN also where its own parent excuses it.
+    """
+
+    steps: Steps
+    downs: Steps
+
+
+def related_minutes(timeline: Iterable[Run]) -> RelatedMinutes:
+    """The minutes of these runs, as others follow from them."""
+    steps: list[tuple[int, Status]] = []
+    down: list[tuple[int, Status]] = []
+    for run in timeline:
+        if not steps or steps[-1][1] is not run.status:
+            steps.append((run.start, run.status))
+        status = Status.DOWN if run.reason is Reason.PARENT_DOWN else run.status
+        if not down or down[-1][1] is not status:
+            down.append((run.start, status))
+    return RelatedMinutes(steps, down)
+
+
+Related = Mapping[str, RelatedMinutes]  # by tag
+
+
+class Followed:
+    """What a monitor's minutes follow from, besides its own layers, by minute.
+
+    `groups` says from which minutes on it has which status as a group, None: it is none. `excuses` says from
+    which minutes on one of the parents that excuse it is DOWN.
+    """
+
+    def __init__(
+        self, groups: Sequence[tuple[int, Status | None]] = (), excuses: Sequence[tuple[int, bool]] = ()
+    ) -> None:
+        self._groups = groups
+        self._excuses = excuses
+
+    def edges(self) -> Iterator[int]:
+        return (minute for minute, _ in chain(self._groups, self._excuses))
+
+    def status_at(self, minute: int) -> Status | None:
+        place = bisect_right(self._groups, minute, key=_minute)
+        return self._groups[place - 1][1] if place else None
+
+    def is_excused_at(self, minute: int) -> bool:
+        place = bisect_right(self._excuses, minute, key=_minute)
+        return place > 0 and self._excuses[place - 1][1]
+
+
+def _minute(step: tuple[int, object]) -> int:
+    return step[0]
+
+
+FOLLOWS_NOTHING = Followed()
+
+
+def _followed(layers: Layers, related: Related, start: int, end: int) -> Followed:
+    groups: list[tuple[int, Status | None]] = []
+    excuses: list[tuple[int, bool]] = []
+    for first, last, settings in settings_within(layers.versions, start, end):
+        if settings.group is not None:
+            members = [related[tag].steps for tag in settings.group.members if tag in related]
+            groups += folded(settings.group, members, first, last)
+        elif groups:
+            groups.append((first, None))
+        if settings.excused_by and layers.excuses:
+            parents = [related[tag].downs for tag in settings.excused_by if tag in related]
+            excuses += downs(parents, first, last)
+        elif excuses:
+            excuses.append((first, False))
+    return Followed(groups, excuses)
+
+
+def runs(layers: Layers, start: int, end: int, related: Related | None = None) -> Iterator[Run]:
+    """The runs of `[start, end)`, both on the minute, in order and without gaps between them.
+
+    `related` are the minutes of the related monitors, which are computed where they are not given.
+    """
+    followed = FOLLOWS_NOTHING
+    if layers.related:
+        if related is None:
+            related = {tag: related_minutes(runs(one, start, end)) for tag, one in layers.related.items()}
+        followed = _followed(layers, related, start, end)
     before = max((minute for minute in layers.samples if minute < start), default=None)
     newest = layers.earlier if before is None else layers.samples[before]
-    edges = _edges(layers, start, end)
+    edges = _edges(layers, followed, start, end)
     for position, edge in enumerate(edges):
         newest = layers.samples.get(edge, newest)
         until = edges[position + 1] if position + 1 < len(edges) else end
         version = version_at(layers.versions, edge)
-        status, reason, incident = _status_of(layers, edge, newest, version)
+        status, reason, incident = _status_of(layers, edge, newest, version, followed)
         degraded_is_downtime = version is not None and version.settings.include_degraded_in_downtime
         yield Run(edge, until, status, reason, incident, degraded_is_downtime)
 
 
-def _edges(layers: Layers, start: int, end: int) -> list[int]:
+def _edges(layers: Layers, followed: Followed, start: int, end: int) -> list[int]:
     """The minutes of `[start, end)` at which the status may differ from that of the minute before."""
     edges = {start}
     for overlay in layers.overlays:
@@ -103,6 +215,7 @@ def _edges(layers: Layers, start: int, end: int) -> list[int]:
     edges.update(layers.samples)
     edges.update(minute + MINUTE for minute in layers.samples)
     edges.update(_deadline_edges(layers, start, end))
+    edges.update(followed.edges())
     return sorted(edge for edge in edges if start <= edge < end)
 
 
@@ -149,11 +262,21 @@ def version_at(versions: Sequence[Version], minute: int) -> Version | None:
 
 
 def _status_of(
-    layers: Layers, minute: int, newest: Sample | None, version: Version | None
+    layers: Layers, minute: int, newest: Sample | None, version: Version | None, followed: Followed
 ) -> tuple[Status, Reason, int | None]:
     """The status of a minute, by the first rule that applies; `newest` is the newest sample up to it."""
     covering = [overlay for overlay in layers.overlays if overlay.covers(minute)]
-    return _effect_of(covering) or (*_measured_status(layers, minute, newest, version), None)
+    effect = _effect_of(covering)
+    if effect is not None:
+        return effect
+    as_group = followed.status_at(minute)
+    if as_group is not None:
+        status, reason = as_group, Reason.MEMBERS
+    else:
+        status, reason = _measured_status(layers, minute, newest, version)
+    if status is Status.DOWN and followed.is_excused_at(minute):
+        return Status.NO_DATA, Reason.PARENT_DOWN, None
+    return status, reason, None
 
 
 def _effect_of(overlays: Sequence[Overlay]) -> tuple[Status, Reason, int | None] | None:
@@ -351,32 +474,61 @@ class CurrentStatus:
     held: Sample | None
 
 
-def current_status(layers: Layers, now: int) -> CurrentStatus:
-    """The current status: an active maintenance or incident, else what the current minute measures."""
-    newest = newest_sample(layers, now)
+def current_status(
+    layers: Layers, now: int, related: Mapping[str, CurrentStatus] | None = None
+) -> CurrentStatus:
+    """The current status: an active maintenance or incident, else what the current minute measures.
+
+    `related` are the current statuses of the related monitors, which are computed where they are not given.
+    """
+    if related is None:
+        related = {tag: current_status(one, now) for tag, one in layers.related.items()}
     version = version_at(layers.versions, minute_of(now))
     settings = version.settings if version is not None else MonitorSettings()
     active = [overlay for overlay in layers.overlays if overlay.active_at(now)]
-    measured = _measured_now(layers, minute_of(now), newest, version)
-    status, reason, _ = _effect_of(active) or (*measured, None)
-    default = settings.default_status
+    newest = None if settings.group is not None else newest_sample(layers, now)
+    last_known = newest.status if newest is not None else settings.default_status
+    if settings.group is not None:
+        members = [related[tag] for tag in settings.group.members if tag in related]
+        measured = settings.group.status_of(counts_of(one.status for one in members)), Reason.MEMBERS
+        last_known = _known_of(settings.group, members)
+    else:
+        measured = _measured_now(layers, minute_of(now), newest, version)
+    shown = measured
+    if measured[0] is Status.DOWN and _is_excused(layers, settings, related):
+        shown = Status.NO_DATA, Reason.PARENT_DOWN
+    status, reason, _ = _effect_of(active) or (*shown, None)
+    if reason is Reason.PARENT_DOWN:
+        last_known = Status.DOWN
     return CurrentStatus(
         status,
-        _kener_status(status, measured[0], newest.status if newest is not None else default, active),
+        _kener_status(status, last_known, active),
         newest,
-        _fresh_until(layers.overlays, now),
+        min([_fresh_until(layers.overlays, now), *(one.fresh_until for one in related.values())]),
         reason,
         newest if measured[1] in (Reason.SAMPLE, Reason.HELD) else None,
     )
 
 
-def _kener_status(
-    status: Status, measured: Status, last_known: Status | None, active: Sequence[Overlay]
-) -> Status | None:
+def _kener_status(status: Status, last_known: Status | None, active: Sequence[Overlay]) -> Status | None:
     """The status as one of the contract's three values."""
     if status is Status.MAINTENANCE:
         return max((overlay.impact for overlay in active if overlay.impact is not None), default=last_known)
     return last_known if status is Status.NO_DATA else status
+
+
+def _known_of(group: GroupSettings, members: Sequence[CurrentStatus]) -> Status | None:
+    """What a group is by what the contract's route says of its members; None: nothing of any."""
+    status = group.status_of(counts_of(one.kener_status for one in members if one.kener_status is not None))
+    return None if status is Status.NO_DATA else status
+
+
+def _is_excused(layers: Layers, settings: MonitorSettings, related: Mapping[str, CurrentStatus]) -> bool:
+    """Whether one of the parents that excuse it is DOWN now, or excused itself."""
+    parents = [related[tag] for tag in settings.excused_by if tag in related]
+    return layers.excuses and any(
+        parent.status is Status.DOWN or parent.reason is Reason.PARENT_DOWN for parent in parents
+    )
 
 
 def newest_sample(layers: Layers, now: int) -> Sample | None:

@@ -4,9 +4,10 @@ A mark is set in the transaction that changes a layer, and deleted in the one th
 so that a crash loses none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kener_async.domain.calendar import quarter_from, quarter_of
+from kener_async.store import followers
 from kener_async.store.interface import Session
 
 Span = tuple[int, int]
@@ -50,7 +51,16 @@ def mark_spans(session: Session, spans: Iterable[tuple[int, int, int | None]]) -
         )
         for monitor, start, end in spans
     ]
-    mark(session, [span for span in counted if span[1] < span[2]])
+    mark_with_followers(session, [span for span in counted if span[1] < span[2]])
+
+
+def mark_with_followers(session: Session, spans: Sequence[tuple[int, int, int]]) -> None:
+    """Mark quarters of monitors dirty as `mark` does, and the same ones of those that follow them."""
+    by_monitor = followers.of(session, {monitor for monitor, _, _ in spans}) if spans else {}
+    also = [
+        (follower, start, end) for monitor, start, end in spans for follower in by_monitor.get(monitor, ())
+    ]
+    mark(session, [*spans, *also])
 
 
 def mark_closed(session: Session, now: int) -> None:

@@ -1,10 +1,13 @@
 """The layers of a monitor: samples, incidents, settings and gaps, from which its timeline is computed."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from kener_async.clock import Cron
 from kener_async.domain.calendar import MINUTE
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -16,6 +19,7 @@ from kener_async.domain.heartbeats import (
     Version,
     early_seconds,
     merged,
+    settings_within,
 )
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Status
@@ -27,50 +31,116 @@ DEFAULT_CLOCK_SKEW = 60  # of settings stored by versions that did not note `ear
 
 
 def load(session: Session, monitor: int, start: int, end: int) -> Layers:
-    """Load the layers that the statuses of the minutes of `[start, end)` depend on."""
-    earlier = samples.newest_before(session, monitor, start)
-    return Layers(
-        samples=samples.span(session, monitor, start, end),
-        earlier=earlier,
-        # Also the maintenance since the newest sample before: it may have put its deadline off.
-        overlays=overlays(session, monitor, start if earlier is None else earlier.minute, end),
-        versions=versions(session, monitor),
-        gaps=gaps(session, start if earlier is None else earlier.minute),
-        starts=starts(session, monitor, start if earlier is None else earlier.minute, end),
-    )
+    """Load the layers that the statuses of the minutes of `[start, end)` depend on.
+
+    Those of related monitors come in the same statements, however many there are.
+    """
+    family = _Family(session, monitor, start, end)
+    ids = list(family.versions)
+    earlier = samples.newest_before(session, ids, start)
+    # Also the maintenance since the newest sample before: it may have put its deadline off.
+    since = {one: earlier[one].minute if one in earlier else start for one in ids}
+    measured = samples.spans(session, ids, start, end)
+    covering, begun = overlays(session, since, end), starts(session, since, end)
+    paused = gaps(session, min(since.values()))
+    plain = {
+        one: Layers(
+            samples=measured.get(one, {}),
+            earlier=earlier.get(one),
+            overlays=covering.get(one, []),
+            versions=family.versions[one],
+            gaps=paused,
+            starts=begun.get(one, []),
+            monitor=one,
+        )
+        for one in ids
+    }
+    return family.related(plain, monitor, start, end)
 
 
-def overlays(session: Session, monitor: int, start: int, end: int) -> list[Overlay]:
-    """The incidents of a monitor that may decide its minutes and overlap `[start, end)`."""
+DEEPEST = 32  # levels of related monitors; more, as in a damaged file, are not known
+
+
+class _Family:
+    """A monitor and those that its minutes in a span follow from, with the versions of their settings."""
+
+    def __init__(self, session: Session, monitor: int, start: int, end: int) -> None:
+        self.versions = {monitor: versions(session, monitor)}
+        self._ids: dict[str, int] = {}
+        wanted = set(_named(self.versions[monitor], start, end))
+        while wanted:
+            found = _versions_of(session, wanted)
+            self._ids |= {tag: one for tag, (one, _) in found.items()}
+            unknown = [(one, history) for one, history in found.values() if one not in self.versions]
+            self.versions |= dict(unknown)
+            wanted = {tag for _, history in unknown for tag in _named(history, start, end)}
+            wanted -= self._ids.keys()
+
+    def related(
+        self, plain: Mapping[int, Layers], monitor: int, start: int, end: int, depth: int = 0
+    ) -> Layers:
+        """The layers of one with those it follows from, each for the minutes in which it is named.
+
+        Therefore it ends, also where two monitors have been in one another, one after the other.
+        """
+        spans = _named(self.versions[monitor], start, end) if depth < DEEPEST else {}
+        if not spans:
+            return plain[monitor]
+        related = {
+            tag: self.related(plain, self._ids[tag], *span, depth + 1)
+            for tag, span in spans.items()
+            if tag in self._ids
+        }
+        return replace(plain[monitor], related=related)
+
+
+def _named(history: Sequence[Version], start: int, end: int) -> dict[str, tuple[int, int]]:
+    """The tags of the monitors that settings in force within `[start, end)` name, each with its minutes."""
+    spans: dict[str, tuple[int, int]] = {}
+    for first, last, settings in settings_within(history, start, end):
+        for tag in settings.related:
+            spans[tag] = (spans[tag][0] if tag in spans else first, last)
+    return spans
+
+
+def overlays(session: Session, since: Mapping[int, int], end: int) -> dict[int, list[Overlay]]:
+    """The incidents that may decide minutes of monitors and overlap `[since, end)`, by monitor."""
     rows = session.execute(
         """
-        SELECT incidents.number, start,
+        WITH wanted (monitor, since) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+        SELECT monitor, incidents.number, start,
                max(start, min(coalesce("end", closed_at), coalesce(closed_at, "end"))) AS until,
                impact, is_maintenance
-          FROM incident_monitors
+          FROM wanted
+         CROSS JOIN incident_monitors ON monitor_id = monitor
           JOIN incidents ON incidents.number = incident_monitors.number
-         WHERE monitor_id = ? AND covers = 1 AND is_draft = 0
-           AND start < ? AND (until IS NULL OR until > ?)
+         WHERE covers = 1 AND is_draft = 0 AND start < ? AND (until IS NULL OR until > since)
          ORDER BY incidents.number
         """,
-        (monitor, end, start),
+        (json.dumps(list(since.items())), end),
     )
-    return [
-        Overlay(number, begin, until, None if impact is None else Status(impact), bool(maintenance))
-        for number, begin, until, impact, maintenance in rows
-    ]
+    found: dict[int, list[Overlay]] = {}
+    for monitor, number, begin, until, impact, maintenance in rows:
+        status = None if impact is None else Status(impact)
+        found.setdefault(monitor, []).append(Overlay(number, begin, until, status, bool(maintenance)))
+    return found
 
 
-def starts(session: Session, monitor: int, start: int, end: int) -> list[int]:
-    """When the job of a monitor said that it began, within `[start, end)`, oldest first."""
+def starts(session: Session, since: Mapping[int, int], end: int) -> dict[int, list[int]]:
+    """When the jobs of monitors said that they began, within `[since, end)`, oldest first, by monitor."""
     rows = session.execute(
         """
-        SELECT started_at FROM starts
-         WHERE monitor_id = ? AND started_at >= ? AND started_at < ? ORDER BY started_at
+        WITH wanted (monitor, since) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+        SELECT monitor, started_at
+          FROM wanted CROSS JOIN starts ON monitor_id = monitor
+         WHERE started_at >= since AND started_at < ? ORDER BY started_at
         """,
-        (monitor, start, end),
+        (json.dumps(list(since.items())), end),
     )
-    return [instant for (instant,) in rows]
+    found: dict[int, list[int]] = {}
+    for monitor, instant in rows:
+        found.setdefault(monitor, []).append(instant)
+    return found
 
 
 def gaps(session: Session, since: int) -> tuple[Gap, ...]:
@@ -85,14 +155,34 @@ def versions(session: Session, monitor: int) -> list[Version]:
     return [Version(since, settings_from(body)) for since, body in rows]
 
 
+def _versions_of(session: Session, tags: Iterable[str]) -> dict[str, tuple[int, list[Version]]]:
+    """The ids and the settings histories of monitors by tag, oldest first; unknown tags are left out."""
+    rows = session.execute(
+        """
+        SELECT tag, id, since, body FROM monitors JOIN settings ON monitor_id = id
+         WHERE tag IN (SELECT value FROM json_each(?)) ORDER BY since
+        """,
+        (json.dumps(list(tags)),),
+    )
+    found: dict[str, tuple[int, list[Version]]] = {}
+    for tag, monitor, since, body in rows:
+        found.setdefault(tag, (monitor, []))[1].append(Version(since, settings_from(body)))
+    return found
+
+
 def settings_text(settings: MonitorSettings) -> str:
     """The canonical JSON of the settings, as stored."""
-    body = {
+    body: dict[str, Any] = {
         "default_status": None if settings.default_status is None else settings.default_status.name,
         "include_degraded_in_downtime": settings.include_degraded_in_downtime,
         "stale_after": settings.stale_after,
         "expectation": _expectation_body(settings.expectation),
     }
+    # Left out where they are not set, so that texts written by earlier versions stay the same.
+    if settings.group is not None:
+        body["group"] = asdict(settings.group)
+    if settings.excused_by:
+        body["excused_by"] = settings.excused_by
     return json.dumps(body, sort_keys=True)
 
 
@@ -117,7 +207,13 @@ def settings_from(body: str) -> MonitorSettings:
         include_degraded_in_downtime=fields["include_degraded_in_downtime"],
         stale_after=fields["stale_after"],
         expectation=_expectation_from(fields["expectation"]),
+        group=_group_from(fields.get("group")),
+        excused_by=tuple(fields.get("excused_by", ())),
     )
+
+
+def _group_from(body: dict[str, Any] | None) -> GroupSettings | None:
+    return None if body is None else GroupSettings(**(body | {"members": tuple(body["members"])}))
 
 
 def _expectation_from(body: dict[str, Any] | None) -> Expectation | None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from kener_async.domain.heartbeats import MonitorSettings
-from kener_async.store import dirty
+from kener_async.store import dirty, followers
 from kener_async.store.interface import Session
 from kener_async.store.layers import settings_from, settings_text
 
@@ -24,19 +24,20 @@ def register(session: Session, settings: Mapping[str, MonitorSettings], now: int
     session.execute("DELETE FROM settings WHERE since > ?", (now,))
     ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
     current = _current(session)
-    changed: dict[int, str] = {}
+    changed: dict[int, MonitorSettings] = {}
     for tag, monitor in ids.items():
         new = settings.get(tag, REMOVED)
         # Compared as settings, not as text: an older version may have written the same in other words.
         if monitor not in current or settings_from(current[monitor]) != new:
-            changed[monitor] = settings_text(new)
+            changed[monitor] = new
     session.executemany(
         """
         INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)
             ON CONFLICT (monitor_id, since) DO UPDATE SET body = excluded.body
         """,
-        [(monitor, now, body) for monitor, body in changed.items()],
+        [(monitor, now, settings_text(new)) for monitor, new in changed.items()],
     )
+    followers.note(session, changed)
     if changed:
         dirty.mark_span(session, changed, now, None)
     return {tag: ids[tag] for tag in settings}

@@ -6,7 +6,7 @@ from time import perf_counter
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import dirty, layers, samples
+from kener_async.store import dirty, followers, layers, samples
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
@@ -57,6 +57,7 @@ def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -
     """
     counted: list[Span] = []
     kept = kept_from(session)
+    limit = max(1, limit // (1 + followers.count_followed(session, monitor)))  # as many minutes are read
     start, end = quarter_of(window[0]), min(quarter_from(window[1]), quarter_of(now))
     left = limit
     for marked in dirty.spans(session, monitor, start, end):

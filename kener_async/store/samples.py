@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import HOUR, QUARTER, quarter_of
 from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status, winners
-from kener_async.store.dirty import mark, rolled_until
+from kener_async.store.dirty import mark, mark_with_followers, rolled_until
 from kener_async.store.interface import Session
 
 MILLION = 1_000_000
@@ -75,15 +75,18 @@ def _mark_touched(session: Session, stored: Mapping[tuple[int, int], Sample]) ->
     stretches = _stretches(stored)
     late = [(monitor, last) for monitor, _, last in stretches if quarter_of(last) < counted_until]
     following = _following(session, late) if late else {}
-    spans = []
+    counted, new = list[tuple[int, int, int]](), list[tuple[int, int, int]]()
     for monitor, first, last in stretches:
         end = quarter_of(last) + QUARTER
         if (monitor, last) in following:
             minute = following[monitor, last]
             reach = counted_until if minute is None else quarter_of(minute) + QUARTER
             end = max(end, min(reach, counted_until))
-        spans.append((monitor, quarter_of(first), end))
-    mark(session, spans)
+        is_counted = quarter_of(first) < counted_until
+        (counted if is_counted else new).append((monitor, quarter_of(first), end))
+    mark(session, new)
+    if counted:
+        mark_with_followers(session, counted)
 
 
 def _following(session: Session, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int | None]:
@@ -111,33 +114,36 @@ def _stretches(keys: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
     return stretches
 
 
-def span(session: Session, monitor: int, start: int, end: int) -> dict[int, Sample]:
-    """The samples of `[start, end)` by minute."""
+def spans(session: Session, monitors: Sequence[int], start: int, end: int) -> dict[int, dict[int, Sample]]:
+    """The samples of `[start, end)` by monitor and minute; monitors without any are left out."""
     rows = session.execute(
         """
         SELECT monitor_id, minute, status, source, latency
           FROM samples
-         WHERE monitor_id = ? AND minute >= ? AND minute < ?
-         ORDER BY minute
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND minute >= ? AND minute < ?
+         ORDER BY monitor_id, minute
         """,
-        (monitor, start, end),
+        (json.dumps(monitors), start, end),
     )
-    return {row[1]: _sample(row) for row in rows}
+    found: dict[int, dict[int, Sample]] = {}
+    for row in rows:
+        found.setdefault(row[0], {})[row[1]] = _sample(row)
+    return found
 
 
-def newest_before(session: Session, monitor: int, instant: int) -> Sample | None:
-    """The newest sample of a minute before the instant."""
-    row = session.execute(
+def newest_before(session: Session, monitors: Sequence[int], instant: int) -> dict[int, Sample]:
+    """The newest sample of a minute before the instant, by monitor."""
+    rows = session.execute(
         """
+        WITH wanted (monitor) AS (SELECT value FROM json_each(?))
         SELECT monitor_id, minute, status, source, latency
-          FROM samples
-         WHERE monitor_id = ? AND minute < ?
-         ORDER BY minute DESC
-         LIMIT 1
+          FROM wanted
+         CROSS JOIN samples ON monitor_id = monitor
+           AND minute = (SELECT max(minute) FROM samples WHERE monitor_id = monitor AND minute < ?)
         """,
-        (monitor, instant),
-    ).fetchone()
-    return None if row is None else _sample(row)
+        (json.dumps(monitors), instant),
+    )
+    return {row[0]: _sample(row) for row in rows}
 
 
 def _sample(row: tuple[int, int, int, int, int | float]) -> Sample:

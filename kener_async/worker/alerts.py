@@ -31,7 +31,7 @@ from kener_async.domain.alert_looks import (
     silenced_by,
 )
 from kener_async.domain.alert_plans import AlertPlan, MonitorRules
-from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, measured_runs
+from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak
 from kener_async.domain.alerts import Alert, AlertRule
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import Unavailable
@@ -258,7 +258,7 @@ class AlertEvaluator:
         """Whether an alert of the monitor would open, close, or be told of, as far as memory knows."""
         if is_in_maintenance(state.layers, now):
             return False
-        minutes = measured_runs(state.layers, state.base, now)
+        minutes = state.measured(now)
         open_alerts = self._open.get(state.id, {})
         unsettled = self._unsettled.get(state.id, {})
         streaks: dict[str, AlertStreak] = {}
@@ -299,7 +299,7 @@ class AlertEvaluator:
         streaks: list[tuple[int, AlertStreak]] = []
         for parent in self._parents(monitor):
             state = states.get(parent.id, parent)
-            minutes = measured_runs(state.layers, state.base, now)
+            minutes = state.measured(now)
             streak = await self._earlier.streak(state, PARENT_IS_BAD, minutes, None, needs)
             streaks.append((state.id, streak))
         return streaks

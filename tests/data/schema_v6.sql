@@ -32,6 +32,16 @@ CREATE TABLE settings (
     PRIMARY KEY (monitor_id, since)
 ) STRICT, WITHOUT ROWID;
 
+-- The monitors whose minutes follow from those of another: groups from their members, and children from the parents
+-- that excuse them, by all settings in the history. Marks of the one are marks of the others, too.
+CREATE TABLE followers (
+    monitor_id   INTEGER NOT NULL REFERENCES monitors (id),
+    follower_id  INTEGER NOT NULL REFERENCES monitors (id),
+    PRIMARY KEY (monitor_id, follower_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX followers_by_follower ON followers (follower_id);
+
 CREATE TABLE samples (
     monitor_id  INTEGER NOT NULL,
     minute      INTEGER NOT NULL CHECK (minute % 60 = 0),

@@ -27,6 +27,7 @@ from kener_async.store import (
     deliveries,
     devices,
     dirty,
+    followers,
     incidents,
     rollups,
     tokens,
@@ -141,6 +142,7 @@ def _fill(connection: sqlite3.Connection, reader: "Reader", progress: Progress) 
             IMPORTERS[kind](connection, run)
     except (ValueError, KeyError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
         raise ImportRefused(f"line {reader.number}: {error}") from error
+    _note_followers(connection)
     monitors = connection.execute("SELECT id FROM monitors").fetchall()
     for position, (monitor,) in enumerate(monitors):
         progress("counting", position, len(monitors))
@@ -233,6 +235,12 @@ def _monitors(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
                 "INSERT INTO settings (monitor_id, since, body) VALUES (?, ?, ?)",
                 (monitor, version["since"], body),
             )
+
+
+def _note_followers(connection: sqlite3.Connection) -> None:
+    """Note who follows whom, once all monitors are there."""
+    for monitor, body in connection.execute("SELECT monitor_id, body FROM settings").fetchall():
+        followers.note(connection, {monitor: settings_from(body)})
 
 
 def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:

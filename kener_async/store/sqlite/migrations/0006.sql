@@ -1,4 +1,4 @@
--- Failed attempts of checks, the certificates they saw, and the kinds of observer gaps.
+-- Failed attempts of checks, the certificates they saw, the kinds of observer gaps, and who follows whom.
 CREATE TABLE check_faults (
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
     at          REAL NOT NULL,
@@ -24,3 +24,11 @@ CREATE TABLE certificates (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE gaps ADD COLUMN kind INTEGER NOT NULL DEFAULT 0 CHECK (kind IN (0, 1));
+
+CREATE TABLE followers (
+    monitor_id   INTEGER NOT NULL REFERENCES monitors (id),
+    follower_id  INTEGER NOT NULL REFERENCES monitors (id),
+    PRIMARY KEY (monitor_id, follower_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX followers_by_follower ON followers (follower_id);
