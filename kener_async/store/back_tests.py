@@ -114,7 +114,7 @@ def _good_spans(
     versions = layers.versions(session, monitor)
     if start >= end or (is_brief and _is_bad_before_reports(condition, versions)):
         return
-    if is_brief and layers.starts(session, monitor, start, end):
+    if is_brief and layers.starts(session, {monitor: start}, end):
         return
     apart = set[int]()
     for first, last in dirty.spans(session, monitor, start, end):

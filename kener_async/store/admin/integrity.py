@@ -15,7 +15,7 @@ from kener_async.domain.checks import Phases
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import dirty, layers
+from kener_async.store import dirty, followers, layers
 from kener_async.store.dirty import Span
 from kener_async.store.observer import has_begun, kept_from
 from kener_async.store.rollups import SUMS
@@ -52,6 +52,7 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
         yield f"{table}: a row refers to a missing row of {parent}"
     yield from _orphans(connection)
     yield from _alert_faults(connection, quick=quick)
+    yield from _unnoted_followers(connection)
     if not quick:
         yield from _unreadable_check_faults(connection)
     for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
@@ -72,6 +73,22 @@ def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
                 break
             if connection.execute("SELECT 1 FROM monitors WHERE id = ?", (monitor,)).fetchone() is None:
                 yield f"{table}: rows of monitor {monitor}, which does not exist"
+
+
+def _unnoted_followers(connection: sqlite3.Connection) -> Iterator[str]:
+    """Groups and children whose quarters would not be marked with those of their members and parents."""
+    if "followers" not in tables(connection):
+        return  # of an older schema
+    missing = """
+        WITH named (follower, tag) AS (
+            SELECT monitor_id, value FROM settings, json_each(body, '$.group.members')
+             UNION
+            SELECT monitor_id, value FROM settings, json_each(body, '$.excused_by'))
+        SELECT follower, tag FROM named JOIN monitors USING (tag)
+         WHERE NOT EXISTS (SELECT 1 FROM followers WHERE monitor_id = id AND follower_id = follower)
+    """
+    for follower, tag in connection.execute(missing):
+        yield f"followers: it is not noted that monitor {follower} follows {tag}"
 
 
 def _alert_faults(connection: sqlite3.Connection, *, quick: bool) -> Iterator[str]:
@@ -141,8 +158,11 @@ def _span(connection: sqlite3.Connection, days: int | None) -> Span:
 
 def _differences(connection: sqlite3.Connection, tag: str, monitor: int, span: Span) -> Iterator[Difference]:
     marked = dirty.spans(connection, monitor, *span)
-    for start in range(*span, QUARTERS_AT_ONCE * QUARTER):
-        end = min(start + QUARTERS_AT_ONCE * QUARTER, span[1])
+    is_older = "followers" not in tables(connection)
+    followed = 0 if is_older else followers.count_followed(connection, monitor)
+    length = max(1, QUARTERS_AT_ONCE // (1 + followed)) * QUARTER
+    for start in range(*span, length):
+        end = min(start + length, span[1])
         stored = _stored(connection, monitor, start, end)
         counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
         for quarter in sorted(stored.keys() | counted.keys()):
