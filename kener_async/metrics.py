@@ -16,11 +16,13 @@ from prometheus_client.registry import Collector
 from kener_async import __version__
 from kener_async.domain.alerts import Severity
 from kener_async.domain.batches import Verdict
+from kener_async.domain.samples import Status
 from kener_async.store.sqlite import version
 
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 COMMIT_SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1000)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+DELAY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "OPTIONS"})
 
 
@@ -147,6 +149,16 @@ class Metrics:
         self.commit_seconds = histogram(
             "kener_commit_seconds", "From taking samples off the queue to disk", buckets=COMMIT_SECONDS
         )
+        # Checks
+        self._checks = Tallied("kener_checks", "Runs of checks by their verdict", "status")
+        self.checks_skipped = counter("kener_checks_skipped", "Runs left out, because the last was under way")
+        self.checks_not_measured = counter(
+            "kener_checks_not_measured", "Attempts that an error of our own kept from measuring", ["why"]
+        )
+        self.check_delay = histogram(
+            "kener_checks_delay_seconds", "From when an attempt is due to its begin", buckets=DELAY_SECONDS
+        )
+        self.checks_under_way = gauge("kener_checks_under_way", "Attempts of checks under way")
         # Monitors
         self.monitors = gauge("kener_monitors", "Configured monitors")
         self.by_monitor = MonitorCollector()
@@ -191,8 +203,12 @@ class Metrics:
             "kener_ping_last_success_timestamp_seconds", "Time of the last ping sent; 0: none since the start"
         )
         tallies = (self._requests, self._heartbeats, self._batched, self._pages_made, self._pages_served)
-        for collector in (*tallies, self.by_monitor, self.by_category, Process()):
+        for collector in (*tallies, self._checks, self.by_monitor, self.by_category, Process()):
             registry.register(collector)
+
+    def check_ended(self, status: Status) -> None:
+        """Count a run of a check by its verdict."""
+        self._checks.tally[(status.name,)] += 1
 
     def answered(self, method: str, status: int) -> None:
         self._requests.tally[method if method in KNOWN_METHODS else "other", status] += 1

@@ -6,7 +6,7 @@ after that.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from time import perf_counter
@@ -17,7 +17,7 @@ import structlog
 from kener_async.clock import Clock
 from kener_async.domain.batches import Batch
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.samples import Sample
+from kener_async.domain.samples import Sample, SampleSource
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import batches, monitors
@@ -33,7 +33,7 @@ BUSY = "the database does not answer; nothing was stored"
 A = TypeVar("A")
 T = TypeVar("T")
 
-Pending = tuple[Sample, asyncio.Future[None]]
+Pending = tuple[Sequence[Sample], asyncio.Future[None]]  # samples that are stored together, or not at all
 
 
 class Turn:
@@ -76,11 +76,15 @@ class Writer:
 
     async def put(self, item: Sample) -> None:
         """Return when the sample is on disk and published; raises Unavailable when it is not stored."""
+        await self.put_run((item,))
+
+    async def put_run(self, items: Sequence[Sample]) -> None:
+        """Return when the samples are on disk, in one transaction, and published; raises Unavailable."""
         self._check_open()
         if len(self._pending) >= self._limit:
             raise Unavailable("too many heartbeats are waiting to be stored")
         future = asyncio.get_running_loop().create_future()
-        self._pending.append((item, future))
+        self._pending.append((items, future))
         self._wake.set()
         await future
 
@@ -147,24 +151,26 @@ class Writer:
 
     async def _commit(self, batch: list[Pending]) -> None:
         started, received = perf_counter(), self._clock()
+        samples = [sample for some, _ in batch for sample in some]
         try:
-            stored = await self._store([sample for sample, _ in batch], received)
+            stored = await self._store(samples, received)
         except Unavailable as error:
             _refuse(batch, error)
         except Exception as error:
-            log.exception("a batch of samples could not be stored", samples=len(batch))
+            log.exception("a batch of samples could not be stored", samples=len(samples))
             if len(batch) == 1:
                 _refuse(batch, error)
             else:
-                # One at a time, because one bad sample must not fail the others.
+                # One by one, because a bad sample must not fail the others.
                 for pending in batch:
                     await self._commit([pending])
         else:
             self._states.add_samples(stored)
-            self._states.note_heard({monitor for monitor, _ in stored}, received)
-            self.stored += len(batch)
-            self._metrics.heartbeats_stored(len(batch))
-            self._metrics.committed(len(batch), perf_counter() - started)
+            pushed = [sample.monitor for sample in samples if sample.source is SampleSource.PUSH]
+            self._states.note_heard(set(pushed), received)
+            self.stored += len(samples)
+            self._metrics.heartbeats_stored(len(pushed))
+            self._metrics.committed(len(samples), perf_counter() - started)
             for _, future in batch:
                 if not future.done():
                     future.set_result(None)
