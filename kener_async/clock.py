@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from kener_async.domain.calendar import DAY
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
 
 Clock = Callable[[], int]
 Stopwatch = Callable[[], float]
@@ -47,6 +48,34 @@ class Cron:
     def next_after(self, instant: int) -> int:
         """The first time after the instant; both in UTC seconds."""
         return _next_after(self.expression, self.zone, instant)
+
+
+MOST_DAYS = 400  # of an expression that are looked at; then it has repeated itself
+
+
+@lru_cache(maxsize=1024)
+def longest_pause(cron: Cron) -> int:
+    """The longest time between two times of a schedule that follow each other, in seconds."""
+    minutes, hours = croniter.expand(cron.expression)[0][:2]
+    every_minute, every_hour = range(60), range(24)
+    of_day = [
+        int(hour) * HOUR + int(minute) * MINUTE
+        for hour in (every_hour if hours == ["*"] else sorted(hours))
+        for minute in (every_minute if minutes == ["*"] else sorted(minutes))
+    ]
+    overnight = _longest_days(cron.expression) * DAY - (of_day[-1] - of_day[0])
+    longest = max(overnight, *(later - sooner for sooner, later in pairwise(of_day)), 0)
+    # The night in which clocks are set back is an hour longer; not so for what runs all day.
+    return longest + HOUR if longest >= HOUR and cron.zone != "UTC" else longest
+
+
+def _longest_days(expression: str) -> int:
+    """The most days from one on which an expression has times to the next."""
+    days = expression.split()[2:]
+    if days == ["*", "*", "*"]:
+        return 1
+    times = _local_times(" ".join(["0", "0", *days]), datetime(2024, 1, 1))  # noqa: DTZ001  local time
+    return max((later - sooner).days for sooner, later in pairwise(islice(times, MOST_DAYS)))
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from kener_async.clock import Cron
 from kener_async.config import load as loading
 from kener_async.config import model
 from kener_async.config.channels import CHANNELS, ChannelConfig
+from kener_async.config.checks import CheckKeys
 from kener_async.config.fields import LOCALES, TAG_SUFFIXES, StringMap
 from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
@@ -225,7 +226,9 @@ def declared(table: type = Document, at: str = "") -> Iterator[Declared]:
             yield from declared(inner, f"{at}{name}.")
 
 
-FREE = {"site.meta", "channels.headers"}  # their keys are the operator's
+FREE = {"site.meta", "channels.headers", "monitors.check.headers"}  # their keys are the operator's
+# Keys of an agent's checks that are those of the server's, and documented there.
+SHARED = {f"agent.checks.{name}" for name in keys_of(CheckKeys)}
 
 
 def keys_in(table: Mapping[str, object], at: str = "") -> Iterator[str]:
@@ -251,7 +254,12 @@ def test_both_monitors_of_the_shipped_file_are_missed(load: Load) -> None:
 
 
 def test_the_shipped_file_mentions_every_setting_and_no_other() -> None:
-    assert set(keys_in(tomllib.loads(uncommented()))) == {each.name for each in declared()}
+    mentioned = {name for name in keys_in(tomllib.loads(uncommented())) if name not in SHARED}
+    assert mentioned == {each.name for each in declared() if not _is_shared(each)}
+
+
+def _is_shared(each: Declared) -> bool:
+    return each.name in SHARED or each.name.startswith("agent.checks.oauth.")
 
 
 ONE_ALERT = """\
@@ -282,7 +290,7 @@ def comments_in(text: str) -> dict[str, str]:
             comments.setdefault(table, above)
         elif of_kind := re.fullmatch(r'#kind = "([a-z]+)"', line):
             kind = of_kind[1]
-        if above and (key := re.match(r"#?([a-z_]+) = ", line)):
+        if above and (key := re.match(r"#?([a-z0-9_]+) = ", line)):
             comments.setdefault(f"{table}.{key[1]}", above)
             comments.setdefault(f"{kind}.{table}.{key[1]}", above)
         above = ""
@@ -293,7 +301,7 @@ def test_every_key_of_the_shipped_file_has_its_documentation_as_comment() -> Non
     comments, seen, wrong = comments_in(shipped("config.toml")), set(), {}
     for each in declared():
         shared = each.table, each.name.removeprefix(each.at)  # colors and dark_colors have the same keys
-        if not each.key.tables and shared not in seen:
+        if not each.key.tables and shared not in seen and not _is_shared(each):
             seen.add(shared)
             name = f"{KIND_OF.get(each.table, '')}.{each.name}"
             written = comments.get(name, comments.get(each.name))
@@ -326,6 +334,12 @@ def test_the_shipped_file_shows_the_defaults_of_monitors_and_categories(load: Lo
     assert (phobos, moons) == (replace(default.monitors[0], settings=up), default.categories[0])
 
 
+CHECKED = (
+    *("shop", "orders", "router", "cache", "game", "mail-records", "directory", "feed"),
+    *("shell", "mail-in", "mailbox", "mailbox-pop3", "files"),
+)
+
+
 def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown = {monitor.tag: monitor.settings for monitor in load(uncommented(), **NAMED).monitors}
     assert shown == {
@@ -339,6 +353,8 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": MonitorSettings(stale_after=21_600),
         "backup": MonitorSettings(),
+        **dict.fromkeys(CHECKED, MonitorSettings(expectation=OnChange(60 + 10 + 2 * 30 + 60))),
+        "office": MonitorSettings(expectation=OnChange((2 * 24 + 13) * 3600 + 300 + 3600 + 130)),
         "invoices": MonitorSettings(),
     }
 
@@ -1471,6 +1487,9 @@ def secret_keys(table: type, at: str = "") -> Iterator[str]:
             yield from secret_keys(inner, f"{at}{name}.")
 
 
+OF_CHECKS = ("headers", "password", "proxy", "oauth.secret")
+
+
 def test_the_keys_that_hold_secrets_are_these() -> None:
     assert set(secret_keys(Document)) == {
         "auth.secret_key",
@@ -1484,6 +1503,7 @@ def test_the_keys_that_hold_secrets_are_these() -> None:
         "channels.url",
         "channels.user",
         "mail.password",
+        *(f"{table}.{key}" for table in ("monitors.check", "agent.checks") for key in OF_CHECKS),
         "monitors.healthchecks.uuid",
         "monitors.healthchecks.ping_key",
         "monitors.uptime_kuma.token",

@@ -167,7 +167,13 @@ class Headers(StringMap):
 
     NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     # What the program says itself: how long the body is, and what a receiver trusts.
-    OURS = ("connection", "content-length", "idempotency-key", "transfer-encoding", "x-kener-signature")
+    OURS: tuple[str, ...] = (
+        "connection",
+        "content-length",
+        "idempotency-key",
+        "transfer-encoding",
+        "x-kener-signature",
+    )
 
     def _problems(self, name: str, text: object) -> Any:
         if not re.fullmatch(self.NAME, name):

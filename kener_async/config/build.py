@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kener_async.agent.settings import (
-    AgentSettings,
-    Alive,
-    Check,
-    Command,
-    FileAge,
-    Http,
-    Probe,
-    Tcp,
-    Unit,
-)
+from kener_async.agent.settings import AgentSettings, Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
 from kener_async.clock import Cron
 from kener_async.config.channels import ChannelConfig
+from kener_async.config.check_rules import TIMEOUT
+from kener_async.config.check_settings import check_settings
+from kener_async.config.checks import AgentCheckTable
 from kener_async.config.fields import instant_of
 from kener_async.config.model import (
     AlertConfig,
@@ -30,12 +23,12 @@ from kener_async.config.model import (
     Senders,
     SiteConfig,
 )
+from kener_async.config.problems import Place
 from kener_async.config.schema import built
 from kener_async.config.tables import (
     AgentTable,
     AlertTable,
     AnnouncementTable,
-    CheckTable,
     Document,
     HeartbeatTable,
     MonitorTable,
@@ -62,6 +55,7 @@ from kener_async.domain.heartbeats import (
 from kener_async.domain.hours import Hours
 from kener_async.domain.objectives import Objective
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import CheckSettings
 
 STATUS_IS = {
     "DOWN": StatusIs(Status.DOWN),
@@ -69,11 +63,16 @@ STATUS_IS = {
     "NO_DATA": StatusIs(Status.NO_DATA),
 }
 NO_OBJECTIVE = 0.0  # that of the monitor takes its place
-TIMEOUT = 10  # seconds; less where checks are made more often
 
 
-def build(values: Mapping[str, Any], file: Path) -> Config:
-    """The configuration of valid values; relative paths are relative to the file's folder."""
+Secrets = Mapping[Place, tuple[str, ...]]
+
+
+def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
+    """The configuration of valid values; relative paths are relative to the file's folder.
+
+    `secrets` are those that were put in, by the place of their text.
+    """
     auth = values["auth"]
     document = built(Document, {**values, "auth": _with_key_file(auth, values["database"])}, file.parent)
     zone = document.site.timezone
@@ -89,11 +88,17 @@ def build(values: Mapping[str, Any], file: Path) -> Config:
         file=file,
         announcements=tuple(_announcement(each, zone) for each in document.announcements),
         monitors=tuple(
-            _monitor(each, zone, hidden, document.ingest.clock_skew_seconds) for each in document.monitors
+            _monitor(each, document, hidden, _below(("monitors", index, "check"), secrets))
+            for index, each in enumerate(document.monitors)
         ),
         alerts=tuple(_alert(each, zone) for each in document.alerts),
         agent=_agent(document.agent),
     )
+
+
+def _below(place: Place, secrets: Secrets) -> tuple[str, ...]:
+    """The secrets of a table, those of its inner tables too."""
+    return tuple(each for at, found in secrets.items() if at[: len(place)] == place for each in found)
 
 
 def _attributes(instance: object, cls: type) -> dict[str, Any]:
@@ -129,14 +134,19 @@ def _announcement(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement
 
 
 def _monitor(
-    table: MonitorTable, site_zone: ZoneInfo, hidden_categories: Set[str], clock_skew: int
+    table: MonitorTable, document: Document, hidden_categories: Set[str], secrets: tuple[str, ...]
 ) -> MonitorConfig:
+    zone = document.site.timezone
+    check: CheckSettings | None = None
+    if table.check is not None:
+        check = check_settings(table.check, table.tag, table.latency_unit, zone, secrets)
     derived = {
         "name": table.name or table.tag,
         "hidden": table.hidden or table.category in hidden_categories,
-        "settings": _settings(table, site_zone, clock_skew),
+        "settings": _settings(table, zone, document.ingest.clock_skew_seconds, check),
         "senders": _senders(table),
         "objective": Objective(table.objective.target, table.objective.window) if table.objective else None,
+        "check": check,
     }
     return MonitorConfig(**(_attributes(table, MonitorKeys) | derived))
 
@@ -152,12 +162,18 @@ def _senders(table: MonitorTable) -> Senders:
     )
 
 
-def _settings(table: MonitorTable, site_zone: ZoneInfo, clock_skew: int) -> MonitorSettings:
+def _settings(
+    table: MonitorTable, site_zone: ZoneInfo, clock_skew: int, check: CheckSettings | None
+) -> MonitorSettings:
     heartbeat = table.heartbeat
+    if check is not None:
+        expectation: Expectation | None = OnChange(check.timing.hold)
+    else:
+        expectation = None if heartbeat is None else _expectation(heartbeat, site_zone, clock_skew)
     return MonitorSettings(
         default_status=None if table.default_status is None else Status[table.default_status],
         include_degraded_in_downtime=table.include_degraded_in_downtime,
-        expectation=None if heartbeat is None else _expectation(heartbeat, site_zone, clock_skew),
+        expectation=expectation,
         stale_after=_or_default(heartbeat.stale_after if heartbeat else None, HOUR),
     )
 
@@ -229,7 +245,7 @@ def _agent(table: AgentTable) -> AgentSettings:
     )
 
 
-def _check(table: CheckTable) -> Check:
+def _check(table: AgentCheckTable) -> Check:
     return Check(
         tag=table.tag,
         probe=_probe(table),
@@ -240,7 +256,7 @@ def _check(table: CheckTable) -> Check:
     )
 
 
-def _probe(table: CheckTable) -> Probe:
+def _probe(table: AgentCheckTable) -> Probe:
     if table.http is not None:
         return Http(table.http, table.expect_status, table.expect_text)
     if table.tcp is not None:

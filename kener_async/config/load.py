@@ -49,7 +49,7 @@ def load(
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
     `site_files_missing`: the files that [site] names may be missing, because they are to be restored.
-    `secrets_unknown`: those of channels, mail and watch may be missing, because nothing is sent.
+    `secrets_unknown`: those of channels, mail, watch and checks may be missing, because nothing is sent.
     Raises ConfigError with every problem.
     """
     return _loaded(path, _text(path), environment, reserved, not site_files_missing, secrets_unknown)
@@ -68,7 +68,7 @@ def _loaded(
     with_site_files: bool,
     secrets_unknown: bool = False,
 ) -> Config:
-    document, missing = with_secrets(
+    document, missing, found = with_secrets(
         _document(path, text), Document, environment, secrets_unknown=secrets_unknown
     )
     overriding, unknown, ignored = overrides(environment)
@@ -81,7 +81,7 @@ def _loaded(
         }
         report = _Report(path, Lines(text), written, variables)
         raise ConfigError([*map(report.line, problems), *unknown])
-    config = build(values, path.absolute())
+    config = build(values, path.absolute(), found)
     config = replace(config, ignored_variables=tuple(ignored), warnings=tuple(warnings_of(config)))
     credential = credential_key(environment)
     if credential is None:

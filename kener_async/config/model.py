@@ -19,6 +19,7 @@ from marshmallow import validate
 from kener_async.agent.settings import AgentSettings
 from kener_async.config.alert_fields import CATEGORY, HostName, Line, Mailbox, NonEmptyLine
 from kener_async.config.channels import CHANNELS, ChannelConfig
+from kener_async.config.checks import ChecksConfig
 from kener_async.config.fields import (
     LOCALES,
     BasePath,
@@ -50,6 +51,7 @@ from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import NoticeKind, Recipients
 from kener_async.domain.objectives import Objective
+from kener_async.probes.settings import CheckSettings
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
 
@@ -571,11 +573,15 @@ class MonitorKeys:
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfig(MonitorKeys):
-    """`hidden`: the monitor is hidden itself, or its category is. `objective` None: nothing is promised."""
+    """`hidden`: the monitor is hidden itself, or its category is. `objective` None: nothing is promised.
+
+    `check` None: the server does not look at it.
+    """
 
     settings: MonitorSettings
     objective: Objective | None = None
     senders: Senders = field(default=Senders(), repr=False)
+    check: CheckSettings | None = None
 
 
 @table
@@ -592,6 +598,7 @@ class PlainTables:
     metrics: MetricsConfig = inner(MetricsConfig)
     watch: WatchConfig = inner(WatchConfig)
     site: SiteConfig = inner(SiteConfig)
+    checks: ChecksConfig = inner(ChecksConfig)
     categories: tuple[Category, ...] = several(Category, "categories")
     channels: tuple[ChannelConfig, ...] = several_kinds(ChannelConfig, CHANNELS, "channels")
     notifications: NotificationsConfig = inner(NotificationsConfig)

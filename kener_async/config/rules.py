@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kener_async.config.alert_rules import alert_problems
+from kener_async.config.check_rules import check_problems, rules_of_check
+from kener_async.config.checks import KINDS
 from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 
@@ -45,8 +47,11 @@ def problems_between(
         if (heartbeat := monitor.get("heartbeat")) is not None:
             table = table_at(written, "monitors", index, "heartbeat")
             yield from within(("monitors", index, "heartbeat"), _heartbeat_rules(heartbeat, table))
-    yield from alert_problems(values, written, folder if with_site_files else None)
-    yield from within(("agent",), _agent_rules(values.get("agent", {}), table_at(written, "agent")))
+    files = folder if with_site_files else None
+    yield from alert_problems(values, written, files)
+    yield from check_problems(values, written, files)
+    agent = _agent_rules(values.get("agent", {}), table_at(written, "agent"), files)
+    yield from within(("agent",), agent)
 
 
 def _address_rules(server: Values, reserved: Reserved) -> Iterator[ConfigProblem]:
@@ -262,37 +267,10 @@ def _down_after_rules(values: Values, *parts: str) -> Iterator[ConfigProblem]:
         yield ConfigProblem(("down_after",), text)
 
 
-_KINDS = ("http", "tcp", "command", "unit", "file", "alive")
-_NEEDS = {
-    "expect_status": ("http",),
-    "expect_text": ("http",),
-    "degraded_exit": ("command",),
-    "max_age": ("file",),
-    "degraded_above": ("http", "tcp", "command"),
-}
-
-
-def _agent_rules(values: Values, written: Mapping[str, Any]) -> Iterator[ConfigProblem]:
+def _agent_rules(values: Values, written: Mapping[str, Any], folder: Path | None) -> Iterator[ConfigProblem]:
     if values.get("token") and values.get("token_file"):
         yield ConfigProblem(("token_file",), "contradicts token, set one of them")
     yield from duplicates(values, "checks", "tag")
     for index, check in enumerate(values.get("checks", ())):
         if table := table_at(written, "checks", index):
-            yield from within(("checks", index), _check_rules(check, table))
-
-
-def _check_rules(values: Values, written: Mapping[str, object]) -> Iterator[ConfigProblem]:
-    kinds = [kind for kind in _KINDS if kind in written]
-    if not kinds:
-        yield ConfigProblem((), f"does not say what to check, set one of {', '.join(_KINDS)}")
-    yield from (ConfigProblem((kind,), f"contradicts {kinds[0]}, set one of them") for kind in kinds[1:])
-    for key, needed in _NEEDS.items():
-        if key in written and not set(needed).intersection(written):
-            yield ConfigProblem((key,), f"needs {' or '.join(needed)}")
-    if "file" in written and "max_age" not in written:
-        yield ConfigProblem(("max_age",), "is missing, file needs it")
-    if values.get("alive") is False:
-        yield ConfigProblem(("alive",), "must be true, or left out")
-    timeout, every = values.get("timeout"), values.get("every")
-    if timeout is not None and every is not None and timeout > every:
-        yield ConfigProblem(("timeout",), f"must be at most every, {every} s, not {timeout} s")
+            yield from within(("checks", index), rules_of_check(check, table, tuple(KINDS), folder))

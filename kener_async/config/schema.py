@@ -28,8 +28,8 @@ class Key:
     """A key of a table: how its value is read, whether a change needs a restart, and what it means.
 
     `table` is the dataclass of a table within a table or of an array of tables, else None; of an array whose
-    tables have a `kind`, that of the common keys, and `kinds` has those of the kinds. In a `secret` $NAME
-    stands for a value from elsewhere (config/secrets.py).
+    tables have a `kind`, that of the common keys, and `kinds` has those of the kinds. In a key that
+    `expands`, as each `secret` does, $NAME stands for a value from elsewhere (config/secrets.py).
     """
 
     field: fields.Field[Any]
@@ -37,6 +37,7 @@ class Key:
     doc: str = ""
     table: type | None = None
     secret: bool = False
+    expands: bool = False
     kinds: Mapping[str, type] = dataclasses.field(default_factory=dict)
 
     @property
@@ -56,13 +57,14 @@ def key(
     *,
     restart: bool = False,
     secret: bool = False,
+    expands: bool = False,
     doc: str,
     name: str | None = None,
 ) -> Any:
     """Declare a key with a plain value; without a default it is required.
 
-    A secret is left out of the dataclass's `repr`. `name` is the key's name in the file where that is not the
-    attribute's, such as `from`.
+    A secret, and what may hold one, is left out of the dataclass's `repr`. `name` is the key's name in the
+    file where that is not the attribute's, such as `from`.
     """
     if default is _REQUIRED:
         field.required = True
@@ -70,7 +72,8 @@ def key(
     else:
         field.load_default = default
     field.data_key = name
-    return _attribute(Key(field, restart, doc, secret=secret), is_shown=not secret)
+    may_hold_secret = secret or expands
+    return _attribute(Key(field, restart, doc, None, secret, may_hold_secret), is_shown=not may_hold_secret)
 
 
 def inner(cls: type) -> Any:

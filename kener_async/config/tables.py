@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import validate
 
 from kener_async.config.alert_fields import HoursOfWeek, MonitorPattern, Number, WeekHours
+from kener_async.config.checks import AgentCheckTable, MonitorCheckTable
 from kener_async.config.fields import (
     Boolean,
     CheckId,
@@ -18,16 +19,12 @@ from kener_async.config.fields import (
     Duration,
     EndpointKey,
     FilePath,
-    HostPort,
     Integer,
     List,
     NonEmptyString,
     OptionalPath,
-    PingUrl,
-    Seconds,
     Slug,
     String,
-    Tag,
     TimeZone,
     Url,
 )
@@ -152,6 +149,7 @@ class MonitorTable(MonitorKeys):
         Boolean(), False, doc="Whether DEGRADED minutes lower the uptime as DOWN ones do."
     )
     heartbeat: HeartbeatTable | None = optional(HeartbeatTable)
+    check: MonitorCheckTable | None = optional(MonitorCheckTable)
     healthchecks: HealthchecksTable | None = optional(HealthchecksTable)
     uptime_kuma: UptimeKumaTable | None = optional(UptimeKumaTable)
     gatus: GatusTable | None = optional(GatusTable)
@@ -259,47 +257,6 @@ class AlertTable:
 
 
 @table
-class CheckTable:
-    """Exactly one of the keys that say what is checked is not None."""
-
-    tag: str = key(Tag(), doc="Unique: the tag of the monitor that is reported.")
-    every: int = key(Duration(1), MINUTE, doc='How often. Default: "1m".')
-    timeout: int | None = key(
-        Duration(1),
-        None,
-        doc='Without a result within this time it is DOWN. Default: "10s", or every where that is less.',
-    )
-    latency_unit: Literal["s", "ms"] = key(
-        Choice("s", "ms"),
-        "s",
-        doc="The unit in which the latency is reported: s or ms. It should be that of the monitor.",
-    )
-    degraded_above: float | None = key(
-        Seconds(),
-        None,
-        doc="Seconds; what takes longer is DEGRADED. With http, tcp and command only. Default: not set.",
-    )
-    http: str | None = key(PingUrl(validate=NOT_EMPTY), None, doc="An address that is requested (GET).")
-    expect_status: int | None = key(
-        Integer(100, 599), None, doc="The response status that means UP. Default: any below 400."
-    )
-    expect_text: str = key(String(), "", doc="A text that the body must contain; empty: any body.")
-    tcp: tuple[str, int] | None = key(HostPort(), None, doc="A host and port to connect to.")
-    command: tuple[str, ...] | None = key(
-        List(NonEmptyString(), validate=NOT_EMPTY),
-        None,
-        doc="A command: exit status 0 is UP, degraded_exit, if set, is DEGRADED, any other is DOWN.",
-    )
-    degraded_exit: int | None = key(
-        Integer(1, 255), None, doc="The exit status that means DEGRADED. Default: not set."
-    )
-    unit: str | None = key(NonEmptyString(), None, doc="A systemd unit, which is UP while it is active.")
-    file: Path | None = key(FilePath(), None, doc="A file that must have been written within max_age.")
-    max_age: int | None = key(Duration(1), None, doc="Required with file.")
-    alive: bool | None = key(Boolean(), None, doc="true: UP while the device runs.")
-
-
-@table
 class AgentTable:
     servers: tuple[str, ...] = key(
         List(Url(validate=NOT_EMPTY)),
@@ -339,7 +296,7 @@ class AgentTable:
         doc="How often new reports are sent; a change of a status is sent at once.",
     )
     send_timeout: int = key(Duration(1), 30, doc="The time within which the server must have answered.")
-    checks: tuple[CheckTable, ...] = several(CheckTable, "agent.checks")
+    checks: tuple[AgentCheckTable, ...] = several(AgentCheckTable, "agent.checks")
 
 
 @table

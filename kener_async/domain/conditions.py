@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NoReturn
 
-from kener_async.domain.comparisons import ORDERED, Comparison, Kind, Operand, Quantifier, kind_of
+from kener_async.domain.comparisons import (
+    ORDERED,
+    Comparison,
+    Kind,
+    Operand,
+    Quantifier,
+    kind_of,
+    shown_value,
+)
 from kener_async.domain.durations import LONGEST, parse_duration
 from kener_async.domain.json_paths import ABSENT, Absent, JsonPath, PathFault, path_at, string_at
 from kener_async.domain.spelling import closest
@@ -143,6 +151,12 @@ class CheckCondition:
 def first_fault(conditions: Sequence[CheckCondition], observed: Observed) -> str:
     """Why the first of the conditions that does not hold does not; empty if all hold."""
     return next((fault for each in conditions if (fault := each.fault(observed))), "")
+
+
+def at_most(name: str, most: int | float | timedelta) -> CheckCondition:
+    """The condition that a number or a duration is not larger."""
+    text = f"{name} <= {shown_value(most)}"
+    return CheckCondition(text, frozenset({name}), Subject(name, name), Comparison("<=", (most,)))
 
 
 # Parse
