@@ -12,7 +12,9 @@ import dns.flags
 import dns.message
 from dns.message import Message
 
-from kener_async.probes.probe import NoAnswer
+from kener_async.probes.probe import NoAnswer, Trace
+from kener_async.probes.settings import TlsSettings
+from kener_async.probes.sockets import VERIFIED, Route, Sockets, socket_address
 
 PORT, TLS_PORT = 53, 853
 SCHEME = "tls://"
@@ -61,6 +63,31 @@ def servers_of_system(file: Path = SYSTEM) -> tuple[NameServer, ...]:
     """The name servers of the system, which may be none; raises OSError."""
     lines = (line.split() for line in file.read_text(errors="replace").splitlines())
     return tuple(NameServer(words[1]) for words in lines if len(words) > 1 and words[0] == "nameserver")
+
+
+async def ask(
+    server: NameServer,
+    question: Message,
+    sockets: Sockets,
+    route: Route,
+    trace: Trace,
+    tls: TlsSettings = VERIFIED,
+) -> Message:
+    """Ask a name server, with `tls` where it is asked over TLS; raises NoAnswer, NotMeasured and OSError."""
+    if not server.is_tls:
+        (address, *_) = await sockets.addresses(server.host, route, trace)
+        with sockets.open(address, socket.SOCK_DGRAM, route) as datagrams:
+            datagrams.connect(socket_address(address, server.port))
+            answer = await ask_by_datagram(question, datagrams)
+        if answer is not None:
+            return answer
+    reader, writer = await sockets.connect(
+        server.host, server.port, route, trace, tls if server.is_tls else None
+    )
+    try:
+        return await ask_by_stream(question, reader, writer)
+    finally:
+        writer.transport.abort()
 
 
 async def ask_by_datagram(question: Message, connected: socket.socket) -> Message | None:

@@ -108,7 +108,19 @@ class Names:
         pending = [each for question, each in self._pending.items() if question.host == name]
         if pending and all(each.is_queued for each in pending):
             return NotMeasured(Obstacle.NAMES, f"no thread was free to look up {host}")
-        return self._failure(name, "no answer")
+        return self.failure(name, "no answer")
+
+    def note_answer(self, host: str) -> None:
+        """Note that the resolver answered a question for a name, not a file of this host."""
+        if not self._local_names.has(host):
+            self._answered.note(host, self._monotonic())
+
+    def failure(self, host: str, why: str) -> NoAnswer | NotMeasured:
+        """The error for a name without an answer: it is our own fault if no other name had one lately."""
+        text = f"{host} cannot be resolved: {why[:1].lower()}{why[1:]}"
+        if self._answered.others(host) > self._monotonic() - RESOLVER_IS_ALIVE_SECONDS:
+            return NoAnswer(text)
+        return NotMeasured(Obstacle.NAMES, f"{text}, and no other name could be")
 
     def _begin(self, question: _Question) -> _LookUp:
         loop = asyncio.get_running_loop()
@@ -136,7 +148,7 @@ class Names:
             self._answered.note(question.host, self._monotonic())
             self._settle(look_up, error)
         except TemporaryFailure as error:
-            self._settle(look_up, self._failure(question.host, str(error)))
+            self._settle(look_up, self.failure(question.host, str(error)))
         except asyncio.CancelledError:
             look_up.answer.cancel()
             raise
@@ -173,7 +185,7 @@ class Names:
         elif isinstance(answer, ValueError):  # it cannot be encoded as a name
             answer = NoAnswer(f"{question.host} is not a valid name", is_network=False)
         elif not isinstance(answer, Exception):
-            self._note_answer(question.host)
+            self.note_answer(question.host)
         self._settle(look_up, answer)
 
     def _judge(self, question: _Question, error: socket.gaierror) -> Exception:
@@ -181,7 +193,7 @@ class Names:
         if error.errno in NOT_FOUND | HAS_NO_ADDRESS:
             if (own := _without_files()) is not None:  # the system says that nothing exists when it has none
                 return own
-            self._note_answer(host)
+            self.note_answer(host)
             if error.errno in NOT_FOUND:
                 return NoAnswer(f"name not found: {host}")
             return NoAnswer(f"{host} has no {'' if question.ip == 0 else f'IPv{question.ip} '}address")
@@ -189,18 +201,7 @@ class Names:
             return NotMeasured(Obstacle.MEMORY, "out of memory")
         if (own := _without_files()) is not None:
             return own
-        return self._failure(host, error.strerror or "no answer")
-
-    def _note_answer(self, host: str) -> None:
-        """Note that the resolver answered, not a file of this host."""
-        if not self._local_names.has(host):
-            self._answered.note(host, self._monotonic())
-
-    def _failure(self, host: str, why: str) -> NoAnswer | NotMeasured:
-        text = f"{host} cannot be resolved: {why[:1].lower()}{why[1:]}"
-        if self._answered.others(host) > self._monotonic() - RESOLVER_IS_ALIVE_SECONDS:
-            return NoAnswer(text)
-        return NotMeasured(Obstacle.NAMES, f"{text}, and no other name could be")
+        return self.failure(host, error.strerror or "no answer")
 
     @staticmethod
     def _settle(look_up: _LookUp, answer: tuple[str, ...] | Exception) -> None:

@@ -1,7 +1,6 @@
 """Look-ups by the name servers of `[checks] name_servers`, one after another until one answers."""
 
 import asyncio
-import socket
 from collections.abc import Sequence
 
 import dns.exception
@@ -11,12 +10,11 @@ import dns.rdatatype
 from dns.message import Message, QueryMessage
 from dns.rdatatype import RdataType
 
-from kener_async.probes.name_servers import NameServer, ask_by_datagram, ask_by_stream
+from kener_async.probes.name_servers import NameServer, ask
 from kener_async.probes.names import IpVersion, TemporaryFailure
 from kener_async.probes.own_faults import obstacle_of, words_of
 from kener_async.probes.probe import NoAnswer, NotMeasured, Trace
-from kener_async.probes.settings import TlsSettings
-from kener_async.probes.sockets import Route, Sockets, socket_address
+from kener_async.probes.sockets import Route, Sockets
 
 ANSWER_SECONDS = 2.5  # until the next server is asked
 RECORDS: dict[IpVersion, tuple[RdataType, ...]] = {
@@ -56,7 +54,7 @@ class Resolver:
             raise NoAnswer(f"{host} is not a valid name", is_network=False) from None
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._answer(server, question)
+                answer = await ask(server, question, self._sockets, Route(), Trace())
         except TimeoutError:
             return "no answer"
         except NoAnswer as error:
@@ -68,25 +66,6 @@ class Resolver:
         if answer.rcode() in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
             return answer
         return dns.rcode.to_text(answer.rcode())
-
-    async def _answer(self, server: NameServer, question: QueryMessage) -> Message:
-        route = Route()
-        if server.is_tls:
-            return await self._by_stream(server, question, TlsSettings())
-        (address, *_) = await self._sockets.addresses(server.host, route, Trace())
-        with self._sockets.open(address, socket.SOCK_DGRAM, route) as datagrams:
-            datagrams.connect(socket_address(address, server.port))
-            answer = await ask_by_datagram(question, datagrams)
-        return answer if answer is not None else await self._by_stream(server, question, None)
-
-    async def _by_stream(
-        self, server: NameServer, question: QueryMessage, tls: TlsSettings | None
-    ) -> Message:
-        reader, writer = await self._sockets.connect(server.host, server.port, Route(), Trace(), tls)
-        try:
-            return await ask_by_stream(question, reader, writer)
-        finally:
-            writer.transport.abort()
 
 
 def _addresses(answer: QueryMessage) -> tuple[str, ...]:

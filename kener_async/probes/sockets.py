@@ -65,9 +65,9 @@ class Sockets:
         Raises NoAnswer, and NotMeasured also where the target may not be reached.
         """
         began = time.perf_counter()
-        trace.looked_up = host
+        before, trace.looked_up = trace.looked_up, host
         found = await self._names.resolve(host, route.ip)
-        trace.looked_up = ""
+        trace.looked_up = before
         if found != (host,):
             trace.add(name=time.perf_counter() - began)
         if route.is_trusted:
