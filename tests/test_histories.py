@@ -36,14 +36,15 @@ from kener_async.domain.heartbeats import (
     EveryInterval,
     Expectation,
     Gap,
+    GapKind,
     MonitorSettings,
     OnChange,
     Version,
 )
 from kener_async.domain.incidents import IncidentSource, Overlay, opened
-from kener_async.domain.samples import Sample, Status
+from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.domain.uptime import Counts
-from kener_async.store import incidents
+from kener_async.store import incidents, observer
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.stop import NEVER
 from tests.rigs import recount
@@ -99,7 +100,10 @@ class Stored:
         self.starts: dict[str, list[int]] = defaultdict(list)
         for monitor, started_at in connection.execute("SELECT monitor_id, started_at FROM starts"):
             self.starts[tags[monitor]].append(started_at)
-        self.gaps = [Gap(start, end) for start, end in connection.execute('SELECT start, "end" FROM gaps')]
+        self.gaps = [
+            Gap(start, end, GapKind(kind))
+            for start, end, kind in connection.execute('SELECT start, "end", kind FROM gaps')
+        ]
         for monitor, number, start, end, closed_at, impact, is_maintenance in connection.execute(
             """
             SELECT monitor_id, number, start, "end", closed_at, impact, is_maintenance
@@ -296,6 +300,7 @@ class World:
         self.clock = clock
         self.latest = clock.now
         self.accepted: dict[str, dict[int, tuple[Status, float]]] = defaultdict(dict)
+        self.pushed: set[tuple[str, int]] = set()
         self.incidents: list[Told] = []
         self._stack = AsyncExitStack()
 
@@ -611,10 +616,50 @@ class Beat:
         accepted = known and at <= now + config.clock_skew_seconds and minute >= oldest
         if accepted:
             world.accepted[self.tag][minute] = self.status, self.latency
+            world.pushed.add((self.tag, minute))
         status, answer = await world.service.ask("POST", "/api/status", json=body)
         assert status == (200 if accepted else 400), answer
         if accepted:
             assert answer["message"] == f"success at {minute}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A run of a check has decided some minutes, `every` seconds apart, the newest last."""
+
+    tag: str
+    statuses: tuple[Status, ...]
+    last: Moment
+    every: int
+
+    async def take(self, world: World) -> None:
+        state = world.service.app[keys.STATES].find(self.tag)
+        if state is None:
+            return
+        last = min(self.last.at(world.now), world.now)
+        for place, status in enumerate(reversed(self.statuses)):
+            minute, latency = (last - self.every * place) // MINUTE * MINUTE, place / 8
+            before = world.accepted[self.tag].get(minute)
+            if (self.tag, minute) not in world.pushed and (before is None or before[0] <= status):
+                world.accepted[self.tag][minute] = status, latency
+            await world.service.app[keys.WRITER].put(
+                Sample(state.id, minute, status, latency, SampleSource.CHECK)
+            )
+
+
+@dataclass(frozen=True)
+class Offline:
+    """The server was offline for a while, and stores it in two steps."""
+
+    seconds: int
+
+    async def take(self, world: World) -> None:
+        start = world.now - self.seconds
+        for end in (start + self.seconds // 2, world.now):
+            if start < end:
+                gap = Gap(start, end, GapKind.OFFLINE)
+                await world.service.app[keys.DATABASE].write(observer.save_offline, gap)
+                world.service.app[keys.STATES].mark_stale()
 
 
 @dataclass(frozen=True)
@@ -976,7 +1021,7 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
     grace = draw(st.sampled_from([0, 45, 60, 600]))
     longer = draw(st.sampled_from([0, 30, 120, 1800, 3 * HOUR]))
     expectation: Expectation | None = None
-    match draw(st.sampled_from(["nothing", "nothing", "every", "every", "at", "on change"])):
+    match draw(st.sampled_from(["nothing", "nothing", "every", "every", "at", "on change", "checked"])):
         case "every":
             interval = draw(st.sampled_from([60, 90, 300, HOUR]))
             expectation = EveryInterval(interval, grace, interval + grace + longer)
@@ -995,6 +1040,8 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
             expectation = AtSchedule(schedule, grace, grace + longer, early)
         case "on change":
             expectation = OnChange(draw(st.sampled_from([90, 600, 3 * HOUR])))
+        case "checked":
+            expectation = OnChange(draw(st.sampled_from([130, 190, 3 * HOUR])), is_check=True)
     return MonitorSettings(
         default_status=draw(st.sampled_from([None, None, *MEASURED])),
         include_degraded_in_downtime=draw(st.booleans()),
@@ -1034,6 +1081,13 @@ backlogs = st.builds(
     past_moments,
     st.sampled_from([60, 60, 120, 300, HOUR]),
 )
+checks = st.builds(
+    Checked,
+    tags,
+    st.lists(statuses, min_size=1, max_size=4).map(tuple),
+    st.builds(Moment, st.integers(-5 * MINUTE, 0)),
+    st.sampled_from([20, 40, MINUTE]),
+)
 openings = st.builds(
     Open,
     weighted(
@@ -1054,6 +1108,8 @@ restarts = st.builds(
 looks = st.builds(Look, tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
 steps: st.SearchStrategy[Step] = weighted(
     (6, beats),
+    (2, checks),
+    (1, st.builds(Offline, st.one_of(st.integers(1, 300), st.integers(1, 3 * HOUR)))),
     (1, st.builds(Start, tags)),
     (2, backlogs),
     (2, openings),
@@ -1129,6 +1185,7 @@ UP_ALWAYS, DOWN_ALWAYS = (
 HELD_LONG = MonitorSettings(expectation=OnChange(stale_after=30 * DAY))
 WATCHED = MonitorSettings(expectation=EveryInterval(600, 60, 1800))
 HOURLY = MonitorSettings(expectation=EveryInterval(HOUR, 600, HOUR + 1200))
+CHECKED = MonitorSettings(expectation=OnChange(190, is_check=True))
 NIGHTLY = MonitorSettings(expectation=AtSchedule(Cron("30 2 * * *"), 600, 7200, 60))
 
 
@@ -1235,6 +1292,43 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
                 Start("earth"),
                 Pass(2 * MINUTE),
                 Start("earth"),
+                Pass(2 * HOUR),
+            ],
+        ),
+        short(
+            "three attempts in one minute, a report of it, and a check after the report",
+            CHECKED,
+            [
+                Checked("earth", (Status.UP, Status.DOWN, Status.DEGRADED), Moment(0), 20),
+                Pass(MINUTE),
+                Checked("earth", (Status.DOWN,), Moment(0), MINUTE),
+                Beat("earth", Status.UP, None, 0.1),
+                Checked("earth", (Status.DOWN,), Moment(0), MINUTE),
+                Roll(),
+            ],
+        ),
+        short(
+            "a check is held between its runs, but not while the server is offline",
+            CHECKED,
+            [
+                Checked("earth", (Status.UP,), Moment(0), MINUTE),
+                Pass(10 * MINUTE),
+                Roll(),
+                Offline(9 * MINUTE + 20),
+                Pass(HOUR),
+                Checked("earth", (Status.DOWN,), Moment(0), MINUTE),
+                Pass(2 * MINUTE),
+                Offline(30),
+            ],
+        ),
+        short(
+            "deadlines of reports begin anew after an offline gap",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Pass(20 * MINUTE),
+                Roll(),
+                Offline(15 * MINUTE),
                 Pass(2 * HOUR),
             ],
         ),

@@ -24,6 +24,7 @@ from kener_async.domain.calendar import (
     quarter_of,
 )
 from kener_async.domain.errors import Invalid
+from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.overview import Overview
 from kener_async.domain.states import MonitorState
 from kener_async.domain.uptime import Counts
@@ -36,6 +37,7 @@ Span = tuple[int, int]
 
 LONGEST = {"day": 800 * DAY, "quarter": 100 * DAY, "minute": 8 * DAY}
 UTC = ZoneInfo("UTC")
+GAPS = {GapKind.NOT_RUNNING: "not running", GapKind.OFFLINE: "offline"}
 TAG = {"tag": "tag of the monitor"}
 
 
@@ -312,4 +314,6 @@ def _excluded(exclusion: explanations.Exclusion) -> dict[str, Any]:
     }
     if exclusion.incident is not None:
         fields["incidentNumber"] = exclusion.incident
+    if exclusion.gap is not None:
+        fields["gap"] = GAPS[exclusion.gap]
     return fields

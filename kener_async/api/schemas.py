@@ -518,6 +518,12 @@ class ExclusionSchema(Schema):
     incident = fields.Integer(
         data_key="incidentNumber", metadata=described("The maintenance, if that is the reason", 4)
     )
+    gap = fields.String(
+        metadata={
+            "enum": ["not running", "offline"],
+            **described("Where nothing was observed: why this server could not", "offline"),
+        }
+    )
     minutes = fields.Integer(metadata=described("How many", 2))
     start = fields.Integer(data_key="from", metadata=described("The first of them", 1731196800))
     end = fields.Integer(data_key="to", metadata=described("The end of the last of them", 1731196920))

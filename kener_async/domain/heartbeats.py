@@ -104,9 +104,13 @@ def early_seconds(grace: int, clock_skew: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class OnChange:
-    """Reports of changes only: the last status is held for `stale_after` seconds."""
+    """The last status is held for `stale_after` seconds: reports of changes only, or the runs of a check.
+
+    Between the runs of a check (`is_check`) nothing is held while the server is offline.
+    """
 
     stale_after: int
+    is_check: bool = False
 
     def after_report(self, minute: int) -> Deadlines:
         return self.deadlines(minute + MINUTE)
@@ -184,17 +188,15 @@ def gap_between(last_seen: int, now: int) -> Gap | None:
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Merge gaps of one kind into ordered, disjoint ones; they overlap when the clock was set back.
+    """Merge gaps into ordered, disjoint ones; they overlap when the clock was set back.
 
-    Of two kinds that overlap, the later gap begins where the earlier one ends.
+    The kind of a merged gap is that of the first; what depends on the kind merges those of one kind.
     """
     disjoint: list[Gap] = []
     for gap in sorted(gaps, key=lambda gap: gap.start):
-        last = disjoint[-1] if disjoint else None
-        if last is None or gap.start > last.end:
-            disjoint.append(gap)
-        elif gap.kind is last.kind:
+        if disjoint and gap.start <= disjoint[-1].end:
+            last = disjoint[-1]
             disjoint[-1] = Gap(last.start, max(last.end, gap.end), last.kind)
-        elif gap.end > last.end:
-            disjoint.append(Gap(last.end, gap.end, gap.kind))
+        else:
+            disjoint.append(gap)
     return tuple(disjoint)

@@ -20,6 +20,7 @@ from kener_async.domain.heartbeats import (
     Expectation,
     Gap,
     MonitorSettings,
+    OnChange,
     Version,
     merged,
     settings_within,
@@ -38,6 +39,7 @@ class Reason(StrEnum):
     HELD = "held"
     DEADLINE = "deadline"
     STALE = "stale"
+    NOT_MEASURED = "not measured"
     NOT_OBSERVED = "not observed"
     AFTER_MAINTENANCE = "awaiting the first report after a maintenance"
     AFTER_CHANGE = "awaiting the first report after a change of settings"
@@ -56,7 +58,8 @@ class Layers:
     `gaps` and `overlays` may reach beyond it. Versions and gaps are ordered, oldest first; gaps are disjoint.
     `starts` are the instants at which the monitor's job said that it began, oldest first. `related` are the
     layers, by tag, of the members and parents that the versions in force within the span name. Without
-    `excuses` a parent that is DOWN excuses nothing. `monitor` is its id.
+    `excuses` a parent that is DOWN excuses nothing. `monitor` is its id. `offline` are those of the gaps in
+    which the server ran and was offline.
     """
 
     samples: Mapping[int, Sample]
@@ -68,6 +71,7 @@ class Layers:
     related: Mapping[str, "Layers"] = field(default_factory=dict)
     excuses: bool = True
     monitor: int = 0
+    offline: Sequence[Gap] = ()
 
     def begun_by(self, instant: int) -> "Layers":
         """The layers without overlays that begin after an instant, also those that begin in its minute."""
@@ -209,7 +213,7 @@ def _edges(layers: Layers, followed: Followed, start: int, end: int) -> list[int
         edges.add(minute_of(overlay.start))
         if overlay.end is not None:
             edges.add(minute_from(overlay.end))
-    for gap in layers.gaps:
+    for gap in (*layers.gaps, *layers.offline):
         edges.update((minute_of(gap.start), minute_from(gap.end)))
     edges.update(minute_of(version.since) for version in layers.versions)
     edges.update(layers.samples)
@@ -318,12 +322,15 @@ def _silent_status(
     """
     counted_from = newest.minute + MINUTE
     held = _or_sooner(layers, minute, expectation, counted_from, expectation.after_report(newest.minute))
+    is_check = isinstance(expectation, OnChange) and expectation.is_check
+    if is_check and is_in_gap(layers.offline, minute):
+        return Status.NO_DATA, Reason.NOT_OBSERVED
     if minute < held.late_at:
         return newest.status, Reason.HELD
-    if held.down_at is None:
-        return Status.NO_DATA, Reason.STALE
     if is_in_gap(layers.gaps, minute):
         return Status.NO_DATA, Reason.NOT_OBSERVED
+    if held.down_at is None:
+        return Status.NO_DATA, Reason.NOT_MEASURED if is_check else Reason.STALE
     deadlines, began_anew = _deadlines_at(layers, minute, newest, expectation)
     if minute < deadlines.late_at and began_anew is not None:
         return Status.NO_DATA, began_anew

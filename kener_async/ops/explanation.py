@@ -72,6 +72,11 @@ def _silence(settings: MonitorSettings) -> str:
                 f"It reports at the times of a schedule: silent it is DEGRADED {late} such a time, DOWN "
                 f"{format_duration(down_after)} after it."
             )
+        case OnChange(stale_after, is_check=True):
+            return (
+                f"It is checked by this server: a status is held for {format_duration(stale_after)} after a "
+                f"run, then nothing is known."
+            )
         case OnChange(stale_after):
             return (
                 f"It reports changes only: nothing is known when it is silent for "

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kener_async.domain.calendar import DAY, MINUTE, QUARTER, quarter_from, quarter_of
+from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.samples import Status
-from kener_async.domain.timeline import Reason, Run, runs
+from kener_async.domain.timeline import Layers, Reason, Run, is_in_gap, runs
 from kener_async.domain.uptime import Counts
 from kener_async.store import dirty, layers, rollups
 from kener_async.store.dirty import Span
@@ -16,11 +17,15 @@ EXCLUDED = (Status.MAINTENANCE, Status.NO_DATA)
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """The minutes excluded for one reason; the first is at `start`, the last ends at `end`."""
+    """The minutes excluded for one reason; the first is at `start`, the last ends at `end`.
+
+    `gap` is the kind of the observer gap that they lie in, if one is the reason.
+    """
 
     status: Status
     reason: Reason
     incident: int | None
+    gap: GapKind | None
     minutes: int
     start: int
     end: int
@@ -41,7 +46,9 @@ def explain(session: Session, monitor: int, windows: Sequence[Span], now: int) -
     widest = (min(start for start, _ in windows), max(end for _, end in windows))
     for start, end in _incomplete(session, monitor, widest, now):
         stored = layers.load(session, monitor, start, min(end, now + 1))
-        timeline = [run for run in runs(stored, start, end) if run.status in EXCLUDED]
+        timeline = [
+            (run, _gap_kind(stored, run)) for run in runs(stored, start, end) if run.status in EXCLUDED
+        ]
         for window, exclusions in zip(windows, excluded, strict=True):
             _add_runs(exclusions, timeline, window)
     return [
@@ -54,16 +61,25 @@ def explain(session: Session, monitor: int, windows: Sequence[Span], now: int) -
     ]
 
 
-Key = tuple[Status, Reason, int | None]
+Key = tuple[Status, Reason, int | None, GapKind | None]
 
 
-def _add_runs(exclusions: dict[Key, Exclusion], timeline: Iterable[Run], window: Span) -> None:
+def _gap_kind(stored: Layers, run: Run) -> GapKind | None:
+    """The kind of the gap that a run lies in; None: it lies in none, or waits for a report after one."""
+    if run.reason is not Reason.NOT_OBSERVED or not is_in_gap(stored.gaps, run.start):
+        return None
+    return GapKind.OFFLINE if is_in_gap(stored.offline, run.start) else GapKind.NOT_RUNNING
+
+
+def _add_runs(
+    exclusions: dict[Key, Exclusion], timeline: Iterable[tuple[Run, GapKind | None]], window: Span
+) -> None:
     """Add the part of each run that is within the window to the exclusion of the same reason."""
-    for run in timeline:
+    for run, gap in timeline:
         start, end = max(run.start, window[0]), min(run.end, window[1])
         if start >= end:
             continue
-        key = (run.status, run.reason, run.incident)
+        key = (run.status, run.reason, run.incident, gap)
         before = exclusions.get(key)
         minutes = (end - start) // MINUTE
         if before is None:

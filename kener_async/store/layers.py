@@ -42,7 +42,8 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
     since = {one: earlier[one].minute if one in earlier else start for one in ids}
     measured = samples.spans(session, ids, start, end)
     covering, begun = overlays(session, since, end), starts(session, since, end)
-    paused = gaps(session, min(since.values()))
+    unobserved = _gaps(session, min(since.values()))
+    paused, offline = merged(unobserved), merged(gap for gap in unobserved if gap.kind is GapKind.OFFLINE)
     plain = {
         one: Layers(
             samples=measured.get(one, {}),
@@ -52,6 +53,7 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
             gaps=paused,
             starts=begun.get(one, []),
             monitor=one,
+            offline=offline,
         )
         for one in ids
     }
@@ -144,9 +146,13 @@ def starts(session: Session, since: Mapping[int, int], end: int) -> dict[int, li
 
 
 def gaps(session: Session, since: int) -> tuple[Gap, ...]:
-    """The gaps of the observer that end after an instant or in the minute before it."""
+    """The gaps of the observer that end after an instant or in the minute before it, merged."""
+    return merged(_gaps(session, since))
+
+
+def _gaps(session: Session, since: int) -> list[Gap]:
     rows = session.execute('SELECT start, "end", kind FROM gaps WHERE "end" > ?', (since - MINUTE,))
-    return merged(Gap(start, end, GapKind(kind)) for start, end, kind in rows)
+    return [Gap(start, end, GapKind(kind)) for start, end, kind in rows]
 
 
 def versions(session: Session, monitor: int) -> list[Version]:
@@ -193,8 +199,8 @@ def _expectation_body(expectation: Expectation | None) -> dict[str, Any] | None:
         case AtSchedule(Cron(expression, zone), grace, down_after, early):
             times = {"cron": expression, "timezone": zone, "early": early}
             return times | {"grace": grace, "down_after": down_after}
-        case OnChange(stale_after):
-            return {"stale_after": stale_after}
+        case OnChange(stale_after, is_check):
+            return {"stale_after": stale_after} | ({"is_check": True} if is_check else {})
     return None
 
 
@@ -226,5 +232,5 @@ def _expectation_from(body: dict[str, Any] | None) -> Expectation | None:
             early = body.get("early", early_seconds(grace, DEFAULT_CLOCK_SKEW))
             return AtSchedule(Cron(expression, zone), grace, down_after, early)
         case {"stale_after": stale_after}:
-            return OnChange(stale_after)
+            return OnChange(stale_after, body.get("is_check", False))
     return None

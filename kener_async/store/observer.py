@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from kener_async.domain.calendar import quarter_of
-from kener_async.domain.heartbeats import Gap
+from kener_async.domain.heartbeats import Gap, GapKind
 from kener_async.store import dirty
 from kener_async.store.interface import Session
 
@@ -41,6 +41,21 @@ def save_seen(session: Session, gaps: Sequence[Gap], now: int) -> None:
         )
         dirty.mark_span(session, _monitor_ids(session), gap.start, None)
     session.execute("UPDATE service SET last_seen = ?", (now,))
+
+
+def save_offline(session: Session, gap: Gap) -> None:
+    """Store a gap in which the server is offline, up to now; called again it grows, so a crash loses little.
+
+    The quarters from its begin on are marked for every monitor, as by `save_seen`.
+    """
+    grown = session.execute(
+        'UPDATE gaps SET "end" = max("end", ?) WHERE start = ? AND kind = ?', (gap.end, gap.start, gap.kind)
+    )
+    if not grown.rowcount:
+        session.execute(
+            'INSERT INTO gaps (start, "end", kind) VALUES (?, ?, ?)', (gap.start, gap.end, gap.kind)
+        )
+    dirty.mark_span(session, _monitor_ids(session), gap.start, None)
 
 
 def has_begun(session: Session) -> bool:
@@ -87,8 +102,10 @@ def rewind(session: Session, now: int, retention: int) -> None:
 
 
 def last_gap_end(session: Session) -> int | None:
-    """The end of the latest gap; None without any."""
-    (instant,) = session.execute('SELECT max("end") FROM gaps').fetchone()
+    """The end of the latest gap in which the server did not run; None without any."""
+    (instant,) = session.execute(
+        'SELECT max("end") FROM gaps WHERE kind = ?', (GapKind.NOT_RUNNING,)
+    ).fetchone()
     return None if instant is None else int(instant)
 
 

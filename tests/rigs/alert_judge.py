@@ -88,7 +88,9 @@ class Known:
 
     def held(self, minute: int, now: int) -> Sample | None:
         starts = [start for start in self.starts if start <= now]
-        return recount.held_sample(minute, samples=self.samples, versions=self.versions, starts=starts)
+        return recount.held_sample(
+            minute, samples=self.samples, versions=self.versions, starts=starts, gaps=self.gaps
+        )
 
     def is_reported(self, minute: int, now: int) -> bool:
         """Whether a minute has its status from a report or a default, not from a silence."""

@@ -8,7 +8,15 @@ import decimal
 from collections.abc import Sequence
 from decimal import Decimal
 
-from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Gap, MonitorSettings, OnChange, Version
+from kener_async.domain.heartbeats import (
+    AtSchedule,
+    EveryInterval,
+    Gap,
+    GapKind,
+    MonitorSettings,
+    OnChange,
+    Version,
+)
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 
@@ -114,7 +122,12 @@ def settings_in_force(minute: int, versions: list[Version]) -> MonitorSettings |
 
 
 def held_sample(
-    minute: int, *, samples: dict[int, Sample], versions: list[Version], starts: Sequence[int] = ()
+    minute: int,
+    *,
+    samples: dict[int, Sample],
+    versions: list[Version],
+    starts: Sequence[int] = (),
+    gaps: Sequence[Gap] = (),
 ) -> Sample | None:
     """The sample whose word still holds in a minute without one, if there is such a sample."""
     settings = settings_in_force(minute, versions)
@@ -123,6 +136,8 @@ def held_sample(
         return None
     sample, expectation = samples[max(earlier)], settings.expectation
     if isinstance(expectation, OnChange):
+        if expectation.is_check and _is_offline(gaps, minute):
+            return None
         return sample if minute < sample.minute + 60 + expectation.stale_after else None
     begun = [start for start in starts if start < minute + 60]
     waiting = _with_start(_after_report(sample.minute, expectation), begun, sample.minute + 60, expectation)
@@ -172,6 +187,10 @@ def _overlaps(start: int, end: int | None, minute: int) -> bool:
     return any(start <= second and (end is None or second < end) for second in range(minute, minute + 60))
 
 
+def _is_offline(gaps: Sequence[Gap], minute: int) -> bool:
+    return any(gap.kind is GapKind.OFFLINE and _overlaps(gap.start, gap.end, minute) for gap in gaps)
+
+
 def status_of_silence(
     minute: int,
     sample: Sample,
@@ -186,6 +205,8 @@ def status_of_silence(
     expectation = in_force.expectation
     if isinstance(expectation, OnChange):
         is_held = minute < sample.minute + 60 + expectation.stale_after
+        if expectation.is_check and _is_offline(gaps, minute):
+            is_held = False
         return sample.status if is_held else Status.NO_DATA
     begun = [start for start in starts if start < minute + 60]
     if (

@@ -49,7 +49,8 @@ def reason(locale: Locale, reason: Reason) -> str:
         Reason.HELD: _("the last report is still valid"),
         Reason.DEADLINE: _("no report in time"),
         Reason.STALE: _("the last report is too old"),
-        Reason.NOT_OBSERVED: _("this server was not running"),
+        Reason.NOT_MEASURED: _("not measured"),
+        Reason.NOT_OBSERVED: _("this server was not running or offline"),
         Reason.AFTER_MAINTENANCE: _("awaiting the first report after a maintenance"),
         Reason.AFTER_CHANGE: _("awaiting the first report after a change of settings"),
         Reason.DEFAULT: _("default status"),
@@ -143,6 +144,7 @@ def status_for(locale: Locale, current: CurrentStatus, since: int | None, now: i
 _SILENT = (
     Reason.DEADLINE,
     Reason.STALE,
+    Reason.NOT_MEASURED,
     Reason.NOT_OBSERVED,
     Reason.AFTER_MAINTENANCE,
     Reason.AFTER_CHANGE,
