@@ -167,7 +167,7 @@ def _settings(
 ) -> MonitorSettings:
     heartbeat = table.heartbeat
     if check is not None:
-        expectation: Expectation | None = OnChange(check.timing.hold)
+        expectation: Expectation | None = OnChange(check.timing.hold, is_check=True)
     else:
         expectation = None if heartbeat is None else _expectation(heartbeat, site_zone, clock_skew)
     return MonitorSettings(
