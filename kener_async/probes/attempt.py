@@ -5,7 +5,8 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import cast, get_args
+from typing import get_args
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 
@@ -16,7 +17,7 @@ from kener_async.domain.samples import Status
 from kener_async.probes.certificates import first_end
 from kener_async.probes.own_faults import obstacle_of, words_of
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Probe, Trace
-from kener_async.probes.settings import CheckSettings, HttpTarget, NetworkTarget
+from kener_async.probes.settings import CheckSettings, HttpTarget, NetworkTarget, WebSocketTarget
 from kener_async.probes.vantage import Vantage
 
 LONGEST_STALL = 0.05  # seconds that the latency of a target may be wrong by
@@ -73,11 +74,13 @@ def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) ->
     """What an observation says by the conditions of the check."""
     observed = Observed(_values(seen, trace, at), seen.headers)
     status, reason = Status.UP, ""
-    if fault := seen.fault if check.expect is None else first_fault(check.expect, observed):
+    if check.expect is not None and (fault := first_fault(check.expect, observed)):
         status, reason = Status.DOWN, fault
-    elif seen.status not in {None, Status.UP}:
-        status, reason = cast(Status, seen.status), seen.fault
-    elif fault := first_fault(check.warn, observed):
+    elif seen.status is not None:
+        status, reason = seen.status, seen.fault
+    elif check.expect is None and seen.fault:
+        status, reason = Status.DOWN, seen.fault
+    if status is Status.UP and (fault := first_fault(check.warn, observed)):
         status, reason = Status.DEGRADED, fault
     made = Attempt(at, status, seen.seconds, reason, trace.phases, trace.certificates)
     return _finished(check, made, trace)
@@ -157,12 +160,23 @@ def _reason(check: CheckSettings, text: str, trace: Trace) -> str:
 
 def _secrets(check: CheckSettings) -> Iterator[str]:
     yield from check.secrets
+    if not isinstance(check.target, HttpTarget | WebSocketTarget):
+        return
+    yield from _credentials(urlsplit(check.target.url))
     if isinstance(check.target, HttpTarget):
         target = check.target
+        yield from _credentials(urlsplit(target.proxy))
         if target.password:
             yield from (target.password, f"{target.user}:{target.password}")
         if target.oauth is not None:
             yield from (target.oauth.secret, f"{target.oauth.client}:{target.oauth.secret}")
+
+
+def _credentials(url: SplitResult) -> Iterator[str]:
+    """The password in an address, as it stands there, as it is meant, and as it is sent."""
+    if url.password:
+        user, password = unquote(url.username or ""), unquote(url.password)
+        yield from (url.password, password, f"{user}:{password}")
 
 
 def _seconds(seconds: float) -> str:

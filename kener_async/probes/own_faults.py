@@ -55,9 +55,8 @@ def words_of(error: OSError) -> str:
 
 def tls_words(error: ssl.SSLError) -> str:
     """What OpenSSL says of a handshake, such as `TLS failed: no shared cipher`."""
-    reason = (
-        (error.reason or "").replace("_", " ").lower().removeprefix("tlsv1 alert ").removeprefix("sslv3 ")
-    )
+    reason = str(getattr(error, "reason", None) or "").replace("_", " ").lower()
+    reason = reason.removeprefix("tlsv1 alert ").removeprefix("sslv3 alert ")
     if isinstance(error, ssl.SSLEOFError) or "unexpected eof" in reason:
         reason = "the connection was closed in the handshake"
     elif reason in {"wrong version number", "packet length too long", "http request"}:

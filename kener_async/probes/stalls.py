@@ -35,7 +35,7 @@ class Stalls:
         now = asyncio.get_running_loop().time()
         late = now - max(self._due, began) if self._timer is not None else 0.0
         known = (min(seconds, ended - began) for ended, seconds in self._stalls if ended > began)
-        return max((late, *known), default=0.0)
+        return max(0.0, late, *known)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + TICK_SECONDS
