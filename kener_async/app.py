@@ -53,6 +53,7 @@ from kener_async.worker.housekeeping import (
     count_alerts,
     drop_old,
     drop_old_alerts,
+    drop_old_check_records,
     forget_devices,
 )
 from kener_async.worker.incidents import IncidentWatch
@@ -177,6 +178,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
     schedule.every(HOUR, "old alerts", partial(drop_old_alerts, store, clock, partial(delivery_age, app)))
+    schedule.every(
+        HOUR, "old faults of checks", partial(drop_old_check_records, store, clock, partial(fault_age, app))
+    )
     names = partial(channel_names, app)
     schedule.every(10, "alert figures", short(partial(count_alerts, store, app[keys.METRICS], names)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
@@ -236,6 +240,11 @@ def retention(app: web.Application) -> int:
 def delivery_age(app: web.Application) -> int:
     """How long closed alerts and done deliveries are kept, in seconds."""
     return app[keys.RUNNING].config.notifications.delivery_days * DAY
+
+
+def fault_age(app: web.Application) -> int:
+    """How long faults of checks are kept, in seconds."""
+    return app[keys.RUNNING].config.checks.fault_days * DAY
 
 
 def channel_names(app: web.Application) -> list[str] | None:

@@ -3,16 +3,23 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kener_async.domain.checks import Attempt, Phases
+from kener_async import keys
+from kener_async.app import fault_age
+from kener_async.domain.calendar import DAY
+from kener_async.domain.checks import Attempt, Phases, SeenCertificate
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Status
-from kener_async.store import check_faults, monitors, observer
+from kener_async.store import certificates, check_faults, monitors, observer
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
+from kener_async.worker.housekeeping import drop_old_check_records
+from kener_async.worker.stop import NEVER
+from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
 EARTH, MARS = 1, 2
 DOWN = Attempt(60.5, Status.DOWN, 0.25, "status is 502", Phases(name=0.004, connect=0.02))
@@ -65,3 +72,18 @@ def test_old_faults_are_deleted_a_few_at_a_time(session: sqlite3.Connection):
     assert not check_faults.delete_before(session, 4, 3)
     assert [fault.at for fault in check_faults.recent(session, EARTH, 10)] == [4.0]
     assert check_faults.recent(session, MARS, 10) == [DOWN]
+
+
+async def test_faults_and_certificates_are_kept_for_so_many_days(tmp_path: Path):
+    async with running(a_config(tmp_path, a_monitor("earth")), FakeClock()) as service:
+        database, now = service.app[keys.DATABASE], service.clock()
+        old, new = Attempt(now - 30.0 * DAY - 1, Status.DOWN), Attempt(now - 30.0 * DAY, Status.DOWN)
+        await database.write(check_faults.add, EARTH, [old, new])
+        for days in (31, 1):
+            seen = SeenCertificate(bytes([days]), "CN=earth", "CN=Root", now)
+            await database.write(certificates.note, EARTH, [seen], now - days * DAY)
+        keep = partial(fault_age, service.app)
+        await drop_old_check_records(database, service.clock, keep, NEVER)
+        assert await database.read(check_faults.recent, EARTH, 10) == [new]
+        (left,) = (await database.read(certificates.of, [EARTH]))[EARTH]
+        assert left.seen.fingerprint == bytes([1])

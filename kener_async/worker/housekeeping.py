@@ -10,7 +10,9 @@ from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import (
     alerts,
+    certificates,
     channel_states,
+    check_faults,
     deliveries,
     devices,
     incidents,
@@ -97,6 +99,21 @@ async def drop_old_alerts(database: Database, clock: Clock, keep: Callable[[], i
         return
     instant = clock() - keep()
     while not stop.is_set and await database.write(retention.delete_alerts, instant, ALERTS_AT_ONCE):
+        await stop.sleep(PAUSE_SECONDS)
+
+
+async def drop_old_check_records(
+    database: Database, clock: Clock, keep: Callable[[], int], stop: StopToken
+) -> None:
+    """Drop faults of checks, and certificates not seen any more, older than `keep()` seconds.
+
+    Short transactions, and none within a day after a gap, as in `drop_old`.
+    """
+    if not await _is_clock_trusted(database, clock):
+        return
+    instant = clock() - keep()
+    await database.write(certificates.delete_before, instant)
+    while not stop.is_set and await database.write(check_faults.delete_before, instant, ROWS_AT_ONCE):
         await stop.sleep(PAUSE_SECONDS)
 
 
