@@ -26,6 +26,7 @@ from kener_async.config.model import Config
 from kener_async.config.schema import Key, keys_of
 from kener_async.config.tables import Document
 from kener_async.domain.alerts import BurnRate, LatencyAbove, UptimeBelow
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
 from kener_async.resources import shipped
@@ -356,6 +357,7 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         **dict.fromkeys(CHECKED, MonitorSettings(expectation=OnChange(60 + 10 + 2 * 30 + 60))),
         "office": MonitorSettings(expectation=OnChange((2 * 24 + 13) * 3600 + 300 + 3600 + 130)),
         "invoices": MonitorSettings(),
+        "payments": MonitorSettings(group=GroupSettings(("invoices", "earth"))),
     }
 
 

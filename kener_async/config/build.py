@@ -11,8 +11,9 @@ from kener_async.clock import Cron
 from kener_async.config.channels import ChannelConfig
 from kener_async.config.check_rules import TIMEOUT
 from kener_async.config.check_settings import check_settings
-from kener_async.config.checks import AgentCheckTable
+from kener_async.config.checks import AgentCheckTable, MonitorCheckTable
 from kener_async.config.fields import instant_of
+from kener_async.config.groups import group_settings
 from kener_async.config.model import (
     AlertConfig,
     Announcement,
@@ -44,6 +45,7 @@ from kener_async.domain.alerts import (
 )
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.durations import parse_duration
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -138,7 +140,7 @@ def _monitor(
 ) -> MonitorConfig:
     zone = document.site.timezone
     check: CheckSettings | None = None
-    if table.check is not None:
+    if table.check is not None and table.check.group is None:
         check = check_settings(table.check, table.tag, table.latency_unit, zone, secrets)
     derived = {
         "name": table.name or table.tag,
@@ -175,7 +177,13 @@ def _settings(
         include_degraded_in_downtime=table.include_degraded_in_downtime,
         expectation=expectation,
         stale_after=_or_default(heartbeat.stale_after if heartbeat else None, HOUR),
+        group=_group(table.check),
+        excused_by=table.depends_on if table.uptime_excused else (),
     )
+
+
+def _group(table: MonitorCheckTable | None) -> GroupSettings | None:
+    return None if table is None else group_settings(table.group, table.min_up, table.degraded)
 
 
 def _expectation(table: HeartbeatTable, site_zone: ZoneInfo, clock_skew: int) -> Expectation | None:

@@ -8,6 +8,7 @@ from typing import Any
 from kener_async.config.check_fields import TLS_SCHEME
 from kener_async.config.checks import KINDS, NETWORK_KINDS
 from kener_async.config.fields import describe
+from kener_async.config.groups import group_key_problems
 from kener_async.config.problems import ConfigProblem, Place, Values, table_at, within
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.conditions import CheckCondition
@@ -29,11 +30,13 @@ def check_problems(
         if check is None:
             continue
         place: Place = ("monitors", index, "check")
+        table = table_at(written, *place)
+        yield from within(place, group_key_problems(table))
+        if "group" in table:
+            continue
         if table_at(written, "monitors", index, "heartbeat"):
             yield ConfigProblem(place, "contradicts heartbeat: a check says itself how long its status holds")
-        yield from within(
-            place, rules_of_check(check, table_at(written, *place), tuple(NETWORK_KINDS), folder)
-        )
+        yield from within(place, rules_of_check(check, table, tuple(NETWORK_KINDS), folder))
 
 
 def rules_of_check(
@@ -42,7 +45,9 @@ def rules_of_check(
     """What is wrong with one check; `kinds` are those that it may be of."""
     chosen = [kind for kind in kinds if kind in written]
     if not chosen:
-        yield ConfigProblem((), f"does not say what to check, set one of {', '.join(kinds)}")
+        is_agent = kinds == tuple(KINDS)
+        ways = kinds if is_agent else (*kinds, "group")
+        yield ConfigProblem((), f"does not say what to check, set one of {', '.join(ways)}")
         return
     if others := chosen[1:]:
         yield from (ConfigProblem((other,), f"contradicts {chosen[0]}, set one of them") for other in others)

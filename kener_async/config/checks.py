@@ -44,6 +44,7 @@ from kener_async.config.fields import (
     Tag,
     TimeZone,
 )
+from kener_async.config.groups import MinUp
 from kener_async.config.schema import key, optional, table
 from kener_async.domain.calendar import HOUR, MINUTE
 from kener_async.domain.conditions import CheckCondition
@@ -244,7 +245,22 @@ class CheckKeys:
 
 @table
 class MonitorCheckTable(CheckKeys):
-    """`[monitors.check]`."""
+    """`[monitors.check]`: with `group` a monitor is made of others instead of being looked at."""
+
+    group: tuple[str, ...] | None = key(
+        List(Tag(), validate=NOT_EMPTY),
+        None,
+        doc="The tags of other monitors, of which this one is made; it has no reports of its own.",
+    )
+    min_up: tuple[int, bool] = key(
+        MinUp(),
+        (100, True),
+        doc="How many of them must be UP or DEGRADED, of those of which something is known: a number, or a "
+        "percentage, rounded up. With fewer it is DOWN.",
+    )
+    degraded: bool = key(
+        Boolean(), True, doc="Whether it is DEGRADED while one of them is not UP; else it is UP then, too."
+    )
 
 
 @table

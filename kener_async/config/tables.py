@@ -148,6 +148,11 @@ class MonitorTable(MonitorKeys):
     include_degraded_in_downtime: bool = key(
         Boolean(), False, doc="Whether DEGRADED minutes lower the uptime as DOWN ones do."
     )
+    uptime_excused: bool = key(
+        Boolean(),
+        False,
+        doc="Whether its DOWN minutes do not count while a monitor that it depends on is DOWN, too.",
+    )
     heartbeat: HeartbeatTable | None = optional(HeartbeatTable)
     check: MonitorCheckTable | None = optional(MonitorCheckTable)
     healthchecks: HealthchecksTable | None = optional(HealthchecksTable)

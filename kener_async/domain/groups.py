@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from kener_async.domain.samples import Status
 
+DEEPEST_GROUPS = 4  # a group of groups of groups of groups
+
 Step = tuple[int, Status]  # from this minute on it has this status
 Steps = Sequence[Step]  # of one monitor and a span, oldest first; the first is at the start of the span
 
