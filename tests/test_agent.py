@@ -222,7 +222,7 @@ socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
         "127.0.0.1", "status.example.org"
     )
     with AgentProcess(tmp_path / "device", text, fault=deaf) as agent:
-        agent.launch().until_logged("check")
+        agent.launch().until_logged("check failed to run")
         assert agent.stop() == 0
 
 

@@ -17,13 +17,15 @@ import pytest
 from kener_async import keys
 from kener_async.agent import run as runs
 from kener_async.agent.async_spool import AsyncSpool
-from kener_async.agent.probes import NotMeasured, Prober
-from kener_async.agent.results import CheckResult
+from kener_async.agent.prober import AgentProber
 from kener_async.agent.run import Agent
-from kener_async.agent.settings import Alive, Check
 from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
+from kener_async.clock import Cron
+from kener_async.domain.checks import Attempt, CheckTiming
+from kener_async.domain.heartbeats import CronSchedule
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import AliveTarget, CheckSettings
 from tests.rigs.device import DeviceClock, agent_settings
 from tests.rigs.network import FaultyNetwork
 from tests.rigs.process import Key, reading
@@ -42,6 +44,7 @@ class Passing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = float(NOON)
         self.slow: Callable[[int], float] = lambda _: 0
+        self.status: Callable[[int], Status | None] = lambda _: Status.UP
         self.looks = 0
         self.kept: list[MeasuredSample] = []
         monkeypatch.setattr(runs, "asyncio", SimpleNamespace(sleep=self._sleep))
@@ -50,24 +53,28 @@ class Passing:
         self.now += seconds
         await asyncio.sleep(0)
 
-    async def measure(self, _: Check) -> CheckResult:
+    async def attempt(self, _: CheckSettings, at: float) -> Attempt:
         self.looks += 1
         self.now += self.slow(self.looks)
-        return CheckResult(Status.UP)
+        return Attempt(at, self.status(self.looks))
 
     async def add(self, sample: MeasuredSample) -> None:
         self.kept.append(sample)
         if len(self.kept) == 10:
             raise Enough
 
-    async def samples(self, clock: DeviceClock, every: int = 60) -> list[MeasuredSample]:
+    async def samples(
+        self, clock: DeviceClock, every: int = 60, cron: CronSchedule | None = None
+    ) -> list[MeasuredSample]:
         """The first ten of a check."""
         settings = agent_settings(Path(), "http://nowhere")
         uploader = SimpleNamespace(wake=lambda: None)
-        spool, prober = cast(AsyncSpool, self), cast(Prober, self)
+        spool, prober = cast(AsyncSpool, self), cast(AgentProber, self)
         agent = Agent(settings, spool, prober, cast(Uploader, uploader), clock)
         with pytest.raises(Enough):
-            await agent._check_regularly(Check("earth", Alive(), every))
+            await agent._check_regularly(
+                CheckSettings("earth", AliveTarget(), CheckTiming(every, 10, cron=cron))
+            )
         return self.kept
 
 
@@ -111,15 +118,42 @@ async def test_a_machine_that_slept_for_hours_makes_up_for_one_check_and_not_for
     assert spans(found) == [60, 60, 60, 5 * HOUR + 7, 53, 60, 60, 60, 60]
 
 
-async def test_a_check_that_could_not_be_made_is_no_sample(passing: Passing, monkeypatch: pytest.MonkeyPatch):
-    async def measure(check: Check) -> CheckResult:
-        seen = await Passing.measure(passing, check)
-        if passing.looks % 2:
-            raise NotMeasured("no process could be started")
-        return seen
-
-    monkeypatch.setattr(passing, "measure", measure)
+async def test_a_check_that_could_not_be_made_is_no_sample(passing: Passing):
+    passing.status = lambda look: None if look % 2 else Status.UP
     assert spans(await passing.samples(DeviceClock(lambda: passing.now))) == [120] * 9
+
+
+async def test_a_failure_is_tried_again_and_its_attempts_are_samples_when_it_is_confirmed(passing: Passing):
+    passing.status = lambda look: Status.UP if look in (1, 5, 6) else Status.DOWN
+    found = await passing.samples(DeviceClock(lambda: passing.now))
+    times = [(each.moment.monotonic - found[0].moment.monotonic, each.status.name) for each in found]
+    assert times == [
+        (0, "UP"),
+        *((60, "DOWN"), (80, "DOWN"), (100, "DOWN")),
+        *((120, "UP"), (180, "UP")),
+        *((240, "DOWN"), (260, "DOWN"), (280, "DOWN"), (300, "DOWN")),
+    ]
+
+
+async def test_a_schedule_follows_the_wall_clock(passing: Passing):
+    clock = DeviceClock(lambda: passing.now)
+    passing.slow = lambda look: 3.0
+    found = await passing.samples(clock, cron=Cron("*/5 * * * *"))
+    assert [round(each.moment.wall) % 300 for each in found] == [0] * 10
+    assert spans(found) == [300] * 9
+
+
+async def test_a_wall_clock_that_is_set_moves_a_schedule(passing: Passing):
+    clock = DeviceClock(lambda: passing.now)
+
+    def corrected(look: int) -> float:
+        clock.error = 120.0 if look >= 3 else 0.0
+        return 1
+
+    passing.slow = corrected
+    found = await passing.samples(clock, cron=Cron("*/5 * * * *"))
+    assert [round(each.moment.wall) % 300 for each in found] == [0] * 10
+    assert spans(found)[:4] == [300, 300, 180, 300]
 
 
 # The minutes on the server

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,22 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kener_async.agent import probes
-from kener_async.agent.probes import NotMeasured, Prober
-from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
+from kener_async.agent.prober import AgentProber
+from kener_async.domain.checks import Attempt, CheckTiming, Obstacle
+from kener_async.domain.conditions import at_most, parse
 from kener_async.domain.samples import Status
+from kener_async.probes import device
+from kener_async.probes.settings import (
+    AliveTarget,
+    CheckSettings,
+    CommandTarget,
+    FileTarget,
+    HttpTarget,
+    Target,
+    TcpTarget,
+    UnitTarget,
+    VantageSettings,
+)
 from tests.rigs.process import a_free_port
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
@@ -24,8 +37,8 @@ SOON = 0.3  # seconds until a check that hangs is given up
 
 
 @pytest.fixture
-async def prober() -> AsyncIterator[Prober]:
-    async with Prober.running("kener-agent/test", dict(os.environ)) as one:
+async def prober() -> AsyncIterator[AgentProber]:
+    async with AgentProber.opened(VantageSettings(user_agent="kener-agent/test"), dict(os.environ)) as one:
         yield one
 
 
@@ -57,12 +70,16 @@ async def site() -> AsyncIterator[str]:
         yield str(server.make_url("/"))
 
 
-def check(probe: Probe, **more: Any) -> Check:
-    return Check("thing", probe, **{"timeout": 5, **more})
+def check(target: Target, timeout: float = 5, **more: Any) -> CheckSettings:
+    return CheckSettings(f"{target}", target, CheckTiming(60, timeout, retries=0), **more)
 
 
-async def status(prober: Prober, probe: Probe, **more: Any) -> Status:
-    return (await prober.measure(check(probe, **more))).status
+async def measure(prober: AgentProber, target: Target, **more: Any) -> Attempt:
+    return await prober.attempt(check(target, **more), time.time())
+
+
+async def status(prober: AgentProber, target: Target, **more: Any) -> Status | None:
+    return (await measure(prober, target, **more)).status
 
 
 @pytest.mark.parametrize(
@@ -78,46 +95,48 @@ async def status(prober: Prober, probe: Probe, **more: Any) -> Status:
         ("endless", "y", DOWN),
     ],
 )
-async def test_a_web_page(prober: Prober, site: str, page: str, text: str, expected: Status):
-    assert await status(prober, Http(site + page, text=text)) is expected
+async def test_a_web_page(prober: AgentProber, site: str, page: str, text: str, expected: Status):
+    expect = (parse("status < 400"), parse(f'body contains "{text}"')) if text else None
+    assert await status(prober, HttpTarget(site + page), expect=expect) is expected
 
 
-async def test_what_cannot_be_connected_is_down_and_says_why(prober: Prober):
+async def test_what_cannot_be_connected_is_down_and_says_why(prober: AgentProber):
     port = a_free_port()
-    for probe in (Http(f"http://127.0.0.1:{port}"), Tcp("127.0.0.1", port)):
-        seen = await prober.measure(check(probe))
-        assert seen.status is DOWN
-        assert "onnect" in seen.reason
-        assert 0 < seen.seconds < 5
+    for target in (HttpTarget(f"http://127.0.0.1:{port}"), TcpTarget("127.0.0.1", port)):
+        seen = await measure(prober, target)
+        assert (seen.status, seen.reason, seen.is_network) == (DOWN, "connection refused", True)
+        assert 0 <= seen.seconds < 5
 
 
-async def test_a_host_without_an_address_is_down(prober: Prober):
-    assert await status(prober, Tcp("nowhere.invalid", 80)) is DOWN
-    assert await status(prober, Http("http://nowhere.invalid/")) is DOWN
-
-
-async def test_a_port_that_listens_is_up(prober: Prober, site: str):
+async def test_a_port_that_listens_is_up(prober: AgentProber, site: str):
     port = int(site.rpartition(":")[2].strip("/"))
-    assert await status(prober, Tcp("127.0.0.1", port)) is UP
+    assert await status(prober, TcpTarget("127.0.0.1", port)) is UP
 
 
-async def test_what_takes_longer_than_it_should_is_degraded(prober: Prober, site: str):
-    assert await status(prober, Http(site + "fine"), degraded_above=1e-9) is DEGRADED
-    assert await status(prober, Http(site + "fine"), degraded_above=4) is UP
+async def test_what_takes_longer_than_it_should_is_degraded(prober: AgentProber, site: str):
+    assert (
+        await status(prober, HttpTarget(site + "fine"), warn=(at_most("latency", timedelta(microseconds=1)),))
+        is DEGRADED
+    )
+    assert (
+        await status(prober, HttpTarget(site + "fine"), warn=(at_most("latency", timedelta(seconds=4)),))
+        is UP
+    )
 
 
 @pytest.mark.parametrize(("exit_status", "expected"), [(0, UP), (1, DOWN), (2, DEGRADED)])
-async def test_a_command(prober: Prober, exit_status: int, expected: Status):
-    assert await status(prober, Command(("sh", "-c", f"exit {exit_status}"), 2)) is expected
+async def test_a_command(prober: AgentProber, exit_status: int, expected: Status):
+    assert await status(prober, CommandTarget(("sh", "-c", f"exit {exit_status}"), 2)) is expected
 
 
-async def test_the_output_of_a_command_may_be_as_long_as_it_likes(prober: Prober):
-    assert await status(prober, Command(("head", "-c", "10000000", "/dev/zero"))) is UP
+async def test_the_output_of_a_command_may_be_as_long_as_it_likes(prober: AgentProber):
+    assert await status(prober, CommandTarget(("head", "-c", "10000000", "/dev/zero"))) is UP
 
 
-async def test_a_command_that_is_not_there_is_our_fault_and_not_that_of_the_thing(prober: Prober):
-    with pytest.raises(NotMeasured, match="/no/such/command: No such file"):
-        await prober.measure(check(Command(("/no/such/command",))))
+async def test_a_command_that_is_not_there_is_our_fault_and_not_that_of_the_thing(prober: AgentProber):
+    seen = await measure(prober, CommandTarget(("/no/such/command",)))
+    assert (seen.status, seen.obstacle) == (None, Obstacle.PROGRAM)
+    assert seen.reason == "/no/such/command: No such file or directory"
 
 
 @pytest.mark.parametrize(("state", "expected"), [("active", UP), ("failed", DOWN), ("", DOWN)])
@@ -125,56 +144,58 @@ async def test_a_unit_is_what_systemctl_says(tmp_path: Path, state: str, expecte
     systemctl = tmp_path / "systemctl"
     systemctl.write_text(f'#!/bin/sh\n[ "$5" = my.service ] && echo {state}\nexit 0\n')
     systemctl.chmod(0o755)
-    async with Prober.running("test", {"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as prober:
-        assert await status(prober, Unit("my.service")) is expected
+    async with AgentProber.opened(VantageSettings(), {"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as prober:
+        assert await status(prober, UnitTarget("my.service")) is expected
 
 
 async def test_a_systemd_that_does_not_answer_says_nothing_of_its_units(tmp_path: Path):
     (tmp_path / "systemctl").symlink_to("/bin/false")
-    async with Prober.running("test", {"PATH": str(tmp_path)}) as prober:
-        with pytest.raises(NotMeasured, match="systemctl ended with status 1"):
-            await prober.measure(check(Unit("my.service")))
+    async with AgentProber.opened(VantageSettings(), {"PATH": str(tmp_path)}) as prober:
+        seen = await measure(prober, UnitTarget("my.service"))
+        assert (seen.status, seen.reason) == (None, "systemctl ended with status 1")
 
 
-async def test_the_age_of_a_file(prober: Prober, tmp_path: Path):
+async def test_the_age_of_a_file(prober: AgentProber, tmp_path: Path):
     file = tmp_path / "latest"
-    assert await status(prober, FileAge(file, 60)) is DOWN
+    assert await status(prober, FileTarget(file, 60)) is DOWN
     file.touch()
-    assert await status(prober, FileAge(file, 60)) is UP
+    assert await status(prober, FileTarget(file, 60)) is UP
     os.utime(file, (time.time() - 100, time.time() - 100))
-    assert await status(prober, FileAge(file, 60)) is DOWN
-    assert await status(prober, FileAge(file / "below", 60)) is DOWN
+    assert await status(prober, FileTarget(file, 60)) is DOWN
+    assert await status(prober, FileTarget(file / "below", 60)) is DOWN
 
 
-async def test_a_device_that_runs_is_alive(prober: Prober):
-    seen = await prober.measure(check(Alive()))
+async def test_a_device_that_runs_is_alive(prober: AgentProber):
+    seen = await measure(prober, AliveTarget())
     assert (seen.status, seen.seconds) == (UP, 0)
 
 
 # What hangs
 
 
-async def test_a_page_that_hangs_is_down_when_its_time_is_over(prober: Prober, site: str):
-    seen = await prober.measure(check(Http(site + "hangs"), timeout=SOON))
-    assert (seen.status, seen.seconds, seen.reason) == (DOWN, SOON, f"no result within {SOON} s")
+async def test_a_page_that_hangs_is_down_when_its_time_is_over(prober: AgentProber, site: str):
+    seen = await measure(prober, HttpTarget(site + "hangs"), timeout=SOON)
+    assert (seen.status, seen.seconds, seen.reason) == (DOWN, SOON, "no answer within 300 ms")
 
 
-async def test_a_command_that_hangs_is_down_and_gone_with_all_its_children(prober: Prober, tmp_path: Path):
+async def test_a_command_that_hangs_is_down_and_gone_with_all_its_children(
+    prober: AgentProber, tmp_path: Path
+):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     # A child and a grandchild hold the pipe, and neither wants to end.
     family = f"trap '' TERM; exec 9>{fifo}; (trap '' TERM; sleep 1000 & sleep 1000) & wait"
     end = asyncio.create_task(asyncio.to_thread(fifo.read_bytes))
-    assert await status(prober, Command(("sh", "-c", family)), timeout=SOON) is DOWN
+    assert await status(prober, CommandTarget(("sh", "-c", family)), timeout=SOON) is DOWN
     async with asyncio.timeout(5):
         assert await end == b""  # nobody holds it any more
 
 
-async def test_a_command_is_ended_when_the_agent_is(prober: Prober, tmp_path: Path):
+async def test_a_command_is_ended_when_the_agent_is(prober: AgentProber, tmp_path: Path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     started = asyncio.create_task(asyncio.to_thread(fifo.open, "rb"))
-    looking = asyncio.create_task(prober.measure(check(Command(("sh", "-c", f"exec 9>{fifo}; sleep 1000")))))
+    looking = asyncio.create_task(measure(prober, CommandTarget(("sh", "-c", f"exec 9>{fifo}; sleep 1000"))))
     with await started as pipe:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
@@ -183,45 +204,46 @@ async def test_a_command_is_ended_when_the_agent_is(prober: Prober, tmp_path: Pa
 
 
 async def test_a_disk_that_hangs_is_down_and_costs_one_thread(
-    prober: Prober, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prober: AgentProber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     comes_back = threading.Event()
-    waiting: list[FileAge] = []
+    waiting: list[FileTarget] = []
 
-    def age(probe: FileAge) -> float:
-        waiting.append(probe)
+    def age(target: FileTarget) -> float:
+        waiting.append(target)
         comes_back.wait()
         return 0
 
-    monkeypatch.setattr(probes, "_age", age)
+    monkeypatch.setattr(device, "age_of", age)
     for _ in range(3):
-        assert await status(prober, FileAge(tmp_path, 60), timeout=0.05) is DOWN
+        assert await status(prober, FileTarget(tmp_path, 60), timeout=0.05) is DOWN
     assert len(waiting) == 1
     comes_back.set()
-    assert await status(prober, FileAge(tmp_path, 60)) is UP
+    assert await status(prober, FileTarget(tmp_path, 60)) is UP
 
 
-async def test_one_that_hangs_does_not_delay_the_others(prober: Prober, site: str):
-    hanging = [check(Http(site + "hangs"), timeout=60) for _ in range(200)]
-    hanging += [check(Command(("sleep", "1000")), timeout=60) for _ in range(5)]
-    tasks = [asyncio.create_task(prober.measure(each)) for each in hanging]
+async def test_one_that_hangs_does_not_delay_the_others(prober: AgentProber, site: str):
+    hanging = [check(HttpTarget(site + "hangs"), timeout=60) for _ in range(200)]
+    hanging += [check(CommandTarget(("sleep", "1000")), timeout=60) for _ in range(5)]
+    tasks = [asyncio.create_task(prober.attempt(each, time.time())) for each in hanging]
     await asyncio.sleep(0)  # let them begin
     try:
         async with asyncio.timeout(10):
-            assert await status(prober, Http(site + "fine")) is UP
-            assert await status(prober, Command((sys.executable, "-c", ""))) is UP
+            assert await status(prober, HttpTarget(site + "fine")) is UP
+            assert await status(prober, CommandTarget((sys.executable, "-c", ""))) is UP
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_no_descriptor_left_is_our_fault(prober: Prober, site: str, monkeypatch: pytest.MonkeyPatch):
+async def test_no_descriptor_left_is_our_fault(
+    prober: AgentProber, site: str, monkeypatch: pytest.MonkeyPatch
+):
     def none_left(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("socket.socket.__init__", none_left)
-    with pytest.raises(NotMeasured, match="Too many open files"):
-        await prober.measure(check(Tcp("127.0.0.1", 1)))
-    with pytest.raises(NotMeasured, match="Too many open files"):
-        await prober.measure(check(Http(site + "fine")))
+    for target in (TcpTarget("127.0.0.1", 1), HttpTarget(site + "fine")):
+        seen = await measure(prober, target)
+        assert (seen.status, seen.obstacle, seen.reason) == (None, Obstacle.FILES, "too many open files")

@@ -2,21 +2,21 @@
 
 import gzip
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.agent import batches, responses, results
+from kener_async.agent import batches, responses
 from kener_async.agent.clocks import ClockReading
 from kener_async.agent.responses import BatchTooLarge, Delivered, Failed, Reply
-from kener_async.agent.results import CheckResult
+from kener_async.agent.run import samples_of
 from kener_async.agent.schedule import LONGEST_PAUSE, Backoff, next_due
-from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Probe
 from kener_async.agent.spool import MeasuredSample, SpooledBatch, SpooledSample
+from kener_async.domain.checks import Attempt, CheckTiming, verdict
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import AliveTarget, CheckSettings
 
 UP, DOWN, DEGRADED = Status.UP, Status.DOWN, Status.DEGRADED
 CERTAIN = 0.999999  # a chance that makes a pause as long as can be
@@ -74,66 +74,37 @@ def test_a_year_of_failures_overflows_nothing():
     assert Backoff(failures=10**9).after_failure(0, chance=0.5).until == LONGEST_PAUSE / 2
 
 
-# What a result means
+# The samples of a run
+
+
+def attempts_of(*seen: tuple[float, Status | None]) -> list[Attempt]:
+    return [Attempt(at, status, seconds=at / 1000) for at, status in seen]
 
 
 @pytest.mark.parametrize(
-    ("probe", "status", "body", "expected"),
+    ("attempts", "samples"),
     [
-        (Http("http://a"), 200, "", UP),
-        (Http("http://a"), 302, "", UP),
-        (Http("http://a"), 404, "", DOWN),
-        (Http("http://a"), 500, "", DOWN),
-        (Http("http://a", status=404), 404, "", UP),
-        (Http("http://a", status=200), 204, "", DOWN),
-        (Http("http://a", text="ready"), 200, "all is ready", UP),
-        (Http("http://a", text="ready"), 200, "not yet", DOWN),
-        (Http("http://a", text="ready"), 500, "ready", DOWN),
+        ([(10, UP)], [(10, UP, 0.01)]),
+        ([(10, DOWN), (70, UP)], [(70, UP, 0.07)]),
+        ([(10, DOWN), (30, UP)], [(30, UP, 0.03)]),
+        ([(10, DOWN), (70, DOWN)], [(10, DOWN, 0.01), (70, DOWN, 0.07)]),
+        ([(10, DOWN), (70, DEGRADED)], [(10, DOWN, 0.01), (70, DEGRADED, 0.07)]),
+        ([(10, DOWN), (30, DEGRADED)], [(10, DOWN, 0.01), (30, DOWN, 0.01)]),
+        ([(10, DOWN), (30, None), (70, DOWN)], [(10, DOWN, 0.01), (70, DOWN, 0.07)]),
+        ([(10, None)], []),
     ],
 )
-def test_an_answer_is_judged_by_its_status_and_its_text(
-    probe: Http, status: int, body: str, expected: Status
+def test_a_run_gives_the_samples_that_the_server_would_write(
+    attempts: list[tuple[float, Status | None]], samples: list[tuple[float, Status, float]]
 ):
-    assert results.of_response(probe, status, body).status is expected
-
-
-@pytest.mark.parametrize(
-    ("degraded", "status", "expected"),
-    [(None, 0, UP), (None, 1, DOWN), (None, -9, DOWN), (3, 0, UP), (3, 3, DEGRADED), (3, 1, DOWN)],
-)
-def test_a_command_is_judged_by_its_exit_status(degraded: int | None, status: int, expected: Status):
-    assert results.of_exit(Command(("x",), degraded), status).status is expected
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        ("active", UP),
-        ("reloading", UP),
-        ("activating", DOWN),
-        ("failed", DOWN),
-        ("inactive", DOWN),
-        ("", DOWN),
-    ],
-)
-def test_a_unit_is_up_while_it_is_active(state: str, expected: Status):
-    assert results.of_unit(state).status is expected
-
-
-@pytest.mark.parametrize(("age", "expected"), [(0, UP), (300, UP), (301, DOWN), (-86_400, UP), (None, DOWN)])
-def test_a_file_is_judged_by_its_age(age: float | None, expected: Status, tmp_path):
-    assert results.of_age(FileAge(tmp_path, 300), age).status is expected
-
-
-@pytest.mark.parametrize(
-    ("limit", "seen", "seconds", "expected"),
-    [(None, UP, 9, UP), (0.5, UP, 0.5, UP), (0.5, UP, 0.6, DEGRADED), (0.5, DOWN, 9, DOWN)],
-)
-def test_an_up_that_took_too_long_is_degraded(
-    limit: float | None, seen: Status, seconds: float, expected: Status
-):
-    check = Check("web", Http("http://a"), degraded_above=limit)
-    assert results.timed(check, CheckResult(seen), seconds).status is expected
+    check = CheckSettings("earth", AliveTarget(), CheckTiming(60, 10))
+    made = attempts_of(*attempts)
+    moments = [ClockReading(each.at, each.at - 5, "boot") for each in made]
+    found = [(each.moment.wall, each.status, each.latency) for each in samples_of(check, made, moments)]
+    assert found == samples
+    assert {(wall // 60 * 60, status) for wall, status, _ in found} == {
+        (each.minute, each.status) for each in verdict(made)
+    }
 
 
 # What an answer of the server means
@@ -277,9 +248,3 @@ def test_a_moment_is_corrected_to_the_last_setting_of_the_clock_in_that_boot(ste
 )
 def test_the_name_of_a_device_is_its_own_or_the_hosts_with_the_suffix_of_its_spool(name: str, device: str):
     assert SpooledBatch("pi", "1a2b3c", [], {}).device(name) == device
-
-
-def test_a_check_that_is_too_late_took_as_long_as_it_may():
-    check = replace(Check("web", Alive()), timeout=7)
-    assert results.timed_out(check) == CheckResult(DOWN, 7, "no result within 7 s")
-    assert isinstance(check.probe, Probe)

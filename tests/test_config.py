@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
-from kener_async.agent.settings import Alive, Check, Command, FileAge, Http, Tcp, Unit
 from kener_async.app import add_routes
 from kener_async.clock import Cron
 from kener_async.config import load as loading
@@ -26,9 +25,20 @@ from kener_async.config.model import Config
 from kener_async.config.schema import Key, keys_of
 from kener_async.config.tables import Document
 from kener_async.domain.alerts import BurnRate, LatencyAbove, UptimeBelow
+from kener_async.domain.checks import CheckTiming
+from kener_async.domain.conditions import at_most, parse
 from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import (
+    AliveTarget,
+    CheckSettings,
+    CommandTarget,
+    FileTarget,
+    HttpTarget,
+    TcpTarget,
+    UnitTarget,
+)
 from kener_async.resources import shipped
 
 Load = Callable[..., Config]
@@ -386,13 +396,21 @@ def test_the_channels_in_the_shipped_file_show_the_defaults_and_are_all_there_ar
 
 def test_the_checks_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     web, database, disk, mqtt, camera, gate = load(uncommented(), **NAMED).agent.checks
-    defaults = Check("web", Http("http://127.0.0.1:8080/health"))
-    assert web == replace(defaults, probe=Http("http://127.0.0.1:8080/health", 200), degraded_above=0.5)
-    assert database == Check("database", Tcp("127.0.0.1", 5432))
-    assert disk == Check("disk", Command(("/usr/local/bin/check-disk", "/data"), 1))
-    assert mqtt == Check("mqtt", Unit("mosquitto.service"))
-    assert camera == Check("camera", FileAge(Path("/var/lib/camera/latest.jpg"), 300))
-    assert gate == Check("gate", Alive())
+    timing, on_device = CheckTiming(60, 10), CheckTiming(60, 10, retries=0)
+    assert web == CheckSettings(
+        "web",
+        HttpTarget("http://127.0.0.1:8080/health"),
+        timing,
+        expect=(parse("status == 200"),),
+        warn=(at_most("latency", timedelta(seconds=0.5)),),
+    )
+    assert database == CheckSettings("database", TcpTarget("127.0.0.1", 5432), timing)
+    command = CommandTarget(("/usr/local/bin/check-disk", "/data"), 1)
+    assert disk == CheckSettings("disk", command, on_device)
+    assert mqtt == CheckSettings("mqtt", UnitTarget("mosquitto.service"), on_device)
+    file = FileTarget(Path("/var/lib/camera/latest.jpg"), 300)
+    assert camera == CheckSettings("camera", file, on_device)
+    assert gate == CheckSettings("gate", AliveTarget(), on_device)
 
 
 def test_the_examples_of_the_page_in_the_shipped_file_are_what_they_say(load: Load) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Protocol
@@ -12,20 +12,24 @@ import structlog
 
 from kener_async.agent.async_spool import AsyncSpool
 from kener_async.agent.clocks import Clock, ClockReading
-from kener_async.agent.probes import NotMeasured, Prober
+from kener_async.agent.prober import AgentProber
 from kener_async.agent.schedule import next_due
-from kener_async.agent.settings import AgentSettings, Check
+from kener_async.agent.settings import AgentSettings
 from kener_async.agent.spool import MeasuredSample
 from kener_async.agent.uploader import Uploader
+from kener_async.domain.calendar import minute_of
+from kener_async.domain.checks import Attempt, is_over, verdict
 from kener_async.domain.errors import Unavailable
+from kener_async.domain.heartbeats import CronSchedule
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import CheckSettings
 
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5  # for the last upload before the end
 LONGEST_SLEEP = 10  # seconds, because the loop's clock stops while the device is suspended
 MAX_LATENESS = 5  # seconds after which a sample has the time of its check, not the due time
-THREADS = 32  # so that name servers and file systems that hang do not block other checks
+THREADS = 32  # so that file systems that hang do not block other checks
 
 
 class ServiceManager(Protocol):
@@ -40,7 +44,12 @@ class Agent:
     """The agent; `clock` is the device's."""
 
     def __init__(
-        self, settings: AgentSettings, spool: AsyncSpool, prober: Prober, uploader: Uploader, clock: Clock
+        self,
+        settings: AgentSettings,
+        spool: AsyncSpool,
+        prober: AgentProber,
+        uploader: Uploader,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._spool = spool
@@ -48,6 +57,7 @@ class Agent:
         self._uploader = uploader
         self._clock = clock
         self._last: dict[str, Status] = {}
+        self._not_measured: dict[str, str] = {}
 
     async def once(self) -> bool:
         """Make every check once and upload; returns whether the spool is empty."""
@@ -73,12 +83,28 @@ class Agent:
                 return await self._uploader.upload()
         return False
 
-    async def _check_regularly(self, check: Check) -> None:
+    async def _check_regularly(self, check: CheckSettings) -> None:
+        if check.timing.cron is not None:
+            await self._check_at(check, check.timing.cron)
+            return
         due = self._clock().monotonic
         while True:
             now = await self._sleep_until(due)
             await self._check(check, now.at(due) if now.monotonic - due < MAX_LATENESS else now)
-            due = next_due(due, check.every, self._clock().monotonic)
+            due = next_due(due, check.timing.every, self._clock().monotonic)
+
+    async def _check_at(self, check: CheckSettings, schedule: CronSchedule) -> None:
+        """Run a check at the times of a schedule, which are those of the wall clock, also when it is set."""
+        before = self._clock()
+        while True:
+            now = self._clock()
+            due = schedule.next_after(int(before.wall))
+            if due <= now.wall:
+                await self._check(check, now)
+                now = self._clock()
+                due = schedule.next_after(int(now.wall))
+            before = now
+            await self._sleep_until(now.monotonic + min(due - now.wall, LONGEST_SLEEP))
 
     async def _sleep_until(self, due: float) -> ClockReading:
         """Sleep until a monotonic time; returns the clocks then."""
@@ -88,16 +114,31 @@ class Agent:
             now = self._clock()
         return now
 
-    async def _check(self, check: Check, moment: ClockReading) -> None:
-        """Make a check and spool its sample. Errors of this device give no sample, rather than DOWN."""
-        try:
-            result = await self._prober.measure(check)
-            latency = result.seconds * 1000 if check.in_milliseconds else result.seconds
-            await self._spool.add(MeasuredSample(check.tag, result.status, round(latency, 6), moment))
-        except NotMeasured as error:
-            log.error("check failed to run", tag=check.tag, reason=str(error))
-        else:
-            self._log_change(check.tag, result.status, result.reason)
+    async def _check(self, check: CheckSettings, moment: ClockReading) -> None:
+        """Make a run of a check, and spool its samples; errors of this device give none."""
+        attempts, moments = [], []
+        while True:
+            attempts.append(await self._prober.attempt(check, moment.wall))
+            moments.append(moment)
+            if is_over(attempts, check.timing.retries):
+                break
+            moment = await self._sleep_until(self._clock().monotonic + check.timing.retry_every)
+        for sample in samples_of(check, attempts, moments):
+            await self._spool.add(sample)
+        self._log(check.tag, attempts)
+
+    def _log(self, tag: str, attempts: Sequence[Attempt]) -> None:
+        """Log what has changed since the last run."""
+        measured = [attempt for attempt in attempts if attempt.status is not None]
+        if not measured:
+            reason = attempts[-1].reason
+            if self._not_measured.get(tag) != reason:
+                log.error("check failed to run", tag=tag, reason=reason)
+            self._not_measured[tag] = reason
+            return
+        self._not_measured.pop(tag, None)
+        last = measured[-1]
+        self._log_change(tag, last.status or Status.UP, last.reason)
 
     def _log_change(self, tag: str, status: Status, reason: str) -> None:
         previous = self._last.get(tag)
@@ -106,6 +147,24 @@ class Agent:
             level("check", tag=tag, status=status.name, reason=reason or None)
             self._uploader.wake()
         self._last[tag] = status
+
+
+def samples_of(
+    check: CheckSettings, attempts: Sequence[Attempt], moments: Sequence[ClockReading]
+) -> Iterator[MeasuredSample]:
+    """The samples of an ended run, whose attempts began at the moments, oldest first.
+
+    Each of several in one minute says what the minute is: on a device whose clock is wrong, the server may
+    find that they are of two.
+    """
+    minutes = {each.minute: each for each in verdict(attempts)}
+    is_good = attempts[-1].status is Status.UP
+    for attempt, moment in zip(attempts, moments, strict=True):
+        decided = minutes.get(minute_of(int(attempt.at)))
+        if decided is None or attempt.status is None or (is_good and attempt is not attempts[-1]):
+            continue
+        latency = decided.seconds * 1000 if check.in_milliseconds else decided.seconds
+        yield MeasuredSample(check.tag, decided.status, round(latency, 6), moment)
 
 
 async def run(
@@ -119,8 +178,8 @@ async def run(
 ) -> bool:
     """Run until SIGTERM or SIGINT, or each check `once`; returns whether the spool is empty.
 
-    `environment` is that of commands, `name` the User-Agent. Raises Unavailable when the spool cannot be
-    opened.
+    `environment` is that of commands, `name` the User-Agent of uploads. Raises Unavailable when the spool
+    cannot be opened.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, "waiting"))
@@ -129,7 +188,7 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         spool = await stack.enter_async_context(AsyncSpool.opened(settings.spool, settings.spool_bytes))
-        prober = await stack.enter_async_context(Prober.running(name, environment))
+        prober = await stack.enter_async_context(AgentProber.opened(settings.vantage, environment))
         uploader = await stack.enter_async_context(
             Uploader.running(settings, spool, clock, name, random.random)
         )

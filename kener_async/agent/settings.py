@@ -3,65 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """UP if the response has `status`, or any below 400 if None, and its body contains `text`."""
-
-    url: str
-    status: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """UP if a connection can be made."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Exit status 0 is UP, `degraded_status` is DEGRADED, any other is DOWN."""
-
-    words: tuple[str, ...]
-    degraded_status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """UP while the unit of systemd is active."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileAge:
-    """UP if the file was written within `max_age`."""
-
-    path: Path
-    max_age: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """Always UP: the device runs."""
-
-
-Probe = Http | Tcp | Command | Unit | FileAge | Alive
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A check. Above the latency `degraded_above`, UP becomes DEGRADED. Latencies are sent in s, or in ms."""
-
-    tag: str
-    probe: Probe
-    every: int = 60
-    timeout: float = 10
-    degraded_above: float | None = None
-    in_milliseconds: bool = False
+from kener_async.probes.settings import CheckSettings, VantageSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +12,7 @@ class AgentSettings:
 
     `token` is used unless it is empty, else `token_file`, which is read for each upload. `device` is the
     first part of the device's name, the host name if empty. `spool_bytes` is the limit of the spool.
+    `vantage` is what probes share.
     """
 
     servers: tuple[str, ...]
@@ -80,4 +23,5 @@ class AgentSettings:
     spool_bytes: int
     send_every: float
     send_timeout: float
-    checks: tuple[Check, ...]
+    checks: tuple[CheckSettings, ...]
+    vantage: VantageSettings = field(default_factory=VantageSettings)

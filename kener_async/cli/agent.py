@@ -12,14 +12,18 @@ import click
 from marshmallow import ValidationError
 
 from kener_async import __version__
-from kener_async.agent.settings import AgentSettings, Alive, Check
+from kener_async.agent.settings import AgentSettings
 from kener_async.cli.common import config_path, exit_on_error, message, target_options
 from kener_async.config.fields import String, Tag, Url
 from kener_async.config.load import defaults, load
 from kener_async.config.model import Config
+from kener_async.domain.calendar import MINUTE
+from kener_async.domain.checks import CheckTiming
 from kener_async.errors import FatalError
+from kener_async.probes.settings import AliveTarget, CheckSettings, VantageSettings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
+ALIVE_TIMING = CheckTiming(MINUTE, timeout=10, retries=0)
 NEEDED = {
     "servers": "no server: set [agent] servers or --server URL",
     "token": "no token: set [agent] token_file or --token-file FILE",
@@ -107,7 +111,7 @@ def _with_options(
     settings = replace(
         settings,
         servers=servers or settings.servers,
-        checks=(*settings.checks, *(Check(tag, Alive()) for tag in alive)),
+        checks=(*settings.checks, *(CheckSettings(tag, AliveTarget(), ALIVE_TIMING) for tag in alive)),
         spool=(spool or settings.spool).absolute(),
     )
     configured = {
@@ -138,6 +142,8 @@ def _run(config: Config, settings: AgentSettings, *, once: bool) -> None:
     if config.ignored_variables:
         message(f"ignored, they set nothing: {', '.join(config.ignored_variables)}")
     name = f"kener-agent/{__version__}"
+    if settings.vantage.user_agent == VantageSettings().user_agent:
+        settings = replace(settings, vantage=replace(settings.vantage, user_agent=name))
     work = run(settings, system_clock(), SystemdNotifier(os.environ), environment(), name, once=once)
     with asyncio.Runner() as runner:
         is_all_sent = runner.run(work)

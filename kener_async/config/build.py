@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kener_async.agent.settings import AgentSettings, Alive, Check, Command, FileAge, Http, Probe, Tcp, Unit
+from kener_async.agent.settings import AgentSettings
 from kener_async.clock import Cron
 from kener_async.config.channels import ChannelConfig
-from kener_async.config.check_rules import TIMEOUT
 from kener_async.config.check_settings import check_settings
-from kener_async.config.checks import AgentCheckTable, MonitorCheckTable
+from kener_async.config.checks import MonitorCheckTable
 from kener_async.config.fields import instant_of
 from kener_async.config.groups import group_settings
 from kener_async.config.model import (
@@ -94,7 +93,7 @@ def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
             for index, each in enumerate(document.monitors)
         ),
         alerts=tuple(_alert(each, zone) for each in document.alerts),
-        agent=_agent(document.agent),
+        agent=_agent(document.agent, document, secrets),
     )
 
 
@@ -247,32 +246,12 @@ def _uptime_below(percent: float, table: AlertTable) -> UptimeBelow:
     return UptimeBelow(percent, "30d", recover_at)
 
 
-def _agent(table: AgentTable) -> AgentSettings:
+def _agent(table: AgentTable, document: Document, secrets: Secrets) -> AgentSettings:
+    zone = document.site.timezone
+    checks = tuple(
+        check_settings(each, each.tag, each.latency_unit, zone, _below(("agent", "checks", index), secrets))
+        for index, each in enumerate(table.checks)
+    )
     return AgentSettings(
-        **(_attributes(table, AgentTable) | {"checks": tuple(_check(each) for each in table.checks)})
+        **(_attributes(table, AgentTable) | {"checks": checks}), vantage=document.checks.vantage
     )
-
-
-def _check(table: AgentCheckTable) -> Check:
-    return Check(
-        tag=table.tag,
-        probe=_probe(table),
-        every=table.every,
-        timeout=_or_default(table.timeout, min(TIMEOUT, table.every)),
-        degraded_above=table.degraded_above,
-        in_milliseconds=table.latency_unit == "ms",
-    )
-
-
-def _probe(table: AgentCheckTable) -> Probe:
-    if table.http is not None:
-        return Http(table.http, table.expect_status, table.expect_text)
-    if table.tcp is not None:
-        return Tcp(*table.tcp)
-    if table.command is not None:
-        return Command(table.command, table.degraded_exit)
-    if table.unit is not None:
-        return Unit(table.unit)
-    if table.file is not None and table.max_age is not None:
-        return FileAge(table.file, table.max_age)
-    return Alive()

@@ -23,6 +23,7 @@ class Obstacle(StrEnum):
     STALL = "stall"  # of the event loop, while the attempt timed out
     NAMES = "names"  # no name can be resolved now
     OFFLINE = "offline"
+    PROGRAM = "program"  # a command that could not be started
     DEFECT = "defect"  # of this program
 
 

@@ -91,7 +91,7 @@ def _no_json(constant: str) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ConditionSubject:
     """What a condition asks for; `text` is how it is written. `header` is in lower case."""
 
     text: str
@@ -125,7 +125,7 @@ class CheckCondition:
 
     text: str
     reads: frozenset[str]
-    subject: Subject
+    subject: ConditionSubject
     comparison: Comparison | None
     is_negated: bool = False
 
@@ -156,7 +156,7 @@ def first_fault(conditions: Sequence[CheckCondition], observed: Observed) -> str
 def at_most(name: str, most: int | float | timedelta) -> CheckCondition:
     """The condition that a number or a duration is not larger."""
     text = f"{name} <= {shown_value(most)}"
-    return CheckCondition(text, frozenset({name}), Subject(name, name), Comparison("<=", (most,)))
+    return CheckCondition(text, frozenset({name}), ConditionSubject(name, name), Comparison("<=", (most,)))
 
 
 # Parse
@@ -167,7 +167,7 @@ def parse(text: str) -> CheckCondition:
     if len(text) > LONGEST_CONDITION:
         raise ConditionFault(f"is longer than {LONGEST_CONDITION} characters", LONGEST_CONDITION + 1)
     try:
-        return _Parser(text).condition()
+        return _ConditionParser(text).condition()
     except PathFault as fault:
         raise ConditionFault(str(fault), fault.position + 1) from None
 
@@ -185,7 +185,7 @@ _SIGNS = ("==", "!=", "<", "<=", ">", ">=")
 _AFTER = "needs a comparison here: ==, !=, <, <=, >, >=, contains, not contains, like or not like"
 
 
-class _Parser:
+class _ConditionParser:
     """Reads a condition from left to right."""
 
     def __init__(self, text: str) -> None:
@@ -210,7 +210,7 @@ class _Parser:
 
     # Values
 
-    def _subject(self) -> Subject:
+    def _subject(self) -> ConditionSubject:
         begin = self._blank()
         if not self._took("length"):
             return self._named()
@@ -220,9 +220,9 @@ class _Parser:
         if inner.name not in MEASURABLE_LENGTHS:
             self._fail(f"length is that of {', '.join(MEASURABLE_LENGTHS)}", inner_at)
         self._take(")")
-        return Subject(self._text[begin : self._at], inner.name, inner.path, is_length=True)
+        return ConditionSubject(self._text[begin : self._at], inner.name, inner.path, is_length=True)
 
-    def _named(self) -> Subject:
+    def _named(self) -> ConditionSubject:
         begin = self._blank()
         name = self._word()
         if name not in KINDS:
@@ -234,11 +234,11 @@ class _Parser:
             path, self._at = path_at(self._text, self._blank())
         elif name == "header":
             header = self._quoted("needs the name of a header in quotes").lower()
-        return Subject(self._text[begin : self._at], name, path, header)
+        return ConditionSubject(self._text[begin : self._at], name, path, header)
 
     # Comparisons
 
-    def _comparison(self, subject: Subject) -> Comparison:
+    def _comparison(self, subject: ConditionSubject) -> Comparison:
         begin = self._blank()
         sign, is_negated = self._sign(begin)
         self._check_sign(sign, subject, begin)
@@ -265,7 +265,7 @@ class _Parser:
             self._fail("needs contains or like after not" if is_negated else _AFTER, word_at)
         return word, is_negated
 
-    def _check_sign(self, sign: str, subject: Subject, begin: int) -> None:
+    def _check_sign(self, sign: str, subject: ConditionSubject, begin: int) -> None:
         kind = subject.kind
         if kind is None:
             return
@@ -275,7 +275,7 @@ class _Parser:
         if sign in ("<", "<=", ">", ">=") and kind not in ORDERED:
             self._fail(f"{subject.text} is {kind}, which has no order", begin)
 
-    def _check_operand(self, sign: str, operand: Operand, subject: Subject, at: int) -> None:
+    def _check_operand(self, sign: str, operand: Operand, subject: ConditionSubject, at: int) -> None:
         """Refuse operands with which the condition could never hold."""
         kind, wanted = kind_of(operand), subject.kind
         if sign == "like" and kind is not Kind.TEXT:
