@@ -364,8 +364,10 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
         "door": MonitorSettings(expectation=OnChange(172_800), stale_after=172_800),
         "weather": MonitorSettings(stale_after=21_600),
         "backup": MonitorSettings(),
-        **dict.fromkeys(CHECKED, MonitorSettings(expectation=OnChange(60 + 10 + 2 * 30 + 60))),
-        "office": MonitorSettings(expectation=OnChange((2 * 24 + 13) * 3600 + 300 + 3600 + 130)),
+        **dict.fromkeys(CHECKED, MonitorSettings(expectation=OnChange(60 + 10 + 2 * 30 + 60, is_check=True))),
+        "office": MonitorSettings(
+            expectation=OnChange((2 * 24 + 13) * 3600 + 300 + 3600 + 130, is_check=True)
+        ),
         "invoices": MonitorSettings(),
         "payments": MonitorSettings(group=GroupSettings(("invoices", "earth"))),
     }

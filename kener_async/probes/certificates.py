@@ -4,13 +4,13 @@ import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Protocol
-
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kener_async.domain.checks import SeenCertificate
+
+if TYPE_CHECKING:  # the library takes 10 MB, which a device that sees no certificate shall not pay
+    from cryptography import x509
 
 # Codes of OpenSSL (x509_vfy.h) for what is wrong with a certificate.
 NOT_YET_VALID, HAS_EXPIRED = 9, 10
@@ -77,7 +77,7 @@ def first_end(certificates: Sequence[SeenCertificate]) -> int | None:
     return min((each.ends for each in certificates), default=None)
 
 
-def _expired(certificates: Sequence[x509.Certificate], now: float) -> str:
+def _expired(certificates: Sequence["x509.Certificate"], now: float) -> str:
     first = min(certificates, key=lambda each: each.not_valid_after_utc)
     ended = first.not_valid_after_utc
     days = int((datetime.fromtimestamp(now, UTC) - ended).total_seconds() // DAY_SECONDS)
@@ -86,15 +86,17 @@ def _expired(certificates: Sequence[x509.Certificate], now: float) -> str:
     return f"{whose} expired {ago}, on {ended:%Y-%m-%d}"
 
 
-def _unknown_issuer(certificates: Sequence[x509.Certificate]) -> str:
+def _unknown_issuer(certificates: Sequence["x509.Certificate"]) -> str:
     issuer = _name(certificates[-1].issuer)
     if len(certificates) == 1:
         return f"the certificate of {issuer}, which signed it, was not sent and is not known"
     return f"the certificate is signed by an unknown authority: {issuer}"
 
 
-def _names(certificate: x509.Certificate) -> str:
+def _names(certificate: "x509.Certificate") -> str:
     """The first of the names that it is for."""
+    from cryptography import x509
+
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -104,8 +106,10 @@ def _names(certificate: x509.Certificate) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + more if names else _name(certificate.subject)
 
 
-def _name(name: x509.Name) -> str:
+def _name(name: "x509.Name") -> str:
     """The common name, else the organisation, else all of it."""
+    from cryptography.x509.oid import NameOID
+
     for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         if found := name.get_attributes_for_oid(kind):
             return str(found[0].value)
@@ -118,15 +122,17 @@ def _seen(der: bytes) -> SeenCertificate | None:
     if certificate is None:
         return None
     return SeenCertificate(
-        certificate.fingerprint(SHA256()),
+        sha256(der).digest(),
         _name(certificate.subject),
         _name(certificate.issuer),
         int(certificate.not_valid_after_utc.timestamp()),
     )
 
 
-def _parsed(der: bytes) -> x509.Certificate | None:
+def _parsed(der: bytes) -> "x509.Certificate | None":
     """A certificate, or None for one that cannot be read; those of strangers may be malformed in any way."""
+    from cryptography import x509
+
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.subject, certificate.issuer, certificate.not_valid_after_utc
