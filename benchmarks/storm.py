@@ -1,8 +1,9 @@
 """Measure a storm: all monitors go down within ten seconds, and what senders and visitors notice of it.
 
 In one run, at the same pace: first everything reports UP (calm), then DOWN (storm), then UP again (recovery).
-Visitors load the home page and the page of a monitor all the while. What is compared are the times of calm,
-so the ratio is what the alerts, their messages and their incident cost others.
+Visitors load the home page and the page of a monitor all the while. The reference are the times of calm, so
+the ratio is what the alerts, their messages and their incident cost others. Each phase begins five seconds
+before a minute ends, so that it has what is done once a minute, and none has the end of a quarter-hour.
 """
 
 import argparse
@@ -147,6 +148,7 @@ async def _run(server: Server, receivers: Receivers, options: argparse.Namespace
         await asyncio.to_thread(server.become_idle)
         phases: list[Phase] = []
         for name, status in (("calm", "UP"), ("storm", "DOWN"), ("recovery", "UP")):
+            await _five_seconds_to()
             phase = await _phase(name, status, session, server, receivers, options)
             _print(phase, phases[0] if phases else None)
             phases.append(phase)
@@ -154,8 +156,6 @@ async def _run(server: Server, receivers: Receivers, options: argparse.Namespace
             if name != "calm":
                 await _told(heard, options.monitors, phase.began)
                 await asyncio.sleep(SETTLED_SECONDS)
-            if name == "storm":
-                await asyncio.sleep(MINUTE - time.time() % MINUTE)  # so that no minute was up all along
             phase.messages = len(receivers.messages) - sum(one.messages for one in phases[:-1])
         return phases
 
@@ -177,6 +177,13 @@ async def _phase(
             group.create_task(_report(phase, session, f"monitor-{number}", status))
     phase.cpu = (server.cpu_seconds - cpu) / (time.monotonic() - phase.began)
     return phase
+
+
+async def _five_seconds_to() -> None:
+    """Wait until five seconds before the end of a minute that is not the last of a quarter-hour."""
+    await asyncio.sleep((MINUTE - 5 - time.time()) % MINUTE)
+    if (time.time() // MINUTE + 1) % 15 == 0:
+        await asyncio.sleep(MINUTE)
 
 
 async def _visit(phase: Phase, session: aiohttp.ClientSession, options: argparse.Namespace) -> None:

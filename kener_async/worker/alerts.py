@@ -178,8 +178,8 @@ class AlertEvaluator:
         rules = {state: monitor.rules for state, monitor in self._monitors()}
         await self._compare_figures(rules)
         self._late = {monitor: at for monitor, at in self._late.items() if 0 <= now - at <= BACKLOG_SECONDS}
-        self._due |= {state.id for state in rules}
-        self._due |= self._without_rule()
+        by_id = {state.id: its_rules for state, its_rules in rules.items()}
+        self._due |= by_id.keys() | self._without_rule({*self._open}, by_id)
         self._minute = minute_of(now)
 
     async def _compare_figures(self, rules: Mapping[MonitorState, Sequence[AlertRule]]) -> None:
@@ -192,15 +192,12 @@ class AlertEvaluator:
             log.exception("the figures of alert rules could not be compared")
             self._figures.forget()
 
-    def _without_rule(self) -> set[int]:
-        """The monitors with an open alert whose rule is gone."""
-        if not self._open:
-            return set()
-        names = {state.id: {rule.name for rule in monitor.rules} for state, monitor in self._monitors()}
+    def _without_rule(self, among: set[int], rules: Mapping[int, Sequence[AlertRule]]) -> set[int]:
+        """Those monitors with an open alert whose rule is gone; `rules` are theirs, by monitor."""
         return {
             monitor
-            for monitor, by_rule in self._open.items()
-            if not by_rule.keys() <= names.get(monitor, set())
+            for monitor in among & self._open.keys()
+            if not self._open[monitor].keys() <= {rule.name for rule in rules.get(monitor, ())}
         }
 
     def _monitors(self) -> Iterable[tuple[MonitorState, MonitorRules]]:
@@ -223,9 +220,9 @@ class AlertEvaluator:
         current = await self._loader.current([*dict.fromkeys([*(state for state, _ in monitors), *parents])])
         states = {state.id: state for state in current}
         now = self._clock()
-        gone = self._without_rule() & due
-        ruled = {state.id for state, _ in monitors}
-        looks = [AlertLook(now, without_rules) for without_rules in sorted(gone - ruled)]
+        rules = {state.id: monitor.rules for state, monitor in monitors}
+        gone = self._without_rule(due, rules)
+        looks = [AlertLook(now, without_rules) for without_rules in sorted(gone - rules.keys())]
         for count, (state, monitor) in enumerate(monitors, start=1):
             try:
                 if state.id in gone or await self._happens(states[state.id], monitor, states, now):
