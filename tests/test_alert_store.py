@@ -472,6 +472,11 @@ PLANS = [
     (deliveries.backlog, ("ops", 100), "USING INDEX deliveries_waiting (channel=?)"),
     (deliveries.unheard_openings, ("ops", NOON, 600, HOUR), "SCAN alerts USING INDEX alerts_open"),
     (deliveries.closings_to_follow, ("ops", [NoticeKind.RESOLVED], NOON, HOUR), "notices_by_instant (at>?)"),
+    (
+        deliveries.closings_to_follow,
+        ("ops", [NoticeKind.RESOLVED], NOON, HOUR, 7),
+        "SEARCH closed USING INTEGER PRIMARY KEY (rowid>?)",
+    ),
     (deliveries.set_back, ("ops", 60, NOON), "deliveries_waiting"),
     (deliveries.waiting_channels, (), "deliveries_waiting"),
     (deliveries.drop_all_but, (["ops"], NOON, "gone"), "deliveries_waiting"),

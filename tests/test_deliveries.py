@@ -431,6 +431,49 @@ async def test_the_last_resort_is_told_once_after_ten_minutes_and_hears_of_the_e
     assert [told(message)[0][0] for message in last.taken] == ["OPENED", "RESOLVED"]
 
 
+async def test_the_last_resort_hears_of_an_end_that_came_while_it_was_told_of_the_begin(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+):
+    deaf, last = Receiver(station.time), Receiver(station.time)
+    deaf.is_reachable = False
+    write = station.store.write
+    async with running(station, DeliveryRules(last_resort="last"), ops=deaf, last=last) as outgoing:
+        alert = await station.open()
+        outgoing.wake()
+        await until(lambda: len(deaf.attempts) == 1)
+        await outgoing.look()
+
+        async def write_after_the_end(*arguments: Any) -> Any:
+            monkeypatch.undo()
+            await station.tell(alert, RESOLVED)
+            return await write(*arguments)
+
+        station.time.pass_by(600)
+        monkeypatch.setattr(station.store, "write", write_after_the_end)
+        await outgoing.look()
+        await outgoing.look()
+        await until(lambda: any(told(message)[-1][0] == "RESOLVED" for message in last.taken))
+
+
+async def test_the_last_resort_hears_of_an_end_that_came_before_the_first_look_after_a_start(
+    station: Station,
+):
+    deaf, last = Receiver(station.time), Receiver(station.time)
+    deaf.is_reachable = False
+    rules = DeliveryRules(last_resort="last")
+    async with running(station, rules, ops=deaf, last=last) as outgoing:
+        alert = await station.open()
+        outgoing.wake()
+        await until(lambda: len(deaf.attempts) == 1)
+        station.time.pass_by(600)
+        await outgoing.look()
+        await until(lambda: len(last.taken) == 1)
+    await station.tell(alert, RESOLVED)
+    async with running(station, rules, ops=deaf, last=last) as outgoing:
+        await outgoing.look()
+        await until(lambda: len(last.taken) == 2)
+
+
 async def test_what_waits_for_a_channel_that_is_gone_is_dropped(station: Station):
     deaf, other = Receiver(station.time), Receiver(station.time)
     deaf.is_reachable = False

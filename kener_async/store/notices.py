@@ -66,6 +66,12 @@ def after(session: Session, number: int, limit: int) -> list[Notice]:
     return [notice_of(row) for row in rows]
 
 
+def newest(session: Session) -> int:
+    """The highest id of a notice; 0 without any."""
+    (number,) = session.execute("SELECT coalesce(max(id), 0) FROM notices").fetchone()
+    return int(number)
+
+
 def insert(session: Session, notice: Notice) -> None:
     """Store an exported notice under its id, without deliveries."""
     session.execute(

@@ -39,6 +39,7 @@ class Deliveries:
         self._looks_for_gone = LOOKS_FOR_GONE
         self._changed_channels: set[str] = set()
         self._is_running = False
+        self._followed: tuple[str, Sequence[NoticeKind], int] = ("", (), 0)
 
     @property
     def channels(self) -> Mapping[str, Outlet]:
@@ -168,16 +169,19 @@ class Deliveries:
         """Tell the channel of last resort of openings that reached no channel, and how those alerts end."""
         name, now, retry_for = queue.outlet.name, self._clock(), self._rules.retry_for
         kinds = (*FOLLOWED, NoticeKind.REMOVED) if queue.outlet.channel.keeps_state else FOLLOWED
+        followed = self._followed[2] if self._followed[:2] == (name, kinds) else 0
 
-        def untold(session: Session) -> list[int]:
+        def untold(session: Session) -> tuple[list[int], int]:
             openings = deliveries.unheard_openings(session, name, now, LAST_RESORT_AFTER, retry_for)
-            return openings + deliveries.closings_to_follow(session, name, kinds, now, retry_for)
+            closings = deliveries.closings_to_follow(session, name, kinds, now, retry_for, followed)
+            return openings + closings, notices.newest(session)
 
-        numbers = await self._database.read(untold)
+        numbers, newest = await self._database.read(untold)
         if numbers:
             await self._database.write(_send_to, numbers, name, now)
             log.warning("the channel of last resort is told", channel=name, notices=len(numbers))
             queue.wake()
+        self._followed = name, kinds, newest  # closings up to here are told; later ones have higher ids
 
 
 async def _run_after(ending: Sequence[asyncio.Task[None]], queue: ChannelQueue) -> None:
