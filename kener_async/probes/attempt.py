@@ -147,7 +147,7 @@ def _finished(check: CheckSettings, made: Attempt, trace: Trace) -> Attempt:
     if check.invert and made.status is Status.UP:
         return replace(made, status=Status.DOWN, reason="it answers, and must not")
     if check.invert and made.status is Status.DOWN:
-        return replace(made, status=Status.UP, reason="", is_network=False)
+        return replace(made, status=Status.UP, reason="")
     return replace(made, reason=_reason(check, made.reason, trace)) if made.reason else made
 
 

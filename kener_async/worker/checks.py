@@ -6,7 +6,7 @@ task. A run that is under way when the service stops, or when its check changes,
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
@@ -32,15 +32,28 @@ EARLY = 0.0005  # seconds by which a timer may fire too soon
 LATENCY_DIGITS = 6  # more would not be stored as an integer
 MAX_AT_ONCE = 256
 
-Look = Callable[[CheckSettings, float], Awaitable[Attempt]]
-Judge = Callable[[Attempt], Awaitable[Attempt]]
-
 
 class Prober(Protocol):
-    """Makes attempts; never raises but CancelledError."""
+    """Makes attempts."""
 
     async def attempt(self, check: CheckSettings, at: float) -> Attempt:
         """One attempt, begun at the instant `at` (UTC seconds)."""
+        ...
+
+    async def close(self) -> None:
+        """Close what attempts are made with, after the last."""
+        ...
+
+
+class Guard(Protocol):
+    """Tells failures of targets from our own being offline (worker/witnesses.py)."""
+
+    async def judge(self, attempt: Attempt) -> Attempt:
+        """The attempt, or that it was not measured."""
+        ...
+
+    async def close(self) -> None:
+        """Stop, after the last attempt."""
         ...
 
 
@@ -92,6 +105,7 @@ class Checks:
         self,
         states: MonitorStates,
         prober: Prober,
+        guard: Guard,
         records: CheckRecords,
         stopwatch: Stopwatch,
         monotonic: Stopwatch,
@@ -99,6 +113,7 @@ class Checks:
     ) -> None:
         self._states = states
         self._prober = prober
+        self._guard = guard
         self._records = records
         self._stopwatch = stopwatch
         self._monotonic = monotonic
@@ -172,6 +187,8 @@ class Checks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._records.close()
+            await self._guard.close()
+            await self._prober.close()
 
     # Questions
 
@@ -291,6 +308,7 @@ class Checks:
                 attempt = await self._look(check.settings)
             finally:
                 self._metrics.checks_under_way.dec()
+        attempt = await self._guard.judge(attempt)
         if check.run is not run:  # forgotten meanwhile
             return
         run.is_trying = False

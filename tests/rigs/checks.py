@@ -82,6 +82,19 @@ class FakeProber:
         listed = self.outcomes.get(check.tag)
         return outcome_of(listed.pop(0) if listed else Status.UP, at)
 
+    async def close(self) -> None:
+        return
+
+
+class NoGuard:
+    """A Guard (worker/checks.py) without witnesses."""
+
+    async def judge(self, attempt: Attempt) -> Attempt:
+        return attempt
+
+    async def close(self) -> None:
+        return
+
 
 def outcome_of(outcome: Outcome, at: float) -> Attempt:
     if isinstance(outcome, Obstacle):
@@ -119,7 +132,7 @@ class FakeRecords:
 class Bench:
     """Checks with a fake target, on a clock that stands still until `pass_time`."""
 
-    def __init__(self, tags: Iterable[str], judge: Any = None) -> None:
+    def __init__(self, tags: Iterable[str]) -> None:
         self.time = FakeTime()
         self.prober = FakeProber(self.time)
         self.records = FakeRecords()
@@ -130,7 +143,13 @@ class Bench:
         self.states.configure(self.ids, settings, NOON)
         records: Any = self.records
         self.checks = Checks(
-            self.states, self.prober, records, self.time.stopwatch, self.time.monotonic, self.metrics
+            self.states,
+            self.prober,
+            NoGuard(),
+            records,
+            self.time.stopwatch,
+            self.time.monotonic,
+            self.metrics,
         )
 
     async def settle(self) -> None:
