@@ -14,6 +14,7 @@ from kener_async.domain.heartbeats import Gap, GapKind, MonitorSettings, OnChang
 from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.domain.timeline import Reason
 from kener_async.store import layers
+from kener_async.store.interface import Database
 from kener_async.worker.witnesses import OfflineGuard
 from tests.rigs.checks import FakeTime, outcome_of
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
@@ -82,7 +83,8 @@ class World:
 
     async def gaps(self) -> tuple[Gap, ...]:
         await asyncio.sleep(0.01)  # the thread of the database
-        return await self.service.app[keys.DATABASE].read(layers.gaps, NOON - 3600)
+        database: Database = self.service.app[keys.DATABASE]
+        return await database.read(layers.gaps, NOON - 3600)
 
 
 @pytest.fixture

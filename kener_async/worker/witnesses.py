@@ -129,9 +129,9 @@ class OfflineGuard:
         if self._gap is None:
             log.warning("this server is offline: nothing is measured until a witness answers")
             start = int(min(began, now))
-            await self._store(Gap(start, max(now, start + 1), GapKind.OFFLINE))
-        elif minute_of(self._gap.end) != minute_of(now):
-            await self._store(replace(self._gap, end=now))
+            await self._store(Gap(start, now + 1, GapKind.OFFLINE))
+        elif self._gap.end <= minute_of(now):
+            await self._store(replace(self._gap, end=now + 1))
 
     async def _end_gap(self) -> None:
         if self._gap is None:
