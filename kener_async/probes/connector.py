@@ -31,7 +31,7 @@ from yarl import URL
 
 from kener_async.probes.probe import NoAnswer, Trace
 from kener_async.probes.settings import TlsSettings
-from kener_async.probes.sockets import Route, Sockets
+from kener_async.probes.sockets import Route, Sockets, abort
 
 SESSION_ATTRIBUTES = ("_retry_connection",)
 RESPONSE_ATTRIBUTES = ("_reading_paused", "_buffer_paused")
@@ -57,18 +57,20 @@ class Hop:
     follows_redirects: bool = True
     opened: list[asyncio.WriteTransport] = field(default_factory=list)
     answers: list[ClientResponse] = field(default_factory=list)
+    peer: str = ""  # the address that its last connection leads to
 
-    def peer(self) -> str:
-        """The address that its last connection leads to."""
-        peer = self.opened[-1].get_extra_info("peername") if self.opened else None
-        return str(peer[0]) if peer else ""
+    def note(self, transport: asyncio.WriteTransport) -> None:
+        """Take a new connection."""
+        self.opened.append(transport)
+        address = transport.get_extra_info("peername")
+        self.peer = str(address[0]) if address else ""
 
     def abort(self) -> None:
         """Close all its connections at once; a peer that does not answer cannot delay that."""
         for answer in self.answers:
             answer.close()
         for transport in self.opened:
-            transport.abort()
+            abort(transport)
         self.answers.clear()
         self.opened.clear()
 
@@ -192,7 +194,7 @@ class CheckConnector(BaseConnector):
         transport, protocol = await self._sockets.create(
             self._protocol, _host(req.url), _port(req.url), hop.route, hop.trace, tls
         )
-        hop.opened.append(transport)
+        hop.note(transport)
         return protocol
 
     async def _by_proxy(self, req: ClientRequest, proxy: URL, hop: Hop) -> ResponseHandler:
@@ -202,16 +204,16 @@ class CheckConnector(BaseConnector):
             transport, protocol = await self._sockets.create(
                 self._protocol, _host(proxy), _port(proxy), hop.route, hop.trace, tls
             )
-            hop.opened.append(transport)
+            hop.note(transport)
             return protocol
         reader, writer = await self._sockets.connect(_host(proxy), _port(proxy), hop.route, hop.trace, tls)
-        hop.opened.append(writer.transport)
+        hop.note(writer.transport)
         hop.trace.certificates = ()  # are those of the proxy
         await _tunnel(reader, writer, req.url, hop.proxy_authorization)
         transport, protocol = await self._sockets.tunnel_tls(
             writer.transport, self._protocol, _host(req.url), hop.trace, hop.tls
         )
-        hop.opened.append(transport)
+        hop.note(transport)
         return protocol
 
 

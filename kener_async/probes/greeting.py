@@ -5,7 +5,7 @@ import time
 from kener_async.probes.dialogues import Dialogue, Reply, farewell
 from kener_async.probes.probe import NoAnswer, Observation, Trace
 from kener_async.probes.settings import CheckSettings, GreetingTarget
-from kener_async.probes.sockets import Route, Streams
+from kener_async.probes.sockets import Route, Streams, abort
 from kener_async.probes.starttls import Upgrade, greeted
 from kener_async.probes.vantage import Vantage
 
@@ -37,7 +37,7 @@ class GreetingProbe:
             await farewell(dialogue)
             return self._observed(greeting, seconds, str(address))
         finally:
-            streams[1].transport.abort()
+            abort(streams[1].transport)
 
     async def _greeted(self, trace: Trace) -> tuple[Streams, Dialogue, Reply]:
         target = self._target

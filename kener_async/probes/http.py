@@ -129,8 +129,8 @@ class HttpProbe:
 
     async def _observed(self, response: ClientResponse, hop: Hop, began: float) -> Observation:
         values: dict[str, Value] = {"status": response.status, "url": str(response.url.with_fragment(None))}
-        if (peer := hop.peer()) and self._proxy is None:
-            values["ip"] = peer
+        if hop.peer and self._proxy is None:
+            values["ip"] = hop.peer
         if self._reads_body:
             hop.trace.awaited = "complete answer"
             values["body"] = await _body(response, self._target.max_body)
@@ -184,13 +184,14 @@ def _redirected(request: _Request, response: ClientResponse, most: int) -> _Requ
     if not location:
         return None
     try:
-        url = request.url.join(URL(location)).with_user(None)
+        url = request.url.join(URL(location))
         host = url.host
     except ValueError:
         raise NoAnswer("redirects to an address that is not valid", is_network=False) from None
     if url.scheme not in SCHEMES or not host:
         scheme = f"a {url.scheme[:20]}:" if url.scheme not in SCHEMES else "an"
         raise NoAnswer(f"redirects to {scheme} address, which is not followed", is_network=False)
+    url = url.with_user(None)
     if _becomes_get(request.method, response.status):
         kept = {name: value for name, value in request.headers.items() if name.lower() != "content-type"}
         request = replace(request, method="GET", body=b"", headers=kept)

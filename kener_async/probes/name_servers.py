@@ -14,7 +14,7 @@ from dns.message import Message
 
 from kener_async.probes.probe import NoAnswer, Trace
 from kener_async.probes.settings import TlsSettings
-from kener_async.probes.sockets import VERIFIED, Route, Sockets, socket_address
+from kener_async.probes.sockets import VERIFIED, Route, Sockets, abort, socket_address
 
 PORT, TLS_PORT = 53, 853
 SCHEME = "tls://"
@@ -87,7 +87,7 @@ async def ask(
     try:
         return await ask_by_stream(question, reader, writer)
     finally:
-        writer.transport.abort()
+        abort(writer.transport)
 
 
 async def ask_by_datagram(question: Message, connected: socket.socket) -> Message | None:

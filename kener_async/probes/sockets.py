@@ -278,7 +278,7 @@ class Sockets:
         try:
             return certificates.sent_chain(transport.get_extra_info("ssl_object"))
         finally:
-            transport.abort()
+            abort(transport)
 
     async def _blind_upgrade(self, again: Callable[[], Awaitable[Streams]], name: str) -> tuple[bytes, ...]:
         context = await self._contexts.of(TlsSettings(verify=False))
@@ -287,7 +287,13 @@ class Sockets:
             await writer.start_tls(context, server_hostname=name)
             return certificates.sent_chain(writer.get_extra_info("ssl_object"))
         finally:
-            writer.transport.abort()
+            abort(writer.transport)
+
+
+def abort(transport: asyncio.WriteTransport) -> None:
+    """Close a connection at once, without waiting for the peer; again is allowed."""
+    with suppress(AttributeError):  # of a TLS connection that is lost, in asyncio of Python 3.11
+        transport.abort()
 
 
 def socket_address(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

@@ -3,7 +3,7 @@
 from kener_async.probes.dialogues import Dialogue, DialogueName, Reply, dialogue_of
 from kener_async.probes.probe import NoAnswer, Trace
 from kener_async.probes.settings import TlsSettings
-from kener_async.probes.sockets import Route, Sockets, Streams
+from kener_async.probes.sockets import Route, Sockets, Streams, abort
 
 
 async def greeted(
@@ -22,7 +22,7 @@ async def greeted(
         trace.awaited = "greeting"
         return streams, dialogue, await dialogue.greeting()
     except BaseException:
-        streams[1].transport.abort()
+        abort(streams[1].transport)
         raise
 
 
@@ -33,7 +33,7 @@ async def ready_for_tls(name: DialogueName, sockets: Sockets, host: str, port: i
         await dialogue.offers_tls()
         await begin(dialogue)
     except BaseException:
-        streams[1].transport.abort()
+        abort(streams[1].transport)
         raise
     return streams
 

@@ -6,7 +6,7 @@ import time
 from kener_async.probes.answers import AnswerConditions
 from kener_async.probes.probe import Observation, Trace
 from kener_async.probes.settings import CheckSettings, TcpTarget
-from kener_async.probes.sockets import Route, Streams
+from kener_async.probes.sockets import Route, Streams, abort
 from kener_async.probes.vantage import Vantage
 
 PART_BYTES = 1 << 16
@@ -35,7 +35,7 @@ class TcpProbe:
                 await writer.drain()
             return await self._answered(streams, began, trace) if self._conditions.are_there else seen
         finally:
-            writer.transport.abort()
+            abort(writer.transport)
 
     async def _answered(self, streams: Streams, began: float, trace: Trace) -> Observation:
         """Receive until the conditions hold and no more comes, or the target closes the connection.

@@ -5,7 +5,7 @@ import time
 from kener_async.probes.dialogues import farewell
 from kener_async.probes.probe import NoAnswer, Observation, Trace
 from kener_async.probes.settings import CheckSettings, TlsTarget
-from kener_async.probes.sockets import Route
+from kener_async.probes.sockets import Route, abort
 from kener_async.probes.starttls import Upgrade, greeted
 from kener_async.probes.vantage import Vantage
 
@@ -29,7 +29,7 @@ class TlsProbe:
         try:
             return Observation(time.perf_counter() - began, {"ip": writer.get_extra_info("peername")[0]})
         finally:
-            writer.transport.abort()
+            abort(writer.transport)
 
     async def _upgraded(self, trace: Trace) -> Observation:
         target, name = self._target, self._target.starttls
@@ -49,4 +49,4 @@ class TlsProbe:
             await farewell(dialogue)
             return Observation(seconds, {"ip": streams[1].get_extra_info("peername")[0]})
         finally:
-            streams[1].transport.abort()
+            abort(streams[1].transport)

@@ -1,12 +1,13 @@
-"""WebSockets: the handshake, and where it is asked for, what the target says after it."""
+"""WebSockets: the handshake, what is sent over it, and the answer where a condition asks for it."""
 
+import asyncio
 import time
 
 from aiohttp import ClientError, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from yarl import URL
 
 from kener_async.domain.checks import Obstacle
-from kener_async.domain.conditions import Observed, first_fault
+from kener_async.probes.answers import AnswerConditions
 from kener_async.probes.connector import Hop, connecting
 from kener_async.probes.http import failure, without_user
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Trace
@@ -14,13 +15,15 @@ from kener_async.probes.settings import CheckSettings, WebSocketTarget
 from kener_async.probes.sockets import Route
 from kener_async.probes.vantage import Vantage
 
+QUIET_SECONDS = 0.05  # without more, an answer on which the conditions hold is complete
+JUDGED_EVERY = 0.2  # seconds at most, while more comes
 MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
 class WebSocketProbe:
     """Looks at a target over a WebSocket. Reusable; see probes/probe.py.
 
-    With `send`, or a condition on the answer, messages are awaited until these conditions hold.
+    With a condition on the answer, messages are awaited until it holds.
     """
 
     def __init__(self, target: WebSocketTarget, check: CheckSettings, vantage: Vantage) -> None:
@@ -28,9 +31,7 @@ class WebSocketProbe:
         self._vantage = vantage
         self._route = Route.of(check)
         self._url, self._headers = without_user(URL(target.url), target.headers)
-        conditions = (*(check.expect or ()), *check.warn)
-        self._on_answer = tuple(each for each in conditions if each.reads == {"answer"})
-        self._awaits_answer = bool(target.send or any("answer" in each.reads for each in conditions))
+        self._conditions = AnswerConditions(check)
 
     async def look(self, trace: Trace) -> Observation:
         """Shake hands, send and receive; raises as every probe."""
@@ -42,11 +43,11 @@ class WebSocketProbe:
             try:
                 if self._target.send:
                     await connection.send_str(self._target.send)
-                if self._awaits_answer:
+                if self._conditions.are_there:
                     return await self._answered(connection, hop, began)
             except ClientError as error:
                 raise failure(error) from None
-            return self._observed(hop, began)
+            return self._observed(hop, time.perf_counter() - began)
 
     async def _shake_hands(self) -> ClientWebSocketResponse:
         try:
@@ -62,29 +63,44 @@ class WebSocketProbe:
             raise NotMeasured(Obstacle.SECRET, "a header is not valid: it has a line break") from None
 
     async def _answered(self, connection: ClientWebSocketResponse, hop: Hop, began: float) -> Observation:
-        """Receive until the conditions on the answer hold; what came until then is judged in the end."""
+        """Receive until the conditions hold and no more comes; what came until then is judged in the end."""
         received: list[str] = []
         length = 0
+        arrived = judged = 0.0
+        pause: float | None = None
         while True:
-            message = await connection.receive()
-            if message.type not in MESSAGES:
+            text = await _next_text(connection, pause)
+            if text:
+                received.append(text)
+                length += len(text) + 1
+                arrived, pause = time.perf_counter(), QUIET_SECONDS
+            is_over = text is None or length > self._target.max_body
+            if text and not is_over and time.perf_counter() - judged < JUDGED_EVERY:
+                continue
+            judged = time.perf_counter()
+            if is_over and not received:
                 break
-            data = message.data
-            received.append(data.decode(errors="replace") if isinstance(data, bytes) else data)
-            length += len(received[-1])
-            seen = self._observed(hop, began, "\n".join(received)[: self._target.max_body])
-            if length >= self._target.max_body or not self._misses(seen):
-                return seen
+            seen = self._observed(hop, arrived - began, "\n".join(received)[: self._target.max_body])
             hop.trace.partial = seen
-        if hop.trace.partial is not None:
-            return hop.trace.partial
+            if is_over or self._conditions.hold(str(seen.values["answer"])):
+                return seen
+            pause = None if not text else pause
         code = f" with {connection.close_code}" if connection.close_code else ""
         raise NoAnswer(f"the target closed the websocket{code}", is_network=not code)
 
-    def _misses(self, seen: Observation) -> str:
-        return first_fault(self._on_answer, Observed(seen.values, {}))
+    def _observed(self, hop: Hop, seconds: float, answer: str | None = None) -> Observation:
+        values = {"url": str(self._url), "ip": hop.peer}
+        return Observation(seconds, values if answer is None else {**values, "answer": answer})
 
-    @staticmethod
-    def _observed(hop: Hop, began: float, answer: str | None = None) -> Observation:
-        values = {"ip": hop.peer()} | ({} if answer is None else {"answer": answer})
-        return Observation(time.perf_counter() - began, values)
+
+async def _next_text(connection: ClientWebSocketResponse, pause: float | None) -> str | None:
+    """The next message; empty if there is none within the pause, None at the end."""
+    try:
+        async with asyncio.timeout(pause):
+            message = await connection.receive()
+    except TimeoutError:
+        return ""
+    if message.type not in MESSAGES:
+        return None
+    data = message.data
+    return (data.decode(errors="replace") if isinstance(data, bytes) else str(data)) or " "

@@ -25,17 +25,31 @@ class Authority:
         self.file = folder / "authority.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def certificate(self, name: str = "localhost", *, expired: bool = False) -> Path:
-        """A file with a certificate for a host name and its key; an expired one ended yesterday."""
+    def certificate(
+        self,
+        name: str = "localhost",
+        *,
+        expired: bool = False,
+        days: float | None = None,
+        starts: float | None = None,
+        is_self_signed: bool = False,
+    ) -> Path:
+        """A file with a certificate for a host name and its key; an expired one ended yesterday.
+
+        `days` until its end, and `starts` until its begin; a self-signed one is not of this authority.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        end = datetime.now(UTC) + timedelta(days=-1 if expired else 2)
+        left = days if days is not None else -1 if expired else 2 if starts is None else starts + 30
+        end = datetime.now(UTC) + timedelta(days=left)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (
-            _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, end)
-            .issuer_name(self._name)
+            _builder(subject, key, end)
+            .issuer_name(subject if is_self_signed else self._name)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(key if is_self_signed else self._key, hashes.SHA256())
         )
-        file = self._folder / f"{name}{'-expired' if expired else ''}.pem"
+        kind = f"{'-expired' if expired else ''}-{left:g}{'-self' if is_self_signed else ''}"
+        file = self._folder / f"{name}{kind}.pem"
         file.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
             + key.private_bytes(
