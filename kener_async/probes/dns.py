@@ -121,6 +121,8 @@ def record_type(text: str) -> RdataType:
 
 def asked_name(text: str, record: RdataType) -> Name:
     """The name to ask for, absolute: of an address's PTR record the reverse one; raises ValueError."""
+    if not text:
+        raise ValueError("the name is empty")
     try:
         if record == dns.rdatatype.PTR and _is_address(text):
             return dns.reversename.from_address(text)
