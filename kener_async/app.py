@@ -1,5 +1,6 @@
 """The application: everything is wired here, and reads as a list."""
 
+from asyncio import Lock
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -25,6 +26,7 @@ from kener_async.api.manage import alerts as managed_alerts
 from kener_async.api.manage import channels as managed_channels
 from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import incidents as managed_incidents
+from kener_async.api.manage import rules as managed_rules
 from kener_async.channels.composition import message_source
 from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
 from kener_async.config.alert_plan import alert_plan
@@ -83,6 +85,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[RATE_LIMITER] = RateLimiter(running)
     app[BODY_BUDGET] = BodyBudget(running)
     app[BATCH_SLOTS] = BatchSlots()
+    app[managed_rules.BACK_TESTS] = Lock()
     add_routes(app)
     policies = RoutePolicies(app.router)
     app[REQUEST_LOG] = RequestLog(running, policies)
@@ -113,6 +116,7 @@ def add_routes(app: web.Application) -> None:
         managed_deliveries.routes,
         managed_channels.routes,
         managed_incidents.routes,
+        managed_rules.routes,
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)

@@ -92,6 +92,7 @@ PRIVATE: dict[tuple[str, str], Private] = {
     ("POST", "/api/manage/alerts/{alertId}/snooze"): Private(
         "alert:write", body=lambda _: {"for": "1h"}, answers_foreign=404
     ),
+    ("POST", "/api/manage/rules/{ruleName}/back-test"): Private("manage:read", about=False),
     ("GET", "/api/manage/deliveries"): Private("manage:read", about=False),
     ("POST", "/api/manage/deliveries/{deliveryId}/again"): Private("channel:write", answers_foreign=404),
     ("GET", "/api/manage/channels"): Private("manage:read", about=False),

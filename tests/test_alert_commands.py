@@ -58,6 +58,11 @@ async def test_the_list_is_json_for_programs(service: Service):
         "since": NOON - 300,
         "openedAt": NOON,
         "toldAt": NOON,
+        "reminders": 0,
+        "remindedAt": None,
+        "because": None,
+        "isFlapping": False,
+        "settledAt": None,
         "acknowledgedAt": None,
         "acknowledgedBy": None,
         "acknowledgedFrom": None,
@@ -65,6 +70,7 @@ async def test_the_list_is_json_for_programs(service: Service):
         "incidentNumber": None,
         "until": None,
         "closedAt": None,
+        "closing": None,
     }
     await store(service, lambda session: session.execute("DELETE FROM alerts"))
     assert json.loads(run(service, "list", "--json").stdout) == []

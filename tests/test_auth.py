@@ -297,6 +297,7 @@ GUARDED = {
     ("GET", "/api/manage/alerts"): "manage:read",
     ("POST", "/api/manage/alerts/{alertId}/acknowledge"): "alert:write",
     ("POST", "/api/manage/alerts/{alertId}/snooze"): "alert:write",
+    ("POST", "/api/manage/rules/{ruleName}/back-test"): "manage:read",
     ("GET", "/api/manage/deliveries"): "manage:read",
     ("POST", "/api/manage/deliveries/{deliveryId}/again"): "channel:write",
     ("GET", "/api/manage/channels"): "manage:read",

@@ -122,6 +122,7 @@ async def test_alerts_are_listed_newest_first_with_all_that_is_known(service: Se
         "monitor": "earth",
         "rule": "outage",
         "severity": "critical",
+        "state": "open",
         "since": NOON - 300,
         "openedAt": NOON,
         "toldAt": NOON,

@@ -104,7 +104,7 @@ def _operation(spec: Spec, doc: str, tag: str) -> dict[str, Any]:
         }
         if spec.line is not None:
             content["application/x-ndjson"] = {"schema": spec.line, "example": line_example(spec.line, tag)}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not spec.is_body_optional, "content": content}
     if spec.scope is not None:
         operation["security"] = [{"bearerAuth": []}]
     for status in _errors(spec):

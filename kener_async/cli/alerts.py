@@ -1,4 +1,4 @@
-"""The commands that list, acknowledge and snooze alerts."""
+"""The commands that list, acknowledge and snooze alerts, and back-test rules."""
 
 import json
 from getpass import getuser
@@ -10,6 +10,8 @@ import click
 from kener_async.cli.common import aligned, message, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
+from kener_async.domain.alert_documents import alert_document
+from kener_async.domain.back_test_results import DEFAULT_DAYS, MAX_DAYS
 from kener_async.domain.durations import LONGEST, format_duration, parse_duration
 from kener_async.ops.installation import require_database
 
@@ -18,7 +20,7 @@ by_option = click.option("--by", help="The person who does it. Default: the user
 
 @click.group()
 def alert() -> None:
-    """List, acknowledge and snooze alerts.
+    """List, acknowledge, snooze, back-test alerts.
 
     The service may be running.
     """
@@ -42,7 +44,7 @@ def list_alerts(config: Config, with_closed: bool, tag: str | None, limit: int, 
     found = alerts.find(config, is_open=None if with_closed else True, tag=tag, limit=limit)
     now = system_clock()
     if as_json:
-        documents = [alerts.as_json(each, found.tags[each.monitor], now) for each in found.alerts]
+        documents = [alert_document(each, found.tags, now) for each in found.alerts]
         click.echo(json.dumps(documents, indent=2))
         return
     for line in aligned(list(alerts.table(found, now))):
@@ -76,6 +78,33 @@ def snooze(config: Config, id_or_tag: str, duration: str, by: str | None) -> Non
     if seconds is None or not 0 < seconds <= LONGEST:
         raise click.UsageError(f"--for: {duration} is no duration such as 30m or 8h")
     _perform(config, id_or_tag, by, seconds)
+
+
+@alert.command("back-test")
+@click.argument("rule")
+@click.option(
+    "--days", type=click.IntRange(1, MAX_DAYS), default=DEFAULT_DAYS, show_default=True, help="Up to now."
+)
+@click.option("--monitor", "tags", multiple=True, help="Only the monitor of this tag; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+@on_database
+def back_test(config: Config, rule: str, days: int, tags: tuple[str, ...], as_json: bool) -> None:
+    """Show what a rule would have told.
+
+    The rule as the configuration has it now, over the stored minutes of the last days, beside the alerts that
+    it had then. Reports are taken as if none had come late; acknowledgements and snoozes are left out. Times
+    are UTC.
+    """
+    from kener_async.ops import back_tests
+
+    require_database(config)
+    tested = back_tests.run(config, rule, tags, days, system_clock())
+    if as_json:
+        click.echo(json.dumps(back_tests.as_json(tested), indent=2))
+        return
+    for line in aligned(list(back_tests.table(tested))):
+        click.echo(line)
+    message(back_tests.summary(tested[0]))
 
 
 def _perform(config: Config, id_or_tag: str, by: str | None, seconds: int | None) -> None:

@@ -41,6 +41,7 @@ from kener_async.domain.timeline import Layers, Run, runs, version_at
 
 LEAD = DAY  # before the window, so that alerts and flapping that reach into it are known
 EVENTS_AT_MOST = 8  # of one rule at one instant
+RECENT_AT_MOST = 500  # alerts of one that flaps without end, as the evaluator reads
 
 BEFORE_REPORT, WITH_REPORT = 0, 1  # the two looks at the minute of a report
 GOOD = Said(Side.GOOD)
@@ -252,8 +253,9 @@ class Replay:
         at = observed(self._gaps, stretch.start)
         while at < stretch.end and at <= self._now:
             minute = minute_of(at)
+            known = _continued(streak, stretch.said, stretch.start, minute)
             for place, said in self._looks(stretch, at):
-                seen = _continued(streak, said, stretch.start, minute + MINUTE)
+                seen = _continued(known, said, minute, minute + MINUTE)
                 self._look(at, place, seen)
             if stretch.end - minute <= MINUTE:
                 break
@@ -294,7 +296,7 @@ class Replay:
                 continue
             recent.append(alert)
             is_flapping = alert.is_flapping and alert.settled_at is None
-            if alert.opened_at < at - FLAPPING_SPAN and not is_flapping:
+            if len(recent) == RECENT_AT_MOST or (alert.opened_at < at - FLAPPING_SPAN and not is_flapping):
                 break
         return recent[::-1]
 
@@ -343,6 +345,8 @@ def _first_looks(stretch: Stretch, at: int) -> tuple[tuple[int, Said], ...]:
 
 
 def _continued(streak: AlertStreak, said: Said, start: int, end: int) -> AlertStreak:
+    if start == end:
+        return streak
     tally = StreakTally(streak)
     tally.add(said, start, end)
     return tally.streak()

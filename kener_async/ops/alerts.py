@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from kener_async.config.model import Config
+from kener_async.domain.alert_documents import state_of
 from kener_async.domain.alerts import Alert
 from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import NoticeKind, Recipients
@@ -76,42 +76,15 @@ def table(listed: ListedAlerts, now: int) -> Iterator[tuple[str, ...]]:
             alert.rule,
             alert.severity.name.lower(),
             _time(alert.since),
-            state_of(alert, now),
+            _state(alert, now),
             alert.acknowledged_by or "-",
         )
 
 
-def state_of(alert: Alert, now: int) -> str:
-    """In words: open, quiet (nobody was told), acknowledged, snoozed until, or how it closed."""
-    if alert.closing is not None:
-        return alert.closing.name.lower()
-    if alert.acknowledged_at is not None:
-        return "acknowledged"
-    if alert.snoozed_until is not None and alert.snoozed_until > now:
-        return f"snoozed until {_time(alert.snoozed_until)}"
-    return "quiet" if alert.told_at is None else "open"
+def _state(alert: Alert, now: int) -> str:
+    state = state_of(alert, now)
+    return f"snoozed until {_time(alert.snoozed_until)}" if state == "snoozed" else state
 
 
-def as_json(alert: Alert, tag: str, now: int) -> dict[str, Any]:
-    """The JSON document of one; instants are UTC seconds."""
-    return {
-        "id": alert.id,
-        "monitor": tag,
-        "rule": alert.rule,
-        "severity": alert.severity.name.lower(),
-        "state": state_of(alert, now).split()[0],
-        "since": alert.since,
-        "openedAt": alert.opened_at,
-        "toldAt": alert.told_at,
-        "acknowledgedAt": alert.acknowledged_at,
-        "acknowledgedBy": alert.acknowledged_by or None,
-        "acknowledgedFrom": alert.acknowledged_from or None,
-        "snoozedUntil": alert.snoozed_until,
-        "incidentNumber": alert.incident,
-        "until": alert.until,
-        "closedAt": alert.closed_at,
-    }
-
-
-def _time(instant: int) -> str:
-    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M}"
+def _time(instant: int | None) -> str:
+    return "-" if instant is None else f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M}"

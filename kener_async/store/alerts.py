@@ -16,6 +16,7 @@ COLUMNS = """
 """
 OPEN = "alerts INDEXED BY alerts_open"  # which are few, also of a monitor with many
 RECENT_AT_MOST = 500  # of one monitor and rule that flap without end
+OF_RULE_AT_MOST = 20_000
 
 EXPORTED_AT_ONCE = 500
 
@@ -143,6 +144,20 @@ def search(session: Session, criteria: AlertSearch) -> list[Alert]:
             "before": criteria.before,
             "limit": criteria.limit,
         },
+    )
+    return [_alert(row) for row in rows]
+
+
+def of_rule(session: Session, rule: str, monitors: Iterable[int], since: int) -> list[Alert]:
+    """The alerts of a rule, of these monitors, that were open at `since` or later, newest first."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM alerts INDEXED BY alerts_by_rule
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND rule = ?
+           AND (closed_at IS NULL OR closed_at >= ?)
+         ORDER BY id DESC LIMIT ?
+        """,  # noqa: S608
+        (json.dumps(sorted(monitors)), rule, since, OF_RULE_AT_MOST),
     )
     return [_alert(row) for row in rows]
 

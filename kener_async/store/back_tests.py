@@ -6,17 +6,59 @@ from typing import Protocol
 from kener_async.domain.alert_looks import PARENT_IS_BAD
 from kener_async.domain.alert_streaks import AlertStreak, Side, StreakCondition, side_of
 from kener_async.domain.alerts import AlertRule, LatencyAbove, StatusIs
+from kener_async.domain.back_test_results import BackTest, BackTestPlan, reaching_into
 from kener_async.domain.back_tests import LEAD, Replay, ReplayedAlert, StreakHistory, Stretch, stretches
 from kener_async.domain.calendar import MINUTE, QUARTER, minute_end, quarter_of
 from kener_async.domain.heartbeats import EveryInterval, OnChange, Version
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.store import alert_streaks, dirty, layers
+from kener_async.store import alert_streaks, alerts, dirty, layers
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
 
 READ_AT_ONCE = 16 * QUARTER
+ALERTS_AT_MOST = 20_000  # of a back-test
+
+
+class BackTestRun:
+    """A back-test under way, one monitor at a time; `tags` are those of all monitors by id."""
+
+    def __init__(self, plan: BackTestPlan, tags: Mapping[int, str]) -> None:
+        self._plan = plan
+        self._ids = {tag: monitor for monitor, tag in tags.items()}
+        self._histories: dict[int, StreakHistory] = {}
+        self._would: list[ReplayedAlert] = []
+        self._untested: list[str] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many alerts were found that the rest has to be left out."""
+        return len(self._would) >= ALERTS_AT_MOST
+
+    def leave_out(self, tag: str) -> None:
+        self._untested.append(tag)
+
+    def test(self, session: Session, tag: str) -> None:
+        """Replay the rule for the monitor of a tag of the plan; one that was never stored has no alerts."""
+        plan = self._plan
+        if tag not in self._ids:
+            return
+        first = first_minute(session, plan.start)
+        parents = [self._ids[parent] for parent in plan.parents[tag] if parent in self._ids]
+        unread = [parent for parent in parents if parent not in self._histories]
+        self._histories.update(histories(session, unread, first, plan.now))
+        known = {parent: self._histories[parent] for parent in parents}
+        found = replay(session, self._ids[tag], plan.rules[tag], known, first, plan.now)
+        self._would += reaching_into(plan.start, found)
+
+    def result(self, session: Session) -> BackTest:
+        """What was found, beside the alerts that are stored."""
+        tested = self._plan.rules.keys() - set(self._untested)
+        monitors = [self._ids[tag] for tag in tested if tag in self._ids]
+        did = alerts.of_rule(session, self._plan.name, monitors, self._plan.start)
+        self._would.sort(key=lambda one: one.alert.opened_at, reverse=True)
+        return BackTest(self._plan, self._would, did, self._untested)
 
 
 class StretchReader(Protocol):

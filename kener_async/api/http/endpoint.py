@@ -35,6 +35,7 @@ LOCAL = Grant("", "local", frozenset({"admin"}), None, None)
 class Spec:
     """Describe an operation. Without a `scope` it is public; `errors` are statuses beside 400, 401 and 403.
 
+    `is_body_optional`: a request without a body is one with an empty object.
     `line` is the schema of one line if the body may also be JSON Lines; the operation then reads the body.
     `list_hint` is added to the error when the body is a list. A heartbeat counts for its sender's rate before
     its body is read.
@@ -46,6 +47,7 @@ class Spec:
     scope: str | None
     reply: Schema | None = None
     body: Schema | None = None
+    is_body_optional: bool = False
     line: Schema | None = None
     query: Schema | None = None
     path: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +114,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                     await app[RATE_LIMITER].take(grant.id, 1)
                 if load_query is not None:
                     query = load_query(request.rel_url.raw_query_string)
-                if load_body is not None:
+                if load_body is not None and (request.body_exists or not spec.is_body_optional):
                     seconds = app[keys.RUNNING].config.server.request_timeout_seconds
                     body = loaded(load_body, await read_object(request, seconds, spec.list_hint))
                 value = await operation(Call(request, grant, body, query))

@@ -1,6 +1,5 @@
 """/api/manage/alerts: list, acknowledge, snooze."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +10,7 @@ from kener_async.api.http.forwarded import client_address
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import path_id, visible_monitors
 from kener_async.api.tags import unknown_tag
-from kener_async.domain.alerts import Alert
+from kener_async.domain.alert_documents import alert_document
 from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.notices import NoticeKind
 from kener_async.store import alert_acts, alerts
@@ -47,7 +46,8 @@ async def list_alerts(call: Call) -> list[dict[str, Any]]:
         is_open=query.get("is_open"), monitors=monitors, before=query.get("before"), limit=query["limit"]
     )
     found = await call.request.app[keys.DATABASE].read(alerts.search, criteria)
-    return [rendered(alert, tags) for alert in found]
+    now = call.request.app[keys.CLOCK]()
+    return [alert_document(alert, tags, now) for alert in found]
 
 
 @routes.post("/api/manage/alerts/{alertId}/acknowledge")
@@ -110,36 +110,10 @@ async def _perform(call: Call, until: int | None) -> list[dict[str, Any]]:
     recipients = app[keys.RUNNING].config.recipients(NoticeKind.ACKNOWLEDGED, now)
     changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients)
     app[keys.DELIVERIES].wake()
-    return [rendered(alert, tags) for alert in changed]
+    return [alert_document(alert, tags, now) for alert in changed]
 
 
 def _origin(request: web.Request) -> str:
     """The address that the request came from, as far as it is known."""
     proxies = request.app[keys.RUNNING].config.server.trusted_proxies
     return str(client_address(request, proxies) or "a proxy")
-
-
-def rendered(alert: Alert, tags: Mapping[int, str]) -> dict[str, Any]:
-    """The alert as the API has it; `tags` are those of the monitors that may be named."""
-    return {
-        "id": alert.id,
-        "monitor": tags[alert.monitor],
-        "rule": alert.rule,
-        "severity": alert.severity.name.lower(),
-        "since": alert.since,
-        "openedAt": alert.opened_at,
-        "toldAt": alert.told_at,
-        "reminders": alert.reminders,
-        "remindedAt": alert.reminded_at,
-        "because": None if alert.because is None else tags.get(alert.because),
-        "isFlapping": alert.is_flapping,
-        "settledAt": alert.settled_at,
-        "acknowledgedAt": alert.acknowledged_at,
-        "acknowledgedBy": alert.acknowledged_by or None,
-        "acknowledgedFrom": alert.acknowledged_from or None,
-        "snoozedUntil": alert.snoozed_until,
-        "incidentNumber": alert.incident,
-        "until": alert.until,
-        "closedAt": alert.closed_at,
-        "closing": None if alert.closing is None else alert.closing.name.lower(),
-    }

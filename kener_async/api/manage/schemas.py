@@ -4,8 +4,17 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from kener_async.api.http.fields import Instant, JsonChoice, JsonString, QueryInteger, SingleMessageField
+from kener_async.api.http.fields import (
+    Instant,
+    JsonChoice,
+    JsonInteger,
+    JsonString,
+    QueryInteger,
+    SingleMessageField,
+    TagList,
+)
 from kener_async.api.schemas import IncidentResponse, RequestSchema, described
+from kener_async.domain.back_test_results import DEFAULT_DAYS, MAX_DAYS
 from kener_async.domain.durations import UNITS, parse_duration
 from kener_async.domain.notices import DeliveryState
 
@@ -60,6 +69,9 @@ class AlertSchema(Schema):
     monitor = fields.String(metadata=described("Tag of the monitor", "earth"))
     rule = fields.String(metadata=described("Name of the rule, in [[alerts]]", "outage"))
     severity = fields.String(metadata=described("info, warning or critical", "critical"))
+    state = fields.String(
+        metadata=described("open, quiet, acknowledged, snoozed, or how it closed: as closing", "open")
+    )
     since = fields.Integer(metadata=described("Where the bad streak began, UTC seconds", 1731251760))
     opened_at = fields.Integer(
         data_key="openedAt", metadata=described("When it was noticed, UTC seconds", 1731251765)
@@ -122,6 +134,76 @@ class SnoozeSchema(RequestSchema):
     def require_one(self, data: dict[str, Any], **_: Any) -> None:
         if len(data) != 1:
             raise ValidationError("Invalid for: must be there, or until, but not both")
+
+
+class BackTestRequest(RequestSchema):
+    spelled = "monitors"
+
+    days = JsonInteger(
+        minimum=1,
+        maximum=MAX_DAYS,
+        message=f"Invalid days: must be an integer from 1 to {MAX_DAYS}",
+        metadata=described(f"How many days, up to now; default: {DEFAULT_DAYS}", 30),
+    )
+    monitors = TagList(
+        message="Invalid monitors: must be a list of tags",
+        metadata=described("Only these of the monitors that the rule holds for; default: all", ["earth"]),
+    )
+
+
+class BackTestMessage(Schema):
+    at = fields.Integer(metadata=described("When, UTC seconds", 1731251765))
+    kind = fields.String(metadata=described("What would be told", "opened"))
+
+
+class ReplayedAlertSchema(Schema):
+    monitor = fields.String(metadata=described("Tag of the monitor", "earth"))
+    since = fields.Integer(metadata=described("Where the bad streak began, UTC seconds", 1731251760))
+    opened_at = fields.Integer(data_key="openedAt", metadata=described("When it would open", 1731251820))
+    until = fields.Integer(allow_none=True, metadata=described("Where the good streak began", 1731252360))
+    seconds = fields.Integer(metadata=described("From since to until, or to now", 600))
+    closed_at = fields.Integer(data_key="closedAt", allow_none=True)
+    closing = fields.String(allow_none=True, metadata=described("resolved or retracted", "resolved"))
+    told_at = fields.Integer(
+        data_key="toldAt", allow_none=True, metadata=described("When channels would be told", 1731251820)
+    )
+    quiet = fields.String(
+        allow_none=True, metadata=described("Why nobody would be told of it: parent or flapping", None)
+    )
+    because = fields.String(
+        allow_none=True, metadata=described("Tag of the monitor it depends on that was bad", None)
+    )
+    is_flapping = fields.Boolean(data_key="isFlapping", metadata=described("Whether the pair flaps", False))
+    messages = fields.List(fields.Nested(BackTestMessage()))
+    alert_id = fields.Integer(
+        data_key="alertId", allow_none=True, metadata=described("The stored alert of the same time", 17)
+    )
+
+
+class BackTestSchema(Schema):
+    rule = fields.String(metadata=described("Name of the rule", "outage"))
+    start = fields.Integer(data_key="from", metadata=described("Begin of the days, UTC seconds", 1728659765))
+    end = fields.Integer(data_key="to", metadata=described("Their end: now", 1731251765))
+    monitors = fields.Integer(metadata=described("How many monitors were looked at", 3))
+    untested = fields.List(
+        fields.String(), metadata=described("Tags of those for which it would have taken too long", [])
+    )
+    messages = fields.Integer(metadata=described("How many messages, before any are gathered", 2))
+    would_count = fields.Integer(data_key="wouldCount", metadata=described("Alerts it would have had", 1))
+    did_count = fields.Integer(data_key="didCount", metadata=described("Alerts that it had", 1))
+    only_would = fields.Integer(
+        data_key="onlyWould", metadata=described("Those it would have had and did not have", 0)
+    )
+    only_did = fields.Integer(
+        data_key="onlyDid", metadata=described("Those that it had and would not have", 0)
+    )
+    would = fields.List(
+        fields.Nested(ReplayedAlertSchema()),
+        metadata={"description": "Them, the newest 1,000, newest first"},
+    )
+    did = fields.List(
+        fields.Nested(AlertSchema()), metadata={"description": "The newest 1,000 stored, newest first"}
+    )
 
 
 class DeliveryQuery(PageQuery):
