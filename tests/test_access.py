@@ -140,7 +140,7 @@ def address(path: str, name: str, query: str = "") -> str:
     values = {
         "tag": f"{name}-tag", "number": INCIDENTS[name],
         "incidentNumber": (DRAFTS if path.endswith("/publish") else INCIDENTS)[name],
-        "channelName": "ops", "alertId": INCIDENTS[name], "deliveryId": INCIDENTS[name],
+        "channelName": "ops", "ruleName": "outage", "alertId": INCIDENTS[name], "deliveryId": INCIDENTS[name],
         "key": KEYS[name], "address": CHECKS[name], "token": f"{name}-push-token-0123456789",
         "kind": "status", "month": "2025-12",
         "day": "2025-12-30", "path": "none",

@@ -327,7 +327,13 @@ def test_the_table_of_scopes_names_every_route_that_is_not_public_and_no_other(c
 
 def of_earth(path: str) -> str:
     named = {"month": "2025-12", "day": "2025-12-31", "kind": "status", "form": "atom", "name": "page.css"}
-    keys = {"key": "no-key", "address": "no-check", "token": "no-token", "channelName": "none"}
+    keys = {
+        "key": "no-key",
+        "address": "no-check",
+        "token": "no-token",
+        "channelName": "none",
+        "ruleName": "none",
+    }
     return path.format(
         incidentNumber=1, number=1, alertId=1, deliveryId=1, tag="earth", path="logo.svg", **named, **keys
     )
