@@ -210,7 +210,7 @@ class LookEverywhere:
             kept_from = stored.kept_from
             reader = Reader(world, tag, self.language, kept_from)
             told = [one async for one in reader.figures(self.ago)]
-        mine = Recount(stored, tag, world.now)
+        mine = Recount(stored, tag, world.now, {})
         for name, span, figures in told:
             assert figures == dict.fromkeys(figures, mine.uptime(span)), (tag, name)
 

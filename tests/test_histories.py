@@ -14,12 +14,13 @@ import os
 import random
 import sqlite3
 import tempfile
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -31,6 +32,7 @@ from hypothesis import strategies as st
 from kener_async import keys
 from kener_async.clock import Cron
 from kener_async.config.model import Config, MonitorConfig, Senders
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -53,6 +55,7 @@ from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, ru
 HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
 
 TAGS = ("earth", "mars", "phobos", "titan")
+GROUPS = ("planets", "all")
 MEASURED = (Status.UP, Status.DEGRADED, Status.DOWN)
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
 SHOWN_ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
@@ -148,17 +151,30 @@ def settings_of(body: Mapping[str, Any]) -> MonitorSettings:
         include_degraded_in_downtime=body["include_degraded_in_downtime"],
         expectation=expectation,
         stale_after=body["stale_after"],
+        group=group_of(body["group"]) if "group" in body else None,
+        excused_by=tuple(body.get("excused_by", ())),
     )
+
+
+def group_of(body: Mapping[str, Any]) -> GroupSettings:
+    return GroupSettings(tuple(body["members"]), body["min_up"], body["is_percentage"], body["is_degraded"])
 
 
 # The recount
 
 
 class Recount:
-    """Every minute of a monitor, from the first of which anything is known to the current one."""
+    """Every minute of a monitor, from the first of which anything is known to the current one.
 
-    def __init__(self, stored: Stored, tag: str, now: int) -> None:
+    `family` has the recounts of the others by tag, as of the same instant.
+    """
+
+    def __init__(self, stored: Stored, tag: str, now: int, family: "dict[str, Recount]") -> None:
         self.now = now
+        self.tag = tag
+        self._stored, self._family = stored, family
+        family[tag] = self
+        self._said: dict[int, recount.Said] = {}
         self.kept_from = stored.kept_from
         self.end = now // MINUTE * MINUTE + MINUTE
         self.layers = stored.of(tag, now)
@@ -166,38 +182,55 @@ class Recount:
         firsts = [*self.samples, *(one.start for one in self.layers["overlays"])]
         firsts += [one.since for one in self.layers["versions"]]
         self.first = min([*firsts, now]) // MINUTE * MINUTE
-        self.codes = bytes(self._codes())
-        for place in {0, len(self.codes) // 2, len(self.codes) - 1}:
-            whole = recount.minute_status(self.first + MINUTE * place, **self.layers)
-            assert self.status(self.first + MINUTE * place) is whole
+        self.versions = sorted(self.layers["versions"], key=lambda version: version.since)
+        self._order = sorted(self.samples)
+
+    @cached_property
+    def codes(self) -> bytes:
+        codes = bytes(self._codes())
+        for place in {0, len(codes) // 2, len(codes) - 1}:
+            minute = self.first + MINUTE * place
+            whole = recount.minute_status(minute, **self.layers, others=partial(self._other, minute))
+            assert self.said(minute)[0] is whole
+        return codes
 
     def _codes(self) -> Iterator[int]:
-        """Only what can matter to a minute is handed to its recount, which would take long otherwise.
-
-        That is the newest earlier sample, what overlaps the minute, and what has ended since that sample.
-        """
-        overlays, versions = self.layers["overlays"], sorted(self.layers["versions"], key=lambda v: v.since)
-        gaps = sorted(self.layers["gaps"], key=lambda gap: gap.end)
-        newest: dict[int, Sample] = {}
         for minute in range(self.first, self.end, MINUTE):
-            sample = self.samples.get(minute)
-            near = newest if sample is None else {**newest, minute: sample}
-            begun = [version for version in versions if version.since < minute + MINUTE]
-            heard = max(newest, default=self.first)
-            status = recount.minute_status(
-                minute,
-                samples=near,
-                overlays=[one for one in overlays if _near(one, minute) or _ended(one, heard, minute)],
-                versions=begun,
-                gaps=[gap for gap in gaps if _near(gap, minute) or _ended(gap, heard, minute)],
-                starts=self.layers["starts"],
-            )
-            if sample is not None:
-                newest = {minute: sample}
+            status, _ = self.said(minute)
+            begun = [version for version in self.versions if version.since < minute + MINUTE]
             as_downtime = (
                 status is Status.DEGRADED and begun and begun[-1].settings.include_degraded_in_downtime
             )
             yield DEGRADED_AS_DOWNTIME if as_downtime else status
+
+    def said(self, minute: int) -> recount.Said:
+        """Only what can matter to a minute is handed to its recount, which would take long otherwise.
+
+        That is the newest earlier sample, what overlaps the minute, and what has ended since that sample.
+        """
+        if minute in self._said:
+            return self._said[minute]
+        before = bisect_left(self._order, minute)
+        heard = self._order[before - 1] if before else self.first
+        overlays, gaps = self.layers["overlays"], self.layers["gaps"]
+        self._said[minute] = said = recount.said_of(
+            minute,
+            {at: self.samples[at] for at in (heard, minute) if at in self.samples},
+            [one for one in overlays if _near(one, minute) or _ended(one, heard, minute)],
+            [version for version in self.versions if version.since < minute + MINUTE],
+            [gap for gap in gaps if _near(gap, minute) or _ended(gap, heard, minute)],
+            self.layers["starts"],
+            partial(self._other, minute),
+        )
+        return said
+
+    def _other(self, minute: int, tag: str) -> recount.Said:
+        return self.other(tag).said(minute)
+
+    def other(self, tag: str) -> "Recount":
+        if tag not in self._family:
+            Recount(self._stored, tag, self.now, self._family)
+        return self._family[tag]
 
     def status(self, minute: int) -> Status:
         if minute < self.first:
@@ -234,6 +267,8 @@ class Recount:
         return min(max(start, self.kept_from), self.end), self.end
 
     def newest(self) -> Sample | None:
+        if self._in_force().group is not None:
+            return None
         minutes = [minute for minute in self.samples if minute <= self.now]
         return self.samples[max(minutes)] if minutes else None
 
@@ -246,19 +281,42 @@ class Recount:
         ]
         impacts = [overlay.impact for overlay in active if overlay.impact is not None]
         impact = None if not impacts else Status.DOWN if Status.DOWN in impacts else Status.DEGRADED
-        newest, measured = self.newest(), self._measured()
-        known = self._in_force().default_status if newest is None else newest.status
+        measured, known = self._measured()
         if any(overlay.maintenance for overlay in active):
             return Status.MAINTENANCE, known if impact is None else impact
         if impact is not None:
             return impact, impact
+        if self._is_excused():
+            return Status.NO_DATA, Status.DOWN
         return measured, known if measured is Status.NO_DATA else measured
+
+    def _is_excused(self) -> bool:
+        """Whether only a parent keeps it from being DOWN now, where no person says anything else."""
+        is_down = self._measured()[0] is Status.DOWN
+        return is_down and any(self.other(parent)._is_down() for parent in self._in_force().excused_by)
+
+    def _is_down(self) -> bool:
+        shown, kener = self.current()
+        is_excused = (shown, kener) == (Status.NO_DATA, Status.DOWN) and self._is_excused()
+        return shown is Status.DOWN or is_excused
 
     def _in_force(self) -> MonitorSettings:
         minute = self.now // MINUTE * MINUTE
         return recount.settings_in_force(minute, self.layers["versions"]) or MonitorSettings()
 
-    def _measured(self) -> Status:
+    def _measured(self) -> tuple[Status, Status | None]:
+        """What it measures now, and what the contract's route says where that is nothing."""
+        group = self._in_force().group
+        if group is None:
+            newest = self.newest()
+            known = self._in_force().default_status if newest is None else newest.status
+            return self._measured_alone(), known
+        members = [self.other(tag).current() for tag in group.members]
+        said = [kener for _, kener in members if kener is not None]
+        known = recount.status_of_group(group, said) if said else None
+        return recount.status_of_group(group, [shown for shown, _ in members]), known
+
+    def _measured_alone(self) -> Status:
         minute, newest, in_force = self.now // MINUTE * MINUTE, self.newest(), self._in_force()
         if newest is not None:
             if newest.minute == minute:
@@ -322,6 +380,9 @@ class World:
     def tags(self) -> list[str]:
         return [monitor.tag for monitor in self.config.monitors]
 
+    def is_group(self, tag: str) -> bool:
+        return any(one.tag == tag and one.settings.group is not None for one in self.config.monitors)
+
     def remember(self) -> None:
         """How far the clock ever was."""
         self.latest = max(self.latest, self.now)
@@ -334,17 +395,18 @@ class World:
             kept_from = stored.kept_from
             answers = [await one.ask(self.service) for one in questions]
         self._compare_with_accepted(stored)
-        recounts: dict[tuple[str, int], Recount] = {}
+        families: dict[int, dict[str, Recount]] = defaultdict(dict)
         for question, (status, answer) in zip(questions, answers, strict=True):
-            for tag in question.tags:
-                if (tag, question.now) not in recounts:
-                    recounts[tag, question.now] = Recount(stored, tag, question.now)
-            told = {tag: recounts[tag, question.now] for tag in question.tags}
+            family = families[question.now]
+            told = {
+                tag: family[tag] if tag in family else Recount(stored, tag, question.now, family)
+                for tag in question.tags
+            }
             question.judge(status, answer, told)
 
     def _compare_with_accepted(self, stored: Stored) -> None:
         horizon = (self.latest - self.config.database.retention_days * DAY) // QUARTER * QUARTER
-        for tag in TAGS:
+        for tag in (*TAGS, *GROUPS):
             found = {minute: (one.status, one.latency) for minute, one in stored.samples[tag].items()}
             sent = self.accepted[tag]
             assert {minute: sent[minute] for minute in sent if minute >= horizon} == {
@@ -610,7 +672,7 @@ class Beat:
         at = now
         if self.moment is not None:
             at = body["timestampInSeconds"] = self.moment.at(now)
-        known = self.tag in world.tags
+        known = self.tag in world.tags and not world.is_group(self.tag)
         minute = min(at, now) // MINUTE * MINUTE
         oldest = now // MINUTE * MINUTE - config.max_age_days * DAY
         accepted = known and at <= now + config.clock_skew_seconds and minute >= oldest
@@ -669,7 +731,7 @@ class Start:
     tag: str
 
     async def take(self, world: World) -> None:
-        if self.tag not in world.tags:
+        if self.tag not in world.tags or world.is_group(self.tag):
             return
         address = f"/ping/{check_of(self.tag)}/start"
         async with world.service.client.post(address) as reply:
@@ -831,6 +893,8 @@ def _sent(fields: Mapping[str, Any], now: int) -> dict[str, Any]:
 
 def watched(tag: str, given: MonitorSettings) -> MonitorConfig:
     """A monitor whose job can say that it begins."""
+    if given.group is not None or tag in GROUPS:
+        return a_monitor(tag, given)
     return a_monitor(tag, given, senders=Senders(checks=(check_of(tag),)))
 
 
@@ -1012,6 +1076,7 @@ moments = st.one_of(
     st.builds(Moment, st.integers(1, 40)),
 )
 tags = st.sampled_from(TAGS)
+all_tags = st.sampled_from((*TAGS, *TAGS, *GROUPS))
 statuses = st.sampled_from(MEASURED)
 latencies = st.sampled_from([0.0, 0.1, 12.0, 0.000_000_3, 1234.567_891])
 
@@ -1050,7 +1115,28 @@ def drawn_settings(draw: st.DrawFn) -> MonitorSettings:
     )
 
 
-some_tags = st.lists(tags, min_size=1, max_size=3, unique=True)
+@st.composite
+def settings_for(draw: st.DrawFn, tag: str) -> MonitorSettings:
+    """It follows from monitors before it only, so that there is no circle."""
+    place = (*TAGS, *GROUPS).index(tag)
+    before = st.sampled_from((*TAGS, *GROUPS)[: max(place, 1)])
+    is_group = place > 1 and draw(st.integers(0, 5 if tag in TAGS else 1)) == 0
+    given = draw(drawn_settings())
+    if place and draw(st.integers(0, 3)) == 0:
+        parents = draw(st.lists(before, min_size=1, max_size=2, unique=True))
+        given = replace(given, excused_by=tuple(parents))
+    if not is_group and not (tag in GROUPS and draw(st.booleans())):
+        return given
+    members = tuple(draw(st.lists(before, min_size=1, max_size=5, unique=True)))
+    is_percentage = draw(st.booleans())
+    min_up = draw(
+        st.sampled_from([1, 34, 50, 66, 67, 100]) if is_percentage else st.integers(1, len(members))
+    )
+    group = GroupSettings(members, min_up, is_percentage, draw(st.booleans()))
+    return replace(given, group=group, expectation=None, default_status=None)
+
+
+some_tags = st.lists(all_tags, min_size=1, max_size=3, unique=True)
 times = {"startDatetime": moments, "endDatetime": moments}
 incident_fields: dict[str, st.SearchStrategy[Any]] = times | {
     "impact": st.sampled_from(["DOWN", "DEGRADED"]),
@@ -1063,7 +1149,14 @@ edit_fields = incident_fields | {
     "tags": some_tags,
 }
 configurations = st.builds(
-    Configure, st.dictionaries(tags, weighted((5, drawn_settings()), (1, st.none())), min_size=1, max_size=2)
+    Configure,
+    st.lists(
+        all_tags.flatmap(
+            lambda tag: st.tuples(st.just(tag), weighted((5, settings_for(tag)), (1, st.none())))
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(dict),
 )
 spans = st.tuples(past_moments, moments)
 passing = st.one_of(
@@ -1105,7 +1198,7 @@ restarts = st.builds(
     st.booleans(),
     weighted((2, st.none()), (1, configurations)),
 )
-looks = st.builds(Look, tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
+looks = st.builds(Look, all_tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
 steps: st.SearchStrategy[Step] = weighted(
     (6, beats),
     (2, checks),
@@ -1144,7 +1237,7 @@ histories = st.builds(
     start=st.builds(lambda start, more: start + more, st.sampled_from(STARTS), st.integers(0, 1000)),
     retention_days=st.sampled_from([400, 400, 3]),
     monitors=st.fixed_dictionaries(
-        {"earth": st.just(MonitorSettings())} | dict.fromkeys(TAGS[1:], drawn_settings())
+        {"earth": st.just(MonitorSettings())} | {tag: settings_for(tag) for tag in (*TAGS[1:], *GROUPS)}
     ),
     steps=st.lists(st.lists(steps, max_size=7), min_size=2, max_size=6).map(
         lambda parts: [step for part in parts for step in part]  # longer than one list would be drawn

@@ -18,7 +18,7 @@ from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, loaded
 from kener_async.api.http.json_pieces import MAX_PIECE, Span, Text, line_spans, list_spans
 from kener_async.api.http.rate_limit import RATE_LIMITER
 from kener_async.api.http.request_log import REQUEST_LOG, REQUESTER, Requester
-from kener_async.api.tags import unknown_tag
+from kener_async.api.tags import GROUP_TAG, unknown_tag
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Fault, Item, Result, Verdict
 from kener_async.domain.calendar import is_showable
@@ -149,7 +149,7 @@ class TagResolver:
         if tag in self.refused:
             return self.refused[tag]
         state = self._states.find(tag)
-        if state is None or not self._grant.allows_tag(tag):
+        if state is None or tag in self._states.groups or not self._grant.allows_tag(tag):
             return self._refuse(tag)
         self.resolved[tag] = state.id
         return state.id
@@ -159,6 +159,8 @@ class TagResolver:
         is_first = len(self.refused) < MAX_SUGGESTIONS
         if not self._grant.allows_tag(tag):
             message = "the token is for other monitors"
+        elif tag in self._states.groups:
+            message = GROUP_TAG
         else:
             message = unknown_tag(tag, self._states, self._grant).message if is_first else "invalid tag"
         if is_first:

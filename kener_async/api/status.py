@@ -7,7 +7,7 @@ import orjson
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.api.tags import unknown_tag
+from kener_async.api.tags import GROUP_TAG, unknown_tag
 from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import day_so_far
 from kener_async.domain.errors import Invalid
@@ -40,6 +40,8 @@ async def update_status(call: Call) -> bytes:
     state = app[keys.STATES].find(body["tag"])
     if state is None:
         raise unknown_tag(body["tag"], app[keys.STATES], call.grant)
+    if body["tag"] in app[keys.STATES].groups:
+        raise Invalid(GROUP_TAG)
     ingest = app[keys.RUNNING].config.ingest
     minute = minute_for(
         body.get("timestamp"),

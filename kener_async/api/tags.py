@@ -5,6 +5,8 @@ from kener_async.domain.errors import Invalid
 from kener_async.domain.spelling import closest
 from kener_async.domain.states import MonitorStates
 
+GROUP_TAG = "invalid tag, a group has no reports of its own: report its members"
+
 
 def unknown_tag(tag: str, states: MonitorStates, grant: Grant) -> Invalid:
     """The error for an unknown tag; it suggests a similar one that the token may use."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from kener_async.domain.calendar import day_so_far, minute_end, quarter_of
 from kener_async.domain.changes import ChangedMonitors
-from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.streaks import streak
@@ -83,11 +82,6 @@ class MonitorState:
         """Whether these were loaded as the newest settings, noted not after `now`."""
         newest = self.layers.versions[-1] if self.layers.versions else None
         return newest is not None and newest.settings == settings and newest.since <= now
-
-    @property
-    def group(self) -> GroupSettings | None:
-        """What it follows from as a group now; None: it has reports of its own."""
-        return self.layers.versions[-1].settings.group if self.layers.versions else None
 
     @property
     def followed(self) -> Collection[int]:
@@ -186,15 +180,17 @@ class MonitorState:
 class MonitorStates:
     """The states of all configured monitors, by tag.
 
-    `revision` grows with every change that pages may show, `incidents_revision` when an incident or a comment
-    is written. `kept_from` is the instant before which samples have been dropped. `changes` collects what
-    alert rules have to look at again.
+    `groups` are the tags of those that follow from members and have no reports of their own. `revision` grows
+    with every change that pages may show, `incidents_revision` when an incident or a comment is written.
+    `kept_from` is the instant before which samples have been dropped. `changes` collects what alert rules
+    have to look at again.
     """
 
     def __init__(self) -> None:
         self.revision = 0
         self.incidents_revision = 0
         self.kept_from = 0
+        self.groups: frozenset[str] = frozenset()
         self.changes = ChangedMonitors()
         self._heard: dict[int, int] = {}
         self._by_tag: dict[str, MonitorState] = {}
@@ -236,6 +232,7 @@ class MonitorStates:
     def configure(self, ids: Mapping[str, int], settings: Mapping[str, MonitorSettings], now: int) -> None:
         """Replace all monitors by these, in this order; those that are new or have new settings are stale."""
         self.note_change()
+        self.groups = frozenset(tag for tag, given in settings.items() if given.group is not None)
         before = self._by_tag
         self._by_tag = {tag: before.get(tag) or MonitorState.empty(ids[tag], tag, now) for tag in ids}
         self._by_id = {state.id: state for state in self._by_tag.values()}

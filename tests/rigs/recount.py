@@ -5,9 +5,11 @@ quarters or caching, and sharing nothing with the code it is compared to except 
 """
 
 import decimal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import (
     AtSchedule,
     EveryInterval,
@@ -20,6 +22,13 @@ from kener_async.domain.heartbeats import (
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Sample, Status
 
+Said = tuple[Status, bool]  # the status of a minute, and whether it is that only because a parent excuses it
+Others = Callable[[str], Said]  # by tag, of the same minute
+
+
+def nobody(tag: str) -> Said:
+    raise AssertionError(f"{tag} is asked for")
+
 
 def minute_status(
     minute: int,
@@ -29,12 +38,41 @@ def minute_status(
     versions: list[Version],
     gaps: list[Gap],
     starts: Sequence[int] = (),
+    others: Others = nobody,
 ) -> Status:
     """The status of the minute `[minute, minute + 60)`: the first rule that applies.
 
     `overlays` are the incidents that cover minutes: no drafts, and none that an alert rule opened.
     """
+    return said_of(minute, samples, overlays, versions, gaps, starts, others)[0]
+
+
+def said_of(
+    minute: int,
+    samples: dict[int, Sample],
+    overlays: list[Overlay],
+    versions: list[Version],
+    gaps: list[Gap],
+    starts: Sequence[int],
+    others: Others,
+) -> Said:
+    """The status of a minute, and whether a parent excuses it."""
     assert minute % 60 == 0
+    by_people = status_of_people(minute, overlays)
+    if by_people is not None:
+        return by_people, False
+    status = measured_status(minute, samples, overlays, versions, gaps, starts, others)
+    settings = settings_in_force(minute, versions)
+    if status is Status.DOWN and settings is not None:
+        for parent in settings.excused_by:
+            of_parent, is_excused = others(parent)
+            if of_parent is Status.DOWN or is_excused:
+                return Status.NO_DATA, True
+    return status, False
+
+
+def status_of_people(minute: int, overlays: list[Overlay]) -> Status | None:
+    """Rules 1 and 2."""
     covering = [overlay for overlay in overlays if _overlaps(overlay.start, overlay.end, minute)]
 
     # 1. a maintenance
@@ -47,12 +85,43 @@ def minute_status(
         return Status.DOWN
     if impacts:
         return Status.DEGRADED
+    return None
+
+
+def status_of_group(group: GroupSettings, members: list[Status]) -> Status:
+    """What follows for a group from what its members are."""
+    left = [one for one in members if one not in (Status.MAINTENANCE, Status.NO_DATA)]
+    if not left:
+        return Status.MAINTENANCE if Status.MAINTENANCE in members else Status.NO_DATA
+    working = [one for one in left if one is not Status.DOWN]
+    share = Fraction(group.min_up, 100) * len(left) if group.is_percentage else group.min_up
+    if len(working) < share:
+        return Status.DOWN
+    if group.is_degraded and any(one is not Status.UP for one in left):
+        return Status.DEGRADED
+    return Status.UP
+
+
+def measured_status(
+    minute: int,
+    samples: dict[int, Sample],
+    overlays: list[Overlay],
+    versions: list[Version],
+    gaps: list[Gap],
+    starts: Sequence[int],
+    others: Others,
+) -> Status:
+    """What is known of a minute apart from what people say, and from what a parent excuses."""
+    settings = settings_in_force(minute, versions)
+
+    # a group has no samples
+    if settings is not None and settings.group is not None:
+        return status_of_group(settings.group, [others(tag)[0] for tag in settings.group.members])
 
     # 3. its own sample
     if minute in samples:
         return samples[minute].status
 
-    settings = settings_in_force(minute, versions)
     if settings is None:
         return Status.NO_DATA
 

@@ -9,10 +9,11 @@ from kener_async.api.http.auth import Authenticator
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.api.http.rate_limit import RateLimiter
 from kener_async.api.http.request_log import REQUESTER, Requester
+from kener_async.api.tags import GROUP_TAG
 from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.calendar import minute_of
-from kener_async.domain.errors import NotFound
+from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.keys import Running
@@ -79,10 +80,12 @@ class SenderReports:
         return monitor
 
     async def admit(self, sender: str, tag: str) -> MonitorState:
-        """Count a sample of the sender; raises NotFound and TooMany."""
+        """Count a sample of the sender; raises NotFound, Invalid for a group, and TooMany."""
         state = self._states.find(tag)
         if state is None:
             raise NotFound("not found")
+        if tag in self._states.groups:
+            raise Invalid(GROUP_TAG)
         await self._rate_limiter.take(sender, 1)
         return state
 
