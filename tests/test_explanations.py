@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from kener_async.cli.main import main
 from kener_async.clock import Cron
 from kener_async.config.load import load
+from kener_async.domain import check_times
 from kener_async.domain.alert_decisions import AlertContext, AlertOpened, decide
 from kener_async.domain.alert_examples import AlertExample, example_of_reports, example_of_silence
 from kener_async.domain.alert_streaks import StreakCondition, measured_runs, streak_of
@@ -95,6 +96,89 @@ title = "{monitor} is not working"
         "",
         "Nothing is told of what was over before it was known, and nothing during a maintenance of it.",
     ]
+
+
+SHOP = """\
+[[monitors]]
+tag = "shop"
+[monitors.check]
+http = "https://user:s3cret@shop.example.org/health?key=s3cret"
+expect = ["status == 200", "json $.ok == true"]
+warn = ["latency < 800ms"]
+"""
+
+
+def test_it_is_said_when_a_check_is_made_believed_and_told(
+    explain: Callable[..., list[str]],
+) -> None:
+    rule = '[[alerts]]\nname = "outage"\nto = ["ops"]\nflapping = false'
+    assert explain(SHOP, rule, tag="shop") == [
+        "shop",
+        "  It is checked every minute at :46: GET https://shop.example.org.",
+        "  An attempt is DOWN unless status == 200; json $.ok == true.",
+        "  It is DEGRADED unless latency < 800ms.",
+        "  A failure is believed after 3 attempts in 40s, or in 1m 10s where each has no answer within 10s; "
+        "its minutes count from the first.",
+        "  Example: it fails at 13:00:46, 13:01:06, 13:01:26: known at 13:01:26, for the minutes 13:00 and "
+        "13:01. If one of them succeeds, none was bad.",
+        "  A status is held for 3m 10s after a run; what cannot be measured for longer is not known.",
+        "",
+        "outage (critical)",
+        "  Opens when it is DOWN at once.",
+        "  Tells ops (ntfy, which gathers for 10 s).",
+        "  Is over when it is no longer so, in at least 1 report.",
+        "  Example: it is bad from 12:00:46 on: told at 12:01:27 at the earliest.",
+        "",
+        "Nothing is told of what was over before it was known, and nothing during a maintenance of it.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (
+            'every = "5m"',
+            "It is checked every 5m, at 01:41 of the hour and so on: a TCP",
+        ),
+        ('every = "7m"', "It is checked every 7m, next at 13:"),
+        ('cron = "30 2 * * *"', "It is checked at the times of its schedule, next at thu 2026-01-01 02:30: "),
+        ("retries = 0", "A failure is believed at once; without an answer within 10s it is one."),
+        ("retries = 0\ntimeout = 3", "without an answer within 3s it is one."),
+        ("retries = 1\nretry_every = 90", "after 2 attempts in 1m 30s, or in 1m 50s where each"),
+        ("retries = 1\nretry_every = 90", "for the minutes 13:00 and 13:01."),
+        ("invert = true", "UP and DOWN change places (invert)."),
+        ('cron = "*/5 8-18 * * mon-fri"', "A status is held for 2d 14h 7m after a run"),
+        ("retries = 0", "Example: it fails at 13:00:"),
+    ],
+)
+def test_each_timing_has_its_words(explain: Callable[..., list[str]], keys: str, line: str) -> None:
+    check = f'[[monitors]]\ntag = "db"\n[monitors.check]\ntcp = "db:5432"\n{keys}'
+    assert line in "\n".join(explain(check, tag="db"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "keys", "told"),
+    [
+        ("", "retries = 0", "12:00"),
+        ("", "", "12:00:40"),
+        ("count = 3", "retries = 0", "12:02"),
+        ("count = 3", "", "12:02:40"),
+        ('after = "10m"', "", "12:11"),
+        ("count = 2", 'every = "5m"\nretries = 0', "12:05"),
+        ("latency_above = 1", "", "12:00"),
+        ("latency_above = 1\ncount = 2", "", "12:01"),
+    ],
+)
+def test_the_example_of_a_check_is_told_when_enough_is_known(
+    explain: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, rule: str, keys: str, told: str
+) -> None:
+    monkeypatch.setattr(check_times, "phase_of", lambda tag, every: 0.0)
+    check = f'[[monitors]]\ntag = "db"\n[monitors.check]\ntcp = "db:5432"\n{keys}'
+    alert = f'[[alerts]]\nname = "a"\nto = ["ops"]\n{rule}'
+    (example,) = (
+        line for line in explain(check, alert, tag="db") if "on: told" in line or "opens at" in line
+    )
+    assert f"told at {told} at the earliest" in example
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Worked examples of alert rules: when an alert of bad reports, or of a silence, opens and is told."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from kener_async.domain.alert_decisions import AlertContext, decide
 from kener_async.domain.alert_streaks import Side, StreakCondition, side_of, streak_of
 from kener_async.domain.alerts import AlertRule, StatusIs
-from kener_async.domain.calendar import DAY, MINUTE, minute_end, minute_from
+from kener_async.domain.calendar import DAY, MINUTE, minute_end, minute_from, minute_of
+from kener_async.domain.check_examples import failed_runs
+from kener_async.domain.checks import CheckTiming
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, Expectation, MonitorSettings, Version
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, runs
@@ -40,6 +43,23 @@ def example_of_reports(rule: AlertRule, settings: MonitorSettings, minute: int) 
     # A report is known to its minute only, so time counts from the end of that minute.
     elapsed = minute + MINUTE + rule.after if rule.after else minute
     return _example(rule, minute, max(elapsed, last))
+
+
+def example_of_runs(rule: AlertRule, timing: CheckTiming, first: float) -> AlertExample | None:
+    """The alert of a check that is bad from the run at the instant `first` on; None as above."""
+    condition = rule.condition
+    if not isinstance(condition, StreakCondition) or condition == StatusIs(Status.NO_DATA):
+        return None
+    bad_at = minute_of(int(first))
+    reports: set[int] = set()
+    known_at = 0
+    for run in failed_runs(timing, first, is_retried=isinstance(condition, StatusIs)):
+        reports.update(run.minutes)
+        known_at = ceil(run.known_at)
+        if len(reports) >= rule.count:
+            break
+    elapsed = bad_at + MINUTE + rule.after if rule.after else bad_at
+    return _example(rule, bad_at, max(elapsed, known_at))
 
 
 def example_of_silence(rule: AlertRule, settings: MonitorSettings, minute: int) -> AlertExample | None:

@@ -6,7 +6,12 @@ from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from kener_async.config.model import Config, MonitorConfig
-from kener_async.domain.alert_examples import AlertExample, example_of_reports, example_of_silence
+from kener_async.domain.alert_examples import (
+    AlertExample,
+    example_of_reports,
+    example_of_runs,
+    example_of_silence,
+)
 from kener_async.domain.alerts import (
     AlertRule,
     BurnRate,
@@ -15,11 +20,13 @@ from kener_async.domain.alerts import (
     StatusIs,
     UptimeBelow,
 )
-from kener_async.domain.calendar import HOUR, day_of, day_start
+from kener_async.domain.calendar import HOUR, day_of, day_start, minute_of
 from kener_async.domain.durations import format_duration
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.hours import Hours
 from kener_async.domain.samples import Status
+from kener_async.ops.check_explanation import explained_check, next_run
+from kener_async.probes.settings import CheckSettings
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -28,7 +35,7 @@ def explained(config: Config, tag: str, now: int) -> list[str]:
     """The lines of the explanation; its examples are of the day of `now`. Raises KeyError for another tag."""
     monitor = config.by_tag[tag]
     rules = config.rules_of(tag)
-    lines = [_title(monitor), *(f"  {line}" for line in _expected_of(monitor))]
+    lines = [_title(monitor), *(f"  {line}" for line in _expected_of(monitor, config.site.timezone, now))]
     if not rules:
         return [*lines, "", f"No alert rule holds for it: {_why_none(config, monitor)}. Nobody is told."]
     for rule in rules:
@@ -46,8 +53,11 @@ def _title(monitor: MonitorConfig) -> str:
     return f"{name}, hidden" if monitor.hidden else name
 
 
-def _expected_of(monitor: MonitorConfig) -> Iterator[str]:
-    yield _silence(monitor.settings)
+def _expected_of(monitor: MonitorConfig, zone: ZoneInfo, now: int) -> Iterator[str]:
+    if monitor.check is None:
+        yield _silence(monitor.settings)
+    else:
+        yield from explained_check(monitor.check, now, lambda begin: _Clock(zone, begin).at)
     if monitor.depends_on:
         yield (
             f"It needs {_listed(monitor.depends_on)}: while {_one_of(monitor.depends_on)} is DEGRADED or "
@@ -207,6 +217,9 @@ def _hours(hours: Hours) -> str:
 
 def _examples(monitor: MonitorConfig, rule: AlertRule, zone: ZoneInfo, now: int) -> Iterator[str]:
     noon = day_start(day_of(now, zone), zone) + 12 * HOUR
+    if monitor.check is not None:
+        yield from _examples_of_check(monitor, monitor.check, rule, _Clock(zone, noon))
+        return
     expectation = monitor.settings.expectation
     begin = expectation.schedule.next_after(noon - 1) if isinstance(expectation, AtSchedule) else noon
     clock = _Clock(zone, begin)
@@ -228,10 +241,25 @@ def _examples(monitor: MonitorConfig, rule: AlertRule, zone: ZoneInfo, now: int)
         yield "It opens only before the first report: after that its silence is known to be bad."
 
 
+def _examples_of_check(
+    monitor: MonitorConfig, check: CheckSettings, rule: AlertRule, clock: "_Clock"
+) -> Iterator[str]:
+    first = next_run(check, clock.begin - 1)
+    bad = example_of_runs(rule, check.timing, first)
+    if bad is not None:
+        slow = "too slow" if isinstance(rule.condition, LatencyAbove) else "bad"
+        yield f"Example: it is {slow} from {clock.at(int(first))} on: {_told(clock, bad)}."
+    if rule.condition == StatusIs(Status.NO_DATA):
+        silent = example_of_silence(rule, monitor.settings, minute_of(int(first)))
+        if silent is not None:
+            yield f"Example: nothing is measured after {clock.at(int(first))}: {_told(clock, silent)}."
+
+
 class _Clock:
     """Writes instants as times of a day, with the date where it is another day than that of `begin`."""
 
     def __init__(self, zone: ZoneInfo, begin: int) -> None:
+        self.begin = begin
         self._zone, self._today = zone, day_of(begin, zone)
 
     def at(self, instant: int) -> str:
