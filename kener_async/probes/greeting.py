@@ -34,8 +34,9 @@ class GreetingProbe:
                 await self._begin_tls(streams, dialogue, trace)
             seconds = time.perf_counter() - began
             address = streams[1].get_extra_info("peername")[0]
+            trace.partial = self._observed(greeting, seconds, str(address))
             await farewell(dialogue)
-            return self._observed(greeting, seconds, str(address))
+            return trace.partial
         finally:
             abort(streams[1].transport)
 

@@ -350,6 +350,8 @@ def _is_targets(error: OSError | NotMeasured) -> bool:
 def _handshake_failed(error: OSError) -> NoAnswer:
     if isinstance(error, ssl.SSLError):
         return NoAnswer(tls_words(error))
+    if error.errno is None:  # of asyncio: the target closed it
+        return NoAnswer("TLS failed: the connection was closed in the handshake")
     return NoAnswer(f"TLS failed: {words_of(error)}")
 
 

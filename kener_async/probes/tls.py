@@ -46,7 +46,8 @@ class TlsProbe:
             upgrade = Upgrade(name, self._sockets, target.host, target.port, self._route, target.tls)
             await upgrade.run(streams, dialogue, trace)
             seconds = time.perf_counter() - began
+            trace.partial = Observation(seconds, {"ip": streams[1].get_extra_info("peername")[0]})
             await farewell(dialogue)
-            return Observation(seconds, {"ip": streams[1].get_extra_info("peername")[0]})
+            return trace.partial
         finally:
             abort(streams[1].transport)
