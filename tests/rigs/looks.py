@@ -34,10 +34,12 @@ async def look(target: Target, *, vantage: VantageSettings | None = None, **chec
     """One attempt of a check from a vantage of its own; another where this machine was too busy for it."""
     settings = a_check(target, **check)
     async with Vantage.opened(vantage or VantageSettings()) as opened:
-        for _ in range(5):
-            made = await attempt(settings, probe_of(settings, opened), time.time(), opened)
+        probe = probe_of(settings, opened)
+        made = await attempt(settings, probe, time.time(), opened)
+        for _ in range(4):
             if made.obstacle is not Obstacle.STALL:
                 break
+            made = await attempt(settings, probe, time.time(), opened)
         return made
 
 
