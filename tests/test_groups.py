@@ -1,14 +1,21 @@
 """Groups and excused monitors: their settings, their minutes, and what is shown of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kener_async import keys
 from kener_async.config import load as loading
+from kener_async.config.model import MonitorConfig
 from kener_async.domain.groups import GroupSettings, folded
+from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
+from kener_async.store import followers
+from tests.rigs.alerts import a_rule, all_notices, an_alert_config, look, told
+from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 UP, DEGRADED, DOWN, MAINTENANCE, NO_DATA = Status
 
@@ -131,3 +138,148 @@ def test_a_group_changes_with_its_members():
         (180, DOWN),
         (240, UP),
     ]
+
+
+# The service
+
+
+def a_group(tag: str, *members: str, **settings: object) -> MonitorConfig:
+    return a_monitor(tag, MonitorSettings(group=GroupSettings(members, **settings)))  # type: ignore[arg-type]
+
+
+EXPECTED = MonitorSettings(expectation=EveryInterval(60, 60, 120))
+
+
+@pytest.fixture
+async def service(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Service]:
+    """A group of three, and a group of that group."""
+    monitors = [a_monitor(tag, EXPECTED) for tag in ("a", "b", "c")]
+    config = a_config(tmp_path, *monitors, a_group("g", "a", "b", "c", min_up=50), a_group("all", "g"))
+    async with running(config, clock) as service:
+        for tag in ("a", "b", "c"):
+            await service.beat(tag)
+        yield service
+
+
+async def status_of(service: Service, tag: str) -> str:
+    return str((await service.get("/api/status", tag=tag))["status"])
+
+
+async def test_a_group_follows_its_members_at_once(service: Service):
+    assert await status_of(service, "g") == "UP"
+    await service.beat("a", "DOWN")
+    assert [await status_of(service, tag) for tag in ("g", "all")] == ["DEGRADED", "DEGRADED"]
+    await service.beat("b", "DOWN")
+    assert [await status_of(service, tag) for tag in ("g", "all")] == ["DOWN", "DOWN"]
+    await service.beat("a", "UP")
+    await service.beat("b", "UP")
+    assert [await status_of(service, tag) for tag in ("g", "all")] == ["UP", "UP"]
+
+
+async def test_a_group_follows_members_that_fall_silent(service: Service):
+    service.pass_time(300)
+    await service.beat("a", "UP")
+    assert await status_of(service, "g") == "DOWN"
+
+
+async def test_a_group_has_no_reports_of_its_own(service: Service):
+    body = {"tag": "g", "status": "UP", "latency": 1}
+    answer = await service.ask("POST", "/api/status", json=body)
+    text = "invalid tag, a group has no reports of its own: report its members"
+    assert answer == (400, {"error": text})
+    batch = {
+        "samples": [{"tag": "g", "status": "UP", "latency": 1}, {"tag": "a", "status": "UP", "latency": 1}]
+    }
+    results = (await service.post("/api/status/batch", batch))["results"]
+    assert [(one["verdict"], one.get("error")) for one in results] == [("refused", text), ("duplicate", None)]
+    assert "lastUpdatedAt" not in await service.get("/api/status", tag="g")
+
+
+async def test_a_late_report_of_a_member_corrects_its_groups(service: Service):
+    service.pass_time(3 * 3600)
+    await service.roll()
+    before = await service.get("/api/monitors/all/uptime", window="24h")
+    await service.beat("b", "UP", at=NOON + 3600)
+    await service.beat("a", "UP", at=NOON + 3600)
+    await service.beat("a", "UP", at=NOON + 3660)
+    after = await service.get("/api/monitors/all/uptime", window="24h")
+    assert after["minutes"]["down"] < before["minutes"]["down"]
+    minutes = await service.get(
+        "/api/monitors/all/history", **{"from": NOON + 3600, "to": NOON + 3720, "resolution": "minute"}
+    )
+    assert [one["status"] for one in minutes["items"]] == ["DEGRADED", "DEGRADED"]
+    assert {one["reason"] for one in minutes["items"]} == {"members"}
+
+
+async def test_incidents_and_maintenance_of_members_and_of_the_group_count(service: Service):
+    work = {"title": "Work", "startDatetime": NOON, "isMaintenance": True}
+    await service.beat("a", "DOWN")
+    await service.post("/api/incident", work | {"tags": ["a"]})
+    assert await status_of(service, "g") == "UP"  # a is left out
+    await service.post("/api/incident", {"title": "Down", "tags": ["b"], "impact": "DOWN"})
+    assert await status_of(service, "g") == "DEGRADED"
+    await service.post("/api/incident", work | {"tags": ["g"]})
+    g, over = (await service.get("/api/monitors"))[3:]
+    assert (g["status"], over["status"]) == ("MAINTENANCE", "MAINTENANCE")
+
+
+async def test_other_members_hold_from_the_reload_on(service: Service):
+    await service.beat("a", "DOWN")
+    service.pass_time(120)
+    for tag in ("b", "c"):
+        await service.beat(tag)
+    monitors = [a_monitor(tag, EXPECTED) for tag in ("a", "b", "c")]
+    await service.configure(*monitors, a_group("g", "b", "c"), a_group("all", "g"))
+    assert await status_of(service, "g") == "UP"
+    minutes = await service.get(
+        "/api/monitors/g/history", **{"from": NOON, "to": NOON + 180, "resolution": "minute"}
+    )
+    assert [one["status"] for one in minutes["items"]] == ["DEGRADED", "DEGRADED", "UP"]
+
+
+async def test_a_parent_that_is_down_excuses(tmp_path: Path, clock: FakeClock):
+    excused = MonitorSettings(excused_by=("router",))
+    child = a_monitor("child", excused, depends_on=("router",))
+    grandchild = a_monitor("grandchild", MonitorSettings(excused_by=("child",)), depends_on=("child",))
+    async with running(a_config(tmp_path, a_monitor("router"), child, grandchild), clock) as service:
+        for tag in ("router", "child", "grandchild"):
+            await service.beat(tag, "DOWN")
+        service.pass_time(60)
+        await service.beat("router", "UP")
+        await service.beat("child", "DOWN")
+        for tag, statuses in (("child", ["NO_DATA", "DOWN"]), ("grandchild", ["NO_DATA", "NO_DATA"])):
+            minutes = await service.get(
+                f"/api/monitors/{tag}/history", **{"from": NOON, "to": NOON + 120, "resolution": "minute"}
+            )
+            assert [one["status"] for one in minutes["items"]] == statuses
+            assert minutes["items"][0]["reason"] == "parent down"
+
+
+async def test_an_alert_of_a_group_names_the_members_that_are_bad(tmp_path: Path, clock: FakeClock):
+    monitors = (a_monitor("a"), a_monitor("b"), a_monitor("c"), a_group("g", "a", "b", "c"))
+    rule = a_rule(count=3, recover_count=3)  # counts are met, because a group has no reports
+    config = an_alert_config(tmp_path, rule, monitors=monitors)
+    config = replace(config, alerts=tuple(replace(one, monitors=("g",)) for one in config.alerts))
+    async with running(config, clock) as service:
+        for tag in ("a", "b", "c"):
+            await service.beat(tag)
+        await look(service, 60)
+        await service.beat("c", "DOWN")
+        await service.beat("b", "DEGRADED")
+        await look(service)
+        assert await told(service) == ["g OPENED"]
+        (notice,) = await all_notices(service)
+        assert notice.facts.reason == "DOWN c; DEGRADED b"
+        await look(service, 60)
+        for tag in ("a", "b", "c"):
+            await service.beat(tag)
+        await look(service)
+        assert await told(service) == ["g OPENED", "g RESOLVED"]
+
+
+async def test_who_follows_is_known_through_groups(service: Service):
+    states = service.app[keys.STATES]
+    ids = {state.tag: state.id for state in states}
+    found = await service.app[keys.DATABASE].read(followers.of, [ids["a"]])
+    assert sorted(found[ids["a"]]) == sorted([ids["g"], ids["all"]])
+    assert await service.app[keys.DATABASE].read(followers.count_followed, ids["all"]) == 4

@@ -1,5 +1,6 @@
 """Why a minute is bad for a rule, in words for messages."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from kener_async.domain.alerts import AlertRule, BurnRate, LatencyAbove, StatusIs, UptimeBelow
@@ -7,7 +8,9 @@ from kener_async.domain.calendar import DAY, minute_of
 from kener_async.domain.durations import format_duration
 from kener_async.domain.heartbeats import EveryInterval, Expectation
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.timeline import Layers, Reason, Run, newest_sample, version_at
+from kener_async.domain.timeline import Layers, Reason, Run, current_status, newest_sample, version_at
+
+MOST_NAMED = 10  # members in a reason
 
 
 def reason_of(rule: AlertRule, run: Run, layers: Layers, now: int) -> str:
@@ -21,6 +24,11 @@ def reason_of(rule: AlertRule, run: Run, layers: Layers, now: int) -> str:
             return f"the error budget of {target:g} % is used {rate:g} times too fast over {over}"
         case LatencyAbove(limit) if run.status is not Status.DOWN and newest is not None:
             return f"latency {newest.latency:g} is above {limit:g}"
+    return _of_members(layers, now) if run.reason is Reason.MEMBERS else _of_run(run, layers, newest, now)
+
+
+def _of_run(run: Run, layers: Layers, newest: Sample | None, now: int) -> str:
+    """What was reported last, and what was not."""
     if run.reason is Reason.SAMPLE:
         return f"reported {run.status.name}"
     if run.reason is Reason.DEFAULT:
@@ -45,6 +53,34 @@ def condition_words(rule: AlertRule, status: Status) -> str:
         case BurnRate():
             return "using up its error budget"
     return status.name
+
+
+def _of_members(layers: Layers, now: int) -> str:
+    """Which members of a group are bad now, or that nothing is known of them."""
+    layers = layers.measured()
+    version = version_at(layers.versions, minute_of(now))
+    group = None if version is None else version.settings.group
+    if group is None:
+        return "no report"
+    tags = [tag for tag in group.members if tag in layers.related]
+    statuses = {tag: current_status(layers.related[tag], now).status for tag in tags}
+    bad = [
+        f"{status.name} {_listed([tag for tag in tags if statuses[tag] is status])}"
+        for status in (Status.DOWN, Status.DEGRADED)
+        if status in statuses.values()
+    ]
+    if bad:
+        return "; ".join(bad)
+    working = sum(status is Status.UP for status in statuses.values())
+    if not working:
+        return "nothing is known of its members"
+    return f"only {working} of {len(group.members)} members UP, {group.needed_of(working)} needed"
+
+
+def _listed(tags: Sequence[str]) -> str:
+    if len(tags) <= MOST_NAMED:
+        return ", ".join(tags)
+    return f"{', '.join(tags[:MOST_NAMED])} and {len(tags) - MOST_NAMED} more"
 
 
 def _last_word(newest: Sample) -> str:

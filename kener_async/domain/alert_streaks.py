@@ -31,10 +31,10 @@ class AlertStreak:
     minute of that part where it is a sample, because a sample is known to its minute only, else its begin;
     and the `samples` of that part.
 
-    `is_uncounted`: the part holds bad minutes that stand for reports that did not come, or a figure. Those
-    cannot be counted, so every count is met. `is_cut`: a cut is newer than the streak, so that nothing can be
-    said now. `has_cut`: earlier minutes can change `since` only. `is_whole`: the other side came before it,
-    and ended at `other_until`, so that earlier minutes can change nothing.
+    `is_uncounted`: the part holds bad minutes that stand for reports that did not come, minutes of a group,
+    or a figure. Those cannot be counted, so every count is met. `is_cut`: a cut is newer than the streak, so
+    that nothing can be said now. `has_cut`: earlier minutes can change `since` only. `is_whole`: the other
+    side came before it, and ended at `other_until`, so that earlier minutes can change nothing.
     """
 
     side: Side | None = None
@@ -95,11 +95,16 @@ def streak_of(
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What each of some minutes says; `is_uncounted`: it is bad for want of a report or a figure."""
+    """What each of some minutes says.
+
+    `is_known_late`: at its end, as a sample is known to its minute only. `is_uncounted`: it follows from no
+    sample of its own, so that no count of samples can be asked for.
+    """
 
     side: Side
     is_sample: bool = False
     is_uncounted: bool = False
+    is_known_late: bool = False
 
 
 class StreakTally:
@@ -130,7 +135,7 @@ class StreakTally:
                 self._side, self._since, self._has_cut = side, start, False
             self._has_cut = self._has_cut or self._is_cut
             self._is_cut = False
-            self._counted_from = start + MINUTE if said.is_sample else start
+            self._counted_from = start + MINUTE if said.is_sample or said.is_known_late else start
             self._samples, self._is_uncounted = 0, False
         self._until = end
         if said.is_sample:
@@ -155,8 +160,9 @@ class StreakTally:
 def said_by(condition: StreakCondition, run: Run, newest: Sample | None, gaps: Sequence[Gap] = ()) -> Said:
     """What each minute of a run says; `newest` is the newest sample up to it."""
     side = side_of(condition, run, newest, gaps)
-    is_uncounted = side is Side.BAD and run.reason not in _REPORTED
-    return Said(side, run.reason is Reason.SAMPLE, is_uncounted)
+    is_of_group = run.reason is Reason.MEMBERS  # the samples of its members are not its own
+    is_uncounted = is_of_group or (side is Side.BAD and run.reason not in _REPORTED)
+    return Said(side, run.reason is Reason.SAMPLE, is_uncounted, is_known_late=is_of_group)
 
 
 _REPORTED = (Reason.SAMPLE, Reason.HELD, Reason.DEFAULT)
