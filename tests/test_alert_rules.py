@@ -437,10 +437,14 @@ class TestFlapping:
         watch = Watch(rule()).draw("DUDUDUDU" + 10 * "M" + 10 * "U")
         assert "settled" not in " ".join(watch.log)
 
-    def test_200_changes_in_an_hour(self):
+    @pytest.mark.parametrize("up_before", [0, 60])
+    @pytest.mark.parametrize(("every", "first"), [(18, 0), (10, 10), (15, 20), (20, 0), (30, 10), (30, 40)])
+    def test_changes_of_an_hour_also_of_which_a_minute_shows_the_last_only(self, every, first, up_before):
         watch = Watch(rule())
-        for change in range(200):
-            watch.report(18 * change, UP if change % 2 else DOWN)
+        for minute in range(-up_before, 0):
+            watch.report(minute * MINUTE, UP)
+        for change, at in enumerate(range(first, HOUR, every)):
+            watch.report(at, UP if change % 2 else DOWN)
         for minute in range(60, 90):
             watch.report(minute * MINUTE, UP)
         told = [line.split()[1] for line in watch.log if "quietly" not in line]
@@ -448,6 +452,14 @@ class TestFlapping:
         assert openings == ["opened", "opened", "opened", "flapping"]
         assert told[told.index("flapping") + 1 :] == ["settled"]
         assert len(told) == len(openings) + 3 + 1  # each of the first three also ended
+
+    @pytest.mark.parametrize("ahead", [0, DAY])
+    def test_it_settles_when_the_clock_was_set_back_after_the_last_change(self, ahead):
+        watch = Watch(rule()).draw("DUDUDUDU")
+        closed = watch.alerts[-1]
+        watch.alerts[-1] = replace(closed, closed_at=closed.closed_at + ahead)
+        watch.draw(17 * "U", 8)
+        assert watch.log[-1].endswith("settled")
 
 
 class TestOthersMistakes:

@@ -112,16 +112,18 @@ def decide(
     if context.is_in_maintenance or not streak.speaks:
         return None
     now = context.now
+    has_just_changed = _has_just_changed(rule, [*recent, alert] if alert is not None else recent, now)
     recent = [_as_of(one, now) for one in recent]
     if alert is None:
         flapping = _flapping(rule, recent)
-        return _opening(rule, streak, recent, context) or _settling(rule, streak, flapping, now)
+        opening = _opening(rule, streak, recent, context)
+        return opening or (None if has_just_changed else _settling(rule, streak, flapping, now))
     alert = _as_of(alert, now)
     flapping = _flapping(rule, [*recent, alert])
     if streak.side is Side.GOOD:
         return _closing(rule, streak, alert, bool(flapping), now)
     if flapping:
-        return _settling(rule, streak, flapping, now)
+        return None if has_just_changed else _settling(rule, streak, flapping, now)
     return _telling(rule, streak, alert, context)
 
 
@@ -275,6 +277,19 @@ def _flapping(rule: AlertRule, alerts: Sequence[Alert]) -> list[Alert]:
             break
         flapping.append(alert)
     return flapping[::-1]
+
+
+def _has_just_changed(rule: AlertRule, alerts: Sequence[Alert], now: int) -> bool:
+    """Whether the newest alert opened or closed less than `flap_quiet` ago.
+
+    The streak alone does not say so: reports that change within a minute replace one another, and may leave
+    minutes that are all alike. An instant that lies ahead, because the clock was set back, says nothing.
+    """
+    if not alerts:
+        return False
+    newest = alerts[-1]
+    changed_at = newest.opened_at if newest.closed_at is None else newest.closed_at
+    return 0 <= now - changed_at < rule.flap_quiet
 
 
 def _settling(

@@ -375,6 +375,10 @@ class RuleJudge:
         is_side = seen.side == (GOOD if self.open is None else BAD)
         if not is_side or not seen.meets(self.rule.flap_quiet, 0, now):
             return []
+        newest = self.alerts[-1]
+        changed_at = newest.opened_at if newest.closed_at is None else newest.closed_at
+        if changed_at <= now < changed_at + self.rule.flap_quiet:
+            return []
         changes, self.changes = len(self.changes), None
         if self.open is not None:
             self.open.told_at = now
