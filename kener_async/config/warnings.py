@@ -9,6 +9,7 @@ from kener_async.config.fields import describe
 from kener_async.config.model import Config
 from kener_async.config.schema import keys_of
 from kener_async.domain.alerts import BurnRate
+from kener_async.probes.settings import HttpTarget, Target, WebSocketTarget
 
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
@@ -17,6 +18,7 @@ def warnings_of(config: Config) -> Iterator[str]:
     """Each with the place of its setting; none shows a secret."""
     for channel in config.channels:
         yield from _in_the_clear(channel)
+    yield from _checked_in_the_clear(config)
     if config.mail.password and config.mail.security == "none" and not _is_near(config.mail.host):
         yield "mail.security: the password is sent unencrypted"
     yield from _without_effect(config)
@@ -32,6 +34,28 @@ def _in_the_clear(channel: ChannelConfig) -> Iterator[str]:
         if not _is_near(urlsplit(address).hostname or ""):
             place = f"channels[{describe(channel.name)}].{each.field.data_key or name}"
             yield f"{place}: http sends messages and secrets unencrypted, use https"
+
+
+def _checked_in_the_clear(config: Config) -> Iterator[str]:
+    """The checks that send a secret unencrypted to a host that may be far away."""
+    checks = [(f"monitors[{describe(each.tag)}].check", each.check) for each in config.monitors if each.check]
+    checks += [(f"agent.checks[{describe(each.tag)}]", each) for each in config.agent.checks]
+    for place, check in checks:
+        for key, address in _addresses(check.target):
+            parts = urlsplit(address)
+            is_clear = parts.scheme.lower() in ("http", "ws")
+            if is_clear and check.secrets and not _is_near(parts.hostname or ""):
+                yield f"{place}.{key}: a secret is sent unencrypted, use https"
+
+
+def _addresses(target: Target) -> Iterator[tuple[str, str]]:
+    match target:
+        case HttpTarget(url=url, oauth=oauth):
+            yield "http", url
+            if oauth is not None:
+                yield "oauth.token_url", oauth.token_url
+        case WebSocketTarget(url=url):
+            yield "websocket", url
 
 
 def _is_near(host: str) -> bool:
