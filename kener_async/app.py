@@ -47,6 +47,9 @@ from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
 from kener_async.worker.alerts import AlertEvaluator
 from kener_async.worker.backups import BackupPlan, Backups
+from kener_async.worker.check_attempts import VantageProber
+from kener_async.worker.check_records import CheckRecords
+from kener_async.worker.checks import Checks
 from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.housekeeping import (
@@ -65,6 +68,7 @@ from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler, short
 from kener_async.worker.states import StateLoader
 from kener_async.worker.stop import StopToken
+from kener_async.worker.witnesses import OfflineGuard
 from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -148,7 +152,12 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
         figures = AlertFigures(store, overviews, clock)
-        app[keys.ALERTS] = AlertEvaluator(store, states, loader, figures, clock, deliveries.wake, metrics)
+        app[keys.WRITER] = Writer(store, states, clock, metrics, config.ingest.max_queue)
+        add_checks(app)
+        app[keys.ALERTS] = AlertEvaluator(
+            *(store, states, loader, figures, clock, app[keys.CHECKS], monotonic_of(clock)),
+            *(deliveries.wake, metrics),
+        )
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
         async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:
@@ -157,17 +166,27 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             yield
 
 
+def add_checks(app: web.Application) -> None:
+    """The checks of this server; without any configured they do nothing."""
+    store, states, clock = app[keys.DATABASE], app[keys.STATES], app[keys.CLOCK]
+    stopwatch, monotonic = app[keys.STOPWATCH], monotonic_of(clock)
+    prober = VantageProber(app[keys.RUNNING].started_with.checks.vantage)
+    app[keys.OFFLINE_GUARD] = guard = OfflineGuard(store, states, prober.connect, stopwatch, monotonic)
+    records = CheckRecords(store, app[keys.WRITER], clock)
+    app[keys.CHECKS] = Checks(states, prober, guard, records, stopwatch, monotonic, app[keys.METRICS])
+
+
 @asynccontextmanager
 async def background(app: web.Application) -> AsyncIterator[None]:
     """Jobs, observer and writer. Left in reverse: jobs are stopped, then the last samples are written."""
-    config, store, states, clock, loader = (
+    config, store, states, clock, loader, writer = (
         app[keys.RUNNING].config,
         app[keys.DATABASE],
         app[keys.STATES],
         app[keys.CLOCK],
         app[keys.LOADER],
+        app[keys.WRITER],
     )
-    app[keys.WRITER] = writer = Writer(store, states, clock, app[keys.METRICS], config.ingest.max_queue)
     app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
     app[READINESS] = Readiness(app[keys.RUNNING], store, lambda: schedule.last_tick)
     app[MONITOR_FIGURES] = MonitorFigures(app[keys.RUNNING], states, app[keys.OVERVIEWS].cached, clock)
@@ -197,8 +216,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(config.watch.ping_every, "ping", deadman.ping)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(writer.running())
-        await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, schedule.reanchor))
+        await stack.enter_async_context(app[keys.OBSERVER].watching(loader.observe, partial(reanchor, app)))
         await stack.enter_async_context(app[keys.ALERTS].running())
+        await stack.enter_async_context(app[keys.CHECKS].running())
         await stack.enter_async_context(schedule.running())
         await stack.enter_async_context(app[keys.DELIVERIES].running(config.server.shutdown_seconds / 4))
         yield
@@ -218,10 +238,19 @@ async def apply(app: web.Application, config: Config) -> None:
         app[keys.DELIVERIES].configure(outlets, delivery_rules_of(config))
 
     await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
+    checks = [monitor.check for monitor in config.monitors if monitor.check is not None]
+    app[keys.OFFLINE_GUARD].configure(config.checks.witnesses if checks else ())
+    app[keys.CHECKS].configure(checks, config.checks.max_at_once)
     state_keepers = frozenset(outlet.name for outlet in outlets if outlet.channel.keeps_state)
     app[keys.ALERTS].configure(alert_plan(config, state_keepers))
     for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
+
+
+def reanchor(app: web.Application) -> None:
+    """Let what follows the wall clock follow it, because it stepped."""
+    app[keys.SCHEDULER].reanchor()
+    app[keys.CHECKS].reanchor()
 
 
 def count_bad(app: web.Application) -> tuple[int, int]:

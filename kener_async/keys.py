@@ -11,12 +11,14 @@ from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.interface import Database
 from kener_async.worker.alerts import AlertEvaluator
+from kener_async.worker.checks import Checks
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler
 from kener_async.worker.states import StateLoader
+from kener_async.worker.witnesses import OfflineGuard
 from kener_async.worker.writer import Writer
 
 # The JSON of each monitor's current status report, cached as long as the report.
@@ -48,6 +50,8 @@ ROLLUPS = web.AppKey("rollups", Rollups)
 LOADER = web.AppKey("loader", StateLoader)
 OVERVIEWS = web.AppKey("overviews", Overviews)
 ALERTS = web.AppKey("alerts", AlertEvaluator)
+CHECKS = web.AppKey("checks", Checks)
+OFFLINE_GUARD = web.AppKey("offline guard", OfflineGuard)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 WRITER = web.AppKey("writer", Writer)
 STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("status bodies")

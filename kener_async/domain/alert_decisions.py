@@ -26,7 +26,7 @@ class AlertContext:
     `late_report_at` is when a report of a backlog last came in (`is_late_report`). `bad_parent` is the id of
     a parent that is measured bad, and `parents_good_from` the instant from which all of them are good: None
     while one is not, 0 without parents. `silenced_by` is the open alert of the monitor that keeps others
-    quiet (`silencer`).
+    quiet (`silencer`). `awaits_parents`: they are being checked just now, and nothing opens before.
     """
 
     now: int
@@ -35,6 +35,7 @@ class AlertContext:
     bad_parent: int | None = None
     parents_good_from: int | None = 0
     silenced_by: Alert | None = None
+    awaits_parents: bool = False
 
     @property
     def is_backlog_coming_in(self) -> bool:
@@ -239,7 +240,7 @@ def _opening(
     rule: AlertRule, streak: AlertStreak, recent: Sequence[Alert], context: AlertContext
 ) -> AlertOpened | None:
     now = context.now
-    if streak.side is not Side.BAD or context.is_backlog_coming_in:
+    if streak.side is not Side.BAD or context.is_backlog_coming_in or context.awaits_parents:
         return None
     if not _is_met(streak, rule.after, rule.count, now):
         return None
@@ -313,7 +314,9 @@ def _telling(
         return None
     if alert.told_at is not None:
         return AlertReminded() if _is_reminder_due(rule, alert, now) else None
-    if context.bad_parent is not None or context.parents_good_from is None or context.is_backlog_coming_in:
+    if context.bad_parent is not None or context.parents_good_from is None:
+        return None
+    if context.is_backlog_coming_in or context.awaits_parents:
         return None
     waited = now - max(streak.counted_from, context.parents_good_from)
     return AlertTold() if max(0, waited) >= rule.after else None

@@ -1,6 +1,6 @@
 """A look at a monitor: what decides about its alerts besides its streaks and what is stored of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kener_async.domain.alert_decisions import silencer
@@ -17,7 +17,8 @@ class AlertLook:
     """A monitor to decide about at `now`; `rules` that are gone leave none.
 
     `parents` are the ids of those it depends on. `late_report_at` is when a report of a backlog last came in,
-    `figures` are the streaks of rules about figures, by name.
+    `figures` are the streaks of rules about figures, by name. `failing_parents` are those with a run under
+    way whose newest attempt was bad; `awaits_parents`: they are being checked just now.
     """
 
     now: int
@@ -29,6 +30,8 @@ class AlertLook:
     parents: tuple[int, ...] = ()
     late_report_at: int | None = None
     figures: Mapping[str, AlertStreak] = field(default_factory=dict)
+    failing_parents: frozenset[int] = frozenset()
+    awaits_parents: bool = False
 
 
 def silenced_by(
@@ -55,14 +58,20 @@ def needs_earlier_of_parent(rule: AlertRule, streak: AlertStreak, now: int) -> b
     return streak.side is None or (streak.side is Side.GOOD and streak.elapsed(now) < rule.after)
 
 
-def said_by_parents(streaks: Iterable[tuple[int, AlertStreak]]) -> tuple[int | None, int | None]:
+def said_by_parents(
+    streaks: Iterable[tuple[int, AlertStreak]], failing: Container[int] = frozenset()
+) -> tuple[int | None, int | None]:
     """A parent that is bad, and the instant from which all are good, None while one is not.
 
-    Those of which nothing was ever known say nothing.
+    Those of which nothing was ever known say nothing. `failing` are those whose check fails and is about to
+    be confirmed: they count as bad.
     """
     bad_parent: int | None = None
     good_from: int | None = 0
     for parent, streak in streaks:
+        if parent in failing:
+            bad_parent, good_from = parent, None
+            continue
         if streak.side is None:
             continue
         if streak.side is Side.BAD or not streak.speaks:

@@ -263,7 +263,7 @@ class MonitorStates:
             if sample.monitor in followers:
                 self._add_to_followers(sample)
             if watched and sample.monitor in watched:
-                self.changes.add_report(sample.monitor, sample.minute)
+                self.changes.add_sample(sample.monitor, sample)
             state = self._by_id.get(sample.monitor)
             if state is None:
                 continue
@@ -275,7 +275,7 @@ class MonitorStates:
     def _add_to_followers(self, sample: Sample) -> None:
         for state in self._followers[sample.monitor].values():
             if state.id in self.changes.watched:
-                self.changes.add_report(state.id, sample.minute)
+                self.changes.add_sample(state.id, sample)
             if sample.minute >= state.base:
                 state.add_followed_sample(sample)
             else:

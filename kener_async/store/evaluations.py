@@ -196,13 +196,14 @@ class Evaluation:
         quiet = silenced_by(rule, look.rules, self.open, self._streaks, now)
         is_untold = alert is None or alert.told_at is None
         parents = self._parents(rule) if is_untold and streak.side is Side.BAD else ()
-        bad_parent, good_from = said_by_parents(parents)
+        bad_parent, good_from = said_by_parents(parents, look.failing_parents)
         return AlertContext(
             now,
             late_report_at=look.late_report_at,
             is_in_maintenance=is_in_maintenance(self._minutes.layers, now),
             bad_parent=bad_parent,
             parents_good_from=good_from,
+            awaits_parents=look.awaits_parents,
             silenced_by=quiet,
         )
 

@@ -11,7 +11,7 @@ from time import monotonic
 
 import structlog
 
-from kener_async.clock import Clock
+from kener_async.clock import Clock, Stopwatch
 from kener_async.domain.alert_decisions import (
     BACKLOG_SECONDS,
     AlertContext,
@@ -31,7 +31,7 @@ from kener_async.domain.alert_looks import (
     silenced_by,
 )
 from kener_async.domain.alert_plans import AlertPlan, MonitorRules
-from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak
+from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, Side
 from kener_async.domain.alerts import Alert, AlertRule
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import Unavailable
@@ -41,6 +41,7 @@ from kener_async.metrics import Metrics
 from kener_async.store import evaluations
 from kener_async.store.interface import Database
 from kener_async.worker.alert_figures import AlertFigures
+from kener_async.worker.alert_parents import CheckRunner, ParentChecks
 from kener_async.worker.alert_streaks import EarlierStreaks
 from kener_async.worker.states import StateLoader
 from kener_async.worker.stop import StopToken
@@ -63,6 +64,8 @@ class AlertEvaluator:
         loader: StateLoader,
         figures: AlertFigures,
         clock: Clock,
+        checks: CheckRunner,
+        monotonic: Stopwatch,
         on_notices: Callable[[], None],
         metrics: Metrics,
     ) -> None:
@@ -70,6 +73,7 @@ class AlertEvaluator:
         self._states = states
         self._loader = loader
         self._figures = figures
+        self._checks = checks
         self._clock = clock
         self._on_notices = on_notices
         self._metrics = metrics
@@ -83,6 +87,8 @@ class AlertEvaluator:
         self._due: set[int] = set()  # monitors that changed, and could not be looked at yet
         self._minute: int | None = None  # the last one in which all were looked at
         self._wake = asyncio.Event()
+        self._parent_checks = ParentChecks(checks, monotonic, self._wake.set)
+        self._waiting: set[int] = set()  # monitors whose alerts wait for the checks of their parents
         self._lock = asyncio.Lock()
 
     def configure(self, plan: AlertPlan) -> None:
@@ -153,7 +159,8 @@ class AlertEvaluator:
             self._note_changes(now)
             if minute_of(now) != self._minute:
                 await self._begin_minute(now)
-            due, self._due = self._due, set()
+            due, self._due = self._due | self._waiting, set()
+            self._waiting.clear()
             try:
                 await self._evaluate(due)
             except BaseException:
@@ -161,13 +168,13 @@ class AlertEvaluator:
                 raise
 
     def _note_changes(self, now: int) -> None:
-        changed, reports = self._states.changes.take()
+        taken = self._states.changes.take()
         self._late.update(
-            {monitor: now for monitor, oldest in reports.items() if is_late_report(oldest, now)}
+            {monitor: now for monitor, oldest in taken.reports.items() if is_late_report(oldest, now)}
         )
-        self._earlier.forget(changed)
-        self._earlier.note_reports(reports)
-        changed |= reports.keys()
+        self._earlier.forget(taken.monitors)
+        self._earlier.note_reports(taken.samples)
+        changed = taken.monitors | taken.reports.keys() | taken.checks.keys()
         for parent in changed & self._children.keys():
             changed |= self._children[parent]
         self._due |= changed
@@ -247,7 +254,29 @@ class AlertEvaluator:
             tuple(parent.id for parent in self._parents(monitor)),
             self._late.get(state.id),
             self._figures.of(state.id),
+            self._failing_parents(monitor),
+            self._parent_checks.is_waiting(state.id),
         )
+
+    def _failing_parents(self, monitor: MonitorRules) -> frozenset[int]:
+        """The parents whose check fails just now, and is about to be confirmed."""
+        failing = [parent.id for parent in self._parents(monitor) if self._checks.is_failing(parent.tag)]
+        return frozenset(failing)
+
+    def _must_wait(
+        self,
+        state: MonitorState,
+        monitor: MonitorRules,
+        parents: Sequence[tuple[int, AlertStreak]],
+        since: int,
+    ) -> bool:
+        """Whether an opening waits for checks of the parents, given with their streaks."""
+        bad = {parent for parent, streak in parents if streak.side is Side.BAD}
+        tags = {parent.tag: parent.id in bad for parent in self._parents(monitor)}
+        if not self._parent_checks.must_wait(state.id, tags, since):
+            return False
+        self._waiting.add(state.id)
+        return True
 
     async def _happens(
         self, state: MonitorState, monitor: MonitorRules, states: Mapping[int, MonitorState], now: int
@@ -269,11 +298,17 @@ class AlertEvaluator:
             context = AlertContext(now, self._late.get(state.id), silenced_by=quiet)
             event = decide(rule, streaks[rule.name], alert, recent, context)
             if monitor.parents and isinstance(event, AlertOpened | AlertTold):
-                said = said_by_parents(await self._of_parents(rule, monitor, states, now))
+                parents = await self._of_parents(rule, monitor, states, now)
+                is_opening = isinstance(event, AlertOpened)
+                if is_opening and self._must_wait(state, monitor, parents, streaks[rule.name].since):
+                    continue
+                said = said_by_parents(parents, self._failing_parents(monitor))
                 context = AlertContext(now, self._late.get(state.id), False, *said, quiet)
                 event = decide(rule, streaks[rule.name], alert, recent, context)
             if event is not None:
                 return True
+        if state.id not in self._waiting:
+            self._parent_checks.forget(state.id)
         return False
 
     async def _streak(
