@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kener_async import __version__
-from kener_async.cli import agent, alerts, channels, data, incidents, install, serve, status, tokens
+from kener_async.cli import agent, alerts, channels, check, data, incidents, install, serve, status, tokens
 from kener_async.config.fields import suggestion
 
 
@@ -43,6 +43,7 @@ for command in (
     *incidents.COMMANDS,
     *alerts.COMMANDS,
     *channels.COMMANDS,
+    *check.COMMANDS,
     *data.COMMANDS,
     *status.COMMANDS,
     *install.COMMANDS,

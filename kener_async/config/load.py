@@ -22,6 +22,7 @@ from kener_async.config.secrets import with_secrets
 from kener_async.config.tables import SCHEMA, Document
 from kener_async.config.warnings import warnings_of
 from kener_async.errors import FatalError, reason_of
+from kener_async.probes.settings import CheckSettings
 
 
 class ConfigError(FatalError):
@@ -58,6 +59,25 @@ def load(
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
     """The configuration of a folder in which there is no file. Raises ConfigError."""
     return _loaded(folder / "config.toml", "", environment, frozenset, True)
+
+
+def single_check(values: Mapping[str, object], folder: Path) -> CheckSettings:
+    """The settings of one check with the keys of [monitors.check], by the rules of the file.
+
+    Raises ConfigError, each problem with the key that it is about.
+    """
+    written = {"monitors": [{"tag": "check", "name": "check", "check": values}]}
+    valid, problems = _validated(written, folder, frozenset, False)
+    if problems:
+        raise ConfigError([_of_check(problem) for problem in problems])
+    (monitor,) = build(valid, folder / "config.toml", {}).monitors
+    assert monitor.check is not None  # noqa: S101  it is a check by its table
+    return monitor.check
+
+
+def _of_check(problem: ConfigProblem) -> str:
+    key = problem.place[3:4]
+    return f"{key[0]}: {problem.text}" if key else problem.text
 
 
 def _loaded(

@@ -72,7 +72,7 @@ async def _look(check: CheckSettings, probe: Probe, at: float, vantage: Vantage)
 
 def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) -> Attempt:
     """What an observation says by the conditions of the check."""
-    observed = Observed(_values(seen, trace, at), seen.headers)
+    observed = observed_of(seen, trace, at)
     status, reason = Status.UP, ""
     if check.expect is not None and (fault := first_fault(check.expect, observed)):
         status, reason = Status.DOWN, fault
@@ -86,11 +86,12 @@ def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) ->
     return _finished(check, made, trace)
 
 
-def _values(seen: Observation, trace: Trace, at: float) -> dict[str, Value]:
+def observed_of(seen: Observation, trace: Trace, at: float) -> Observed:
+    """What conditions can ask of an attempt that was begun at the instant `at` (UTC seconds)."""
     values: dict[str, Value] = {**seen.values, "latency": timedelta(seconds=seen.seconds)}
     if (end := first_end(trace.certificates)) is not None:
         values["certificate"] = timedelta(seconds=end - at)
-    return values
+    return Observed(values, seen.headers)
 
 
 def _failed(check: CheckSettings, error: NoAnswer, trace: Trace, at: float) -> Attempt:
@@ -139,7 +140,7 @@ def _broken(check: CheckSettings, error: Exception, trace: Trace, at: float) -> 
 
 
 def _not_measured(check: CheckSettings, error: NotMeasured, trace: Trace, at: float) -> Attempt:
-    return Attempt(at, None, reason=_reason(check, str(error), trace), obstacle=error.obstacle)
+    return Attempt(at, None, reason=reason_of(check, str(error), trace), obstacle=error.obstacle)
 
 
 def _finished(check: CheckSettings, made: Attempt, trace: Trace) -> Attempt:
@@ -148,10 +149,10 @@ def _finished(check: CheckSettings, made: Attempt, trace: Trace) -> Attempt:
         return replace(made, status=Status.DOWN, reason="it answers, and must not")
     if check.invert and made.status is Status.DOWN:
         return replace(made, status=Status.UP, reason="")
-    return replace(made, reason=_reason(check, made.reason, trace)) if made.reason else made
+    return replace(made, reason=reason_of(check, made.reason, trace)) if made.reason else made
 
 
-def _reason(check: CheckSettings, text: str, trace: Trace) -> str:
+def reason_of(check: CheckSettings, text: str, trace: Trace) -> str:
     """One printable line without secrets, of at most LONGEST_REASON characters."""
     text = masked(text, (*_secrets(check), *trace.secrets))
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())

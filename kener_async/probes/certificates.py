@@ -18,6 +18,7 @@ SELF_SIGNED, SELF_SIGNED_IN_CHAIN = 18, 19
 NO_ISSUER, NO_FIRST_ISSUER = 20, 21
 WRONG_HOST, WRONG_ADDRESS = 62, 64
 NAMES_SHOWN = 3
+LONGEST_NAME = 200  # characters
 DAY_SECONDS = 86_400
 
 
@@ -101,7 +102,7 @@ def _names(certificate: "x509.Certificate") -> str:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return _name(certificate.subject)
-    names = [str(each.value) for each in extension]
+    names = [_printable(str(each.value)) for each in extension]
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more if names else _name(certificate.subject)
 
@@ -112,8 +113,13 @@ def _name(name: "x509.Name") -> str:
 
     for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         if found := name.get_attributes_for_oid(kind):
-            return str(found[0].value)
-    return name.rfc4514_string() or "nobody"
+            return _printable(str(found[0].value))
+    return _printable(name.rfc4514_string()) or "nobody"
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text of strangers, without what a terminal or a log takes as a command."""
+    return "".join(each if each.isprintable() else " " for each in text[:LONGEST_NAME])
 
 
 @lru_cache(maxsize=1024)
