@@ -400,6 +400,18 @@ OBJECTIVE = "[monitors.objective]\ntarget = 99.9\n"  # of the last monitor, moon
         (alert('when = "UP"'), 'alerts["outage"].when: must be one of DOWN, DEGRADED, NO_DATA, not "UP"'),
         (alert("latency_above = 0"), 'alerts["outage"].latency_above: must be above 0 and at most 1e+12'),
         (alert('latency_above = "1s"'), 'alerts["outage"].latency_above: must be a number, not "1s"'),
+        (
+            alert('certificate_within = "14d"\ncount = 2'),
+            'alerts["outage"].count: is not used with certificate_within, which counts no reports',
+        ),
+        (
+            alert('certificate_within = "14d"\nwhen = "DOWN"'),
+            'alerts["outage"].certificate_within: contradicts when, set one of them',
+        ),
+        (
+            alert('certificate_within = "14d"\nmonitors = ["earth"]'),
+            'alerts["outage"].monitors[number 1]: "earth" has no check that sees a certificate',
+        ),
         (alert("uptime_below = 101"), 'alerts["outage"].uptime_below: must be above 0 and at most 100'),
         (alert("uptime_below = nan"), 'alerts["outage"].uptime_below: must be above 0 and at most 100'),
         (
@@ -412,7 +424,6 @@ OBJECTIVE = "[monitors.objective]\ntarget = 99.9\n"  # of the last monitor, moon
             'alerts["outage"].recover_at: must be at least uptime_below, 99, not 98.5',
         ),
         (alert("recover_at = 99"), 'alerts["outage"].recover_at: needs uptime_below'),
-        (alert('certificate_within = "14d"'), 'alerts["outage"].certificate_within: unknown key'),
         (
             alert('monitors = ["earth"]\nburn_rate = 2'),
             'alerts["outage"].monitors[number 1]: "earth" has no objective',

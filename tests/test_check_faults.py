@@ -13,7 +13,7 @@ from kener_async.app import fault_age
 from kener_async.domain.calendar import DAY
 from kener_async.domain.checks import Attempt, Phases, SeenCertificate
 from kener_async.domain.heartbeats import MonitorSettings
-from kener_async.domain.samples import Status
+from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.store import certificates, check_faults, monitors, observer
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
@@ -58,11 +58,22 @@ def test_faults_are_read_page_by_page_newest_first(session: sqlite3.Connection):
     assert [fault.at for fault in [*first, *rest]] == [4, 3, 2, 1, 0]
 
 
-def test_the_newest_measured_fault_of_each_monitor_since_an_instant(session: sqlite3.Connection):
-    check_faults.add(session, EARTH, [DOWN, Attempt(70.0, Status.DEGRADED), Attempt(80.0, None)])
-    check_faults.add(session, MARS, [DOWN])
-    newest = check_faults.newest_of(session, [EARTH, MARS], 61)
-    assert {monitor: fault.at for monitor, fault in newest.items()} == {EARTH: 70.0}
+@pytest.mark.parametrize(
+    ("sample", "at"),
+    [
+        (Sample(EARTH, 60, Status.DOWN, 0.0, SampleSource.CHECK), 80.0),
+        (Sample(EARTH, 60, Status.DEGRADED, 0.0, SampleSource.CHECK), 90.0),
+        (Sample(EARTH, 60, Status.UP, 0.0, SampleSource.CHECK), None),
+        (Sample(EARTH, 60, Status.DOWN, 0.0, SampleSource.PUSH), None),
+        (Sample(EARTH, 0, Status.DOWN, 0.0, SampleSource.CHECK), None),
+        (Sample(MARS, 60, Status.DOWN, 0.0, SampleSource.CHECK), None),
+    ],
+)
+def test_the_fault_behind_a_sample(session: sqlite3.Connection, sample: Sample, at: float | None):
+    seen = {60.5: Status.DOWN, 80.0: Status.DOWN, 90.0: Status.DEGRADED, 95.0: None, 120.0: Status.DOWN}
+    check_faults.add(session, EARTH, [Attempt(instant, status) for instant, status in seen.items()])
+    fault = check_faults.of_sample(session, sample)
+    assert (None if fault is None else fault.at) == at
 
 
 def test_old_faults_are_deleted_a_few_at_a_time(session: sqlite3.Connection):

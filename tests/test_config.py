@@ -24,7 +24,7 @@ from kener_async.config.load import ConfigError
 from kener_async.config.model import Config
 from kener_async.config.schema import Key, keys_of
 from kener_async.config.tables import Document
-from kener_async.domain.alerts import BurnRate, LatencyAbove, UptimeBelow
+from kener_async.domain.alerts import BurnRate, CertificateWithin, LatencyAbove, UptimeBelow
 from kener_async.domain.checks import CheckTiming
 from kener_async.domain.conditions import at_most, parse
 from kener_async.domain.groups import GroupSettings
@@ -375,12 +375,13 @@ def test_the_examples_in_the_shipped_file_are_what_they_say(load: Load) -> None:
 
 def test_the_alerts_in_the_shipped_file_are_what_they_say(load: Load) -> None:
     shown, default = load(uncommented(), **NAMED), load(ONE_ALERT)
-    outage, slow, uptime, budget = (alert.rule for alert in shown.alerts)
+    outage, slow, uptime, budget, certificate = (alert.rule for alert in shown.alerts)
     assert replace(outage, name="a", to=("a",)) == default.alerts[0].rule
     assert [each.condition for each in (slow, uptime)] == [
         LatencyAbove(0.8),
         UptimeBelow(99.5, "30d", 99.6),
     ]
+    assert certificate.condition == CertificateWithin(14 * 86400)
     assert shown.rules_of("invoices") == (
         outage,
         replace(budget, condition=BurnRate(14.4, 99.9, 3600, 300)),

@@ -198,6 +198,8 @@ def _lines(language: Locale, item: MessageItem, zone: ZoneInfo) -> tuple[Message
         lines.append(MessageLine("", text % {"count": facts.changes}))
     if facts.reason:
         lines.append(MessageLine(_("Reason"), isolated(one_line(facts.reason))))
+    if facts.certificate_ends is not None:
+        lines.append(MessageLine(_("Certificate ends"), language.instant(facts.certificate_ends, zone)))
     if facts.latency is not None:
         lines.append(MessageLine(_("Latency"), language.latency(facts.latency, item.unit)))
     if facts.because:

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kener_async.config.alert_fields import CATEGORY
+from kener_async.config.checks import KINDS
 from kener_async.config.fields import describe, suggestion
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.placeholders import PLACEHOLDERS, unknown_placeholders
 
-CONDITIONS = ("when", "latency_above", "uptime_below", "burn_rate")
+CONDITIONS = ("when", "latency_above", "uptime_below", "burn_rate", "certificate_within")
 WINDOWS = {"uptime_below": ("24h", "7d", "30d", "90d"), "burn_rate": ("1h", "6h", "24h", "3d")}
-FIGURES = tuple(WINDOWS)  # conditions that are no status of minutes, so that nothing is there to be counted
+FIGURES = (
+    *WINDOWS,
+    "certificate_within",
+)  # conditions that are no status of minutes, so that nothing is there to be counted
 
 # What can be mentioned, by the kind of channel.
 MENTIONS = {
@@ -43,6 +47,7 @@ def alert_problems(
         yield from within(place, _receiver_rules(alert, values))
         yield from within(place, _monitor_rules(alert, values))
         yield from within(place, _objective_rules(alert, values))
+        yield from within(place, _certificate_rules(alert, values))
 
 
 def _names_in(values: Values, tables: str, key: str = "name") -> list[str] | None:
@@ -247,3 +252,23 @@ def _objective_rules(alert: Values, values: Values) -> Iterator[ConfigProblem]:
     for index, pattern in enumerate(alert.get("monitors", ())):
         if pattern in without:
             yield ConfigProblem(("monitors", index), f"{describe(pattern)} has no objective")
+
+
+def _certificate_rules(alert: Values, values: Values) -> Iterator[ConfigProblem]:
+    """A monitor that a rule about certificates names can see one; others that match may see none."""
+    if alert.get("certificate_within") is None:
+        return
+    blind = {each.get("tag") for each in values.get("monitors", ()) if not _may_see_certificates(each)}
+    for index, pattern in enumerate(alert.get("monitors", ())):
+        if pattern in blind:
+            text = f"{describe(pattern)} has no check that sees a certificate"
+            yield ConfigProblem(("monitors", index), text)
+
+
+def _may_see_certificates(monitor: Values) -> bool:
+    check = monitor.get("check", {})  # left out where it is invalid itself
+    if not isinstance(check, Mapping):
+        return False
+    return not check or any(
+        "certificate" in KINDS[kind].values for kind in KINDS if check.get(kind) is not None
+    )

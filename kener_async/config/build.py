@@ -36,6 +36,7 @@ from kener_async.config.tables import (
 from kener_async.domain.alerts import (
     AlertRule,
     BurnRate,
+    CertificateWithin,
     Condition,
     LatencyAbove,
     Severity,
@@ -235,6 +236,8 @@ def _condition(table: AlertTable) -> Condition:
     if table.burn_rate is not None:
         window = _or_default(parse_duration(table.window or ""), HOUR)
         return BurnRate(table.burn_rate, NO_OBJECTIVE, window, window // 12)
+    if table.certificate_within is not None:
+        return CertificateWithin(table.certificate_within)
     return STATUS_IS[table.status or "DOWN"]
 
 

@@ -46,12 +46,12 @@ from kener_async.config.fields import (
     Url,
 )
 from kener_async.config.schema import inner, key, several, several_kinds, table
-from kener_async.domain.alerts import AlertRule, BurnRate
+from kener_async.domain.alerts import AlertRule, BurnRate, CertificateWithin
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import NoticeKind, Recipients
 from kener_async.domain.objectives import Objective
-from kener_async.probes.settings import CheckSettings
+from kener_async.probes.settings import CheckSettings, sees_certificates
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
 
@@ -583,6 +583,11 @@ class MonitorConfig(MonitorKeys):
     senders: Senders = field(default=Senders(), repr=False)
     check: CheckSettings | None = None
 
+    @property
+    def sees_certificates(self) -> bool:
+        """Whether its check can see a certificate."""
+        return self.check is not None and sees_certificates(self.check.target)
+
 
 @table
 class PlainTables:
@@ -651,6 +656,8 @@ def _rules_of(monitor: MonitorConfig, alerts: tuple[AlertConfig, ...]) -> Iterat
         if not alert.is_for(monitor):
             continue
         condition = alert.rule.condition
+        if isinstance(condition, CertificateWithin) and not monitor.sees_certificates:
+            continue
         if not isinstance(condition, BurnRate):
             yield alert.rule
         elif monitor.objective is not None:

@@ -163,7 +163,7 @@ class MonitorTable(MonitorKeys):
 
 @table
 class AlertTable:
-    """At most one of `status`, `latency_above`, `uptime_below` and `burn_rate` is not None: the condition."""
+    """At most one of the conditions, `status` to `certificate_within`, is not None."""
 
     name: str = key(NonEmptyString(), doc="Unique; a monitor may name it in its `alerts`.")
     monitors: tuple[str, ...] = key(
@@ -195,6 +195,12 @@ class AlertTable:
         None,
         doc="Instead of when: how many times faster than allowed the error budget is used up, within the "
         "window and within its last twelfth. The monitors need an objective.",
+    )
+    certificate_within: int | None = key(
+        Duration(MINUTE, LONGEST_THRESHOLD),
+        None,
+        doc='Instead of when: a certificate that ends within this time is bad, such as "14d". The monitors '
+        "need a check that sees one.",
     )
     window: Literal["1h", "6h", "24h", "3d", "7d", "30d", "90d"] | None = key(
         Choice("1h", "6h", "24h", "3d", "7d", "30d", "90d"),

@@ -1,12 +1,12 @@
-"""Conditions on a figure of a window, such as an uptime: no streak; time counts from the first look."""
+"""Conditions on a figure, such as the uptime of a window: no streak; time counts from the first look."""
 
 from decimal import Decimal
 
 from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, Side
-from kener_async.domain.alerts import BurnRate, UptimeBelow
+from kener_async.domain.alerts import BurnRate, CertificateWithin, UptimeBelow
 from kener_async.domain.uptime import Counts
 
-FigureCondition = UptimeBelow | BurnRate
+FigureCondition = UptimeBelow | BurnRate | CertificateWithin
 
 
 def uptime_side(condition: UptimeBelow, counts: Counts) -> Side | None:
@@ -25,6 +25,13 @@ def burn_side(condition: BurnRate, long: Counts, short: Counts) -> Side | None:
     if all(burns):
         return Side.BAD
     return Side.GOOD if False in burns else None
+
+
+def certificate_side(condition: CertificateWithin, ends_at: int | None, now: int) -> Side | None:
+    """What the end of the certificate that counts says; None: none was seen."""
+    if ends_at is None:
+        return None
+    return Side.BAD if ends_at - now < condition.seconds else Side.GOOD
 
 
 def _burns(condition: BurnRate, counts: Counts) -> bool | None:

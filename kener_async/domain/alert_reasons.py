@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from kener_async.domain.alerts import AlertRule, BurnRate, LatencyAbove, StatusIs, UptimeBelow
-from kener_async.domain.calendar import DAY, minute_of
+from kener_async.domain.alerts import (
+    AlertRule,
+    BurnRate,
+    CertificateWithin,
+    LatencyAbove,
+    StatusIs,
+    UptimeBelow,
+)
+from kener_async.domain.calendar import DAY, MINUTE, minute_of
 from kener_async.domain.durations import format_duration
 from kener_async.domain.heartbeats import EveryInterval, Expectation
 from kener_async.domain.samples import Sample, Status
@@ -17,11 +24,8 @@ def reason_of(rule: AlertRule, run: Run, layers: Layers, now: int) -> str:
     """Why the minutes of a run, the current one among them, are bad for a rule; times are UTC."""
     newest = newest_sample(layers, now)
     match rule.condition:
-        case UptimeBelow(percent, window):
-            return f"the uptime of {window} is below {percent:g} %"
-        case BurnRate(rate, target, long):
-            over = format_duration(long)
-            return f"the error budget of {target:g} % is used {rate:g} times too fast over {over}"
+        case UptimeBelow() | BurnRate() | CertificateWithin() as figure:
+            return _reason_of_figure(figure)
         case LatencyAbove(limit) if run.status is not Status.DOWN and newest is not None:
             return f"latency {newest.latency:g} is above {limit:g}"
     return _of_members(layers, now) if run.reason is Reason.MEMBERS else _of_run(run, layers, newest, now)
@@ -41,6 +45,31 @@ def _of_run(run: Run, layers: Layers, newest: Sample | None, now: int) -> str:
     return f"{_last_word(newest)}no report since {since}{_due(layers, newest, now)}"
 
 
+def _reason_of_figure(condition: UptimeBelow | BurnRate | CertificateWithin) -> str:
+    match condition:
+        case UptimeBelow(percent, window):
+            return f"the uptime of {window} is below {percent:g} %"
+        case BurnRate(rate, target, long):
+            over = format_duration(long)
+            return f"the error budget of {target:g} % is used {rate:g} times too fast over {over}"
+    return "the certificate ends soon"
+
+
+def certificate_reason(ends_at: int | None, now: int) -> str:
+    """Why a certificate is bad for a rule; `ends_at` None: it is not known any more."""
+    if ends_at is None:
+        return "the certificate ends soon"
+    day = datetime.fromtimestamp(ends_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if ends_at <= now:
+        return f"the certificate ended on {day}"
+    return f"the certificate ends in {format_duration(_rounded(ends_at - now))}, on {day}"
+
+
+def _rounded(seconds: int) -> int:
+    """To whole days or, within two days, to whole minutes."""
+    return seconds // DAY * DAY if seconds >= 2 * DAY else max(seconds // MINUTE, 1) * MINUTE
+
+
 def condition_words(rule: AlertRule, status: Status) -> str:
     """What a monitor is while the rule is true of it, as a predicate: DOWN, slow, not reporting."""
     match rule.condition:
@@ -52,6 +81,8 @@ def condition_words(rule: AlertRule, status: Status) -> str:
             return f"below {percent:g} % uptime in {window}"
         case BurnRate():
             return "using up its error budget"
+        case CertificateWithin():
+            return "in need of a new certificate"
     return status.name
 
 

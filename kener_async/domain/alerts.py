@@ -56,7 +56,14 @@ class BurnRate:
     short: int
 
 
-Condition = StatusIs | LatencyAbove | UptimeBelow | BurnRate
+@dataclass(frozen=True, slots=True)
+class CertificateWithin:
+    """The certificate that counts ends within so many seconds, or has ended. Not a streak."""
+
+    seconds: int
+
+
+Condition = StatusIs | LatencyAbove | UptimeBelow | BurnRate | CertificateWithin
 
 
 @dataclass(frozen=True, slots=True)

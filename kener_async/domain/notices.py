@@ -49,7 +49,8 @@ class Facts:
 
     `since` is where the bad streak began, `until` where it ended. `bad_now` of `monitors` were bad then.
     `changes` counts the openings and closings while flapping. `because` is the tag of a parent that is bad.
-    `channel` is the one that was paused. Empty texts and None: not known, or of no meaning for the kind.
+    `channel` is the one that was paused. `certificate_ends` is when the certificate of the rule ends. Empty
+    texts and None: not known, or of no meaning for the kind.
     """
 
     monitor: str = ""
@@ -68,6 +69,7 @@ class Facts:
     acknowledged_by: str = ""
     incident: int | None = None
     channel: str = ""
+    certificate_ends: int | None = None
 
     def body(self) -> dict[str, Any]:
         """As stored: a JSON object without what is left at its default."""

@@ -15,6 +15,7 @@ from kener_async.domain.alert_examples import (
 from kener_async.domain.alerts import (
     AlertRule,
     BurnRate,
+    CertificateWithin,
     Condition,
     LatencyAbove,
     StatusIs,
@@ -133,7 +134,7 @@ def _explained_rule(config: Config, monitor: MonitorConfig, rule: AlertRule, now
 
 def _opening(rule: AlertRule, monitor: MonitorConfig) -> str:
     bad = _bad(rule.condition, monitor.latency_unit)
-    if isinstance(rule.condition, UptimeBelow | BurnRate):
+    if isinstance(rule.condition, UptimeBelow | BurnRate | CertificateWithin):
         return f"{bad}, for {format_duration(rule.after)}" if rule.after else bad
     parts = [f"for {format_duration(rule.after)}"] if rule.after else []
     parts += [f"in at least {_reports(rule.count)}"] if rule.count > 1 or (rule.after and rule.count) else []
@@ -157,6 +158,8 @@ def _bad(condition: Condition, unit: str) -> str:
                 f"it uses up the error budget of {target:g} % {rate:g} times as fast as allowed, over "
                 f"{format_duration(long)} and over {format_duration(short)}"
             )
+        case CertificateWithin(seconds):
+            return f"its certificate ends within {format_duration(seconds)}"
     assert_never(condition)
 
 
@@ -166,6 +169,8 @@ def _recovery(rule: AlertRule) -> str:
             return f"the uptime is {max(percent, recover_at):g} % or more" + _for(rule.recover_after)
         case BurnRate():
             return "it is used up slower, over one of them" + _for(rule.recover_after)
+        case CertificateWithin():
+            return f"it has one that ends later{_for(rule.recover_after)}"
     reports = f", in at least {_reports(rule.recover_count)}" if rule.recover_count else ""
     return f"it is no longer so{_for(rule.recover_after)}{reports}"
 

@@ -138,6 +138,18 @@ class AliveTarget:
     """Always UP: the device runs."""
 
 
+def sees_certificates(target: "Target") -> bool:
+    """Whether looking at the target can show a certificate."""
+    match target:
+        case HttpTarget() | WebSocketTarget() | TlsTarget():
+            return True
+        case GreetingTarget(protocol=protocol):
+            return protocol != "ssh"
+        case DnsTarget(server=server):
+            return server.startswith("tls://")
+    return False
+
+
 DeviceTarget = CommandTarget | UnitTarget | FileTarget | AliveTarget  # those that only an agent looks at
 NetworkTarget = (
     HttpTarget | PingTarget | TcpTarget | UdpTarget | DnsTarget | TlsTarget | WebSocketTarget | GreetingTarget

@@ -1,10 +1,11 @@
 """Check faults: the attempts of checks that did not see UP, as an explanation of what was measured."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from kener_async.domain.calendar import MINUTE
 from kener_async.domain.checks import Attempt, Phases
-from kener_async.domain.samples import Status
+from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.store.interface import Session
 
 COLUMNS = "monitor_id, at, status, latency, reason, phases"
@@ -38,19 +39,16 @@ def recent(session: Session, monitor: int, limit: int, before: float | None = No
     return [_attempt(row) for row in rows]
 
 
-def newest_of(session: Session, monitors: Sequence[int], since: float) -> Mapping[int, Attempt]:
-    """The newest measured fault of each of these monitors, of those from an instant on."""
-    rows = session.execute(
-        """
-        SELECT wanted.value, at, status, latency, reason, phases
-          FROM json_each(?) AS wanted
-          JOIN check_faults ON monitor_id = wanted.value
-           AND at = (SELECT max(at) FROM check_faults
-                      WHERE monitor_id = wanted.value AND status IS NOT NULL AND at >= ?)
-        """,
-        (json.dumps(list(monitors)), since),
-    )
-    return {row[0]: _attempt(row) for row in rows}
+def of_sample(session: Session, sample: Sample) -> Attempt | None:
+    """The last attempt that saw what the sample of a check says; None: the sample is good, or a push."""
+    row = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM check_faults
+         WHERE monitor_id = ? AND at >= ? AND at < ? AND status = ? ORDER BY at DESC LIMIT 1
+        """,  # noqa: S608
+        (sample.monitor, sample.minute, sample.minute + MINUTE, sample.status),
+    ).fetchone()
+    return None if row is None or sample.source is not SampleSource.CHECK else _attempt(row)
 
 
 def delete_before(session: Session, instant: float, limit: int) -> bool:

@@ -31,7 +31,7 @@ from kener_async.domain.alert_looks import (
     silenced_by,
 )
 from kener_async.domain.alert_plans import AlertPlan
-from kener_async.domain.alert_reasons import condition_words, reason_of
+from kener_async.domain.alert_reasons import certificate_reason, condition_words, reason_of
 from kener_async.domain.alert_streaks import (
     NO_STREAK,
     AlertStreak,
@@ -41,13 +41,23 @@ from kener_async.domain.alert_streaks import (
     measured_runs,
     streak_of,
 )
-from kener_async.domain.alerts import Alert, AlertRule, Closing, StatusIs
+from kener_async.domain.alerts import Alert, AlertRule, CertificateWithin, Closing, StatusIs
 from kener_async.domain.automatic_incidents import Affected
 from kener_async.domain.calendar import QUARTER, minute_of, quarter_of
+from kener_async.domain.certificates import ends_at
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
-from kener_async.domain.timeline import CurrentStatus, Layers, Run, current_status
-from kener_async.store import alert_streaks, alerts, deliveries, layers, monitors, notices
+from kener_async.domain.timeline import CurrentStatus, Layers, Reason, Run, current_status, newest_sample
+from kener_async.store import (
+    alert_streaks,
+    alerts,
+    certificates,
+    check_faults,
+    deliveries,
+    layers,
+    monitors,
+    notices,
+)
 from kener_async.store.automatic_incidents import AutomaticIncidents
 from kener_async.store.interface import Session
 
@@ -300,6 +310,10 @@ class Evaluation:
         )
         if streak.side is Side.BAD:
             facts = replace(facts, reason=reason_of(rule, run, minutes.layers, now))
+        if isinstance(rule.condition, CertificateWithin):
+            facts = self._with_certificate(facts, is_bad=streak.side is Side.BAD)
+        elif streak.side is Side.BAD:
+            facts = self._with_fault(facts, rule)
         match event:
             case AlertSettled(changes=changes):
                 return replace(facts, changes=changes, until=alert.until)
@@ -310,6 +324,22 @@ class Evaluation:
             within = [one for one in recent if now - one.opened_at <= FLAPPING_SPAN]
             facts = replace(facts, changes=2 * len(within) + 1)
         return replace(facts, before=self._status_before(streak.since))
+
+    def _with_certificate(self, facts: Facts, *, is_bad: bool) -> Facts:
+        """The facts with the end of the certificate that counts."""
+        monitor = self._look.monitor
+        ends = ends_at(certificates.of(self._session, [monitor]).get(monitor, ()))
+        reason = certificate_reason(ends, self._now) if is_bad else facts.reason
+        return replace(facts, certificate_ends=ends, reason=reason)
+
+    def _with_fault(self, facts: Facts, rule: AlertRule) -> Facts:
+        """The facts with what the check saw, where a check is why the monitor is bad."""
+        run, newest = self._minutes.runs[-1], newest_sample(self._minutes.layers, self._now)
+        is_measured = run.reason in (Reason.SAMPLE, Reason.HELD) and newest is not None
+        if isinstance(rule.condition, FigureCondition) or not is_measured or newest is None:
+            return facts
+        fault = check_faults.of_sample(self._session, newest)
+        return facts if fault is None else replace(facts, reason=fault.reason)
 
     def _last_reason(self, alert: Alert) -> str:
         """The reason that the last notice about the alert gave."""

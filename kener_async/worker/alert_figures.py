@@ -1,15 +1,16 @@
-"""Figures that alert rules compare: published uptimes, and how fast error budgets are used."""
+"""Figures that alert rules compare: uptimes, how fast error budgets are used, ends of certificates."""
 
 from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from kener_async.clock import Clock
-from kener_async.domain.alert_figures import burn_side, figure_streak, uptime_side
+from kener_async.domain.alert_figures import burn_side, certificate_side, figure_streak, uptime_side
 from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, Side
-from kener_async.domain.alerts import AlertRule, BurnRate, UptimeBelow
+from kener_async.domain.alerts import AlertRule, BurnRate, CertificateWithin, UptimeBelow
 from kener_async.domain.calendar import minute_end
+from kener_async.domain.certificates import ends_at
 from kener_async.domain.states import MonitorState
-from kener_async.store import rollups
+from kener_async.store import certificates, rollups
 from kener_async.store.interface import Database
 from kener_async.worker.overviews import Overviews
 
@@ -36,7 +37,11 @@ class AlertFigures:
 
     async def compare(self, rules: Rules, zone: ZoneInfo) -> None:
         """Compare the figures of these monitors with their rules; those of others are dropped."""
-        said = [*await self._uptimes(rules, zone), *await self._burn_rates(rules)]
+        said = [
+            *await self._uptimes(rules, zone),
+            *await self._burn_rates(rules),
+            *await self._certificates(rules),
+        ]
         before, self._streaks = self._streaks, {}
         now = self._clock()
         for state, rule, side in said:
@@ -72,9 +77,22 @@ class AlertFigures:
                     said.append((state, rule, burn_side(rule.condition, long, short)))
         return said
 
+    async def _certificates(self, rules: Rules) -> Said:
+        asked = _about(rules, CertificateWithin)
+        if not asked:
+            return []
+        now = self._clock()
+        seen = await self._database.read(certificates.of, [state.id for state in asked])
+        return [
+            (state, rule, certificate_side(rule.condition, ends_at(seen.get(state.id, ())), now))
+            for state, some in asked.items()
+            for rule in some
+            if isinstance(rule.condition, CertificateWithin)
+        ]
+
 
 def _about(
-    rules: Rules, condition: type[UptimeBelow] | type[BurnRate]
+    rules: Rules, condition: type[UptimeBelow] | type[BurnRate] | type[CertificateWithin]
 ) -> dict[MonitorState, list[AlertRule]]:
     """The rules with a condition of this kind, by monitor, and only those monitors."""
     chosen = {
