@@ -140,7 +140,8 @@ class Comparison:
                 return f"{name} is like {wanted}"
         if not is_private:
             return f"{name} {'are' if isinstance(value, frozenset) else 'is'} {shown_value(value)}"
-        return f"{name} is not {wanted if self.sign == '==' else f'{self.sign} {wanted}'}"
+        words = {"==": "is not", "!=": "is"}.get(self.sign, f"is not {self.sign}")
+        return f"{name} {words} {wanted}"
 
 
 def _equal(value: object, operand: Operand) -> bool:
