@@ -124,6 +124,11 @@ def test_the_readme_is_true_word_by_word(tutorial: Tutorial):
     assert plain(tutorial.run(report)) == plain(reported)
     assert plain(tutorial.run(read)) == plain(shown)
 
+    (check,) = commands(section("A first check"))
+    checked = tutorial.run(check)
+    assert "UP  http://127.0.0.1:" in checked
+    assert "first byte" in checked
+
     text = section("A first incident")
     opened, commented, resolved, explained, deleted, revoked = commands(text)
     gone, refused = answers(text)

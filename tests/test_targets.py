@@ -7,6 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from kener_async.channels.http import HttpClient, HttpRequest, session_of_channels
+from kener_async.channels.message import NotDelivered
 from kener_async.domain.checks import CheckTiming, Obstacle
 from kener_async.domain.samples import Status
 from kener_async.probes.attempt import attempt
@@ -201,6 +203,29 @@ async def test_neither_proxies_nor_servers_of_tokens_are_ways_around_it(
     check = a_stranger(target)
     made = await attempt(check, probe_of(check, vantage), 0, vantage)
     assert (made.status, sentry.made) == (None, 0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "[::ffff:7f00:1]"])
+async def test_channels_of_others_reach_public_addresses_only(monkeypatch: pytest.MonkeyPatch, host: str):
+    sentry = Sentry(monkeypatch)
+    async with session_of_channels(targets=PublicTargets()) as session:
+        client = HttpClient(session)
+        with pytest.raises(
+            NotDelivered, match="no connection: not a public address|the address is not valid"
+        ):
+            await client.request(HttpRequest(f"http://{host}:1/hook", b"{}"))
+    assert sentry.made == 0
+
+
+async def test_channels_of_others_reach_networks_that_the_operator_names():
+    async def take(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="taken")
+
+    server = await _serving(take)
+    async with session_of_channels(targets=PublicTargets(["127.0.0.0/8"])) as session:
+        answer = await HttpClient(session).request(HttpRequest(f"http://127.0.0.1:{server.port}/", b"{}"))
+    await server.close()
+    assert answer.text == "taken"
 
 
 async def _serving(handler) -> TestServer:

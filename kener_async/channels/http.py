@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -23,11 +24,15 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     InvalidURL,
+    TCPConnector,
     TraceConfig,
 )
 
 from kener_async import __version__
 from kener_async.channels.message import Message, NotDelivered, Receipt
+from kener_async.domain import masking
+from kener_async.probes.sockets import guarded_socket
+from kener_async.probes.targets import PublicTargets
 
 TIMEOUT_SECONDS = 10
 ANSWER_BYTES = 8192
@@ -111,10 +116,18 @@ Render = Callable[[Message, Mapping[str, str]], HttpRequest]
 Judge = Callable[[HttpAnswer], Receipt]
 
 
-def session_of_channels(traces: Sequence[TraceConfig] = ()) -> ClientSession:
-    """The session of all channels: without cookies, and with compression refused, as answers are bounded."""
+def session_of_channels(
+    traces: Sequence[TraceConfig] = (), targets: PublicTargets | None = None
+) -> ClientSession:
+    """The session of all channels: without cookies, and with compression refused, as answers are bounded.
+
+    `targets` are the addresses that it may reach, for channels that config.toml does not name; None: all.
+    """
     headers = {"User-Agent": f"kener-async/{__version__}", "Accept-Encoding": "identity"}
-    return ClientSession(headers=headers, cookie_jar=DummyCookieJar(), trace_configs=[*traces])
+    connector = None if targets is None else TCPConnector(socket_factory=partial(guarded_socket, targets))
+    return ClientSession(
+        connector=connector, headers=headers, cookie_jar=DummyCookieJar(), trace_configs=[*traces]
+    )
 
 
 class HttpClient:
@@ -219,11 +232,7 @@ class HttpChannel:
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text without these secrets, in whatever form they may stand in it; short ones stay."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _escaped(secret)):
-                text = text.replace(form, "***")
-    return text
+    return masking.masked(text, (secret for secret in secrets if len(secret) >= SHORTEST_SECRET))
 
 
 def printable(text: str) -> str:
@@ -261,11 +270,6 @@ def parts_of(url: str) -> Iterable[str]:
     yield from (url, parts.path, parts.query, parts.username or "", parts.password or "")
     yield from (segment for segment in parts.path.split("/") if len(segment) > SHORTEST_SECRET + 2)
     yield from (pair.partition("=")[2] for pair in parts.query.split("&"))
-
-
-def _escaped(secret: str) -> str:
-    """As PHP writes it in JSON."""
-    return secret.replace("/", "\\/")
 
 
 def _what_failed(error: Exception) -> str:

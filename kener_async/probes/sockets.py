@@ -1,6 +1,7 @@
 """Open sockets and connections of checks: guarded, from the right address, over the right IP, timed."""
 
 import asyncio
+import errno
 import socket
 import ssl
 import time
@@ -8,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kener_async.domain.checks import Obstacle
 from kener_async.probes import certificates
@@ -288,6 +289,17 @@ class Sockets:
             return certificates.sent_chain(writer.get_extra_info("ssl_object"))
         finally:
             abort(writer.transport)
+
+
+def guarded_socket(targets: PublicTargets, where: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address as getaddrinfo has it, for connectors of aiohttp.
+
+    Raises OSError for one that `targets` does not allow.
+    """
+    family, kind, protocol, _, address = where
+    if not targets.allow(str(address[0])):
+        raise OSError(errno.EACCES, "not a public address")
+    return socket.socket(family, kind, protocol)
 
 
 def abort(transport: asyncio.WriteTransport) -> None:
