@@ -211,7 +211,7 @@ async def test_channels_of_others_reach_public_addresses_only(monkeypatch: pytes
     async with session_of_channels(targets=PublicTargets()) as session:
         client = HttpClient(session)
         with pytest.raises(
-            NotDelivered, match="no connection: not a public address|the address is not valid"
+            NotDelivered, match=r"no connection: not a public address|the address is not valid"
         ):
             await client.request(HttpRequest(f"http://{host}:1/hook", b"{}"))
     assert sentry.made == 0
