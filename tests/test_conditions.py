@@ -65,6 +65,7 @@ def fault(text: str, observed: Observed = OBSERVED) -> str:
         "latency < 813ms",
         "latency >= 812ms",
         "latency != 1m30s",
+        "latency > 0s",
         "certificate > 12d",
         "certificate <= 12d3h",
         "certificate > -1d",

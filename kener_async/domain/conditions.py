@@ -330,7 +330,7 @@ class _ConditionParser:
             value = int(word) if is_whole else float(word)
             if abs(value) <= 1e300:
                 return value
-        elif duration := _duration(word):
+        elif (duration := _duration(word)) is not None:
             return duration
         if word[0].isalpha():
             self._fail("a text needs quotes", begin)
