@@ -59,6 +59,8 @@ def tls_words(error: ssl.SSLError) -> str:
     reason = reason.removeprefix("tlsv1 alert ").removeprefix("sslv3 alert ")
     if isinstance(error, ssl.SSLEOFError) or "unexpected eof" in reason:
         reason = "the connection was closed in the handshake"
+    elif reason in {"protocol version", "unsupported protocol"}:
+        reason = "the target does not speak TLS 1.2 or newer"
     elif reason in {"wrong version number", "packet length too long", "http request"}:
         return "the target does not speak TLS"
     return f"TLS failed: {reason}" if reason else "TLS failed"

@@ -42,6 +42,7 @@ class TlsContexts:
 
     def _make(self, key: _Key) -> ssl.SSLContext:
         context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # which not every system sets
         if self._ca_file is not None:
             try:
                 context.load_verify_locations(self._ca_file)
