@@ -19,7 +19,7 @@ class Authority:
         certificate = (
             _builder(self._name, self._key, datetime.now(UTC) + timedelta(days=2))
             .issuer_name(self._name)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file = folder / "authority.pem"
@@ -52,6 +52,41 @@ class Authority:
         file = self._folder / f"{name}{kind}.pem"
         file.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return file
+
+    def chain(self, name: str = "localhost", *, days: float = 2, sends_issuer: bool = True) -> Path:
+        """A file with a certificate, its key and that of its issuer, which this authority signed.
+
+        `days` until the end of the issuer's; with `sends_issuer` false that is left out.
+        """
+        issuer_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Issuer of the tests")])
+        issuer_key = ec.generate_private_key(ec.SECP256R1())
+        issuer = (
+            _builder(issuer_name, issuer_key, datetime.now(UTC) + timedelta(days=days))
+            .issuer_name(self._name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = (
+            _builder(subject, key, datetime.now(UTC) + timedelta(days=20))
+            .issuer_name(issuer_name)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .sign(issuer_key, hashes.SHA256())
+        )
+        file = self._folder / f"{name}-chain-{days:g}-{sends_issuer}.pem"
+        file.write_bytes(
+            b"".join(
+                each.public_bytes(serialization.Encoding.PEM)
+                for each in ((certificate, issuer) if sends_issuer else (certificate,))
+            )
             + key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
