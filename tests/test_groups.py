@@ -281,3 +281,18 @@ async def test_who_follows_is_known_through_groups(service: Service):
     found = await service.app[keys.DATABASE].read(followers.of, [ids["a"]])
     assert sorted(found[ids["a"]]) == sorted([ids["g"], ids["all"]])
     assert await service.app[keys.DATABASE].read(followers.count_followed, ids["all"]) == 4
+
+
+async def test_the_page_of_a_group_lists_its_visible_members(tmp_path: Path, clock: FakeClock):
+    hidden = a_monitor("hidden-member", hidden=True)
+    config = a_config(tmp_path, a_monitor("a"), hidden, a_group("g", "a", "hidden-member"))
+    async with running(config, clock) as service:
+        await service.beat("a", "DEGRADED")
+        async with service.client.get("/monitor/g") as reply:
+            page = await reply.text()
+        assert re.search(r'<section id="members">.*href="/monitor/a".*Degraded.*</section>', page, re.S)
+        assert "hidden-member" not in page
+        assert "by its members" in page
+        listed = {one["tag"]: (one["kind"], one["members"]) for one in await service.get("/api/monitors")}
+        assert listed["g"] == ("group", ["a", "hidden-member"])
+        assert listed["a"] == ("pushed", None)

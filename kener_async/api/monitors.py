@@ -68,15 +68,24 @@ async def list_monitors(call: Call) -> list[dict[str, Any]]:
     ]
 
 
+def kind_of(monitor: MonitorConfig) -> str:
+    """Where the minutes of a monitor come from."""
+    if monitor.settings.group is not None:
+        return "group"
+    return "pushed" if monitor.check is None else "checked"
+
+
 def _listed(monitor: MonitorConfig, state: MonitorState, overview: Overview, now: int) -> dict[str, Any]:
     report = state.report(now)
-    newest = report.current.newest
+    newest, group = report.current.newest, monitor.settings.group
     return {
         "tag": monitor.tag,
         "name": monitor.name,
         "description": monitor.description,
         "category": monitor.category,
         "hidden": monitor.hidden,
+        "kind": kind_of(monitor),
+        "members": None if group is None else group.members,
         "status": report.current.status.name,
         "lastUpdatedAt": None if newest is None else newest.minute,
         "latency": None if newest is None else newest.latency,

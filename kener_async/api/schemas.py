@@ -408,6 +408,17 @@ class MonitorSchema(Schema):
     description = fields.String(metadata=described("What it is", "Our home"))
     category = fields.String(metadata=described("Its category on the page", "Planets"))
     hidden = fields.Boolean(metadata=described("Whether it is missing from public pages", False))
+    kind = fields.String(
+        metadata={
+            "enum": ["pushed", "checked", "group"],
+            **described("Whether it is reported, looked at by the server, or made of others", "pushed"),
+        }
+    )
+    members = fields.List(
+        fields.String(),
+        allow_none=True,
+        metadata=described("The tags of the members of a group; null for other monitors", None),
+    )
     status = fields.String(
         metadata={
             "enum": [status.name for status in Status],

@@ -9,13 +9,14 @@ from urllib.parse import quote
 from babel.numbers import format_decimal
 
 from kener_async import keys
+from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import minute_end
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import histories
 from kener_async.store.explanations import Explanation
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, page
-from kener_async.web.pages.snapshot import IncidentView, MonitorView, visible
+from kener_async.web.pages.snapshot import IncidentView, MonitorNow, MonitorView, Snapshot, visible
 from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import latency, share
 from kener_async.web.parts.bars import bars
@@ -59,6 +60,8 @@ async def monitor(page: PageRequest) -> str:
         missing=history.missing,
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=view.current.reason,
+        is_group=monitor.settings.group is not None,
+        members=_members(monitor, snapshot),
         bars=bars(view.days, page.context.link(address), locale, is_partial),
         figures=list(_figures(page.context, view, history.windows, texts)),
         charts=await asyncio.to_thread(lambda: list(draw())),
@@ -69,6 +72,13 @@ async def monitor(page: PageRequest) -> str:
         share=share.snippets(page.context, monitor),
         number=partial(format_decimal, locale=locale.cldr),
     )
+
+
+def _members(monitor: MonitorConfig, snapshot: Snapshot) -> list[MonitorNow]:
+    """The visible members of a group; none of another monitor."""
+    group = monitor.settings.group
+    tags = () if group is None else group.members
+    return [snapshot.by_tag[tag] for tag in tags if tag in snapshot.by_tag]
 
 
 def spans(view: MonitorView, now: int) -> dict[str, Span]:

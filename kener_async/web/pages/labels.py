@@ -54,6 +54,8 @@ def reason(locale: Locale, reason: Reason) -> str:
         Reason.AFTER_MAINTENANCE: _("awaiting the first report after a maintenance"),
         Reason.AFTER_CHANGE: _("awaiting the first report after a change of settings"),
         Reason.DEFAULT: _("default status"),
+        Reason.MEMBERS: _("by its members"),
+        Reason.PARENT_DOWN: _("a monitor that it needs is down"),
         Reason.NO_SAMPLE: _("no report"),
         Reason.NOT_KNOWN: _("not known yet"),
     }[reason]
