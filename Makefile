@@ -70,6 +70,7 @@ bench: dev system-bench ## Run the benchmarks
 	$(PYTHON) -m benchmarks.page
 	$(PYTHON) -m benchmarks.routes
 	$(PYTHON) -m benchmarks.alerts
+	$(PYTHON) -m benchmarks.checks
 	$(PYTHON) -m benchmarks.storm
 	$(PYTHON) -m benchmarks.manage
 	$(PYTHON) -m benchmarks.space

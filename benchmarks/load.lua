@@ -1,4 +1,5 @@
--- wrk's side of a measurement. Arguments: what to send, how many monitors, where to begin.
+-- wrk's side of a measurement. Arguments: what to send, how many monitors, where to begin; and, if a connection
+-- is to rest after each answer, for how many milliseconds.
 --   now    a report of this moment, from one monitor after the other, no two alike: for a row that stays as
 --          it was SQLite would write nothing
 --   late   a report of a minute of its own each, from one monitor after the other, from minute `begin` on
@@ -12,6 +13,10 @@ function init(args)
    what = args[1]
    monitors = tonumber(args[2])
    begin = tonumber(args[3])
+   local pause = tonumber(args[4] or "0")
+   if pause > 0 then
+      delay = function() return pause end
+   end
    wrk.headers["Content-Type"] = "application/json"
 end
 

@@ -1,4 +1,5 @@
 -- wrk's side of a measurement of pages. Arguments: the paths to ask for, in turn; the headers come by -H.
+-- First `--pause` and milliseconds, if a connection is to rest after each answer.
 -- The totals and the number of answers of each status come as lines for a program to read.
 
 local made, sent, threads = {}, 0, {}
@@ -9,6 +10,11 @@ function setup(thread)
 end
 
 function init(args)
+   if args[1] == "--pause" then
+      local pause = tonumber(args[2])
+      delay = function() return pause end
+      args = {table.unpack and table.unpack(args, 3) or unpack(args, 3)}
+   end
    for number, path in ipairs(args) do
       made[number] = wrk.format("GET", path)
    end
