@@ -288,7 +288,7 @@ class Recount:
             return impact, impact
         if self._is_excused():
             return Status.NO_DATA, Status.DOWN
-        return measured, known if measured is Status.NO_DATA else measured
+        return measured, known if measured in (Status.NO_DATA, Status.MAINTENANCE) else measured
 
     def _is_excused(self) -> bool:
         """Whether only a parent keeps it from being DOWN now, where no person says anything else."""

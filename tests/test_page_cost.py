@@ -9,6 +9,8 @@ import pytest
 
 from kener_async import keys
 from kener_async.config.model import Config
+from kener_async.domain.groups import GroupSettings
+from kener_async.domain.heartbeats import MonitorSettings
 from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br"}
@@ -52,9 +54,9 @@ def turns(service: Service) -> Turns:
     return Turns(service)
 
 
-async def visit(service: Service, **headers: str) -> tuple[int, str, str]:
+async def visit(service: Service, path: str = "/", **headers: str) -> tuple[int, str, str]:
     """Status, validator and text of the page."""
-    async with service.client.get("/", headers=BROWSER | headers) as reply:
+    async with service.client.get(path, headers=BROWSER | headers) as reply:
         return reply.status, reply.headers.get("ETag", ""), await reply.text()
 
 
@@ -107,6 +109,27 @@ async def test_no_page_costs_a_turn_for_each_monitor(config: Config, clock: Fake
         first = turns.count
         assert 0 < first < 40
         assert await cost_after_a_heartbeat(service, turns, "DOWN") <= 1
+
+
+@pytest.mark.parametrize(("path", "turns_taken"), [("/", 0), ("/monitor/group", 2)])
+@pytest.mark.parametrize("members", [2, 40])
+async def test_a_page_of_a_group_costs_the_same_with_more_members(
+    config: Config, clock: FakeClock, members: int, path: str, turns_taken: int
+):
+    """They are 40 in both cases, and hidden, so that the page shows nothing but the group."""
+    tags = [f"monitor-{number}" for number in range(40)]
+    settings = MonitorSettings(group=GroupSettings(tuple(tags[:members])))
+    hidden = [a_monitor(tag, hidden=True) for tag in tags]
+    config = replace(quiet(config, 0), monitors=(*hidden, a_monitor("group", settings)))
+    async with running(config, clock) as service:
+        turns = Turns(service)
+        await service.beat("monitor-1", "DOWN")
+        await visit(service, path)
+        await service.beat("monitor-0", "DOWN")
+        before = turns.count
+        _, _, page = await visit(service, path)
+        assert "Down" in page
+        assert turns.count - before == turns_taken
 
 
 async def cost_after_a_heartbeat(service: Service, turns: Turns, status: str, visitors: int = 1) -> int:

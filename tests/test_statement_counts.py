@@ -12,8 +12,10 @@ import pytest
 from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.batches import Batch, Item, parts
 from kener_async.domain.clocks import Stamp
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.domain.samples import Sample, Status
 from kener_async.store import (
     alerts,
     batches,
@@ -21,9 +23,11 @@ from kener_async.store import (
     devices,
     dirty,
     incidents,
+    layers,
     monitors,
     notices,
     observer,
+    samples,
 )
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
@@ -106,6 +110,26 @@ def test_a_batch_of_many_devices_is_recorded(connection: sqlite3.Connection, row
 def test_monitors_are_registered(connection: sqlite3.Connection, rows: int):
     settings = {tag: MonitorSettings(stale_after=60) for tag in tuple(SETTINGS)[:rows]}
     assert len(queries(connection, lambda connection: monitors.register(connection, settings, NOON))) == 3
+
+
+def test_a_group_is_read_with_its_members(connection: sqlite3.Connection, rows: int):
+    group = MonitorSettings(group=GroupSettings(tuple(SETTINGS)[:rows]))
+    ids = monitors.register(connection, SETTINGS | {"group": group}, NOON - DAY)
+    batch = [Sample(ids[tag], NOON, Status.UP, 0.1) for tag in SETTINGS]
+    samples.record(connection, batch)
+    assert len(layers.load(connection, ids["group"], NOON, NOON + 900).related) == rows
+    read = queries(connection, lambda session: layers.load(session, ids["group"], NOON, NOON + 900))
+    assert len(read) == 7, read
+
+
+def test_late_reports_of_members_mark_their_groups_at_once(connection: sqlite3.Connection, rows: int):
+    group = MonitorSettings(group=GroupSettings(tuple(SETTINGS)[:rows]))
+    ids = monitors.register(connection, SETTINGS | {"group": group}, NOON - DAY)
+    dirty.mark_closed(connection, NOON + DAY)
+    connection.execute("DELETE FROM dirty")
+    batch = [Sample(ids[tag], NOON, Status.UP, 0.1) for tag in tuple(SETTINGS)[:rows]]
+    assert len(queries(connection, lambda session: samples.record(session, batch))) == 3
+    assert dirty.spans(connection, ids["group"], NOON, NOON + 900)
 
 
 def alerted(connection: sqlite3.Connection, count: int) -> None:
