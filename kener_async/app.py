@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api import batches, devices, health, incidents, monitors, status
+from kener_async.api import batches, checks, devices, health, incidents, monitors, status
 from kener_async.api.batches import BATCH_SLOTS, BatchSlots
 from kener_async.api.compat import beats, gatus, healthchecks, uptime_kuma
 from kener_async.api.compat.senders import SENDER_REPORTS, SenderReports
@@ -24,6 +24,7 @@ from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
 from kener_async.api.manage import alerts as managed_alerts
 from kener_async.api.manage import channels as managed_channels
+from kener_async.api.manage import checks as managed_checks
 from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import rules as managed_rules
@@ -116,7 +117,9 @@ def add_routes(app: web.Application) -> None:
         uptime_kuma.routes,
         gatus.routes,
         health.routes,
+        checks.routes,
         managed_alerts.routes,
+        managed_checks.routes,
         managed_deliveries.routes,
         managed_channels.routes,
         managed_incidents.routes,

@@ -87,6 +87,8 @@ PRIVATE: dict[tuple[str, str], Private] = {
     ("GET", "/api/monitor"): Private("status:read", about=False),
     ("GET", "/api/monitors/{tag}/uptime"): Private("status:read", query="window=24h"),
     ("GET", "/api/monitors/{tag}/history"): Private("status:read"),
+    ("GET", "/api/monitors/{tag}/checks"): Private("manage:read"),
+    ("POST", "/api/manage/monitors/{tag}/run"): Private("monitor:write"),
     ("GET", "/api/manage/alerts"): Private("manage:read", query="monitor={tag}", answers_foreign=400),
     ("POST", "/api/manage/alerts/{alertId}/acknowledge"): Private("alert:write", answers_foreign=404),
     ("POST", "/api/manage/alerts/{alertId}/snooze"): Private(

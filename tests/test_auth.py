@@ -294,6 +294,8 @@ GUARDED = {
     ("GET", "/api/monitors"): "status:read",
     ("GET", "/api/monitors/{tag}/uptime"): "status:read",
     ("GET", "/api/monitors/{tag}/history"): "status:read",
+    ("GET", "/api/monitors/{tag}/checks"): "manage:read",
+    ("POST", "/api/manage/monitors/{tag}/run"): "monitor:write",
     ("GET", "/api/manage/alerts"): "manage:read",
     ("POST", "/api/manage/alerts/{alertId}/acknowledge"): "alert:write",
     ("POST", "/api/manage/alerts/{alertId}/snooze"): "alert:write",

@@ -91,7 +91,13 @@ async def told(service: Service, kind: NoticeKind) -> list[tuple[int | None, str
 
 def test_a_token_gains_no_scope_that_did_not_exist_when_it_was_made():
     assert DEFAULT_SCOPES == ("status:write", "status:read", "incident:write", "incident:read")
-    assert set(SCOPES) - set(DEFAULT_SCOPES) == {"manage:read", "alert:write", "channel:write", "admin"}
+    assert set(SCOPES) - set(DEFAULT_SCOPES) == {
+        "manage:read",
+        "alert:write",
+        "monitor:write",
+        "channel:write",
+        "admin",
+    }
 
 
 async def test_a_token_made_without_scopes_manages_nothing(service: Service, config: Config):

@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.api.tags import unknown_tag
+from kener_async.api.tags import configured_monitor
 from kener_async.config.model import MonitorConfig
-from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import (
     DAY,
     MINUTE,
@@ -154,7 +153,7 @@ def _as_in_kener(monitor: MonitorConfig, number: int) -> dict[str, Any]:
 async def uptime(call: Call) -> dict[str, Any]:
     """The uptime of a window, and the minutes it was computed from."""
     app = call.request.app
-    monitor, state = await _requested_monitor(call)
+    monitor, state = await configured_monitor(call)
     now = app[keys.CLOCK]()
     window = await _window(call, now)
     await app[keys.ROLLUPS].settle([state.id], *window)
@@ -194,7 +193,7 @@ async def uptime(call: Call) -> dict[str, Any]:
 async def history(call: Call) -> dict[str, Any]:
     """Days of any time zone, quarter-hours, or minutes with the reason for the status of each."""
     app = call.request.app
-    monitor, state = await _requested_monitor(call)
+    monitor, state = await configured_monitor(call)
     resolution = call.query["resolution"]
     zone = _zone(call, app[keys.RUNNING].config.site.timezone)
     now = app[keys.CLOCK]()
@@ -218,16 +217,6 @@ async def history(call: Call) -> dict[str, Any]:
         # There may be ten thousand of them: rendered in a thread, they do not hold up heartbeats.
         "items": await asyncio.to_thread(list, items),
     }
-
-
-async def _requested_monitor(call: Call) -> tuple[MonitorConfig, MonitorState]:
-    app = call.request.app
-    tag = call.request.match_info["tag"]
-    require_tags(call.grant, (tag,))
-    monitor = app[keys.RUNNING].config.by_tag.get(tag)
-    if monitor is None:
-        raise unknown_tag(tag, app[keys.STATES], call.grant)
-    return monitor, await app[keys.LOADER].state(tag)
 
 
 async def _window(call: Call, now: int) -> Span:

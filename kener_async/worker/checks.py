@@ -230,6 +230,14 @@ class Checks:
         check = self._checks.get(tag)
         return None if check is None else check.last_began
 
+    def next_due(self, tag: str) -> float | None:
+        """When the next run of a monitor's check begins, in UTC seconds; None: it has no check."""
+        check = self._checks.get(tag)
+        if check is None:
+            return None
+        now = self._monotonic()
+        return self._stopwatch() + check.times.next_after(now) - now
+
     def has(self, tag: str) -> bool:
         """Whether the monitor has a check."""
         return tag in self._checks
