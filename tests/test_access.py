@@ -19,9 +19,11 @@ from kener_async.config.channels import CommandChannel
 from kener_async.config.model import AlertConfig, Category, Config, Senders
 from kener_async.domain.access import SCOPES
 from kener_async.domain.alerts import Alert, AlertRule, Severity, StatusIs
+from kener_async.domain.checks import CheckTiming
 from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import CheckSettings, TcpTarget
 from kener_async.store import alerts, deliveries, incidents, monitors, notices, tokens
 from kener_async.store.interface import Session
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
@@ -246,7 +248,8 @@ def _monitor(name: str) -> Any:
         "hidden": name == HIDDEN,
         "category": "Planets",
     }
-    return a_monitor(f"{name}-tag", senders=senders, **fields)
+    closed = CheckSettings(f"{name}-tag", TcpTarget("127.0.0.1", 1), CheckTiming(10**7, 1, retries=0))
+    return a_monitor(f"{name}-tag", senders=senders, check=closed, **fields)
 
 
 async def ask(service: Service, method: str, path: str, role: Role, body: Any) -> tuple[int, str]:

@@ -11,6 +11,7 @@ import pytest
 
 from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.batches import Batch, Item, parts
+from kener_async.domain.checks import Attempt, SeenCertificate
 from kener_async.domain.clocks import Stamp
 from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import MonitorSettings
@@ -19,6 +20,8 @@ from kener_async.domain.samples import Sample, Status
 from kener_async.store import (
     alerts,
     batches,
+    certificates,
+    check_faults,
     deliveries,
     devices,
     dirty,
@@ -168,3 +171,14 @@ def test_alerts_and_what_is_told_of_them_are_read_at_once(
     found = read(connection)
     assert len([one for one in found if not isinstance(found, dict) or found[one]]) == rows
     assert len(queries(connection, read)) == 1
+
+
+def test_certificates_of_many_monitors_and_faults_of_one_are_read(connection: sqlite3.Connection, rows: int):
+    for number in range(1, rows + 1):
+        seen = SeenCertificate(bytes([number]), "CN=x", "CN=y", NOON)
+        certificates.note(connection, number, [seen], NOON)
+        check_faults.add(connection, 1, [Attempt(NOON + number, Status.DOWN)])
+    read = partial(certificates.of, monitors=range(1, rows + 1))
+    assert len(read(connection)) == len(check_faults.recent(connection, 1, 100)) == rows
+    assert len(queries(connection, read)) == 1
+    assert len(queries(connection, partial(check_faults.recent, monitor=1, limit=100))) == 1
