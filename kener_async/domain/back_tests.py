@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kener_async.domain.alert_decisions import (
-    FLAPPING_SPAN,
+    FLAPPING_OPENINGS,
     AlertContext,
     AlertEvent,
     AlertOpened,
@@ -41,7 +41,6 @@ from kener_async.domain.timeline import Layers, Run, runs, version_at
 
 LEAD = DAY  # before the window, so that alerts and flapping that reach into it are known
 EVENTS_AT_MOST = 8  # of one rule at one instant
-RECENT_AT_MOST = 500  # alerts of one that flaps without end, as the evaluator reads
 
 BEFORE_REPORT, WITH_REPORT = 0, 1  # the two looks at the minute of a report
 GOOD = Said(Side.GOOD)
@@ -275,7 +274,7 @@ class Replay:
         bad_parent, good_from = self._said_by_parents(at, place)
         context = AlertContext(at, bad_parent=bad_parent, parents_good_from=good_from)
         for _ in range(EVENTS_AT_MOST):
-            event = decide(self._rule, streak, self._open, self._recent(at), context)
+            event = decide(self._rule, streak, self._open, self._recent(), context)
             if event is None:
                 return
             self._note(event, at)
@@ -288,17 +287,10 @@ class Replay:
         newest = self._alerts[-1] if self._alerts else None
         return newest if newest is not None and newest.closed_at is None else None
 
-    def _recent(self, at: int) -> list[Alert]:
-        """The closed alerts that `decide` asks for, oldest first."""
-        recent: list[Alert] = []
-        for alert in reversed(self._alerts):
-            if alert.closed_at is None:
-                continue
-            recent.append(alert)
-            is_flapping = alert.is_flapping and alert.settled_at is None
-            if len(recent) == RECENT_AT_MOST or (alert.opened_at < at - FLAPPING_SPAN and not is_flapping):
-                break
-        return recent[::-1]
+    def _recent(self) -> list[Alert]:
+        """The newest closed alerts, oldest first: as many as tell whether the pair flaps."""
+        recent = self._alerts[-FLAPPING_OPENINGS - 1 :]
+        return [alert for alert in recent if alert.closed_at is not None]
 
     def _note(self, event: AlertEvent, at: int) -> None:
         if isinstance(event, AlertOpened):
