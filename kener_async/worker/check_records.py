@@ -19,7 +19,7 @@ from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
 
-GATHER_SECONDS = 0.1  # records of this time are stored together
+GATHER_SECONDS = 0.5  # records of this time are stored together, because a commit costs more than a check
 RETRY_SECONDS = 5.0
 KEPT_RUNS = 20_000  # while nothing can be stored; the oldest are dropped beyond
 KEPT_FAULTS = 5_000
@@ -40,7 +40,8 @@ class CheckRecords:
         self._chains: dict[int, Sequence[SeenCertificate]] = {}
         self._noted: dict[int, tuple[Sequence[SeenCertificate], int]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
+        self._hurry = asyncio.Event()  # do not rest before storing
+        self._is_closing = False
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         """Store the minutes of a run, all of them or none."""
@@ -61,18 +62,20 @@ class CheckRecords:
         self._store_soon()
 
     async def flushed(self) -> None:
-        """Wait until what was added is stored, or could not be."""
+        """Store what was added at once; wait until it is, or could not be."""
         if self._task is not None:
+            self._hurry.set()
             await asyncio.wait((self._task,), timeout=RETRY_SECONDS)
 
     async def close(self) -> None:
         """Store what was added; what cannot be stored now is lost."""
-        self._closing.set()
+        self._is_closing = True
+        self._hurry.set()
         if self._task is not None:
             await self._task
 
     def _store_soon(self) -> None:
-        if self._task is None and not self._closing.is_set():
+        if self._task is None and not self._is_closing:
             self._task = asyncio.create_task(self._store_all(), name="records of checks")
 
     async def _store_all(self) -> None:
@@ -80,8 +83,9 @@ class CheckRecords:
         try:
             while self._runs or self._faults or self._chains:
                 await self._rest(pause)
+                self._hurry.clear()
                 pause = GATHER_SECONDS if await self._store() else RETRY_SECONDS
-                if pause == RETRY_SECONDS and self._closing.is_set():
+                if pause == RETRY_SECONDS and self._is_closing:
                     log.error("results of checks could not be stored", runs=len(self._runs))
                     return
         finally:
@@ -90,7 +94,7 @@ class CheckRecords:
     async def _rest(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._closing.wait()
+                await self._hurry.wait()
         except TimeoutError:
             return
 
