@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import ssl
+import sys
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +21,7 @@ from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Trace
 from kener_async.probes.settings import AliveTarget, CheckSettings, HttpTarget, OAuth, TcpTarget
 from kener_async.probes.stalls import Stalls
 from kener_async.probes.vantage import Vantage, VantageSettings
+from tests.rigs.process import ROOT, a_free_port
 
 UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN
 SEEN = Observation(0.25, {"status": 200}, {"server": "nginx"})
@@ -121,7 +123,7 @@ async def test_what_the_target_does_wrong_is_down(
     made = await attempt(a_check(), ScriptedProbe([error]), 0, vantage)
     assert (made.status, made.reason, made.is_network) == (DOWN, reason, is_network)
     inverted = await attempt(a_check(invert=True), ScriptedProbe([error]), 0, vantage)
-    assert (inverted.status, inverted.reason, inverted.is_network) == (UP, "", False)
+    assert (inverted.status, inverted.reason, inverted.is_network) == (UP, "", is_network)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,17 @@ async def test_what_we_do_wrong_is_not_measured(
     assert made.reason
 
 
+@pytest.mark.process
+async def test_without_file_descriptors_no_kind_of_check_is_measured():
+    """For real: also where the system then says that a name does not exist."""
+    command = (sys.executable, "-m", "tests.rigs.without_files", f"127.0.0.1:{a_free_port()}")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    lines = output.decode().splitlines()
+    assert {line.partition(" ")[2] for line in lines} == {"None files too many open files"}
+    assert len(lines) == 12
+
+
 async def test_a_cancelled_attempt_is_cancelled(vantage: Vantage):
     task = asyncio.create_task(attempt(a_check(timeout=30), ScriptedProbe([hang]), 0, vantage))
     await asyncio.sleep(0)
@@ -168,6 +181,13 @@ async def hang(trace: Trace) -> Observation:
     raise AssertionError
 
 
+@pytest.fixture
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without stalls of the event loop, which a busy host has."""
+    monkeypatch.setattr(Stalls, "longest", lambda self, began: 0.0)
+
+
+@pytest.mark.usefixtures("calm")
 async def test_without_an_answer_in_time_it_is_down_for_want_of_what_was_awaited(vantage: Vantage):
     async def greet(trace: Trace) -> Observation:
         trace.phases = Phases(name=0.01)
@@ -180,6 +200,7 @@ async def test_without_an_answer_in_time_it_is_down_for_want_of_what_was_awaited
     assert made.phases.name == 0.01
 
 
+@pytest.mark.usefixtures("calm")
 async def test_what_has_come_in_time_is_judged(vantage: Vantage):
     async def answer(trace: Trace) -> Observation:
         trace.partial = replace(SEEN, values={"answer": "PON"})
@@ -206,11 +227,14 @@ async def stall_and_hang(trace: Trace) -> Observation:
 async def test_a_time_out_in_which_our_loop_stalled_is_not_measured(vantage: Vantage):
     made = await attempt(a_check(timeout=0.2), ScriptedProbe([stall_and_hang]), 0, vantage)
     assert (made.status, made.obstacle) == (None, Obstacle.STALL)
-    assert made.reason == "this server was too busy: its event loop stalled for 0.1 s"
+    assert made.reason.startswith("this server was too busy: its event loop stalled for ")
 
 
-async def test_a_time_out_much_longer_than_the_stall_in_it_is_the_targets(vantage: Vantage):
-    probe = ScriptedProbe([stall_and_hang])
+async def test_a_time_out_much_longer_than_the_stall_in_it_is_the_targets(
+    vantage: Vantage, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Stalls, "longest", lambda self, began: 0.19)
+    probe = ScriptedProbe([hang])
     made = await attempt(a_check(timeout=2), probe, 0, vantage)
     assert (made.status, made.reason, probe.looks) == (DOWN, "no answer within 2 s", 1)
 

@@ -17,8 +17,10 @@ from kener_async.domain.checks import Attempt, CheckTiming, Obstacle
 from kener_async.domain.conditions import parse
 from kener_async.domain.samples import Status
 from kener_async.probes.attempt import attempt
+from kener_async.probes.probe import NotMeasured
 from kener_async.probes.registry import probe_of
 from kener_async.probes.settings import CheckSettings, HttpTarget, OAuth, TlsSettings, WebSocketTarget
+from kener_async.probes.stalls import Stalls
 from kener_async.probes.vantage import Vantage, VantageSettings
 from tests.rigs.certificates import Authority
 
@@ -55,6 +57,12 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         yield f"{server.scheme}://localhost:{server.port}", received
     finally:
         await server.close()
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without stalls of the event loop, which a busy host has."""
+    monkeypatch.setattr(Stalls, "longest", lambda self, began: 0.0)
 
 
 @pytest.fixture
@@ -463,6 +471,18 @@ async def test_a_chain_that_is_not_complete_is_named(authority: Authority):
     assert made.reason == (
         "the certificate of Authority of the tests, which signed it, was not sent and is not known"
     )
+
+
+async def test_an_authority_that_cannot_be_read_now_is_our_fault(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+):
+    """OpenSSL opens the files of authorities when it verifies, and takes one that it cannot open as unknown."""
+    own = NotMeasured(Obstacle.FILES, "too many open files")
+    monkeypatch.setattr("kener_async.probes.sockets.without_files", lambda: own)
+    async with Vantage.opened(VantageSettings()) as vantage:
+        async with serving(answering(), server_context(authority.certificate())) as (url, _):
+            made = await looked(vantage, HttpTarget(url))
+    assert (made.status, made.obstacle) == (None, Obstacle.FILES)
 
 
 async def test_an_unknown_authority_is_named(authority: Authority, tmp_path: Path):

@@ -23,6 +23,7 @@ from kener_async.probes.names import Names
 from kener_async.probes.probe import NoAnswer, NotMeasured
 from kener_async.probes.registry import probe_of
 from kener_async.probes.settings import CheckSettings, HttpTarget
+from kener_async.probes.stalls import Stalls
 from kener_async.probes.vantage import Vantage, VantageSettings
 
 
@@ -50,6 +51,12 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr("kener_async.probes.names.socket.getaddrinfo", getaddrinfo)
     return said
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without stalls of the event loop, which a busy host has."""
+    monkeypatch.setattr(Stalls, "longest", lambda self, began: 0.0)
 
 
 @contextmanager
@@ -144,7 +151,7 @@ async def test_without_files_a_name_that_is_not_found_is_our_fault(
             raise OSError(errno.EMFILE, "Too many open files")
         return original(path, *arguments)
 
-    monkeypatch.setattr("kener_async.probes.names.os.open", failing)
+    monkeypatch.setattr("kener_async.probes.own_faults.os.open", failing)
     with looking_up() as names, pytest.raises(NotMeasured) as raised:
         await names.resolve("gone.example")
     assert raised.value.obstacle is Obstacle.FILES

@@ -113,7 +113,7 @@ def _late(check: CheckSettings, trace: Trace, at: float, stalled: float, vantage
     """The time was over: whose fault was it, and is what has come so far enough?"""
     timeout = check.timing.timeout
     if stalled > STALLED_SHARE * timeout:
-        text = f"this server was too busy: its event loop stalled for {stalled:.1f} s"
+        text = f"this server was too busy: its event loop stalled for {_seconds(round(stalled, 2))}"
         return _not_measured(check, NotMeasured(Obstacle.STALL, text), trace, at)
     if trace.looked_up:
         error = vantage.names.unanswered(trace.looked_up)

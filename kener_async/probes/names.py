@@ -5,7 +5,6 @@ Nothing is cached but the question that is under way, which all that ask for the
 """
 
 import asyncio
-import errno
 import os
 import queue
 import socket
@@ -18,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from kener_async.domain.checks import Obstacle
+from kener_async.probes.own_faults import without_files
 from kener_async.probes.probe import NoAnswer, NotMeasured
 
 IpVersion = Literal[0, 4, 6]  # 0: either
@@ -191,7 +191,7 @@ class Names:
     def _judge(self, question: _Question, error: socket.gaierror) -> Exception:
         host = question.host
         if error.errno in NOT_FOUND | HAS_NO_ADDRESS:
-            if (own := _without_files()) is not None:  # the system says that nothing exists when it has none
+            if (own := without_files()) is not None:  # the system says that nothing exists when it has none
                 return own
             self.note_answer(host)
             if error.errno in NOT_FOUND:
@@ -199,7 +199,7 @@ class Names:
             return NoAnswer(f"{host} has no {'' if question.ip == 0 else f'IPv{question.ip} '}address")
         if error.errno == socket.EAI_MEMORY:
             return NotMeasured(Obstacle.MEMORY, "out of memory")
-        if (own := _without_files()) is not None:
+        if (own := without_files()) is not None:
             return own
         return self.failure(host, error.strerror or "no answer")
 
@@ -235,16 +235,6 @@ def _with_zone(family: int, address: Any) -> str:
     if family == socket.AF_INET6 and address[3] and "%" not in host:
         return f"{host}%{address[3]}"
     return host
-
-
-def _without_files() -> NotMeasured | None:
-    """Whether no file can be opened now, which getaddrinfo tells as an unknown name."""
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as error:
-        if error.errno in {errno.EMFILE, errno.ENFILE}:
-            return NotMeasured(Obstacle.FILES, "too many open files")
-    return None
 
 
 class _LastAnswers:

@@ -1,9 +1,11 @@
 """Errors of the system in words, and which of them are our own and say nothing about a target."""
 
 import errno
+import os
 import ssl
 
 from kener_async.domain.checks import Obstacle
+from kener_async.probes.probe import NotMeasured
 
 OWN_FAULTS = {
     errno.EMFILE: Obstacle.FILES,
@@ -64,3 +66,16 @@ def tls_words(error: ssl.SSLError) -> str:
     elif reason in {"wrong version number", "packet length too long", "http request"}:
         return "the target does not speak TLS"
     return f"TLS failed: {reason}" if reason else "TLS failed"
+
+
+def without_files() -> NotMeasured | None:
+    """The error for a process that can open no file now; None: it can.
+
+    What cannot open its files may say that a name does not exist, or that an authority is not known.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            return NotMeasured(Obstacle.FILES, TEXTS[error.errno])
+    return None

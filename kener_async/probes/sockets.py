@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from kener_async.domain.checks import Obstacle
 from kener_async.probes import certificates
 from kener_async.probes.names import IpVersion, Names
-from kener_async.probes.own_faults import obstacle_of, tls_words, words_of
+from kener_async.probes.own_faults import obstacle_of, tls_words, without_files, words_of
 from kener_async.probes.probe import NoAnswer, NotMeasured, Trace
 from kener_async.probes.settings import CheckSettings, TlsSettings
 from kener_async.probes.targets import PublicTargets
@@ -257,8 +257,10 @@ class Sockets:
         name: str,
         trace: Trace,
         again: Callable[[], Awaitable[tuple[bytes, ...]]] | None,
-    ) -> NoAnswer:
+    ) -> NoAnswer | NotMeasured:
         """The reason why a certificate was refused; it is had from a handshake without verification."""
+        if (own := without_files()) is not None:  # OpenSSL could not read the authorities
+            return own
         chain: tuple[bytes, ...] = ()
         if again is not None:
             with suppress(OSError, NoAnswer, NotMeasured):

@@ -45,10 +45,10 @@ FIRST = (
 AT_ONCE = 16
 
 
-def faults_of(outcome: Outcome) -> list[str]:
-    """What is wrong with an outcome."""
+def faults_of(outcome: Outcome, late: float = LATE) -> list[str]:
+    """What is wrong with an outcome; `late` are the seconds that it may end after its time."""
     faults = []
-    if outcome.seconds > TIMEOUT + LATE:
+    if outcome.seconds > TIMEOUT + late:
         faults.append(f"took {outcome.seconds:.2f} s")
     if outcome.held > HELD:
         faults.append(f"held the loop for {outcome.held * 1000:.0f} ms")
