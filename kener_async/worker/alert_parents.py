@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kener_async.clock import Stopwatch
+from kener_async.domain.calendar import MINUTE
 from kener_async.domain.errors import Invalid, Unavailable
 
 PATIENCE = 10.0  # seconds that an opening waits for the runs of its parents
@@ -48,7 +49,7 @@ class ParentChecks:
         """Whether an opening must wait for its parents; their runs are begun when it is first asked.
 
         `parents` are their tags, and whether each is measured bad. Those of which the last run began after
-        `since`, the begin of the streak, and that are good, have been looked at already.
+        the minute `since`, in which the streak began, and that are good, have been looked at already.
         """
         wait = self._waits.get(monitor)
         if wait is None:
@@ -74,7 +75,7 @@ class ParentChecks:
         if not self._checks.has(tag):
             return False
         began = self._checks.last_began(tag)
-        return is_bad or began is None or began < since
+        return is_bad or began is None or began < since + MINUTE
 
     def _begin(self, tag: str) -> "asyncio.Task[None]":
         return asyncio.create_task(self._run(tag), name=f"check of the parent {tag}")

@@ -19,7 +19,7 @@ from kener_async.worker.writer import Writer
 
 log = structlog.get_logger(__name__)
 
-GATHER_SECONDS = 0.5  # records of this time are stored together, because a commit costs more than a check
+GATHER_SECONDS = 1.0  # records of this time are stored together, because a commit costs more than a check
 RETRY_SECONDS = 5.0
 KEPT_RUNS = 20_000  # while nothing can be stored; the oldest are dropped beyond
 KEPT_FAULTS = 5_000
