@@ -264,13 +264,26 @@ async def test_an_opening_waits_ten_seconds_at_most(tmp_path: Path) -> None:
         runner.answer.set()
 
 
-async def test_a_parent_that_was_checked_since_is_not_checked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("began", "asked"),
+    [
+        (NOON + 60, []),
+        (NOON + 59, ["router"]),  # the failure may be one of later in that minute
+        (NOON - 1, ["router"]),
+    ],
+)
+async def test_a_parent_is_checked_unless_it_was_since_the_failure(
+    tmp_path: Path, began: int, asked: list[str]
+) -> None:
     async with depending(tmp_path) as (service, runner):
         await service.beat("router")
-        runner.began["router"] = NOON + 60
+        runner.began["router"] = began
+        runner.answer.set()
         await service.beat("earth", "DOWN")
         await look(service)
-        assert (await told(service), runner.asked) == (["earth OPENED"], [])
+        await asyncio.sleep(0.01)
+        await look(service)
+        assert (await told(service), runner.asked) == (["earth OPENED"], asked)
 
 
 async def test_a_parent_that_fails_and_is_not_confirmed_yet_keeps_its_children_quiet(tmp_path: Path) -> None:

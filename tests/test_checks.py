@@ -110,8 +110,6 @@ async def test_what_fails_is_tried_again_within_the_run(
     outcomes: list[Status | Obstacle], retries: int, begun: list[int], said: list[Status]
 ) -> None:
     bench = Bench(["earth"])
-    bench.time.wall = NOON - PHASE - 1000  # so that the run begins with a minute
-    bench = Bench(["earth"])
     bench.prober.answer("earth", *outcomes)
     bench.checks.configure([a_check("earth", every=3600, retries=retries, retry_every=20)])
     phase = phase_of("earth", 3600)
