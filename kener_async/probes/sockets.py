@@ -222,7 +222,7 @@ class Sockets:
         """Dial one address after another, the next as soon as one fails or takes a while."""
         waiting = list(_interleaved(addresses))
         dialing: set[asyncio.Task[socket.socket]] = set()
-        failure: OSError | NotMeasured | None = None
+        failure: BaseException | None = None
         try:
             while waiting or dialing:
                 if waiting:
@@ -348,16 +348,14 @@ def _interleaved(addresses: Sequence[str]) -> Sequence[str]:
     return [each for pair in pairs for part in pair for each in part]
 
 
-def _worse(before: OSError | NotMeasured | None, now: BaseException | None) -> OSError | NotMeasured | None:
+def _worse(before: BaseException | None, now: BaseException | None) -> BaseException | None:
     """Of two failures the one that says something about the target, such as a refused connection."""
-    if not isinstance(now, OSError | NotMeasured):
-        return before
-    if before is None or (not _is_targets(before) and _is_targets(now)):
+    if before is None or (now is not None and not _is_targets(before) and _is_targets(now)):
         return now
     return before
 
 
-def _is_targets(error: OSError | NotMeasured) -> bool:
+def _is_targets(error: BaseException) -> bool:
     return isinstance(error, OSError) and obstacle_of(error) is None
 
 

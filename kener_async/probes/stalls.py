@@ -29,6 +29,9 @@ class Stalls:
             yield
         finally:
             self._watched -= 1
+            if not self._watched and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def longest(self, began: float) -> float:
         """The seconds of the longest stall since an instant of the loop's time."""
@@ -45,6 +48,4 @@ class Stalls:
         now = loop.time()
         if now - self._due > SHORTEST:
             self._stalls.append((now, now - self._due))
-        self._timer = None
-        if self._watched:
-            self._start(loop)
+        self._start(loop)
