@@ -1,5 +1,7 @@
 """Compare POST and GET /api/status with bare aiohttp and uvloop, in alternating rounds.
 
+With `--alerts` the same server is measured with alert rules, too, which are then evaluated beside.
+
 Every response is checked: one that is not 200 ends the run with status 1, and acknowledged samples are looked
 up in the database after the server has stopped.
 """
@@ -25,6 +27,8 @@ from benchmarks.servers import (
     ours,
     ratio,
     reference,
+    subjects,
+    watch,
     workplace,
     wrk,
 )
@@ -62,7 +66,7 @@ def main() -> int:
     ok = True
     cases = [case for case in CASES if case.what in options.only and case.monitors in options.monitors]
     for case in cases:
-        ok &= _measure(case, trees, options.rounds, options.seconds)
+        ok &= _measure(case, subjects(trees, with_alerts=options.alerts), options.rounds, options.seconds)
     return 0 if ok else 1
 
 
@@ -78,10 +82,13 @@ def _options() -> argparse.Namespace:
         default=[],
         help="a checkout to measure instead of this one; may be repeated",
     )
+    parser.add_argument(
+        "--alerts", action="store_true", help="also measure the last one with three rules for every monitor"
+    )
     return parser.parse_args()
 
 
-def _measure(case: Case, trees: Sequence[Path], rounds: int, seconds: int) -> bool:
+def _measure(case: Case, trees: Mapping[str, tuple[Path, bool]], rounds: int, seconds: int) -> bool:
     print(case.title)
     with workplace() as folder:
         seen: dict[str, list[Round]] = {}
@@ -89,11 +96,13 @@ def _measure(case: Case, trees: Sequence[Path], rounds: int, seconds: int) -> bo
         begin = _first_minute()
         with ExitStack() as stack:
             servers = [stack.enter_context(reference(folder))]
-            for number, tree in enumerate(trees):
+            for number, (name, (tree, is_watched)) in enumerate(trees.items()):
                 own = folder / str(number)
                 own.mkdir()
-                name = "ours" if len(trees) == 1 else str(tree)
-                server = stack.enter_context(ours(own, configure(own, case.monitors), name, tree))
+                config = configure(own, case.monitors)
+                if is_watched:
+                    watch(config)
+                server = stack.enter_context(ours(own, config, name, tree))
                 servers.append(server)
                 assert server.database is not None
                 databases[server.name] = server.database

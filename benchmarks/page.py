@@ -2,6 +2,7 @@
 
 The reference is bare aiohttp with uvloop that sends the same bytes with the same headers. The flood comes
 from a process of its own; the reference for heartbeats beside it are heartbeats alone, in alternating rounds.
+With `--alerts` the same server is measured with alert rules, too.
 """
 
 import argparse
@@ -17,7 +18,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from shutil import copytree
 from statistics import median
 from threading import Event, Thread
 
@@ -36,7 +36,9 @@ from benchmarks.servers import (
     ratio,
     read_round,
     reference,
+    subjects,
     token,
+    watch,
     workplace,
     wrk,
 )
@@ -99,19 +101,19 @@ def main() -> int:
     for monitors in options.monitors:
         with workplace() as folder, ExitStack() as stack:
             bare = stack.enter_context(reference(folder))
-            subjects = list(_all_started(stack, folder, monitors, trees))
+            servers = list(_all_started(stack, folder, monitors, subjects(trees, with_alerts=options.alerts)))
             is_small = monitors == min(options.monitors)
             if "size" in options.only:
-                for server in subjects:
+                for server in servers:
                     _print_size(server, monitors)
                     _print_making(server, monitors)
             if "send" in options.only and is_small:
                 for kind in KINDS:
-                    for server in subjects:
+                    for server in servers:
                         ok &= _send(kind, bare, server, monitors, options.rounds, options.seconds)
             if "flood" in options.only:
                 for title, paths in _floods(monitors, is_small).items():
-                    for server in subjects:
+                    for server in servers:
                         ok &= _flood(title, paths, server, monitors, options.rounds, options.seconds)
     return 0 if ok else 1
 
@@ -130,22 +132,27 @@ def _options() -> argparse.Namespace:
         default=[],
         help="a checkout to measure instead of this one; may be repeated",
     )
+    parser.add_argument(
+        "--alerts", action="store_true", help="also measure the last one with three rules for every monitor"
+    )
     return parser.parse_args()
 
 
 # Starting, and heartbeats
 
 
-def _all_started(stack: ExitStack, folder: Path, monitors: int, trees: Sequence[Path]) -> Iterator[Server]:
+def _all_started(
+    stack: ExitStack, folder: Path, monitors: int, trees: Mapping[str, tuple[Path, bool]]
+) -> Iterator[Server]:
     """A server for each checkout, each with its own database; prints how long its first page takes."""
-    filled = folder / "filled"
-    filled.mkdir()
     days = history.DAYS if monitors <= MANY else FEW_DAYS
-    print(f"\n{monitors} monitors: {history.fill(history.configure(filled, monitors), days)}")
-    for number, tree in enumerate(trees):
+    print(f"\n{monitors} monitors")
+    for number, (name, (tree, is_watched)) in enumerate(trees.items()):
         own = folder / str(number)
-        copytree(filled, own)
-        name = "ours" if len(trees) == 1 else str(tree)
+        own.mkdir()
+        print(f"  {name}: {_filled(own, tree, monitors, days)}")
+        if is_watched:
+            watch(own / "config.toml")
         secret = token(own / "config.toml", tree)
         began = time.perf_counter()
         server = stack.enter_context(ours(own, own / "config.toml", name, tree, secret))
@@ -154,6 +161,17 @@ def _all_started(stack: ExitStack, folder: Path, monitors: int, trees: Sequence[
         print(f"  {name}: listens after {listening:.2f} s, and sends its first page {first:,.0f} ms later")
         server.become_idle()
         yield server
+
+
+def _filled(folder: Path, tree: Path, monitors: int, days: int) -> str:
+    """Fill a database by the code of a checkout, because schemas differ; what it has."""
+    code = (
+        "import sys, pathlib; from benchmarks import history; folder, *numbers = sys.argv[1:];"
+        "monitors, days = map(int, numbers);"
+        "print(history.fill(history.configure(pathlib.Path(folder), monitors), days))"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(monitors), str(days)]
+    return subprocess.run(command, check=True, cwd=tree, capture_output=True, text=True).stdout.strip()
 
 
 def _beat(server: Server, monitors: int) -> None:

@@ -196,6 +196,23 @@ def configure(folder: Path, monitors: int) -> Path:
     return path
 
 
+def watch(config: Path) -> None:
+    """Add three alert rules for every monitor, and a channel that nothing listens at."""
+    rules = (
+        f'[[channels]]\nname = "hook"\nkind = "webhook"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+        '[[alerts]]\nname = "outage"\nto = ["hook"]\n'
+        '[[alerts]]\nname = "degraded"\nwhen = "DEGRADED"\nafter = "5m"\nto = ["hook"]\n'
+        '[[alerts]]\nname = "slow"\nlatency_above = 2\ncount = 3\nto = ["hook"]\n'
+    )
+    config.write_text(config.read_text() + rules)
+
+
+def subjects(trees: Sequence[Path], *, with_alerts: bool) -> dict[str, tuple[Path, bool]]:
+    """The checkouts to measure by name, and whether with alert rules: the last one also with them."""
+    named = {"ours" if len(trees) == 1 else str(tree): (tree, False) for tree in trees}
+    return named | ({"with alerts": (trees[-1], True)} if with_alerts else {})
+
+
 def token(config: Path, tree: Path = ROOT) -> str:
     """A token for everything."""
     command = [sys.executable, str(tree / "run.py"), "--config", str(config)]
