@@ -26,12 +26,14 @@ from kener_async.domain.alert_decisions import (
     silencer,
 )
 from kener_async.domain.alert_figures import burn_side, figure_streak, uptime_side
+from kener_async.domain.alert_looks import good_latency
 from kener_async.domain.alert_streaks import (
     NO_STREAK,
     AlertStreak,
     Side,
     StreakCondition,
     measured_runs,
+    side_of,
     streak_of,
 )
 from kener_async.domain.alerts import Alert, AlertRule, BurnRate, Closing, LatencyAbove, StatusIs, UptimeBelow
@@ -41,7 +43,7 @@ from kener_async.domain.hours import Hours
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.samples import Sample, Status
-from kener_async.domain.timeline import Layers
+from kener_async.domain.timeline import Layers, Reason, Run
 from kener_async.domain.uptime import Counts
 
 T = 1_730_419_200  # midnight
@@ -247,6 +249,20 @@ class TestWhatIsLookedAt:
         layers = Layers({}, None, (), [Version(T, PLAIN)], ())
         streak = streak_of(StatusIs(NO_DATA), layers, measured_runs(layers, T - HOUR, T + 600))
         assert (streak.side, streak.since) == (Side.BAD, T)
+
+
+CONDITIONS = st.one_of(
+    st.builds(StatusIs, st.sampled_from([DEGRADED, DOWN, Status.NO_DATA])),
+    st.builds(LatencyAbove, st.floats(0, 3)),
+)
+
+
+@given(st.lists(CONDITIONS, max_size=3), st.floats(0, 3))
+def test_an_up_within_the_good_latency_is_good_for_all_rules_and_a_slower_one_is_not(conditions, latency):
+    limit = good_latency([AlertRule(f"rule {place}", each) for place, each in enumerate(conditions)])
+    run, sample = Run(T, T + MINUTE, UP, Reason.SAMPLE), Sample(1, T, UP, latency)
+    sides = {side_of(each, run, sample) for each in conditions}
+    assert (latency <= limit) is (sides <= {Side.GOOD})
 
 
 class TestThePresentOnly:

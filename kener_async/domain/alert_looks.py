@@ -2,10 +2,20 @@
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
+from typing import assert_never
 
 from kener_async.domain.alert_decisions import silencer
 from kener_async.domain.alert_streaks import AlertStreak, Side
-from kener_async.domain.alerts import Alert, AlertRule, StatusIs
+from kener_async.domain.alerts import (
+    Alert,
+    AlertRule,
+    BurnRate,
+    CertificateWithin,
+    LatencyAbove,
+    StatusIs,
+    UptimeBelow,
+)
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Layers
 
@@ -32,6 +42,20 @@ class AlertLook:
     figures: Mapping[str, AlertStreak] = field(default_factory=dict)
     failing_parents: frozenset[int] = frozenset()
     awaits_parents: bool = False
+
+
+def good_latency(rules: Iterable[AlertRule]) -> float:
+    """Up to which latency a sample that is UP is good for all of these rules but those about figures."""
+    limits = [inf]
+    for rule in rules:
+        match rule.condition:
+            case LatencyAbove(limit):
+                limits.append(limit)
+            case StatusIs() | UptimeBelow() | BurnRate() | CertificateWithin():
+                pass
+            case _:
+                assert_never(rule.condition)
+    return min(limits)
 
 
 def silenced_by(

@@ -25,6 +25,7 @@ from kener_async.domain.alert_figures import FigureCondition
 from kener_async.domain.alert_looks import (
     PARENT_IS_BAD,
     AlertLook,
+    good_latency,
     is_in_maintenance,
     needs_earlier_of_parent,
     said_by_parents,
@@ -35,6 +36,7 @@ from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, Side
 from kener_async.domain.alerts import Alert, AlertRule
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.errors import Unavailable
+from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
 from kener_async.domain.timeline import Run
 from kener_async.metrics import Metrics
@@ -84,6 +86,7 @@ class AlertEvaluator:
         self._unsettled: dict[int, Mapping[str, Alert]] = {}
         self._late: dict[int, int] = {}  # when a report of a backlog last came in, by monitor
         self._children: dict[int, set[int]] = {}
+        self._good_latency: dict[int, float] = {}  # by monitor
         self._due: set[int] = set()  # monitors that changed, and could not be looked at yet
         self._minute: int | None = None  # the last one in which all were looked at
         self._wake = asyncio.Event()
@@ -97,12 +100,13 @@ class AlertEvaluator:
         Call it when the monitors of the plan are in force.
         """
         self._plan = plan
-        self._children = {}
+        self._children, self._good_latency = {}, {}
         watched = set[int]()
         for tag, monitor in plan.monitors.items():
             if (state := self._states.find(tag)) is None:
                 continue
             watched.add(state.id)
+            self._good_latency[state.id] = good_latency(monitor.rules)
             for parent in self._parents(monitor):
                 self._children.setdefault(parent.id, set()).add(state.id)
         changes = self._states.changes
@@ -222,7 +226,12 @@ class AlertEvaluator:
                 await self._evaluate_some(due)
 
     async def _evaluate_some(self, due: set[int]) -> None:
-        monitors = [(state, monitor) for state, monitor in self._monitors() if state.id in due]
+        now = self._clock()
+        monitors = [
+            (state, monitor)
+            for state, monitor in self._monitors()
+            if state.id in due and not self._is_well(state, now)
+        ]
         parents = [parent for _, monitor in monitors for parent in self._parents(monitor)]
         current = await self._loader.current([*dict.fromkeys([*(state for state, _ in monitors), *parents])])
         states = {state.id: state for state in current}
@@ -310,6 +319,21 @@ class AlertEvaluator:
         if state.id not in self._waiting:
             self._parent_checks.forget(state.id)
         return False
+
+    def _is_well(self, state: MonitorState, now: int) -> bool:
+        """Whether nothing is open, and an UP of the current minute is good for all rules: nothing happens.
+
+        So it is at nearly every look, of monitors that report many times in a minute. No incident, no group
+        and nothing that has yet to be loaded may have a say.
+        """
+        if state.id in self._open or state.id in self._unsettled or self._states.is_stale(state, now):
+            return False
+        sample, layers = state.samples.get(minute_of(now)), state.layers
+        if sample is None or sample.status is not Status.UP or layers.overlays or layers.related:
+            return False
+        figures = self._figures.of(state.id).values()
+        is_good = sample.latency <= self._good_latency.get(state.id, -1)
+        return is_good and not any(figure.side is Side.BAD for figure in figures)
 
     async def _streak(
         self, state: MonitorState, rule: AlertRule, minutes: Sequence[Run], newest: Alert | None, now: int
