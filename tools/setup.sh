@@ -6,7 +6,7 @@
 #   setup.sh tests     system packages for the tests: Chromium, strace, faketime, nginx, openssl, node, php,
 #                      shells
 #   setup.sh soak      system packages for the long tests
-#   setup.sh peers     the receivers of alerts that are tested against
+#   setup.sh peers     the receivers of alerts and the targets of checks that are tested against
 #   setup.sh chroot    those to run the single binary in a minimal Debian
 #   setup.sh nspawn    those to run it under systemd in a container
 #   setup.sh deb       those to check the Debian package
@@ -104,7 +104,8 @@ tests)
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 peers)
-    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix
+    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix \
+        ip:iproute2 nft:nftables ping:iputils-ping named:bind9
     if [ ! -x build/synapse/bin/synapse_homeserver ]; then
         "$(find_python)" -m venv build/synapse
         build/synapse/bin/python -m pip --disable-pip-version-check -q install matrix-synapse==1.163.2
