@@ -162,6 +162,7 @@ def test_a_monitor_needs_only_a_tag(load: Load) -> None:
         latency_unit="s",
         day_degraded_minimum_count=1,
         day_down_minimum_count=1,
+        show_reasons=False,
         depends_on=(),
         alerts=None,
         settings=MonitorSettings(),

@@ -557,6 +557,11 @@ class MonitorKeys:
     day_down_minimum_count: int = key(
         Integer(1, 1440), 1, doc="How many DOWN minutes make a day DOWN on the page; 1 to 1440."
     )
+    show_reasons: bool = key(
+        Boolean(),
+        False,
+        doc="Whether its page says why its check failed last, and when the certificate ends that it saw.",
+    )
     depends_on: tuple[str, ...] = key(
         List(Tag()),
         (),

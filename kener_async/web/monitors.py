@@ -11,9 +11,12 @@ from babel.numbers import format_decimal
 from kener_async import keys
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.calendar import minute_end
+from kener_async.domain.certificates import ends_at
+from kener_async.domain.samples import Sample
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import histories
+from kener_async.store import certificates, check_faults, histories
 from kener_async.store.explanations import Explanation
+from kener_async.store.interface import Session
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, page
 from kener_async.web.pages.snapshot import IncidentView, MonitorNow, MonitorView, Snapshot, visible
@@ -46,6 +49,7 @@ async def monitor(page: PageRequest) -> str:
     history = await app[keys.DATABASE].read(
         histories.load, state.id, monitor.tag, windows, latency.frames(now), windows["90d"][0], now
     )
+    seen = await _seen(page, view, state.id)
     texts, address = labels.windows(locale), f"/monitor/{monitor.tag}"
     draw = partial(latency.of_monitor, page.context, view, history.latencies, texts, now)
     is_partial = page.config.site.bar_style == "partial"
@@ -61,6 +65,9 @@ async def monitor(page: PageRequest) -> str:
         category_path=f"/category/{quote(monitor.category, safe='')}",
         reason=view.current.reason,
         is_group=monitor.settings.group is not None,
+        reason_words=labels.reason_now(page.locale, view.current),
+        checked=labels.checked(page.locale, monitor.check),
+        seen=seen,
         members=_members(monitor, snapshot),
         bars=bars(view.days, page.context.link(address), locale, is_partial),
         figures=list(_figures(page.context, view, history.windows, texts)),
@@ -72,6 +79,29 @@ async def monitor(page: PageRequest) -> str:
         share=share.snippets(page.context, monitor),
         number=partial(format_decimal, locale=locale.cldr),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenByCheck:
+    """What the check of a monitor saw, as far as visitors may know; empty and None: nothing.
+
+    `reason`: why the status is bad that holds now. `certificate_ends` is in UTC seconds.
+    """
+
+    reason: str = ""
+    certificate_ends: int | None = None
+
+
+async def _seen(page: PageRequest, view: MonitorView, number: int) -> SeenByCheck:
+    if view.monitor.check is None or not view.monitor.show_reasons:
+        return SeenByCheck()
+    return await page.app[keys.DATABASE].read(_load_seen, number, view.current.held)
+
+
+def _load_seen(session: Session, number: int, held: Sample | None) -> SeenByCheck:
+    fault = None if held is None else check_faults.of_sample(session, held)
+    chain = certificates.of(session, [number]).get(number, ())
+    return SeenByCheck("" if fault is None else fault.reason, ends_at(chain))
 
 
 def _members(monitor: MonitorConfig, snapshot: Snapshot) -> list[MonitorNow]:

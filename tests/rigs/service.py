@@ -43,6 +43,7 @@ def a_monitor(tag: str, settings: MonitorSettings | None = None, **fields: Any) 
         "latency_unit": "s",
         "day_degraded_minimum_count": 1,
         "day_down_minimum_count": 1,
+        "show_reasons": False,
         "depends_on": (),
         "alerts": None,
     }

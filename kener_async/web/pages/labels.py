@@ -8,12 +8,13 @@ from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.headline import Headline, HeadlineKind
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.overview import first_day_counted
-from kener_async.domain.samples import Status
+from kener_async.domain.samples import SampleSource, Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.locales.direction import isolated
 from kener_async.locales.locale import Locale
+from kener_async.probes.settings import CheckSettings
 from kener_async.web.pages.snapshot import DayView, MonitorView
 
 # CSS classes, which give an element the colour of a status.
@@ -59,6 +60,27 @@ def reason(locale: Locale, reason: Reason) -> str:
         Reason.NO_SAMPLE: _("no report"),
         Reason.NOT_KNOWN: _("not known yet"),
     }[reason]
+
+
+def reason_now(locale: Locale, current: CurrentStatus) -> str:
+    """Why a monitor has its current status; what a check measured was not reported."""
+    _ = locale.gettext
+    if current.held is not None and current.held.source is SampleSource.CHECK:
+        by_check = {Reason.SAMPLE: _("as checked"), Reason.HELD: _("the last check is still valid")}
+        if current.reason in by_check:
+            return by_check[current.reason]
+    return reason(locale, current.reason)
+
+
+def checked(locale: Locale, check: CheckSettings | None) -> str:
+    """How often a monitor is checked: "every 5 min"; empty without a check."""
+    if check is None:
+        return ""
+    if check.timing.cron is not None:
+        return locale.gettext("at set times")
+    if check.timing.every < MINUTE:
+        return locale.gettext("several times a minute")
+    return locale.gettext("every %(duration)s") % {"duration": locale.duration(check.timing.every)}
 
 
 def headline_words(locale: Locale, headline: Headline) -> str:
