@@ -25,7 +25,11 @@ class HttpTarget(asyncio.Protocol):
         if delay == 0:
             self._transport.write(ANSWER)
         elif delay is not None:
-            asyncio.get_running_loop().call_later(delay, self._transport.write, ANSWER)
+            asyncio.get_running_loop().call_later(delay, self._answer)
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():  # the check may have given up
+            self._transport.write(ANSWER)
 
 
 class DnsTarget(asyncio.DatagramProtocol):
