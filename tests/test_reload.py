@@ -43,6 +43,7 @@ from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.process.reloader import Reloader
 from kener_async.process.systemd import SystemdNotifier
 from kener_async.store import states
+from tests.rigs.certificates import Authority
 from tests.rigs.service import FakeClock, Service, a_monitor, running
 
 BASE = '[database]\npath = "kener.db"\n'
@@ -58,6 +59,11 @@ OTHER = {  # keys that need another one beside them, and those whose value says 
     "notifications.last_resort": (
         'last_resort = "a"\n[[channels]]\nname = "a"\nkind = "command"\ncommand = ["a"]'
     ),
+    "checks.name_servers": 'name_servers = ["192.0.2.53"]',
+    "checks.witnesses": 'witnesses = ["192.0.2.53:53"]',
+    "checks.source_ipv4": 'source_ipv4 = "192.0.2.1"',
+    "checks.source_ipv6": 'source_ipv6 = "2001:db8::1"',
+    "checks.ca_file": 'ca_file = "ca.pem"',
     "mail.host": 'host = "smtp.example.org"\nfrom = "a@example.org"',
     "mail.user": 'user = "a"\npassword = "b"',
     "mail.password": 'user = "a"\npassword = "b"',
@@ -119,6 +125,7 @@ async def test_each_key_takes_effect_or_is_named_in_the_log(tmp_path: Path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files/own.woff2").touch()
     (tmp_path / "own.css").touch()
+    (tmp_path / "ca.pem").write_bytes(Authority(tmp_path).file.read_bytes())
     file = tmp_path / "config.toml"
 
     def loaded(text: str) -> Config:
@@ -170,6 +177,12 @@ def test_what_every_start_fixes_needs_a_restart():
         "log.format",
         "log.level",
         "watch.ping_every",
+        "checks.resolver_threads",
+        "checks.name_servers",
+        "checks.source_ipv4",
+        "checks.source_ipv6",
+        "checks.user_agent",
+        "checks.ca_file",
     ]
 
 
