@@ -47,6 +47,7 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m tests.soak.devices
 	$(PYTHON) -m tests.soak.devices --minutes 2 --mad
 	$(PYTHON) -m tests.soak.slow_clients --connections 8000
+	$(PYTHON) -m tests.soak.conditions --texts 100000
 	$(PYTHON) -m tests.soak.hostile_targets --checks 200000
 	$(PYTHON) -m tests.soak.mutations
 	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py tests/soak/scenes.py

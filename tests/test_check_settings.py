@@ -211,6 +211,8 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ('ping = "http://a"', ["ping: must name a host"]),
         ('ping = ""', ["ping: must name a host"]),
         ('dns = "a..b"', ["dns: must be a name such as"]),
+        ('dns = "a"\nrecord = "MXX"', ["record: must be a type of records such as A, MX or TXT, not"]),
+        ('dns = "a"\nrecord = "AXFR"', ["record: must be a type of records such as A, MX or TXT, not"]),
         ('dns = "a"\nrecord = "M X"', ["record: must be a type of records such as A, MX or TXT"]),
         ('dns = "a"\nserver = "https://dns"', ["server: must be a host, or a host and a port"]),
         ('http = "ftp://a/"', ["http: must be an http or https address"]),

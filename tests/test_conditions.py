@@ -21,6 +21,7 @@ from kener_async.domain.conditions import (
     parse,
 )
 from kener_async.domain.json_paths import ABSENT
+from tests.soak import conditions as soak
 
 BODY = {
     "status": "ok",
@@ -307,6 +308,13 @@ def test_any_text_is_a_condition_or_a_fault_with_a_column(text: str):
         assert parse(condition.text) == condition
         return
     assert 1 <= column <= len(text) + 1
+
+
+def test_the_long_test_of_random_texts_finds_nothing_in_some():
+    """In short; `make soak` has 100,000."""
+    conditions, faults = soak.run(2000, seed=7)
+    assert faults == []
+    assert conditions > 200
 
 
 JSON: Any = st.recursive(

@@ -94,7 +94,14 @@ class RecordType(String):
     """The type of a record, in upper case."""
 
     def parsed(self, text: str) -> str:
-        if not re.fullmatch("[A-Za-z0-9-]{1,16}", text):
+        from dns.exception import DNSException  # imported here, because the library takes its time
+        from dns.rdatatype import from_text, is_metatype
+
+        try:
+            is_known = not is_metatype(from_text(text.upper()))
+        except (DNSException, ValueError):
+            is_known = False
+        if not is_known:
             raise ValidationError(f"must be a type of records such as A, MX or TXT, not {describe(text)}")
         return text.upper()
 

@@ -51,7 +51,7 @@ from kener_async.domain.conditions import CheckCondition
 from kener_async.probes.settings import VantageSettings
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
-LARGEST_BODY = 1 << 26  # bytes
+LARGEST_BODY = 1 << 24  # bytes
 
 
 @table
