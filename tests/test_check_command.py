@@ -125,6 +125,12 @@ warn = ['header "x-echo" == "a"', 'json $.auth == "b"']
 [[monitors]]
 tag = "pushed"
 name = "Pushed"
+
+[[monitors]]
+tag = "both"
+name = "Both"
+[monitors.check]
+group = ["shop", "pushed"]
 """
 
 
@@ -147,6 +153,7 @@ def test_a_monitor_is_looked_at_as_its_table_says_and_its_secrets_are_not_shown(
     [
         (("shpo",), "there is no monitor shpo"),
         (("pushed",), "pushed has no [monitors.check]"),
+        (("both",), "both is a group, look at its members: shop, pushed"),
         (("shop", "--timeout", "1s"), "timeout: a monitor is looked at as its [monitors.check] says"),
     ],
 )

@@ -2,12 +2,14 @@
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import encode_basic_auth, web
@@ -403,6 +405,23 @@ async def test_without_a_token_the_target_is_not_blamed(vantage: Vantage, answer
     assert not received.requests
 
 
+async def silence(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    raise AssertionError
+
+
+async def test_a_slow_server_of_tokens_is_not_the_targets_fault(vantage: Vantage):
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.15)
+        return web.json_response({"access_token": "t"})
+
+    for login, target in ((silence, answering()), (slowly, silence)):
+        async with serving(login) as (token_url, _), serving(target) as (url, _r):
+            check = a_check(HttpTarget(url, oauth=OAuth(token_url, "c", "s")))
+            made = await looked(vantage, replace(check, timing=CheckTiming(60, 0.4)))
+        assert (made.status, made.reason) == (None, "no token from localhost in time")
+
+
 async def test_a_server_of_tokens_that_is_away_is_not_the_targets_fault(vantage: Vantage):
     made = await looked(
         vantage, HttpTarget("http://localhost:1/", oauth=OAuth("http://127.0.0.1:1/", "c", "s"))
@@ -616,6 +635,58 @@ async def test_checks_come_from_the_source_address(authority: Authority):
     assert seen == ["127.0.0.7"]
     assert (made.status, made.obstacle) == (None, Obstacle.ADDRESS)
     assert made.reason.startswith("192.0.2.77 is not an address of this host")
+
+
+async def test_secrets_are_in_no_reason_wherever_they_are_set_and_come_back(vantage: Vantage):
+    """The target sends everything back: in headers, and in a redirect that leads nowhere."""
+    words = [f"secret-{number}/{'x' * number}" for number in range(8)]
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        body = (await request.read()).decode()
+        said = f"{request.raw_path} {dict(request.headers)} {body}"
+        if request.query.get("then") == "redirect":
+            return web.Response(status=302, headers={"Location": f"nowhere:{said}"})
+        return web.Response(headers={"X-Echo": said}, text=said)
+
+    async with serving(TokenServer().handle) as (login, _), serving(echo) as (url, _r):
+        named = url.replace("//", f"//ada:{quote(words[0], safe='')}@")
+        full = HttpTarget(
+            f"{named}/{quote(words[1])}?key={quote(words[2], safe='')}",
+            method="POST",
+            headers={"X-Api-Key": words[3], "Cookie": f"session={words[4]}"},
+            body=words[5],
+        )
+        by_token = HttpTarget(f"{url}/", oauth=OAuth(login, "client", "s/1"))
+        conditions = ('header "x-echo" == "a"',)
+        for target in (full, replace(full, url=f"{full.url}&then=redirect"), by_token):
+            made = await looked(vantage, a_check(target, *conditions, secrets=tuple(words)))
+            assert made.status is DOWN, made.reason
+            for word in (*words, "token-1", "s/1"):
+                for form in (
+                    word,
+                    quote(word),
+                    quote(word, safe=""),
+                    b64encode(f"ada:{word}".encode()).decode(),
+                ):
+                    assert form not in made.reason
+
+
+async def test_a_target_is_looked_at_by_ipv6(vantage: Vantage):
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(hello, "::1", 0)
+    except OSError:
+        pytest.skip("no IPv6")
+    url = f"http://[::1]:{server.sockets[0].getsockname()[1]}/"
+    made = await looked(vantage, a_check(HttpTarget(url), 'ip == "::1"', ip=6))
+    other = await looked(vantage, a_check(HttpTarget(url), ip=4))
+    server.close()
+    assert made.status is UP, made.reason
+    assert other.reason == "::1 is not an IPv4 address"
 
 
 # WebSockets

@@ -92,7 +92,9 @@ def check_of_monitor(config: Config, tag: str) -> CheckSettings:
             f"; an address is https://{tag} or ping:{tag}" if "." in tag else ""
         )
         raise NotFound(f"there is no monitor {tag}{hint}")
-    check = by_tag[tag].check
+    check, group = by_tag[tag].check, by_tag[tag].settings.group
+    if group is not None:
+        raise Invalid(f"{tag} is a group, look at its members: {', '.join(group.members)}")
     if check is None:
         raise Invalid(f"{tag} has no [monitors.check]: this server does not look at it")
     return check

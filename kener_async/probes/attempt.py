@@ -115,6 +115,8 @@ def _late(check: CheckSettings, trace: Trace, at: float, stalled: float, vantage
     if stalled > STALLED_SHARE * timeout:
         text = f"this server was too busy: its event loop stalled for {_seconds(round(stalled, 2))}"
         return _not_measured(check, NotMeasured(Obstacle.STALL, text), trace, at)
+    if trace.excuse is not None:
+        return _not_measured(check, trace.excuse, trace, at)
     if trace.looked_up:
         error = vantage.names.unanswered(trace.looked_up)
         if isinstance(error, NotMeasured):

@@ -55,7 +55,7 @@ class Trace:
     When the time is over, conditions are judged by `partial` if there is one, such as the beginning of an
     answer; else the attempt failed for want of what was `awaited`: "no greeting within 10 s". `looked_up` is
     the name whose addresses are awaited, empty otherwise. `secrets` are masked in the reason, beside those of
-    the settings.
+    the settings. `excuse`: why the target has no part in it if the time is over now.
     """
 
     phases: Phases = NO_PHASES
@@ -63,6 +63,7 @@ class Trace:
     awaited: str = "answer"
     looked_up: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    excuse: NotMeasured | None = None
     partial: Observation | None = None
 
     def clear(self) -> None:

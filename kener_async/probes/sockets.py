@@ -21,6 +21,7 @@ from kener_async.probes.targets import PublicTargets
 from kener_async.probes.tls_contexts import TlsContexts
 
 NEXT_ADDRESS_SECONDS = 0.25  # until the next address is tried beside the one before (RFC 8305)
+SECOND_LOOK_SECONDS = 3.0  # at a certificate that is not valid
 LARGEST_LINE = 1 << 16  # bytes
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -263,8 +264,9 @@ class Sockets:
             return own
         chain: tuple[bytes, ...] = ()
         if again is not None:
-            with suppress(OSError, NoAnswer, NotMeasured):
-                chain = await again()
+            with suppress(OSError, NoAnswer, NotMeasured):  # and TimeoutError, which is an OSError
+                async with asyncio.timeout(SECOND_LOOK_SECONDS):
+                    chain = await again()
         fault = certificates.fault_of(error, chain, name, self._clock())
         trace.certificates = certificates.seen(chain, fault) or trace.certificates
         return NoAnswer(fault, is_network=False)
