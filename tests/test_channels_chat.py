@@ -26,6 +26,7 @@ from kener_async.channels import (
 from kener_async.channels.http import HttpAnswer, HttpRequest, Judge, accepted
 from kener_async.channels.message import Message, NotDelivered
 from kener_async.channels.signature import signature
+from kener_async.channels.webhook import body_of
 from kener_async.config.channels import (
     DiscordChannel,
     GoogleChatChannel,
@@ -294,6 +295,15 @@ def is_refused(name: str, message: Message) -> bool:
     except AssertionError:
         return True
     return False
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_the_body_of_a_webhook_stays_below_what_receivers_take(text: str):
+    storm = a_message(*[an_item(text=text)] * 300, text=text)
+    body = body_of(storm)
+    assert len(body["items"]) + body["items_left_out"] == 300
+    assert len(json.dumps(body)) <= 100_000 or len(body["items"]) == 1
+    assert len(json.dumps(body)) <= 200_000
 
 
 @each_kind

@@ -24,7 +24,8 @@ from kener_async.domain.samples import Status
 
 TRIGGERED, RESOLVED = "TRIGGERED", "RESOLVED"
 LONGEST_TEXT = 2000
-MOST_ITEMS = 100  # many receivers take 100 KB, and refuse what is larger
+MOST_ITEMS = 100
+BODY_BYTES = 100_000  # many receivers refuse what is larger
 
 
 class Webhook:
@@ -66,8 +67,20 @@ def render(settings: WebhookChannel, message: Message, now: int) -> HttpRequest:
 
 
 def body_of(message: Message) -> dict[str, Any]:
-    """Kener's fields, of the first item or of all together, then ours, with the first items one by one."""
-    told = replace(message, items=message.items[:MOST_ITEMS])
+    """Kener's fields, of the first item or of all together, then ours, with the first items one by one.
+
+    Of items with long texts there are as many as fit, at least one.
+    """
+    most = min(len(message.items), MOST_ITEMS)
+    while True:
+        body = _body_with(message, most)
+        if most <= 1 or len(json.dumps(body)) <= BODY_BYTES:
+            return body
+        most //= 2
+
+
+def _body_with(message: Message, most: int) -> dict[str, Any]:
+    told = replace(message, items=message.items[:most])
     ours: dict[str, Any] = _printable(document_of(told))
     ours["key"] = ours.pop("id")
     ours["items_left_out"] = len(message.items) - len(told.items)
