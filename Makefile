@@ -53,7 +53,7 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/soak/rigs.py tests/soak/scenes.py
 	$(MAKE) histories fuzz
 
-peers: dev system-peers ## Send alerts to real receivers and check real targets, as root
+peers: dev system-peers ## Send alerts to real receivers and code of vendors, check real targets, as root
 	$(PYTHON) -m pytest -q -p no:xdist tests/peers/*.py
 
 histories: dev ## Compare random histories with an independent recount, and those of alerts with a judge

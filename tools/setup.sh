@@ -87,6 +87,17 @@ pillow_without_codecs() {
         "build/pillow/pillow-$source.tar.gz"
 }
 
+# kener_relay: a relay for the webhooks of Kener's alerts, which others wrote, unchanged.
+kener_relay() {
+    [ ! -f build/relay/dist/index.js ] || return 0
+    rm -rf build/relay
+    GIT_TERMINAL_PROMPT=0 timeout 60 git clone -q \
+        https://github.com/ensombl/kener-telegram-webhook-relay build/relay 2>/dev/null || return 1
+    git -C build/relay checkout -q 053b7c2ac40848f1273ab8d730fce8088b08af62 || return 1
+    npm install --silent --no-audit --no-fund --prefix build/relay || return 1
+    npm run --silent --prefix build/relay build
+}
+
 case "${1:-}" in
 run | dev) environment .venv "$1" ;;
 build)
@@ -104,12 +115,20 @@ tests)
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 peers)
-    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix \
+    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix node:nodejs npm:npm git:git \
         ip:iproute2 nft:nftables ping:iputils-ping named:bind9
     if [ ! -x build/synapse/bin/synapse_homeserver ]; then
         "$(find_python)" -m venv build/synapse
         build/synapse/bin/python -m pip --disable-pip-version-check -q install matrix-synapse==1.163.2
     fi
+    if [ ! -x build/apprise/bin/apprise ]; then
+        "$(find_python)" -m venv build/apprise
+        build/apprise/bin/python -m pip --disable-pip-version-check -q install apprise==2.3.0
+    fi
+    if [ ! -d build/adaptivecards/node_modules ]; then
+        npm install --silent --no-audit --no-fund --prefix build/adaptivecards adaptivecards@3.0.6
+    fi
+    kener_relay || say "the relay of Kener's alerts cannot be had now; its test is skipped"
     ;;
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
