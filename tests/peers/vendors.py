@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kener_async.channels import apprise, teams
 from kener_async.channels.message import Message
@@ -64,7 +64,7 @@ def hostile_messages() -> list[Message]:
     return found + [a_message(*[an_item(text=text)] * 300, text=text) for text in HOSTILE.values()]
 
 
-def settings_of(of: type[Any], **written: str) -> Any:
+def settings_of(of: Any, **written: str) -> Any:
     plain = {"name": "ops", "locale": "en", "timezone": "UTC"}
     return built(of, schema_of(of)().load({**plain, **written}), Path())
 
@@ -81,7 +81,7 @@ def test_every_card_for_teams_is_one_by_microsofts_own_parser():
     settings = settings_of(TeamsChannel, kind="teams", url="https://example.org/hook")
     contents = []
     for message in hostile_messages():
-        posting = json.loads(cast(bytes, teams.render(settings, message, {}).body))
+        posting = json.loads(teams.render(settings, message, {}).body)
         contents += [attachment["content"] for attachment in posting["attachments"]]
     faults = judged(["node", "-e", JUDGE_CARDS], contents, CARDS)
     assert len(faults) == len(contents)
