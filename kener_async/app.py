@@ -192,7 +192,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     )
     app[keys.SCHEDULER] = schedule = Scheduler(app[keys.METRICS])
     app[READINESS] = Readiness(app[keys.RUNNING], store, lambda: schedule.last_tick)
-    app[MONITOR_FIGURES] = MonitorFigures(app[keys.RUNNING], states, app[keys.OVERVIEWS].cached, clock)
+    app[MONITOR_FIGURES] = MonitorFigures(
+        app[keys.RUNNING], states, app[keys.OVERVIEWS].cached, clock, app[keys.CHECKS].certificates
+    )
     app[SENDER_REPORTS] = SenderReports(
         app[keys.RUNNING], app[AUTHENTICATOR], app[RATE_LIMITER], states, clock, writer.put, writer.put_heard
     )

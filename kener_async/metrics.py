@@ -59,10 +59,14 @@ class Process(ProcessCollector):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A monitor's status as a number (domain/samples.py), and its uptime from 0 to 1 by window."""
+    """A monitor's status as a number (domain/samples.py), and its uptime from 0 to 1 by window.
+
+    `certificate_ends`: when the certificate that its check saw last ends, in UTC seconds; None: it saw none.
+    """
 
     status: int
     uptime: Mapping[str, float]
+    certificate_ends: int | None = None
 
 
 class MonitorCollector(Collector):
@@ -80,11 +84,18 @@ class MonitorCollector(Collector):
         uptime = GaugeMetricFamily(
             "kener_monitor_uptime_ratio", "From 0 to 1; none while no minute counts", labels=["tag", "window"]
         )
+        certificate = GaugeMetricFamily(
+            "kener_certificate_ends_seconds",
+            "When the certificate that a check saw last ends, in seconds since 1970",
+            labels=["tag"],
+        )
         for tag, figures in self.figures.items():
             status.add_metric([tag], figures.status)
+            if figures.certificate_ends is not None:
+                certificate.add_metric([tag], figures.certificate_ends)
             for window, ratio in figures.uptime.items():
                 uptime.add_metric([tag, window], ratio)
-        yield from (status, uptime)
+        yield from (status, uptime, certificate)
 
 
 class CategoryCollector(Collector):

@@ -107,6 +107,8 @@ async def test_a_monitor_that_no_server_has_met_has_no_data(config: Config, cloc
             "latency": None,
             "latencyUnit": "s",
             "uptime": {"24h": "-", "90d": "-"},
+            "notMeasured": None,
+            "certificateEndsAt": None,
         }
 
 

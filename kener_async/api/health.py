@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from os import stat
 from pathlib import Path
@@ -18,6 +18,7 @@ from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint, local_or
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy
 from kener_async.clock import Clock
 from kener_async.domain import free_space
+from kener_async.domain.checks import SeenCertificate
 from kener_async.domain.errors import Unavailable
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
@@ -96,12 +97,18 @@ class MonitorFigures:
     """The figures of each monitor for /metrics, without a read of the database."""
 
     def __init__(
-        self, running: keys.Running, states: MonitorStates, overviews: CachedOverviews, clock: Clock
+        self,
+        running: keys.Running,
+        states: MonitorStates,
+        overviews: CachedOverviews,
+        clock: Clock,
+        certificates: Callable[[str], Sequence[SeenCertificate]],
     ) -> None:
         self._running = running
         self._states = states
         self._overviews = overviews
         self._clock = clock
+        self._certificates = certificates
         self._uptimes: dict[str, Mapping[str, float]] = {}
 
     async def current(self) -> dict[str, Figures]:
@@ -113,7 +120,11 @@ class MonitorFigures:
             self._uptimes[state.tag] = _ratios(overview)
         self._uptimes = {state.tag: self._uptimes.get(state.tag, {}) for state in self._states}
         return {
-            state.tag: Figures(int(state.current(now).status), self._uptimes.get(state.tag, {}))
+            state.tag: Figures(
+                int(state.current(now).status),
+                self._uptimes.get(state.tag, {}),
+                min((each.ends for each in self._certificates(state.tag)), default=None),
+            )
             for state in self._states
         }
 

@@ -35,6 +35,8 @@ def status(config: Config, as_json: bool, check: bool) -> None:
     else:
         for line, color in statuses.table(monitors):
             _print(line, color)
+        for line in statuses.remarks(monitors):
+            _print(line, COLORS["warn"])
         click.echo(statuses.summary(monitors))
     if check and Status.DOWN in monitors.statuses:
         sys.exit(2)

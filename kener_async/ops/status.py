@@ -8,11 +8,13 @@ from typing import Any
 
 from kener_async.clock import Clock
 from kener_async.config.model import Config, MonitorConfig
+from kener_async.domain.calendar import DAY, LAST_INSTANT, MINUTE
 from kener_async.domain.durations import format_duration
 from kener_async.domain.samples import Status
 from kener_async.errors import FatalError
 from kener_async.ops.installation import require_database
 from kener_async.store import status
+from kener_async.store.check_conditions import NO_CHECKS, CheckConditions
 from kener_async.store.sqlite import condition, transactions
 from kener_async.store.status import Reading
 
@@ -25,6 +27,7 @@ STYLES = {
     Status.NO_DATA: ("?", "no data", "bright_black"),
 }
 SHOWN_WINDOWS = ("24h", "90d")
+ENDS_SOON = 14 * DAY  # of a certificate
 HEADS = ("", "monitor", "status", "for", "heard", "latency", *SHOWN_WINDOWS)
 
 
@@ -38,6 +41,7 @@ class MonitorStatuses:
     as_of: int
     is_served: bool
     monitors: Sequence[tuple[MonitorConfig, Reading | None]]
+    checks: CheckConditions = NO_CHECKS
 
     @property
     def statuses(self) -> list[Status]:
@@ -57,10 +61,9 @@ def read_statuses(config: Config, clock: Clock) -> MonitorStatuses:
     is_served = condition.server_of(database) is not None
     tags = [monitor.tag for monitor in config.monitors]
     now = clock() if is_served else None
-    as_of, readings = transactions.read(database, status.read, tags, config.site.timezone, now)
-    return MonitorStatuses(
-        as_of, is_served, [(monitor, readings.get(monitor.tag)) for monitor in config.monitors]
-    )
+    as_of, readings, checks = transactions.read(database, status.read, tags, config.site.timezone, now)
+    monitors = [(monitor, readings.get(monitor.tag)) for monitor in config.monitors]
+    return MonitorStatuses(as_of, is_served, monitors, checks)
 
 
 def as_json(current: MonitorStatuses) -> dict[str, Any]:
@@ -69,11 +72,11 @@ def as_json(current: MonitorStatuses) -> dict[str, Any]:
         "asOf": current.as_of,
         "served": current.is_served,
         "summary": {status.name: current.statuses.count(status) for status in Status},
-        "monitors": [_listed(monitor, reading) for monitor, reading in current.monitors],
+        "monitors": [_listed(monitor, reading, current.checks) for monitor, reading in current.monitors],
     }
 
 
-def _listed(monitor: MonitorConfig, reading: Reading | None) -> dict[str, Any]:
+def _listed(monitor: MonitorConfig, reading: Reading | None, checks: CheckConditions) -> dict[str, Any]:
     newest = None if reading is None else reading.report.current.newest
     return {
         "tag": monitor.tag,
@@ -86,7 +89,23 @@ def _listed(monitor: MonitorConfig, reading: Reading | None) -> dict[str, Any]:
         "latency": None if newest is None else newest.latency,
         "latencyUnit": monitor.latency_unit,
         "uptime": {window: _uptime(reading, window) for window in SHOWN_WINDOWS},
+        "notMeasured": None if monitor.check is None else checks.not_measured.get(monitor.tag),
+        "certificateEndsAt": None if monitor.check is None else checks.certificate_ends.get(monitor.tag),
     }
+
+
+def remarks(current: MonitorStatuses) -> Iterator[str]:
+    """What is to be said of checks: those that measure nothing, and certificates that end soon."""
+    checked = [monitor.tag for monitor, _ in current.monitors if monitor.check is not None]
+    for tag in checked:
+        if tag in current.checks.not_measured:
+            yield f"{tag} is not measured: {current.checks.not_measured[tag]}"
+    for tag in checked:
+        left = current.checks.certificate_ends.get(tag, LAST_INSTANT) - current.as_of
+        if left <= 0:
+            yield f"the certificate of {tag} has ended"
+        elif left < ENDS_SOON:
+            yield f"the certificate of {tag} ends in {format_duration(left // MINUTE * MINUTE)}"
 
 
 def _uptime(reading: Reading | None, window: str) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import minute_end, quarter_of
+from kener_async.domain.calendar import DAY, minute_end, quarter_of
 from kener_async.domain.overview import frame_at
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.uptime import Counts
-from kener_async.store import observer, overview, states, streaks
+from kener_async.store import check_conditions, observer, overview, states, streaks
+from kener_async.store.check_conditions import CheckConditions
 from kener_async.store.interface import Session
 
 
@@ -24,8 +25,8 @@ class Reading:
 
 def read(
     session: Session, tags: Sequence[str], zone: ZoneInfo, now: int | None
-) -> tuple[int, dict[str, Reading]]:
-    """The instant of the readings, and the readings of the stored monitors by tag.
+) -> tuple[int, dict[str, Reading], CheckConditions]:
+    """The instant of the readings, the readings of the stored monitors by tag, the condition of checks.
 
     With `now` None the instant is when a server was last running. Raises ValueError for a database on which
     none has run yet.
@@ -34,7 +35,8 @@ def read(
         raise ValueError("no server has run on it yet: start the service")
     instant = observer.last_seen(session) if now is None else now
     ids: dict[str, int] = dict(session.execute("SELECT tag, id FROM monitors"))
-    return instant, {tag: _reading(session, ids[tag], tag, zone, instant) for tag in tags if tag in ids}
+    readings = {tag: _reading(session, ids[tag], tag, zone, instant) for tag in tags if tag in ids}
+    return instant, readings, check_conditions.read(session, instant - DAY)
 
 
 def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:

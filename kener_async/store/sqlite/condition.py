@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kener_async.domain.notices import ChannelState, Delivery
-from kener_async.store import channel_states, deliveries, tokens
+from kener_async.store import channel_states, check_conditions, deliveries, tokens
+from kener_async.store.check_conditions import NO_CHECKS, CheckConditions
 from kener_async.store.sqlite import migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -29,12 +30,13 @@ class Condition:
     tokens: Sequence[Token]
     channels: Mapping[str, ChannelState] = field(default_factory=dict)
     failed: Sequence[Delivery] = ()
+    checks: CheckConditions = NO_CHECKS
 
 
 def read(database: Path, failed_since: int) -> Condition:
     """Read the condition of an existing database; raises DatabaseFileError.
 
-    Deliveries are those that failed at `failed_since` or later.
+    Deliveries are those that failed at `failed_since` or later, and so are checks that measure nothing.
     """
     with database_errors(database), closing(connect(database, read_only=True)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -49,6 +51,7 @@ def read(database: Path, failed_since: int) -> Condition:
             records,
             channel_states.all_states(connection),
             deliveries.failed_since(connection, failed_since),
+            check_conditions.read(connection, failed_since),
         )
 
 
