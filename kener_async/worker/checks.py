@@ -333,7 +333,8 @@ class Checks:
         try:
             return await self._prober.attempt(settings, at)
         except Exception as error:
-            log.exception("a check failed by a defect", monitor=settings.tag)
+            if not self._obstacles.reason(settings.tag):  # once, not at each run
+                log.exception("a check failed by a defect", monitor=settings.tag)
             return Attempt(at, None, reason=f"a defect: {type(error).__name__}", obstacle=Obstacle.DEFECT)
 
     def _note(self, check: ScheduledCheck, attempt: Attempt) -> None:
