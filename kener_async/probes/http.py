@@ -40,7 +40,19 @@ QUICK_SHARE = 0.1  # of the time-out, that fetching a token may take from the ta
 # What another host is told, too: these tell it nothing that it should not know.
 HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "cache-control", "pragma", "user-agent"})
 # Encodings of texts; those of Python that are none, or are slow, are not for strangers to choose.
-ENCODINGS: Final = ("utf", "iso8859", "cp125", "ascii", "koi8", "gb", "big5", "euc", "shift_jis", "mac")
+ENCODINGS: Final = (
+    "utf-8",
+    "utf-16-",
+    "iso8859",
+    "cp125",
+    "ascii",
+    "koi8",
+    "gb",
+    "big5",
+    "euc",
+    "shift_jis",
+    "mac",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,18 +234,19 @@ def _becomes_get(method: str, status: int) -> bool:
 
 async def _body(response: ClientResponse, most: int) -> str:
     """The beginning of the body as text; what cannot be decoded is replaced."""
-    parts: list[bytes] = []
+    decoder = codecs.getincrementaldecoder(_encoding(response))("replace")
+    parts: list[str] = []
     left = most
     try:
         while left > 0 and (part := await response.content.read(min(left, READ_BYTES))):
-            parts.append(part)
+            parts.append(decoder.decode(part))
             left -= len(part)
             await asyncio.sleep(0)  # a body that is all there would be unpacked in one go
     except ClientPayloadError:
         raise NoAnswer("the answer is incomplete") from None
     except ClientError as error:
         raise failure(error) from None
-    return b"".join(parts).decode(_encoding(response), "replace")
+    return "".join((*parts, decoder.decode(b"", final=True)))
 
 
 def _encoding(response: ClientResponse) -> str:
@@ -241,7 +254,9 @@ def _encoding(response: ClientResponse) -> str:
         name = codecs.lookup(response.charset or "utf-8").name
     except (LookupError, ValueError):
         return "utf-8"
-    return name if name.replace("_", "").startswith(ENCODINGS) or name == "shift_jis" else "utf-8"
+    if name == "utf-16":  # whose decoder refuses a text that does not begin with the mark of its order
+        return "utf-16-le"
+    return name if name.startswith(ENCODINGS) else "utf-8"
 
 
 def _headers(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:

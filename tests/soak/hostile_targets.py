@@ -61,8 +61,10 @@ async def every_kind() -> int:
     """Look at every kind; returns how many faults there are."""
     async with hostile_process() as port, Vantage.opened(VantageSettings()) as vantage:
         await looked_at(FIRST, port, vantage, TIMEOUT)  # so that everything is loaded
+        gc.collect()
         before = memory()
         outcomes = await looked_at(KINDS, port, vantage, TIMEOUT)
+        gc.collect()
         grown = memory() - before
     for status, count in Counter(str(each.attempt.status) for each in outcomes).items():
         print(f"  {count:4d} {status}")
