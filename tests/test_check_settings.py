@@ -211,6 +211,10 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ('ping = "http://a"', ["ping: must name a host"]),
         ('ping = ""', ["ping: must name a host"]),
         ('dns = "a..b"', ["dns: must be a name such as"]),
+        (
+            'dns = "a"\nexpect = ["ip == \'192.0.2.1\'"]',
+            ["expect[number 1]: dns has no ip, that is known of"],
+        ),
         ('dns = "a"\nrecord = "MXX"', ["record: must be a type of records such as A, MX or TXT, not"]),
         ('dns = "a"\nrecord = "AXFR"', ["record: must be a type of records such as A, MX or TXT, not"]),
         ('dns = "a"\nrecord = "M X"', ["record: must be a type of records such as A, MX or TXT"]),

@@ -73,7 +73,7 @@ Secrets = Mapping[Place, tuple[str, ...]]
 def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
     """The configuration of valid values; relative paths are relative to the file's folder.
 
-    `secrets` are those that were put in, by the place of their text.
+    `secrets` are those that were put in, by the place of the check.
     """
     auth = values["auth"]
     document = built(Document, {**values, "auth": _with_key_file(auth, values["database"])}, file.parent)
@@ -90,17 +90,12 @@ def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
         file=file,
         announcements=tuple(_announcement(each, zone) for each in document.announcements),
         monitors=tuple(
-            _monitor(each, document, hidden, _below(("monitors", index, "check"), secrets))
+            _monitor(each, document, hidden, secrets.get(("monitors", index, "check"), ()))
             for index, each in enumerate(document.monitors)
         ),
         alerts=tuple(_alert(each, zone) for each in document.alerts),
         agent=_agent(document.agent, document, secrets),
     )
-
-
-def _below(place: Place, secrets: Secrets) -> tuple[str, ...]:
-    """The secrets of a table, those of its inner tables too."""
-    return tuple(each for at, found in secrets.items() if at[: len(place)] == place for each in found)
 
 
 def _attributes(instance: object, cls: type) -> dict[str, Any]:
@@ -252,7 +247,7 @@ def _uptime_below(percent: float, table: AlertTable) -> UptimeBelow:
 def _agent(table: AgentTable, document: Document, secrets: Secrets) -> AgentSettings:
     zone = document.site.timezone
     checks = tuple(
-        check_settings(each, each.tag, each.latency_unit, zone, _below(("agent", "checks", index), secrets))
+        check_settings(each, each.tag, each.latency_unit, zone, secrets.get(("agent", "checks", index), ()))
         for index, each in enumerate(table.checks)
     )
     return AgentSettings(

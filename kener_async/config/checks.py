@@ -322,7 +322,7 @@ _TLS = ("verify", "client_certificate", "server_name")
 
 def _kind(keys: str, values: str, port: int = 0) -> CheckKind:
     common = TIMING | JUDGING | OF_AGENT | {"ip"}
-    return CheckKind(common | frozenset(keys.split()), frozenset(f"latency ip {values}".split()), port)
+    return CheckKind(common | frozenset(keys.split()), frozenset(f"latency {values}".split()), port)
 
 
 def _device_kind(*keys: str, values: tuple[str, ...] = ()) -> CheckKind:
@@ -333,18 +333,18 @@ _GREETING = f"require_tls {' '.join(_TLS)}"
 _HTTP = "method headers body user password oauth max_redirects max_body proxy expect_status expect_text"
 
 NETWORK_KINDS: Mapping[str, CheckKind] = {
-    "http": _kind(f"{_HTTP} degraded_above {' '.join(_TLS)}", "status body json header url certificate"),
-    "ping": _kind("packets", "loss"),
-    "tcp": _kind("send max_body degraded_above", "answer"),
-    "udp": _kind("send", "answer"),
+    "http": _kind(f"{_HTTP} degraded_above {' '.join(_TLS)}", "ip status body json header url certificate"),
+    "ping": _kind("packets", "ip loss"),
+    "tcp": _kind("send max_body degraded_above", "ip answer"),
+    "udp": _kind("send", "ip answer"),
     "dns": _kind("record server verify server_name", "records rcode certificate"),
-    "tls": _kind(f"starttls {' '.join(_TLS)}", "certificate"),
-    "websocket": _kind(f"send headers max_body {' '.join(_TLS)}", "answer url certificate"),
-    "ssh": _kind("", "answer", 22),
-    "smtp": _kind(_GREETING, "status answer certificate", 25),
-    "imap": _kind(_GREETING, "answer certificate", 143),
-    "pop3": _kind(_GREETING, "answer certificate", 110),
-    "ftp": _kind(_GREETING, "status answer certificate", 21),
+    "tls": _kind(f"starttls {' '.join(_TLS)}", "ip certificate"),
+    "websocket": _kind(f"send headers max_body {' '.join(_TLS)}", "ip answer url certificate"),
+    "ssh": _kind("", "ip answer", 22),
+    "smtp": _kind(_GREETING, "ip status answer certificate", 25),
+    "imap": _kind(_GREETING, "ip answer certificate", 143),
+    "pop3": _kind(_GREETING, "ip answer certificate", 110),
+    "ftp": _kind(_GREETING, "ip status answer certificate", 21),
 }
 DEVICE_KINDS: Mapping[str, CheckKind] = {
     "command": _device_kind("degraded_exit", "degraded_above", *JUDGING, values=("latency",)),

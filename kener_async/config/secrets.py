@@ -20,6 +20,7 @@ _REFERENCE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<dollar>\$)|)
 STAND_IN = "https://secret.invalid/"
 TOLD_WITH = ("channels", "mail", "watch")  # the tables whose secrets only the service uses
 CHECKED_WITH = ("check", "checks")  # likewise, within the tables of monitors and of the agent
+CHECK_DEPTH = 3  # of the place of a check: ("monitors", 1, "check") or ("agent", "checks", 1)
 
 
 class SecretError(Exception):
@@ -29,7 +30,7 @@ class SecretError(Exception):
 class WithSecrets(NamedTuple):
     """A document with its secrets in place, and a problem for each that cannot be found.
 
-    `found` are the secrets that were put in, by the place of the text.
+    `found` are the secrets that were put in for checks, by the place of the check.
     """
 
     document: dict[str, Any]
@@ -57,8 +58,9 @@ def with_secrets(
                 return STAND_IN.replace("https", "wss") if place[-1] == "websocket" else STAND_IN
             problems.append(ConfigProblem(place, str(error)))
             return text
-        if used:
-            found[place] = tuple(used)
+        if used and set(CHECKED_WITH).intersection(place):
+            check = place[:CHECK_DEPTH]
+            found[check] = (*found.get(check, ()), *used)
         return replaced
 
     return WithSecrets(_replaced_in(document, (table,), put_in, (), "expands"), problems, found)
