@@ -6,6 +6,7 @@ else systemd's credential NAME. `$$` is a dollar.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -79,16 +80,23 @@ def _replaced_in(
     document: Mapping[str, Any], tables: Iterable[type], replace: Replace, at: Place, held: Held
 ) -> dict[str, Any]:
     """The same for a document of one of several tables: what is a secret in one of them is one."""
+    declared = _declared(tuple(tables), held)
+    return {
+        name: _replaced(value, declared[name], replace, (*at, name), held) if name in declared else value
+        for name, value in document.items()
+    }
+
+
+@lru_cache(256)
+def _declared(tables: tuple[type, ...], held: Held) -> Mapping[str, Key]:
+    """The keys of the tables by their names in the file."""
     declared: dict[str, Key] = {}
     for table in tables:
         for attribute, each in keys_of(table).items():
             name = each.field.data_key or attribute
             if getattr(each, held) or name not in declared:
                 declared[name] = each
-    return {
-        name: _replaced(value, declared[name], replace, (*at, name), held) if name in declared else value
-        for name, value in document.items()
-    }
+    return declared
 
 
 def _replaced(value: Any, key: Key, replace: Replace, at: Place, held: Held) -> Any:

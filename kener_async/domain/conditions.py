@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import NoReturn
 
 from kener_async.domain.comparisons import (
@@ -162,6 +163,7 @@ def at_most(name: str, most: int | float | timedelta) -> CheckCondition:
 # Parse
 
 
+@lru_cache(4096)  # many monitors share the same few
 def parse(text: str) -> CheckCondition:
     """The condition of a text; raises ConditionFault."""
     if len(text) > LONGEST_CONDITION:
