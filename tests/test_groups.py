@@ -13,6 +13,7 @@ from kener_async.config.model import MonitorConfig
 from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
+from kener_async.ops.explanation import explained
 from kener_async.store import followers
 from tests.rigs.alerts import a_rule, all_notices, an_alert_config, look, told
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
@@ -296,3 +297,11 @@ async def test_the_page_of_a_group_lists_its_visible_members(tmp_path: Path, clo
         listed = {one["tag"]: (one["kind"], one["members"]) for one in await service.get("/api/monitors")}
         assert listed["g"] == ("group", ["a", "hidden-member"])
         assert listed["a"] == ("pushed", None)
+
+
+def test_a_group_is_explained_in_words(tmp_path: Path):
+    config = a_config(tmp_path, a_monitor("a"), a_monitor("b"), a_group("g", "a", "b", min_up=50))
+    assert (
+        "  It is made of a and b: DOWN when fewer than 50 % of those of which something is known are UP or "
+        "DEGRADED, else DEGRADED when one of them is not UP."
+    ) in explained(config, "g", NOON)

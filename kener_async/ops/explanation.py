@@ -23,6 +23,7 @@ from kener_async.domain.alerts import (
 )
 from kener_async.domain.calendar import HOUR, day_of, day_start, minute_of
 from kener_async.domain.durations import format_duration
+from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.hours import Hours
 from kener_async.domain.samples import Status
@@ -55,7 +56,9 @@ def _title(monitor: MonitorConfig) -> str:
 
 
 def _expected_of(monitor: MonitorConfig, zone: ZoneInfo, now: int) -> Iterator[str]:
-    if monitor.check is None:
+    if monitor.settings.group is not None:
+        yield _of_group(monitor.settings.group)
+    elif monitor.check is None:
         yield _silence(monitor.settings)
     else:
         yield from explained_check(monitor.check, now, lambda begin: _Clock(zone, begin).at)
@@ -64,9 +67,22 @@ def _expected_of(monitor: MonitorConfig, zone: ZoneInfo, now: int) -> Iterator[s
             f"It needs {_listed(monitor.depends_on)}: while {_one_of(monitor.depends_on)} is DEGRADED or "
             + ("DOWN, alerts of it open quietly.")
         )
+    if monitor.settings.excused_by:
+        yield (
+            f"Its DOWN minutes do not count while {_one_of(monitor.depends_on)} is DOWN, too (uptime_excused)."
+        )
     if monitor.objective is not None:
         window = {"month": "in a month", "30d": "in 30 days"}[monitor.objective.window]
         yield f"{monitor.objective.target:g} % of uptime are promised {window}."
+
+
+def _of_group(group: GroupSettings) -> str:
+    needed = f"{group.min_up} %" if group.is_percentage else str(group.min_up)
+    else_ = "DEGRADED" if group.is_degraded else "UP"
+    return (
+        f"It is made of {_listed(group.members)}: DOWN when fewer than {needed} of those of which something is "
+        f"known are UP or DEGRADED, else {else_} when one of them is not UP."
+    )
 
 
 def _silence(settings: MonitorSettings) -> str:

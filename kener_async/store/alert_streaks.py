@@ -44,8 +44,9 @@ def extended(
     session: Session, monitor: int, condition: StreakCondition, streak: AlertStreak, start: int, end: int
 ) -> AlertStreak:
     """The streak at the end of the stored minutes of `[start, end)`; `streak` is the one before them."""
-    stored = layers.load(session, monitor, start, end)
-    return streak_of(condition, stored, runs(measured(stored), start, end), streak)
+    for first, last, stored in layers.load_pieces(session, monitor, (start, end), end):
+        streak = streak_of(condition, stored, runs(measured(stored), first, last), streak)
+    return streak
 
 
 def _further(start: int, wanted: int, alert: Alert | None) -> int:

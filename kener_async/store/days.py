@@ -23,10 +23,13 @@ class DayRecord:
 
 def load(session: Session, monitor: int, tag: str, day: Span, counted: Span, now: int) -> DayRecord:
     """Load a day; `counted` is the part of it that has begun and is kept."""
-    stored = layers.load(session, monitor, counted[0], min(counted[1], now + 1))
+    timeline, samples = list[Run](), dict[int, Sample]()
+    for start, end, stored in layers.load_pieces(session, monitor, counted, now):
+        timeline += runs(stored, start, end)
+        samples |= stored.samples
     return DayRecord(
         rollups.count_window(session, monitor, counted, now),
-        list(runs(stored, *counted)),
-        stored.samples,
+        timeline,
+        samples,
         incidents.overlapping(session, *day, tag),
     )

@@ -44,10 +44,12 @@ def explain(session: Session, monitor: int, windows: Sequence[Span], now: int) -
     """Explain the uptimes of windows whose counts are settled; minutes that windows share are read once."""
     excluded: list[dict[Key, Exclusion]] = [{} for _ in windows]
     widest = (min(start for start, _ in windows), max(end for _, end in windows))
-    for start, end in _incomplete(session, monitor, widest, now):
-        stored = layers.load(session, monitor, start, min(end, now + 1))
+    for span in _incomplete(session, monitor, widest, now):
         timeline = [
-            (run, _gap_kind(stored, run)) for run in runs(stored, start, end) if run.status in EXCLUDED
+            (run, _gap_kind(stored, run))
+            for start, end, stored in layers.load_pieces(session, monitor, span, now)
+            for run in runs(stored, start, end)
+            if run.status in EXCLUDED
         ]
         for window, exclusions in zip(windows, excluded, strict=True):
             _add_runs(exclusions, timeline, window)

@@ -80,10 +80,10 @@ def sums(session: Session, monitor: int, window: Span, spans: Sequence[Span], no
 
 def minutes(session: Session, monitor: int, window: Span, now: int) -> list[MinuteStatus]:
     """Each minute of the window, oldest first."""
-    stored = layers.load(session, monitor, window[0], min(window[1], now + 1))
     return [
         MinuteStatus(minute, run.status, run.reason, None if sample is None else sample.latency)
-        for run in runs(stored, *window)
+        for start, end, stored in layers.load_pieces(session, monitor, window, now)
+        for run in runs(stored, start, end)
         for minute in range(run.start, run.end, MINUTE)
         for sample in (stored.samples.get(minute),)
     ]

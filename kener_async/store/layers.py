@@ -1,12 +1,12 @@
 """The layers of a monitor: samples, incidents, settings and gaps, from which its timeline is computed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from kener_async.clock import Cron
-from kener_async.domain.calendar import MINUTE
+from kener_async.domain.calendar import DAY, HOUR, MINUTE, quarter_of
 from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import (
     AtSchedule,
@@ -24,7 +24,7 @@ from kener_async.domain.heartbeats import (
 from kener_async.domain.incidents import Overlay
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Layers
-from kener_async.store import samples
+from kener_async.store import followers, samples
 from kener_async.store.interface import Session
 
 DEFAULT_CLOCK_SKEW = 60  # of settings stored by versions that did not note `early`
@@ -58,6 +58,20 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
         for one in ids
     }
     return family.related(plain, monitor, start, end)
+
+
+def load_pieces(
+    session: Session, monitor: int, span: tuple[int, int], now: int
+) -> Iterator[tuple[int, int, Layers]]:
+    """Divide a span of minutes, and load the layers of each piece that has begun, oldest first.
+
+    Of a monitor that follows from many others a piece is shorter, so that no more samples are held at once.
+    """
+    followed = followers.count_followed(session, monitor)
+    length = max(HOUR, quarter_of(DAY // (1 + followed))) if followed else span[1] - span[0]
+    for start in range(span[0], span[1], max(length, MINUTE)):
+        end = min(start + length, span[1])
+        yield start, end, load(session, monitor, start, min(end, now + 1))
 
 
 DEEPEST = 32  # levels of related monitors; more, as in a damaged file, are not known

@@ -122,7 +122,8 @@ def by_quarter(session: Session, monitor: int, start: int, end: int) -> Mapping[
             )
             counted.update((quarter, Counts(*counts)) for quarter, *counts in rows)
         else:
-            counted.update(count_quarters(layers.load(session, monitor, first, last), first, last))
+            for begin, until, stored in layers.load_pieces(session, monitor, (first, last), last):
+                counted.update(count_quarters(stored, begin, until))
     return counted
 
 
@@ -136,13 +137,20 @@ def count_window(session: Session, monitor: int, window: Span, now: int) -> Coun
     kept = (max(window[0], kept_from(session)), window[1])
     for start, end, whole in pieces(kept, now):
         if not whole:
-            counts += count_span(layers.load(session, monitor, start, min(end, now + 1)), start, end)
+            counts += _count_from_layers(session, monitor, (start, end), now)
             continue
         for first, last, clean in _by_cleanness(session, monitor, start, end):
             if clean:
                 counts += total(session, monitor, first, last)
             else:
-                counts += count_span(layers.load(session, monitor, first, last), first, last)
+                counts += _count_from_layers(session, monitor, (first, last), now)
+    return counts
+
+
+def _count_from_layers(session: Session, monitor: int, span: Span, now: int) -> Counts:
+    counts = NOTHING
+    for start, end, stored in layers.load_pieces(session, monitor, span, now):
+        counts += count_span(stored, start, end)
     return counts
 
 
