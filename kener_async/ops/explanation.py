@@ -69,7 +69,8 @@ def _expected_of(monitor: MonitorConfig, zone: ZoneInfo, now: int) -> Iterator[s
         )
     if monitor.settings.excused_by:
         yield (
-            f"Its DOWN minutes do not count while {_one_of(monitor.depends_on)} is DOWN, too (uptime_excused)."
+            f"Its DOWN minutes do not count while {_one_of(monitor.depends_on)} is DOWN, too "
+            "(uptime_excused)."
         )
     if monitor.objective is not None:
         window = {"month": "in a month", "30d": "in 30 days"}[monitor.objective.window]
@@ -80,8 +81,8 @@ def _of_group(group: GroupSettings) -> str:
     needed = f"{group.min_up} %" if group.is_percentage else str(group.min_up)
     else_ = "DEGRADED" if group.is_degraded else "UP"
     return (
-        f"It is made of {_listed(group.members)}: DOWN when fewer than {needed} of those of which something is "
-        f"known are UP or DEGRADED, else {else_} when one of them is not UP."
+        f"It is made of {_listed(group.members)}: DOWN when fewer than {needed} of those of which something "
+        f"is known are UP or DEGRADED, else {else_} when one of them is not UP."
     )
 
 
