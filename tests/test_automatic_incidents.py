@@ -230,6 +230,15 @@ async def test_again_within_half_an_hour_reopens_it(tmp_path: Path, minutes: int
         assert await remarks(service, found[0].number) == again[: 3 - count]
 
 
+async def test_the_end_of_one_that_was_reopened_tells_the_length_of_its_last_outage(tmp_path: Path) -> None:
+    async with running(an_alert_config(tmp_path, publishing()), FakeClock()) as service:
+        await report(service, "DOWN")
+        await report(service, "UP")
+        await report(service, "DOWN", seconds=20 * 60)
+        await report(service, "UP", seconds=3 * 60)
+        assert (await remarks(service, (await the_incident(service)).number))[-1] == "Recovered after 3m."
+
+
 async def test_one_that_a_person_resolved_is_not_reopened(tmp_path: Path) -> None:
     async with running(an_alert_config(tmp_path, publishing()), FakeClock()) as service:
         await report(service, "DOWN")

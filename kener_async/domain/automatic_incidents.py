@@ -151,12 +151,23 @@ def over(incident: Incident, alerts: Sequence[Alert], now: int) -> tuple[Inciden
         return None
     end = max(now if alert.until is None else alert.until for alert in alerts)
     is_retracted = all(alert.closing is Closing.RETRACTED for alert in alerts)
-    remark = _remark(alerts, end - incident.start, is_retracted=is_retracted)
+    remark = _remark(alerts, end - _last_outage(alerts, now), is_retracted=is_retracted)
     if incident.touched_at is not None:
         return replace(incident, is_monitoring=True), remark
     resolved = edited(incident, {"is_resolved": True}, min(end, now))
     is_draft = incident.is_draft or is_retracted
     return replace(resolved, updated_at=max(now, incident.updated_at), is_draft=is_draft), remark
+
+
+def _last_outage(alerts: Sequence[Alert], now: int) -> int:
+    """Where the last outage began of those that the incident had one after the other."""
+    ordered = sorted(alerts, key=lambda alert: alert.since)
+    begin, end = ordered[0].since, ordered[0].since
+    for alert in ordered:
+        if alert.since > end:
+            begin = alert.since
+        end = max(end, now if alert.until is None else alert.until)
+    return begin
 
 
 def _goes_on(alert: Alert) -> bool:
