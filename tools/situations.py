@@ -1,7 +1,8 @@
 """Draw situations of the page that the demo does not have: `python -m tools.situations FOLDER`.
 
-Silent monitors, outages without an incident, an incident beside an announcement, thousands of monitors, names
-that are written from right to left. Each is drawn narrow and wide, light and dark, to be looked at.
+Silent monitors, outages without an incident, incidents of alert rules, an incident beside an announcement,
+thousands of monitors, names that are written from right to left. Each is drawn narrow and wide, light and
+dark, to be looked at.
 """
 
 import asyncio
@@ -14,9 +15,12 @@ from tempfile import TemporaryDirectory
 
 from playwright.async_api import Browser, async_playwright
 
-from kener_async.config.model import Announcement, Category, Config, MonitorConfig
+from kener_async import keys
+from kener_async.config.model import AlertConfig, Announcement, Category, Config, MonitorConfig
+from kener_async.domain.alerts import AlertRule, StatusIs
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
+from kener_async.domain.samples import Status
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 from tools.screenshots import ARGUMENTS, CHROMIUM, HEIGHTS, THEMES, small, window
 
@@ -35,6 +39,7 @@ class Situation:
     paths: Sequence[str] = ("/",)
     announcements: Sequence[Announcement] = ()
     days: int = 20  # since the monitors are known
+    rules: Sequence[AlertRule] = ()
 
 
 def named(count: int, per_category: int, settings: MonitorSettings = EVERY_MINUTE) -> list[MonitorConfig]:
@@ -98,6 +103,28 @@ async def incident(service: Service) -> None:
     await service.post("/api/incident/2/comment", {"body": "The provider has found the cause."})
 
 
+async def automatic(service: Service) -> None:
+    """Incidents of alert rules: one that many monitors joined, one again, one in monitoring."""
+    tags = [f"m{n}" for n in range(40)]
+    await beats(service, tags, RECENT[12:])
+    outages = {"m1": (range(50, 42, -1), range(12, 5, -1)), "m30": (range(30, 14, -1),)}
+    outages |= {f"m{n}": (range(25, -1, -1),) for n in range(10, 28)}
+    down = {(tag, ago) for tag, spans in outages.items() for span in spans for ago in span}
+    service.clock.now -= 60 * MINUTE
+    for ago in range(59, -1, -1):
+        service.pass_time(MINUTE)
+        samples = [{"tag": t, "status": "DOWN" if (t, ago) in down else "UP", "latency": 0.2} for t in tags]
+        await service.post("/api/status/batch", {"samples": samples})
+        await service.app[keys.ALERTS].look()
+        if ago == 22:  # a person answers, so that only a person resolves it
+            (number,) = await incidents_of(service, "m30")
+            await service.post(f"/api/incident/{number}/comment", {"body": "We restart the server."})
+
+
+async def incidents_of(service: Service, tag: str) -> list[int]:
+    return [each["incidentNumber"] for each in await service.get("/api/incident") if tag in each["tags"]]
+
+
 async def fleet(service: Service) -> None:
     tags = [f"m{n}" for n in range(5000)]
     await beats(service, [tag for n, tag in enumerate(tags) if n % 71], [0])
@@ -125,6 +152,12 @@ SITUATIONS = {
         incident,
         announcements=(Announcement("New office hours", "We answer from 8 to 18.", "info", None, None),),
     ),
+    "automatic": Situation(
+        named(40, 10),
+        automatic,
+        ("/", "/incident/1", "/incident/2", "/incident/3"),
+        rules=(AlertRule("outage", StatusIs(Status.DOWN), incident="publish"),),
+    ),
     "fleet": Situation(named(5000, 100), fleet, ("/", "/?q=mail+41"), days=0),
     "right-to-left": Situation(
         [
@@ -145,6 +178,7 @@ def configured(folder: Path, situation: Situation) -> Config:
         site=replace(config.site, title="Status of Example", name="Example"),
         categories=tuple(Category(name, "", hidden=False) for name in categories),
         announcements=tuple(situation.announcements),
+        alerts=tuple(AlertConfig(("*",), rule) for rule in situation.rules),
         ingest=replace(config.ingest, token_rate=0),
     )
 
