@@ -1287,9 +1287,81 @@ def short(sentence: str, given: MonitorSettings, steps: list[Step], *spans: tupl
     return pytest.param(History(NOON, 3, {"earth": given}, steps, 0, LookAtAll(spans, "UTC", 0)), id=sentence)
 
 
+def a_group(*members: str, **given: Any) -> MonitorSettings:
+    return MonitorSettings(group=GroupSettings(members, **given))
+
+
+def of_groups(sentence: str, monitors: Mapping[str, MonitorSettings], steps: list[Step]) -> object:
+    return pytest.param(History(NOON, 3, monitors, steps, 0, LookAtAll((), "UTC", 0)), id=sentence)
+
+
 @pytest.mark.parametrize(
     "history",
     [
+        of_groups(
+            "a late report of a member comes after the quarters of its groups were counted",
+            {
+                "earth": WATCHED,
+                "mars": HELD_LONG,
+                "planets": a_group("earth", "mars", min_up=50),
+                "all": a_group("planets", "mars", is_degraded=False),
+            },
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Beat("mars", Status.UP, None, 0.1),
+                Pass(3 * HOUR),
+                Roll(),
+                Beat("mars", Status.DOWN, Moment(-2 * HOUR), 0.1),
+                Beat("earth", Status.DEGRADED, Moment(-HOUR), 0.1),
+                Roll(),
+                Pass(HOUR),
+            ],
+        ),
+        of_groups(
+            "a maintenance of a member and an incident of its group are edited, and members leave",
+            {"earth": UP_ALWAYS, "mars": WATCHED, "planets": a_group("earth", "mars")},
+            [
+                Beat("mars", Status.DOWN, None, 0.1),
+                Open({"tags": ["mars"], "isMaintenance": True, "endDatetime": Moment(2 * HOUR)}),
+                Open({"tags": ["planets"], "impact": "DEGRADED", "endDatetime": Moment(HOUR)}),
+                Pass(4 * HOUR),
+                Roll(),
+                Edit(0, {"endDatetime": Moment(-3 * HOUR)}, by_status=False),
+                Configure({"planets": a_group("earth"), "mars": None}),
+                Pass(HOUR),
+                Restart(20 * MINUTE, crash=True, changes=Configure({"planets": a_group("mars")})),
+                Pass(HOUR),
+            ],
+        ),
+        of_groups(
+            "two groups are in one another, one after the other",
+            {"earth": UP_ALWAYS, "planets": a_group("earth"), "all": a_group("planets")},
+            [
+                Pass(HOUR),
+                Configure({"all": a_group("earth"), "planets": a_group("all")}),
+                Open({"tags": ["earth"], "impact": "DOWN", "startDatetime": Moment(-30 * MINUTE)}),
+                Pass(20 * MINUTE),
+                Roll(),
+            ],
+        ),
+        of_groups(
+            "a parent that excuses was DOWN, as is known later, and stops excusing",
+            {
+                "earth": WATCHED,
+                "mars": replace(HELD_LONG, excused_by=("earth",)),
+                "phobos": replace(DOWN_ALWAYS, excused_by=("mars",)),
+            },
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Beat("mars", Status.DOWN, None, 0.1),
+                Pass(3 * HOUR),
+                Roll(),
+                Beat("earth", Status.UP, Moment(-HOUR), 0.1),
+                Roll(),
+                Configure({"mars": HELD_LONG}),
+                Pass(HOUR),
+            ],
+        ),
         short(
             "a late heartbeat decides the quarter after its own, which is counted already",
             HELD_LONG,
