@@ -237,6 +237,27 @@ async def test_run_now_joins_the_run_under_way_and_tries_at_once() -> None:
         assert len(bench.prober.begun) == 2  # the retry that was planned is not made again
 
 
+async def test_a_retry_that_was_brought_forward_moves_the_next_one() -> None:
+    bench = Bench(["earth"])
+    bench.prober.answer("earth", DOWN, DOWN, DOWN)
+    bench.checks.configure([a_check("earth", retries=2, retry_every=20)])
+    async with bench.checks.running():
+        await bench.pass_time(PHASE + 11)
+        asked = asyncio.ensure_future(bench.checks.run_now("earth"))
+        await bench.settle()
+        await bench.pass_time(15)
+        assert len(bench.prober.begun) == 2  # the one planned before is not made beside it
+        await bench.pass_time(6)
+        assert [attempt.status for attempt in await asked] == [DOWN] * 3
+
+
+async def test_nothing_is_run_before_the_start_and_after_the_stop() -> None:
+    bench = Bench(["earth"])
+    bench.checks.configure([a_check("earth")])
+    with pytest.raises(Unavailable):
+        await bench.checks.run_now("earth")
+
+
 async def test_run_now_is_refused_when_the_run_is_forgotten() -> None:
     bench = Bench(["earth"])
     bench.prober.hold("earth")

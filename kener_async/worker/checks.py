@@ -59,9 +59,13 @@ class Guard(Protocol):
 
 @dataclass(slots=True)
 class CheckRun:
-    """A run under way. `waiting` are those that asked for it; `is_trying`: an attempt is under way."""
+    """A run under way. `waiting` are those that asked for it; `is_trying`: an attempt is under way.
+
+    `planned` is the number of the retry that is due, 0 while none is.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
+    planned: int = 0
     waiting: list["asyncio.Future[list[Attempt]]"] = field(default_factory=list)
     is_trying: bool = False
 
@@ -198,8 +202,10 @@ class Checks:
         Raises Invalid for a monitor without a check, and Unavailable if the run was forgotten.
         """
         check = self._checks.get(tag)
-        if check is None or not self._is_running:
+        if check is None:
             raise Invalid("the monitor has no check")
+        if not self._is_running:
+            raise Unavailable("the service is starting or stopping")
         future = asyncio.get_running_loop().create_future()
         if check.run is None:
             self._begin(check, self._monotonic())
@@ -260,7 +266,7 @@ class Checks:
                 continue
             if due.run is None:
                 self._begin_due(due, now)
-            elif due.run is due.check.run and not due.run.is_trying:
+            elif due.run is due.check.run and due.run.planned == due.number:
                 self._try(due.check, due.run, due.at)
         self._arm()
 
@@ -280,6 +286,8 @@ class Checks:
 
     def _plan(self, at: float, check: ScheduledCheck, run: CheckRun | None = None) -> None:
         self._planned += 1
+        if run is not None:
+            run.planned = self._planned
         heappush(self._heap, Due(at, self._planned, check, run))
 
     def _arm(self) -> None:
@@ -302,7 +310,7 @@ class Checks:
         self._try(check, check.run, due_at)
 
     def _try(self, check: ScheduledCheck, run: CheckRun, due_at: float) -> None:
-        run.is_trying = True
+        run.is_trying, run.planned = True, 0
         task = asyncio.create_task(self._attempt(check, run, due_at), name=f"check of {check.settings.tag}")
         self._tasks[task] = check
         task.add_done_callback(self._tasks.pop)
