@@ -20,7 +20,7 @@ from zoneinfo import available_timezones
 
 from kener_async.config.model import AuthConfig, Config, ServerConfig
 from kener_async.errors import FatalError
-from kener_async.ops import alert_diagnosis, check_diagnosis, diagnosis
+from kener_async.ops import alert_diagnosis, check_diagnosis, diagnosis, probe_diagnosis
 from kener_async.ops.addresses import local_host
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
@@ -55,6 +55,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
         yield from _online(config.server, now)
         if config.mail.host:
             yield alert_diagnosis.of_mail(config.mail, config.server.public_host)
+    yield from probe_diagnosis.of_probes(config, server, online=online)
     if seen is not None:
         yield from alert_diagnosis.of_alerting(config, seen.channels, seen.failed)
         yield from check_diagnosis.of_checks(config, seen.checks, now)
