@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from kener_async.config.model import Config
-from kener_async.ops import probe_diagnosis, doctor
-from kener_async.ops.probe_diagnosis import needs_names, of_name_servers, of_ping
+from kener_async.ops import doctor, probe_diagnosis
 from kener_async.ops.diagnosis import BUILT_AFTER, FindingState
+from kener_async.ops.probe_diagnosis import needs_names, of_name_servers, of_ping
 from kener_async.probes.settings import (
     AliveTarget,
     DnsTarget,
