@@ -114,6 +114,12 @@ class SlicedResponses(ResponseHandler):
             self._pause()  # and go on later: the loop reads on and on, within one step, what is not paused
             asyncio.get_running_loop().call_soon(self._parse)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Let aiohttp read on, but not before the slices that have come are parsed."""
+        super().resume_reading(resume_parser)
+        if self._slices:
+            self._pause()
+
     def eof_received(self) -> None:
         """Take the end of what is sent after the slices before it."""
         if self._slices:

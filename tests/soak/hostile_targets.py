@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import os
 import resource
@@ -12,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvloop
 
@@ -61,11 +63,9 @@ async def every_kind() -> int:
     """Look at every kind; returns how many faults there are."""
     async with hostile_process() as port, Vantage.opened(VantageSettings()) as vantage:
         await looked_at(FIRST, port, vantage, TIMEOUT)  # so that everything is loaded
-        gc.collect()
-        before = memory()
+        before = settled_memory()
         outcomes = await looked_at(KINDS, port, vantage, TIMEOUT)
-        gc.collect()
-        grown = memory() - before
+        grown = settled_memory() - before
     for status, count in Counter(str(each.attempt.status) for each in outcomes).items():
         print(f"  {count:4d} {status}")
     faults = [f"{each.kind}: {fault}" for each in outcomes for fault in faults_of(each)]
@@ -115,6 +115,14 @@ def memory() -> int:
     """The bytes of memory in use now."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def settled_memory() -> int:
+    """The bytes of memory in use when what is free has been given back."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # of another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    return memory()
 
 
 def main() -> None:
