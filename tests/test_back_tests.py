@@ -353,7 +353,7 @@ async def test_a_back_test_is_of_the_monitors_and_days_that_were_asked_for(servi
 @pytest.mark.parametrize(
     ("path", "body", "status", "error"),
     [
-        ("none", {}, 404, "no rule none holds for a monitor"),
+        ("none", {}, 404, "there is no rule none, or it holds for no monitor"),
         ("promise", {}, 400, "a rule about an uptime or a burn rate cannot be back-tested"),
         ("outage", {"days": 91}, 400, "Invalid days: must be an integer from 1 to 90"),
         ("outage", {"days": "30"}, 400, "Invalid days: must be an integer from 1 to 90"),

@@ -46,7 +46,7 @@ def planned(plan: AlertPlan, name: str, monitors: Iterable[str] | None, days: in
     """
     rules = {tag: rule for tag, one in plan.monitors.items() if (rule := one.rule(name)) is not None}
     if not rules:
-        raise NotFound(f"no rule {name} holds for a monitor")
+        raise NotFound(f"there is no rule {name}, or it holds for no monitor")
     if any(isinstance(rule.condition, FigureCondition) for rule in rules.values()):
         raise Invalid("a rule about an uptime or a burn rate cannot be back-tested")
     if monitors is not None:
