@@ -14,6 +14,7 @@ from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Senders
 from kener_async.domain.alerts import Alert, Severity
+from kener_async.domain.checks import Obstacle
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.metrics import Metrics, outcome_of
@@ -220,3 +221,12 @@ async def test_alerts_deliveries_and_paused_channels_are_counted_for_configured_
     assert await value(service, "kener_alerts_open", severity="critical") == 0
     assert await value(service, "kener_deliveries_waiting") == 2
     assert await value(service, "kener_channels_paused") == 1
+
+
+def test_the_reasons_for_which_checks_are_not_measured_are_documented():
+    (row,) = (
+        line
+        for line in (DOCS / "metrics.md").read_text().splitlines()
+        if line.startswith("| `kener_checks_not_measured_total")
+    )
+    assert set(re.findall(r"`([a-z]+)`", row)) == {obstacle.value for obstacle in Obstacle}

@@ -9,7 +9,9 @@ from kener_async.domain.checks import Attempt, Obstacle
 log = structlog.get_logger(__name__)
 
 # Those of the whole process, which one line in the log names for all monitors.
-SHARED = frozenset(Obstacle) - {Obstacle.SECRET, Obstacle.DEFECT}
+SHARED = frozenset(
+    {Obstacle.FILES, Obstacle.MEMORY, Obstacle.ADDRESS, Obstacle.STALL, Obstacle.NAMES, Obstacle.OFFLINE}
+)
 
 
 class Obstacles:
