@@ -80,6 +80,18 @@ MUTATIONS = (
         "a sample marks nothing dirty", "store/samples.py", "    mark(session, spans)", "    spans.clear()"
     ),
     Mutation(
+        "of several checks of a minute the last one stands",
+        "domain/samples.py",
+        "previous.status > check.status",
+        "False",
+    ),
+    Mutation(
+        "a check is held while the server is offline",
+        "domain/timeline.py",
+        "if is_check and is_in_gap(layers.offline, minute):",
+        "if is_check and not layers.gaps:",
+    ),
+    Mutation(
         "a sample marks only its own quarter",
         "store/samples.py",
         "end = max(end, min(reach, counted_until))",
