@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kener_async.clock import Cron
 from kener_async.domain.check_times import phase_of
@@ -345,3 +347,53 @@ async def test_the_latency_is_in_the_unit_of_the_monitor(is_milli: bool, latency
     async with bench.checks.running():
         await bench.pass_time(PHASE + 1)
     assert bench.records.runs == [[Sample(1, NOON, UP, latency, SampleSource.CHECK)]]
+
+
+OUTCOMES = st.lists(st.sampled_from([UP, DEGRADED, DOWN, DOWN, Obstacle.NAMES]), max_size=20)
+EVENTS = st.lists(st.sampled_from(["reload", "change", "now", "step", "pass"]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(OUTCOMES, EVENTS, st.integers(0, 3), st.sampled_from([5, 20, 60]))
+def test_random_histories_store_no_minute_that_was_not_seen(
+    outcomes: list[Status | Obstacle], events: list[str], retries: int, retry_every: int
+) -> None:
+    bench = asyncio.run(a_history(outcomes, events, retries, retry_every))
+    seen = {(int(attempt.at) // 60 * 60 - NOON, attempt.status) for _, attempt in bench.prober.ended}
+    good = {attempt.at for _, attempt in bench.prober.ended if attempt.status is UP}
+    for run in bench.records.runs:
+        minutes = [sample.minute for sample in run]
+        assert minutes == sorted(set(minutes))
+        assert all((sample.minute - NOON, sample.status) in seen for sample in run)
+        if any(sample.status is not UP for sample in run):
+            assert all(sample.status is not UP for sample in run)  # confirmed, or nothing at all
+        else:
+            assert len(run) == 1
+    stored = sum(sample.status is UP for run in bench.records.runs for sample in run)
+    assert stored == len(good)  # each good attempt ends its run, and is stored
+
+
+async def a_history(
+    outcomes: list[Status | Obstacle], events: list[str], retries: int, retry_every: int
+) -> Bench:
+    bench = Bench(["earth"])
+    bench.prober.answer("earth", *outcomes)
+    check = a_check("earth", retries=retries, retry_every=retry_every)
+    bench.checks.configure([check])
+    async with bench.checks.running():
+        for event in events:
+            match event:
+                case "reload":
+                    bench.checks.configure([check], max_at_once=len(events))
+                case "change":
+                    check = replace(check, in_milliseconds=not check.in_milliseconds)
+                    bench.checks.configure([check])
+                case "now":
+                    asked = asyncio.ensure_future(bench.checks.run_now("earth"))
+                    asked.add_done_callback(lambda task: task.cancelled() or task.exception())
+                case "step":
+                    bench.time.step(90)
+                    bench.checks.reanchor()
+            await bench.pass_time(37)
+        await bench.pass_time(300)
+    return bench

@@ -55,6 +55,7 @@ class FakeProber:
         self._time = time
         self.outcomes: dict[str, list[Outcome]] = {}
         self.begun: list[tuple[str, float]] = []  # tag and monotonic instant
+        self.ended: list[tuple[str, Attempt]] = []
         self.under_way: dict[str, int] = {}
         self.most_at_once = 0
         self.held: dict[str, asyncio.Event] = {}
@@ -80,7 +81,9 @@ class FakeProber:
         finally:
             self.under_way[check.tag] -= 1
         listed = self.outcomes.get(check.tag)
-        return outcome_of(listed.pop(0) if listed else Status.UP, at)
+        attempt = outcome_of(listed.pop(0) if listed else Status.UP, at)
+        self.ended.append((check.tag, attempt))
+        return attempt
 
     async def close(self) -> None:
         return
