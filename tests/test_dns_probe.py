@@ -2,8 +2,10 @@
 
 import random
 import ssl
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -17,6 +19,7 @@ from kener_async.domain.checks import Obstacle
 from kener_async.domain.conditions import Observed, parse
 from kener_async.domain.samples import Status
 from kener_async.probes import dns as probe
+from kener_async.probes import name_servers
 from kener_async.probes.settings import DnsTarget
 from kener_async.probes.vantage import VantageSettings
 from tests.rigs.certificates import Authority
@@ -160,6 +163,33 @@ async def test_a_truncated_answer_is_asked_for_over_tcp():
         made = await look(target, expect=["length(records) == 2"])
         assert (made.status, made.reason) == (Status.UP, "")
         assert server.asked == [True, False]
+
+
+async def test_a_large_answer_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch):
+    def answer(question: Message, is_datagram: bool) -> Sequence[bytes]:
+        reply = dns.message.make_response(question)
+        if is_datagram:
+            reply.flags |= dns.flags.TC
+        else:
+            texts = [f"192.0.{i // 256}.{i % 256}" for i in range(3000)]
+            reply.answer.append(dns.rrset.from_text_list(question.question[0].name, 60, "IN", "A", texts))
+        return [reply.to_wire(max_size=65_535)]
+
+    threads = set()
+    for module, name in ((name_servers, "answer_of"), (probe, "records_in")):
+        work = getattr(module, name)
+
+        def noted(*values: object, work: Any = work) -> object:
+            threads.add(threading.current_thread())
+            return work(*values)
+
+        monkeypatch.setattr(module, name, noted)
+    async with name_server(answer) as server:
+        target = DnsTarget("example.org", "A", server_of(server))
+        made = await look(target, expect=["length(records) == 3000"], timeout=20)
+        assert (made.status, made.reason) == (Status.UP, "")
+        assert threading.main_thread() not in threads
+        assert threads
 
 
 async def test_lies_and_noise_are_no_answer():

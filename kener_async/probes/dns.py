@@ -27,6 +27,7 @@ from kener_async.probes.vantage import Vantage
 
 NEXT_SERVER_SECONDS = 2.5  # at most, until the next server is asked
 UNSURE = frozenset({dns.rcode.SERVFAIL, dns.rcode.REFUSED})  # the next server may know more
+MANY_RECORDS = 200
 PAYLOAD = 1232  # bytes of a datagram that arrive everywhere in one piece
 
 
@@ -94,11 +95,14 @@ class DnsProbe:
         before = trace.phases.name or 0.0
         answer = await ask(server, question, self._vantage.sockets, route, trace, self._target.tls)
         seconds = time.perf_counter() - began - ((trace.phases.name or 0.0) - before)
-        return self._observed(answer, seconds)
+        if sum(map(len, answer.answer)) > MANY_RECORDS:  # which would hold the event loop
+            records = await asyncio.to_thread(records_in, answer, self._record)
+        else:
+            records = records_in(answer, self._record)
+        return self._observed(answer, records, seconds)
 
-    def _observed(self, answer: Message, seconds: float) -> Observation:
+    def _observed(self, answer: Message, records: frozenset[str], seconds: float) -> Observation:
         rcode = dns.rcode.to_text(answer.rcode())
-        records = records_in(answer, self._record)
         fault = ""
         if answer.rcode() != dns.rcode.NOERROR:
             fault = f"rcode is {rcode}"

@@ -20,6 +20,7 @@ PORT, TLS_PORT = 53, 853
 SCHEME = "tls://"
 LARGEST_DATAGRAM = 65_535
 HEADER_BYTES = 12
+LARGE_MESSAGE = 4096  # bytes
 FIRST_PAUSE = 1.0  # seconds until a datagram is sent again; each pause is twice the one before
 SYSTEM = Path("/etc/resolv.conf")
 
@@ -106,7 +107,7 @@ async def ask_by_datagram(question: Message, connected: socket.socket) -> Messag
                     received = await loop.sock_recv(connected, LARGEST_DATAGRAM)
                     if is_truncated(received, question):
                         return None
-                    if (answer := answer_of(received, question)) is not None:
+                    if (answer := await read_answer(received, question)) is not None:
                         return answer
         pause *= 2
 
@@ -123,7 +124,7 @@ async def ask_by_stream(
         received = await reader.readexactly(length)
     except asyncio.IncompleteReadError:
         raise NoAnswer("the name server closed the connection") from None
-    if (answer := answer_of(received, question)) is None:
+    if (answer := await read_answer(received, question)) is None:
         raise NoAnswer("the name server sent no valid answer", is_network=False)
     return answer
 
@@ -134,6 +135,15 @@ def is_truncated(received: bytes, question: Message) -> bool:
         return False
     identifier, flags = struct.unpack("!HH", received[:4])
     return bool(identifier == question.id and flags & dns.flags.QR and flags & dns.flags.TC)
+
+
+async def read_answer(received: bytes, question: Message) -> Message | None:
+    """As answer_of; a large message is read in a thread, as it would hold the event loop for 200 ms."""
+    if not received.startswith(struct.pack("!H", question.id)):
+        return None
+    if len(received) > LARGE_MESSAGE:
+        return await asyncio.to_thread(answer_of, received, question)
+    return answer_of(received, question)
 
 
 def answer_of(received: bytes, question: Message) -> Message | None:
