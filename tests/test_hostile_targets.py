@@ -6,6 +6,7 @@ import pytest
 
 from kener_async.domain.checks import Obstacle
 from kener_async.domain.samples import Status
+from kener_async.probes.connector import SlicedResponses
 from kener_async.probes.vantage import Vantage, VantageSettings
 from tests.rigs.hostile_targets import KINDS, HostileTarget, hostile_process, looked_at
 from tests.soak import hostile_targets as soak
@@ -40,6 +41,42 @@ async def test_other_hostile_targets_are_no_defect_of_ours():
     made = [outcome.attempt for (outcome,) in outcomes]
     assert {each.obstacle for each in made} <= {None, Obstacle.STALL}
     assert Status.UP not in {each.status for each in made}
+
+
+class StillTransport(asyncio.Transport):
+    """Says whether it is read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = [True]
+
+    def pause_reading(self) -> None:
+        self.reading.append(False)
+
+    def resume_reading(self) -> None:
+        self.reading.append(True)
+
+    def close(self) -> None:
+        pass
+
+
+async def test_nothing_more_is_read_while_what_came_is_not_parsed():
+    """Else a target that sends tiny chunks would fill the memory with what waits to be parsed."""
+    transport, loop = StillTransport(), asyncio.get_running_loop()
+    protocol = SlicedResponses(loop)
+    protocol.connection_made(transport)
+    protocol.set_response_params()
+    protocol.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 50_000)
+    assert not transport.reading[-1]
+    protocol.resume_reading()  # as aiohttp does when the body that was parsed has been read
+    assert not transport.reading[-1]
+    _, body = await protocol.read()
+    received = 0
+    while received < 50_000:
+        received += len(await body.read(4096))
+    while not transport.reading[-1]:
+        await asyncio.sleep(0)
+    protocol.close()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ async def every_kind() -> int:
 async def leaks(count: int) -> int:
     """Look at a few kinds very often; returns how many faults there are."""
     async with hostile_process() as port, Vantage.opened(VantageSettings()) as vantage:
-        share = [QUICK] * (max(1, count // (AT_ONCE * len(QUICK) * 10)))
+        share = [QUICK] * -(-count // (AT_ONCE * len(QUICK) * 10))
         await many(share[:1], port, vantage)
         files, tasks, before = open_files(), len(asyncio.all_tasks()), memory()
         began = time.monotonic()
