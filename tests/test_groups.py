@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +15,13 @@ from kener_async.config import load as loading
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
-from kener_async.domain.samples import Status
+from kener_async.domain.samples import Sample, Status
 from kener_async.ops.explanation import explained
-from kener_async.store import followers
+from kener_async.store import followers, observer, rollups, samples
+from kener_async.store import monitors as monitors_stored
+from kener_async.store.admin import export, import_, integrity
+from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.alerts import a_rule, all_notices, an_alert_config, look, told
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
@@ -305,3 +312,55 @@ def test_a_group_is_explained_in_words(tmp_path: Path):
         "  It is made of a and b: DOWN when fewer than 50 % of those of which something is known are UP or "
         "DEGRADED, else DEGRADED when one of them is not UP."
     ) in explained(config, "g", NOON)
+
+
+def counted(file: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Who follows whom, and the quarters, by tags."""
+    with closing(connect(file)) as connection:
+        found = {
+            "followers": connection.execute(
+                """
+                SELECT one.tag, other.tag FROM followers
+                  JOIN monitors AS one ON one.id = monitor_id JOIN monitors AS other ON other.id = follower_id
+                 ORDER BY 1, 2
+                """
+            ).fetchall(),
+            "quarters": connection.execute(
+                """
+                SELECT tag, quarter, up, degraded, down, maintenance
+                  FROM quarters JOIN monitors ON id = monitor_id ORDER BY 1, 2
+                """
+            ).fetchall(),
+        }
+        assert list(integrity.faults(connection, quick=False)) == []
+        assert list(integrity.recount(connection)) == []
+        return found
+
+
+def test_groups_are_verified_and_are_the_same_after_an_export(tmp_path: Path):
+    file, copy, hour = tmp_path / "kener.db", tmp_path / "copy.db", 3600
+    prepare(file)
+    # The group comes first, so that an import meets it before its members.
+    settings = {
+        "g": MonitorSettings(group=GroupSettings(("a", "b"), 1, is_percentage=False)),
+        "a": EXPECTED,
+        "b": MonitorSettings(excused_by=("a",)),
+    }
+    with closing(connect(file)) as connection:
+        with connection:
+            observer.begin(connection, NOON, 400 * 86400)
+            ids = monitors_stored.register(connection, settings, NOON)
+            batch = [Sample(ids["a"], NOON, Status.UP, 0.1), Sample(ids["b"], NOON + 1800, Status.DOWN, 0.1)]
+            samples.record(connection, batch)
+            rollups.settle_for(connection, 60, list(ids.values()), (0, NOON + hour), NOON + hour)
+        out = BytesIO()
+    export.write(file, out)
+    import_.load(out.getvalue().splitlines(keepends=True), copy)
+    assert counted(copy) == counted(file)
+    assert ("g", NOON, 3, 0, 12, 0) in counted(file)["quarters"]
+    with closing(connect(copy)) as connection:
+        connection.execute(
+            "DELETE FROM followers WHERE monitor_id IN (SELECT id FROM monitors WHERE tag = 'b')"
+        )
+        (fault,) = integrity.faults(connection, quick=True)
+        assert fault.startswith("followers: it is not noted that monitor ")
