@@ -98,3 +98,17 @@ async def test_faults_and_certificates_are_kept_for_so_many_days(tmp_path: Path)
         assert await database.read(check_faults.recent, EARTH, 10) == [new]
         (left,) = (await database.read(certificates.of, [EARTH]))[EARTH]
         assert left.seen.fingerprint == bytes([1])
+
+
+async def test_what_checks_saw_after_now_is_forgotten_when_the_clock_is_set_back(tmp_path: Path):
+    async with running(a_config(tmp_path, a_monitor("earth")), FakeClock()) as service:
+        database, now = service.app[keys.DATABASE], service.clock()
+        before, after = Attempt(now - 7200.5, Status.DOWN), Attempt(now - 60.5, Status.DOWN)
+        await database.write(check_faults.add, EARTH, [before, after])
+        seen = SeenCertificate(bytes(32), "CN=earth", "CN=Root", now)
+        await database.write(certificates.note, EARTH, [seen], now)
+        service.jump(-3600)
+        await service.app[keys.LOADER].observe()
+        assert await database.read(check_faults.recent, EARTH, 10) == [before]
+        (stored,) = (await database.read(certificates.of, [EARTH]))[EARTH]
+        assert (stored.first_seen, stored.last_seen) == (now - 3600, now - 3600)

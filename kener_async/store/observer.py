@@ -89,6 +89,13 @@ def rewind(session: Session, now: int, retention: int) -> None:
     session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now))
     session.execute("DELETE FROM settings WHERE since > ?", (now,))
     session.execute("DELETE FROM starts WHERE started_at > ?", (now,))
+    session.execute("DELETE FROM check_faults WHERE at > ?", (now,))
+    session.execute(
+        """
+        UPDATE certificates SET first_seen = min(first_seen, :now), last_seen = :now WHERE last_seen > :now
+        """,
+        {"now": now},
+    )
     session.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),))
     dropped_until = kept_from(session)
     session.execute(
