@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from kener_async.domain.samples import Status
-from kener_async.probes.settings import TcpTarget, UdpTarget
+from kener_async.probes.settings import DnsTarget, TcpTarget, UdpTarget
 from tests.rigs.looks import look
 from tests.rigs.process import a_free_port
 
@@ -169,3 +172,34 @@ async def test_an_answer_over_udp_is_waited_for():
             made = await look(UdpTarget("127.0.0.1", port, question), expect=expect, timeout=1.3)
             assert (made.status, made.reason) == (status, reason)
             assert set(server.received) == {question}
+
+
+async def test_a_flood_of_datagrams_does_not_hold_the_loop():
+    """The target sends without end what is no answer: the attempt ends in time all the same."""
+    stop = threading.Event()
+
+    def flood(server: socket.socket) -> None:
+        _, address = server.recvfrom(65_535)
+        while not stop.is_set():
+            with suppress(OSError):
+                server.sendto(b"noise", address)
+
+    for port_of in (
+        lambda port: UdpTarget("127.0.0.1", port, b"hello"),
+        lambda port: DnsTarget("example.org", "A", f"127.0.0.1:{port}"),
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            flooding = threading.Thread(target=flood, args=(server,))
+            flooding.start()
+            began = time.monotonic()
+            try:
+                made = await look(
+                    port_of(server.getsockname()[1]), expect=['answer contains "yes"'], timeout=0.5
+                )
+            finally:
+                stop.set()
+                flooding.join()
+                stop.clear()
+        assert made.status in {Status.DOWN, None}
+        assert time.monotonic() - began < 10

@@ -20,6 +20,7 @@ HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence n
 TYPES = {4: (8, 0), 6: (128, 129)}  # those of an echo request and of a reply
 TOKEN_BYTES, PADDING = 16, bytes(40)  # as many bytes as ping(8) sends
 LARGEST_MESSAGE, ANCILLARY_BYTES = 4096, 512
+MOST_AT_ONCE = 1000  # messages: a flood must not hold the loop
 ALL_BITS = 0xFFFFFFFF
 # Constants of Linux that Python lacks. IP_RECVERR: a router's "host unreachable" is reported, too.
 RECEIVE_ERRORS = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
@@ -114,7 +115,7 @@ class EchoSocket:
     def replies(self) -> list[EchoReply]:
         """The replies to requests of this socket that have come since the last call."""
         found: list[EchoReply] = []
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 received, ancillary, _, _ = self._socket.recvmsg(LARGEST_MESSAGE, ANCILLARY_BYTES)
             except BlockingIOError:
@@ -123,11 +124,12 @@ class EchoSocket:
                 continue
             if (number := self._number_of(received)) is not None:
                 found.append(EchoReply(number, _time_in(ancillary)))
+        return found
 
     def error(self) -> int | None:
         """The last error that the network has reported since the last call, such as EHOSTUNREACH."""
         number = None
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 _, ancillary, _, _ = self._socket.recvmsg(
                     LARGEST_MESSAGE, ANCILLARY_BYTES, socket.MSG_ERRQUEUE
@@ -137,6 +139,7 @@ class EchoSocket:
             for level, kind, value in ancillary:
                 if (level, kind) == RECEIVE_ERRORS[self._version] and len(value) >= EXTENDED_ERROR.size:
                     (number,) = EXTENDED_ERROR.unpack_from(value)
+        return number
 
     def _number_of(self, received: bytes) -> int | None:
         """The number of the request that a message replies to; None: it is another message."""

@@ -105,6 +105,7 @@ async def ask_by_datagram(question: Message, connected: socket.socket) -> Messag
             async with asyncio.timeout(pause):
                 while True:
                     received = await loop.sock_recv(connected, LARGEST_DATAGRAM)
+                    await asyncio.sleep(0)  # a flood must not hold the loop: sock_recv does not let it run
                     if is_truncated(received, question):
                         return None
                     if (answer := await read_answer(received, question)) is not None:

@@ -52,6 +52,7 @@ class UdpProbe:
                 began = time.perf_counter()
                 connected.send(self._target.send)
                 continue
+            await asyncio.sleep(0)  # a flood must not hold the loop: sock_recv does not let it run
             answer = received.decode(errors="replace")
             seconds = time.perf_counter() - began
             trace.partial = Observation(seconds, {"ip": address, "answer": answer})
