@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -511,6 +512,24 @@ async def test_an_unknown_authority_is_named(authority: Authority, tmp_path: Pat
         async with serving(answering(), server_context(both)) as (url, _):
             made = await looked(vantage, HttpTarget(url))
     assert made.reason == "the certificate is signed by an unknown authority: Authority of the tests"
+
+
+async def test_the_time_to_load_authorities_is_not_the_targets(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+):
+    loaded = ssl.create_default_context
+
+    def slowly(*arguments: Any, **named: Any) -> ssl.SSLContext:
+        time.sleep(1)
+        return loaded(*arguments, **named)
+
+    monkeypatch.setattr("kener_async.probes.tls_contexts.ssl.create_default_context", slowly)
+    async with Vantage.opened(VantageSettings(ca_file=authority.file)) as vantage:
+        async with serving(answering(), server_context(authority.certificate())) as (url, _):
+            made = await looked(vantage, a_check(HttpTarget(url), "latency < 900ms"))
+    assert made.status is UP, made.reason
+    assert made.seconds < 0.9
+    assert (made.phases.first_byte or 0) < 0.9
 
 
 async def test_another_name_can_be_asked_for(vantage: Vantage, authority: Authority):

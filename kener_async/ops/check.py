@@ -228,7 +228,7 @@ def _certificate_facts(made: Attempt) -> Iterator[tuple[str, str]]:
     for index, each in enumerate(made.certificates):
         ends = datetime.fromtimestamp(each.ends, UTC)
         days = (ends - now) // timedelta(days=1)
-        when = f"{days} days left" if days >= 0 else f"ended {-days} days ago"
+        when = f"{days} {'day' if days == 1 else 'days'} left" if days >= 0 else f"ended {-days} days ago"
         issuer = "self-signed" if each.issuer == each.subject else f"by {each.issuer}"
         yield "" if index else "certificate", f"{each.subject}, {issuer}, until {ends:%Y-%m-%d} ({when})"
 

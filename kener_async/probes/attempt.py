@@ -82,16 +82,20 @@ def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) ->
         status, reason = Status.DOWN, seen.fault
     if status is Status.UP and (fault := first_fault(check.warn, observed)):
         status, reason = Status.DEGRADED, fault
-    made = Attempt(at, status, seen.seconds, reason, trace.phases, trace.certificates)
+    made = Attempt(at, status, _latency(seen, trace), reason, trace.phases, trace.certificates)
     return _finished(check, made, trace)
 
 
 def observed_of(seen: Observation, trace: Trace, at: float) -> Observed:
     """What conditions can ask of an attempt that was begun at the instant `at` (UTC seconds)."""
-    values: dict[str, Value] = {**seen.values, "latency": timedelta(seconds=seen.seconds)}
+    values: dict[str, Value] = {**seen.values, "latency": timedelta(seconds=_latency(seen, trace))}
     if (end := first_end(trace.certificates)) is not None:
         values["certificate"] = timedelta(seconds=end - at)
     return Observed(values, seen.headers)
+
+
+def _latency(seen: Observation, trace: Trace) -> float:
+    return max(0.0, seen.seconds - trace.own)
 
 
 def _failed(check: CheckSettings, error: NoAnswer, trace: Trace, at: float) -> Attempt:

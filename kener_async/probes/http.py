@@ -119,7 +119,12 @@ class HttpProbe:
                     if redirects and error.obstacle is Obstacle.PERMISSION:
                         raise NoAnswer(f"redirects to where it must not: {error}", is_network=False) from None
                     raise
-                trace.add(first_byte=time.perf_counter() - began - sum(each or 0 for each in trace.phases))
+                trace.add(
+                    first_byte=time.perf_counter()
+                    - began
+                    - sum(each or 0 for each in trace.phases)
+                    - trace.own
+                )
                 if (following := _redirected(request, response, self._target.max_redirects)) is None:
                     return await self._observed(response, hop, began)
                 redirects += 1

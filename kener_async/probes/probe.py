@@ -56,6 +56,7 @@ class Trace:
     answer; else the attempt failed for want of what was `awaited`: "no greeting within 10 s". `looked_up` is
     the name whose addresses are awaited, empty otherwise. `secrets` are masked in the reason, beside those of
     the settings. `excuse`: why the target has no part in it if the time is over now.
+    `own` are seconds of an attempt that we took ourselves, such as to load authorities, and not the target.
     """
 
     phases: Phases = NO_PHASES
@@ -64,12 +65,14 @@ class Trace:
     looked_up: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     excuse: NotMeasured | None = None
+    own: float = 0.0
     partial: Observation | None = None
 
     def clear(self) -> None:
-        """Forget phases and certificates, because the target is asked again."""
+        """Forget phases, certificates and our own time, because the target is asked again."""
         self.phases = NO_PHASES
         self.certificates = ()
+        self.own = 0.0
 
     def add(self, *, name: float = 0, connect: float = 0, tls: float = 0, first_byte: float = 0) -> None:
         """Add seconds to phases; those of several connections, such as of redirects, are added up."""

@@ -117,7 +117,7 @@ class Sockets:
         tls: TlsSettings | None = None,
     ) -> tuple[asyncio.Transport, P]:
         """Connect a protocol of asyncio; else as connect."""
-        context = None if tls is None else await self._contexts.of(tls)
+        context = None if tls is None else await self._context(tls, trace)
         addresses = await self.addresses(host, route, trace)
         connected = await self._connected(addresses, port, route, trace)
         loop = asyncio.get_running_loop()
@@ -155,7 +155,7 @@ class Sockets:
         Raises as connect.
         """
         _, writer = streams
-        context = await self._contexts.of(tls)
+        context = await self._context(tls, trace)
         name = tls.server_name or host
         began = time.perf_counter()
         trace.awaited = "TLS handshake"
@@ -178,7 +178,7 @@ class Sockets:
         tls: TlsSettings,
     ) -> tuple[asyncio.Transport, P]:
         """TLS with the target through a tunnel of a proxy, for another protocol of asyncio."""
-        context = await self._contexts.of(tls)
+        context = await self._context(tls, trace)
         name = tls.server_name or host
         began = time.perf_counter()
         protocol = factory()
@@ -195,6 +195,13 @@ class Sockets:
         protocol.connection_made(upgraded)
         self._note_chain(upgraded, trace, time.perf_counter() - began)
         return upgraded, protocol
+
+    async def _context(self, tls: TlsSettings, trace: Trace) -> ssl.SSLContext:
+        """The context for these settings; loading one the first time is not the target's time."""
+        began = time.perf_counter()
+        context = await self._contexts.of(tls)
+        trace.own += time.perf_counter() - began
+        return context
 
     async def _connected(
         self, addresses: Sequence[str], port: int, route: Route, trace: Trace

@@ -39,7 +39,9 @@ class WebSocketProbe:
         with connecting(hop):
             began = time.perf_counter()
             connection = await self._shake_hands()
-            trace.add(first_byte=time.perf_counter() - began - sum(each or 0 for each in trace.phases))
+            trace.add(
+                first_byte=time.perf_counter() - began - sum(each or 0 for each in trace.phases) - trace.own
+            )
             try:
                 if self._target.send:
                     await connection.send_str(self._target.send)
