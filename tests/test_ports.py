@@ -1,6 +1,7 @@
 """TCP and UDP checks: what is sent, what answers come, and ports where nothing listens."""
 
 import asyncio
+import errno
 import os
 import socket
 import threading
@@ -11,7 +12,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from kener_async.domain.samples import Status
+from kener_async.probes.names import Names
 from kener_async.probes.settings import DnsTarget, TcpTarget, UdpTarget
+from kener_async.probes.sockets import Route, Sockets
 from tests.rigs.looks import look
 from tests.rigs.process import a_free_port
 
@@ -203,3 +206,21 @@ async def test_a_flood_of_datagrams_does_not_hold_the_loop():
                 stop.clear()
         assert made.status in {Status.DOWN, None}
         assert time.monotonic() - began < 10
+
+
+async def test_another_address_is_used_where_there_is_no_way_to_the_first(monkeypatch: pytest.MonkeyPatch):
+    async def resolve(_self: Names, _host: str, _ip: int = 0) -> tuple[str, ...]:
+        return ("192.0.2.1", "127.0.0.1")
+
+    plain = Sockets._datagrams
+
+    def without_a_way(self: Sockets, address: str, port: int, route: Route) -> socket.socket:
+        if address == "192.0.2.1":
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        return plain(self, address, port, route)
+
+    monkeypatch.setattr(Names, "resolve", resolve)
+    monkeypatch.setattr(Sockets, "_datagrams", without_a_way)
+    async with udp_server([b"hi"]) as (port, _):
+        made = await look(UdpTarget("both.example.org", port, b"hello"), expect=['ip == "127.0.0.1"'])
+        assert (made.status, made.reason) == (Status.UP, "")

@@ -14,7 +14,7 @@ from dns.message import Message
 
 from kener_async.probes.probe import NoAnswer, Trace
 from kener_async.probes.settings import TlsSettings
-from kener_async.probes.sockets import VERIFIED, Route, Sockets, abort, socket_address
+from kener_async.probes.sockets import VERIFIED, Route, Sockets, abort
 
 PORT, TLS_PORT = 53, 853
 SCHEME = "tls://"
@@ -76,9 +76,8 @@ async def ask(
 ) -> Message:
     """Ask a name server, with `tls` where it is asked over TLS; raises NoAnswer, NotMeasured and OSError."""
     if not server.is_tls:
-        (address, *_) = await sockets.addresses(server.host, route, trace)
-        with sockets.open(address, socket.SOCK_DGRAM, route) as datagrams:
-            datagrams.connect(socket_address(address, server.port))
+        datagrams, _ = await sockets.datagrams(server.host, server.port, route, trace)
+        with datagrams:
             answer = await ask_by_datagram(question, datagrams)
         if answer is not None:
             return answer

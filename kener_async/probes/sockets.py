@@ -95,6 +95,26 @@ class Sockets:
             raise NotMeasured(Obstacle.ADDRESS, text) from None
         return opened
 
+    async def datagrams(self, host: str, port: int, route: Route, trace: Trace) -> tuple[socket.socket, str]:
+        """A UDP socket connected to the first address of a host to which there is a way; and that address.
+
+        Raises NoAnswer, NotMeasured and OSError.
+        """
+        *others, last = await self.addresses(host, route, trace)
+        for address in others:
+            with suppress(OSError):
+                return self._datagrams(address, port, route), address
+        return self._datagrams(last, port, route), last
+
+    def _datagrams(self, address: str, port: int, route: Route) -> socket.socket:
+        opened = self.open(address, socket.SOCK_DGRAM, route)
+        try:
+            opened.connect(socket_address(address, port))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
     async def connect(
         self, host: str, port: int, route: Route, trace: Trace, tls: TlsSettings | None = None
     ) -> Streams:

@@ -7,7 +7,7 @@ import time
 from kener_async.probes.answers import AnswerConditions
 from kener_async.probes.probe import Observation, Trace
 from kener_async.probes.settings import CheckSettings, UdpTarget
-from kener_async.probes.sockets import Route, socket_address
+from kener_async.probes.sockets import Route
 from kener_async.probes.vantage import Vantage
 
 LARGEST_DATAGRAM = 65_535
@@ -30,9 +30,9 @@ class UdpProbe:
 
     async def look(self, trace: Trace) -> Observation:
         """Send and receive; raises as every probe."""
-        (address, *_) = await self._sockets.addresses(self._target.host, self._route, trace)
-        with self._sockets.open(address, socket.SOCK_DGRAM, self._route) as connected:
-            connected.connect(socket_address(address, self._target.port))
+        target = self._target
+        connected, address = await self._sockets.datagrams(target.host, target.port, self._route, trace)
+        with connected:
             if self._target.send:
                 return await self._answered(connected, address, trace)
             return await self._unrefused(connected, address)
