@@ -77,7 +77,22 @@ MUTATIONS = (
         "return self.up + self.degraded",
     ),
     Mutation(
-        "a sample marks nothing dirty", "store/samples.py", "    mark(session, spans)", "    spans.clear()"
+        "a sample marks nothing dirty",
+        "store/samples.py",
+        "        (counted if is_counted else new).append((monitor, quarter_of(first), end))",
+        "        del is_counted",
+    ),
+    Mutation(
+        "a late sample of a member marks no quarter of its groups",
+        "store/samples.py",
+        "        mark_with_followers(session, counted)",
+        "        mark(session, counted)",
+    ),
+    Mutation(
+        "a parent excuses nothing",
+        "domain/timeline.py",
+        "    if status is Status.DOWN and followed.is_excused_at(minute):",
+        "    if status is Status.DOWN and minute < 0:",
     ),
     Mutation(
         "of several checks of a minute the last one stands",
@@ -178,8 +193,8 @@ MUTATIONS = (
     Mutation(
         "a late sample leaves the monitor states as they are",
         "domain/states.py",
-        "                self._stale.add(state.id)",
-        "                pass",
+        "                state.add_sample(sample)\n            else:\n                self._stale.add(state.id)",
+        "                state.add_sample(sample)",
     ),
     Mutation(
         "the monitor states paint what is still to come in this minute",
@@ -223,29 +238,29 @@ MUTATIONS = (
     Mutation(
         "a threshold counts on over a maintenance",
         "domain/alert_streaks.py",
-        "if said is not side or is_cut:",
-        "if said is not side:",
+        "if side is not self._side or self._is_cut:",
+        "if side is not self._side:",
         OF_ALERTS,
     ),
     Mutation(
         "the time of an alert counts from the begin of the minute of a report",
         "domain/alert_streaks.py",
-        "counted_from = run.start + MINUTE if is_sample else run.start",
-        "counted_from = run.start",
+        "self._counted_from = start + MINUTE if said.is_sample or said.is_known_late else start",
+        "self._counted_from = start",
         OF_ALERTS,
     ),
     Mutation(
         "a missed deadline opens no alert, for there is no report to count",
         "domain/alert_streaks.py",
-        "is_uncounted = is_uncounted or (said is Side.BAD and run.reason not in _REPORTED)",
-        "is_uncounted = False",
+        "self._is_uncounted = self._is_uncounted or said.is_uncounted",
+        "self._is_uncounted = False",
         OF_ALERTS,
     ),
     Mutation(
         "an alert looks at what people say of an incident",
         "domain/alert_streaks.py",
-        "overlays=[overlay for overlay in layers.overlays if overlay.maintenance]",
-        "overlays=list(layers.overlays)",
+        "return layers.measured()",
+        "return layers",
         OF_ALERTS,
     ),
     Mutation(
