@@ -193,8 +193,8 @@ MUTATIONS = (
     Mutation(
         "a late sample leaves the monitor states as they are",
         "domain/states.py",
-        "                state.add_sample(sample)\n            else:\n                self._stale.add(state.id)",
-        "                state.add_sample(sample)",
+        "state.add_sample(sample)\n            else:\n                self._stale.add(state.id)",
+        "state.add_sample(sample)",
     ),
     Mutation(
         "the monitor states paint what is still to come in this minute",
