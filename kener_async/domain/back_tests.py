@@ -316,6 +316,9 @@ class Replay:
         if stretch.said.is_sample:
             for count in (rule.count, rule.recover_count):
                 yield minute_of(at) + (count - streak.samples) * MINUTE
+        if self._alerts:
+            newest = self._alerts[-1]
+            yield (newest.opened_at if newest.closed_at is None else newest.closed_at) + rule.flap_quiet
         if alert is not None and rule.remind_every:
             told = (alert.told_at, alert.reminded_at, alert.settled_at)
             yield max((instant for instant in told if instant is not None), default=at) + rule.remind_every
