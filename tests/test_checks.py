@@ -15,7 +15,7 @@ from kener_async.domain.checks import Attempt, Obstacle, SeenCertificate
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.probes.settings import CheckSettings
-from tests.rigs.checks import Bench, a_check
+from tests.rigs.checks import Bench, NoGuard, a_check
 from tests.rigs.service import NOON
 
 UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN
@@ -303,6 +303,20 @@ async def test_a_shared_obstacle_is_logged_once_for_all_monitors(capsys: pytest.
     lines = capsys.readouterr().out.splitlines()
     assert sum("cannot be measured" in line for line in lines) == 1
     assert sum("can be measured again" in line for line in lines) == 1
+
+
+async def test_a_defect_of_the_guard_leaves_no_run_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def judge(self: NoGuard, attempt: Attempt) -> Attempt:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(NoGuard, "judge", judge)
+    bench = Bench(["earth"])
+    bench.prober.answer("earth", DOWN, DOWN)
+    bench.checks.configure([a_check("earth")])
+    async with bench.checks.running():
+        await bench.pass_time(120)
+    assert [status for _, _, status in bench.said] == [DOWN, DOWN]
+    assert bench.count("kener_checks_skipped_total") == 0
 
 
 async def test_a_defect_of_a_probe_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,7 +324,7 @@ class Checks:
                 attempt = await self._look(check.settings)
             finally:
                 self._metrics.checks_under_way.dec()
-        attempt = await self._guard.judge(attempt)
+        attempt = await self._judged(check.settings, attempt)
         if check.run is not run:  # forgotten meanwhile
             return
         run.is_trying = False
@@ -344,6 +344,14 @@ class Checks:
             if not self._obstacles.reason(settings.tag):  # once, not at each run
                 log.exception("a check failed by a defect", monitor=settings.tag)
             return Attempt(at, None, reason=f"a defect: {type(error).__name__}", obstacle=Obstacle.DEFECT)
+
+    async def _judged(self, settings: CheckSettings, attempt: Attempt) -> Attempt:
+        """The attempt as the guard judges it; by a defect of the guard the run must not stay under way."""
+        try:
+            return await self._guard.judge(attempt)
+        except Exception:
+            log.exception("the offline guard failed by a defect", monitor=settings.tag)
+            return attempt
 
     def _note(self, check: ScheduledCheck, attempt: Attempt) -> None:
         """Keep an attempt, as an explanation."""
