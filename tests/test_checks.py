@@ -305,6 +305,16 @@ async def test_a_shared_obstacle_is_logged_once_for_all_monitors(capsys: pytest.
     assert sum("can be measured again" in line for line in lines) == 1
 
 
+async def test_an_obstacle_that_stays_is_recorded_again_each_half_a_day() -> None:
+    bench = Bench(["earth"])
+    bench.prober.answer("earth", *[Obstacle.PERMISSION] * 49)
+    bench.checks.configure([a_check("earth", every=3600)])
+    async with bench.checks.running():
+        await bench.pass_time(48 * 3600, step=600)
+    recorded = [attempt.at for _, attempt in bench.records.faults]
+    assert [round(after - before) // 3600 for before, after in pairwise(recorded)] == [12, 12, 12]
+
+
 async def test_a_defect_of_the_guard_leaves_no_run_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     async def judge(self: NoGuard, attempt: Attempt) -> Attempt:
         raise ZeroDivisionError
