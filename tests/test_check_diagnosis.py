@@ -86,6 +86,22 @@ async def test_a_check_measures_nothing_until_it_does(
         assert conditions == CheckConditions(found, {"earth": NOON + 3 * DAY})
 
 
+async def test_only_the_newest_fault_of_each_monitor_is_read(tmp_path: Path):
+    async with running(checked(tmp_path), FakeClock()) as service:
+        steps = await service.app[keys.DATABASE].write(plan)
+    assert any(step.startswith("SCAN monitors") for step in steps)
+    assert not [step for step in steps if "check_faults_by_time" in step]
+
+
+def plan(session: sqlite3.Connection) -> list[str]:
+    statements: list[str] = []
+    session.set_trace_callback(statements.append)
+    check_conditions.read(session, NOON)
+    session.set_trace_callback(None)
+    (asked,) = [each for each in statements if "check_faults" in each]
+    return [str(row[3]) for row in session.execute(f"EXPLAIN QUERY PLAN {asked}")]
+
+
 async def test_status_and_doctor_read_it_from_the_database(tmp_path: Path):
     config, clock = checked(tmp_path), FakeClock()
     async with running(config, clock) as service:

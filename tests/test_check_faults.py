@@ -58,6 +58,15 @@ def test_faults_are_read_page_by_page_newest_first(session: sqlite3.Connection):
     assert [fault.at for fault in [*first, *rest]] == [4, 3, 2, 1, 0]
 
 
+def test_a_page_of_faults_begins_where_the_one_before_ended_without_reading_that(session: sqlite3.Connection):
+    statements: list[str] = []
+    session.set_trace_callback(statements.append)
+    check_faults.recent(session, EARTH, 3, before=7.5)
+    session.set_trace_callback(None)
+    (step,) = [row[3] for row in session.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    assert "(monitor_id=? AND at<?)" in step
+
+
 @pytest.mark.parametrize(
     ("sample", "at"),
     [

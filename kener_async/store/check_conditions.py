@@ -36,7 +36,7 @@ def _not_measured(session: Session, since: int) -> list[tuple[int, str]]:
         """
         SELECT id, reason
           FROM monitors
-          JOIN check_faults ON monitor_id = id
+         CROSS JOIN check_faults ON monitor_id = id
            AND at = (SELECT max(at) FROM check_faults WHERE monitor_id = id)
          WHERE status IS NULL AND at >= ?
            AND NOT EXISTS (SELECT 1 FROM samples WHERE monitor_id = id AND minute > at AND source = 1)

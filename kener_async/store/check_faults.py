@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.checks import Attempt, Phases
@@ -31,10 +32,9 @@ def recent(session: Session, monitor: int, limit: int, before: float | None = No
     rows = session.execute(
         f"""
         SELECT {COLUMNS} FROM check_faults
-         WHERE monitor_id = :monitor AND (:before IS NULL OR at < :before)
-         ORDER BY at DESC LIMIT :limit
+         WHERE monitor_id = ? AND at < ? ORDER BY at DESC LIMIT ?
         """,  # noqa: S608
-        {"monitor": monitor, "before": before, "limit": limit},
+        (monitor, inf if before is None else before, limit),
     )
     return [_attempt(row) for row in rows]
 
