@@ -298,6 +298,17 @@ def test_a_secret_is_masked_in_every_form(form: str):
     assert masked(f"got <{form}> there", [SECRET]) == "got <***> there"
 
 
+@pytest.mark.parametrize("encoded", [str, lambda text: b64encode(text.encode()).decode()])
+async def test_the_beginning_of_a_secret_that_is_cut_off_is_masked(
+    encoded: Callable[[str], str], vantage: Vantage
+):
+    secret = "".join(f"{number:03}-" for number in range(50))
+    check = a_check("header 'echo' == 'ok'", secrets=(secret,))
+    seen = replace(SEEN, headers={"echo": f"Bearer {encoded(secret)}"})
+    made = await attempt(check, ScriptedProbe([seen]), 0, vantage)
+    assert made.reason == "header 'echo' is \"Bearer ***...\""
+
+
 def test_a_short_secret_is_masked_as_a_word():
     assert masked("pin 12 of 2012: x12", ["12"]) == "pin *** of 2012: x12"
 

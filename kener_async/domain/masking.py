@@ -7,20 +7,35 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
+CUT = "..."  # ends a text that is shown in part
 SHORTEST_ANYWHERE = (
     4  # characters; shorter ones are masked as words of their own only, or nothing could be read
 )
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text with *** for each of the secrets: plain, URL-encoded, escaped as in JSON, and in base64."""
+    """The text with *** for each of the secrets: plain, URL-encoded, escaped as in JSON, and in base64.
+
+    Also for the beginning of one, where the text was cut off with "...".
+    """
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= SHORTEST_ANYWHERE:
             for form in _forms(secret):
-                text = text.replace(form, MASK)
+                text = _without_beginnings(text.replace(form, MASK), form)
         elif secret and secret in text:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     return text
+
+
+def _without_beginnings(text: str, form: str) -> str:
+    """The text without beginnings of a secret that stand where it was cut off."""
+    parts = text.split(CUT)
+    for at, part in enumerate(parts[:-1]):
+        for length in range(min(len(form), len(part)), SHORTEST_ANYWHERE - 1, -1):
+            if part.endswith(form[:length]):
+                parts[at] = part[:-length] + MASK
+                break
+    return CUT.join(parts)
 
 
 def _forms(secret: str) -> Iterator[str]:
