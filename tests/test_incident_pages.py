@@ -638,6 +638,14 @@ async def test_the_calendar_tells_each_day_of_the_month(service: Service):
     assert html.index('aria-current="date"') > html.index("December 30, 2025")
 
 
+async def test_the_calendar_of_an_earlier_month_tells_its_days_alone(service: Service):
+    await service.beat("earth", at=NOON - 35 * DAY, status="DOWN")
+    html = await read(service, "/incidents/2025-11")
+    told = re.findall(r'<span class="hidden">(November \d+, 2025[^<]*)</span>', html)
+    assert [text for text in told if ":" in text and "No data" not in text] == ["November 26, 2025: Outage"]
+    assert len(told) == 30
+
+
 async def test_pages_are_up_to_date_at_once(service: Service):
     number = await opened(service, "Before")
     assert "Before" in await read(service, "/incidents")

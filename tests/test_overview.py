@@ -100,6 +100,8 @@ class Quiet:
         told, recounted = await self.overview(zone), await self.recounted(zone)
         assert {name: like(counts) for name, counts in told.windows.items()} == recounted.windows
         assert [(*day, like(counts)) for *day, counts in told.days] == recounted.days
+        ((days, counts),) = await self.overviews.days_of([await self.loader.state("earth")], zone)
+        assert [(*day, counted) for day, counted in zip(days, counts, strict=True)] == told.days
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:

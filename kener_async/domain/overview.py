@@ -141,14 +141,17 @@ class PastCounts:
 
     def overview(self, running: Counts, end: int) -> Overview:
         """Add `running`, the counts of the current quarter up to `end`, the end of the current minute."""
-        counts = [*self.days[:-1], self.days[-1] + running]
         return Overview(
             {
                 name: cut.counts_from(end - length) + body + running
                 for (name, length), (cut, body) in zip(WINDOWS.items(), self.windows, strict=True)
             },
-            [(*day, counted) for day, counted in zip(self.frame.days, counts, strict=True)],
+            [(*day, counted) for day, counted in zip(self.frame.days, self.days_until(running), strict=True)],
         )
+
+    def days_until(self, running: Counts) -> Sequence[Counts]:
+        """The counts of the frame's days with `running`, those of the current quarter."""
+        return (*self.days[:-1], self.days[-1] + running)
 
 
 def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> PastCounts:

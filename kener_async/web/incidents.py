@@ -156,7 +156,7 @@ async def archive(page: PageRequest) -> str:
     incidents = calendar.within(visible(threads, snapshot), month, zone, now)
     months = [current, *(Month.of(instant, zone) for instant in extent or ())]
     previous, following = neighbours(month, min(months), max(months))
-    bars, first_weekday = await calendar.measured(page, monitors), locale.cldr.first_week_day
+    bars, first_weekday = await calendar.measured(page, monitors, month), locale.cldr.first_week_day
     return await page.render(
         "incidents.html",
         path=address(month, current),

@@ -23,6 +23,8 @@ from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import TooSlow
 from kener_async.domain.headline import Headline
+from kener_async.domain.overview import Day
+from kener_async.domain.uptime import Counts
 from kener_async.keys import Running
 from kener_async.locales.locale import ENGLISH, Locale, locale, negotiate
 from kener_async.metrics import Metrics
@@ -82,6 +84,11 @@ class PageRequest:
     async def views(self, monitors: Iterable[MonitorNow]) -> list[MonitorView]:
         """Monitors of the snapshot with their history."""
         return await self.monitor_views.of(self.snapshot, monitors)
+
+    async def days(self, monitors: Sequence[MonitorNow]) -> Sequence[tuple[Sequence[Day], Sequence[Counts]]]:
+        """For each monitor of the snapshot its last 90 days and today, oldest first, and their counts."""
+        states = [one.state for one in monitors]
+        return await self.app[keys.OVERVIEWS].days_of(states, self.config.site.timezone)
 
     async def since(self, monitors: Sequence[MonitorNow]) -> list[int | None]:
         """For each monitor when its current status began, None while there is no data."""

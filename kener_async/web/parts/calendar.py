@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import day_of
+from kener_async.domain.days import status_of_day
 from kener_async.domain.headline import worst
 from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month
@@ -43,14 +44,19 @@ def within(incidents: Iterable[IncidentView], month: Month, zone: ZoneInfo, now:
     return sorted(views, key=lambda view: (view.incident.start, view.incident.number), reverse=True)
 
 
-async def measured(page: PageRequest, monitors: Collection[MonitorNow]) -> dict[date, Status]:
-    """The worst status among the monitors' bars, by day."""
+async def measured(
+    page: PageRequest, monitors: Collection[MonitorNow], month: Month | None = None
+) -> dict[date, Status]:
+    """The worst status among the monitors' bars, by day; of the days of a month, or of all that have bars."""
     wanted = list(monitors)
     by_day: dict[date, set[Status]] = {}
-    for first in range(0, len(wanted), VIEWS_AT_ONCE):  # so that few views are in memory at once
-        for view in await page.views(wanted[first : first + VIEWS_AT_ONCE]):
-            for day in view.days:
-                by_day.setdefault(day.date, set()).add(day.status)
+    for first in range(0, len(wanted), VIEWS_AT_ONCE):  # so that few days are in memory at once
+        some = wanted[first : first + VIEWS_AT_ONCE]
+        for one, (days, counted) in zip(some, await page.days(some), strict=True):
+            minimums = one.monitor.day_degraded_minimum_count, one.monitor.day_down_minimum_count
+            for (day, *_), counts in zip(days, counted, strict=True):
+                if month is None or (day.year, day.month) == (month.year, month.number):
+                    by_day.setdefault(day, set()).add(status_of_day(counts, *minimums))
     return {day: worst(statuses) for day, statuses in by_day.items()}
 
 
