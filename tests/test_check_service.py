@@ -252,6 +252,23 @@ async def test_an_opening_is_told_when_the_parent_is_well(tmp_path: Path) -> Non
         assert runner.asked == ["router"]
 
 
+async def test_the_parent_is_checked_anew_at_each_failure(tmp_path: Path) -> None:
+    async with depending(tmp_path) as (service, runner):
+        await service.beat("router")
+        for _ in range(2):  # it is well again before the parent was looked at
+            runner.answer.clear()
+            await service.beat("earth", "DOWN")
+            await look(service)
+            service.pass_time(60)
+            await service.beat("earth")
+            await look(service)
+            runner.answer.set()
+            await asyncio.sleep(0.01)
+            service.pass_time(60)
+        assert runner.asked == ["router", "router"]
+        assert await told(service) == []
+
+
 async def test_an_opening_waits_ten_seconds_at_most(tmp_path: Path) -> None:
     async with depending(tmp_path) as (service, runner):
         await service.beat("earth", "DOWN")

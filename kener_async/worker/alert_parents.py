@@ -27,8 +27,12 @@ class CheckRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ParentWait:
-    """Runs of parents that were asked for at once, and until when they are waited for."""
+    """Runs of parents that were asked for at once, and until when they are waited for.
 
+    `since` is the minute in which the streak began that waits.
+    """
+
+    since: int
     runs: Sequence["asyncio.Task[None]"]
     until: float  # by the monotonic clock
 
@@ -52,9 +56,9 @@ class ParentChecks:
         the minute `since`, in which the streak began, and that are good, have been looked at already.
         """
         wait = self._waits.get(monitor)
-        if wait is None:
+        if wait is None or wait.since < since:  # that of an earlier streak says nothing
             due = [tag for tag, is_bad in parents.items() if self._is_due(tag, since, is_bad=is_bad)]
-            wait = ParentWait([self._begin(tag) for tag in due], self._monotonic() + PATIENCE)
+            wait = ParentWait(since, [self._begin(tag) for tag in due], self._monotonic() + PATIENCE)
             self._waits[monitor] = wait
         return not wait.is_over(self._monotonic())
 
