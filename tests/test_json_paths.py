@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.domain.json_paths import ABSENT, PathFault, parse_path, path_at, string_at
+from kener_async.domain.json_paths import ABSENT, JsonPath, PathFault, path_at, string_at
 
 DOCUMENT = {
     "a": {"b": [{"c d": 1}, 2, [3, 4]]},
@@ -139,6 +139,14 @@ INVALID: list[tuple[str, int]] = [
     ("$.list[-1", 9),
     ("$.☺[", 4),
 ]
+
+
+def parse_path(text: str) -> JsonPath:
+    """The path of a text that is nothing else; raises PathFault."""
+    path, end = path_at(text, 0)
+    if end < len(text):
+        raise PathFault("is not a part of a path", end)
+    return path
 
 
 @pytest.mark.parametrize(("query", "value"), VALID)

@@ -60,14 +60,6 @@ class JsonPath:
         return value
 
 
-def parse_path(text: str) -> JsonPath:
-    """The path of a text that is nothing else; raises PathFault."""
-    path, end = path_at(text, 0)
-    if end < len(text):
-        raise PathFault("is not a part of a path", end)
-    return path
-
-
 def path_at(text: str, position: int) -> tuple[JsonPath, int]:
     """The path that begins at the position, as far as it goes, and its end; raises PathFault."""
     if not text.startswith("$", position):
