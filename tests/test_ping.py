@@ -140,6 +140,14 @@ async def test_a_target_replies(host: str):
 
 
 @can_ping
+def test_a_reply_within_a_millisecond_has_a_latency():
+    uvloop = pytest.importorskip("uvloop")  # whose time has whole milliseconds
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        seen = [runner.run(look(PingTarget("127.0.0.1", packets=1))).seconds for _ in range(20)]
+    assert min(seen) > 0
+
+
+@can_ping
 async def test_many_pings_at_once_do_not_confuse():
     before = len(os.listdir("/proc/self/fd"))
     targets = [PingTarget(host, packets=5) for host in ("127.0.0.1", "127.0.0.2", "::1")] * 20

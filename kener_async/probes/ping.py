@@ -57,29 +57,27 @@ class _Series:
 
     def __init__(self, echo: EchoSocket, address: str, packets: int, trace: Trace) -> None:
         self._echo, self._address, self._packets, self._trace = echo, address, packets, trace
-        self._sent: dict[int, tuple[float, float]] = {}  # when, by the loop's clock and in UTC
+        self._sent: dict[int, tuple[float, float]] = {}  # when, by the monotonic clock and in UTC
         self._seconds: dict[int, float] = {}  # until the reply
         self._refusal: OSError | None = None  # of this system: to send
         self._error = 0  # of the network: to deliver
 
     async def run(self, pause: float) -> Observation:
         """Send one request after another, and await the replies; raises NoAnswer, NotMeasured and OSError."""
-        loop = asyncio.get_running_loop()
         for number in range(self._packets):
             self._send(number)
             if number < self._packets - 1:
-                await self._collect(loop.time() + pause)
+                await self._collect(pause)
         if not self._sent and self._refusal is not None:
             raise self._refusal
-        while len(self._seconds) < len(self._sent) and await self._collect(self._end(), is_short=True):
+        while len(self._seconds) < len(self._sent) and await self._collect(self._patience(), is_short=True):
             pass
         if not self._seconds:
             self._fail()
         return self._observation()
 
     def _send(self, number: int) -> None:
-        now = asyncio.get_running_loop().time()
-        utc = time.time()
+        now, utc = time.monotonic(), time.time()
         try:
             self._echo.send(number)
         except OSError as error:  # also an error of an earlier request, and a firewall of this host
@@ -87,13 +85,13 @@ class _Series:
         else:
             self._sent[number] = (now, utc)
 
-    async def _collect(self, until: float | None, *, is_short: bool = False) -> bool:
-        """Take what comes until then, None: whenever; `is_short`: only what comes first.
+    async def _collect(self, seconds: float | None, *, is_short: bool = False) -> bool:
+        """Take what comes within so many seconds, None: whenever; `is_short`: only what comes first.
 
         Returns False when the time is over; what came while the loop could not run has been taken, too.
         """
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(seconds):
                 while True:
                     await self._echo.wait()
                     self._take()
@@ -105,22 +103,23 @@ class _Series:
 
     def _take(self) -> None:
         self._error = self._echo.error() or self._error
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         for reply in self._echo.replies():
             if reply.number in self._sent and reply.number not in self._seconds:
                 sent, utc = self._sent[reply.number]
-                # By the kernel's clock, as the loop may be busy; by the loop's where that has been set since.
+                # By the kernel's clock, as the loop may be busy; by ours where that has been set since.
                 by_kernel = reply.received - utc
                 self._seconds[reply.number] = by_kernel if 0 <= by_kernel <= now - sent else now - sent
         if self._seconds:
             self._trace.partial = self._observation()
 
-    def _end(self) -> float | None:
-        """Until when to wait for replies; None while nothing has come."""
+    def _patience(self) -> float | None:
+        """How many seconds to wait for more replies; None while nothing has come."""
         if not self._seconds and not self._error:
             return None
         last = max(sent for sent, _ in self._sent.values())
-        return last + max(LEAST_PATIENCE, 2 * max(self._seconds.values(), default=0.0))
+        longest = max(LEAST_PATIENCE, 2 * max(self._seconds.values(), default=0.0))
+        return last + longest - time.monotonic()
 
     def _observation(self) -> Observation:
         mean = sum(self._seconds.values()) / len(self._seconds)
