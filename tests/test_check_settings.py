@@ -397,6 +397,18 @@ def test_a_secret_in_bytes_is_put_in_before_escapes_are_read(check_of: Callable[
     assert check.secrets == ("s3cret",)
 
 
+def test_a_secret_in_bytes_is_masked_as_it_is_sent_too(check_of: Callable[..., CheckSettings]):
+    check = check_of("tcp = 'a:1'\nsend = 'AUTH $REDIS'", REDIS=r"s3\x41cret")
+    assert check.target == TcpTarget("a", 1, b"AUTH s3Acret")
+    assert set(check.secrets) == {r"s3\x41cret", "s3Acret"}
+
+
+def test_what_a_websocket_is_sent_is_text_without_escapes(check_of: Callable[..., CheckSettings]):
+    check = check_of("""websocket = 'wss://a/'\nsend = '{"hello": "\\u00e9"}'""")
+    assert isinstance(check.target, WebSocketTarget)
+    assert check.target.send == r'{"hello": "\u00e9"}'
+
+
 def test_commands_that_send_nothing_do_without_the_secrets_of_checks(tmp_path: Path):
     path = tmp_path / "config.toml"
     path.write_text(

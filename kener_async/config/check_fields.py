@@ -10,7 +10,6 @@ from marshmallow import ValidationError, fields
 from kener_async.config.alert_fields import Headers
 from kener_async.config.fields import PingUrl, String, describe
 from kener_async.domain.conditions import CheckCondition, ConditionFault, parse
-from kener_async.domain.escapes import EscapeFault, unescaped
 
 TLS_SCHEME = "tls://"
 
@@ -140,17 +139,6 @@ class RequestHeaders(Headers):
     """Headers of a request; any may be set but those that say how the request is sent."""
 
     OURS = ("connection", "content-length", "transfer-encoding")
-
-
-class ByteText(String):
-    """Text as which bytes are written (domain/escapes.py); error messages do not show it."""
-
-    def parsed(self, text: str) -> str:
-        try:
-            unescaped(text)
-        except EscapeFault as fault:
-            raise ValidationError(str(fault)) from None
-        return text
 
 
 class IpVersion(fields.Field[int]):

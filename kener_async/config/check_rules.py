@@ -12,11 +12,12 @@ from kener_async.config.groups import group_key_problems
 from kener_async.config.problems import ConfigProblem, Place, Values, table_at, within
 from kener_async.domain.calendar import HOUR
 from kener_async.domain.conditions import CheckCondition
-from kener_async.domain.escapes import unescaped
+from kener_async.domain.escapes import EscapeFault, unescaped
 
 TIMEOUT = 10  # seconds; less where checks are made more often
 LONGEST_RETRIES = HOUR
 LARGEST_DATAGRAM = 65_507  # bytes
+BYTE_KINDS = ("tcp", "udp")  # in whose `send` a backslash begins an escape
 
 
 def check_problems(
@@ -160,7 +161,15 @@ def _request_rules(values: Values, written: Mapping[str, object]) -> Iterator[Co
 
 
 def _send_rules(kind: str, values: Values) -> Iterator[ConfigProblem]:
-    if kind == "udp" and len(unescaped(values.get("send", ""))) > LARGEST_DATAGRAM:
+    """Of bytes; what a WebSocket is sent is text as it stands."""
+    if kind not in BYTE_KINDS:
+        return
+    try:
+        sent = unescaped(values.get("send", ""))
+    except EscapeFault as fault:
+        yield ConfigProblem(("send",), str(fault))
+        return
+    if kind == "udp" and len(sent) > LARGEST_DATAGRAM:
         yield ConfigProblem(("send",), f"must be at most {LARGEST_DATAGRAM} bytes, which a datagram can hold")
 
 

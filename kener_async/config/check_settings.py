@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from kener_async.clock import Cron, longest_pause
-from kener_async.config.check_rules import timing_of
+from kener_async.config.check_rules import BYTE_KINDS, timing_of
 from kener_async.config.checks import KINDS, TLS_PORTS, AgentCheckTable, CheckKeys, OAuthTable
 from kener_async.domain.checks import CheckTiming
 from kener_async.domain.conditions import CheckCondition, at_most, parse
-from kener_async.domain.escapes import unescaped
+from kener_async.domain.escapes import EscapeFault, unescaped
 from kener_async.probes.settings import (
     AliveTarget,
     CheckSettings,
@@ -51,7 +51,7 @@ def check_settings(
         invert=table.invert,
         ip=table.ip,
         in_milliseconds=unit == "ms",
-        secrets=_masked(table, found),
+        secrets=_masked(table, kind, found),
     )
 
 
@@ -149,10 +149,19 @@ def _tls(table: CheckKeys) -> TlsSettings:
 # Secrets
 
 
-def _masked(table: CheckKeys, found: tuple[str, ...]) -> tuple[str, ...]:
+def _masked(table: CheckKeys, kind: str, found: tuple[str, ...]) -> tuple[str, ...]:
     """The texts that reasons must not show."""
     basic = f"{table.user}:{table.password}" if table.password else ""
-    return tuple(sorted({basic, *found, *_written_secrets(table)} - {""}))
+    sent = map(_as_sent, found) if kind in BYTE_KINDS else ()
+    return tuple(sorted({basic, *found, *sent, *_written_secrets(table)} - {""}))
+
+
+def _as_sent(secret: str) -> str:
+    """A secret in whose text backslashes are read as escapes."""
+    try:
+        return unescaped(secret).decode(errors="replace")
+    except EscapeFault:  # an escape that only ends after it
+        return secret
 
 
 def _written_secrets(table: CheckKeys) -> Iterator[str]:

@@ -14,7 +14,6 @@ from marshmallow import validate
 
 from kener_async.config.alert_fields import Line, NonEmptyLine
 from kener_async.config.check_fields import (
-    ByteText,
     ConditionText,
     DomainName,
     Host,
@@ -218,7 +217,7 @@ class CheckKeys:
     )
     packets: int = key(Integer(1, 100), 3, doc="How many echo requests are sent.")
     send: str = key(
-        ByteText(),
+        String(),
         "",
         expands=True,
         doc=r"What is sent; it may hold $NAME and, for tcp and udp, \n \r \t \0 \\ and \x00 to \xff.",
