@@ -147,7 +147,7 @@ class HttpClient:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
-        self._secrets = tuple(secrets)
+        self._secrets = tuple({part for secret in secrets for part in _with_parts(secret)})
         self._verify = verify
         self._ca_file = ca_file
         self._timeout = timeout
@@ -270,6 +270,11 @@ def parts_of(url: str) -> Iterable[str]:
     yield from (url, parts.path, parts.query, parts.username or "", parts.password or "")
     yield from (segment for segment in parts.path.split("/") if len(segment) > SHORTEST_SECRET + 2)
     yield from (pair.partition("=")[2] for pair in parts.query.split("&"))
+
+
+def _with_parts(secret: str) -> Iterable[str]:
+    """A secret, and if it is an address, its parts: one that is not requested itself may be sent in parts."""
+    return parts_of(secret) if "://" in secret else (secret,)
 
 
 def _what_failed(error: Exception) -> str:
