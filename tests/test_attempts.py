@@ -14,7 +14,7 @@ import pytest
 
 from kener_async.domain.checks import LONGEST_REASON, CheckTiming, Obstacle, Phases, SeenCertificate
 from kener_async.domain.conditions import parse
-from kener_async.domain.masking import masked
+from kener_async.domain.masking import masked, shortened
 from kener_async.domain.samples import Status
 from kener_async.probes.attempt import attempt
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Trace
@@ -332,6 +332,8 @@ SECRET = 'p@ss/w0rd "é'
         b64encode(SECRET.encode()).decode(),
         b64encode(SECRET.encode()).decode().rstrip("="),
         'p@ss/w0rd \\"\\u00e9',
+        'p@ss/w0rd \\"é',
+        "p@ss/w0rd &quot;é",
     ],
 )
 def test_a_secret_is_masked_in_every_form(form: str):
@@ -347,6 +349,21 @@ async def test_the_beginning_of_a_secret_that_is_cut_off_is_masked(
     seen = replace(SEEN, headers={"echo": f"Bearer {encoded(secret)}"})
     made = await attempt(check, ScriptedProbe([seen]), 0, vantage)
     assert made.reason == "header 'echo' is \"Bearer ***...\""
+
+
+@pytest.mark.parametrize("form", [SECRET, quote(SECRET), b64encode(SECRET.encode()).decode()])
+def test_the_beginning_of_a_secret_that_was_cut_is_masked(form: str):
+    for length in range(4, len(form)):
+        cut = shortened(f'"{form}"', length + 1)
+        assert masked(f"got {cut}, sorry", [SECRET]) == 'got "***..., sorry'
+
+
+@pytest.mark.parametrize("before", ["", "i", "id", "id=", "id=1"])
+@pytest.mark.parametrize("after", ["", "&", "&b", "&b="])
+def test_a_secret_is_masked_within_other_text_in_base64(before: str, after: str):
+    shown = masked(b64encode(f"{before}{SECRET}{after}".encode()).decode(), [SECRET])
+    assert "***" in shown
+    assert len(shown) <= 2 + len("***") + 12
 
 
 def test_a_short_secret_is_masked_as_a_word():

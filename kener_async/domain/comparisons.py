@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from kener_async.domain.durations import format_duration
 from kener_async.domain.json_paths import ABSENT
+from kener_async.domain.masking import shortened
 
 Operand = int | float | bool | str | timedelta | None
 Quantifier = Literal["", "any", "all"]
@@ -221,14 +222,14 @@ def shown_value(value: object) -> str:
         case timedelta():
             return shown_duration(value)
         case frozenset():
-            return _cut(", ".join(sorted(map(_quoted, value)))) if value else "none"
+            return shortened(", ".join(sorted(map(_quoted, value))), LONGEST_SHOWN) if value else "none"
         case bool() | None:
             return json.dumps(value)
         case int() if abs(value) >= 10**LONGEST_SHOWN:
             return "a very large number"
         case list() | dict():
             return kind_of(value).value
-    return _cut(str(value))
+    return shortened(str(value), LONGEST_SHOWN)
 
 
 def shown_duration(duration: timedelta) -> str:
@@ -242,8 +243,4 @@ def shown_duration(duration: timedelta) -> str:
 
 def _quoted(text: str) -> str:
     plain = "".join(each if each.isprintable() else " " for each in text[: LONGEST_SHOWN + 1])
-    return f'"{_cut(plain)}"'
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    return f'"{shortened(plain, LONGEST_SHOWN)}"'

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 
-from kener_async.domain.checks import LONGEST_REASON, Attempt, Obstacle
+from kener_async.domain.checks import LONGEST_REASON, Attempt, Obstacle, SeenCertificate
 from kener_async.domain.conditions import Observed, Value, first_fault
 from kener_async.domain.masking import masked
 from kener_async.domain.samples import Status
@@ -91,7 +91,7 @@ def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) ->
         status, reason = Status.DOWN, seen.fault
     if status is Status.UP and (fault := first_fault(check.warn, observed)):
         status, reason = Status.DEGRADED, fault
-    made = Attempt(at, status, _latency(seen, trace), reason, trace.phases, trace.certificates)
+    made = Attempt(at, status, _latency(seen, trace), reason, trace.phases, _chain_of(check, trace))
     return _finished(check, made, trace)
 
 
@@ -116,7 +116,7 @@ def _failed(check: CheckSettings, error: NoAnswer, trace: Trace, at: float) -> A
         seconds,
         str(error),
         trace.phases,
-        trace.certificates,
+        _chain_of(check, trace),
         is_network=error.is_network,
     )
     return _finished(check, made, trace)
@@ -169,13 +169,26 @@ def _finished(check: CheckSettings, made: Attempt, trace: Trace) -> Attempt:
 
 def reason_of(check: CheckSettings, text: str, trace: Trace) -> str:
     """One printable line without secrets, of at most LONGEST_REASON characters."""
-    text = masked(text, (*_secrets(check), *trace.secrets))
+    text = masked(text, _secrets(check, trace))
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
 
 
-def _secrets(check: CheckSettings) -> Iterator[str]:
+def _chain_of(check: CheckSettings, trace: Trace) -> tuple[SeenCertificate, ...]:
+    """The certificates that the target sent, without the secrets that it may have written into them."""
+    secrets = [*_secrets(check, trace)]
+    return tuple(_without_secrets(each, secrets) for each in trace.certificates)
+
+
+def _without_secrets(seen: SeenCertificate, secrets: Sequence[str]) -> SeenCertificate:
+    texts = (seen.subject, seen.issuer, seen.fault)
+    subject, issuer, fault = found = tuple(masked(text, secrets) for text in texts)
+    return seen if found == texts else replace(seen, subject=subject, issuer=issuer, fault=fault)
+
+
+def _secrets(check: CheckSettings, trace: Trace) -> Iterator[str]:
     yield from check.secrets
+    yield from trace.secrets
     if not isinstance(check.target, HttpTarget | WebSocketTarget):
         return
     yield from _credentials(urlsplit(check.target.url))

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kener_async.domain.checks import SeenCertificate
+from kener_async.domain.masking import shortened
 
 if TYPE_CHECKING:  # the library takes 10 MB, which a device that sees no certificate shall not pay
     from cryptography import x509
@@ -119,7 +120,8 @@ def _name(name: "x509.Name") -> str:
 
 def _printable(text: str) -> str:
     """The beginning of a text of strangers, without what a terminal or a log takes as a command."""
-    return "".join(each if each.isprintable() else " " for each in text[:LONGEST_NAME])
+    printable = "".join(each if each.isprintable() else " " for each in text[: LONGEST_NAME + 1])
+    return shortened(printable, LONGEST_NAME)
 
 
 @lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
 
+from kener_async.domain.masking import shortened
 from kener_async.probes.probe import NoAnswer
 from kener_async.probes.sockets import Streams
 
@@ -32,7 +33,7 @@ class Reply(NamedTuple):
     def shown(self) -> str:
         """Its first line, for a reason."""
         line = "".join(each if each.isprintable() else " " for each in self.lines[0])
-        return line[:LONGEST_SHOWN] or "an empty line"
+        return shortened(line, LONGEST_SHOWN) or "an empty line"
 
 
 class Dialogue(Protocol):

@@ -24,6 +24,7 @@ from yarl import URL
 
 from kener_async.domain.checks import Obstacle
 from kener_async.domain.conditions import Value
+from kener_async.domain.masking import shortened
 from kener_async.probes.connector import Hop, connecting
 from kener_async.probes.oauth import BearerToken, bearer_token
 from kener_async.probes.own_faults import obstacle_of, words_of
@@ -216,7 +217,7 @@ def _redirected(request: _Request, response: ClientResponse, most: int) -> _Requ
     except ValueError:
         raise NoAnswer("redirects to an address that is not valid", is_network=False) from None
     if url.scheme not in SCHEMES or not host:
-        scheme = f"a {url.scheme[:20]}:" if url.scheme not in SCHEMES else "an"
+        scheme = f"a {shortened(url.scheme, 20)}:" if url.scheme not in SCHEMES else "an"
         raise NoAnswer(f"redirects to {scheme} address, which is not followed", is_network=False)
     url = url.with_user(None)
     if _becomes_get(request.method, response.status):
