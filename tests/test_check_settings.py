@@ -181,6 +181,8 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ),
         ('ping = "a"\ncommand = ["a"]', ["command: unknown key"]),
         ('ping = "a"\nevrey = 5', ['evrey: unknown key, did you mean "every"?']),
+        ('ping = "a"\ninterval = "5m"', ['interval: unknown key, did you mean "every"?']),
+        ('ping = "a"\nzzz = 5', ["zzz: unknown key"]),
         ('ping = "a"\nevery = 5\ntimeout = 6', ["timeout: must be at most every, 5 s, not 6 s"]),
         ('ping = "a"\nevery = 60\ncron = "* * * * *"', ["cron: contradicts every, set one of them"]),
         ('ping = "a"\ntimezone = "UTC"', ["timezone: needs cron"]),

@@ -920,6 +920,11 @@ def test_a_wrong_value_causes_no_second_fault_of_a_rule_that_needs_it(faults: Fa
         ('[server]\nhost = "a\\u0000"', "server.host: contains an invalid character"),
         ("[server]\nprot = 5", 'server.prot: unknown key, did you mean "port"?'),
         ("[server]\nzzz = 5", "server.zzz: unknown key"),
+        (
+            '[[monitors]]\ntag = "earth"\ngroup = ["mars"]',
+            'monitors["earth"].group: unknown key, it stands in [monitors.check]',
+        ),
+        ("[server]\ngroup = 5", "server.group: unknown key"),
         ('[server]\n"a\\nb" = 5', 'server."a\\nb": unknown key'),
         ("[sever]\nport = 5", 'sever: unknown key, did you mean "server"?'),
         ("server = 5", "server: must be a table"),

@@ -297,6 +297,18 @@ class AgentCheckTable(CheckKeys):
     )
 
 
+# What other programs call keys of checks, where it is not alike.
+KEYS_ELSEWHERE: Mapping[str, str] = {
+    "url": "http",
+    "icmp": "ping",
+    "interval": "every",
+    "retry_interval": "retry_every",
+    "conditions": "expect",
+    "keyword": "expect",
+    "insecure": "verify",
+}
+
+
 # Kinds
 
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from kener_async.config.build import build
+from kener_async.config.checks import KEYS_ELSEWHERE, MonitorCheckTable
 from kener_async.config.environment import VARIABLES, credential_key, overrides, with_overrides
 from kener_async.config.fields import describe, suggestion
 from kener_async.config.lines import Lines
 from kener_async.config.model import Config
 from kener_async.config.problems import ConfigProblem, Place, table_at
 from kener_async.config.rules import Reserved, problems_between
-from kener_async.config.schema import TablesByKind, fields_by_key
+from kener_async.config.schema import TablesByKind, fields_by_key, keys_of
 from kener_async.config.secrets import with_secrets
 from kener_async.config.tables import SCHEMA, Document
 from kener_async.config.warnings import warnings_of
@@ -174,11 +175,20 @@ def _field_problems(
         if key == "_schema":
             yield from (ConfigProblem(at, text) for text in messages)
         elif key not in by_key:
-            yield ConfigProblem(place, f"unknown key{suggestion(key, by_key)}")
+            yield ConfigProblem(place, f"unknown key{_hint(key, by_key, at)}")
         elif isinstance(messages, list):
             yield from (ConfigProblem(place, text) for text in messages)
         else:
             yield from _problems_within(messages, by_key[key], written, place)
+
+
+def _hint(key: str, known: Collection[str], at: Place) -> str:
+    """What may have been meant by an unknown key of a table, for the end of a line; empty: nothing known."""
+    if (other := KEYS_ELSEWHERE.get(key)) in known:
+        return f', did you mean "{other}"?'
+    if at[:1] == ("monitors",) and len(at) == 2 and key in keys_of(MonitorCheckTable):
+        return ", it stands in [monitors.check]"
+    return suggestion(key, known)
 
 
 def _problems_within(
