@@ -25,7 +25,7 @@ from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers, count_span
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
-from kener_async.store import incidents, retention, rollups, samples
+from kener_async.store import dirty, incidents, observer, retention, rollups, samples
 from kener_async.store.sqlite import connections
 from kener_async.store.sqlite.database import SQLiteDatabase
 from kener_async.worker.housekeeping import drop_old
@@ -227,6 +227,13 @@ async def a_clock_set_back(earth: Quiet, days: int = 2) -> None:
     earth.clock.now -= days * DAY
 
 
+async def a_clock_set_back_a_little(earth: Quiet) -> None:
+    earth.pass_time(5 * MINUTE)
+    await earth.beat(NOON + 4 * MINUTE, Status.DOWN)
+    await earth.overview()
+    earth.clock.now -= 2 * MINUTE
+
+
 async def counted(earth: Quiet) -> None:
     await earth.beat(NOON - 5 * DAY, Status.DOWN)
     await earth.loader.roll()
@@ -248,6 +255,7 @@ CHANGES = pytest.mark.parametrize(
         pytest.param(less_is_kept, id="samples dropped"),
         pytest.param(less_is_kept_but_not_dropped_yet, id="samples not dropped yet but not kept"),
         pytest.param(a_clock_set_back, id="a clock set back"),
+        pytest.param(a_clock_set_back_a_little, id="a clock set back by two minutes"),
         pytest.param(partial(a_clock_set_back, days=900), id="a clock set back before all that is kept"),
         pytest.param(lambda earth: earth.overview(KOLKATA), id="another zone"),
     ],
@@ -325,6 +333,27 @@ async def test_within_a_quarter_there_is_no_query(earth: Quiet):
 
 def days_summed(heard: list[str]) -> int:
     return sum("FROM quarters WHERE" in statement for statement in heard)
+
+
+async def test_a_clock_set_back_within_a_quarter_has_nothing_read_or_counted_again(earth: Quiet):
+    earth.pass_time(5 * MINUTE)
+    before = await earth.loader.state("earth")
+    await earth.overview()
+    earth.clock.now -= 2 * MINUTE
+    await earth.loader.observe()
+    with earth.listening() as heard:
+        assert await earth.loader.state("earth") is before
+        await earth.overview()
+    assert heard == []
+    assert earth.app[keys.OBSERVER].last_seen == earth.clock.now
+    assert await earth.database.read(lambda session: dirty.monitors(session, NOON + DAY)) == []
+
+
+async def test_a_clock_set_back_brings_back_no_more_than_it_was_set_back(earth: Quiet):
+    await earth.database.write(retention.keep_from, NOON - 40 * DAY)  # 400 days are configured
+    earth.clock.now -= DAY
+    await earth.loader.observe()
+    assert await earth.database.read(observer.kept_from) == NOON - 41 * DAY
 
 
 async def test_when_the_quarter_turns_no_day_that_is_over_is_summed_again(earth: Quiet):

@@ -303,6 +303,11 @@ class MonitorStates:
         self._stale.update(changed)
         self.changes.add(changed)
 
+    def note_set_back(self) -> None:
+        """Record that the clock was set back and nothing that is stored changed: alert rules go by it."""
+        self.note_change()
+        self.changes.add(list(self._by_id))
+
     def note_kept_from(self, instant: int) -> None:
         """Record the instant before which samples have been dropped."""
         if instant != self.kept_from:

@@ -80,14 +80,18 @@ def save_integrity_passed(session: Session, now: int) -> None:
     session.execute("UPDATE service SET integrity_passed_at = ?", (now,))
 
 
-def rewind(session: Session, now: int, retention: int) -> None:
-    """Delete what was stored for instants after now, because the clock was set back.
+def rewind(session: Session, seen: int, now: int, retention: int) -> bool:
+    """Delete what was stored for instants after now, because the clock was set back from `seen`.
 
     Samples stay, because devices made them. Quarters from now on are counted again when they have ended.
+    Returns whether states of monitors have changed; after a small step back they seldom have.
     """
-    session.execute("DELETE FROM gaps WHERE start >= ?", (now,))
-    session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now))
-    session.execute("DELETE FROM settings WHERE since > ?", (now,))
+    deleted = [
+        session.execute("DELETE FROM gaps WHERE start >= ?", (now,)),
+        session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now)),
+        session.execute("DELETE FROM settings WHERE since > ?", (now,)),
+        session.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),)),
+    ]
     session.execute("DELETE FROM starts WHERE started_at > ?", (now,))
     session.execute("DELETE FROM check_faults WHERE at > ?", (now,))
     session.execute(
@@ -96,16 +100,19 @@ def rewind(session: Session, now: int, retention: int) -> None:
         """,
         {"now": now},
     )
-    session.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),))
-    dropped_until = kept_from(session)
+    dropped_until, counted_until = kept_from(session), dirty.rolled_until(session)
+    # Not further back than the clock: where a longer retention is configured than what is kept, all of the
+    # difference would be counted, though nothing of it is stored.
+    kept = max(quarter_of(now - retention), quarter_of(dropped_until - (seen - now)))
     session.execute(
         """
         UPDATE service
            SET last_seen = ?, rolled_until = min(rolled_until, ?), kept_from = min(kept_from, ?)
         """,
-        (now, quarter_of(now), quarter_of(now - retention)),
+        (now, quarter_of(now), kept),
     )
-    dirty.mark_span(session, _monitor_ids(session), kept_from(session), dropped_until)
+    dirty.mark_span(session, _monitor_ids(session), kept, dropped_until)
+    return kept < dropped_until or quarter_of(now) < counted_until or any(each.rowcount for each in deleted)
 
 
 def last_gap_end(session: Session) -> int | None:

@@ -59,14 +59,13 @@ class Observer:
     async def observe(self) -> bool:
         """Look at the clock, and store a gap or a step back before anything is computed by the new time.
 
-        Returns whether the clock was set back: settings of future instants were deleted then, and those in
-        force must be stored again.
+        Returns whether the clock was set back and what was stored for later instants was deleted: the
+        settings in force must be stored again then.
         """
         async with self._lock:
             now = self._clock()
             if now < self.last_seen - SET_BACK:
-                await self._rewind(now)
-                return True
+                return await self._rewind(now)
             gap = gap_between(self.last_seen, now)
             if gap is not None:
                 log.warning("nothing was observed for a while", seconds=gap.end - gap.start)
@@ -86,11 +85,17 @@ class Observer:
                 self._unsaved_gaps.clear()
                 self._states.mark_stale()
 
-    async def _rewind(self, now: int) -> None:
+    async def _rewind(self, now: int) -> bool:
         log.warning("the clock was set back", seconds=self.last_seen - now)
-        await self._database.write(observer.rewind, now=now, retention=self._retention)
+        is_changed = await self._database.write(
+            observer.rewind, seen=self.last_seen, now=now, retention=self._retention
+        )
         self.last_seen = self._attempted_at = now
-        self._states.mark_stale()
+        if is_changed:
+            self._states.mark_stale()
+        else:
+            self._states.note_set_back()
+        return is_changed
 
     @asynccontextmanager
     async def watching(
