@@ -18,18 +18,8 @@ from kener_async.domain.masking import masked, shortened
 from kener_async.domain.samples import Status
 from kener_async.probes.attempt import attempt
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Trace
-from kener_async.probes.settings import (
-    AliveTarget,
-    CheckSettings,
-    GreetingTarget,
-    HttpTarget,
-    OAuth,
-    Target,
-    TcpTarget,
-    TlsTarget,
-)
+from kener_async.probes.settings import AliveTarget, CheckSettings, HttpTarget, OAuth, TcpTarget
 from kener_async.probes.stalls import Stalls
-from kener_async.probes.tls_contexts import TlsContexts
 from kener_async.probes.vantage import Vantage, VantageSettings
 from tests.rigs.process import ROOT, a_free_port
 
@@ -262,36 +252,6 @@ async def test_a_latency_with_a_stall_in_it_is_measured_once_more(vantage: Vanta
     probe = ScriptedProbe([slowly, slowly])
     assert (await attempt(a_check(timeout=5), probe, 0, vantage)).seconds == 0.3
     assert probe.looks == 2
-
-
-@pytest.mark.parametrize(
-    ("target", "made"),
-    [
-        (TlsTarget("earth.example", 1), 1),
-        (HttpTarget("https://earth.example/"), 1),
-        (HttpTarget("http://earth.example/"), 0),
-        (GreetingTarget("ssh", "earth.example", 22), 0),
-        (TcpTarget("earth.example", 1), 0),
-    ],
-)
-async def test_a_tls_context_is_made_before_the_target_is_timed(
-    target: Target, made: int, vantage: Vantage, monkeypatch: pytest.MonkeyPatch
-):
-    seen: list[int] = []
-    making: list[object] = []
-
-    def make(self: TlsContexts, key: object) -> ssl.SSLContext:
-        making.append(key)
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-    async def look(trace: Trace) -> Observation:
-        seen.append(len(making))
-        return SEEN
-
-    monkeypatch.setattr(TlsContexts, "_make", make)
-    for _ in range(2):
-        await attempt(a_check(target=target), ScriptedProbe([look]), 0.0, vantage)
-    assert seen == [made, made]
 
 
 async def test_a_command_is_not_repeated_for_a_stall(vantage: Vantage):

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import get_args
@@ -18,7 +17,7 @@ from kener_async.domain.samples import Status
 from kener_async.probes.certificates import first_end
 from kener_async.probes.own_faults import obstacle_of, words_of
 from kener_async.probes.probe import NoAnswer, NotMeasured, Observation, Probe, Trace
-from kener_async.probes.settings import CheckSettings, HttpTarget, NetworkTarget, WebSocketTarget, tls_of
+from kener_async.probes.settings import CheckSettings, HttpTarget, NetworkTarget, WebSocketTarget
 from kener_async.probes.vantage import Vantage
 
 LONGEST_STALL = 0.05  # seconds that the latency of a target may be wrong by
@@ -56,7 +55,6 @@ async def _look(check: CheckSettings, probe: Probe, at: float, vantage: Vantage)
     limit = asyncio.timeout(check.timing.timeout)
     try:
         async with limit:
-            await _prepare(check, vantage)
             observation = await probe.look(trace)
         return _Look(_judged(check, observation, trace, at))
     except NoAnswer as error:
@@ -70,13 +68,6 @@ async def _look(check: CheckSettings, probe: Probe, at: float, vantage: Vantage)
         return _Look(_late(check, trace, at, stalled, vantage), has_ended=False)
     except Exception as error:
         return _Look(_broken(check, error, trace, at))
-
-
-async def _prepare(check: CheckSettings, vantage: Vantage) -> None:
-    """Make what takes long when it is first used: its time is not the target's."""
-    if (tls := tls_of(check.target)) is not None:
-        with suppress(NotMeasured):  # which the probe says where it needs it
-            await vantage.contexts.of(tls)
 
 
 def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) -> Attempt:

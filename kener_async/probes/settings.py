@@ -150,16 +150,6 @@ def sees_certificates(target: "Target") -> bool:
     return False
 
 
-def tls_of(target: "Target") -> TlsSettings | None:
-    """How TLS is spoken with the target; None: it is not."""
-    match target:
-        case HttpTarget(url=url, tls=tls) | WebSocketTarget(url=url, tls=tls):
-            return tls if url.lower().startswith(("https:", "wss:")) else None
-        case TlsTarget(tls=tls) | GreetingTarget(tls=tls) | DnsTarget(tls=tls):
-            return tls if sees_certificates(target) else None
-    return None
-
-
 DeviceTarget = CommandTarget | UnitTarget | FileTarget | AliveTarget  # those that only an agent looks at
 NetworkTarget = (
     HttpTarget | PingTarget | TcpTarget | UdpTarget | DnsTarget | TlsTarget | WebSocketTarget | GreetingTarget
