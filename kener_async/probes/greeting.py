@@ -2,7 +2,7 @@
 
 import time
 
-from kener_async.probes.dialogues import Dialogue, Reply, farewell
+from kener_async.probes.dialogues import Dialogue, Reply, quit_dialogue
 from kener_async.probes.probe import NoAnswer, Observation, Trace
 from kener_async.probes.settings import CheckSettings, GreetingTarget
 from kener_async.probes.sockets import Route, Streams, abort
@@ -29,13 +29,14 @@ class GreetingProbe:
         began = time.perf_counter()
         streams, dialogue, greeting = await self._greeted(trace)
         try:
-            trace.add(first_byte=time.perf_counter() - began - sum(each or 0 for each in trace.phases))
+            before = sum(each or 0 for each in trace.phases) + trace.own
+            trace.add(first_byte=time.perf_counter() - began - before)
             if greeting.is_good and not self._is_tls_port:
                 await self._begin_tls(streams, dialogue, trace)
             seconds = time.perf_counter() - began
             address = streams[1].get_extra_info("peername")[0]
             trace.partial = self._observed(greeting, seconds, str(address))
-            await farewell(dialogue)
+            await quit_dialogue(dialogue)
             return trace.partial
         finally:
             abort(streams[1].transport)
