@@ -56,7 +56,7 @@ OFFERING: Mapping[ProtocolName, Mapping[bytes, Sequence[Step]]] = {
     },
 }
 STARTTLS_COMMANDS = {"smtp": b"STARTTLS", "imap": b"STARTTLS", "pop3": b"STLS", "ftp": b"AUTH"}
-FAREWELLS: Mapping[ProtocolName, bytes] = {
+LAST_WORDS: Mapping[ProtocolName, bytes] = {
     "ssh": b"SSH-2.0-kener_async",
     "smtp": b"QUIT",
     "imap": b"a LOGOUT",
@@ -94,7 +94,7 @@ async def test_a_greeting_is_up_and_ends_politely(name: ProtocolName):
         assert (made.status, made.reason) == (Status.UP, "")
         assert made.phases.first_byte
         await asyncio.sleep(0.05)
-        assert server.heard[-1] == FAREWELLS[name]
+        assert server.heard[-1] == LAST_WORDS[name]
         assert server.open == 0
         if name != "ssh":
             strict = await look(GreetingTarget(name, "127.0.0.1", server.port, require_tls=True))
@@ -200,7 +200,7 @@ async def test_a_server_that_stops_within_starttls_is_down(name: ProtocolName):
             assert (made.status, made.reason) == (Status.DOWN, reason)
 
 
-async def test_a_silent_farewell_does_not_delay_the_answer():
+async def test_a_silent_quit_does_not_delay_the_answer():
     async with scripted_server([GREETINGS["smtp"]], {**PLAIN["smtp"], b"QUIT": [HANG]}) as server:
         made = await look(GreetingTarget("smtp", "127.0.0.1", server.port), expect=["latency < 400ms"])
         assert (made.status, made.reason) == (Status.UP, "")

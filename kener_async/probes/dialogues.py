@@ -10,7 +10,7 @@ from kener_async.probes.sockets import Streams
 
 MOST_LINES = 200  # of one reply
 LONGEST_SHOWN = 100  # characters of a reply in a reason
-FAREWELL_SECONDS = 0.5
+QUIT_SECONDS = 0.5
 SSH_IDENTIFICATION = b"SSH-2.0-kener_async\r\n"
 LDAP_STARTTLS = b"1.3.6.1.4.1.1466.20037"
 LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + LDAP_STARTTLS
@@ -74,10 +74,10 @@ def dialogue_of(name: DialogueName, streams: Streams) -> Dialogue:
             return _Ldap(streams)
 
 
-async def farewell(dialogue: Dialogue) -> None:
-    """Say goodbye and wait a moment for the answer; whatever fails does not matter any more."""
+async def quit_dialogue(dialogue: Dialogue) -> None:
+    """Quit, and wait a moment for the answer; errors do not matter any more."""
     with suppress(TimeoutError, OSError, NoAnswer):
-        async with asyncio.timeout(FAREWELL_SECONDS):
+        async with asyncio.timeout(QUIT_SECONDS):
             await dialogue.quit()
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from kener_async.probes.dialogues import farewell
+from kener_async.probes.dialogues import quit_dialogue
 from kener_async.probes.probe import NoAnswer, Observation, Trace
 from kener_async.probes.settings import CheckSettings, TlsTarget
 from kener_async.probes.sockets import Route, abort
@@ -47,7 +47,7 @@ class TlsProbe:
             await upgrade.run(streams, dialogue, trace)
             seconds = time.perf_counter() - began
             trace.partial = Observation(seconds, {"ip": streams[1].get_extra_info("peername")[0]})
-            await farewell(dialogue)
+            await quit_dialogue(dialogue)
             return trace.partial
         finally:
             abort(streams[1].transport)
