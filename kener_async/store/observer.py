@@ -90,9 +90,13 @@ def rewind(session: Session, seen: int, now: int, retention: int) -> bool:
         session.execute("DELETE FROM gaps WHERE start >= ?", (now,)),
         session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now)),
         session.execute("DELETE FROM settings WHERE since > ?", (now,)),
-        session.execute("DELETE FROM quarters WHERE quarter >= ?", (quarter_of(now),)),
+        session.execute("DELETE FROM starts WHERE started_at > ?", (now,)),
+        # For each monitor, because that is how they are found without reading all.
+        session.execute(
+            "DELETE FROM quarters WHERE monitor_id IN (SELECT id FROM monitors) AND quarter >= ?",
+            (quarter_of(now),),
+        ),
     ]
-    session.execute("DELETE FROM starts WHERE started_at > ?", (now,))
     session.execute("DELETE FROM check_faults WHERE at > ?", (now,))
     session.execute(
         """
@@ -103,7 +107,7 @@ def rewind(session: Session, seen: int, now: int, retention: int) -> bool:
     dropped_until, counted_until = kept_from(session), dirty.rolled_until(session)
     # Not further back than the clock: where a longer retention is configured than what is kept, all of the
     # difference would be counted, though nothing of it is stored.
-    kept = max(quarter_of(now - retention), quarter_of(dropped_until - (seen - now)))
+    kept = max(quarter_of(now - retention), dropped_until - (quarter_of(seen) - quarter_of(now)))
     session.execute(
         """
         UPDATE service
