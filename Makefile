@@ -41,6 +41,7 @@ soak: dev system-soak ## Run the long tests: kill -9, power cuts, clock steps, r
 	$(PYTHON) -m tests.soak.restart
 	$(PYTHON) -m tests.soak.power --cuts 30
 	$(PYTHON) -m tests.soak.deliveries --cuts 30
+	$(PYTHON) -m tests.soak.checks --kills 20
 	$(PYTHON) -m tests.soak.clock
 	$(PYTHON) -m tests.soak.agent
 	$(PYTHON) -m tests.soak.heartbeat_script

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.rigs.process import ROOT
-from tests.soak import agent, clock, deliveries, fuzz, heartbeat_script, kill, mutations
+from tests.soak import agent, checks, clock, deliveries, fuzz, heartbeat_script, kill, mutations
 from tests.soak.requests import Requests
 
-FAULTS = {**agent.FAULTS, **clock.FAULTS, **deliveries.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
+FAULTS = {**agent.FAULTS, **checks.FAULTS, **clock.FAULTS, **deliveries.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,14 @@ async def test_no_delivery_is_lost_when_the_server_is_killed(tmp_path: Path):
     assert report.lost == report.unheard == report.other_keys == [], str(report)
     assert report.twice <= 6
     assert report.deliveries >= 300
+
+
+@pytest.mark.process
+async def test_no_kill_after_an_attempt_leaves_a_wrong_minute(tmp_path: Path):
+    """In short; `make soak` has 20 kills around the end of a minute."""
+    report = await checks.run(tmp_path, kills=3, seed=int(os.environ.get("KENER_SEED", "1")))
+    assert report.is_ok, f"{report}\n{report.faults}"
+    assert report.stored < report.runs == 3 * checks.AT_ONCE
 
 
 @pytest.mark.process
