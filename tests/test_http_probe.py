@@ -291,9 +291,10 @@ async def test_a_redirect_that_leads_nowhere_is_down(vantage: Vantage, location:
 SECRETS = {"Authorization": "Bearer t", "X-Api-Key": "k", "Cookie": "c", "Accept": "text/html"}
 
 
-async def test_another_host_is_not_told_the_secrets_of_the_first(vantage: Vantage):
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])  # another host, or only another port
+async def test_another_service_is_not_told_the_secrets_of_the_first(host: str, vantage: Vantage):
     async with serving(answering()) as (other, received):
-        elsewhere = other.replace("localhost", "127.0.0.1")
+        elsewhere = other.replace("localhost", host)
         async with serving(redirecting(f"{elsewhere}/x")) as (url, first):
             made = await looked(vantage, HttpTarget(url, headers=SECRETS, user="ada", password="lovelace"))
     assert made.status is UP
@@ -307,10 +308,11 @@ async def test_the_same_host_is_told_again(vantage: Vantage):
     assert {"authorization", "x-api-key", "cookie"} <= received.last[2].keys()
 
 
-async def test_a_body_is_not_sent_to_another_host(vantage: Vantage):
-    async with serving(redirecting("http://127.0.0.1:1/", 307)) as (url, _):
+@pytest.mark.parametrize("where", ["http://127.0.0.1:1/", "http://localhost:1/"])
+async def test_a_body_is_not_sent_to_another_service(where: str, vantage: Vantage):
+    async with serving(redirecting(where, 307)) as (url, _):
         made = await looked(vantage, HttpTarget(url, method="POST", body="secret"))
-    assert (made.status, made.reason) == (DOWN, "redirects a POST with a body to another host")
+    assert (made.status, made.reason) == (DOWN, "redirects a POST with a body to another host or port")
 
 
 async def test_https_is_not_left_with_a_secret(vantage: Vantage, authority: Authority):

@@ -223,14 +223,21 @@ def _redirected(request: _Request, response: ClientResponse, most: int) -> _Requ
     if _becomes_get(request.method, response.status):
         kept = {name: value for name, value in request.headers.items() if name.lower() != "content-type"}
         request = replace(request, method="GET", body=b"", headers=kept)
-    if host != request.url.host:
+    if _is_elsewhere(request.url, url):
         if request.body:
-            raise NoAnswer(f"redirects a {request.method} with a body to another host", is_network=False)
+            raise NoAnswer(
+                f"redirects a {request.method} with a body to another host or port", is_network=False
+            )
         harmless = {name: each for name, each in request.headers.items() if name.lower() in HARMLESS_HEADERS}
         request = replace(request, headers=harmless)
     if request.url.scheme == "https" and url.scheme == "http" and request.tells_secrets:
         raise NoAnswer("redirects from https to http, which would show secrets", is_network=False)
     return replace(request, url=url)
+
+
+def _is_elsewhere(before: URL, after: URL) -> bool:
+    """Whether another service may answer there: of another host, or at another port by the same scheme."""
+    return before.host != after.host or (before.scheme == after.scheme and before.port != after.port)
 
 
 def _becomes_get(method: str, status: int) -> bool:
