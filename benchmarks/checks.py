@@ -1,7 +1,8 @@
 """Measure checks: how late they begin, what they cost, and what they and other requests notice of each other.
 
 Each part starts servers and targets of its own; the targets run on the core for load. The processor time of
-checks is the difference to a server without checks in the same run.
+checks is the difference to a server without checks in the same run. `minute` compares it to bare aiohttp that
+makes the same GETs beside it (benchmarks/bare_checks.py), so that both find the same machine.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 from benchmarks.servers import (
     LOAD_CORE,
@@ -41,25 +42,8 @@ RATE_BUDGET = 0.9  # of the heartbeats without checks
 LATENCY_BUDGET = 10.0  # ms, by which the p95 of a target may seem slower beside load
 PAGE_BUDGET = 2.0  # times the p99 of a page without a dead name server
 PAGES = Path(__file__).with_name("pages.lua")
-BARE_SECONDS = 30
-BARE = """
-import asyncio, sys, time, aiohttp, uvloop
-async def main():
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        async def get():
-            async with session.get(sys.argv[1]) as reply:
-                assert reply.status == 200
-        for _ in range(20):
-            await get()
-        began, due, count = time.process_time(), time.monotonic(), int(sys.argv[2])
-        for _ in range(count):
-            due += 0.06
-            await asyncio.sleep(max(0, due - time.monotonic()))
-            await get()
-        print((time.process_time() - began) / count)
-uvloop.run(main())
-"""
+TIMEOUT = 10  # s, of the checks
+ROUND_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -103,6 +87,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="which parts; all without any")
     parser.add_argument("--seconds", type=int, default=180, help="how long each part is measured")
+    parser.add_argument(
+        "--tree", type=Path, action="append", help="checkouts that `minute` compares; this one"
+    )
     options = parser.parse_args()
     print(machine())
     results = []
@@ -113,26 +100,44 @@ def main() -> int:
 
 
 def _minute(folder: Path, found: Targets, options: argparse.Namespace) -> bool:
-    """1,000 http checks a minute, of which 100 answer after 5 s and 50 never."""
-    urls = [found.url("5s" if i % 10 == 3 else "hang" if i % 20 == 7 else "now") for i in range(1000)]
+    """1,000 http checks a minute, of which 100 answer after 5 s and 50 never; bare aiohttp beside them."""
+    paths = ["5s" if i % 10 == 3 else "hang" if i % 20 == 7 else "now" for i in range(1000)]
+    trees = options.tree or [ROOT]
+    lines = [f'http = "{found.url(path)}"\ntimeout = "{TIMEOUT}s"' for path in paths]
     with ExitStack() as stack:
         plain = stack.enter_context(_server(folder / "off", "", 1000))
-        checked = stack.enter_context(_server(folder / "on", _checks([f'http = "{u}"' for u in urls])))
+        checked = [
+            stack.enter_context(_server(folder / f"on-{number}", _checks(lines), tree=tree))
+            for number, tree in enumerate(trees)
+        ]
+        bare = stack.enter_context(_bare(found, paths))
         print(f"1,000 http checks a minute, {options.seconds} s:")
-        _settle(plain, checked)
-        share, figures = _spent(plain, checked, options.seconds)
-        memory = checked.resident_mb - plain.resident_mb
-    bare = _bare(found)
-    per_check = share * options.seconds / figures.attempts
+        _settle(plain, *checked)
+        before = [figures_of(server) for server in checked]
+        rounds = _rounds(
+            [plain.process.pid, bare, *(server.process.pid for server in checked)], options.seconds
+        )
+        results = []
+        for number, tree in enumerate(trees):
+            figures = figures_of(checked[number]).since(before[number])
+            memory = checked[number].resident_mb - plain.resident_mb
+            spent = [(each[2 + number] - each[0], each[1]) for each in rounds]
+            results.append(_tell_minute("" if len(trees) == 1 else f"{tree}: ", figures, spent, memory))
+    return all(results)
+
+
+def _tell_minute(name: str, figures: Figures, spent: Sequence[tuple[float, float]], memory: float) -> bool:
+    """Print what the checks of one server did; `spent`: the shares of a core of them and of bare aiohttp."""
     p50, p99, most = figures.bound(0.5), figures.bound(0.99), figures.bound(1)
     skipped = figures.counters.get("kener_checks_skipped_total", 0)
     late = f"p50 <= {p50 * 1e3:g}, p99 <= {p99 * 1e3:g}, max <= {most * 1e3:g} ms"
-    print(f"  begun later than due: {late} (budget 2, 50, 250 ms)")
+    print(f"  {name}begun later than due: {late} (budget 2, 50, 250 ms)")
     print(f"  {figures.attempts:.0f} attempts, {skipped:.0f} runs left out (0)")
-    print(f"  processor {share:.2%} of a core (budget {CPU_BUDGET:.0%})")
-    ratio = per_check / bare
-    costs = f"each {per_check * 1e3:.2f} ms, a bare GET {bare * 1e3:.2f} ms"
-    print(f"  {costs}: {ratio:.2f} times (budget {PER_CHECK_BUDGET})")
+    share, bare = (median(each[side] for each in spent) for side in (0, 1))
+    ratio = median(ours / reference for ours, reference in spent)
+    print(f"  processor {share:.2%} of a core (budget {CPU_BUDGET:.0%}), bare aiohttp {bare:.2%}")
+    each = f"{share * 60:.2f} and {bare * 60:.2f} ms each"
+    print(f"  {each}: {ratio:.2f} times (budget {PER_CHECK_BUDGET})")
     print(f"  memory {memory:+.1f} MB (budget {MEMORY_BUDGET} MB)")
     is_on_time = p50 <= 0.002 and p99 <= 0.05 and most <= 0.25 and skipped == 0
     return is_on_time and share <= CPU_BUDGET and ratio <= PER_CHECK_BUDGET and memory <= MEMORY_BUDGET
@@ -257,14 +262,20 @@ def _checks(lines: Sequence[str], every: str = "1m") -> str:
 
 
 @contextmanager
-def _server(folder: Path, checks: str, plain: int = 0, resolver: Path | None = None) -> Iterator[Server]:
+def _server(
+    folder: Path, checks: str, plain: int = 0, resolver: Path | None = None, tree: Path = ROOT
+) -> Iterator[Server]:
     """A server with checks, or with so many monitors that have none; `resolver` replaces resolv.conf."""
     folder.mkdir()
     config = folder / "config.toml"
     monitors = "".join(f'[[monitors]]\ntag = "monitor-{number}"\n' for number in range(plain))
     head = f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[ingest]\ntoken_rate = 0\n'
     config.write_text(f"{head}{monitors}{checks}")
-    with ours(folder, config) if resolver is None else _with_resolver(folder, config, resolver) as server:
+    if resolver is not None:
+        serving = _with_resolver(folder, config, resolver)
+    else:
+        serving = ours(folder, config, tree=tree)
+    with serving as server:
         yield server
 
 
@@ -312,11 +323,34 @@ def _spent(plain: Server, checked: Server, seconds: int) -> tuple[float, Figures
     return share, figures_of(checked).since(before)
 
 
-def _bare(found: Targets) -> float:
-    """The processor seconds of a GET by bare aiohttp with a connection of its own, 1,000 a minute."""
-    count = round(BARE_SECONDS / 0.06)
-    command = pinned(SERVER_CORE, sys.executable, "-c", BARE, found.url("now"), str(count))
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+@contextmanager
+def _bare(found: Targets, paths: Sequence[str]) -> Iterator[int]:
+    """The process id of bare aiohttp that makes the same GETs, on the same core at the same time."""
+    command = [sys.executable, "-m", "benchmarks.bare_checks", str(found.http), str(TIMEOUT), *paths]
+    process = subprocess.Popen(pinned(SERVER_CORE, *command), cwd=ROOT)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _rounds(processes: Sequence[int], seconds: int) -> list[list[float]]:
+    """The shares of a core that processes take beside each other, in rounds of ROUND_SECONDS."""
+    rounds = []
+    for _ in range(max(1, seconds // ROUND_SECONDS)):
+        began, before = time.monotonic(), [_cpu_seconds(pid) for pid in processes]
+        time.sleep(ROUND_SECONDS)
+        lasted = time.monotonic() - began
+        rounds.append(
+            [(_cpu_seconds(pid) - one) / lasted for pid, one in zip(processes, before, strict=True)]
+        )
+    return rounds
+
+
+def _cpu_seconds(pid: int) -> float:
+    """The processor seconds of all threads of a process, to the nanosecond (clock_getcpuclockid of Linux)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _paced(server: Server, seconds: int, pause: int) -> Round:
