@@ -263,7 +263,7 @@ async def test_a_command_is_not_repeated_for_a_stall(vantage: Vantage):
 async def test_stalls_are_those_since_an_instant():
     loop = asyncio.get_running_loop()
     stalls = Stalls()
-    with stalls.watched():
+    with stalls:
         began = loop.time()
         await asyncio.sleep(0.03)
         assert stalls.longest(began) < 0.03

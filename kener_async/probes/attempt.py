@@ -33,7 +33,7 @@ async def attempt(check: CheckSettings, probe: Probe, at: float, vantage: Vantag
     When the loop stalled while it looked, it looks once more: the stall would be measured as the target's.
     """
     loop = asyncio.get_running_loop()
-    with vantage.stalls.watched():
+    with vantage.stalls:
         began = loop.time()
         made = await _look(check, probe, at, vantage)
         is_stalled = vantage.stalls.longest(began) > LONGEST_STALL
