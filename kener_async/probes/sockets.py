@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 import time
@@ -240,7 +241,7 @@ class Sockets:
     async def _dial(self, address: str, port: int, route: Route) -> socket.socket:
         opened = self.open(address, socket.SOCK_STREAM, route)
         try:
-            await asyncio.get_running_loop().sock_connect(opened, socket_address(address, port))
+            await _connect(opened, socket_address(address, port))
         except BaseException:
             opened.close()
             raise
@@ -345,6 +346,30 @@ def socket_address(address: str, port: int) -> tuple[str, int] | tuple[str, int,
     if not zone:
         return (address, port)
     return (host, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone))
+
+
+async def _connect(opened: socket.socket, address: tuple[Any, ...]) -> None:
+    """Connect a non-blocking socket to a literal address; raises OSError.
+
+    As sock_connect of the loop, but that of uvloop has a thread look up the literal address.
+    """
+    number = opened.connect_ex(address)
+    if number == errno.EINPROGRESS:
+        loop, descriptor = asyncio.get_running_loop(), opened.fileno()
+        connected: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(descriptor, _note, connected)
+        try:
+            await connected
+        finally:
+            loop.remove_writer(descriptor)
+        number = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _note(event: asyncio.Future[None]) -> None:
+    if not event.done():  # it is called again until the task that waits has run
+        event.set_result(None)
 
 
 async def _attached(
