@@ -124,7 +124,7 @@ class CheckRecords:
 
     async def _store_samples(self) -> bool:
         runs, self._runs = self._runs, []
-        results = await asyncio.gather(*map(self._writer.put_run, runs), return_exceptions=True)
+        results = await asyncio.gather(*map(self._writer.add_run, runs), return_exceptions=True)
         refused = []
         for samples, result in zip(runs, results, strict=True):
             if isinstance(result, Unavailable):

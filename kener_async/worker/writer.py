@@ -80,13 +80,21 @@ class Writer:
 
     async def put_run(self, items: Sequence[Sample]) -> None:
         """Return when the samples are on disk, in one transaction, and published; raises Unavailable."""
-        self._check_open()
-        if len(self._pending) >= self._limit:
-            raise Unavailable("too many heartbeats are waiting to be stored")
-        future = asyncio.get_running_loop().create_future()
+        await self.add_run(items)
+
+    def add_run(self, items: Sequence[Sample]) -> asyncio.Future[None]:
+        """As put_run, for those that wait for many runs: it returns at once, what is awaited."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self._check_open()
+            if len(self._pending) >= self._limit:
+                raise Unavailable("too many heartbeats are waiting to be stored")
+        except Unavailable as error:
+            future.set_exception(error)
+            return future
         self._pending.append((items, future))
         self._wake.set()
-        await future
+        return future
 
     async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
         """Return when the new samples of the batch are on disk and published; raises Unavailable.
