@@ -23,6 +23,7 @@ from kener_async.probes.vantage import Vantage
 LONGEST_STALL = 0.05  # seconds that the latency of a target may be wrong by
 STALLED_SHARE = 0.1  # of the time-out: above it, a time-out is our own
 
+NOTHING_OBSERVED = Observed({}, {})  # where no condition asks
 NETWORK_TARGETS = get_args(NetworkTarget)
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ async def _look(check: CheckSettings, probe: Probe, at: float, vantage: Vantage)
 
 def _judged(check: CheckSettings, seen: Observation, trace: Trace, at: float) -> Attempt:
     """What an observation says by the conditions of the check."""
-    observed = observed_of(seen, trace, at)
+    observed = observed_of(seen, trace, at) if check.expect or check.warn else NOTHING_OBSERVED
     status, reason = Status.UP, ""
     if check.expect is not None and (fault := first_fault(check.expect, observed)):
         status, reason = Status.DOWN, fault

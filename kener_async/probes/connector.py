@@ -24,6 +24,7 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     StreamReader,
+    hdrs,
 )
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
@@ -223,12 +224,18 @@ class CheckConnector(BaseConnector):
         return protocol
 
 
+class CheckRequest(ClientRequest):
+    """A request that accepts every type, in no encoding; to skip headers would cost each request more."""
+
+    DEFAULT_HEADERS = {hdrs.ACCEPT: "*/*"}  # noqa: RUF012  as aiohttp has it
+
+
 def session_of_checks(sockets: Sockets, user_agent: str) -> ClientSession:
     """The session of all http checks: without cookies, and no request is sent a second time."""
     session = ClientSession(
         connector=CheckConnector(sockets),
         headers={"User-Agent": user_agent},
-        skip_auto_headers=("Accept-Encoding", "Content-Type"),
+        request_class=CheckRequest,
         cookie_jar=DummyCookieJar(),
         timeout=NO_TIMEOUT,
         max_line_size=LARGEST_FIELD,

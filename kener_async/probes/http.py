@@ -37,6 +37,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SCHEMES = frozenset({"http", "https"})
 READ_BYTES = 1 << 12  # of which even a body in chunks of one byte takes few milliseconds
 UNAUTHORIZED = 401
+CONTENT_TYPE = ("Content-Type",)
 QUICK_SHARE = 0.1  # of the time-out, that fetching a token may take from the target
 # What another host is told, too: these tell it nothing that it should not know.
 HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "cache-control", "pragma", "user-agent"})
@@ -62,6 +63,11 @@ class _Request:
     url: URL
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether aiohttp adds no type of a body to it."""
+        return self.method == "GET" and not self.body
 
     @property
     def tells_secrets(self) -> bool:
@@ -145,6 +151,7 @@ class HttpProbe:
                 request.url,
                 headers=headers,
                 data=request.body or None,
+                skip_auto_headers=None if request.is_plain else CONTENT_TYPE,
                 allow_redirects=False,
                 proxy=self._proxy,
             )
