@@ -17,7 +17,7 @@ from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
 from kener_async.ops.explanation import explained
-from kener_async.store import followers, observer, rollups, samples
+from kener_async.store import followers, observer, rollups, samples, states
 from kener_async.store import monitors as monitors_stored
 from kener_async.store.admin import export, import_, integrity
 from kener_async.store.sqlite.connections import connect
@@ -215,6 +215,22 @@ async def test_a_late_report_of_a_member_corrects_its_groups(service: Service):
     )
     assert [one["status"] for one in minutes["items"]] == ["DEGRADED", "DEGRADED"]
     assert {one["reason"] for one in minutes["items"]} == {"members"}
+
+
+async def test_a_group_is_loaded_in_a_transaction_of_its_own(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    loaded: list[list[str]] = []
+    load_many = states.load_many
+
+    def noting(session: Any, ids: dict[str, int], now: int) -> Any:
+        loaded.append(list(ids))
+        return load_many(session, ids, now)
+
+    monkeypatch.setattr(states, "load_many", noting)
+    service.app[keys.STATES].mark_stale()
+    await service.app[keys.LOADER].load(["a", "g", "b", "all", "c"])
+    assert loaded == [["a", "b", "c"], ["g"], ["all"]]
 
 
 async def test_incidents_and_maintenance_of_members_and_of_the_group_count(service: Service):

@@ -1,7 +1,7 @@
 """Monitor states: load them from the store, and load again those that have become stale."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from kener_async.clock import Clock
@@ -74,14 +74,20 @@ class StateLoader:
 
         A few in each transaction, so that heartbeats need not wait for all. Raises Unavailable.
         """
-        due = [tag for tag in tags if self._is_due(tag, base)]
-        for first in range(0, len(due), LOADED_AT_ONCE):
+        for some in self._batches([tag for tag in tags if self._is_due(tag, base)]):
             if stop.is_set:
                 return
             async with self._loading:
-                still_due = [tag for tag in due[first : first + LOADED_AT_ONCE] if self._is_due(tag, base)]
+                still_due = [tag for tag in some if self._is_due(tag, base)]
                 if still_due:
                     await self._load_some(still_due)
+
+    def _batches(self, tags: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Divide monitors into those of one transaction each; a group, which may have many members, is alone."""
+        groups = [tag for tag in tags if tag in self._states.groups]
+        others = [tag for tag in tags if tag not in self._states.groups]
+        yield from (others[at : at + LOADED_AT_ONCE] for at in range(0, len(others), LOADED_AT_ONCE))
+        yield from ([group] for group in groups)
 
     def _is_due(self, tag: str, base: int) -> bool:
         state = self._states.find(tag)
