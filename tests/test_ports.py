@@ -113,6 +113,23 @@ async def test_a_warning_on_the_answer_is_degraded():
         assert made.status is Status.DEGRADED
 
 
+async def test_a_connection_that_the_system_gives_up_is_down(monkeypatch: pytest.MonkeyPatch):
+    reads = 0
+
+    async def read(_self: asyncio.StreamReader, _most: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads > 100:
+            return b""
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    async with tcp_server(silent) as port:
+        monkeypatch.setattr(asyncio.StreamReader, "read", read)
+        made = await look(TcpTarget("127.0.0.1", port), expect=["answer contains 'PONG'"], timeout=1)
+    assert (made.status, made.reason, made.is_network) == (Status.DOWN, "no answer", True)
+    assert reads == 1
+
+
 async def test_ports_where_nothing_listens_are_down():
     port = a_free_port()
     for target in (

@@ -47,9 +47,11 @@ class TcpProbe:
         pause: float | None = None
         while True:
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(pause) as quiet:
                     part: bytes | None = await streams[0].read(PART_BYTES)
             except TimeoutError:
+                if not quiet.expired():  # but the system gave the connection up
+                    raise
                 part = None
             now = time.perf_counter()
             if part:

@@ -98,9 +98,11 @@ class WebSocketProbe:
 async def _next_text(connection: ClientWebSocketResponse, pause: float | None) -> str | None:
     """The next message; empty if there is none within the pause, None at the end."""
     try:
-        async with asyncio.timeout(pause):
+        async with asyncio.timeout(pause) as quiet:
             message = await connection.receive()
     except TimeoutError:
+        if not quiet.expired():
+            raise
         return ""
     if message.type not in MESSAGES:
         return None
