@@ -123,9 +123,11 @@ async def test_a_reload_adds_and_removes_checks(tmp_path: Path) -> None:
         config = replace(service.app[keys.RUNNING].config, monitors=(checked_monitor(check),))
         await apply(service.app, config)
         assert await checks.run_now("plain")
+        assert [*checks._prober._probes] == ["plain"]
         await service.configure(a_monitor("plain"))
         with pytest.raises(Invalid):
             await checks.run_now("plain")
+        assert [*checks._prober._probes] == []
 
 
 async def test_without_checks_there_is_no_task_thread_or_socket_of_theirs(tmp_path: Path) -> None:

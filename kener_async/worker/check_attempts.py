@@ -1,6 +1,7 @@
 """Attempts of checks from the vantage point of this server, which is opened when the first is made."""
 
 import asyncio
+from collections.abc import Container
 from contextlib import AsyncExitStack
 
 from kener_async.domain.checks import Attempt
@@ -37,6 +38,10 @@ class VantageProber:
         vantage = self._vantage or await self._opened()
         _, writer = await vantage.sockets.connect(host, port, Route(), Trace())
         writer.transport.abort()
+
+    def keep_only(self, tags: Container[str]) -> None:
+        """Drop the probes of all other monitors."""
+        self._probes = {tag: kept for tag, kept in self._probes.items() if tag in tags}
 
     async def close(self) -> None:
         """Close the vantage, after the last attempt."""

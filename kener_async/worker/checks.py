@@ -6,7 +6,7 @@ task. A run that is under way when the service stops, or when its check changes,
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
@@ -38,6 +38,10 @@ class Prober(Protocol):
 
     async def attempt(self, check: CheckSettings, at: float) -> Attempt:
         """One attempt, begun at the instant `at` (UTC seconds)."""
+        ...
+
+    def keep_only(self, tags: Container[str]) -> None:
+        """Drop what is kept of monitors that have no check any more."""
         ...
 
     async def close(self) -> None:
@@ -150,6 +154,7 @@ class Checks:
         for gone in before.values():
             self._forget(gone)
         self._obstacles.keep_only(self._checks)
+        self._prober.keep_only(self._checks)
         self._heap = [due for due in self._heap if self._is_in_force(due.check)]
         self._heap.sort()  # a sorted list is a heap
         self._arm()
@@ -207,12 +212,12 @@ class Checks:
         if not self._is_running:
             raise Unavailable("the service is starting or stopping")
         future = asyncio.get_running_loop().create_future()
-        if check.run is None:
-            self._begin(check, self._monotonic())
-        elif not check.run.is_trying:  # it waits for a retry
-            self._try(check, check.run, self._monotonic())
-        assert check.run is not None  # noqa: S101 - begun above
-        check.run.waiting.append(future)
+        run = check.run
+        if run is None:
+            run = self._begin(check, self._monotonic())
+        elif not run.is_trying:  # it waits for a retry
+            self._try(check, run, self._monotonic())
+        run.waiting.append(future)
         attempts: list[Attempt] = await future
         await self._records.flushed()
         return attempts
@@ -304,10 +309,11 @@ class Checks:
 
     # Runs
 
-    def _begin(self, check: ScheduledCheck, due_at: float) -> None:
-        check.run = CheckRun()
+    def _begin(self, check: ScheduledCheck, due_at: float) -> CheckRun:
+        check.run = run = CheckRun()
         check.last_began = self._stopwatch()
-        self._try(check, check.run, due_at)
+        self._try(check, run, due_at)
+        return run
 
     def _try(self, check: ScheduledCheck, run: CheckRun, due_at: float) -> None:
         run.is_trying, run.planned = True, 0

@@ -1,7 +1,7 @@
 """Checks on a clock that tests set: a target whose outcomes are listed, and what was recorded of it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,9 @@ class FakeProber:
         attempt = outcome_of(listed.pop(0) if listed else Status.UP, at)
         self.ended.append((check.tag, attempt))
         return attempt
+
+    def keep_only(self, tags: Container[str]) -> None:
+        return
 
     async def close(self) -> None:
         return
