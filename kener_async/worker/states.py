@@ -83,7 +83,7 @@ class StateLoader:
                     await self._load_some(still_due)
 
     def _batches(self, tags: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Divide monitors into those of one transaction each; a group, which may have many members, is alone."""
+        """Divide monitors into those of one transaction; a group is alone, as it may have many members."""
         groups = [tag for tag in tags if tag in self._states.groups]
         others = [tag for tag in tags if tag not in self._states.groups]
         yield from (others[at : at + LOADED_AT_ONCE] for at in range(0, len(others), LOADED_AT_ONCE))
