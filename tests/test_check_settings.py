@@ -101,6 +101,8 @@ def faults_of(load_text: Loaded) -> Callable[..., list[str]]:
         ('tcp = "[::1]:22"', TcpTarget("::1", 22)),
         ("udp = 'a:27015'\nsend = '\\xff\\xffTé\\0'", UdpTarget("a", 27015, b"\xff\xffT\xc3\xa9\0")),
         ('dns = "example.org"', DnsTarget("example.org")),
+        ('dns = "a.example."', DnsTarget("a.example.")),
+        ('dns = "."\nrecord = "NS"', DnsTarget(".", "NS")),
         (
             'dns = "_dmarc.example.org"\nrecord = "txt"\nserver = "192.0.2.53:5353"',
             DnsTarget("_dmarc.example.org", "TXT", "192.0.2.53:5353"),
@@ -213,6 +215,9 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ('ping = "http://a"', ["ping: must name a host"]),
         ('ping = ""', ["ping: must name a host"]),
         ('dns = "a..b"', ["dns: must be a name such as"]),
+        ('dns = ".a"', ["dns: must be a name such as"]),
+        (f'dns = "{"a" * 60} "', ["dns: must be a name such as"]),  # and at once
+        (f'dns = "{"a" * 64}.b"', ["dns: must be a name such as"]),
         (
             'dns = "a"\nexpect = ["ip == \'192.0.2.1\'"]',
             ["expect[number 1]: dns has no ip, that is known of"],

@@ -79,12 +79,16 @@ class IpAddress(String):
         return text
 
 
+LABEL = re.compile("[!-~]{1,63}")  # of a name that is looked up; DNS itself allows any
+
+
 class DomainName(String):
     """A name to look up; a name of other letters is read as it is looked up."""
 
     def parsed(self, text: str) -> str:
         name = _ascii(text)
-        if name is None or len(name) > 253 or not re.fullmatch(r"(?:[!-~]{1,63}\.?)+", name) or ".." in name:
+        labels = [] if name in (None, ".") else name.removesuffix(".").split(".")
+        if name is None or len(name) > 253 or not all(LABEL.fullmatch(label) for label in labels):
             raise ValidationError(f'must be a name such as "example.org", not {describe(text)}')
         return name
 
