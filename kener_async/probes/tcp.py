@@ -46,8 +46,9 @@ class TcpProbe:
         arrived = judged = time.perf_counter()
         pause: float | None = None
         while True:
+            quiet = asyncio.timeout(pause)
             try:
-                async with asyncio.timeout(pause) as quiet:
+                async with quiet:
                     part: bytes | None = await streams[0].read(PART_BYTES)
             except TimeoutError:
                 if not quiet.expired():  # but the system gave the connection up

@@ -97,8 +97,9 @@ class WebSocketProbe:
 
 async def _next_text(connection: ClientWebSocketResponse, pause: float | None) -> str | None:
     """The next message; empty if there is none within the pause, None at the end."""
+    quiet = asyncio.timeout(pause)
     try:
-        async with asyncio.timeout(pause) as quiet:
+        async with quiet:
             message = await connection.receive()
     except TimeoutError:
         if not quiet.expired():
