@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -100,7 +101,12 @@ def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
 
 def _attributes(instance: object, cls: type) -> dict[str, Any]:
     """The attributes that an instance of a subclass has of a dataclass."""
-    return {each.name: getattr(instance, each.name) for each in fields(cls)}
+    return {name: getattr(instance, name) for name in _names(cls)}
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(cls))
 
 
 def _with_key_file(auth: Mapping[str, Any], database: Mapping[str, Any]) -> dict[str, Any]:

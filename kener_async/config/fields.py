@@ -45,13 +45,16 @@ def suggestion(name: str, names: Collection[str], likeness: float = 0.6) -> str:
     return f', did you mean "{by_lower[nearest[0]]}"?' if nearest else ""
 
 
+_INVALID = re.compile("[\0\ud800-\udfff]")
+
+
 class String(fields.Field[Any]):
     """Text; subclasses convert it in `parsed`."""
 
     def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> Any:
         if not isinstance(value, str):
             raise ValidationError(f"must be text, not {describe(value)}")
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _INVALID.search(value):
             raise ValidationError("contains an invalid character")
         return self.parsed(value)
 

@@ -1,7 +1,7 @@
 """Groups: the keys of `[monitors.check]` that make a monitor one, and the rules between them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -38,7 +38,7 @@ def group_problems(values: Values) -> Iterator[ConfigProblem]:
     """What is wrong with groups, and with minutes that would follow from themselves."""
     monitors = values.get("monitors", ())
     tags = [monitor.get("tag") for monitor in monitors]
-    known = None if None in tags else tags
+    known = None if None in tags else dict.fromkeys(tags)
     followed = {monitor.get("tag"): _followed(monitor) for monitor in monitors}
     members = {monitor.get("tag"): _members(monitor) for monitor in monitors}
     for index, monitor in enumerate(monitors):
@@ -57,7 +57,7 @@ def group_problems(values: Values) -> Iterator[ConfigProblem]:
             yield ConfigProblem((*place, "check", "group"), text)
 
 
-def _group_rules(monitor: Values, tags: Sequence[str] | None) -> Iterator[ConfigProblem]:
+def _group_rules(monitor: Values, tags: Collection[str] | None) -> Iterator[ConfigProblem]:
     check = monitor.get("check")
     if check is None or check.get("group") is None:
         return

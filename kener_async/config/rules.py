@@ -158,8 +158,8 @@ def _assets_named(values: Values) -> Iterator[tuple[Place, str]]:
     ]
     for place, table in tables:
         for key in ("home", "logo", "favicon", "font_file", "image", "url", "icon"):
-            if is_asset(table.get(key, "")):
-                yield (*place, key), table[key]
+            if (name := table.get(key)) and is_asset(name):
+                yield (*place, key), name
 
 
 def _announcement_rules(values: Values) -> Iterator[ConfigProblem]:
@@ -171,7 +171,7 @@ def _announcement_rules(values: Values) -> Iterator[ConfigProblem]:
 
 
 def _category_rules(values: Values) -> Iterator[ConfigProblem]:
-    names = [category.get("name") for category in values.get("categories", ())]
+    names = dict.fromkeys(category.get("name") for category in values.get("categories", ()))
     if None in names:
         return  # a category's name is invalid itself, and may be the one meant
     for index, monitor in enumerate(values.get("monitors", ())):

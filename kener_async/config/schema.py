@@ -113,11 +113,18 @@ def table(cls: type[T]) -> type[T]:
     return dataclasses.dataclass(frozen=True, slots=True)(cls)
 
 
-def keys_of(cls: type) -> dict[str, Key]:
+_KEYS: dict[type, Mapping[str, Key]] = {}  # asked for each table of config.toml, of which there are thousands
+
+
+def keys_of(cls: type) -> Mapping[str, Key]:
     """The keys of a table, by attribute."""
-    return {
-        each.name: each.metadata[_METADATA] for each in dataclasses.fields(cls) if _METADATA in each.metadata
-    }
+    if cls not in _KEYS:
+        _KEYS[cls] = {
+            each.name: each.metadata[_METADATA]
+            for each in dataclasses.fields(cls)
+            if _METADATA in each.metadata
+        }
+    return _KEYS[cls]
 
 
 class _TableSchema(Schema):
@@ -170,7 +177,15 @@ def fields_by_key(schema: Schema) -> dict[str, fields.Field[Any]]:
 
 def built(cls: type[T], values: Mapping[str, Any], folder: Path) -> T:
     """The dataclass of a table, of valid values; relative paths are relative to the folder."""
-    return cls(**{name: _built(each, values[name], folder) for name, each in keys_of(cls).items()})
+    return cls(
+        **{
+            name: value if type(value := values[name]) in _PLAIN else _built(each, value, folder)
+            for name, each in keys_of(cls).items()
+        }
+    )
+
+
+_PLAIN = frozenset({str, int, float, bool, tuple, type(None)})  # the types of nearly all values
 
 
 def _built(declared: Key, value: Any, folder: Path) -> Any:

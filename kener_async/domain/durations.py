@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.errors import Invalid
@@ -26,6 +27,7 @@ _GO_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 _LEADING_NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Infinity)")
 
 
+@lru_cache(256)  # thousands of monitors say the same
 def parse_duration(text: str) -> int | None:
     """The seconds of a text such as "90s", "1h30m" or "2d", with units from y to s; None for other text."""
     match = _DURATION.fullmatch(text)
