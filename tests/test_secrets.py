@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from kener_async.app import create_app
-from kener_async.config.load import load
+from kener_async.config.load import ConfigError, load
 from tests.rigs.certificates import Authority
 from tests.rigs.process import Client, Server, a_config, connected
 from tests.rigs.tempting_servers import FILLINGS, TemptingServer
@@ -257,6 +257,44 @@ async def test_secrets_go_to_their_targets_and_nowhere_else(tmp_path: Path) -> N
         for owner, target in scene.targets.items():
             assert (owner, scene.leaks(target.heard, owner)) == (owner, [])
             assert scene.leaks(target.heard) == ([owner] if owner != "wrong-name" else []), "was not told"
+
+
+MISFITS = (
+    "{}",
+    "ftp://{}",
+    "http://a:{}/",
+    "http://[{}",
+    "http://{} x/",
+    "{}\n{}",
+    "{}\0",
+    "\\q{}",
+    "\u202e{}",
+)
+
+
+@pytest.mark.parametrize("value", MISFITS)
+@pytest.mark.parametrize("name", [*CHECKS, *CHANNELS])
+def test_a_secret_that_does_not_fit_is_in_no_fault(name: str, value: str, tmp_path: Path) -> None:
+    core = secrets.token_hex(CORE // 2)
+    if name in CHECKS:
+        header, lines = f'[[monitors]]\ntag = "{name}"\n[monitors.check]', CHECKS[name][1]
+    else:
+        header, lines = f'[[channels]]\nname = "{name}"\nkind = "{name}"', CHANNELS[name][1]
+    written = re.sub('"[^"]*@(?:address|bytes|token|text|name)@[^"]*"', '"$S"', lines).replace("PORT", "1")
+    assert "$S" in written
+    file = tmp_path / "config.toml"
+    file.write_text(f'[auth]\nsecret_key = "{"k" * 40}"\n{header}\n{written}\n')
+    shown = said_of(file, {"S": value.format(core, core)})
+    assert core[:PIECE] not in shown
+
+
+def said_of(file: Path, environment: Mapping[str, str]) -> str:
+    """The faults of a configuration; of one that has none the warnings, and how it is represented."""
+    try:
+        config = load(file, environment)
+    except ConfigError as error:
+        return str(error)
+    return f"{config.warnings} {config!r}"
 
 
 async def look_at_all(scene: Scene, server: Server, client: Client) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -274,7 +275,9 @@ def parts_of(url: str) -> Iterable[str]:
 
 def _with_parts(secret: str) -> Iterable[str]:
     """A secret, and if it is an address, its parts: one that is not requested itself may be sent in parts."""
-    return parts_of(secret) if "://" in secret else (secret,)
+    with suppress(ValueError):  # of one that only looks like an address
+        return (secret, *parts_of(secret)) if "://" in secret else (secret,)
+    return (secret,)
 
 
 def _what_failed(error: Exception) -> str:

@@ -31,9 +31,17 @@ def _in_the_clear(channel: ChannelConfig) -> Iterator[str]:
         address = getattr(channel, name)
         if not isinstance(address, str) or not address.lower().startswith("http://"):
             continue
-        if not _is_near(urlsplit(address).hostname or ""):
+        if not _is_near(_host_of(address)):
             place = f"channels[{describe(channel.name)}].{each.field.data_key or name}"
             yield f"{place}: http sends messages and secrets unencrypted, use https"
+
+
+def _host_of(address: str) -> str:
+    """Empty of a secret that only looks like an address."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _checked_in_the_clear(config: Config) -> Iterator[str]:

@@ -16,8 +16,8 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class OAuth:
     """A token that is fetched first, by the client credentials of OAuth 2."""
 
-    token_url: str
-    client: str
+    token_url: str = field(repr=False)
+    client: str = field(repr=False)
     secret: str = field(repr=False)
     scope: str = ""
 
@@ -34,11 +34,11 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
-    url: str
+    url: str = field(repr=False)
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False)
     body: str = field(default="", repr=False)
-    user: str = ""
+    user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     oauth: OAuth | None = None
     max_redirects: int = 5
@@ -92,7 +92,7 @@ class TlsTarget:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketTarget:
-    url: str
+    url: str = field(repr=False)
     send: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False)
     max_body: int = 1 << 20
