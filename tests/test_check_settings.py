@@ -216,6 +216,10 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ('ping = ""', ["ping: must name a host"]),
         ('dns = "a..b"', ["dns: must be a name such as"]),
         ('dns = ".a"', ["dns: must be a name such as"]),
+        ("dns = 'a\\'", ["dns: must be a name such as"]),
+        ("dns = 'a\\300.b'", ["dns: must be a name such as"]),
+        ('http = "https://a/"\nserver_name = ".a"', ["server_name: must name a host"]),
+        ('http = "https://a/"\nserver_name = "a b"', ["server_name: must name a host"]),
         (f'dns = "{"a" * 60} "', ["dns: must be a name such as"]),  # and at once
         (f'dns = "{"a" * 64}.b"', ["dns: must be a name such as"]),
         (

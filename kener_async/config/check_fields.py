@@ -24,6 +24,13 @@ class ConditionText(String):
             raise ValidationError(f"column {fault.column}: {fault}") from None
 
 
+class ServerName(String):
+    """The name of a host in a certificate, or empty."""
+
+    def parsed(self, text: str) -> str:
+        return text and _host(text, text)
+
+
 class Host(String):
     """The name or the address of a host; a name of other letters is read as it is looked up."""
 
@@ -79,7 +86,7 @@ class IpAddress(String):
         return text
 
 
-LABEL = re.compile("[!-~]{1,63}")  # of a name that is looked up; DNS itself allows any
+PRINTABLE = re.compile("[!-~]+")  # a name that is looked up; DNS itself allows any
 
 
 class DomainName(String):
@@ -87,8 +94,7 @@ class DomainName(String):
 
     def parsed(self, text: str) -> str:
         name = _ascii(text)
-        labels = [] if name in (None, ".") else name.removesuffix(".").split(".")
-        if name is None or len(name) > 253 or not all(LABEL.fullmatch(label) for label in labels):
+        if name is None or not PRINTABLE.fullmatch(name) or not _is_name(name):
             raise ValidationError(f'must be a name such as "example.org", not {describe(text)}')
         return name
 
@@ -173,6 +179,18 @@ def _host(host: str, text: str) -> str:
     if name is None or not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", name) or name.startswith((".", "-")):
         raise ValidationError(f"must name a host, not {describe(text)}")
     return name
+
+
+def _is_name(text: str) -> bool:
+    """Whether DNS can have the name, which may have escapes such as `\\.`."""
+    from dns.exception import DNSException  # imported here, because the library takes its time
+    from dns.name import from_text
+
+    try:
+        from_text(text)
+    except (DNSException, UnicodeError):
+        return False
+    return True
 
 
 def _ascii(name: str) -> str | None:

@@ -25,6 +25,7 @@ from kener_async.config.check_fields import (
     Proxy,
     RecordType,
     RequestHeaders,
+    ServerName,
     WebSocketUrl,
 )
 from kener_async.config.fields import (
@@ -213,7 +214,7 @@ class CheckKeys:
         doc="A certificate of our own to show: a PEM file with certificate and key. Empty: none.",
     )
     server_name: str = key(
-        Line(), "", doc="The name to ask for, where it is another than the host's; empty: the host's."
+        ServerName(), "", doc="The name to ask for, where it is another than the host's; empty: the host's."
     )
     packets: int = key(Integer(1, 100), 3, doc="How many echo requests are sent.")
     send: str = key(
