@@ -115,7 +115,7 @@ def _name(name: "x509.Name") -> str:
     for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         if found := name.get_attributes_for_oid(kind):
             return _printable(str(found[0].value))
-    return _printable(name.rfc4514_string()) or "nobody"
+    return _printable(name.rfc4514_string()) or "(no name)"
 
 
 def _printable(text: str) -> str:
