@@ -233,6 +233,8 @@ def test_the_longest_pause_of_a_schedule(expression: str, zone: str, seconds: in
         ('http = "ftp://a/"', ["http: must be an http or https address"]),
         ('http = ""', ["http: must not be empty"]),
         ('websocket = "https://a/"', ["websocket: must be a ws or wss address"]),
+        ('websocket = "ws://a:0/"', ["websocket: must be a ws or wss address"]),
+        ('websocket = "wss"', ["websocket: must be a ws or wss address"]),
         ('http = "http://a/"\nproxy = "http://p/path"', ["proxy: must be scheme, host and port alone"]),
         ('http = "http://a/"\nmethod = "GE T"', ["method: must be a method such as GET, HEAD or POST"]),
         ('http = "http://a/"\nheaders = { "A B" = "c" }', ['headers."A B": is not the name of a header']),

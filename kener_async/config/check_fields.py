@@ -119,10 +119,13 @@ class WebSocketUrl(String):
     """An address that begins with ws:// or wss://; error messages do not show it, it may hold a secret."""
 
     def parsed(self, text: str) -> str:
-        scheme, colon, rest = text.partition(":")
-        if scheme.lower() not in ("ws", "wss") or not colon:
+        scheme, _, rest = text.partition(":")
+        try:
+            is_good = scheme.lower() in ("ws", "wss") and bool(PingUrl(is_secret=True).parsed(f"http:{rest}"))
+        except ValidationError:
+            is_good = False
+        if not is_good:
             raise ValidationError("must be a ws or wss address")
-        PingUrl(is_secret=True).parsed(f"http:{rest}")
         return text
 
 
