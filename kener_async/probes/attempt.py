@@ -168,6 +168,8 @@ def reason_of(check: CheckSettings, text: str, trace: Trace) -> str:
 
 def _chain_of(check: CheckSettings, trace: Trace) -> tuple[SeenCertificate, ...]:
     """The certificates that the target sent, without the secrets that it may have written into them."""
+    if not trace.certificates:
+        return ()
     secrets = [*_secrets(check, trace)]
     return tuple(_without_secrets(each, secrets) for each in trace.certificates)
 
