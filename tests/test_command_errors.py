@@ -281,6 +281,18 @@ def test_six_commands_at_once_all_make_their_token(place: Place, first: bool):
     assert {token["name"] for token in json.loads(listed.stdout)} == {f"t{number}" for number in range(6)}
 
 
+def test_tokens_are_managed_also_while_monitors_are_configured_wrongly(place: Place):
+    with (place.folder / "config.toml").open("a") as file:
+        file.write('[[monitors]]\nname = "without a tag"\n')
+    assert place.run("token", "create", "--name", "door", KENER_SITE_LOCALE="de").returncode == 0
+    assert '"door"' in place.run("token", "list", "--json").stdout
+    assert place.run("token", "revoke", "door").returncode == 0
+    for words in (["token", "create", "--beat", "--tag", "earth"], ["incident", "list"]):
+        assert_one_line(place.run(*words), "tag: is missing")
+    (place.folder / "config.toml").write_text("[auth]\nsecret_kay = 1\n")
+    assert_one_line(place.run("token", "list"), "secret_kay: unknown key")
+
+
 # The configuration that is used
 
 

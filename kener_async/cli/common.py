@@ -16,6 +16,7 @@ from kener_async.errors import FatalError, reason_of
 
 INSTALLED = Path("/etc/kener-async/config.toml")
 HERE = Path("config.toml")
+TOKEN_TABLES = ("auth", "database", "ingest", "log")
 CREDENTIALS = Path("/run/credentials/kener-async.service")
 
 config_option = click.option(
@@ -36,6 +37,14 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
     return _configured(command, says_file=True, secrets_unknown=True)
 
 
+def on_tokens(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command on tokens, which reads no monitors, of which there may be thousands.
+
+    So a token can also be revoked while they are configured wrongly. `--beat` names one of them.
+    """
+    return _configured(command, says_file=True, secrets_unknown=True, tables=TOKEN_TABLES)
+
+
 def on_channels(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same with every secret, for a command that asks or tells somebody."""
     return _configured(command, says_file=True)
@@ -52,6 +61,7 @@ def _configured(
     says_file: bool,
     site_files_missing: bool = False,
     secrets_unknown: bool = False,
+    tables: Collection[str] | None = None,
 ) -> Callable[..., Any]:
     @config_option
     @wraps(command)
@@ -67,6 +77,7 @@ def _configured(
                 reserved_segments,
                 site_files_missing=site_files_missing,
                 secrets_unknown=secrets_unknown,
+                tables=None if arguments.get("beat") else tables,
             )
             log.configure(config.log)  # to standard error, because what a command prints is data
             return command(config, **arguments)

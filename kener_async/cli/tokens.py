@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kener_async.cli.common import aligned, message, on_database
+from kener_async.cli.common import aligned, message, on_tokens
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.access import SCOPES
@@ -42,7 +42,7 @@ def token() -> None:
 @click.option("--replaces", metavar="ID", help="The ID of a token whose devices go on with this one.")
 @click.option("--beat", is_flag=True, help="A key for /beat/KEY, which reports the one monitor of --tag.")
 @click.option("--init", is_flag=True, help="Make the database and the signing key, if there are none yet.")
-@on_database
+@on_tokens
 def create(
     config: Config,
     name: str | None,
@@ -101,7 +101,7 @@ def _lifetime(text: str) -> int | None:
 
 @token.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
-@on_database
+@on_tokens
 def list_tokens(config: Config, as_json: bool) -> None:
     """List all tokens.
 
@@ -150,7 +150,7 @@ def _as_json(record: "Token", now: int) -> dict[str, Any]:
 @token.command()
 @click.argument("token_id", metavar="ID")
 @click.option("--foreign", is_flag=True, help="ID is the jti of a token made elsewhere (EdDSA, RS256).")
-@on_database
+@on_tokens
 def revoke(config: Config, token_id: str, foreign: bool) -> None:
     """Revoke a token by its ID or name.
 

@@ -45,6 +45,7 @@ def load(
     *,
     site_files_missing: bool = False,
     secrets_unknown: bool = False,
+    tables: Collection[str] | None = None,
 ) -> Config:
     """The configuration in the file, with the overrides of the environment.
 
@@ -52,9 +53,11 @@ def load(
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
     `site_files_missing`: the files that [site] names may be missing, because they are to be restored.
     `secrets_unknown`: those of channels, mail, watch and checks may be missing, because nothing is sent.
+    `tables` are those that a command needs: the others are as if they were left out, and not validated.
     Raises ConfigError with every problem.
     """
-    return _loaded(path, _text(path), environment, reserved, not site_files_missing, secrets_unknown)
+    with_site_files = not site_files_missing
+    return _loaded(path, _text(path), environment, reserved, with_site_files, secrets_unknown, tables)
 
 
 def defaults(folder: Path, environment: Mapping[str, str]) -> Config:
@@ -88,11 +91,14 @@ def _loaded(
     reserved: Reserved,
     with_site_files: bool,
     secrets_unknown: bool = False,
+    tables: Collection[str] | None = None,
 ) -> Config:
-    document, missing, found = with_secrets(
-        _document(path, text), Document, environment, secrets_unknown=secrets_unknown
-    )
+    whole = _document(path, text)
+    needed = whole if tables is None else {name: whole[name] for name in tables if name in whole}
+    document, missing, found = with_secrets(needed, Document, environment, secrets_unknown=secrets_unknown)
     overriding, unknown, ignored = overrides(environment)
+    if tables is not None:
+        overriding = {place: value for place, value in overriding.items() if place[0] in tables}
     written = with_overrides(document, overriding)
     values, problems = _validated(written, path.absolute().parent, reserved, with_site_files)
     problems = _with_missing(problems, [each for each in missing if each.place not in overriding])
