@@ -35,7 +35,8 @@ from kener_async.probes.vantage import Vantage
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SCHEMES = frozenset({"http", "https"})
-READ_BYTES = 1 << 12  # of which even a body in chunks of one byte takes few milliseconds
+READING_SECONDS = 0.002  # for which reading may hold the loop
+READ_BYTES = 1 << 9  # of which even a body in chunks of one byte takes few milliseconds
 UNAUTHORIZED = 401
 CONTENT_TYPE = ("Content-Type",)
 QUICK_SHARE = 0.1  # of the time-out, that fetching a token may take from the target
@@ -256,12 +257,14 @@ async def _body(response: ClientResponse, most: int) -> str:
     """The beginning of the body as text; what cannot be decoded is replaced."""
     decoder = codecs.getincrementaldecoder(_encoding(response))("replace")
     parts: list[str] = []
-    left = most
+    left, until = most, time.perf_counter() + READING_SECONDS
     try:
         while left > 0 and (part := await response.content.read(min(left, READ_BYTES))):
             parts.append(decoder.decode(part))
             left -= len(part)
-            await asyncio.sleep(0)  # a body that is all there would be unpacked in one go
+            if time.perf_counter() > until:  # a body that is all there would be unpacked in one go
+                await asyncio.sleep(0)
+                until = time.perf_counter() + READING_SECONDS
     except ClientPayloadError:
         raise NoAnswer("the answer is incomplete") from None
     except ClientError as error:

@@ -14,8 +14,10 @@ from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 
-# What an operation acts on that must be chosen: no example may tell a channel, or publish a draft.
+# What an operation acts on that must be chosen: no example may tell a channel, publish a draft, run a check.
 NAMED_BY_HAND = (
+    "/api/manage/monitors/{tag}/run",
+    "/api/manage/rules/{ruleName}/back-test",
     "/api/manage/alerts/{alertId}/acknowledge",
     "/api/manage/alerts/{alertId}/snooze",
     "/api/manage/deliveries/{deliveryId}/again",
