@@ -112,7 +112,7 @@ def _minute(folder: Path, found: Targets, options: argparse.Namespace) -> bool:
         ]
         bare = stack.enter_context(_bare(found, paths))
         print(f"1,000 http checks a minute, {options.seconds} s:")
-        _settle(plain, *checked)
+        _settle(plain, *checked, seconds=60)  # so that each check has run once: its first run prepares it
         before = [figures_of(server) for server in checked]
         rounds = _rounds(
             [plain.process.pid, bare, *(server.process.pid for server in checked)], options.seconds
@@ -295,10 +295,10 @@ def _with_resolver(folder: Path, config: Path, resolver: Path) -> Iterator[Serve
         sys.executable = python
 
 
-def _settle(*servers: Server) -> None:
+def _settle(*servers: Server, seconds: int = 20) -> None:
     for server in servers:
         server.fetch("/")
-    time.sleep(20)
+    time.sleep(seconds)
 
 
 def figures_of(server: Server) -> Figures:
