@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 from jinja2 import BytecodeCache, Environment
 from jinja2.bccache import Bucket
 
 from kener_async.config.model import Config
+from kener_async.probes import attempt
 from kener_async.web.pages import templates
 from tests.rigs.service import FakeClock, Service, a_config, running
 
@@ -56,3 +59,26 @@ def compiled_templates() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(templates, "environment", environment)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loggers_follow_each_configuration() -> Iterator[None]:
+    """Cache no logger: commands that tests run in this process configure the log, too."""
+    configure = structlog.configure
+
+    def configure_uncached(**settings: Any) -> None:
+        configure(**settings | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_uncached)
+        yield
+
+
+OF_STALLS = ("test_attempts", "test_http_probe", "test_names", "test_hostile_targets")
+
+
+@pytest.fixture(autouse=True)
+def busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no time-out for our own: beside other tests the loop stalls, and time-outs are short."""
+    if request.module.__name__.rpartition(".")[2] not in OF_STALLS:
+        monkeypatch.setattr(attempt, "STALLED_SHARE", 1000)

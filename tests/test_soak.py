@@ -53,7 +53,7 @@ async def test_no_kill_after_an_attempt_leaves_a_wrong_minute(tmp_path: Path):
     """In short; `make soak` has 20 kills around the end of a minute."""
     report = await checks.run(tmp_path, kills=3, seed=int(os.environ.get("KENER_SEED", "1")))
     assert report.is_ok, f"{report}\n{report.faults}"
-    assert report.stored < report.runs == 3 * checks.AT_ONCE
+    assert report.stored < report.runs <= 3 * checks.AT_ONCE  # a run may not have begun when it is killed
 
 
 @pytest.mark.process
