@@ -78,7 +78,10 @@ OF_STALLS = ("test_attempts", "test_http_probe", "test_names", "test_hostile_tar
 
 
 @pytest.fixture(autouse=True)
-def busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take no time-out for our own: beside other tests the loop stalls, and time-outs are short."""
-    if request.module.__name__.rpartition(".")[2] not in OF_STALLS:
-        monkeypatch.setattr(attempt, "STALLED_SHARE", 1000)
+def busy_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take no stall for our own fault: beside other tests the loop stalls, and time-outs are short."""
+    with pytest.MonkeyPatch.context() as patch:  # of its own, because those of tests end before their service
+        if request.module.__name__.rpartition(".")[2] not in OF_STALLS:
+            patch.setattr(attempt, "STALLED_SHARE", 1000)
+            patch.setattr(attempt, "LONGEST_STALL", 1000)
+        yield
