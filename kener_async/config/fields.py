@@ -262,17 +262,6 @@ def is_published(name: str) -> bool:
 _PART = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 
 
-class HostPort(String):
-    """Such as "127.0.0.1:5432" or "[::1]:22", read as host and port."""
-
-    def parsed(self, text: str) -> tuple[str, int]:
-        host, colon, port = text.rpartition(":")
-        is_bare = ":" not in host or (host.startswith("[") and host.endswith("]"))
-        if not (colon and host and is_bare and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-            raise ValidationError(f'must be text such as "localhost:5432", not {describe(text)}')
-        return host.strip("[]"), int(port)
-
-
 class FontFile(String):
     def parsed(self, text: str) -> str:
         if text and not (is_asset(text) and text.lower().endswith(FONT_ENDINGS)):
