@@ -64,14 +64,9 @@ class AlertStreak:
 NO_STREAK = AlertStreak()
 
 
-def measured(layers: Layers) -> Layers:
-    """The layers without what people say of incidents; maintenance stays."""
-    return layers.measured()
-
-
 def measured_runs(layers: Layers, start: int, now: int) -> list[Run]:
     """The minutes from `start`, on the minute, up to and including the current one, as measured."""
-    return list(runs(measured(layers.begun_by(now)), start, minute_end(now)))
+    return list(runs(layers.begun_by(now).measured(), start, minute_end(now)))
 
 
 def streak_of(

@@ -29,7 +29,6 @@ from kener_async.domain.alert_streaks import (
     Side,
     StreakCondition,
     StreakTally,
-    measured,
     said_by,
 )
 from kener_async.domain.alerts import Alert, AlertRule
@@ -71,7 +70,7 @@ class ReplayedAlert:
 
 def stretches(condition: StreakCondition, layers: Layers, start: int, end: int) -> list[Stretch]:
     """The measured minutes of `[start, end)`, both on the minute; `layers` are those of the span."""
-    layers = measured(layers)
+    layers = layers.measured()
     broken = _broken_minutes(layers)
     found: list[Stretch] = []
     newest, side = layers.earlier, Side.BRIDGE

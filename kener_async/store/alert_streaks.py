@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, StreakCondition, measured, streak_of
+from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, StreakCondition, streak_of
 from kener_async.domain.alerts import Alert
 from kener_async.domain.calendar import QUARTER, minute_of
 from kener_async.domain.timeline import runs
@@ -45,7 +45,7 @@ def extended(
 ) -> AlertStreak:
     """The streak at the end of the stored minutes of `[start, end)`; `streak` is the one before them."""
     for first, last, stored in layers.load_pieces(session, monitor, (start, end), end):
-        streak = streak_of(condition, stored, runs(measured(stored), first, last), streak)
+        streak = streak_of(condition, stored, runs(stored.measured(), first, last), streak)
     return streak
 
 

@@ -37,7 +37,6 @@ from kener_async.domain.alert_streaks import (
     AlertStreak,
     Side,
     StreakCondition,
-    measured,
     measured_runs,
     streak_of,
 )
@@ -132,7 +131,7 @@ class MeasuredMinutes:
         self.base = quarter_of(now)
         self.layers: Layers = layers.load(session, monitor, self.base, now + 1)
         self.runs: Sequence[Run] = measured_runs(self.layers, self.base, now)
-        self.current: CurrentStatus = current_status(measured(self.layers), now)
+        self.current: CurrentStatus = current_status(self.layers.measured(), now)
 
     def streak(self, condition: StreakCondition, earlier: AlertStreak = NO_STREAK) -> AlertStreak:
         return streak_of(condition, self.layers, self.runs, earlier)

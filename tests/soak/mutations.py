@@ -258,9 +258,9 @@ MUTATIONS = (
     ),
     Mutation(
         "an alert looks at what people say of an incident",
-        "domain/alert_streaks.py",
-        "return layers.measured()",
-        "return layers",
+        "domain/timeline.py",
+        "overlays=[overlay for overlay in self.overlays if overlay.maintenance]",
+        "overlays=list(self.overlays)",
         OF_ALERTS,
     ),
     Mutation(
