@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from kener_async.store.admin import restore
 from kener_async.store.sqlite import migrations, transactions
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import DatabaseFileError
-from kener_async.store.sqlite.files import NotEnoughSpace
+from kener_async.store.sqlite.files import NotEnoughSpace, folder_locked
 from kener_async.store.sqlite.migrations import VERSION
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.database import contents, fill
@@ -229,6 +230,20 @@ def test_a_start_that_cannot_upgrade_says_why_and_the_old_release_goes_on(
     assert contents(path) == contents(original)
     with Server(path.parent, a_config(), database=path).start() as old:
         assert old.stop() == 0
+
+
+def test_a_process_waits_for_another_that_is_setting_up_the_same_new_file(tmp_path: Path):
+    path = tmp_path / "kener.db"
+    with ThreadPoolExecutor(1) as pool, closing(connect(path)) as first:
+        with folder_locked(tmp_path):
+            first.execute("BEGIN IMMEDIATE")
+            second = pool.submit(prepare, path)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
+            first.execute("COMMIT")
+            migrations.migrate(first)
+        second.result()
+    assert version_of(path) == VERSION
 
 
 @pytest.mark.process

@@ -36,14 +36,22 @@ def prepare(path: Path, *, may_upgrade: bool = True) -> None:
     """
     version.require()
     with database_errors(path):
-        if files.is_empty(path):
-            # One process at a time: SQLite can refuse to set up a file that another is setting up.
+        if _is_new(path):
+            # One process at a time: while another sets the file up it has bytes, and no tables yet.
             with files.folder_locked(path.absolute().parent):
                 files.make_file(path)
                 _prepare(path, may_upgrade)
         else:
             _require_ours(path)
             _prepare(path, may_upgrade)
+
+
+def _is_new(path: Path) -> bool:
+    """Whether no process has finished setting up the file."""
+    if files.is_empty(path):
+        return True
+    with closing(connect(path, read_only=True)) as connection:
+        return migrations.is_new(connection)
 
 
 def _require_ours(path: Path) -> None:
