@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 6; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 7; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -80,29 +80,42 @@ CREATE TABLE incidents (
     covers              INTEGER NOT NULL DEFAULT 1 CHECK (covers IN (0, 1)),         -- 0: its minutes are what was measured
     is_draft            INTEGER NOT NULL DEFAULT 0 CHECK (is_draft IN (0, 1)),       -- 1: not on any page
     is_monitoring       INTEGER NOT NULL DEFAULT 0 CHECK (is_monitoring IN (0, 1)),  -- 1: over, and being watched
-    touched_at          INTEGER    -- when a person first changed one that a rule opened; NULL: not yet
+    touched_at          INTEGER,   -- when a person first changed one that a rule opened; NULL: not yet
+    postmortem          TEXT NOT NULL DEFAULT '',      -- Markdown; empty: none
+    postmortem_at       INTEGER,                       -- when it was published; NULL: not yet
+    series              TEXT,                          -- the name of the series that a maintenance is an occurrence of
+    occurrence          TEXT,                          -- its begin by the series, in local time
+    is_changed          INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1))    -- 1: not as its series says
 ) STRICT;
 
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
 CREATE INDEX incidents_drafts ON incidents (number) WHERE is_draft = 1;
+CREATE UNIQUE INDEX incidents_by_occurrence ON incidents (series, occurrence) WHERE series IS NOT NULL;
 
 CREATE TABLE incident_monitors (
     number      INTEGER NOT NULL REFERENCES incidents (number),
     position    INTEGER NOT NULL,    -- the order in which the tags were sent
     monitor_id  INTEGER NOT NULL REFERENCES monitors (id),
+    impact      INTEGER CHECK (impact IN (0, 1, 2)),    -- of this monitor alone, 0 none; NULL: that of the incident
     PRIMARY KEY (number, position)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX incident_monitors_by_monitor ON incident_monitors (monitor_id, number);
 
-CREATE TABLE comments (
+-- state: 0 investigating, 1 identified, 2 monitoring, 3 resolved; NULL: it stays as it was.
+CREATE TABLE updates (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     number      INTEGER NOT NULL REFERENCES incidents (number),
-    body        TEXT NOT NULL,
-    created_at  INTEGER NOT NULL
+    body        TEXT NOT NULL,                     -- Markdown; empty: only the state or the impacts changed
+    created_at  INTEGER NOT NULL,
+    at          INTEGER NOT NULL DEFAULT 0,        -- the time it stands at, which may be earlier than its making
+    state       INTEGER CHECK (state IN (0, 1, 2, 3)),
+    impacts     TEXT CHECK (json_valid(impacts)),  -- {tag: 0, 1, 2 or null} of the monitors it changed
+    author      TEXT NOT NULL DEFAULT '',
+    edited_at   INTEGER
 ) STRICT;
 
-CREATE INDEX comments_by_incident ON comments (number, id);
+CREATE INDEX updates_by_incident ON updates (number, id);
 
 -- The minutes of each status in a quarter-hour, and the latencies of its samples; all zeros have no row.
 -- Degraded minutes that count as downtime by the settings of their time are in both columns.
@@ -259,11 +272,13 @@ CREATE TABLE notices (
     at        INTEGER NOT NULL,
     alert     INTEGER,
     incident  INTEGER,
-    body      TEXT NOT NULL CHECK (json_valid(body))
+    body      TEXT NOT NULL CHECK (json_valid(body)),
+    unique_key  TEXT    -- of what must be told once; NULL: it has none
 ) STRICT;
 
 CREATE INDEX notices_by_alert ON notices (alert) WHERE alert IS NOT NULL;
 CREATE INDEX notices_by_instant ON notices (at);
+CREATE UNIQUE INDEX notices_by_key ON notices (unique_key) WHERE unique_key IS NOT NULL;
 
 -- Each notice on its way to each channel: the outbox.
 -- state: 0 due, 1 sending, 2 sent, 3 failed for good, 4 merged with another, 5 dropped.
@@ -318,4 +333,133 @@ CREATE TABLE certificates (
     first_seen   INTEGER NOT NULL,
     last_seen    INTEGER NOT NULL,
     PRIMARY KEY (monitor_id, fingerprint)
+) STRICT, WITHOUT ROWID;
+
+-- People who sign in at /manage. role: 0 viewer, 1 responder, 2 editor, 3 admin.
+-- Instants are UTC seconds; digests are SHA-256 of secrets of 256 random bits, which are not stored.
+CREATE TABLE people (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    email           TEXT NOT NULL DEFAULT '',
+    role            INTEGER NOT NULL CHECK (role IN (0, 1, 2, 3)),
+    categories      TEXT CHECK (json_valid(categories)),    -- a JSON array of names; NULL: not limited
+    password        TEXT,                    -- its Argon2id hash; NULL: none
+    code_key        BLOB,                    -- of time-based codes (RFC 6238); NULL: none
+    code_step       INTEGER NOT NULL DEFAULT 0,    -- the newest step whose code was used
+    locale          TEXT NOT NULL DEFAULT '',      -- empty: that of the browser
+    zone            TEXT NOT NULL DEFAULT '',      -- empty: that of [site]
+    made_at         INTEGER NOT NULL,
+    last_seen       INTEGER,
+    inactive_since  INTEGER                  -- NULL: may sign in
+) STRICT;
+
+
+-- Passkeys of people. `data` is the attested credential data of WebAuthn (6.5.2).
+CREATE TABLE passkeys (
+    id         BLOB PRIMARY KEY,
+    person     INTEGER NOT NULL REFERENCES people (id),
+    data       BLOB NOT NULL,
+    counter    INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    made_at    INTEGER NOT NULL,
+    last_used  INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX passkeys_by_person ON passkeys (person);
+
+
+-- Codes that stand in for a lost second factor, each once.
+CREATE TABLE recovery_codes (
+    digest   BLOB PRIMARY KEY,
+    person   INTEGER NOT NULL REFERENCES people (id),
+    used_at  INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX recovery_codes_by_person ON recovery_codes (person);
+
+
+-- Who a person is at an OpenID Connect provider.
+CREATE TABLE identities (
+    issuer   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    person   INTEGER NOT NULL REFERENCES people (id),
+    PRIMARY KEY (issuer, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identities_by_person ON identities (person);
+
+
+-- Links by which a person sets a password or a passkey, each once.
+CREATE TABLE invitations (
+    digest   BLOB PRIMARY KEY,
+    person   INTEGER NOT NULL REFERENCES people (id),
+    made_at  INTEGER NOT NULL,
+    ends_at  INTEGER NOT NULL,
+    used_at  INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX invitations_by_person ON invitations (person);
+
+
+-- Sessions of people who are signed in. `fresh_at`: when they last proved who they are.
+CREATE TABLE sessions (
+    digest    BLOB PRIMARY KEY,
+    person    INTEGER NOT NULL REFERENCES people (id),
+    form_key  BLOB NOT NULL,
+    made_at   INTEGER NOT NULL,
+    seen_at   INTEGER NOT NULL,
+    ends_at   INTEGER NOT NULL,
+    fresh_at  INTEGER NOT NULL,
+    network   TEXT NOT NULL,
+    agent     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_person ON sessions (person);
+
+
+-- What a sign-in under way must bring back, each once: of passkeys, of OpenID Connect, of a second step.
+CREATE TABLE challenges (
+    digest   BLOB PRIMARY KEY,
+    kind     TEXT NOT NULL,
+    body     TEXT NOT NULL CHECK (json_valid(body)),
+    ends_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+
+-- Failed sign-ins: by name, and by network.
+CREATE TABLE tries (
+    subject   TEXT PRIMARY KEY,    -- name:<name> or network:<network>
+    failures  INTEGER NOT NULL,
+    since     INTEGER NOT NULL,
+    last_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+
+-- Forms that were submitted, by their one-time keys, and where each led.
+CREATE TABLE submissions (
+    digest    BLOB PRIMARY KEY,
+    at        INTEGER NOT NULL,
+    location  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+
+-- Who changed what. Rows are only added; `link` is the hash of the row with that of the row before it.
+CREATE TABLE audit (
+    id       INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    actor    TEXT NOT NULL,       -- such as person:ada, token:deploy, command:root, link:ops
+    network  TEXT NOT NULL DEFAULT '',
+    act      TEXT NOT NULL,
+    object   TEXT NOT NULL,
+    before   TEXT CHECK (json_valid(before)),
+    after    TEXT CHECK (json_valid(after)),
+    link     BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_by_instant ON audit (at);
+
+
+-- What was made in the browser or by the API, with the keys of its table in config.toml.
+CREATE TABLE managed (
+    kind        TEXT NOT NULL CHECK (kind IN ('series', 'template', 'announcement')),
+    name        TEXT NOT NULL,
+    body        TEXT NOT NULL CHECK (json_valid(body)),
+    revision    INTEGER NOT NULL,
+    changed_at  INTEGER NOT NULL,
+    changed_by  TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;

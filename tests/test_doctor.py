@@ -39,7 +39,7 @@ def states(found: Iterable[Finding]) -> dict[str, str]:
 
 
 def a_server(**fields: object) -> ServerConfig:
-    plain = ServerConfig("127.0.0.1", 3000, "", (), 10, 0, 10, "")
+    plain = ServerConfig("127.0.0.1", 3000, "", (), 10, 0, 10, "", "/manage")
     return replace(plain, **fields)  # type: ignore[arg-type]
 
 

@@ -45,6 +45,7 @@ from kener_async.config.fields import (
     TimeZone,
     Url,
 )
+from kener_async.config.manage import ManageConfig
 from kener_async.config.schema import inner, key, several, several_kinds, table
 from kener_async.domain.alerts import AlertRule, BurnRate, CertificateWithin
 from kener_async.domain.calendar import DAY, MINUTE
@@ -104,6 +105,12 @@ class ServerConfig:
         "",
         doc='The path under which a reverse proxy serves all this, such as "/status"; no slash at its end. '
         "Every link carries it. The proxy may pass it on or strip it: both work.",
+    )
+    manage_path: str = key(
+        BasePath(),
+        "/manage",
+        restart=True,
+        doc="Where people sign in to manage all this, below base_path; empty: nowhere.",
     )
 
     @property
@@ -614,6 +621,7 @@ class PlainTables:
     notifications: NotificationsConfig = inner(NotificationsConfig)
     mail: MailConfig = inner(MailConfig)
     templates: tuple[TemplateConfig, ...] = several(TemplateConfig, "templates")
+    manage: ManageConfig = inner(ManageConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,16 @@ from fnmatch import fnmatchcase
 from kener_async.domain.errors import Forbidden
 
 DEFAULT_SCOPES = ("status:write", "status:read", "incident:write", "incident:read")
-SCOPES = (*DEFAULT_SCOPES, "manage:read", "alert:write", "monitor:write", "channel:write", "admin")
+SCOPES = (
+    *DEFAULT_SCOPES,
+    "manage:read",
+    "alert:write",
+    "incident:delete",
+    "monitor:write",
+    "channel:write",
+    "report:read",
+    "admin",
+)
 
 
 def is_expired(expires: int | None, now: int) -> bool:

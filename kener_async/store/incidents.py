@@ -110,7 +110,7 @@ def delete(session: Session, number: int) -> Incident:
     """Delete an incident with its comments, and mark the quarters it covered; raises NotFound."""
     incident = get(session, number)
     _mark(session, incident)
-    session.execute("DELETE FROM comments WHERE number = ?", (number,))
+    session.execute("DELETE FROM updates WHERE number = ?", (number,))
     session.execute("DELETE FROM incident_monitors WHERE number = ?", (number,))
     session.execute("DELETE FROM incidents WHERE number = ?", (number,))
     return incident
@@ -319,7 +319,7 @@ def not_showable(session: Session) -> list[int]:
          WHERE min(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) < :first
             OR max(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) > :last
         UNION
-        SELECT number FROM comments WHERE created_at NOT BETWEEN :first AND :last
+        SELECT number FROM updates WHERE min(created_at, at) < :first OR max(created_at, at) > :last
         """,
         {"first": FIRST_INSTANT, "last": LAST_INSTANT},
     )
@@ -351,8 +351,8 @@ def _threads(session: Session, incidents: Sequence[Incident]) -> list[IncidentTh
     comments: dict[int, list[Comment]] = {incident.number: [] for incident in incidents}
     rows = session.execute(
         """
-        SELECT number, id, body, created_at FROM comments
-         WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number, id
+        SELECT number, id, body, created_at FROM updates
+         WHERE body <> '' AND number IN (SELECT value FROM json_each(?)) ORDER BY number, id
         """,
         (json.dumps(list(comments)),),
     )
@@ -404,7 +404,8 @@ def comment(session: Session, number: int, body: str, now: int, grant: Grant | N
 def remark(session: Session, number: int, body: str, now: int) -> Comment:
     """Add a comment that no person wrote to an incident that exists."""
     (comment_id,) = session.execute(
-        "INSERT INTO comments (number, body, created_at) VALUES (?, ?, ?) RETURNING id", (number, body, now)
+        "INSERT INTO updates (number, body, created_at, at) VALUES (?, ?, ?, ?) RETURNING id",
+        (number, body, now, now),
     ).fetchone()
     session.execute(
         "UPDATE incidents SET updated_at = max(updated_at, ?), revision = revision + 1 WHERE number = ?",
@@ -417,8 +418,11 @@ def insert(session: Session, incident: Incident, comments: Iterable[Comment]) ->
     """Store an exported incident under its number, without marking the quarters it covers."""
     _save(session, incident)
     session.executemany(
-        "INSERT INTO comments (id, number, body, created_at) VALUES (?, ?, ?, ?)",
-        [(comment.id, incident.number, comment.body, comment.created_at) for comment in comments],
+        "INSERT INTO updates (id, number, body, created_at, at) VALUES (?, ?, ?, ?, ?)",
+        [
+            (comment.id, incident.number, comment.body, comment.created_at, comment.created_at)
+            for comment in comments
+        ],
     )
 
 

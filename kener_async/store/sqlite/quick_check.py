@@ -16,10 +16,20 @@ SMALL_TABLES = (
     "runs",
     "channel_states",
     "certificates",
+    "people",
+    "passkeys",
+    "recovery_codes",
+    "identities",
+    "invitations",
+    "sessions",
+    "challenges",
+    "tries",
+    "submissions",
+    "managed",
 )
 LARGE_TABLES = (
     "dirty",
-    "comments",
+    "updates",
     "samples",
     "quarters",
     "heard",
@@ -28,6 +38,7 @@ LARGE_TABLES = (
     "notices",
     "deliveries",
     "check_faults",
+    "audit",
 )
 
 
