@@ -15,7 +15,9 @@ CREATE TABLE service (
     rolled_until  INTEGER NOT NULL,    -- every quarter before this one has been marked dirty at least once
     kept_from     INTEGER NOT NULL,    -- samples and quarters before this instant have been deleted
     integrity_passed_at INTEGER,       -- when the large tables last passed the integrity check; NULL: never
-    identity      TEXT NOT NULL DEFAULT ''  -- a UUID, of which ids are made that must not depend on an address
+    identity      TEXT NOT NULL DEFAULT '',  -- a UUID, of which ids are made that must not depend on an address
+    audit_from    INTEGER NOT NULL DEFAULT 0,  -- the newest row of the audit log that was deleted by its age
+    audit_link    BLOB                         -- and its link, which the next row continues; NULL: none was
 ) STRICT;
 
 CREATE TABLE monitors (
@@ -451,6 +453,9 @@ CREATE TABLE audit (
     link     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_instant ON audit (at);
+CREATE INDEX audit_by_actor ON audit (actor);
+CREATE INDEX audit_by_act ON audit (act);
+CREATE INDEX audit_by_object ON audit (object);
 
 
 -- What was made in the browser or by the API, with the keys of its table in config.toml.

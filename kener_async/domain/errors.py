@@ -25,6 +25,10 @@ class NotFound(DomainError):
     """The requested thing does not exist."""
 
 
+class Conflict(DomainError):
+    """The thing was changed by another since the caller read it; nothing was stored."""
+
+
 class TooLarge(DomainError):
     """The body is too large."""
 

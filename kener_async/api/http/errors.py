@@ -15,6 +15,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.TooSlow: 408,
+    errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.Unsupported: 415,
     errors.TooMany: 429,

@@ -95,6 +95,12 @@ CREATE TABLE audit (
     link     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_instant ON audit (at);
+CREATE INDEX audit_by_actor ON audit (actor);
+CREATE INDEX audit_by_act ON audit (act);
+CREATE INDEX audit_by_object ON audit (object);
+
+ALTER TABLE service ADD COLUMN audit_from INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE service ADD COLUMN audit_link BLOB;
 
 CREATE TABLE managed (
     kind        TEXT NOT NULL CHECK (kind IN ('series', 'template', 'announcement')),
