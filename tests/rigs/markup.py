@@ -33,7 +33,12 @@ class Element:
     @property
     def text(self) -> str:
         """The text content, on one line."""
-        return " ".join("".join(self._texts()).split())
+        return " ".join(self.content.split())
+
+    @property
+    def content(self) -> str:
+        """The text content as it is written, such as that of a textarea."""
+        return "".join(self._texts())
 
     def _inner(self) -> Iterator["Element"]:
         for child in self.children:
