@@ -27,13 +27,13 @@ from kener_async.config.load import load
 from kener_async.domain.calendar import minute_of
 from kener_async.domain.checks import Attempt
 from kener_async.domain.samples import Status
-from kener_async.probes.icmp import may_ping
 from kener_async.probes.settings import CheckSettings
 from kener_async.worker.check_attempts import VantageProber
 from kener_async.worker.checks import Checks
 from tests.rigs.certificates import Authority
 from tests.rigs.checks import Bench, FakeTime
 from tests.rigs.device import agent_settings
+from tests.rigs.icmp import may_ping
 from tests.rigs.name_server import answered, name_server
 from tests.rigs.service import NOON
 

@@ -22,10 +22,10 @@ from aiohttp.test_utils import TestServer
 from kener_async import keys
 from kener_async.domain.checks import Attempt, Obstacle
 from kener_async.domain.samples import Status
-from kener_async.probes.icmp import may_ping
 from kener_async.probes.settings import HttpTarget, OAuth, PingTarget, Target
 from kener_async.store import check_faults
 from tests.rigs.checks import a_check
+from tests.rigs.icmp import may_ping
 from tests.rigs.service import FakeClock, Service, running
 from tests.test_check_service import config_of, stored
 

@@ -12,8 +12,9 @@ import pytest
 from kener_async.domain.checks import Obstacle
 from kener_async.domain.samples import Status
 from kener_async.probes import icmp
-from kener_async.probes.icmp import EchoSocket, may_ping
+from kener_async.probes.icmp import EchoSocket
 from kener_async.probes.settings import PingTarget
+from tests.rigs.icmp import may_ping
 from tests.rigs.looks import look
 
 REPLY_V4, REPLY_V6 = 0, 129

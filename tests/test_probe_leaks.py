@@ -7,7 +7,6 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from kener_async.probes.icmp import may_ping
 from kener_async.probes.probe import NoAnswer, NotMeasured, Trace
 from kener_async.probes.registry import probe_of
 from kener_async.probes.settings import (
@@ -21,6 +20,7 @@ from kener_async.probes.settings import (
 )
 from kener_async.probes.vantage import Vantage, VantageSettings
 from tests.rigs.certificates import Authority
+from tests.rigs.icmp import may_ping
 from tests.rigs.looks import a_check
 from tests.rigs.name_server import name_server
 from tests.rigs.scripted_server import UPGRADE, Step, scripted_server

@@ -47,21 +47,6 @@ class EchoReply(NamedTuple):
     received: float
 
 
-def may_ping(version: int) -> str:
-    """How this process may send echo requests over IP `version`: `datagram`, `raw`, or empty: it may not.
-
-    A datagram socket needs no privilege where net.ipv4.ping_group_range has a group of the process, also for
-    IPv6; a raw one needs CAP_NET_RAW. Raises OSError.
-    """
-    family = PROTOCOLS[version][0]
-    try:
-        opened, is_raw = _opened(version, lambda kind, protocol: socket.socket(family, kind, protocol))
-    except NotMeasured:
-        return ""
-    opened.close()
-    return "raw" if is_raw else "datagram"
-
-
 class EchoSocket:
     """A socket for echo requests to one literal address; to be closed.
 

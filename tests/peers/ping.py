@@ -12,9 +12,9 @@ import pytest
 
 from kener_async.domain.checks import Attempt, Obstacle
 from kener_async.domain.samples import Status
-from kener_async.probes.icmp import may_ping
 from kener_async.probes.settings import PingTarget
 from kener_async.probes.vantage import VantageSettings
+from tests.rigs.icmp import may_ping
 from tests.rigs.looks import look
 from tests.rigs.namespaces import NOBODY, Namespace, two_namespaces
 
