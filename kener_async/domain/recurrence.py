@@ -1,7 +1,7 @@
 """Recurrence rules: the subset of iCalendar's RRULE (RFC 5545) that maintenance repeats by, in local time.
 
-An expansion goes from one period (a day, week, month or year) to the next and never further than it is asked to,
-so that its cost is bounded by the time between, whatever the rule.
+An expansion goes from one period (a day, week, month or year) to the next and never further than it is asked
+to, so that its cost is bounded by the time between, whatever the rule.
 """
 
 import re
@@ -33,7 +33,7 @@ class Frequency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DayOfWeek:
-    """A weekday, 0 for Monday; `ordinal` 2 is the second in the month or year, -1 the last, 0 each of them."""
+    """A weekday, 0 for Monday; `ordinal` 2 is the second in a month or year, -1 the last, 0 each of them."""
 
     weekday: int
     ordinal: int = 0
@@ -119,24 +119,25 @@ def _signed(name: str, text: str, most: int) -> int:
 def _day_of_week(text: str) -> DayOfWeek:
     match = re.fullmatch(r"([+-]?[0-9]{1,2})?([A-Z]{2})", text)
     if match is None or match[2] not in WEEKDAYS:
-        raise Invalid(f"BYDAY must be of {', '.join(WEEKDAYS)}, with a number before or not, not {text[:40]!r}")
+        raise Invalid(f"BYDAY must be of {', '.join(WEEKDAYS)}, perhaps after a number, not {text[:40]!r}")
     ordinal = int(match[1] or 0)
     if match[1] and not 1 <= abs(ordinal) <= 53:
         raise Invalid(f"BYDAY must have numbers from 1 to 53 or -1 to -53, not {text!r}")
     return DayOfWeek(WEEKDAYS.index(match[2]), ordinal)
 
 
+_UNTIL = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T([0-9]{2})([0-9]{2})([0-9]{2})(Z?))?")
+
+
 def _until(text: str) -> date:
-    for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S", "%Y%m%d"):
-        if len(text) != len(datetime(2000, 1, 1).strftime(form)):
-            continue
-        try:
-            found = datetime.strptime(text, form)
-        except ValueError:
-            continue
-        if form.endswith("Z"):
-            return found.replace(tzinfo=UTC)
-        return found if "T" in text else found.date()
+    match = _UNTIL.fullmatch(text)
+    try:
+        if match is not None and match[4] is None:
+            return date(*map(int, match.groups()[:3]))
+        if match is not None:
+            return datetime(*map(int, match.groups()[:6]), tzinfo=UTC if match[7] else None)  # type: ignore[misc, arg-type]  # six numbers
+    except ValueError:
+        pass  # no such day or time
     raise Invalid(f"UNTIL must be such as 20270131, 20270131T235959 or 20270131T225959Z, not {text[:40]!r}")
 
 
@@ -164,8 +165,8 @@ def local_begins(
 ) -> Iterator[datetime]:
     """The local times in `[start, end)` at which the rule occurs, in order; all without a time zone.
 
-    `begin` is where the rule begins: its first period, its time of day, and the days that the rule leaves open.
-    It occurs itself only where it is as the rule says.
+    `begin` gives the first period, the time of day, and the days that the rule leaves open. It occurs itself
+    only where it is as the rule says.
     """
     is_over = _limit(rule, begin, zone)
     skipped = 0 if rule.count is not None else _periods_before(rule, begin.date(), start.date())
