@@ -1,16 +1,14 @@
 """Passkeys (WebAuthn): what a browser is asked, and whether its answer is good.
 
-A challenge is stored as its digest alone: the answer of the browser holds it, and the row of the store that
-is taken for it can be taken once. So an answer that was seen before, or that is for no question of ours, has
-no row. Checked beyond that are the origin, the relying party, that the authenticator verified the person (a
+A challenge is a secret of store/challenges.py, in base64url: the answer of the browser holds it, and the row
+that is taken for it can be taken once. So an answer that was seen before, or that is for no question of ours,
+has no row. Checked beyond that are the origin, the relying party, that the authenticator verified the person (a
 PIN, a finger, a face), the signature, and in the store the counter.
 """
 
 import json
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from fido2.server import Fido2Server
@@ -48,14 +46,6 @@ class PasskeyRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class PasskeyRequest:
-    """What the script of the page is given, as JSON, and the digest of its challenge, to be stored."""
-
-    options: Mapping[str, Any]
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Assertion:
     """A good answer to a sign-in: the passkey that signed it, and its counter now."""
 
@@ -63,20 +53,19 @@ class Assertion:
     counter: int
 
 
-def request_creation(
-    party: RelyingParty, site: str, person: Person, known: Iterable[Passkey]
-) -> PasskeyRequest:
-    """Ask a browser to make a passkey of a person, other than those that are known."""
-    challenge = secrets.token_bytes(32)
+def creation_options(
+    party: RelyingParty, site: str, person: Person, known: Iterable[Passkey], challenge: str
+) -> dict[str, Any]:
+    """The JSON object for a browser that shall make a passkey of a person, other than those known."""
     user = PublicKeyCredentialUserEntity(id=handle_of(person.id), name=person.name, display_name=person.name)
     options, _ = _server(party, site).register_begin(
         user,
         [_descriptor(passkey) for passkey in known],
         resident_key_requirement=ResidentKeyRequirement.REQUIRED,
         user_verification=REQUIRED,
-        challenge=challenge,
+        challenge=websafe_decode(challenge),
     )
-    return PasskeyRequest(dict(options), digest_of(challenge))
+    return dict(options)
 
 
 def created(party: RelyingParty, answer: str, person: int, name: str, now: int) -> Passkey:
@@ -96,12 +85,11 @@ def created(party: RelyingParty, answer: str, person: int, name: str, now: int) 
     return _checked(check)
 
 
-def request_assertion(party: RelyingParty, known: Iterable[Passkey] | None = None) -> PasskeyRequest:
-    """Ask a browser to sign with one of the passkeys that are known; None: with any that it has for us."""
-    challenge = secrets.token_bytes(32)
+def assertion_options(party: RelyingParty, known: Iterable[Passkey] | None, challenge: str) -> dict[str, Any]:
+    """The JSON object for a browser that shall sign with a passkey known here; None: with any it has for us."""
     allowed = None if known is None else [_descriptor(passkey) for passkey in known]
-    options, _ = _server(party).authenticate_begin(allowed, REQUIRED, challenge)
-    return PasskeyRequest(dict(options), digest_of(challenge))
+    options, _ = _server(party).authenticate_begin(allowed, REQUIRED, websafe_decode(challenge))
+    return dict(options)
 
 
 def asserted(party: RelyingParty, answer: str, passkey: Passkey) -> Assertion:
@@ -129,19 +117,14 @@ def passkey_id_of(answer: str) -> bytes:
     return _checked(lambda: bytes(AuthenticationResponse.from_dict(_object(answer)).raw_id))
 
 
-def challenge_digest_of(answer: str) -> bytes:
-    """The digest of the challenge in an answer, which is not checked yet; raises PasskeyRefused."""
+def challenge_of(answer: str) -> str:
+    """The challenge in an answer, which is not checked yet; raises PasskeyRefused."""
 
-    def read() -> bytes:
-        data = _object(answer)["response"]["clientDataJSON"]
-        return digest_of(CollectedClientData(websafe_decode(data)).challenge)
+    def read() -> str:
+        data = CollectedClientData(websafe_decode(_object(answer)["response"]["clientDataJSON"]))
+        return websafe_encode(data.challenge)
 
     return _checked(read)
-
-
-def digest_of(challenge: bytes) -> bytes:
-    """The digest by which the store knows a challenge."""
-    return sha256(challenge).digest()
 
 
 def handle_of(person: int) -> bytes:
