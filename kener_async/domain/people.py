@@ -1,6 +1,6 @@
 """People who sign in, their roles, and what each role and each scope of a token may do."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, unique
 
@@ -138,3 +138,8 @@ class Actor:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"
+
+
+def highest_role(groups: Collection[str], roles: Iterable[tuple[str, Role]]) -> Role | None:
+    """The highest role that the groups of a person give; None: none of them gives one."""
+    return max((role for group, role in roles if group in groups), default=None)

@@ -2,8 +2,8 @@
 
 A challenge is a secret of store/challenges.py, in base64url: the answer of the browser holds it, and the row
 that is taken for it can be taken once. So an answer that was seen before, or that is for no question of ours,
-has no row. Checked beyond that are the origin, the relying party, that the authenticator verified the person (a
-PIN, a finger, a face), the signature, and in the store the counter.
+has no row. Checked beyond that are the origin, the relying party, that the authenticator verified the person
+(a PIN, a finger, a face), the signature, and in the store the counter.
 """
 
 import json
@@ -86,7 +86,7 @@ def created(party: RelyingParty, answer: str, person: int, name: str, now: int) 
 
 
 def assertion_options(party: RelyingParty, known: Iterable[Passkey] | None, challenge: str) -> dict[str, Any]:
-    """The JSON object for a browser that shall sign with a passkey known here; None: with any it has for us."""
+    """The JSON object for a browser that shall sign with a known passkey; None: with any it has for us."""
     allowed = None if known is None else [_descriptor(passkey) for passkey in known]
     options, _ = _server(party).authenticate_begin(allowed, REQUIRED, websafe_decode(challenge))
     return dict(options)

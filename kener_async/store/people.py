@@ -107,11 +107,18 @@ def add(
 
 
 def change_rights(
-    session: Session, number: int, role: Role, categories: Collection[str] | None, actor: Actor, now: int
+    session: Session,
+    number: int,
+    role: Role,
+    categories: Collection[str] | None,
+    actor: Actor,
+    now: int,
+    *,
+    keeps_an_admin: bool = True,
 ) -> Person:
     """Give a person a role and the categories they are limited to, and end their sessions.
 
-    Raises NotFound, and Invalid where no active admin without limits would be left.
+    Raises NotFound, and with `keeps_an_admin` Invalid where no active admin without limits would be left.
     """
     before = get(session, number)
     limits = None if categories is None else tuple(categories)
@@ -121,7 +128,8 @@ def change_rights(
     session.execute(
         "UPDATE people SET role = ?, categories = ? WHERE id = ?", (int(role), _json(categories), number)
     )
-    _require_admin(session)
+    if keeps_an_admin:
+        _require_admin(session)
     _end_sessions(session, number)
     _record(session, "person.change", before, after, actor, now)
     return after
