@@ -442,7 +442,7 @@ CREATE TABLE submissions (
 
 -- Who changed what. Rows are only added; `link` is the hash of the row with that of the row before it.
 CREATE TABLE audit (
-    id       INTEGER PRIMARY KEY,
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
     at       INTEGER NOT NULL,
     actor    TEXT NOT NULL,       -- such as person:ada, token:deploy, command:root, link:ops
     network  TEXT NOT NULL DEFAULT '',

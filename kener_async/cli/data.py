@@ -10,6 +10,7 @@ from typing import IO
 
 import click
 
+from kener_async.cli.audit import noted_end
 from kener_async.cli.common import (
     config_option,
     config_path,
@@ -158,21 +159,27 @@ def _report_place(database: Path, kept: Path | None) -> None:
 @click.argument("src", required=False)
 @click.option("--quick", is_flag=True, help="Skip the indexes and the recount.")
 @click.option("--days", type=click.IntRange(1), help="Recount only the newest days.")
+@click.option("--audit-end", help="An end of the audit log noted before, which must be in it.")
 @config_option
-def verify(path: Path | None, src: str | None, quick: bool, days: int | None) -> None:
+def verify(path: Path | None, src: str | None, quick: bool, days: int | None, audit_end: str | None) -> None:
     """Verify a backup or a database.
 
-    Checks its bytes, its structure, and all counts by a recount. SRC is a backup, a database, or - for
-    standard input; the default is the configured database. Every problem is printed, a line each; then the
-    exit status is 1.
+    Checks its bytes, its structure, the chain of the audit log, and all counts by a recount. SRC is a backup,
+    a database, or - for standard input; the default is the configured database. Every problem is printed, a
+    line each; then the exit status is 1.
     """
     from kener_async.store.admin import verify
 
+    if quick and audit_end is not None:
+        raise click.UsageError("--audit-end: is not checked with --quick")
+    noted = None if audit_end is None else noted_end(audit_end)
     with exit_on_error():
         name = src or _configured_database()
         problems, scratch = 0, Path(tempfile.gettempdir())
         with _progress_line() as progress, _source(name, scratch) as source:
-            for line in verify.verify(source, scratch, quick=quick, days=days, progress=progress):
+            for line in verify.verify(
+                source, scratch, quick=quick, days=days, noted=noted, progress=progress
+            ):
                 progress.clear()
                 click.echo(line)
                 problems += 1

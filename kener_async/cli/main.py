@@ -5,7 +5,19 @@ from pathlib import Path
 import click
 
 from kener_async import __version__
-from kener_async.cli import agent, alerts, channels, check, data, incidents, install, serve, status, tokens
+from kener_async.cli import (
+    agent,
+    alerts,
+    audit,
+    channels,
+    check,
+    data,
+    incidents,
+    install,
+    serve,
+    status,
+    tokens,
+)
 from kener_async.config.fields import suggestion
 
 
@@ -45,6 +57,7 @@ for command in (
     *channels.COMMANDS,
     *check.COMMANDS,
     *data.COMMANDS,
+    *audit.COMMANDS,
     *status.COMMANDS,
     *install.COMMANDS,
     *agent.COMMANDS,

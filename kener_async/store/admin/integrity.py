@@ -15,7 +15,8 @@ from kener_async.domain.checks import Phases
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import dirty, followers, layers
+from kener_async.store import audit, dirty, followers, layers
+from kener_async.store.audit import ChainEnd
 from kener_async.store.dirty import Span
 from kener_async.store.observer import has_begun, kept_from
 from kener_async.store.rollups import SUMS
@@ -39,8 +40,18 @@ def rows(connection: sqlite3.Connection) -> dict[str, int]:
     return counted
 
 
-def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = no_progress) -> Iterator[str]:
-    """The faults that SQLite finds, a line each; `quick` does not compare indexes with their tables."""
+def faults(
+    connection: sqlite3.Connection,
+    *,
+    quick: bool,
+    noted: ChainEnd | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[str]:
+    """The faults of a database, a line each.
+
+    `quick` compares no indexes with their tables and follows no chain of the audit log; `noted` is an end of
+    that chain that it must hold.
+    """
     names = tables(connection)
     pragma = "quick_check" if quick else "integrity_check"
     for position, table in enumerate(names):
@@ -55,6 +66,8 @@ def faults(connection: sqlite3.Connection, *, quick: bool, progress: Progress = 
     yield from _unnoted_followers(connection)
     if not quick:
         yield from _unreadable_check_faults(connection)
+        if "audit" in names:
+            yield from audit.chain_faults(connection, noted)
     for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
         if not UUID_TEXT.fullmatch(identity):
             yield "service: the identity is not a UUID"

@@ -11,6 +11,7 @@ from kener_async.store.admin import integrity
 from kener_async.store.admin.archive import DATABASE
 from kener_async.store.admin.integrity import Difference
 from kener_async.store.admin.restore import fetch, is_database
+from kener_async.store.audit import ChainEnd
 from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -23,23 +24,25 @@ def verify(
     *,
     quick: bool = False,
     days: int | None = None,
+    noted: ChainEnd | None = None,
     progress: Progress = no_progress,
 ) -> Iterator[str]:
     """The faults of a database or a backup, a line each; none if it is OK.
 
     A server may be running on the database. A backup is unpacked into the scratch folder, and an older schema
-    is upgraded there for the recount. `quick` skips the recount and the indexes; `days` limits the recount to
-    the newest ones. Raises FatalError for a file that cannot be read at all.
+    is upgraded there for the recount. `quick` skips the recount, the indexes and the audit log; `days` limits
+    the recount to the newest ones; `noted` is an end of the audit log that must be in it. Raises FatalError
+    for a file that cannot be read at all.
     """
     with database_errors(source):
         if is_database(source) and not _is_old(source):
-            yield from _faults(source, quick=quick, days=days, progress=progress)
+            yield from _faults(source, quick=quick, days=days, noted=noted, progress=progress)
             return
         with files.workspace(scratch) as work:
             fetch(source, work, progress)
             with closing(connect(work / DATABASE)) as connection:
                 migrations.migrate(connection)
-            yield from _faults(work / DATABASE, quick=quick, days=days, progress=progress)
+            yield from _faults(work / DATABASE, quick=quick, days=days, noted=noted, progress=progress)
 
 
 def _is_old(database: Path) -> bool:
@@ -47,11 +50,13 @@ def _is_old(database: Path) -> bool:
         return bool(migrations.lacking(connection))
 
 
-def _faults(database: Path, *, quick: bool, days: int | None, progress: Progress) -> Iterator[str]:
+def _faults(
+    database: Path, *, quick: bool, days: int | None, noted: ChainEnd | None, progress: Progress
+) -> Iterator[str]:
     with closing(connect(database, read_only=True)) as connection:
         is_ok = True
         try:
-            for fault in integrity.faults(connection, quick=quick, progress=progress):
+            for fault in integrity.faults(connection, quick=quick, noted=noted, progress=progress):
                 is_ok = False
                 yield fault
             if is_ok and not quick:

@@ -84,7 +84,7 @@ CREATE TABLE submissions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit (
-    id       INTEGER PRIMARY KEY,
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
     at       INTEGER NOT NULL,
     actor    TEXT NOT NULL,
     network  TEXT NOT NULL DEFAULT '',
