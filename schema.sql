@@ -112,7 +112,7 @@ CREATE TABLE updates (
     created_at  INTEGER NOT NULL,
     at          INTEGER NOT NULL DEFAULT 0,        -- the time it stands at, which may be earlier than its making
     state       INTEGER CHECK (state IN (0, 1, 2, 3)),
-    impacts     TEXT CHECK (json_valid(impacts)),  -- {tag: 0, 1, 2 or null} of the monitors it changed
+    impacts     TEXT CHECK (impacts IS NULL OR json_valid(impacts)),  -- {tag: 0, 1, 2 or null} of the monitors it changed
     author      TEXT NOT NULL DEFAULT '',
     edited_at   INTEGER
 ) STRICT;
@@ -344,7 +344,7 @@ CREATE TABLE people (
     name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
     email           TEXT NOT NULL DEFAULT '',
     role            INTEGER NOT NULL CHECK (role IN (0, 1, 2, 3)),
-    categories      TEXT CHECK (json_valid(categories)),    -- a JSON array of names; NULL: not limited
+    categories      TEXT CHECK (categories IS NULL OR json_valid(categories)),    -- a JSON array of names; NULL: not limited
     password        TEXT,                    -- its Argon2id hash; NULL: none
     code_key        BLOB,                    -- of time-based codes (RFC 6238); NULL: none
     code_step       INTEGER NOT NULL DEFAULT 0,    -- the newest step whose code was used
@@ -448,8 +448,8 @@ CREATE TABLE audit (
     network  TEXT NOT NULL DEFAULT '',
     act      TEXT NOT NULL,
     object   TEXT NOT NULL,
-    before   TEXT CHECK (json_valid(before)),
-    after    TEXT CHECK (json_valid(after)),
+    before   TEXT CHECK (before IS NULL OR json_valid(before)),
+    after    TEXT CHECK (after IS NULL OR json_valid(after)),
     link     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_instant ON audit (at);

@@ -57,8 +57,10 @@ from kener_async.worker.housekeeping import (
     check_integrity,
     close_ended,
     count_alerts,
+    drop_ended_sign_ins,
     drop_old,
     drop_old_alerts,
+    drop_old_audit,
     drop_old_check_records,
     forget_devices,
 )
@@ -209,6 +211,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(
         HOUR, "old faults of checks", partial(drop_old_check_records, store, clock, partial(fault_age, app))
     )
+    schedule.every(HOUR, "old audit log", partial(drop_old_audit, store, clock, partial(audit_age, app)))
+    sign_ins = partial(drop_ended_sign_ins, store, app[keys.METRICS], clock, partial(session_idle, app))
+    schedule.every(60, "ended sign-ins", short(sign_ins))
     names = partial(channel_names, app)
     schedule.every(10, "alert figures", short(partial(count_alerts, store, app[keys.METRICS], names)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
@@ -283,6 +288,16 @@ def delivery_age(app: web.Application) -> int:
 def fault_age(app: web.Application) -> int:
     """How long faults of checks are kept, in seconds."""
     return app[keys.RUNNING].config.checks.fault_days * DAY
+
+
+def audit_age(app: web.Application) -> int:
+    """How long rows of the audit log are kept, in seconds."""
+    return app[keys.RUNNING].config.manage.audit_days * DAY
+
+
+def session_idle(app: web.Application) -> int:
+    """After how many seconds without a request a session ends."""
+    return app[keys.RUNNING].config.manage.session_idle
 
 
 def channel_names(app: web.Application) -> list[str] | None:

@@ -199,6 +199,8 @@ class Metrics:
         self.channels_paused = gauge("kener_channels_paused", "Channels that are paused after failures")
         for severity in Severity:
             self.open_alerts.labels(severity.name.lower()).set(0)
+        # People
+        self.sessions = gauge("kener_sessions", "Sessions of people who are signed in")
         # Database and backups
         self.database_bytes = gauge("kener_database_bytes", "Size of the database's files", ["file"])
         self.disk_free = gauge("kener_disk_free_bytes", "Free space on the database's file system")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ def end(path: Path) -> ChainEnd:
     return transactions.read(path, audit.end_of)
 
 
-def found(path: Path, **criteria: str | int) -> list[int]:
-    rows = transactions.read(path, audit.search, AuditSearch(**criteria))  # type: ignore[arg-type]
+def found(path: Path, **criteria: Any) -> list[int]:
+    rows = transactions.read(path, audit.search, AuditSearch(**criteria))
     return [row.id for row in rows]
 
 
@@ -193,7 +194,7 @@ def test_a_row_of_a_clock_set_back_takes_no_newer_rows_with_it(database: Path):
         ({"start": NOW + 60, "end": NOW + 180}, [4 - 1, 2]),
     ],
 )
-def test_rows_are_found(database: Path, criteria: dict[str, str | int], expected: list[int]):
+def test_rows_are_found(database: Path, criteria: dict[str, Any], expected: list[int]):
     assert found(database, **criteria) == expected
 
 
@@ -206,7 +207,7 @@ def test_a_page_has_fifty_rows(database: Path):
 
 
 @pytest.mark.parametrize("criteria", [{"actor": "person:ada"}, {"act": "incident"}, {"thing": "incident 1"}])
-def test_a_search_uses_an_index(database: Path, criteria: dict[str, str]):
+def test_a_search_uses_an_index(database: Path, criteria: dict[str, Any]):
     conditions, values = audit._conditions(AuditSearch(**criteria))
     with closing(sqlite3.connect(database)) as connection:
         plan = connection.execute(
@@ -267,7 +268,7 @@ from kener_async.store.sqlite import transactions
 
 for number in range(40):
     actor = Actor(ActorKind.COMMAND, sys.argv[2])
-    transactions.write(Path(sys.argv[1]), audit.record, actor, "a.b", f"thing {number}", None, {"n": number}, 5)
+    transactions.write(Path(sys.argv[1]), audit.record, actor, "a.b", f"thing {number}", None, {"n": 1}, 5)
 """
 
 

@@ -10,16 +10,23 @@ from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
 from kener_async.store import (
     alerts,
+    audit,
     certificates,
+    challenges,
     channel_states,
     check_faults,
     deliveries,
     devices,
     incidents,
+    invitations,
     observer,
+    people,
     retention,
+    sessions,
+    submissions,
+    tries,
 )
-from kener_async.store.interface import Database
+from kener_async.store.interface import Database, Session
 from kener_async.worker.stop import StopToken
 
 log = structlog.get_logger(__name__)
@@ -29,6 +36,7 @@ ALERTS_AT_ONCE = 100  # with their notices and deliveries
 MONITORS_AT_ONCE = 100
 PAUSE_SECONDS = 0.05  # between two steps, for heartbeats
 TRUSTED_AFTER = DAY
+TRIES_KEPT = DAY  # after the last failed sign-in; the waits between tries are minutes
 CHECKED_EVERY = DAY
 
 
@@ -115,6 +123,40 @@ async def drop_old_check_records(
     await database.write(certificates.delete_before, instant)
     while not stop.is_set and await database.write(check_faults.delete_before, instant, ROWS_AT_ONCE):
         await stop.sleep(PAUSE_SECONDS)
+
+
+async def drop_old_audit(database: Database, clock: Clock, keep: Callable[[], int], stop: StopToken) -> None:
+    """Drop rows of the audit log that are older than `keep()` seconds.
+
+    Short transactions, and none within a day after a gap, as in `drop_old`.
+    """
+    if not await _is_clock_trusted(database, clock):
+        return
+    instant = clock() - keep()
+    while not stop.is_set and await database.write(audit.delete_before, instant, ROWS_AT_ONCE):
+        await stop.sleep(PAUSE_SECONDS)
+
+
+async def drop_ended_sign_ins(
+    database: Database, metrics: Metrics, clock: Clock, idle: Callable[[], int]
+) -> None:
+    """Drop what has ended of sign-ins, and count the sessions for the metrics; nothing without people.
+
+    Dropped are sessions that ended or were not used for `idle()` seconds, steps of sign-ins under way,
+    invitations, failed tries, and the one-time keys of forms.
+    """
+    if await database.read(people.exists):
+        now = clock()
+        metrics.sessions.set(await database.write(_drop_ended_sign_ins, now, now - idle()))
+
+
+def _drop_ended_sign_ins(session: Session, now: int, seen_before: int) -> int:
+    sessions.drop_ended(session, seen_before, now)
+    challenges.drop_ended(session, now)
+    invitations.drop_ended(session, now)
+    tries.drop_old(session, now - TRIES_KEPT)
+    submissions.drop_old(session, now)
+    return sessions.count(session, seen_before, now)
 
 
 async def check_integrity(database: Database, clock: Clock, stop: StopToken) -> None:

@@ -4,7 +4,7 @@ CREATE TABLE people (
     name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
     email           TEXT NOT NULL DEFAULT '',
     role            INTEGER NOT NULL CHECK (role IN (0, 1, 2, 3)),
-    categories      TEXT CHECK (json_valid(categories)),
+    categories      TEXT CHECK (categories IS NULL OR json_valid(categories)),
     password        TEXT,
     code_key        BLOB,
     code_step       INTEGER NOT NULL DEFAULT 0,
@@ -90,8 +90,8 @@ CREATE TABLE audit (
     network  TEXT NOT NULL DEFAULT '',
     act      TEXT NOT NULL,
     object   TEXT NOT NULL,
-    before   TEXT CHECK (json_valid(before)),
-    after    TEXT CHECK (json_valid(after)),
+    before   TEXT CHECK (before IS NULL OR json_valid(before)),
+    after    TEXT CHECK (after IS NULL OR json_valid(after)),
     link     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_instant ON audit (at);
@@ -127,7 +127,7 @@ CREATE INDEX updates_by_incident ON updates (number, id);
 ALTER TABLE updates ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
 UPDATE updates SET at = created_at;
 ALTER TABLE updates ADD COLUMN state INTEGER CHECK (state IN (0, 1, 2, 3));
-ALTER TABLE updates ADD COLUMN impacts TEXT CHECK (json_valid(impacts));
+ALTER TABLE updates ADD COLUMN impacts TEXT CHECK (impacts IS NULL OR json_valid(impacts));
 ALTER TABLE updates ADD COLUMN author TEXT NOT NULL DEFAULT '';
 ALTER TABLE updates ADD COLUMN edited_at INTEGER;
 
