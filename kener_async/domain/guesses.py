@@ -1,7 +1,7 @@
 """How guesses at a sign-in are slowed down, by name and by network."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from kener_async.domain.calendar import DAY, MINUTE
 
@@ -61,11 +61,15 @@ def taken_back(failures: Failures) -> Failures:
     return Failures(max(failures.count - 1, 0), failures.since, failures.last_at)
 
 
-def network_of(address: IPv4Address | IPv6Address | None) -> str:
-    """The network that an address is counted by: itself, or of IPv6 its /64; "unknown" for none."""
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, IPV6_PREFIX), strict=False))
-    return "unknown" if address is None else str(address)
+def network_of(address: str) -> str:
+    """The network that an address is counted by: itself, or of IPv6 its /64; "unknown" for no address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, IPV6_PREFIX), strict=False))
+    return str(parsed)
 
 
 def _is_in_window(failures: Failures, now: int) -> bool:

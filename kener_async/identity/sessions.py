@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from kener_async.domain.errors import Unavailable
-from kener_async.domain.people import Person
-from kener_async.store import sessions
+from kener_async.domain.people import Actor, ActorKind, Person
+from kener_async.store import audit, people, sessions
 from kener_async.store.interface import Database, Session
 from kener_async.store.sessions import StoredSession
 
@@ -40,6 +40,7 @@ class SignedIn:
     """A person as stored now, and their session. Instants are UTC seconds.
 
     `fresh_at` is when they last proved who they are, `form_key` the key of the tokens of their forms.
+    `lacks_second_factor`: they sign in with a password and have neither codes nor a passkey.
     """
 
     person: Person
@@ -49,6 +50,12 @@ class SignedIn:
     seen_at: int
     ends_at: int
     fresh_at: int
+    lacks_second_factor: bool = False
+
+
+def has_second_factor(session: Session, person: Person) -> bool:
+    """Whether the password of a person is followed by a code or a passkey."""
+    return person.code_key is not None or people.has_passkey(session, person.id)
 
 
 def digest_of(cookie: str) -> bytes:
@@ -77,14 +84,17 @@ class Sessions:
         if found is None:
             self._seen.pop(digest, None)
             return None
-        stored, person = found
+        stored, person, has_passkey = found
         now, limits = self._clock(), self._limits()
         seen_at = max(stored.seen_at, self._seen.get(digest, 0))
         ends_at = min(stored.ends_at, stored.made_at + limits.length)
         if now >= ends_at or now >= seen_at + limits.idle or not person.is_active:
             return None
         await self._note(stored, now)
-        return SignedIn(person, digest, stored.form_key, stored.made_at, now, ends_at, stored.fresh_at)
+        lacks_factor = person.password is not None and person.code_key is None and not has_passkey
+        return SignedIn(
+            person, digest, stored.form_key, stored.made_at, now, ends_at, stored.fresh_at, lacks_factor
+        )
 
     async def _note(self, stored: StoredSession, now: int) -> None:
         """Note that a session is used now, in the table once a minute; a full disk ends no session."""
@@ -96,10 +106,11 @@ class Sessions:
             if self._seen.get(stored.digest) == now:
                 del self._seen[stored.digest]
 
-    def begin(self, session: Session, person: Person, visit: Visit, now: int) -> str:
+    def begin(self, session: Session, person: Person, visit: Visit, now: int, *, by: str) -> str:
         """Begin a session of a person who has just proved who they are; what its cookie holds.
 
-        Called in a transaction, with that of the proof. It never continues another session.
+        Called in a transaction, with that of the proof. It never continues another session. `by` says in the
+        audit log how they proved it, such as "password and code".
         """
         cookie = secrets.token_urlsafe(32)
         sessions.add(
@@ -116,6 +127,8 @@ class Sessions:
                 agent=visit.agent[:LONGEST_AGENT],
             ),
         )
+        actor = Actor(ActorKind.PERSON, person.name, visit.network)
+        audit.record(session, actor, "session.begin", f"person {person.name}", None, {"by": by}, now)
         return cookie
 
     async def end(self, signed_in: SignedIn) -> None:

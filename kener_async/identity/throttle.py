@@ -11,6 +11,7 @@ from kener_async.domain.guesses import (
     name_failed,
     name_wait,
     network_failed,
+    network_of,
     network_wait,
     taken_back,
 )
@@ -26,15 +27,15 @@ class TrySubject:
     network: str
 
 
-def password_try(name: str, network: str) -> TrySubject:
+def password_try(name: str, address: str) -> TrySubject:
     """A try at the password of a name. The name is stored as its hash: people type passwords in its place."""
     digest = sha256(name.casefold().encode("utf-8", "surrogatepass")).hexdigest()
-    return TrySubject(f"name:{digest}", f"network:{network}")
+    return TrySubject(f"name:{digest}", f"network:{network_of(address)}")
 
 
-def code_try(person: int, network: str) -> TrySubject:
+def code_try(person: int, address: str) -> TrySubject:
     """A try at a code of a person whose password was right."""
-    return TrySubject(f"code:{person}", f"network:{network}")
+    return TrySubject(f"code:{person}", f"network:{network_of(address)}")
 
 
 def claim(session: Session, subject: TrySubject, now: int) -> int:

@@ -217,6 +217,13 @@ def set_recovery_codes(
     _note(session, "person.recovery-codes", person, {"recovery_codes": "set"}, actor, now)
 
 
+def has_passkey(session: Session, number: int) -> bool:
+    """Whether a person has a passkey."""
+    return (
+        session.execute("SELECT 1 FROM passkeys WHERE person = ? LIMIT 1", (number,)).fetchone() is not None
+    )
+
+
 def use_code_step(session: Session, number: int, step: int) -> bool:
     """Take the step of a code as used; False when it, or a later one, was used before."""
     return (

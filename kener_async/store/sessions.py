@@ -29,14 +29,17 @@ _COLUMNS = """
 """
 
 
-def find(session: Session, digest: bytes) -> tuple[StoredSession, Person] | None:
-    """The session of a digest and its person as they are now, also an ended one or an inactive person."""
+def find(session: Session, digest: bytes) -> tuple[StoredSession, Person, bool] | None:
+    """The session of a digest, its person as they are now, and whether they have a passkey.
+
+    Also a session that has ended by time, or of an inactive person.
+    """
     row = session.execute(
-        f"SELECT {_COLUMNS}, {people.COLUMNS} FROM sessions"  # noqa: S608
-        " JOIN people ON people.id = sessions.person WHERE sessions.digest = ?",
+        f"SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM passkeys WHERE person = people.id), {people.COLUMNS}"  # noqa: S608
+        " FROM sessions JOIN people ON people.id = sessions.person WHERE sessions.digest = ?",
         (digest,),
     ).fetchone()
-    return None if row is None else (StoredSession(*row[:9]), people.person_of(row[9:]))
+    return None if row is None else (StoredSession(*row[:9]), people.person_of(row[10:]), bool(row[9]))
 
 
 def add(session: Session, new: StoredSession) -> None:

@@ -1,0 +1,206 @@
+"""Sign in with a password and, where the person has one, a second step; and prove it again later.
+
+Every failure of a step raises the same error after the same work, whether the name is known or not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from kener_async.domain.calendar import MINUTE
+from kener_async.domain.errors import TooMany, Unauthenticated
+from kener_async.domain.people import Person
+from kener_async.identity import codes, throttle
+from kener_async.identity.passwords import Passwords, needs_rehash
+from kener_async.identity.sessions import Sessions, SignedIn, Visit, has_second_factor
+from kener_async.identity.throttle import TrySubject
+from kener_async.store import challenges, people, sessions
+from kener_async.store.interface import Database, Session
+
+SECOND_STEP = "second step"  # the kind of its challenges
+SECOND_STEP_SECONDS = 10 * MINUTE
+WRONG = "The name or the password is wrong."
+WRONG_CODE = "This code is wrong, or was used before."
+WRONG_PROOF = "That is wrong."
+STEP_GONE = "This took too long. Please begin again."
+
+
+@dataclass(frozen=True, slots=True)
+class SignInResult:
+    """What follows a password that is right: a session, or a second step; the other one is None.
+
+    `cookie` is what the session's cookie holds, `step` the secret of the second step.
+    """
+
+    cookie: str | None
+    step: str | None
+
+
+class SignIn:
+    """Sign people in by password and code. `old` is the digest of the session that a browser had before."""
+
+    def __init__(
+        self, database: Database, passwords: Passwords, sessions_: Sessions, clock: Callable[[], int]
+    ) -> None:
+        self._database, self._passwords, self._sessions, self._clock = database, passwords, sessions_, clock
+
+    async def by_password(
+        self, name: str, password: str, visit: Visit, old: bytes | None = None
+    ) -> SignInResult:
+        """Verify a name and a password; raises Unauthenticated, TooMany and Unavailable."""
+        subject = throttle.password_try(name, visit.network)
+        person = await self._claim(subject, name)
+        stored = None if person is None or not person.is_active else person.password
+        if not await self._passwords.verify(stored, password) or person is None or stored is None:
+            raise Unauthenticated(WRONG)
+        fresh = await self._passwords.hashed(password) if needs_rehash(stored) else stored
+        result = await self._database.write(
+            self._pass_password, subject, person.id, stored, fresh, visit, old
+        )
+        if result is None:
+            raise Unauthenticated(WRONG)  # the password was changed meanwhile
+        return result
+
+    async def by_code(self, step: str, code: str, visit: Visit, old: bytes | None = None) -> str:
+        """Complete a second step with a code or a recovery code; what the session's cookie holds.
+
+        Raises Unauthenticated, and StepGone where the step is not there any more; TooMany.
+        """
+        return _cookie(await self._database.write(self._pass_code, step, code, visit, old), WRONG_CODE)
+
+    async def again(self, signed_in: SignedIn, proof: str, visit: Visit) -> str:
+        """Prove who one is once more, by password or by code; what the cookie of the new session holds.
+
+        Raises Unauthenticated and TooMany.
+        """
+        person = signed_in.person
+        if person.code_key is not None and len(proof.strip()) <= codes.RECOVERY_LENGTH // 2:
+            return _cookie(
+                await self._database.write(self._pass_code_again, signed_in, proof, visit),
+                WRONG_PROOF,
+            )
+        await self.require_password(person, proof, visit)
+        return await self._database.write(self._renew, signed_in, "password again", visit)
+
+    async def require_password(self, person: Person, password: str, visit: Visit) -> None:
+        """Raise Unauthenticated unless it is the password of a signed-in person; TooMany."""
+        subject = throttle.password_try(person.name, visit.network)
+        await self._claim(subject, person.name)
+        if not await self._passwords.verify(person.password, password):
+            raise Unauthenticated(WRONG_PROOF)
+        await self._database.write(throttle.succeed, subject)
+
+    async def _claim(self, subject: TrySubject, name: str) -> Person | None:
+        """Count a try as failed; the person of the name. Raises TooMany."""
+        wait, person = await self._database.write(_claim_name, subject, name, self._clock())
+        if wait:
+            raise too_many(wait)
+        return person
+
+    def _pass_password(
+        self,
+        session: Session,
+        subject: TrySubject,
+        number: int,
+        stored: str,
+        newest: str,
+        visit: Visit,
+        old: bytes | None,
+    ) -> SignInResult | None:
+        now, person = self._clock(), people.get(session, number)
+        if person.password != stored or not person.is_active:
+            return None
+        throttle.succeed(session, subject)
+        if newest != stored:
+            people.rehash_password(session, number, stored, newest)
+        if has_second_factor(session, person):
+            body = {"person": number, "password": _fingerprint(newest)}
+            step = challenges.add(session, SECOND_STEP, body, now + SECOND_STEP_SECONDS)
+            return SignInResult(None, step)
+        return SignInResult(self.replace(session, person, old, "password", visit, now), None)
+
+    def _pass_code(
+        self, session: Session, step: str, code: str, visit: Visit, old: bytes | None
+    ) -> str | int | None:
+        now = self._clock()
+        person = person_of_step(session, challenges.find(session, SECOND_STEP, step, now))
+        subject = throttle.code_try(person.id, visit.network)
+        if wait := throttle.claim(session, subject, now):
+            return wait
+        if not _use_code(session, person, code, now):
+            return None
+        challenges.take(session, SECOND_STEP, step, now)
+        throttle.succeed(session, subject)
+        return self.replace(session, person, old, "password and code", visit, now)
+
+    def _pass_code_again(
+        self, session: Session, signed_in: SignedIn, code: str, visit: Visit
+    ) -> str | int | None:
+        now, person = self._clock(), signed_in.person
+        subject = throttle.code_try(person.id, visit.network)
+        if wait := throttle.claim(session, subject, now):
+            return wait
+        if not _use_code(session, person, code, now):
+            return None
+        throttle.succeed(session, subject)
+        return self._renew(session, signed_in, "code again", visit)
+
+    def _renew(self, session: Session, signed_in: SignedIn, by: str, visit: Visit) -> str:
+        person = people.get(session, signed_in.person.id)
+        return self.replace(session, person, signed_in.digest, by, visit, self._clock())
+
+    def replace(
+        self, session: Session, person: Person, old: bytes | None, by: str, visit: Visit, now: int
+    ) -> str:
+        """Begin a session in the place of the one that the browser had, if it had one; its cookie."""
+        if old is not None:
+            sessions.end(session, old)
+        return self._sessions.begin(session, person, visit, now, by=by)
+
+
+class StepGone(Unauthenticated):
+    """The second step has ended, or the person changed meanwhile: sign-in begins again."""
+
+
+def person_of_step(session: Session, body: dict[str, Any] | None) -> Person:
+    """The person of a second step; raises StepGone, also when their password was changed meanwhile."""
+    if body is None:
+        raise StepGone(STEP_GONE)
+    person = people.get(session, body["person"])
+    if not person.is_active or person.password is None or _fingerprint(person.password) != body["password"]:
+        raise StepGone(STEP_GONE)
+    return person
+
+
+def too_many(seconds: int) -> TooMany:
+    """The error of a try that comes too early."""
+    return TooMany(f"Too many tries: wait {seconds} s and try again.", seconds)
+
+
+def _claim_name(session: Session, subject: TrySubject, name: str, now: int) -> tuple[int, Person | None]:
+    return throttle.claim(session, subject, now), people.by_name(session, name)
+
+
+def _use_code(session: Session, person: Person, code: str, now: int) -> bool:
+    """Take a code, or a recovery code, of a person as used; False when it is wrong or was used."""
+    if person.code_key is None:
+        return False
+    digest = codes.recovery_digest(person.id, code)
+    if digest is not None:
+        return people.use_recovery_code(session, person.id, digest, now)
+    step = codes.step_of(person.code_key, code, now)
+    return step is not None and people.use_code_step(session, person.id, step)
+
+
+def _cookie(result: str | int | None, wrong: str) -> str:
+    if isinstance(result, int):
+        raise too_many(result)
+    if result is None:
+        raise Unauthenticated(wrong)
+    return result
+
+
+def _fingerprint(password: str) -> str:
+    """What binds a second step to the password that was verified."""
+    return sha256(password.encode()).hexdigest()
