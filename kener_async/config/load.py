@@ -52,7 +52,7 @@ def load(
     Relative paths are relative to the file's folder. A key that systemd passes as the credential `secret_key`
     replaces the file with the key. `reserved` returns the first segments that no base path may begin with.
     `site_files_missing`: the files that [site] names may be missing, because they are to be restored.
-    `secrets_unknown`: those of channels, mail, watch and checks may be missing, because nothing is sent.
+    `secrets_unknown`: those of channels, mail, watch, manage and checks may be missing: nothing is sent.
     `tables` are those that a command needs: the others are as if they were left out, and not validated.
     Raises ConfigError with every problem.
     """

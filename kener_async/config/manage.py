@@ -1,17 +1,62 @@
 """`[manage]`: the signed-in side, its sign-in with OpenID Connect and by the header of a proxy."""
 
+import re
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 from kener_async.config.alert_fields import Line, NonEmptyLine
-from kener_async.config.fields import Boolean, Choice, Duration, Integer, List, Network, PingUrl, StringMap
+from kener_async.config.fields import (
+    Boolean,
+    Choice,
+    Duration,
+    Integer,
+    List,
+    Network,
+    PingUrl,
+    StringMap,
+    describe,
+    suggestion,
+)
 from kener_async.config.schema import key, optional, table
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
 ROLES = ("viewer", "responder", "editor", "admin")
+
+
+class GroupRoles(StringMap):
+    """A table of groups, whose names are free, and the role that each gives."""
+
+    def _problems(self, name: str, text: object) -> Iterator[str]:
+        if not name.strip() or not name.isprintable():
+            yield "is not the name of a group"
+        if text not in ROLES:
+            near = suggestion(text, ROLES) if isinstance(text, str) else ""
+            yield f"must be one of {', '.join(ROLES)}, not {describe(text)}{near}"
+
+
+class HeaderName(Line):
+    """The name of a header that a proxy sets; empty where that is allowed."""
+
+    # These say something else, or are said by clients themselves.
+    TAKEN = frozenset({"authorization", "cookie", "forwarded", "host", "origin", "user-agent"})
+
+    def parsed(self, text: str) -> str:
+        if text and not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", text):
+            raise ValidationError(
+                f"must be the name of a header without underscores, such as Remote-User: {describe(text)}"
+            )
+        if text.lower() in self.TAKEN or text.lower().startswith(("x-forwarded-", "sec-", "content-")):
+            raise ValidationError(f"must be a header of its own, {describe(text)} says something else")
+        return text
+
+
+class NonEmptyHeaderName(HeaderName):
+    def parsed(self, text: str) -> str:
+        return super().parsed(NonEmptyLine().parsed(text))
 
 
 @table
@@ -26,7 +71,7 @@ class OidcConfig:
     )
     groups_claim: str = key(NonEmptyLine(), "groups", doc="The claim that names the groups of a person.")
     roles: tuple[tuple[str, str], ...] = key(
-        StringMap(),
+        GroupRoles(),
         (),
         doc='The role that a group gives, such as { "ops" = "editor" }; the highest holds, and without one '
         "nobody gets in.",
@@ -44,11 +89,13 @@ class ProxyConfig:
     """`[manage.proxy]`: sign in by a header of a reverse proxy."""
 
     header: str = key(
-        NonEmptyLine(), doc="The header that names the person; only from trusted_proxies of [server]."
+        NonEmptyHeaderName(), doc="The header that names the person; only from trusted_proxies of [server]."
     )
-    groups_header: str = key(Line(), "", doc="The header that names their groups, with commas; empty: none.")
+    groups_header: str = key(
+        HeaderName(), "", doc="The header that names their groups, with commas; empty: none."
+    )
     roles: tuple[tuple[str, str], ...] = key(
-        StringMap(), (), doc="The role that a group gives, as in [manage.oidc]."
+        GroupRoles(), (), doc="The role that a group gives, as in [manage.oidc]."
     )
     create: bool = key(
         Boolean(), False, doc="Whether a person who is not known yet is made, with the role of a group."

@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<dollar>\$)|)
 
 # Stands for a secret that a command can do without; a valid address, and long enough for a token.
 STAND_IN = "https://secret.invalid/"
-TOLD_WITH = ("channels", "mail", "watch")  # the tables whose secrets only the service uses
+TOLD_WITH = ("channels", "mail", "watch", "manage")  # the tables whose secrets only the service uses
 CHECKED_WITH = ("check", "checks")  # likewise, within the tables of monitors and of the agent
 CHECK_DEPTH = 3  # of the place of a check: ("monitors", 1, "check") or ("agent", "checks", 1)
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from kener_async.config.channels import ChannelConfig
 from kener_async.config.fields import describe
+from kener_async.config.manage_rules import why_no_passkeys
 from kener_async.config.model import Config
 from kener_async.config.schema import keys_of
 from kener_async.domain.alerts import BurnRate
@@ -24,6 +25,15 @@ def warnings_of(config: Config) -> Iterator[str]:
     yield from _without_effect(config)
     if config.channels and not config.server.public_url:
         yield "server.public_url: is not set, so that messages of alerts hold no links"
+    yield from _without_passkeys(config)
+
+
+def _without_passkeys(config: Config) -> Iterator[str]:
+    """Silent where nothing says that people sign in: passkeys are on by default."""
+    address, manage = config.server.public_url, config.manage
+    is_used = address or manage.oidc or manage.proxy or manage.second_factor == "required"
+    if manage.passkeys and is_used and (reason := why_no_passkeys(address)):
+        yield f"manage.passkeys: none are offered, because {reason}"
 
 
 def _in_the_clear(channel: ChannelConfig) -> Iterator[str]:
