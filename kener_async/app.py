@@ -26,8 +26,10 @@ from kener_async.api.manage import alerts as managed_alerts
 from kener_async.api.manage import channels as managed_channels
 from kener_async.api.manage import checks as managed_checks
 from kener_async.api.manage import deliveries as managed_deliveries
+from kener_async.api.manage import devices as managed_devices
 from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import rules as managed_rules
+from kener_async.api.manage import tokens as managed_tokens
 from kener_async.channels.composition import message_source
 from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
 from kener_async.config.alert_plan import alert_plan
@@ -126,6 +128,8 @@ def add_routes(app: web.Application) -> None:
         managed_channels.routes,
         managed_incidents.routes,
         managed_rules.routes,
+        managed_devices.routes,
+        managed_tokens.routes,
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)

@@ -304,6 +304,12 @@ GUARDED = {
     ("POST", "/api/manage/deliveries/{deliveryId}/again"): "channel:write",
     ("GET", "/api/manage/channels"): "manage:read",
     ("POST", "/api/manage/channels/{channelName}/test"): "channel:write",
+    ("POST", "/api/manage/channels/{channelName}/resume"): "channel:write",
+    ("POST", "/api/manage/deliveries/{deliveryId}/drop"): "channel:write",
+    ("GET", "/api/manage/tokens"): "admin",
+    ("POST", "/api/manage/tokens"): "admin",
+    ("DELETE", "/api/manage/tokens/{tokenId}"): "admin",
+    ("DELETE", "/api/manage/devices/{deviceId}"): "admin",
     ("GET", "/api/manage/incidents"): "manage:read",
     ("POST", "/api/manage/incidents/{incidentNumber}/publish"): "incident:write",
 }
@@ -335,6 +341,8 @@ def of_earth(path: str) -> str:
         "token": "no-token",
         "channelName": "none",
         "ruleName": "none",
+        "tokenId": "none",
+        "deviceId": "1",
     }
     return path.format(
         incidentNumber=1, number=1, alertId=1, deliveryId=1, tag="earth", path="logo.svg", **named, **keys

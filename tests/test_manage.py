@@ -94,8 +94,10 @@ def test_a_token_gains_no_scope_that_did_not_exist_when_it_was_made():
     assert set(SCOPES) - set(DEFAULT_SCOPES) == {
         "manage:read",
         "alert:write",
+        "incident:delete",
         "monitor:write",
         "channel:write",
+        "report:read",
         "admin",
     }
 

@@ -5,7 +5,6 @@ from typing import Any
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.domain.access import Grant
 from kener_async.store import devices as stored_devices
 from kener_async.store.devices import DeviceSummary
 
@@ -29,15 +28,13 @@ async def devices(call: Call) -> list[dict[str, Any]]:
     One without monitors is listed only for a token without tags.
     """
     summaries = await call.request.app[keys.DATABASE].read(stored_devices.summaries)
-    return [_listed(device) for device in summaries if _may_read(call.grant, device)]
+    return [listed(device) for device in summaries if device.is_visible(call.grant)]
 
 
-def _may_read(grant: Grant, device: DeviceSummary) -> bool:
-    return grant.tags is None or (bool(device.tags) and all(map(grant.allows_tag, device.tags)))
-
-
-def _listed(device: DeviceSummary) -> dict[str, Any]:
+def listed(device: DeviceSummary) -> dict[str, Any]:
+    """The device as it is answered."""
     return {
+        "id": device.id,
         "sender": device.sender,
         "device": device.name,
         "tags": device.tags,

@@ -15,7 +15,10 @@ NOT_FOUND = {
     "alertId": "alert",
     "deliveryId": "delivery",
     "channelName": "channel",
+    "deviceId": "device",
+    "tokenId": "token",
 }
+NO_INTEGERS = ("channelName", "tokenId")
 
 Examples = dict[str, dict[str, Any]]
 
@@ -57,14 +60,14 @@ def _invalid(spec: Spec) -> Iterator[tuple[str, str]]:
                 yield name, str(field.error_messages["invalid"])
     if spec.body is not None:
         keys = _by_key(spec.body)
-        if "tags" in keys:
+        if "tags" in keys and keys["tags"].required:
             yield "unknown tags", "unknown tags: pluto"
         if "endDatetime" in keys:
             yield "end before start", "Invalid endDatetime: must be later than startDatetime"
     if _names_a_monitor(spec):
         yield "unknown tag", "invalid tag"
     for name in spec.path:
-        if name in NOT_FOUND and name != "channelName":
+        if name in NOT_FOUND and name not in NO_INTEGERS:
             yield name, f"Invalid {name}: must be an integer"
 
 

@@ -594,6 +594,7 @@ class HistoryResponse(Schema):
 
 
 class DeviceSchema(Schema):
+    id = fields.Integer(metadata=described("Of this device", 3))
     sender = fields.String(metadata=described("The name of its token", "site-7"))
     device = fields.String(metadata=described("Its own name", "gate-7"))
     tags = fields.List(fields.String(), metadata=described("The monitors it has reported", ["earth"]))

@@ -1,9 +1,6 @@
 """The commands that list, acknowledge and snooze alerts, and back-test rules."""
 
 import json
-from getpass import getuser
-from os import environ
-from socket import gethostname
 
 import click
 
@@ -109,13 +106,13 @@ def back_test(config: Config, rule: str, days: int, tags: tuple[str, ...], as_js
 
 def _perform(config: Config, id_or_tag: str, by: str | None, seconds: int | None) -> None:
     from kener_async.ops import alerts
+    from kener_async.ops.actors import terminal
     from kener_async.store.alert_acts import AlertAct
 
     require_database(config)
     now = system_clock()
-    person = by or environ.get("SUDO_USER") or getuser()
     until = None if seconds is None else now + seconds
-    found = alerts.perform(config, id_or_tag, AlertAct(person, gethostname(), now, until))
+    found = alerts.perform(config, id_or_tag, AlertAct(terminal(by), now, until))
     done = "acknowledged" if seconds is None else f"snoozed for {format_duration(seconds)}"
     for each in found.alerts:
         message(f"{done}: alert {each.id}, {each.rule} of {found.tags[each.monitor]}")

@@ -122,11 +122,9 @@ TOKEN_HEADS = ("id", "state", "expires", "last used", "name", "scopes", "tags")
 
 
 def _row(record: "Token", now: int) -> tuple[str, ...]:
-    from kener_async.ops.tokens import state
-
     return (
         record.id,
-        state(record, now),
+        record.state(now),
         "never" if record.expires_at is None else _day(record.expires_at),
         "never" if record.last_used is None else f"{format_duration(max(now - record.last_used, 0))} ago",
         record.name,
@@ -140,11 +138,9 @@ def _day(instant: int) -> str:
 
 
 def _as_json(record: "Token", now: int) -> dict[str, Any]:
-    from kener_async.ops.tokens import state
-
     fields = asdict(record)
     is_beat = fields.pop("digest") is not None
-    return fields | {"beat": is_beat, "state": state(record, now)}
+    return fields | {"beat": is_beat, "state": record.state(now)}
 
 
 @token.command()

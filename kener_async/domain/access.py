@@ -49,6 +49,9 @@ class Grant:
         return self.tags is None or any(fnmatchcase(tag, pattern) for pattern in self.tags)
 
 
+EVERYTHING = Grant("", "", frozenset(SCOPES), None, None)  # of commands on the machine itself
+
+
 def require_tags(grant: Grant, tags: Iterable[str], enough: Callable[[Iterable[bool]], bool] = all) -> None:
     """Raise Forbidden unless the grant covers all the tags, or with `enough=any` one of them."""
     if grant.tags is None and enough is all:

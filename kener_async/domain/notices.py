@@ -6,6 +6,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
+from kener_async.domain.access import Grant
 from kener_async.domain.alerts import Severity
 from kener_async.domain.samples import Status
 
@@ -137,6 +138,12 @@ class Delivery:
     answer: str = ""
     reference: str = ""
     done_at: int | None = None
+
+
+def is_visible(delivery: Delivery, grant: Grant) -> bool:
+    """Whether a delivery is about a monitor of the grant; what is about none is there for a grant of all."""
+    tag = delivery.notice.facts.monitor
+    return grant.tags is None or (bool(tag) and grant.allows_tag(tag))
 
 
 @dataclass(frozen=True, slots=True)

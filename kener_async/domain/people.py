@@ -130,7 +130,10 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who changes something, for the audit log: `network` is the address the request came from, if any."""
+    """Who changes something, for the audit log.
+
+    `network` is the address that the request came from, or the name of the machine of a command.
+    """
 
     kind: ActorKind
     name: str

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from kener_async.channels.composition import example, message_source
 from kener_async.channels.trial import ChannelTrial, try_channel
+from kener_async.clock import system_clock
 from kener_async.config.channels import ChannelConfig
 from kener_async.config.fields import suggestion
 from kener_async.config.model import Config
 from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import ChannelState
-from kener_async.store import channel_states, observer
+from kener_async.ops.actors import terminal
+from kener_async.store import channel_acts, channel_states, observer
 from kener_async.store.sqlite import transactions
 
 HEADS = ("channel", "kind", "state", "last sent", "last fault")
@@ -35,16 +37,17 @@ def test(config: Config, name: str, now: int) -> ChannelTrial:
     visible = sum(not monitor.hidden for monitor in config.monitors)
     source = message_source(config, identity, lambda: (min(1, visible), visible))
     message = example(source, settings.locale, settings.timezone, now, f"test-{token_hex(8)}")
+    transactions.write(config.database.path, channel_acts.note_test, name, terminal(), now)
     trial = asyncio.run(try_channel(settings, config.mail, message, config.server.public_host))
     if trial.is_delivered:
-        transactions.write(config.database.path, channel_states.note_sent, name, now)
+        transactions.write(config.database.path, channel_acts.note_test_delivered, name, now)
     return trial
 
 
 def resume(config: Config, name: str) -> None:
     """Let a channel that is paused be sent to again; raises NotFound, and FatalError."""
     get(config, name)
-    transactions.write(config.database.path, channel_states.resume, name)
+    transactions.write(config.database.path, channel_acts.resume, name, terminal(), system_clock())
 
 
 def states(config: Config) -> Mapping[str, ChannelState]:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from kener_async.config.model import BackupConfig, ServerConfig
 from kener_async.domain import free_space
 from kener_async.domain.calendar import DAY
-from kener_async.ops.tokens import state
 from kener_async.store.sqlite.files import NETWORK_FILE_SYSTEMS
 from kener_async.store.tokens import Token
 
@@ -126,7 +125,7 @@ def of_key(secret: bytes) -> Finding:
 
 def of_tokens(records: Sequence[Token], now: int) -> Findings:
     """Judge the tokens that are valid now."""
-    valid = [record for record in records if state(record, now) == "valid"]
+    valid = [record for record in records if record.state(now) == "valid"]
     kinds = {
         # A beat key has no other end by default: what forgets to beat is seen on the page.
         "never expire": [token for token in valid if token.expires_at is None and token.digest is None],

@@ -1,16 +1,17 @@
 """Create, list and revoke tokens in the database, while a server may be running on it."""
 
-import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from kener_async.api.http.auth import mint
+from kener_async.api.http.new_tokens import TokenOrder, made
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
-from kener_async.domain.access import DEFAULT_SCOPES, is_expired
 from kener_async.domain.errors import NotFound
+from kener_async.ops.actors import terminal
 from kener_async.ops.signing_key import signing_secret
-from kener_async.store import tokens
+from kener_async.store import token_acts, tokens
 from kener_async.store.sqlite import condition, transactions
 from kener_async.store.tokens import Token
 
@@ -29,17 +30,9 @@ def create(
     continues, with their numbers and clocks. The database and the key are made where there are none. Raises
     FatalError or DomainError.
     """
-    now = system_clock()
-    record = Token(
-        id=secrets.token_hex(8),
-        name=name,
-        scopes=tuple(scopes) or DEFAULT_SCOPES,
-        tags=tuple(tags) or None,
-        created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
-        sender=None if replaces is None else _sender_of(config, replaces),
-    )
-    jwt = mint(signing_secret(config.auth), record)
+    sender = None if replaces is None else _sender_of(config, replaces)
+    order = TokenOrder(name, tuple(scopes), tuple(tags), lifetime, sender)
+    record, jwt = made(order, partial(mint, signing_secret(config.auth)), system_clock())
     _add(config, record)
     return jwt
 
@@ -54,22 +47,18 @@ def _sender_of(config: Config, token_id: str) -> str:
 
 def create_beat_key(config: Config, name: str, tag: str, lifetime: int | None) -> str:
     """Store the record of a new key that reports one monitor; the key."""
-    now, key = system_clock(), secrets.token_urlsafe(32)
-    record = Token(
-        id=secrets.token_hex(8),
-        name=name,
-        scopes=("status:write",),
-        tags=(tag,),
-        created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
-        digest=tokens.digest_of(key),
-    )
+    order = TokenOrder(name, (), (tag,), lifetime, is_push_key=True)
+    record, key = made(order, _unsigned, system_clock())
     _add(config, record)
     return key
 
 
+def _unsigned(record: Token) -> str:
+    raise AssertionError(f"{record.id} is a push key, which nobody signs")
+
+
 def _add(config: Config, record: Token) -> None:
-    transactions.write(config.database.path, tokens.add, record)
+    transactions.write(config.database.path, token_acts.create, record, terminal())
 
 
 def stored(config: Config) -> list[Token]:
@@ -77,26 +66,21 @@ def stored(config: Config) -> list[Token]:
     return list(transactions.read(config.database.path, tokens.all_tokens).values())
 
 
-def state(record: Token, now: int) -> str:
-    """`valid`, `expired` or `revoked`."""
-    if record.revoked_at is not None:
-        return "revoked"
-    return "expired" if is_expired(record.expires_at, now) else "valid"
-
-
 def revoke(config: Config, wanted: str) -> Token:
     """Revoke the token of an id, or of a name that only one valid token has; its record.
 
     On return a running server rejects it. Raises NotFound, and Invalid where several have the name.
     """
-    record = transactions.write(config.database.path, tokens.revoke_known, wanted, system_clock())
+    record = transactions.write(
+        config.database.path, token_acts.revoke_known, wanted, terminal(), system_clock()
+    )
     _wait_for_the_server(config)
     return record
 
 
 def revoke_foreign(config: Config, token_id: str) -> None:
     """Revoke a token made elsewhere, which has no record here, by its id (`jti`)."""
-    transactions.write(config.database.path, tokens.revoke, token_id, system_clock())
+    transactions.write(config.database.path, token_acts.revoke_foreign, token_id, terminal(), system_clock())
     _wait_for_the_server(config)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kener_async.domain.access import Grant
 from kener_async.domain.batches import DeviceState, Key, RecentSample
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.clocks import ClockHistory, DeviceClocks, Hearing, Stamp, compare
@@ -17,13 +18,18 @@ Numbers = tuple[int, int]  # a span of sequence numbers: the first and the last
 
 @dataclass(frozen=True, slots=True)
 class DeviceSummary:
-    """A device as the API lists it. `sender` is the name of its token.
+    """A device as the API lists it. `sender` is the name of its token, `token_id` the id.
 
-    `offset` is how many seconds its clock was behind this server's when it last sent its time, or None.
-    `missing` counts the numbers that have not arrived; `tags` are the monitors it has reported.
+    `token_id` is that of the token which it began with, or the subject of one made elsewhere. `is_revoked`:
+    that token was revoked. `offset` is how many seconds its clock was behind this server's when it last sent
+    its time, or None. `missing` counts the numbers that have not arrived; `tags` are the monitors it has
+    reported.
     """
 
+    id: int
+    token_id: str
     sender: str
+    is_revoked: bool
     name: str
     last_heard: int
     newest: int
@@ -32,24 +38,31 @@ class DeviceSummary:
     restarts: int
     tags: tuple[str, ...]
 
+    def is_visible(self, grant: Grant) -> bool:
+        """Whether a grant covers all its monitors; one without monitors is there for a grant of all."""
+        return grant.tags is None or (bool(self.tags) and all(map(grant.allows_tag, self.tags)))
 
-def summaries(session: Session) -> list[DeviceSummary]:
-    """All devices, by sender and name."""
+
+def summaries(session: Session, devices: Collection[int] | None = None) -> list[DeviceSummary]:
+    """All devices, or these, by sender and name."""
     rows = session.execute(
         """
-        SELECT devices.id, coalesce(tokens.name, devices.sender) AS sender_name, devices.name, last_heard,
-               newest, clock_offset, lost, restarts
+        SELECT devices.id, devices.sender, coalesce(tokens.name, devices.sender) AS sender_name,
+               tokens.revoked_at IS NOT NULL, devices.name, last_heard, newest, clock_offset, lost, restarts
           FROM devices LEFT JOIN tokens ON tokens.id = devices.sender
+         WHERE ?1 IS NULL OR devices.id IN (SELECT value FROM json_each(?1))
          ORDER BY sender_name, devices.name, devices.id
-        """
+        """,
+        (None if devices is None else _ids(devices),),
     ).fetchall()
     ids = [row[0] for row in rows]
     spans, tags = _spans(session, ids), _tags(session, ids)
     return [
         DeviceSummary(
-            sender, name, heard, newest, offset, lost + _holes(spans[device]), restarts, tuple(tags[device])
+            *(device, token, sender, bool(is_revoked), name, heard, newest, offset),
+            *(lost + _holes(spans[device]), restarts, tuple(tags[device])),
         )
-        for device, sender, name, heard, newest, offset, lost, restarts in rows
+        for device, token, sender, is_revoked, name, heard, newest, offset, lost, restarts in rows
     ]
 
 
@@ -289,10 +302,19 @@ def add_monitors(session: Session, pairs: Iterable[tuple[int, int]]) -> None:
 def expire(session: Session, claims_before: int, silent_since: int) -> None:
     """Delete claims to minutes older than any batch may report, and devices that are silent for long."""
     session.execute("DELETE FROM claims WHERE minute < ?", (claims_before,))
-    silent = "SELECT id FROM devices WHERE last_heard < ?"
+    silent = session.execute("SELECT id FROM devices WHERE last_heard < ?", (silent_since,)).fetchall()
+    if silent:
+        delete(session, [device for (device,) in silent])
+
+
+def delete(session: Session, devices: Collection[int]) -> None:
+    """Delete devices with all that is known of them; the samples that they sent stay."""
     for table in ("device_monitors", "heard", "claims", "boots", "clock_offsets"):
-        session.execute(f"DELETE FROM {table} WHERE device_id IN ({silent})", (silent_since,))  # noqa: S608
-    session.execute("DELETE FROM devices WHERE last_heard < ?", (silent_since,))
+        session.execute(
+            f"DELETE FROM {table} WHERE device_id IN (SELECT value FROM json_each(?))",  # noqa: S608
+            (_ids(devices),),
+        )
+    session.execute("DELETE FROM devices WHERE id IN (SELECT value FROM json_each(?))", (_ids(devices),))
 
 
 # Export and import

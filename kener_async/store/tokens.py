@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 from kener_async.domain.access import is_expired
 from kener_async.domain.errors import Invalid, NotFound
@@ -33,6 +34,12 @@ class Token:
     revoked_at: int | None = None
     digest: bytes | None = None
     sender: str | None = None
+
+    def state(self, now: int) -> Literal["valid", "expired", "revoked"]:
+        """Whether it is accepted, or why not."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if is_expired(self.expires_at, now) else "valid"
 
 
 def digest_of(key: str) -> bytes:

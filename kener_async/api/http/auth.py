@@ -122,6 +122,14 @@ class Authenticator:
         self._uses[grant.id] = now
         return grant
 
+    def mint(self, token: Token) -> str:
+        """Sign the token of a record that is or will be stored."""
+        return mint(self._keys.secret, token)
+
+    async def reload(self) -> None:
+        """Load the records again, so that what was made or revoked just now holds at once."""
+        await self._look(monotonic())
+
     async def push_key(self, request: web.Request, key: str) -> Token:
         """The record of a push key; raises NotFound if there is none, or if it has expired or was revoked."""
         self.check_address(request)

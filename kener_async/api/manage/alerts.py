@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from aiohttp import web
-
 from kener_async import keys
+from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
-from kener_async.api.http.forwarded import client_address
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import path_id, visible_monitors
 from kener_async.api.tags import unknown_tag
 from kener_async.domain.alert_documents import alert_document
-from kener_async.domain.errors import Invalid, NotFound
+from kener_async.domain.errors import Invalid
 from kener_async.domain.notices import NoticeKind
 from kener_async.store import alert_acts, alerts
 from kener_async.store.alert_acts import AlertAct
@@ -102,18 +100,9 @@ async def _perform(call: Call, until: int | None) -> list[dict[str, Any]]:
     app = call.request.app
     number = path_id(call, "alertId")
     tags = await visible_monitors(call)
-    alert = await app[keys.DATABASE].read(alerts.get, number)
-    if alert.monitor not in tags:
-        raise NotFound("alert not found")
     now = app[keys.CLOCK]()
-    act = AlertAct(call.grant.subject, _origin(call.request), now, until)
+    act = AlertAct(actor_of(call.request, call.grant), now, until)
     recipients = app[keys.RUNNING].config.recipients(NoticeKind.ACKNOWLEDGED, now)
-    changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients)
+    changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients, call.grant)
     app[keys.DELIVERIES].wake()
     return [alert_document(alert, tags, now) for alert in changed]
-
-
-def _origin(request: web.Request) -> str:
-    """The address that the request came from, as far as it is known."""
-    proxies = request.app[keys.RUNNING].config.server.trusted_proxies
-    return str(client_address(request, proxies) or "a proxy")

@@ -1,19 +1,24 @@
-"""/api/manage/channels: the channels, whether they work, and a test of one."""
+"""/api/manage/channels: the channels, whether they work; test one, resume one."""
 
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
+from aiohttp import web
+
 from kener_async import keys
+from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.channels.composition import example, message_source
 from kener_async.channels.message import Message
-from kener_async.channels.trial import try_channel
+from kener_async.channels.trial import ChannelTrial, try_channel
 from kener_async.config.channels import ChannelConfig
+from kener_async.config.model import Config
+from kener_async.domain.access import Grant
 from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import ChannelState
-from kener_async.store import channel_states
+from kener_async.store import channel_acts, channel_states
 
 routes = Routes()
 
@@ -36,7 +41,7 @@ async def list_channels(call: Call) -> list[dict[str, Any]]:
     states = await app[keys.DATABASE].read(channel_states.all_states)
     listed = []
     for channel in config.channels:
-        rules = [alert.rule.name for alert in config.alerts if channel.name in alert.rule.to]
+        rules = rules_with(config, channel.name)
         state = states.get(channel.name, ChannelState(channel.name))
         listed.append(_listed(channel, rules, state, with_fault=call.grant.allows("channel:write")))
     return listed
@@ -60,24 +65,65 @@ async def test(call: Call) -> dict[str, Any]:
     Secrets are masked. A channel that was paused and takes it is used again.
     """
     app = call.request.app
-    config = app[keys.RUNNING].config
     name = call.request.match_info["channelName"]
-    channel = next((channel for channel in config.channels if channel.name == name), None)
-    if channel is None:
-        raise NotFound("channel not found")
-    trial = await try_channel(channel, config.mail, _example(call, channel), config.server.public_host)
-    if trial.is_delivered:
-        await app[keys.DELIVERIES].resume(name)
+    channel = channel_of(app, name)
+    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    await app[keys.DATABASE].write(channel_acts.note_test, name, actor, now)
+    trial = await tested(app, channel, call.grant)
     return {"delivered": trial.is_delivered, "requests": trial.requests, "answer": trial.answer}
 
 
-def _example(call: Call, channel: ChannelConfig) -> Message:
-    """A message about the first monitor that the token may see."""
+@routes.post("/api/manage/channels/{channelName}/resume")
+@endpoint(
+    Spec(
+        operation="resumeChannel",
+        summary="Resume a channel",
+        group="Management",
+        scope="channel:write",
+        path={"channelName": "name of the channel"},
+        reply=schemas.ChannelSchema(),
+        errors=(404, 503),
+    )
+)
+async def resume(call: Call) -> dict[str, Any]:
+    """Send to a channel again that was paused, and count its faults anew; what waited for it is sent."""
     app = call.request.app
+    channel = channel_of(app, call.request.match_info["channelName"])
+    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    state = await app[keys.DATABASE].write(channel_acts.resume, channel.name, actor, now)
+    app[keys.DELIVERIES].wake()
+    return _listed(channel, rules_with(app[keys.RUNNING].config, channel.name), state, with_fault=True)
+
+
+def channel_of(app: web.Application, name: str) -> ChannelConfig:
+    """The configured channel of a name; raises NotFound."""
+    for channel in app[keys.RUNNING].config.channels:
+        if channel.name == name:
+            return channel
+    raise NotFound("channel not found")
+
+
+def rules_with(config: Config, channel: str) -> list[str]:
+    """The names of the rules that tell a channel."""
+    return [alert.rule.name for alert in config.alerts if channel in alert.rule.to]
+
+
+async def tested(app: web.Application, channel: ChannelConfig, grant: Grant) -> ChannelTrial:
+    """Send an example through a channel; one that takes it and was paused is used again."""
+    config = app[keys.RUNNING].config
+    message = _example(app, channel, grant)
+    trial = await try_channel(channel, config.mail, message, config.server.public_host)
+    if trial.is_delivered:
+        await app[keys.DELIVERIES].resume(channel.name)
+    return trial
+
+
+def _example(app: web.Application, channel: ChannelConfig, grant: Grant) -> Message:
+    """A message about the first monitor of the grant."""
     config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
     visible = [monitor.tag for monitor in config.monitors if not monitor.hidden]
     bad = app[keys.STATES].count_bad(visible, now)
-    own = tuple(monitor for monitor in config.monitors if call.grant.allows_tag(monitor.tag))
+    own = tuple(monitor for monitor in config.monitors if grant.allows_tag(monitor.tag))
     source = message_source(replace(config, monitors=own), app[keys.IDENTITY], lambda: (bad, len(visible)))
     return example(source, channel.locale, channel.timezone, now, f"test-{token_hex(8)}")
 

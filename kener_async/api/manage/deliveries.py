@@ -1,15 +1,15 @@
-"""/api/manage/deliveries: what was told, to which channel, and what came of it; send one again."""
+"""/api/manage/deliveries: what was told, to which channel, and what came of it; send one again, drop one."""
 
 from typing import Any
 
 from kener_async import keys
+from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import path_id, visible_monitors
 from kener_async.domain.access import Grant
-from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import Delivery
-from kener_async.store import deliveries
+from kener_async.store import deliveries, delivery_acts
 
 routes = Routes()
 
@@ -63,18 +63,33 @@ async def list_deliveries(call: Call) -> list[dict[str, Any]]:
 async def again(call: Call) -> dict[str, Any]:
     """Let a delivery that was sent, failed, merged or dropped be sent again, as if it were new."""
     app = call.request.app
-    number = path_id(call, "deliveryId")
-    delivery = await app[keys.DATABASE].read(deliveries.get, number)
-    if not _is_visible(delivery, call.grant):
-        raise NotFound("delivery not found")
-    sent = await app[keys.DATABASE].write(deliveries.send_again, number, app[keys.CLOCK]())
+    number, actor = path_id(call, "deliveryId"), actor_of(call.request, call.grant)
+    now = app[keys.CLOCK]()
+    sent = await app[keys.DATABASE].write(delivery_acts.send_again, number, call.grant, actor, now)
     app[keys.DELIVERIES].wake()
     return rendered(sent, call.grant)
 
 
-def _is_visible(delivery: Delivery, grant: Grant) -> bool:
-    tag = delivery.notice.facts.monitor
-    return grant.tags is None or (bool(tag) and grant.allows_tag(tag))
+@routes.post("/api/manage/deliveries/{deliveryId}/drop")
+@endpoint(
+    Spec(
+        operation="dropDelivery",
+        summary="Drop a delivery",
+        group="Management",
+        scope="channel:write",
+        path=ID,
+        reply=schemas.DeliverySchema(),
+        errors=(404, 503),
+    )
+)
+async def drop(call: Call) -> dict[str, Any]:
+    """Let a delivery that waits not be sent. One that is being sent at this moment cannot be dropped."""
+    app = call.request.app
+    number, actor = path_id(call, "deliveryId"), actor_of(call.request, call.grant)
+    now = app[keys.CLOCK]()
+    dropped = await app[keys.DATABASE].write(delivery_acts.drop, number, call.grant, actor, now)
+    app[keys.DELIVERIES].wake()
+    return rendered(dropped, call.grant)
 
 
 def rendered(delivery: Delivery, grant: Grant) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from kener_async.api.http.fields import (
     Instant,
+    JsonBoolean,
     JsonChoice,
     JsonInteger,
     JsonString,
@@ -14,8 +15,9 @@ from kener_async.api.http.fields import (
     TagList,
 )
 from kener_async.api.schemas import IncidentResponse, RequestSchema, described
+from kener_async.domain.access import SCOPES
 from kener_async.domain.back_test_results import DEFAULT_DAYS, MAX_DAYS
-from kener_async.domain.durations import UNITS, parse_duration
+from kener_async.domain.durations import LONGEST, UNITS, parse_duration
 from kener_async.domain.notices import DeliveryState
 
 LONGEST_SNOOZE = UNITS["y"]
@@ -294,3 +296,78 @@ class ManagedIncidentSchema(IncidentResponse):
         allow_none=True,
         metadata=described("When a person last changed one of a rule; only persons resolve it then", None),
     )
+
+
+class Lifetime(SingleMessageField, fields.String):
+    """A duration such as "90d" in seconds, or "never": None."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int | None:  # type: ignore[override]
+        if value == "never":
+            return None
+        seconds = parse_duration(value) if isinstance(value, str) else None
+        if seconds is None or not 0 < seconds <= LONGEST:
+            raise self.refuse()
+        return seconds
+
+
+class ScopeList(SingleMessageField, fields.List[Any]):
+    """A list of scopes, without duplicates when loaded."""
+
+    def __init__(self, *, message: str, **options: Any) -> None:
+        super().__init__(message=message, cls_or_instance=fields.String(), **options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:  # type: ignore[override]
+        if not isinstance(value, list) or not all(scope in SCOPES for scope in value):
+            raise self.refuse()
+        return tuple(dict.fromkeys(value))
+
+
+class TokenRequest(RequestSchema):
+    spelled = "tags"
+
+    name = JsonString(
+        required=True,
+        minimum=1,
+        maximum=200,
+        message="Invalid name: must be a text of 1 to 200 characters",
+        metadata=described("The device or person it is for", "site-7"),
+    )
+    scopes = ScopeList(
+        message=f"Invalid scopes: must be a list of {', '.join(SCOPES)}",
+        metadata=described("What it may do; default: status and incident", ["status:write"]),
+    )
+    tags = TagList(
+        message="Invalid tags: must be a list of tags or patterns",
+        metadata=described("Tags of monitors, or patterns such as site-7-*; default: all", ["earth"]),
+    )
+    lifetime = Lifetime(
+        data_key="expires",
+        message="Invalid expires: must be a duration such as 90d, 12h or 1y, or never",
+        metadata=described("After how long; default: 365d, and never for a push key", "90d"),
+    )
+    is_push_key = JsonBoolean(
+        data_key="pushKey",
+        message="Invalid pushKey: must be true or false",
+        metadata=described("Whether it is a key for /beat/KEY, which reports the one monitor of tags", False),
+    )
+
+
+class TokenSchema(Schema):
+    id = fields.String(metadata=described("Of this token", "2f9c1a7be0d34c55"))
+    name = fields.String(metadata=described("The device or person it is for", "site-7"))
+    state = fields.String(metadata=described("valid, expired or revoked", "valid"))
+    scopes = fields.List(fields.String(), metadata=described("What it may do", ["status:write"]))
+    tags = fields.List(
+        fields.String(), allow_none=True, metadata=described("Of its monitors; null: all", ["earth"])
+    )
+    is_push_key = fields.Boolean(data_key="pushKey", metadata=described("Whether it is a push key", False))
+    created_at = fields.Integer(data_key="createdAt", metadata=described("UTC seconds", 1731251760))
+    last_used = fields.Integer(data_key="lastUsedAt", allow_none=True)
+    expires_at = fields.Integer(
+        data_key="expiresAt", allow_none=True, metadata=described("UTC seconds; null: never", None)
+    )
+    revoked_at = fields.Integer(data_key="revokedAt", allow_none=True)
+
+
+class NewTokenSchema(TokenSchema):
+    token = fields.String(metadata=described("What its holder keeps; it is not stored", "eyJhbGciOi..."))
