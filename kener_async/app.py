@@ -37,6 +37,7 @@ from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.states import MonitorStates
+from kener_async.identity.sessions import SessionLimits, Sessions
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
@@ -46,6 +47,8 @@ from kener_async.store import observer as stored_observer
 from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
+from kener_async.web.manage import routes as manage_routes
+from kener_async.web.manage.frame import SESSIONS
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
 from kener_async.worker.alerts import AlertEvaluator
@@ -95,7 +98,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     app[BODY_BUDGET] = BodyBudget(running)
     app[BATCH_SLOTS] = BatchSlots()
     app[managed_rules.BACK_TESTS] = Lock()
-    add_routes(app)
+    add_routes(app, config.server.manage_path)
     policies = RoutePolicies(app.router)
     app[REQUEST_LOG] = RequestLog(running, policies)
     base_path.add_routes(app, running)
@@ -109,7 +112,7 @@ def create_app(config: Config, clock: Clock = system_clock) -> web.Application:
     return app
 
 
-def add_routes(app: web.Application) -> None:
+def add_routes(app: web.Application, manage_path: str = "") -> None:
     for routes in (
         status.routes,
         batches.routes,
@@ -133,6 +136,7 @@ def add_routes(app: web.Application) -> None:
     ):
         app.add_routes(routes)
     web_routes.add_routes(app)
+    manage_routes.add_routes(app, manage_path)
     cors.add_preflights(app.router)
 
 
@@ -157,6 +161,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
+        app[SESSIONS] = Sessions(store, clock, partial(session_limits, app))
         app[keys.DELIVERIES] = deliveries = Deliveries(
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
@@ -282,6 +287,12 @@ async def read_ahead(app: web.Application, stop: StopToken) -> None:
 def retention(app: web.Application) -> int:
     """How long samples are kept, in seconds."""
     return app[keys.RUNNING].config.database.retention_days * DAY
+
+
+def session_limits(app: web.Application) -> SessionLimits:
+    """When sessions end, as configured now."""
+    manage = app[keys.RUNNING].config.manage
+    return SessionLimits(manage.session_idle, manage.session_length)
 
 
 def delivery_age(app: web.Application) -> int:

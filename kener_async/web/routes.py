@@ -18,6 +18,7 @@ from kener_async.store import incidents as stored_incidents
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.docs import API_DOCS, ApiDocs
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
+from kener_async.web.manage.frame import TEMPLATES as MANAGE_TEMPLATES
 from kener_async.web.moved import moved
 from kener_async.web.pages import assets, templates
 from kener_async.web.pages.assets import ASSETS, Assets
@@ -97,6 +98,7 @@ async def _add_parts(app: web.Application) -> None:
     app[API_DOCS] = ApiDocs(app.router, running, throttle)
     pages_templates = Templates(templates.environment(app), app[ASSETS])
     views = MonitorViews(app[keys.OVERVIEWS].of, since)
+    app[MANAGE_TEMPLATES] = pages_templates
     app[PAGES] = Pages(running, snapshots, views, pages_templates, queue, throttle, metrics)
     app[ERROR_PAGES] = ErrorPages(running, pages_templates)
     app[ROW_CACHE] = RowCache(pages_templates)

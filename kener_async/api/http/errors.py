@@ -50,12 +50,17 @@ def error_response(error: Exception, extra: Mapping[str, str] = NO_HEADERS) -> E
     if isinstance(error, errors.DomainError):
         if isinstance(error, errors.TooMany):
             extra = {**extra, "Retry-After": str(error.seconds)}
-        return ErrorResponse(STATUS[type(error)], error.message, extra)
+        return ErrorResponse(status_of(error), error.message, extra)
     if isinstance(error, web.HTTPException):
         if "Allow" in error.headers:
             extra = {**extra, "Allow": error.headers["Allow"]}
         return ErrorResponse(error.status, _message(error), extra)
     return ErrorResponse(500, "internal error", extra)
+
+
+def status_of(error: errors.DomainError) -> int:
+    """The status of an error: that of its class, or of the one that it is a case of."""
+    return next(STATUS[each] for each in type(error).__mro__ if each in STATUS)
 
 
 def _message(error: web.HTTPException) -> str:

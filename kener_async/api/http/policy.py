@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from kener_async.domain.people import Act
+
 H = TypeVar("H", bound=Callable[..., Any])
 
 
@@ -31,12 +33,14 @@ class RoutePolicy:
     is_cross_origin: bool = False  # scripts of any site may read it, so it answers preflights
     takes_slash: bool = False  # a slash at the end of the path makes no difference
     has_secret_path: bool = False  # the segments that vary are a secret, masked in logs
+    act: Act | None = None  # what people must be allowed to do; None: it is for no signed-in person
 
 
 PAGE = RoutePolicy(ErrorFormat.PAGE, is_public=True, is_cacheable=True)
 CROSS_ORIGIN_PAGE = replace(PAGE, is_cross_origin=True)
 PUBLIC_API = RoutePolicy(ErrorFormat.ENVELOPE, is_public=True)
 CROSS_ORIGIN_API = replace(PUBLIC_API, is_cross_origin=True)
+SCREEN = RoutePolicy(ErrorFormat.PAGE, is_public=True)  # of the signed-in side; each with an act of its own
 
 
 def with_policy(policy: RoutePolicy, handler: H) -> H:

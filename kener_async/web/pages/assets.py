@@ -27,6 +27,8 @@ FILES = (
     "embed.js",
     "embedded.js",
     "day.js",
+    "manage.css",
+    "manage.js",
     "icon.svg",
     "api-docs.css",
     "api-docs.js",
@@ -52,6 +54,8 @@ class Assets:
         if config is not self._config:
             texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in FILES}
             texts["page.css"] += styles(config.site, config.server.base_path)
+            # In one file, because each request counts on a slow line.
+            texts["manage.css"] = texts["page.css"] + texts["manage.css"]
             self._versions = {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
             self._files = {
                 name: CachedPage(

@@ -72,7 +72,7 @@ class CachedPage:
     def encoding_for(self, accepted: str) -> str:
         """The best content encoding for a value of Accept-Encoding; "" is none."""
         # Only the beginning is parsed: a header of kilobytes would hold up the event loop.
-        return _best_encoding(accepted[:MAX_HEADER]) if self._is_compressible else ""
+        return best_encoding(accepted[:MAX_HEADER]) if self._is_compressible else ""
 
     async def _encode(self, encoding: str) -> None:
         async with self._encoding:
@@ -105,7 +105,8 @@ COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 @lru_cache(1024)
-def _best_encoding(accepted: str) -> str:
+def best_encoding(accepted: str) -> str:
+    """The best content encoding for a value of Accept-Encoding; "" is none."""
     rejected = re.compile(r"\s*;\s*q=0(\.0*)?\s*$")
     names = {
         part.partition(";")[0].strip().lower() for part in accepted.split(",") if not rejected.search(part)

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -58,9 +59,10 @@ def sign(status: Status) -> Markup:
 class TemplateContext:
     """What a template needs of language and configuration."""
 
-    def __init__(self, config: Config, locale: Locale, assets: Assets) -> None:
+    def __init__(self, config: Config, locale: Locale, assets: Assets, zone: ZoneInfo | None = None) -> None:
         self.config = config
         self.site = config.site
+        self.zone = zone or config.site.timezone
         self.locale = locale
         self._assets = assets.for_config(config)
         self.base = config.server.base_path
@@ -81,12 +83,12 @@ class TemplateContext:
         return self.link(self._assets.address(name))
 
     def time(self, instant: int, form: str = "medium", since: int | None = None) -> Markup:
-        """An instant in the site's time zone; page.js rewrites it in the visitor's.
+        """An instant in the time zone of the site or the person; page.js rewrites it in the browser's.
 
         `form`: "medium" or "long", a date and a time of day; "clock", the time of day alone. `since` is the
         beginning of the range that this instant ends.
         """
-        zone = self.site.timezone
+        zone = self.zone
         text = (
             self.locale.time(instant, zone) if form == "clock" else self.locale.instant(instant, zone, form)
         )
@@ -97,7 +99,7 @@ class TemplateContext:
 
     def time_range(self, start: int, end: int) -> Markup:
         """From one instant to another; the date is written once if both are on the same day."""
-        zone = self.site.timezone
+        zone = self.zone
         form = "clock" if day_of(start, zone) == day_of(end, zone) else "medium"
         return Markup("{} \N{EN DASH} {}").format(self.time(start), self.time(end, form, since=start))
 
@@ -156,8 +158,8 @@ class Templates:
         self._environment = environment
         self._assets = assets
 
-    def context(self, config: Config, locale: Locale) -> TemplateContext:
-        return TemplateContext(config, locale, self._assets)
+    def context(self, config: Config, locale: Locale, zone: ZoneInfo | None = None) -> TemplateContext:
+        return TemplateContext(config, locale, self._assets, zone)
 
     def get(self, name: str) -> Template:
         return self._environment.get_template(name)

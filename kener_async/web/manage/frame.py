@@ -1,0 +1,613 @@
+"""The `manage_page` and `manage_form` decorators: make handlers of functions that show a screen or act.
+
+    @manage_page(Act.SEE)
+    async def incident(page: ManagePage) -> str:
+        return await page.render("manage/incident.html", incident=...)
+
+    @manage_form(Act.WRITE_INCIDENT, UpdateSchema(), shown_by=incident)
+    async def post_update(form: ManageForm) -> web.StreamResponse:
+        number = await form.write(store.post_update, ..., location="/incidents/7")
+        return form.redirect("/incidents/7?done=posted")
+
+A form that is refused is shown by the screen `shown_by`, with the error beside its field and everything typed
+kept; without it, by the page at the address of the form. `open_page` and `open_form` are the same without a
+session, for signing in.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from marshmallow import Schema
+
+from kener_async import keys
+from kener_async.api.http.errors import status_of
+from kener_async.api.http.forwarded import client_address, client_origin, is_within
+from kener_async.api.http.policy import SCREEN, with_policy
+from kener_async.api.http.responses import NO_STORE, Handler
+from kener_async.config.model import Config
+from kener_async.domain.access import Grant
+from kener_async.domain.calendar import nearest_showable
+from kener_async.domain.errors import DomainError, Forbidden, Invalid, NotFound
+from kener_async.domain.people import Act, Actor, ActorKind, NotFresh, Person, grant_of, require
+from kener_async.identity import forms
+from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions, SignedIn
+from kener_async.locales.locale import NAMES, Locale, locale
+from kener_async.store import people, submissions
+from kener_async.store.interface import Session
+from kener_async.web.manage.form_bodies import FieldError, Typed, errors_of, load, read_form
+from kener_async.web.pages.cache import COMPRESS, best_encoding
+from kener_async.web.pages.page import HTML, visitor_locale
+from kener_async.web.pages.templates import TemplateContext, Templates
+
+T = TypeVar("T")
+
+SESSIONS = web.AppKey("sessions", Sessions)
+TEMPLATES = web.AppKey("templates of the signed-in side", Templates)
+
+NO_PERSON = "no person yet: kener-async person add --role admin NAME"
+SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": NO_STORE,
+    "Content-Security-Policy": SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # not no-referrer, with which browsers send no Origin
+    "X-Robots-Tag": "noindex",
+}
+MIN_COMPRESSED = 512  # bytes
+MIN_KEY, MAX_KEY = 16, 64  # characters of a one-time key
+SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are never shown again
+TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A form that was refused: its path below the base path, what was typed, and the errors by field.
+
+    The error of no field is that of "".
+    """
+
+    path: str
+    typed: Typed
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FormView:
+    """A form as a template shows it: `f.form(form)` and the fields of it (templates/manage/forms.html).
+
+    `address` is where it is posted, `key` its one-time key, `token` that of the session. `typed` is what was
+    typed into it before it was refused; None: it is shown for the first time.
+    """
+
+    address: str
+    token: str
+    key: str
+    typed: Typed | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, name: str, default: object = "") -> str:
+        """The text of a field: what was typed, else the default."""
+        if self.typed is None:
+            return "" if default is None else str(default)
+        return self.typed.get(name, ("",))[0]
+
+    def has(self, name: str, value: object, default: bool = False) -> bool:
+        """Whether a box or an option is chosen: as it was, else as by default."""
+        return default if self.typed is None else str(value) in self.typed.get(name, ())
+
+    def error(self, name: str = "") -> str:
+        """The error of a field; of "", that of the form as a whole."""
+        return self.errors.get(name, "")
+
+
+# What handlers get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPage:
+    """A request for a page without a session, such as the one to sign in."""
+
+    request: web.Request
+    context: TemplateContext
+    now: int
+    rejected: Rejected | None = None
+
+    @property
+    def app(self) -> web.Application:
+        return self.request.app
+
+    @property
+    def config(self) -> Config:
+        return self.context.config
+
+    @property
+    def locale(self) -> Locale:
+        return self.context.locale
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of all times of the page: the person's, else that of the site."""
+        return self.context.zone
+
+    @property
+    def network(self) -> str:
+        """The address of the client; empty if a proxy does not say it."""
+        return network_of(self.request)
+
+    @property
+    def path(self) -> str:
+        """The path of this page below that of all screens: "" of the overview, "/incidents"."""
+        return path_below(self.request)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+    @property
+    def done(self) -> str:
+        """The name of what was done just now, which the page confirms: "saved" of ?done=saved."""
+        return self.request.query.get("done", "")
+
+    def local(self, instant: int | None) -> str:
+        """An instant as a `datetime-local` field has it, in the zone of the page; empty for None."""
+        if instant is None:
+            return ""
+        return datetime.fromtimestamp(nearest_showable(instant), self.zone).strftime("%Y-%m-%dT%H:%M")
+
+    def address(self, path: str = "") -> str:
+        """The address of a screen, with base_path and manage_path; "" is the overview."""
+        server = self.config.server
+        return f"{server.base_path}{server.manage_path}{path}"
+
+    def form(self, path: str) -> FormView:
+        """The form that is posted to a path below that of all screens; if refused, with what was typed."""
+        view = FormView(self.address(path), "", forms.one_time_key())
+        return self._with_typed(view, path)
+
+    def _with_typed(self, view: FormView, path: str) -> FormView:
+        rejected = self.rejected
+        if rejected is None or rejected.path != unquote(urlsplit(path).path):
+            return view
+        key = rejected.typed.get(KEY_FIELD, (view.key,))[0]  # it has not acted, or is answered as then
+        return replace(view, key=key, typed=rejected.typed, errors=rejected.errors)
+
+    async def render(self, template: str, **values: Any) -> str:
+        """Render a template with the values that every template has, `page`, `address`, and these."""
+        common = {"page": self, "now": self.now, "address": self.address, "messages": {}, "person": None}
+        return await self.app[TEMPLATES].render(template, self.context, **{**common, **values})
+
+    def redirect(self, path: str = "") -> web.StreamResponse:
+        """303 to a screen."""
+        return see_other(self.address(path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagePage(OpenPage):
+    """A request of a signed-in person for a screen. `tags` are the monitors that the person may see."""
+
+    signed_in: SignedIn
+    tags: frozenset[str]
+    grant: Grant
+
+    @property
+    def person(self) -> Person:
+        return self.signed_in.person
+
+    @property
+    def actor(self) -> Actor:
+        """The person, for the audit log."""
+        return Actor(ActorKind.PERSON, self.person.name, self.network)
+
+    def may(self, act: Act) -> bool:
+        """Whether the role of the person is enough for an act."""
+        return self.person.role >= act.permission.role
+
+    def form(self, path: str) -> FormView:
+        """The form that is posted to a path below that of all screens; if refused, with what was typed."""
+        token = forms.token(self.signed_in.form_key)
+        return self._with_typed(FormView(self.address(path), token, forms.one_time_key()), path)
+
+    async def render(self, template: str, **values: Any) -> str:
+        """Render a template with the values that every template has, the person and these."""
+        return await OpenPage.render(self, template, **{"person": self.person, **values})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenForm(OpenPage):
+    """A form that was sent without a session; `values` are loaded by its schema."""
+
+    values: dict[str, Any]
+    key: str
+
+    async def write(
+        self, work: Callable[..., T], *args: Any, location: str | Callable[[T], str], **kwargs: Any
+    ) -> T:
+        """Run `work(session, *args)` in one transaction, which claims the one-time key of the form first.
+
+        `location` is the path that the act leads to, perhaps made of the result. A form that was sent before
+        does nothing: it is answered with the location of then, which this raises as a redirection.
+        """
+        return await _write_once(self, self.key, work, args, kwargs, location)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManageForm(ManagePage):
+    """A form that a signed-in person sent; `values` are loaded by its schema."""
+
+    values: dict[str, Any]
+    key: str
+
+    async def write(
+        self, work: Callable[..., T], *args: Any, location: str | Callable[[T], str], **kwargs: Any
+    ) -> T:
+        """As `OpenForm.write`."""
+        return await _write_once(self, self.key, work, args, kwargs, location)
+
+    def instant(self, moment: datetime) -> int:
+        """The UTC seconds of a local time that was typed, in the zone of the page.
+
+        One that does not exist is the first instant after the gap, one that exists twice the first.
+        """
+        local = moment.replace(tzinfo=self.zone, fold=0)
+        return int(local.timestamp())
+
+
+async def _write_once(
+    page: OpenPage,
+    key: str,
+    work: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    location: str | Callable[[T], str],
+) -> T:
+    try:
+        return await page.app[keys.DATABASE].write(_once, key, work, args, kwargs, location, page.now)
+    except SubmittedBefore as before:
+        raise web.HTTPSeeOther(page.address(before.location)) from None
+
+
+def _once(
+    session: Session,
+    key: str,
+    work: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    location: str | Callable[[T], str],
+    now: int,
+) -> T:
+    before = submissions.claim(session, key, "" if callable(location) else location, now)
+    if before is not None:
+        raise SubmittedBefore(before)
+    result = work(session, *args, **kwargs)
+    if callable(location):
+        submissions.settle(session, key, location(result))
+    return result
+
+
+class SubmittedBefore(Exception):
+    """The form was sent before; `location` is where it led."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+# The decorators
+
+PageHandler = Callable[[ManagePage], Awaitable[str | web.StreamResponse]]
+FormHandler = Callable[[ManageForm], Awaitable[web.StreamResponse]]
+OpenPageHandler = Callable[[OpenPage], Awaitable[str | web.StreamResponse]]
+OpenFormHandler = Callable[[OpenForm], Awaitable[web.StreamResponse]]
+
+
+def manage_page(act: Act) -> Callable[[PageHandler], Handler]:
+    """Make a GET handler of a function that shows a screen to people who may do the act."""
+
+    def decorate(show: PageHandler) -> Handler:
+        async def respond(page: OpenPage) -> web.StreamResponse:
+            signed_in = await _signed_in(page.request)
+            if signed_in is None:
+                return _to_sign_in(page)
+            page = of_person(page, signed_in)
+            try:
+                _require(act, page)
+                return await answer(page, await show(page))
+            except NotFresh:
+                return _to_sign_in(page, again=True)
+            except DomainError as error:
+                return await _error_page(page, error)
+
+        return _handler(act, show, respond)
+
+    return decorate
+
+
+def manage_form(
+    act: Act, schema: Schema, *, shown_by: Handler | None = None
+) -> Callable[[FormHandler], Handler]:
+    """Make a POST handler of a function that acts for people who may do the act.
+
+    `shown_by` is the handler of the page that has the form; None: that of the form's own address.
+    """
+
+    def decorate(handle: FormHandler) -> Handler:
+        async def respond(page: OpenPage) -> web.StreamResponse:
+            typed: Typed | None = None
+            try:
+                require_own_origin(page.request)
+                typed = await read_form(page.request)
+                signed_in = await _signed_in(page.request)
+                if signed_in is None:
+                    return await _typed_kept(page, typed, 401)
+                page = of_person(page, signed_in)
+                _require(act, page)
+                key = _checked_key(typed, signed_in)
+                return await handle(ManageForm(**_fields(page), values=load(schema, typed), key=key))
+            except NotFresh:
+                return await _typed_kept(page, typed or {}, 403)
+            except DomainError as error:
+                if not isinstance(page, ManagePage) or typed is None:
+                    return await _error_page(page, error)
+                return await _shown_again(page, typed, error, schema, shown_by)
+
+        return _handler(act, handle, respond)
+
+    return decorate
+
+
+def open_page() -> Callable[[OpenPageHandler], Handler]:
+    """Make a GET handler of a function that shows a page without a session."""
+
+    def decorate(show: OpenPageHandler) -> Handler:
+        async def respond(page: OpenPage) -> web.StreamResponse:
+            try:
+                return await answer(page, await show(page))
+            except DomainError as error:
+                return await _error_page(page, error)
+
+        return _handler(None, show, respond)
+
+    return decorate
+
+
+def open_form(schema: Schema, *, shown_by: Handler | None = None) -> Callable[[OpenFormHandler], Handler]:
+    """Make a POST handler of a function that acts without a session, on a form of our own pages only."""
+
+    def decorate(handle: OpenFormHandler) -> Handler:
+        async def respond(page: OpenPage) -> web.StreamResponse:
+            typed: Typed | None = None
+            try:
+                require_own_origin(page.request)
+                typed = await read_form(page.request)
+                key = typed.get(KEY_FIELD, ("",))[0]
+                return await handle(OpenForm(**_fields(page), values=load(schema, typed), key=key))
+            except DomainError as error:
+                if typed is None:
+                    return await _error_page(page, error)
+                return await _shown_again(page, typed, error, schema, shown_by)
+
+        return _handler(None, handle, respond)
+
+    return decorate
+
+
+def _handler(
+    act: Act | None,
+    function: Callable[[Any], Awaitable[str | web.StreamResponse]],
+    respond: Callable[[OpenPage], Awaitable[web.StreamResponse]],
+) -> Handler:
+    """The handler of a route: without any person nothing is there but a sentence."""
+
+    @wraps(function)
+    async def handler(request: web.Request) -> web.StreamResponse:
+        require_allowed(request)
+        if not await request.app[keys.DATABASE].glance(people.exists):
+            return web.Response(status=404, text=NO_PERSON, headers=HEADERS)
+        config = request.app[keys.RUNNING].config
+        context = request.app[TEMPLATES].context(config, visitor_locale(request))
+        return await respond(OpenPage(request=request, context=context, now=request.app[keys.CLOCK]()))
+
+    handler.show = function  # type: ignore[attr-defined]
+    return with_policy(replace(SCREEN, act=act), handler)
+
+
+# Who asks
+
+
+def require_allowed(request: web.Request) -> None:
+    """Raise NotFound where the client is in no network of `[manage] allowed_ips`."""
+    config = request.app[keys.RUNNING].config
+    if config.manage.allowed_ips:
+        address = client_address(request, config.server.trusted_proxies)
+        if address is None or not is_within(address, config.manage.allowed_ips):
+            raise NotFound("not found")
+
+
+def session_cookie(request: web.Request) -> str:
+    """What the cookie of a session holds; empty without one."""
+    config = request.app[keys.RUNNING].config
+    name = COOKIE if is_secure(request, config) else LOOPBACK_COOKIE
+    return request.cookies.get(name, "")
+
+
+def is_secure(request: web.Request, config: Config) -> bool:
+    """Whether the browser speaks https, perhaps to a proxy before this server."""
+    return client_origin(request, config.server.trusted_proxies).startswith("https:") or (
+        config.server.public_url.startswith("https:")
+    )
+
+
+def network_of(request: web.Request) -> str:
+    """The address of the client; empty if a proxy does not say it."""
+    address = client_address(request, request.app[keys.RUNNING].config.server.trusted_proxies)
+    return "" if address is None else str(address)
+
+
+async def _signed_in(request: web.Request) -> SignedIn | None:
+    cookie = session_cookie(request)
+    return await request.app[SESSIONS].find(cookie) if cookie else None
+
+
+def of_person(page: OpenPage, signed_in: SignedIn) -> ManagePage:
+    """The page of a person, in their language and zone, with the monitors that they may see."""
+    config, person = page.config, signed_in.person
+    chosen = locale(person.locale) if person.locale in NAMES else page.locale
+    zone = ZoneInfo(person.zone) if person.zone else None
+    context = page.app[TEMPLATES].context(config, chosen, zone)
+    limits = person.categories
+    tags = frozenset(one.tag for one in config.monitors if limits is None or one.category in limits)
+    grant = grant_of(person, None if limits is None else tags)
+    return ManagePage(
+        request=page.request, context=context, now=page.now, signed_in=signed_in, tags=tags, grant=grant
+    )
+
+
+def _require(act: Act, page: ManagePage) -> None:
+    """Raise Forbidden unless the person may do this now, NotFresh if they must sign in again for it."""
+    require(act, page.person, page.signed_in.fresh_at, page.now)
+    if page.config.manage.own == "none" and act in (Act.WRITE_INCIDENT, Act.DELETE_INCIDENT):
+        raise Forbidden("nothing may be made here: see own of [manage] in the configuration")
+
+
+def require_own_origin(request: web.Request) -> None:
+    """Raise Forbidden unless a page of ours sent the form.
+
+    By Sec-Fetch-Site, which scripts cannot set, and by Origin. Where a proxy that is not trusted ends TLS
+    the scheme that this server sees is not the browser's; then the browser must say that it is the same.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if (site is None and origin is None) or site not in (None, "same-origin"):
+        raise Forbidden("the form was sent from another site")
+    if origin is None:
+        return
+    server = request.app[keys.RUNNING].config.server
+    own = {client_origin(request, server.trusted_proxies), _origin_of(server.public_url)}
+    is_own_host = site == "same-origin" and urlsplit(origin).netloc in {urlsplit(one).netloc for one in own}
+    if origin not in own and not is_own_host:
+        raise Forbidden("the form was sent from another site")
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _checked_key(typed: Typed, signed_in: SignedIn) -> str:
+    """The one-time key of a form of this session; raises FieldError."""
+    if not forms.check(signed_in.form_key, typed.get(TOKEN_FIELD, ("",))[0]):
+        raise OldForm(
+            {"": "You have signed in since this form was opened. Look at it once more and send it."}
+        )
+    key = typed.get(KEY_FIELD, ("",))[0]
+    if not MIN_KEY <= len(key) <= MAX_KEY:
+        raise OldForm({"": "The form is incomplete. Look at it once more and send it."})
+    return key
+
+
+class OldForm(FieldError):
+    """A form that was not made for this session."""
+
+
+def _fields(page: OpenPage) -> dict[str, Any]:
+    """The fields of a page by name, for a form that has them too."""
+    return {each.name: getattr(page, each.name) for each in fields(page)}
+
+
+# Addresses
+
+
+def path_below(request: web.Request) -> str:
+    """The path of a request below that of all screens, such as "/incidents/7"; "" is the overview."""
+    return request.path.removeprefix(request.app[keys.RUNNING].started_with.server.manage_path).rstrip("/")
+
+
+def _to_sign_in(page: OpenPage, again: bool = False) -> web.StreamResponse:
+    """303 to the page to sign in, which leads back here."""
+    query = page.request.rel_url.raw_query_string
+    back = quote(page.path + (f"?{query}" if query else ""), safe="")
+    return see_other(f"{page.address('/sign-in')}?{'again=1&' if again else ''}next={back}")
+
+
+def see_other(address: str) -> web.StreamResponse:
+    """303: what a POST leads to."""
+    return web.Response(status=303, headers={"Location": address, **HEADERS})
+
+
+# Answers
+
+
+async def answer(page: OpenPage, shown: str | web.StreamResponse, status: int = 200) -> web.StreamResponse:
+    """The response of a page, compressed as the browser accepts it."""
+    if not isinstance(shown, str):
+        return shown
+    headers = {
+        "Content-Type": HTML,
+        "Content-Language": page.locale.tag,
+        "Vary": "Accept-Encoding",
+        **HEADERS,
+    }
+    body = shown.encode()
+    encoding = best_encoding(page.request.headers.get("Accept-Encoding", "")[:256])
+    if encoding and len(body) >= MIN_COMPRESSED:
+        body = await asyncio.to_thread(COMPRESS[encoding], body)
+        headers["Content-Encoding"] = encoding
+    return web.Response(status=status, body=body, headers=headers)
+
+
+async def _error_page(page: OpenPage, error: DomainError) -> web.StreamResponse:
+    status = status_of(error)
+    headers = {"Retry-After": "5"} if status == 503 else {}
+    shown = await page.render("manage/error.html", status=status, sentence=error.message)
+    response = await answer(page, shown, status)
+    response.headers.update(headers)
+    if status in (408, 413):
+        response.force_close()  # the rest of the body is not worth reading
+    return response
+
+
+async def _shown_again(
+    page: OpenPage, typed: Typed, error: DomainError, schema: Schema, shown_by: Handler | None
+) -> web.StreamResponse:
+    """The page of a refused form, with the errors beside the fields and everything typed kept."""
+    show = getattr(shown_by or _page_handler(page.request), "show", None)
+    if show is None or isinstance(error, NotFound | Forbidden):
+        return await _error_page(page, error)
+    errors = errors_of(error, schema) if isinstance(error, Invalid) else {"": error.message}
+    again = replace(page, rejected=Rejected(path_below(page.request), typed, errors))
+    try:
+        shown = await show(again)
+    except DomainError as other:
+        return await _error_page(page, other)
+    status = 403 if isinstance(error, OldForm) else status_of(error)
+    return await answer(page, shown, status)
+
+
+def _page_handler(request: web.Request) -> Handler | None:
+    """The handler of a GET of the address that the request is for."""
+    resource = request.match_info.route.resource
+    routes = () if resource is None else resource
+    return next((route.handler for route in routes if route.method == "GET"), None)
+
+
+async def _typed_kept(page: OpenPage, typed: Typed, status: int) -> web.StreamResponse:
+    """A page that keeps what was typed until the person has signed in, and then sends it."""
+    kept = [
+        (name, value)
+        for name, values in typed.items()
+        if name != TOKEN_FIELD and not SECRET_FIELD.search(name)
+        for value in values
+    ]
+    shown = await page.render("manage/kept.html", kept=kept, status=status, form=page.form(page.path))
+    return await answer(page, shown, status)

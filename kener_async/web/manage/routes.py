@@ -1,0 +1,20 @@
+"""The routes of the signed-in side, below `[server] manage_path`: every screen is in one list."""
+
+from aiohttp import web
+
+from kener_async.api.http.endpoint import meet_expectation
+from kener_async.api.http.responses import Handler
+from kener_async.web.manage import overview
+
+Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
+
+ROUTES: tuple[Route, ...] = (("GET", "", overview.overview),)
+
+
+def add_routes(app: web.Application, manage_path: str) -> None:
+    """Add the screens below a path; without one there are none."""
+    if not manage_path:
+        return
+    for method, path, handler in ROUTES:
+        add = app.router.add_get if method == "GET" else app.router.add_post
+        add(manage_path + path, handler, expect_handler=meet_expectation)
