@@ -32,6 +32,19 @@ def install(no_start: bool, dry_run: bool, root: Path) -> None:
         steps = installs.installation(places, installs.program(places), start=not no_start)
         installs.run_steps(steps, message, dry_run=dry_run)
         message("To create a token: kener-async token create --name my-device")
+        if _has_no_person(places.config):
+            message("no person yet: kener-async person add --role admin NAME")
+
+
+def _has_no_person(path: Path) -> bool:
+    """Whether people could sign in to the installed service, and there is none yet."""
+    from kener_async.config.load import load
+    from kener_async.ops import people
+
+    try:
+        return people.is_empty(load(path, {}, secrets_unknown=True))
+    except (FatalError, OSError):
+        return True  # the first start makes the database, or it cannot be read from here
 
 
 @click.command("uninstall")

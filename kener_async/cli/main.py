@@ -14,6 +14,7 @@ from kener_async.cli import (
     data,
     incidents,
     install,
+    people,
     serve,
     status,
     tokens,
@@ -51,6 +52,7 @@ def main(path: Path | None) -> None:
 
 for command in (
     *serve.COMMANDS,
+    *people.COMMANDS,
     *tokens.COMMANDS,
     *incidents.COMMANDS,
     *alerts.COMMANDS,

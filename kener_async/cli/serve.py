@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from kener_async.cli.common import (
 from kener_async.config.load import defaults, load
 from kener_async.config.model import Config
 from kener_async.demo import SCENES
+from kener_async.errors import FatalError
 from kener_async.ops.addresses import local_url
 
 WELCOME = """
@@ -52,8 +54,18 @@ def serve(config: Config, host: str | None, port: int | None, database: Path | N
     def announce(port: int) -> None:
         if welcome:
             click.echo(_welcome(config, port))
+            say_no_person(config)
 
     sys.exit(run.run(config, lambda: overridden(load(path, variables, reserved_segments)), announce))
+
+
+def say_no_person(config: Config) -> None:
+    """Say how the first person is added where there is none yet, and people could sign in."""
+    from kener_async.ops import people
+
+    with suppress(FatalError):
+        if people.is_empty(config):
+            click.echo("  " + people.NO_PERSON.format(program=program()))
 
 
 def _overridden(config: Config, *, host: str | None, port: int | None, database: Path | None) -> Config:

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, unique
+from unicodedata import normalize
 
 from kener_async.domain.access import Grant
-from kener_async.domain.errors import Forbidden
+from kener_async.domain.errors import Forbidden, Invalid
 
+LONGEST_NAME, LONGEST_EMAIL = 64, 254  # characters
 FRESH_SECONDS = 600  # how long ago a person may have proved who they are, for acts that want it fresh
 
 
@@ -87,6 +89,25 @@ class Person:
     def is_active(self) -> bool:
         """Whether they may sign in."""
         return self.inactive_since is None
+
+
+def require_name(text: str) -> str:
+    """The name of a person in one Unicode form; raises Invalid unless it may be one."""
+    name = normalize("NFC", text)
+    if not name or len(name) > LONGEST_NAME:
+        raise Invalid(f"name: must have 1 to {LONGEST_NAME} characters")
+    if name != name.strip() or not name.isprintable():
+        raise Invalid("name: must not begin or end with a space, nor contain a control character")
+    return name
+
+
+def require_email(text: str) -> str:
+    """The address of a person, empty for none; raises Invalid unless it may be one."""
+    local, _, host = text.rpartition("@")
+    is_good = local and host and len(text) <= LONGEST_EMAIL and text.isprintable() and " " not in text
+    if text and not is_good:
+        raise Invalid("email: must be an address such as ada@example.org")
+    return text
 
 
 def scopes_of(role: Role) -> frozenset[str]:

@@ -129,7 +129,7 @@ def change_rights(
         "UPDATE people SET role = ?, categories = ? WHERE id = ?", (int(role), _json(categories), number)
     )
     if keeps_an_admin:
-        _require_admin(session)
+        _require_admin(session, before)
     _end_sessions(session, number)
     _record(session, "person.change", before, after, actor, now)
     return after
@@ -154,7 +154,7 @@ def deactivate(session: Session, number: int, actor: Actor, now: int) -> Person:
     if not before.is_active:
         return before
     session.execute("UPDATE people SET inactive_since = ? WHERE id = ?", (now, number))
-    _require_admin(session)
+    _require_admin(session, before)
     session.execute("DELETE FROM invitations WHERE person = ?", (number,))
     _end_sessions(session, number)
     after = replace(before, inactive_since=now)
@@ -311,8 +311,10 @@ def _end_sessions(session: Session, number: int) -> None:
     session.execute("DELETE FROM sessions WHERE person = ?", (number,))
 
 
-def _require_admin(session: Session) -> None:
-    """Raise Invalid unless an active admin without limits is left."""
+def _require_admin(session: Session, before: Person) -> None:
+    """Raise Invalid where a person was the last active admin without limits, and is not any more."""
+    if before.role is not Role.ADMIN or before.categories is not None or not before.is_active:
+        return
     row = session.execute(
         "SELECT 1 FROM people WHERE role = ? AND categories IS NULL AND inactive_since IS NULL LIMIT 1",
         (int(Role.ADMIN),),
