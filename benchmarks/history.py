@@ -145,4 +145,4 @@ def _report(
         (9, f"A full disk held the {word} up."),
         (1, "Watched."),
     ):
-        incidents.comment(connection, number, text, created_at - minutes * 60)
+        incidents.remark(connection, number, text, created_at - minutes * 60)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, edited, opened
 from kener_async.domain.samples import Status
 from kener_async.web.formats.feeds import Feed, FeedEntry, atom, entries, json_feed, rss, updated_at
 from kener_async.web.formats.ids import Ids
@@ -34,7 +35,7 @@ def an_incident(number: int = 1, at: int = NOON, **fields: Any) -> Incident:
 
 
 def an_event(
-    incident: Incident | None = None, *comments: Comment, tags: Sequence[str] = ("earth",)
+    incident: Incident | None = None, *comments: Update, tags: Sequence[str] = ("earth",)
 ) -> IncidentView:
     return IncidentView(incident or an_incident(), comments, tags)
 
@@ -88,8 +89,8 @@ def test_a_summary_says_what_it_is_and_when_before_the_text_begins(fields, summa
 def test_the_content_is_the_body_then_the_comments_with_their_times_then_what_is_affected():
     event = an_event(
         an_incident(body="The **disk** is full."),
-        Comment(1, "Looking.", NOON + 60),
-        Comment(2, "_Found._", NOON + 120),
+        Update(1, "Looking.", NOON + 60, NOON + 60),
+        Update(2, "_Found._", NOON + 120, NOON + 120),
         tags=("earth", "mars"),
     )
     assert an_entry(event, NOON + 180).html == (
@@ -118,9 +119,11 @@ def test_names_and_texts_are_escaped():
     ("event", "updated"),
     [
         (an_event(), NOON),
-        (an_event(None, Comment(1, "x", NOON + 60)), NOON + 60),
+        (an_event(None, Update(1, "x", NOON + 60, NOON + 60)), NOON + 60),
         (
-            an_event(edited(an_incident(), {"is_resolved": True}, NOON + 90), Comment(1, "x", NOON + 60)),
+            an_event(
+                edited(an_incident(), {"is_resolved": True}, NOON + 90), Update(1, "x", NOON + 60, NOON + 60)
+            ),
             NOON + 90,
         ),
         (an_event(an_incident(start=NOON + 30)), NOON + 30),
@@ -137,7 +140,7 @@ def test_an_entry_was_updated_when_something_happened_last(event, updated):
 
 def test_what_happened_last_comes_first():
     events = [
-        an_event(an_incident(1), Comment(1, "x", NOON + 90)),
+        an_event(an_incident(1), Update(1, "x", NOON + 90, NOON + 90)),
         an_event(an_incident(2, NOON + 60)),
         an_event(an_incident(3, NOON + 120)),
     ]
@@ -157,7 +160,7 @@ def test_the_id_of_an_entry_outlives_edits_and_a_move_to_another_scheme_or_port(
     ids = {
         entry.id
         for base in (BASE, "http://status.example.org:8080")
-        for event in (an_event(incident), an_event(later, Comment(1, "x", NOON)))
+        for event in (an_event(incident), an_event(later, Update(1, "x", NOON, NOON)))
         for entry in entries([event], NAMES, Ids(base, IDENTITY), base, NOON + HOUR)
     }
     assert ids == {"tag:status.example.org,2025-12-31:/incident/7"}
@@ -184,7 +187,7 @@ def a_feed(*events: IncidentView, **fields: Any) -> Feed:
 FEED = a_feed(
     an_event(
         an_incident(1, title="Disk <full> & more", body="**x** & y", impact=Status.DOWN),
-        Comment(1, "z", NOON),
+        Update(1, "z", NOON, NOON),
     ),
     an_event(an_incident(2, NOON + 60, is_maintenance=True)),
 )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, edited, opened
 from kener_async.web.formats.icalendar import calendar
 from kener_async.web.formats.ids import Ids
 from kener_async.web.pages.snapshot import IncidentView
@@ -24,7 +25,7 @@ def maintenance(number: int = 1, **fields: Any) -> Incident:
     return opened(number, {"title": "New disks", "tags": ("earth",), "is_maintenance": True, **fields}, NOON)
 
 
-def an_event(incident: Incident, *comments: Comment) -> IncidentView:
+def an_event(incident: Incident, *comments: Update) -> IncidentView:
     return IncidentView(incident, comments, ("earth",))
 
 
@@ -136,7 +137,7 @@ def test_a_maintenance_resolved_before_it_began_is_cancelled_and_keeps_its_time(
 
 
 def test_a_comment_makes_it_modified():
-    entry = entry_of(an_event(maintenance(), Comment(1, "Soon.", NOON + 60)), now=NOON + HOUR)
+    entry = entry_of(an_event(maintenance(), Update(1, "Soon.", NOON + 60, NOON + 60)), now=NOON + HOUR)
     assert entry["DTSTAMP"] == entry["LAST-MODIFIED"] == "20251231T120100Z"
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from kener_async.config.model import Config
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.samples import Status
 from kener_async.locales.locale import locale
@@ -400,7 +401,10 @@ def test_the_course_of_events_tells_what_happened_and_what_is_planned(
 
 
 def test_comments_stand_where_they_were_made_also_after_the_end():
-    comments = [Comment(1, "one", START + MINUTE), Comment(2, "two", START + 2 * HOUR)]
+    comments = [
+        Update(1, "one", START + MINUTE, START + MINUTE),
+        Update(2, "two", START + 2 * HOUR, START + 2 * HOUR),
+    ]
     told = timeline(an_incident(START, START + HOUR), comments, NOW)
     assert [entry.comment and entry.comment.body for entry in told] == [None, "one", None, "two"]
 

@@ -69,7 +69,7 @@ def opened(connection: sqlite3.Connection, count: int) -> None:
     for number in range(count):
         fields = {"title": "x", "tags": tuple(SETTINGS)[: number % 3 + 1], "start": NOON + number}
         incident = incidents.add(connection, fields, NOON)
-        incidents.comment(connection, incident.number, "y", NOON)
+        incidents.remark(connection, incident.number, "y", NOON)
 
 
 def batch(count: int, sequence: int = 5) -> Batch:

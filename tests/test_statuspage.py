@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from kener_async.config.model import Category, Config, MonitorConfig
 from kener_async.domain.headline import Member, headline
-from kener_async.domain.incidents import Comment, Incident, edited, opened
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, edited, opened
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import NOTHING, Counts
@@ -140,7 +141,7 @@ def an_incident(number: int = 1, at: int = NOON - HOUR, **fields: Any) -> Incide
     return opened(number, {"title": "Disk full", "tags": ("earth",), **fields}, at)
 
 
-def an_event(incident: Incident, *comments: Comment, tags: Sequence[str] = ("earth",)) -> IncidentView:
+def an_event(incident: Incident, *comments: Update, tags: Sequence[str] = ("earth",)) -> IncidentView:
     return IncidentView(incident, comments, tags)
 
 
@@ -342,7 +343,7 @@ def incidents(config: Config, *events: IncidentView, monitors: Sequence[MonitorV
 
 def test_an_incident_has_its_times_and_components(config):
     incident = an_incident(7, start=NOON - 2 * HOUR)
-    found = only(incidents(config, an_event(incident, Comment(3, "Looking.", NOON - 60))))
+    found = only(incidents(config, an_event(incident, Update(3, "Looking.", NOON - 60, NOON - 60))))
     assert found["name"] == "Disk full"
     assert found["status"] == "investigating"
     assert found["shortlink"] == f"{BASE}/incident/7"
@@ -380,7 +381,9 @@ def test_the_impact_is_what_the_incident_alone_would_make_of_the_page(config, im
 
 def test_updates_are_the_comments_newest_first_and_last_the_body(config):
     incident = an_incident(body="The disk is **full**.", impact=DEGRADED)
-    event = an_event(incident, Comment(1, "Looking.", NOON - 120), Comment(2, "Found.", NOON - 60))
+    event = an_event(
+        incident, Update(1, "Looking.", NOON - 120, NOON - 120), Update(2, "Found.", NOON - 60, NOON - 60)
+    )
     updates = only(incidents(config, event))["incident_updates"]
     assert [one["body"] for one in updates] == ["Found.", "Looking.", "The disk is **full**."]
     assert [instant(one["display_at"]) for one in updates] == [NOON - 60, NOON - 120, NOON - HOUR]
@@ -403,7 +406,9 @@ def test_an_update_names_the_components_and_what_the_incident_makes_of_them(conf
 
 def test_an_update_has_the_stage_of_its_time(config):
     closed = edited(an_incident(), {"is_resolved": True}, NOON - 60)
-    event = an_event(closed, Comment(1, "Looking.", NOON - 120), Comment(2, "Done.", NOON - 60))
+    event = an_event(
+        closed, Update(1, "Looking.", NOON - 120, NOON - 120), Update(2, "Done.", NOON - 60, NOON - 60)
+    )
     updates = only(incidents(config, event))["incident_updates"]
     assert [one["status"] for one in updates] == ["resolved", "investigating", "investigating"]
 
@@ -472,7 +477,7 @@ def test_a_future_incident_is_not_listed_yet(config):
 
 @pytest.fixture
 def everything(config: Config) -> Snapshot:
-    comment = Comment(1, "Looking.", NOON - 60)
+    comment = Update(1, "Looking.", NOON - 60, NOON - 60)
     return a_snapshot(
         config,
         shown("earth", DOWN, category="Planets", since=NOON - HOUR),

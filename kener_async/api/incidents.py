@@ -10,7 +10,8 @@ from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.domain.access import require_tags
 from kener_async.domain.errors import Invalid
-from kener_async.domain.incidents import Comment, Incident, opened
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, opened
 from kener_async.domain.states import MonitorStates
 from kener_async.store import incidents
 
@@ -38,9 +39,8 @@ async def create(call: Call) -> dict[str, Any]:
     _require_known(call.request.app[keys.STATES], call.body["tags"])
     now = app[keys.CLOCK]()
     opened(0, call.body, now)  # raises here, because an invalid incident should not wait for the writer
-    incident = await app[keys.DATABASE].write(incidents.add, call.body, now)
-    app[keys.STATES].mark_stale(incident.tags)
-    app[keys.STATES].note_incident_change()
+    incident = await app[keys.DATABASE].write(incidents.open, call.body, call.actor, now)
+    app[keys.STATES].note_incidents(incident)
     return rendered(incident, now)
 
 
@@ -162,7 +162,9 @@ async def add_comment(call: Call) -> dict[str, Any]:
     app = call.request.app
     number = incident_number(call.request)
     now = app[keys.CLOCK]()
-    comment = await app[keys.DATABASE].write(incidents.comment, number, call.body["body"], now, call.grant)
+    _, comment = await app[keys.DATABASE].write(
+        incidents.post_update, number, call.body, call.actor, now, grant=call.grant, is_public=True
+    )
     app[keys.STATES].note_incident_change()
     return _rendered_comment(comment)
 
@@ -185,16 +187,17 @@ async def comments(call: Call) -> list[dict[str, Any]]:
     number = incident_number(call.request)
     incident, thread = await call.request.app[keys.DATABASE].read(incidents.thread, number)
     require_tags(call.grant, incident.tags, any)
-    return [_rendered_comment(comment) for comment in thread]
+    return [_rendered_comment(update) for update in thread if update.body]
 
 
 async def _change(call: Call, fields: Mapping[str, Any]) -> dict[str, Any]:
     app = call.request.app
     number = incident_number(call.request)
     now = app[keys.CLOCK]()
-    before, after = await app[keys.DATABASE].write(incidents.change, number, fields, now, call.grant)
-    app[keys.STATES].mark_stale({*before.tags, *after.tags})
-    app[keys.STATES].note_incident_change()
+    before, after = await app[keys.DATABASE].write(
+        incidents.change, number, fields, call.actor, now, grant=call.grant, is_public=True
+    )
+    app[keys.STATES].note_incidents(before, after)
     return rendered(after, now)
 
 
@@ -228,10 +231,10 @@ def rendered(incident: Incident, now: int) -> dict[str, Any]:
     }
     if incident.end is not None:
         fields["endDatetime"] = incident.end
-    if incident.impact is not None:
-        fields["impact"] = incident.impact.name
+    if incident.worst_impact is not None:
+        fields["impact"] = incident.worst_impact.name
     return fields
 
 
-def _rendered_comment(comment: Comment) -> dict[str, Any]:
-    return {"commentID": comment.id, "body": comment.body, "createdAt": comment.created_at}
+def _rendered_comment(update: Update) -> dict[str, Any]:
+    return {"commentID": update.id, "body": update.body, "createdAt": update.at}

@@ -153,7 +153,7 @@ def over(incident: Incident, alerts: Sequence[Alert], now: int) -> tuple[Inciden
     is_retracted = all(alert.closing is Closing.RETRACTED for alert in alerts)
     remark = _remark(alerts, end - _last_outage(alerts, now), is_retracted=is_retracted)
     if incident.touched_at is not None:
-        return replace(incident, is_monitoring=True), remark
+        return edited(incident, {"is_identified": True, "is_monitoring": True}, now), remark
     resolved = edited(incident, {"is_resolved": True}, min(end, now))
     is_draft = incident.is_draft or is_retracted
     return replace(resolved, updated_at=max(now, incident.updated_at), is_draft=is_draft), remark

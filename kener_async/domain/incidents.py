@@ -1,12 +1,19 @@
 """Incidents and maintenance: opening, editing, closing and reopening, stage, effect, and what they cover."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from kener_async.domain.calendar import MINUTE, is_showable
 from kener_async.domain.errors import Invalid
+from kener_async.domain.incident_updates import (
+    Impact,
+    IncidentState,
+    Stated,
+    last_open_state,
+    resolved_since,
+)
 from kener_async.domain.samples import Status
 
 
@@ -80,8 +87,11 @@ class Incident:
     last edited, and `revision` how often it was; neither ever goes back.
 
     One of an alert rule `covers` no minute: its minutes are what was measured. A draft (`is_draft`) is not
-    public, and covers nothing either. `is_monitoring`: its monitors have recovered, and it waits for a person
-    to resolve it. `touched_at` is when a person first changed one of a rule.
+    public, and covers nothing either. The flags are those of its state: `is_monitoring` stands beside
+    `is_identified`, and `is_identified` stays when it is resolved. `touched_at` is when a person first
+    changed one of a rule. `impacts` are those of single monitors, which otherwise have the incident's.
+    `series` is the name of the one that a maintenance belongs to, `occurrence` its begin by the series in
+    local time; `is_changed`: it is not as its series says.
     """
 
     number: int
@@ -105,6 +115,45 @@ class Incident:
     is_draft: bool = False
     is_monitoring: bool = False
     touched_at: int | None = None
+    impacts: Mapping[str, Impact] = field(default_factory=dict)
+    postmortem: str = ""
+    postmortem_at: int | None = None
+    series: str | None = None
+    occurrence: str | None = None
+    is_changed: bool = False
+
+    @property
+    def state(self) -> IncidentState:
+        """The state, which is that of its newest update that has one."""
+        if self.is_resolved:
+            return IncidentState.RESOLVED
+        if self.is_monitoring:
+            return IncidentState.MONITORING
+        return IncidentState.IDENTIFIED if self.is_identified else IncidentState.INVESTIGATING
+
+    def implied_states(self) -> list[Stated]:
+        """The states that follow from the flags alone, for an incident of which no update has one."""
+        states = []
+        if self.is_identified or self.is_monitoring:
+            identified = IncidentState.MONITORING if self.is_monitoring else IncidentState.IDENTIFIED
+            states.append(Stated(self.created_at, identified))
+        if self.is_resolved:
+            at = self.created_at if self.resolved_at is None else self.resolved_at
+            states.append(Stated(at, IncidentState.RESOLVED))
+        return states
+
+    def impact_on(self, tag: str) -> Status | None:
+        """The impact on one of its monitors: that of this monitor alone, else that of the incident."""
+        impact = self.impacts.get(tag)
+        return self.impact if impact is None else impact.status
+
+    @property
+    def worst_impact(self) -> Status | None:
+        """The worst impact on any of its monitors, which is the impact that the contract knows."""
+        if not self.impacts:
+            return self.impact
+        found = (self.impact_on(tag) for tag in self.tags)
+        return max((impact for impact in found if impact is not None), default=None)
 
     @property
     def is_showable(self) -> bool:
@@ -160,21 +209,13 @@ class Incident:
         One that was closed before its start ends at its start, and covers nothing.
         """
         ends = [max(instant, self.start) for instant in (self.end, self.closed_at) if instant is not None]
-        return Overlay(self.number, self.start, min(ends, default=None), self.impact, self.is_maintenance)
+        end = min(ends, default=None)
+        return Overlay(self.number, self.start, end, self.worst_impact, self.is_maintenance)
 
     @property
     def planned_end(self) -> int | None:
         """The end that its author gave; None without one."""
         return None if self.ended_by_resolving else self.end
-
-
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """An update in an incident's timeline."""
-
-    id: int
-    body: str
-    created_at: int
 
 
 def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
@@ -200,21 +241,26 @@ def opened(number: int, fields: Mapping[str, Any], now: int) -> Incident:
     return replace(edited(blank, fields, now), revision=0)
 
 
-def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
+def edited(
+    incident: Incident, fields: Mapping[str, Any], now: int, resolved_at: int | None = None
+) -> Incident:
     """Change the given fields of an incident, keep the others, and close or reopen it accordingly.
 
     It is closed at the earlier of its resolution and its end. A resolved one always has an end: without one
     of its author it is the moment of resolving, or the start if that is later. Unresolving reopens it, unless
-    its end has passed. A change of either flag ends its being monitored. Raises Invalid unless its end is
-    after its start.
+    its end has passed. What is written of a flag of the contract ends its being monitored, if it changes.
+    `resolved_at` moves the moment of resolving. An impact clears those of single monitors, and those of
+    monitors that it no longer names are dropped. Raises Invalid unless its end is after its start.
     """
     after = replace(incident, **fields)
     if after.end != incident.end:
         after = replace(after, ended_by_resolving=False)
     if (after.is_identified, after.is_resolved) != (incident.is_identified, incident.is_resolved):
-        after = replace(after, is_monitoring=False)
+        after = replace(after, is_monitoring=fields.get("is_monitoring", False))
+    after = replace(after, impacts=_impacts(after, fields))
     if after.is_resolved:
-        after = _resolved(after, now if incident.resolved_at is None else incident.resolved_at)
+        known = incident.resolved_at if resolved_at is None else resolved_at
+        after = _resolved(after, now if known is None else known)
     elif incident.is_resolved:
         after = _reopened(after)
     if (after.start, after.end) != (incident.start, incident.end):
@@ -223,6 +269,25 @@ def edited(incident: Incident, fields: Mapping[str, Any], now: int) -> Incident:
         after = replace(after, updated_at=max(now, incident.updated_at), revision=incident.revision + 1)
     closings = [after.resolved_at, after.end if after.end is not None and after.end <= now else None]
     return replace(after, closed_at=min((at for at in closings if at is not None), default=None))
+
+
+def with_states(incident: Incident, states: Sequence[Stated], now: int) -> Incident:
+    """The incident with the states that its updates give, oldest first; raises Invalid as `edited` does."""
+    last_open, resolved_at = last_open_state(states), resolved_since(states)
+    fields = {
+        "is_identified": last_open is not IncidentState.INVESTIGATING,
+        "is_monitoring": last_open is IncidentState.MONITORING and resolved_at is None,
+        "is_resolved": resolved_at is not None,
+    }
+    return edited(incident, fields, now, resolved_at)
+
+
+def _impacts(incident: Incident, fields: Mapping[str, Any]) -> Mapping[str, Impact]:
+    if "impact" in fields and "impacts" not in fields:
+        return {}
+    if incident.impacts.keys() <= set(incident.tags):
+        return incident.impacts
+    return {tag: impact for tag, impact in incident.impacts.items() if tag in incident.tags}
 
 
 def _check_order(incident: Incident) -> None:

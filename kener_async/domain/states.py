@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from kener_async.domain.calendar import day_so_far, minute_end, quarter_of
 from kener_async.domain.changes import ChangedMonitors
 from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.streaks import streak
 from kener_async.domain.timeline import (
@@ -317,6 +318,11 @@ class MonitorStates:
     def note_change(self) -> None:
         """Record that something pages show may have changed."""
         self.revision += 1
+
+    def note_incidents(self, *changed: Incident) -> None:
+        """Record that these incidents were written: given as they were before, and as they are."""
+        self.mark_stale({tag for incident in changed for tag in incident.tags})
+        self.note_incident_change()
 
     def note_incident_change(self) -> None:
         """Record that an incident or a comment was written."""

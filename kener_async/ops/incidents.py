@@ -7,6 +7,7 @@ from typing import Any
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.incidents import Incident
+from kener_async.ops.actor import command_actor
 from kener_async.store import incidents
 from kener_async.store.sqlite import transactions
 
@@ -28,7 +29,9 @@ def publish(config: Config, number: int) -> Incident:
 
     A running server notices within seconds.
     """
-    return transactions.write(config.database.path, incidents.publish, number, system_clock())
+    return transactions.write(
+        config.database.path, incidents.publish, number, command_actor(), system_clock()
+    )
 
 
 def delete(config: Config, number: int) -> Incident:
@@ -36,7 +39,7 @@ def delete(config: Config, number: int) -> Incident:
 
     What was measured counts again. A running server notices within seconds.
     """
-    return transactions.write(config.database.path, incidents.delete, number)
+    return transactions.write(config.database.path, incidents.delete, number, command_actor(), system_clock())
 
 
 def table(found: Sequence[Incident], now: int) -> Iterator[tuple[str, ...]]:
@@ -48,7 +51,7 @@ def table(found: Sequence[Incident], now: int) -> Iterator[tuple[str, ...]]:
             f"{incident.stage(now)} (draft)" if incident.is_draft else incident.stage(now).value,
             _time(incident.start),
             _time(_end(incident)),
-            "-" if incident.impact is None else incident.impact.name,
+            "-" if incident.worst_impact is None else incident.worst_impact.name,
             " ".join(incident.tags) or "-",
             incident.title,
         )
@@ -63,7 +66,7 @@ def as_json(incident: Incident, now: int) -> dict[str, Any]:
         "tags": list(incident.tags),
         "isMaintenance": incident.is_maintenance,
         "isDraft": incident.is_draft,
-        "impact": None if incident.impact is None else incident.impact.name,
+        "impact": None if incident.worst_impact is None else incident.worst_impact.name,
         "startDatetime": incident.start,
         "endDatetime": _end(incident),
     }

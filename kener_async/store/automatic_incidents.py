@@ -31,6 +31,7 @@ class AutomaticIncidents:
         self._joined: dict[int, list[Affected]] = {}
         self._remarks: list[tuple[int, str]] = []
         self._may_be_over: set[int] = set()
+        self._stored: dict[int, Incident] = {}  # those that change, as they were before the transaction
         self.changed: set[int] = set()
 
     def begin(
@@ -60,9 +61,17 @@ class AutomaticIncidents:
             remarks = automatic.remarks_on_joining(joined, len(self._incidents[number].tags))
             self._remarks += [(number, remark) for remark in remarks]
         for number in self.changed:
+            self._note_state(self._stored.get(number), self._incidents[number])
             incidents.save_automatic(self._session, self._incidents[number])
         for number, remark in self._remarks:
             incidents.remark(self._session, number, remark, self._now)
+
+    def _note_state(self, before: Incident | None, after: Incident) -> None:
+        if before is None or before.state is after.state:
+            return
+        incidents.note_states(self._session, before)
+        at = self._now if after.resolved_at is None else after.resolved_at
+        incidents.add_state(self._session, after.number, after.state, at, self._now)
 
     def _reopen(self, rule: AlertRule, affected: Affected, before: Alert | None) -> int | None:
         incident = None if before is None or before.incident is None else self._find(before.incident)
@@ -113,6 +122,8 @@ class AutomaticIncidents:
             self._remarks.append((number, remark))
 
     def _change(self, incident: Incident) -> None:
+        if incident.number in self._incidents:
+            self._stored.setdefault(incident.number, self._incidents[incident.number])
         self._incidents[incident.number] = incident
         self.changed.add(incident.number)
 

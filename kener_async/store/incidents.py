@@ -1,26 +1,29 @@
-"""Incidents, the monitors they name, and their comments."""
+"""Incidents, the monitors they name, and their updates; what people change of them is in the audit log."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kener_async.domain.access import Grant, require_tags
-from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT, minute_of
-from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident, IncidentSource, edited, opened, touched
-from kener_async.domain.samples import Status
-from kener_async.store import dirty
+from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT
+from kener_async.domain.errors import Conflict, Invalid, NotFound
+from kener_async.domain.incident_facts import facts, thread_facts, update_facts
+from kener_async.domain.incident_updates import (
+    Impacts,
+    IncidentState,
+    Update,
+    check_time,
+    resolved_since,
+    states_of_flags,
+)
+from kener_async.domain.incidents import Incident, edited, opened, touched, with_states
+from kener_async.domain.people import Actor
+from kener_async.store import audit, incident_rows, incident_updates
+from kener_async.store.incident_rows import COLUMNS
 from kener_async.store.interface import Session
 
-COLUMNS = """
-    number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
-    created_at, resolved_at, closed_at, ended_by_resolving, updated_at, revision,
-    source, covers, is_draft, is_monitoring, touched_at
-"""
 EXPORTED_AT_ONCE = 500
-
-IncidentRow = tuple[Any, ...]  # of COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,399 @@ class Search:
     offset: int = 0
 
 
+# What people, tokens and commands do. Each of these takes the actor for the audit log; the grant, which must
+# cover the incident's monitors (None: all); and the revision that the act was made from (None: whatever is
+# stored). Unless said otherwise they raise NotFound for an incident that does not exist or is a draft of
+# monitors outside the grant, Forbidden for other monitors of it, Conflict for another revision, and Invalid
+# naming the field. What changes nothing is not recorded, and leaves the revision as it is.
+
+
+def open(
+    session: Session, fields: Mapping[str, Any], actor: Actor, now: int, grant: Grant | None = None
+) -> Incident:
+    """Store a new incident of these fields under the next number; raises Invalid and Forbidden.
+
+    Beside those of `Incident`, `state` is an IncidentState, and `impacts` are by tag.
+    """
+    if grant is not None:
+        require_tags(grant, fields["tags"])
+    incident = opened(incident_rows.made(session) + 1, _without_state(fields), now)
+    _require_named(incident, incident.impacts)
+    incident_rows.save(session, incident)
+    if "state" in fields and fields["state"] is not incident.state:
+        _add_state(session, incident.number, fields["state"], now, actor, now)
+        states = incident_updates.states(session, incident.number)
+        incident = replace(with_states(incident, states, now), revision=0)
+        incident_rows.save(session, incident)
+    incident_rows.mark(session, incident)
+    audit.record(session, actor, "incident.open", _thing(incident), None, facts(incident), now)
+    return incident
+
+
+def change(
+    session: Session,
+    number: int,
+    fields: Mapping[str, Any],
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+    is_public: bool = False,
+) -> tuple[Incident, Incident]:
+    """Change fields of an incident and mark the quarters it covered or covers; the incident before and after.
+
+    `state` and the contract's flags add updates without text. `is_public`: drafts are not found.
+    """
+    before = _writable(session, number, grant, revision, is_public=is_public)
+    _require_named(replace(before, tags=fields.get("tags", before.tags)), fields.get("impacts", {}))
+    after = edited(before, _without_state(fields), now)
+    if "state" in fields and fields["state"] is not after.state:
+        after = _stated(session, before, after, [fields["state"]], actor, now)
+    elif (after.is_identified, after.is_resolved) != (before.is_identified, before.is_resolved):
+        states = incident_updates.states(session, number) or before.implied_states()
+        added = states_of_flags(states, after.is_identified, after.is_resolved)
+        after = _stated(session, before, after, added, actor, now)
+    if after.series is not None and _differs(before, after):
+        after = replace(after, is_changed=True)
+    return before, _changed(session, "incident.change", before, after, actor, now)
+
+
+def post_update(
+    session: Session,
+    number: int,
+    fields: Mapping[str, Any],
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+    is_public: bool = False,
+) -> tuple[Incident, Update]:
+    """Add an update, and give the incident its state and impacts; the incident after it, and the update.
+
+    `fields` are `body`, `state`, `impacts` by tag, of which one must be there, and `at` (default: now).
+    """
+    before = _writable(session, number, grant, revision, is_public=is_public)
+    update = _posted(session, before, fields, actor, now)
+    after = _with_update(session, before, None, update, now)
+    act = "incident.update"
+    return _updated(session, act, before, after, None, update, actor, now), update
+
+
+def edit_update(
+    session: Session,
+    number: int,
+    update_id: int,
+    fields: Mapping[str, Any],
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> tuple[Incident, Update]:
+    """Change fields of an update, as `post_update` takes them; the incident after it, and the update.
+
+    Its state and its place in time count from then on as if it had been posted so. `state` None: it no longer
+    has one.
+    """
+    before = _writable(session, number, grant, revision)
+    old = incident_updates.get(session, number, update_id)
+    new = replace(old, **fields)
+    if new == old:
+        return before, old
+    if new.at != old.at:
+        check_time(new.at, before.start, now)
+    _require_content(new)
+    _require_named(before, fields.get("impacts", {}))
+    new = replace(new, edited_at=now)
+    _note_implied(session, before, old, new)
+    incident_updates.save(session, new)
+    after = _with_update(session, before, old, new, now)
+    return _updated(session, "incident.update.edit", before, after, old, new, actor, now), new
+
+
+def delete_update(
+    session: Session,
+    number: int,
+    update_id: int,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Delete an update; the incident, with the state of its newest other one and its impacts as before."""
+    before = _writable(session, number, grant, revision)
+    old = incident_updates.get(session, number, update_id)
+    incident_updates.delete(session, update_id)
+    after = _with_update(session, before, old, None, now)
+    return _updated(session, "incident.update.delete", before, after, old, None, actor, now)
+
+
+def set_impacts(
+    session: Session,
+    number: int,
+    impacts: Impacts,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Set the impacts on single monitors, None: that of the incident; the incident after it."""
+    before = _writable(session, number, grant, revision)
+    _require_named(before, impacts)
+    after = edited(before, {"impacts": _merged(before, impacts)}, now)
+    return _changed(session, "incident.impacts", before, after, actor, now)
+
+
+def postmortem(
+    session: Session,
+    number: int,
+    text: str,
+    actor: Actor,
+    now: int,
+    *,
+    is_published: bool = True,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Set the postmortem, which is Markdown; an empty one removes it. The incident after it.
+
+    It keeps the time at which it was first published.
+    """
+    before = _writable(session, number, grant, revision)
+    is_shown = bool(text) and is_published
+    at = (before.postmortem_at or now) if is_shown else None
+    after = edited(before, {"postmortem": text, "postmortem_at": at}, now)
+    return _changed(session, "incident.postmortem", before, after, actor, now)
+
+
+def publish(
+    session: Session,
+    number: int,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Make a draft public; the incident, also if it was public before."""
+    before = _writable(session, number, grant, revision)
+    after = edited(before, {"is_draft": False}, now)
+    return _changed(session, "incident.publish", before, after, actor, now)
+
+
+def unpublish(
+    session: Session,
+    number: int,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Make a draft of it, which is on no page and covers nothing; the incident, also if it was one before."""
+    before = _writable(session, number, grant, revision)
+    after = edited(before, {"is_draft": True}, now)
+    return _changed(session, "incident.unpublish", before, after, actor, now)
+
+
+def delete(
+    session: Session,
+    number: int,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> Incident:
+    """Delete an incident with its updates, which the audit log keeps, and mark the quarters it covered."""
+    incident = _writable(session, number, grant, revision)
+    updates = incident_updates.of(session, [number])[number]
+    incident_rows.mark(session, incident)
+    session.execute("DELETE FROM updates WHERE number = ?", (number,))
+    session.execute("DELETE FROM incident_monitors WHERE number = ?", (number,))
+    session.execute("DELETE FROM incidents WHERE number = ?", (number,))
+    gone = thread_facts(incident, updates)
+    audit.record(session, actor, "incident.delete", _thing(incident), gone, None, now)
+    return incident
+
+
+def _thing(incident: Incident) -> str:
+    return f"incident {incident.number}"
+
+
+def _writable(
+    session: Session, number: int, grant: Grant | None, revision: int | None, *, is_public: bool = False
+) -> Incident:
+    incident = get(session, number)
+    is_hidden = grant is not None and grant.tags is not None and not any(map(grant.allows_tag, incident.tags))
+    if incident.is_draft and (is_public or is_hidden):
+        raise NotFound("incident not found")
+    if grant is not None:
+        require_tags(grant, incident.tags)
+    if revision is not None and revision != incident.revision:
+        raise Conflict(f"it was changed since: it is at revision {incident.revision}")
+    return incident
+
+
+def _require_named(incident: Incident, impacts: Impacts) -> None:
+    unknown = [tag for tag in impacts if tag not in incident.tags]
+    if unknown:
+        raise Invalid(f"Invalid impacts: the incident does not name {', '.join(unknown)}")
+
+
+def _require_content(update: Update) -> None:
+    if not update.body and update.state is None and not update.impacts:
+        raise Invalid("Invalid body: an update needs a text, a state or impacts")
+
+
+def _without_state(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "state"}
+
+
+def _differs(before: Incident, after: Incident) -> bool:
+    """Whether a person changed what the series says of a maintenance."""
+    said = ("title", "body", "tags", "start", "end", "is_resolved")
+    return any(getattr(before, name) != getattr(after, name) for name in said)
+
+
+def _merged(incident: Incident, impacts: Impacts) -> dict[str, Any]:
+    known = {**incident.impacts, **impacts}
+    return {tag: impact for tag, impact in known.items() if impact is not None}
+
+
+def _changed(
+    session: Session, act: str, before: Incident, after: Incident, actor: Actor, now: int
+) -> Incident:
+    """Store a changed incident, and record the act."""
+    if after == before:
+        return before
+    after = _stored(session, before, after, now)
+    audit.record(session, actor, act, _thing(after), facts(before), facts(after), now)
+    return after
+
+
+def _updated(
+    session: Session,
+    act: str,
+    before: Incident,
+    after: Incident,
+    old: Update | None,
+    new: Update | None,
+    actor: Actor,
+    now: int,
+) -> Incident:
+    """Store an incident of which an update changed, and record the act."""
+    after = _stored(session, before, after, now)
+    one = new or old
+    thing = f"{_thing(after)} update {0 if one is None else one.id}"
+    said = [None if update is None else update_facts(update) for update in (old, new)]
+    audit.record(session, actor, act, thing, said[0], said[1], now)
+    return after
+
+
+def _stored(session: Session, before: Incident, after: Incident, now: int) -> Incident:
+    after = replace(after, updated_at=max(now, before.updated_at), revision=before.revision + 1)
+    after = touched(before, after, now)
+    incident_rows.mark(session, before)
+    incident_rows.save(session, after)
+    incident_rows.mark(session, after)
+    return after
+
+
+def _posted(
+    session: Session, incident: Incident, fields: Mapping[str, Any], actor: Actor, now: int
+) -> Update:
+    """Store an update; without a time it stands now, and one with a state is the newest that has one."""
+    at, state = fields.get("at"), fields.get("state")
+    update = Update(0, fields.get("body", ""), now, now, state, fields.get("impacts", {}), str(actor))
+    _require_content(update)
+    _require_named(incident, update.impacts)
+    _note_implied(session, incident, None, update)
+    if at is not None:
+        check_time(at, incident.start, now)
+    elif state is not None:
+        at = max([now, *(one.at for one in incident_updates.states(session, incident.number)[-1:])])
+    return incident_updates.add(session, incident.number, update if at is None else replace(update, at=at))
+
+
+def _with_update(
+    session: Session, incident: Incident, old: Update | None, new: Update | None, now: int
+) -> Incident:
+    """The incident after one of its updates changed, as the updates that are stored say."""
+    said = (None if old is None else (old.state, old.at), None if new is None else (new.state, new.at))
+    if any(one is not None and one[0] is not None for one in said) and said[0] != said[1]:
+        incident = with_states(incident, incident_updates.states(session, incident.number), now)
+    if new is not None and new.impacts and (old is None or new.impacts != old.impacts):
+        updates = incident_updates.of(session, [incident.number])[incident.number]
+        later = {tag for update in updates if update.order > new.order for tag in update.impacts}
+        impacts = {tag: impact for tag, impact in new.impacts.items() if tag not in later}
+        incident = edited(incident, {"impacts": _merged(incident, impacts)}, now)
+    return incident
+
+
+def _note_implied(session: Session, incident: Incident, old: Update | None, new: Update | None) -> None:
+    """Store the states that follow from the flags, before the first update has one."""
+    if all(update is None or update.state is None for update in (old, new)):
+        return
+    note_states(session, incident)
+
+
+def note_states(session: Session, incident: Incident) -> None:
+    """Store the states that follow from the flags of an incident of which no update has a state."""
+    if incident_updates.states(session, incident.number):
+        return
+    for at, state in incident.implied_states():
+        _add_state(session, incident.number, state, at, None, at)
+
+
+def _add_state(
+    session: Session, number: int, state: IncidentState, at: int, actor: Actor | None, now: int
+) -> None:
+    author = "" if actor is None else str(actor)
+    incident_updates.add(session, number, Update(0, "", now, at, state, author=author))
+
+
+def _stated(
+    session: Session,
+    before: Incident,
+    after: Incident,
+    added: Sequence[IncidentState],
+    actor: Actor,
+    now: int,
+) -> Incident:
+    """The incident with states added by updates without text.
+
+    They stand now, or where the newest is if the clock was set back. What stays resolved is so since when it
+    was.
+    """
+    note_states(session, before)
+    states = incident_updates.states(session, before.number)
+    since = resolved_since(states)
+    is_still_resolved = since is not None and added[-1] is IncidentState.RESOLVED
+    at = since if is_still_resolved and since is not None else max([now, *(one.at for one in states[-1:])])
+    for state in added:
+        _add_state(session, before.number, state, at, actor, now)
+    return with_states(after, incident_updates.states(session, before.number), now)
+
+
+# What the server does.
+
+
 def add(session: Session, fields: Mapping[str, Any], now: int) -> Incident:
-    """Store a new incident of these fields under the next number; raises Invalid as `opened` does."""
-    incident = opened(next_number(session), fields, now)
-    _save(session, incident)
-    _mark(session, incident)
+    """Store a new incident that no person opened; raises Invalid as `opened` does."""
+    incident = opened(incident_rows.made(session) + 1, fields, now)
+    incident_rows.save(session, incident)
+    incident_rows.mark(session, incident)
     return incident
 
 
 def next_number(session: Session) -> int:
     """The number of the next incident; those of deleted ones are never given again."""
-    return _made(session) + 1
+    return incident_rows.made(session) + 1
 
 
 def save_automatic(session: Session, incident: Incident) -> None:
@@ -55,11 +440,36 @@ def save_automatic(session: Session, incident: Incident) -> None:
     It covers no minute, so no quarter is marked, and no person has touched it by this. Monitors have only
     been added to those that are stored; in a storm they are hundreds, so only the new ones are written.
     """
-    _save_fields(session, incident)
+    incident_rows.save_fields(session, incident)
     (stored,) = session.execute(
         "SELECT count(*) FROM incident_monitors WHERE number = ?", (incident.number,)
     ).fetchone()
-    _add_monitors(session, incident, stored)
+    incident_rows.add_monitors(session, incident, stored)
+
+
+def remark(session: Session, number: int, body: str, now: int) -> Update:
+    """Add a text that no person wrote to an incident that exists."""
+    update = incident_updates.add(session, number, Update(0, body, now, now))
+    session.execute(
+        "UPDATE incidents SET updated_at = max(updated_at, ?), revision = revision + 1 WHERE number = ?",
+        (now, number),
+    )
+    return update
+
+
+def add_state(session: Session, number: int, state: IncidentState, at: int, now: int) -> None:
+    """Note a state that the server gave an incident, which stands not before its newest one."""
+    newest = incident_updates.states(session, number)[-1:]
+    _add_state(session, number, state, max([at, *(one.at for one in newest)]), None, now)
+
+
+def insert(session: Session, incident: Incident, updates: Iterable[Update]) -> None:
+    """Store an exported incident under its number, without marking the quarters it covers."""
+    incident_rows.save(session, incident)
+    incident_updates.insert(session, incident.number, updates)
+
+
+# Reading.
 
 
 def open_automatic(session: Session, created_from: int) -> list[Incident]:
@@ -71,49 +481,7 @@ def open_automatic(session: Session, created_from: int) -> list[Incident]:
         """,  # noqa: S608
         (created_from,),
     )
-    return _incidents(session, rows.fetchall())
-
-
-def change(
-    session: Session, number: int, fields: Mapping[str, Any], now: int, grant: Grant | None = None
-) -> tuple[Incident, Incident]:
-    """Change fields of an incident and mark the quarters it covered or covers; the incident before and after.
-
-    Raises NotFound, also for a draft, Invalid as `edited` does, and Forbidden when the grant does not cover
-    its monitors.
-    """
-    before = public(session, number)
-    if grant is not None:
-        require_tags(grant, before.tags)
-    after = touched(before, edited(before, fields, now), now)
-    _mark(session, before)
-    _save(session, after)
-    _mark(session, after)
-    return before, after
-
-
-def publish(session: Session, number: int, now: int, grant: Grant | None = None) -> Incident:
-    """Make a draft public, which a person does; the incident, also if it was public before.
-
-    Raises NotFound, and Forbidden when the grant does not cover its monitors.
-    """
-    before = get(session, number)
-    if grant is not None:
-        require_tags(grant, before.tags)
-    after = touched(before, edited(before, {"is_draft": False}, now), now)
-    _save(session, after)
-    _mark(session, after)
-    return after
-
-
-def delete(session: Session, number: int) -> Incident:
-    """Delete an incident with its comments, and mark the quarters it covered; raises NotFound."""
-    incident = get(session, number)
-    _mark(session, incident)
-    session.execute("DELETE FROM updates WHERE number = ?", (number,))
-    session.execute("DELETE FROM incident_monitors WHERE number = ?", (number,))
-    session.execute("DELETE FROM incidents WHERE number = ?", (number,))
-    return incident
+    return incident_rows.incidents(session, rows.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +501,7 @@ def counts(session: Session) -> IncidentCounts:
     """Count the incidents."""
     (left,) = session.execute("SELECT count(*) FROM incidents").fetchone()
     (drafts,) = session.execute("SELECT count(*) FROM incidents WHERE is_draft = 1").fetchone()
-    return IncidentCounts(_made(session), left, drafts)
-
-
-def _made(session: Session) -> int:
-    """The highest number ever given."""
-    (made,) = session.execute(
-        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'incidents'"
-    ).fetchone()
-    return int(made)
+    return IncidentCounts(incident_rows.made(session), left, drafts)
 
 
 def numbers(session: Session) -> set[int]:
@@ -155,7 +515,7 @@ def newest(session: Session, limit: int) -> list[Incident]:
         f"SELECT {COLUMNS} FROM incidents ORDER BY created_at DESC, number DESC LIMIT ?",  # noqa: S608
         (limit,),
     )
-    return _incidents(session, rows.fetchall())
+    return incident_rows.incidents(session, rows.fetchall())
 
 
 def public(session: Session, number: int) -> Incident:
@@ -191,7 +551,7 @@ def managed(
             "limit": limit,
         },
     )
-    return _incidents(session, rows.fetchall())
+    return incident_rows.incidents(session, rows.fetchall())
 
 
 def get(session: Session, number: int) -> Incident:
@@ -210,7 +570,7 @@ def of_numbers(session: Session, numbers: Iterable[int]) -> list[Incident]:
         """,  # noqa: S608
         (json.dumps(list(numbers)),),
     )
-    return _incidents(session, rows.fetchall())
+    return incident_rows.incidents(session, rows.fetchall())
 
 
 def search(session: Session, criteria: Search, now: int) -> list[Incident]:
@@ -244,10 +604,10 @@ def search(session: Session, criteria: Search, now: int) -> list[Incident]:
             "offset": criteria.offset,
         },
     )
-    return _incidents(session, rows.fetchall())
+    return incident_rows.incidents(session, rows.fetchall())
 
 
-IncidentThread = tuple[Incident, Sequence[Comment]]  # the comments oldest first
+IncidentThread = tuple[Incident, Sequence[Update]]  # the updates oldest first
 
 
 def current(session: Session, closed_after: int) -> list[IncidentThread]:
@@ -261,7 +621,7 @@ def current(session: Session, closed_after: int) -> list[IncidentThread]:
         """,  # noqa: S608
         {"after": closed_after},
     )
-    return _threads(session, _incidents(session, rows.fetchall()))
+    return _threads(session, incident_rows.incidents(session, rows.fetchall()))
 
 
 def overlapping(session: Session, start: int, end: int, tag: str | None = None) -> list[IncidentThread]:
@@ -280,7 +640,7 @@ def overlapping(session: Session, start: int, end: int, tag: str | None = None) 
         """,  # noqa: S608
         {"start": start, "end": end, "tag": tag},
     )
-    return _threads(session, _incidents(session, rows.fetchall()))
+    return _threads(session, incident_rows.incidents(session, rows.fetchall()))
 
 
 def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
@@ -312,7 +672,7 @@ def archive(
 
 
 def not_showable(session: Session) -> list[int]:
-    """The numbers of the incidents with an instant, also of a comment, that not every time zone can show."""
+    """The numbers of the incidents with an instant, also of an update, that not every time zone can show."""
     rows = session.execute(
         """
         SELECT number FROM incidents
@@ -326,14 +686,15 @@ def not_showable(session: Session) -> list[int]:
     return [number for (number,) in rows]
 
 
-def thread(session: Session, number: int) -> IncidentThread:
-    """One incident with its comments; raises NotFound, also for a draft."""
-    (incident_thread,) = _threads(session, [public(session, number)])
+def thread(session: Session, number: int, *, is_public: bool = True) -> IncidentThread:
+    """One incident with its updates; raises NotFound, with `is_public` also for a draft."""
+    incident = public(session, number) if is_public else get(session, number)
+    (incident_thread,) = _threads(session, [incident])
     return incident_thread
 
 
 def all_threads(session: Session) -> Iterator[IncidentThread]:
-    """All incidents with their comments, by number, some at a time."""
+    """All incidents with their updates, by number, some at a time."""
     last = 0
     while True:
         rows = session.execute(
@@ -342,23 +703,14 @@ def all_threads(session: Session) -> Iterator[IncidentThread]:
         ).fetchall()
         if not rows:
             return
-        yield from _threads(session, _incidents(session, rows))
+        yield from _threads(session, incident_rows.incidents(session, rows))
         last = rows[-1][0]
 
 
 def _threads(session: Session, incidents: Sequence[Incident]) -> list[IncidentThread]:
-    """The incidents with their comments, which are read in one query."""
-    comments: dict[int, list[Comment]] = {incident.number: [] for incident in incidents}
-    rows = session.execute(
-        """
-        SELECT number, id, body, created_at FROM updates
-         WHERE body <> '' AND number IN (SELECT value FROM json_each(?)) ORDER BY number, id
-        """,
-        (json.dumps(list(comments)),),
-    )
-    for number, *comment in rows:
-        comments[number].append(Comment(*comment))
-    return [(incident, comments[incident.number]) for incident in incidents]
+    """The incidents with their updates, which are read in one query."""
+    updates = incident_updates.of(session, (incident.number for incident in incidents))
+    return [(incident, updates[incident.number]) for incident in incidents]
 
 
 def ended(session: Session, now: int) -> bool:
@@ -380,173 +732,3 @@ def close_ended(session: Session, now: int) -> list[int]:
         (now,),
     )
     return [number for (number,) in rows]
-
-
-def comment(session: Session, number: int, body: str, now: int, grant: Grant | None = None) -> Comment:
-    """Add a comment of a person.
-
-    Raises NotFound for an unknown incident and for a draft, and Forbidden when the grant does not cover its
-    monitors.
-    """
-    incident = public(session, number)
-    if grant is not None:
-        require_tags(grant, incident.tags)
-    session.execute(
-        """
-        UPDATE incidents SET touched_at = :now
-         WHERE number = :number AND source = :rule AND touched_at IS NULL
-        """,
-        {"now": now, "number": number, "rule": IncidentSource.RULE},
-    )
-    return remark(session, number, body, now)
-
-
-def remark(session: Session, number: int, body: str, now: int) -> Comment:
-    """Add a comment that no person wrote to an incident that exists."""
-    (comment_id,) = session.execute(
-        "INSERT INTO updates (number, body, created_at, at) VALUES (?, ?, ?, ?) RETURNING id",
-        (number, body, now, now),
-    ).fetchone()
-    session.execute(
-        "UPDATE incidents SET updated_at = max(updated_at, ?), revision = revision + 1 WHERE number = ?",
-        (now, number),
-    )
-    return Comment(comment_id, body, now)
-
-
-def insert(session: Session, incident: Incident, comments: Iterable[Comment]) -> None:
-    """Store an exported incident under its number, without marking the quarters it covers."""
-    _save(session, incident)
-    session.executemany(
-        "INSERT INTO updates (id, number, body, created_at, at) VALUES (?, ?, ?, ?, ?)",
-        [
-            (comment.id, incident.number, comment.body, comment.created_at, comment.created_at)
-            for comment in comments
-        ],
-    )
-
-
-def _save(session: Session, incident: Incident) -> None:
-    _save_fields(session, incident)
-    session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
-    _add_monitors(session, incident, 0)
-
-
-def _save_fields(session: Session, incident: Incident) -> None:
-    session.execute(
-        f"""
-        INSERT INTO incidents ({COLUMNS}) VALUES ({", ".join("?" * 20)})
-            ON CONFLICT (number) DO UPDATE
-           SET title = excluded.title, body = excluded.body, start = excluded.start, "end" = excluded."end",
-               impact = excluded.impact, is_maintenance = excluded.is_maintenance,
-               is_identified = excluded.is_identified, is_resolved = excluded.is_resolved,
-               resolved_at = excluded.resolved_at, closed_at = excluded.closed_at,
-               ended_by_resolving = excluded.ended_by_resolving,
-               updated_at = excluded.updated_at, revision = excluded.revision,
-               is_draft = excluded.is_draft, is_monitoring = excluded.is_monitoring,
-               touched_at = excluded.touched_at
-        """,  # noqa: S608
-        (
-            incident.number,
-            incident.title,
-            incident.body,
-            incident.start,
-            incident.end,
-            incident.impact,
-            incident.is_maintenance,
-            incident.is_identified,
-            incident.is_resolved,
-            incident.created_at,
-            incident.resolved_at,
-            incident.closed_at,
-            incident.ended_by_resolving,
-            incident.updated_at,
-            incident.revision,
-            incident.source,
-            incident.covers,
-            incident.is_draft,
-            incident.is_monitoring,
-            incident.touched_at,
-        ),
-    )
-
-
-def _add_monitors(session: Session, incident: Incident, first: int) -> None:
-    """Store the monitors of an incident from the position `first` on."""
-    session.executemany(
-        """
-        INSERT INTO incident_monitors (number, position, monitor_id)
-        SELECT ?, ?, id FROM monitors WHERE tag = ?
-        """,
-        [(incident.number, position, tag) for position, tag in enumerate(incident.tags) if position >= first],
-    )
-
-
-def _mark(session: Session, incident: Incident) -> None:
-    """Mark the quarters whose minutes the incident may decide, if it decides any.
-
-    A maintenance also puts off deadlines, so it reaches until the first sample after it.
-    """
-    if not incident.decides_minutes:
-        return
-    start, end = incident.overlay.start, incident.overlay.end
-    if incident.is_maintenance and end is not None:
-        affected = session.execute(
-            """
-            SELECT monitor_id, ?, (SELECT min(minute) FROM samples
-                                    WHERE samples.monitor_id = incident_monitors.monitor_id AND minute >= ?)
-              FROM incident_monitors WHERE number = ?
-            """,
-            (start, minute_of(end), incident.number),
-        )
-    else:
-        affected = session.execute(
-            "SELECT monitor_id, ?, ? FROM incident_monitors WHERE number = ?", (start, end, incident.number)
-        )
-    dirty.mark_spans(session, affected.fetchall())
-
-
-def _incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:
-    """The incidents of these rows, with their tags, which are read in one query."""
-    tags = _tags(session, [row[0] for row in rows])
-    return [
-        Incident(
-            number=row[0],
-            title=row[1],
-            body=row[2],
-            tags=tuple(tags[row[0]]),
-            start=row[3],
-            end=row[4],
-            impact=None if row[5] is None else Status(row[5]),
-            is_maintenance=bool(row[6]),
-            is_identified=bool(row[7]),
-            is_resolved=bool(row[8]),
-            created_at=row[9],
-            resolved_at=row[10],
-            closed_at=row[11],
-            ended_by_resolving=bool(row[12]),
-            updated_at=row[13],
-            revision=row[14],
-            source=IncidentSource(row[15]),
-            covers=bool(row[16]),
-            is_draft=bool(row[17]),
-            is_monitoring=bool(row[18]),
-            touched_at=row[19],
-        )
-        for row in rows
-    ]
-
-
-def _tags(session: Session, numbers: Sequence[int]) -> dict[int, list[str]]:
-    """The tags of each incident, in the order in which they were sent."""
-    tags: dict[int, list[str]] = {number: [] for number in numbers}
-    rows = session.execute(
-        """
-        SELECT number, tag FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-         WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number, position
-        """,
-        (json.dumps(list(tags)),),
-    )
-    for number, tag in rows:
-        tags[number].append(tag)
-    return tags

@@ -126,7 +126,9 @@ def overlays(session: Session, since: Mapping[int, int], end: int) -> dict[int, 
         WITH wanted (monitor, since) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))
         SELECT monitor, incidents.number, start,
                max(start, min(coalesce("end", closed_at), coalesce(closed_at, "end"))) AS until,
-               incidents.impact, is_maintenance
+               coalesce(nullif(incident_monitors.impact, 0),
+                        CASE WHEN incident_monitors.impact IS NULL THEN incidents.impact END),
+               is_maintenance
           FROM wanted
          CROSS JOIN incident_monitors ON monitor_id = monitor
           JOIN incidents ON incidents.number = incident_monitors.number

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incidents import Comment, Incident, IncidentStage
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.months import Month, neighbours
 from kener_async.locales.locale import Locale
 from kener_async.store import incidents as store
@@ -45,14 +46,14 @@ class TimelineEntry:
 
     at: int
     event: TimelineEvent
-    comment: Comment | None = None
+    comment: Update | None = None
 
 
-def timeline(incident: Incident, comments: Sequence[Comment], now: int) -> list[TimelineEntry]:
+def timeline(incident: Incident, comments: Sequence[Update], now: int) -> list[TimelineEntry]:
     """The events and comments of an incident, planned ones included, oldest first."""
     entries = [
         *_events(incident, now),
-        *(TimelineEntry(comment.created_at, TimelineEvent.COMMENT, comment) for comment in comments),
+        *(TimelineEntry(comment.at, TimelineEvent.COMMENT, comment) for comment in comments),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 

@@ -15,7 +15,7 @@ from kener_async.api.http.auth import AUTHENTICATOR, require_scope
 from kener_async.api.http.body import read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import ErrorResponse
-from kener_async.api.http.forwarded import is_local
+from kener_async.api.http.forwarded import client_address, is_local
 from kener_async.api.http.middleware import new_request_id
 from kener_async.api.http.policy import ErrorFormat, RoutePolicy, with_policy
 from kener_async.api.http.rate_limit import RATE_LIMITER
@@ -23,6 +23,7 @@ from kener_async.api.http.request_log import REQUESTER, Requester
 from kener_async.api.http.responses import json_response
 from kener_async.domain.access import Grant
 from kener_async.domain.errors import Invalid
+from kener_async.domain.people import Actor, ActorKind
 
 NO_QUERY: Mapping[str, Any] = MappingProxyType({})
 CACHED_QUERIES, MAX_CACHED_LENGTH = 2048, 200
@@ -69,6 +70,13 @@ class Call:
     grant: Grant
     body: dict[str, Any]
     query: Mapping[str, Any]
+
+    @property
+    def actor(self) -> Actor:
+        """The token, for the audit log, with the address that the request came from."""
+        proxies = self.request.app[keys.RUNNING].config.server.trusted_proxies
+        address = client_address(self.request, proxies)
+        return Actor(ActorKind.TOKEN, self.grant.subject, "" if address is None else str(address))
 
 
 Operation = Callable[[Call], Awaitable[Any]]

@@ -7,7 +7,6 @@ from kener_async.api import incidents as contract
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import visible_monitors
-from kener_async.domain.errors import NotFound
 from kener_async.domain.incidents import Incident
 from kener_async.store import incidents
 
@@ -56,13 +55,9 @@ async def publish(call: Call) -> dict[str, Any]:
     """Show a draft to visitors. From then on persons resolve it, not the rule that opened it."""
     app = call.request.app
     number = contract.incident_number(call.request)
-    incident = await app[keys.DATABASE].read(incidents.get, number)
-    if not any(map(call.grant.allows_tag, incident.tags)) and call.grant.tags is not None:
-        raise NotFound("incident not found")
     now = app[keys.CLOCK]()
-    published = await app[keys.DATABASE].write(incidents.publish, number, now, call.grant)
-    app[keys.STATES].mark_stale(published.tags)
-    app[keys.STATES].note_incident_change()
+    published = await app[keys.DATABASE].write(incidents.publish, number, call.actor, now, grant=call.grant)
+    app[keys.STATES].note_incidents(published)
     return rendered(published, now)
 
 

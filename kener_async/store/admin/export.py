@@ -16,7 +16,8 @@ from typing import IO, Any
 import orjson
 
 from kener_async.domain.heartbeats import GapKind
-from kener_async.domain.incidents import Comment, Incident
+from kener_async.domain.incident_updates import Impact, Update
+from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import Delivery
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import (
@@ -34,12 +35,12 @@ from kener_async.store.sqlite import files, migrations, upgrade
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
 
-FORMAT = 5
+FORMAT = 6
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
 
-INTEGER, STRING, BOOLEAN, ARRAY = (int,), (str,), (bool,), (list,)
+INTEGER, STRING, BOOLEAN, ARRAY, OBJECT = (int,), (str,), (bool,), (list,), (dict,)
 OPTIONAL_INTEGER, OPTIONAL_STRING = (int, type(None)), (str, type(None))
 
 # The fields of each kind of line, and the types they may have.
@@ -85,7 +86,13 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "is_draft": BOOLEAN,
         "is_monitoring": BOOLEAN,
         "touched_at": OPTIONAL_INTEGER,
-        "comments": ARRAY,
+        "impacts": OBJECT,
+        "postmortem": STRING,
+        "postmortem_at": OPTIONAL_INTEGER,
+        "series": OPTIONAL_STRING,
+        "occurrence": OPTIONAL_STRING,
+        "is_changed": BOOLEAN,
+        "updates": ARRAY,
     },
     "alert": {
         "kind": STRING,
@@ -196,6 +203,17 @@ DELIVERY_SHAPE: Mapping[str, tuple[type, ...]] = {
     "done_at": OPTIONAL_INTEGER,
 }
 
+UPDATE_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "id": INTEGER,
+    "body": STRING,
+    "created_at": INTEGER,
+    "at": INTEGER,
+    "state": OPTIONAL_STRING,
+    "impacts": OBJECT,
+    "author": STRING,
+    "edited_at": OPTIONAL_INTEGER,
+}
+
 
 # The fields of any kind that are instants; every time zone must be able to show them.
 INSTANTS = frozenset(
@@ -203,7 +221,7 @@ INSTANTS = frozenset(
         "minute", "start", "end", "created_at", "updated_at", "resolved_at", "closed_at", "last_heard",
         "last_seen", "newest", "expires_at", "last_used", "revoked_at", "touched_at", "since", "opened_at",
         "told_at", "reminded_at", "settled_at", "acknowledged_at", "snoozed_until", "until", "at", "due_at",
-        "done_at", "paused_at", "last_sent", "ends", "first_seen",
+        "done_at", "postmortem_at", "edited_at", "paused_at", "last_sent", "ends", "first_seen",
     }
 )  # fmt: skip
 
@@ -394,11 +412,24 @@ def _starts(connection: sqlite3.Connection) -> Iterator[Line]:
         yield {"kind": "start", "monitor": tag, "started_at": started_at}
 
 
-def _incident(incident: Incident, comments: Sequence[Comment]) -> Line:
+def _incident(incident: Incident, updates: Sequence[Update]) -> Line:
     return {
         "kind": "incident",
         **asdict(incident),
         "impact": None if incident.impact is None else incident.impact.name,
         "source": incident.source.name.lower(),
-        "comments": [asdict(comment) for comment in comments],
+        "impacts": _impacts(incident.impacts),
+        "updates": [_update(update) for update in updates],
     }
+
+
+def _update(update: Update) -> Line:
+    return {
+        **asdict(update),
+        "state": None if update.state is None else update.state.name.lower(),
+        "impacts": _impacts(update.impacts),
+    }
+
+
+def _impacts(impacts: Mapping[str, Impact | None]) -> Line:
+    return {tag: None if impact is None else impact.name for tag, impact in impacts.items()}

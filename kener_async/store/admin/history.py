@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from kener_async.domain.heartbeats import MonitorSettings
+from kener_async.domain.people import Actor, ActorKind
 from kener_async.domain.samples import Sample
 from kener_async.store import incidents, monitors, observer, samples
 from kener_async.store.interface import Session
 from kener_async.store.sqlite import transactions
 
 BATCH = 20_000
+NARRATOR = Actor(ActorKind.SERVER, "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,6 @@ def _store(session: Session, history: History, retention: int) -> None:
 def _store_incident(session: Session, history: IncidentHistory) -> None:
     number = incidents.add(session, history.fields, history.created).number
     for instant, body in history.comments:
-        incidents.comment(session, number, body, instant)
+        incidents.remark(session, number, body, instant)
     if history.resolved is not None:
-        incidents.change(session, number, {"is_resolved": True}, history.resolved)
+        incidents.change(session, number, {"is_resolved": True}, NARRATOR, history.resolved)

@@ -15,7 +15,8 @@ from kener_async.domain.calendar import DAY, LAST_INSTANT, QUARTER, is_showable
 from kener_async.domain.certificates import StoredCertificate
 from kener_async.domain.checks import Attempt, Phases, SeenCertificate
 from kener_async.domain.heartbeats import GapKind
-from kener_async.domain.incidents import Comment, Incident, IncidentSource
+from kener_async.domain.incident_updates import Impact, IncidentState, Update
+from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
@@ -33,7 +34,7 @@ from kener_async.store import (
     tokens,
 )
 from kener_async.store.admin import old_news, restore
-from kener_async.store.admin.export import DELIVERY_SHAPE, FORMAT, INSTANTS, SHAPES, Line
+from kener_async.store.admin.export import DELIVERY_SHAPE, FORMAT, INSTANTS, SHAPES, UPDATE_SHAPE, Line
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import has_begun, kept_from, last_seen
 from kener_async.store.samples import packed_latency
@@ -64,7 +65,16 @@ def _without_recent(line: Line) -> Line:
 def _of_a_person(line: Line) -> Line:
     """Fill in what incidents had before alert rules opened any."""
     blank = {"source": "api", "covers": True, "is_draft": False, "is_monitoring": False, "touched_at": None}
-    return {**blank, **line}
+    return _with_comments({**blank, **line})
+
+
+def _with_comments(line: Line) -> Line:
+    """Make updates of the comments, which was all that updates could say."""
+    blank: Line = {"state": None, "impacts": {}, "author": "", "edited_at": None}
+    updates = [{**comment, "at": comment["created_at"], **blank} for comment in line["comments"]]
+    occurrence = {"series": None, "occurrence": None, "is_changed": False}
+    rest = {name: value for name, value in line.items() if name != "comments"}
+    return {**rest, "updates": updates, "impacts": {}, "postmortem": "", "postmortem_at": None, **occurrence}
 
 
 def _of_not_running(line: Line) -> Line:
@@ -106,7 +116,8 @@ OLDER: Mapping[int, Mapping[str, Completion]] = {
         "token": _replaces_none,
     },
     3: {"gap": _of_not_running, "incident": _of_a_person},
-    4: {"gap": _of_not_running},
+    4: {"gap": _of_not_running, "incident": _with_comments},
+    5: {"incident": _with_comments},
 }
 
 
@@ -269,18 +280,32 @@ def _gaps(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
 
 def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
-        for comment in line["comments"]:
-            _check_instants(comment)
-        fields = {name: value for name, value in line.items() if name not in ("kind", "comments")}
+        fields = {name: value for name, value in line.items() if name not in ("kind", "updates")}
         read = {
             "tags": tuple(line["tags"]),
             "impact": None if line["impact"] is None else Status[line["impact"]],
             "source": IncidentSource[line["source"].upper()],
+            "impacts": {tag: Impact[impact] for tag, impact in line["impacts"].items()},
         }
         incident = Incident(**(fields | read))
-        incidents.insert(connection, incident, [Comment(**comment) for comment in line["comments"]])
-        if incidents.get(connection, incident.number).tags != incident.tags:
+        incidents.insert(connection, incident, [_update(update) for update in line["updates"]])
+        stored = incidents.get(connection, incident.number)
+        if stored.tags != incident.tags:
             raise ValueError("tags: names an unknown monitor")
+        if stored.impacts != incident.impacts:
+            raise ValueError("impacts: names a monitor that the incident does not name")
+
+
+def _update(line: Line) -> Update:
+    _check_fields(line, UPDATE_SHAPE, "update")
+    _check_instants(line)
+    read = {
+        "state": None if line["state"] is None else IncidentState[line["state"].upper()],
+        "impacts": {
+            tag: None if impact is None else Impact[impact] for tag, impact in line["impacts"].items()
+        },
+    }
+    return Update(**(line | read))
 
 
 def _alerts(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:

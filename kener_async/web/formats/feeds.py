@@ -79,7 +79,7 @@ def address(incident: Incident, base_url: str) -> str:
 def updated_at(view: "IncidentView", now: int) -> int:
     """The instant of the latest edit, comment or change of stage, which never goes back."""
     incident = view.incident
-    comments = (comment.created_at for comment in view.comments)
+    comments = (comment.at for comment in view.comments)
     happened = (incident.start, incident.closed_as_of(now), *comments)
     return max([incident.updated_at, *(at for at in happened if at is not None and at <= now)])
 
@@ -118,7 +118,7 @@ def _html(view: "IncidentView", names: Mapping[str, str], base_url: str, now: in
     """The body, the comments with their times, the time span and the affected monitors."""
     parts = [_block(view.incident.body, base_url)]
     for comment in view.comments:
-        machine, human = _iso(comment.created_at), _readable(comment.created_at)
+        machine, human = _iso(comment.at), _readable(comment.at)
         parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
         parts.append(_block(comment.body, base_url))
     affected = ", ".join(isolated(names[tag]) for tag in view.tags if tag in names)

@@ -223,8 +223,7 @@ def _updates(view: "IncidentView", affected: Sequence[Document]) -> list[Documen
     ]
     first = _update(incident, "body", incident.created_at, incident.body or incident.title, components)
     comments = [
-        _update(incident, comment.id, comment.created_at, comment.body, components)
-        for comment in view.comments
+        _update(incident, comment.id, comment.at, comment.body, components) for comment in view.comments
     ]
     return [*reversed(comments), first]
 

@@ -16,7 +16,8 @@ from kener_async.domain.calendar import DAY, is_showable, minute_end, minute_of
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.headline import Headline, HeadlineKind, Member, headline, kind_of
-from kener_async.domain.incidents import Comment, Incident, IncidentStage
+from kener_async.domain.incident_updates import Update
+from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
@@ -87,11 +88,16 @@ class MonitorView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IncidentView:
-    """An incident or maintenance with its comments, oldest first; `tags` are those of visible monitors."""
+    """An incident or maintenance with its updates, oldest first; `tags` are those of visible monitors."""
 
     incident: Incident
-    comments: Sequence[Comment]
+    updates: Sequence[Update]
     tags: Sequence[str]
+
+    @property
+    def comments(self) -> list[Update]:
+        """The updates that say something, oldest first."""
+        return [update for update in self.updates if update.body]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,10 +250,10 @@ def _is_active(announcement: Announcement, now: int) -> bool:
 
 
 def _visible(threads: Iterable[IncidentThread], tags: Container[str]) -> Iterator[IncidentView]:
-    for incident, comments in threads:
+    for incident, updates in threads:
         visible_tags = [tag for tag in incident.tags if tag in tags]
         if visible_tags and incident.is_showable:
-            shown = [comment for comment in comments if is_showable(comment.created_at)]
+            shown = [update for update in updates if is_showable(update.at)]
             yield IncidentView(incident, shown, visible_tags)
 
 
@@ -393,7 +399,7 @@ class StatusSince:
 
 
 class RecentIncidents:
-    """Incidents that are open or closed lately, with comments; read again when any incident was written."""
+    """Incidents that are open or closed lately, with updates; read again when any incident was written."""
 
     def __init__(self, database: Database, states: MonitorStates, clock: Clock) -> None:
         self._database = database
