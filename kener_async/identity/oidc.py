@@ -55,6 +55,7 @@ LARGEST_ANSWER = 1 << 18  # bytes
 KEPT_SECONDS = 3600  # for which what a provider announces is kept
 PAUSE_SECONDS = 60  # between two fetches of keys, and after one that failed
 LONGEST_CODE = 4096
+SECRET_LENGTH = 43  # characters of 32 bytes in base64url
 
 
 class OidcRefused(Exception):
@@ -163,6 +164,10 @@ class OidcClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._fetcher.close()
+
+    async def ready(self) -> None:
+        """Return once it is known what the provider announces; raises ProviderUnavailable."""
+        await self._announced()
 
     async def address(self, step: SignInStep) -> str:
         """The address of the provider's page for a sign-in; raises ProviderUnavailable."""

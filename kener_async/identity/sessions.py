@@ -106,11 +106,21 @@ class Sessions:
             if self._seen.get(stored.digest) == now:
                 del self._seen[stored.digest]
 
-    def begin(self, session: Session, person: Person, visit: Visit, now: int, *, by: str) -> str:
+    def begin(
+        self,
+        session: Session,
+        person: Person,
+        visit: Visit,
+        now: int,
+        *,
+        by: str,
+        fresh_at: int | None = None,
+    ) -> str:
         """Begin a session of a person who has just proved who they are; what its cookie holds.
 
         Called in a transaction, with that of the proof. It never continues another session. `by` says in the
-        audit log how they proved it, such as "password and code".
+        audit log how they proved it, such as "password and code"; `fresh_at` when, if it was elsewhere and
+        before.
         """
         cookie = secrets.token_urlsafe(32)
         sessions.add(
@@ -122,7 +132,7 @@ class Sessions:
                 made_at=now,
                 seen_at=now,
                 ends_at=now + self._limits().length,
-                fresh_at=now,
+                fresh_at=now if fresh_at is None else min(fresh_at, now),
                 network=visit.network,
                 agent=visit.agent[:LONGEST_AGENT],
             ),

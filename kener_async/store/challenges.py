@@ -35,6 +35,12 @@ def take(session: Session, kind: str, secret: str, now: int) -> dict[str, Any] |
     return body
 
 
+def count(session: Session) -> int:
+    """How many steps are stored."""
+    (found,) = session.execute("SELECT count(*) FROM challenges").fetchone()
+    return int(found)
+
+
 def drop_ended(session: Session, now: int) -> int:
     """Delete the steps that were not completed in time; how many."""
     return session.execute("DELETE FROM challenges WHERE ends_at <= ?", (now,)).rowcount

@@ -75,8 +75,10 @@ def rename(session: Session, person: int, passkey_id: bytes, name: str, actor: A
 
 
 def delete(session: Session, person: int, passkey_id: bytes, actor: Actor, now: int) -> None:
-    """Delete a passkey of a person; raises NotFound."""
+    """Delete a passkey of a person; raises NotFound, and Invalid for the only way in that they have."""
     passkey = _owned(session, person, passkey_id)
+    if not _has_another_way(session, person):
+        raise Invalid("this passkey is the only way you can sign in: set a password or add a passkey first")
     session.execute("DELETE FROM passkeys WHERE id = ?", (passkey_id,))
     _record(session, actor, "passkey.delete", passkey, {"name": passkey.name}, None, now)
 
@@ -94,6 +96,20 @@ def use(session: Session, passkey_id: bytes, counter: int, now: int) -> bool:
         {"id": passkey_id, "counter": counter, "now": now},
     )
     return changed.rowcount == 1
+
+
+def _has_another_way(session: Session, person: int) -> bool:
+    """Whether a person can sign in without one of their passkeys: by another, a password, or elsewhere."""
+    row = session.execute(
+        """
+        SELECT password IS NOT NULL
+               OR (SELECT count(*) FROM passkeys WHERE person = people.id) > 1
+               OR EXISTS (SELECT 1 FROM identities WHERE person = people.id)
+          FROM people WHERE id = ?
+        """,
+        (person,),
+    ).fetchone()
+    return bool(row[0])
 
 
 def _owned(session: Session, person: int, passkey_id: bytes) -> Passkey:

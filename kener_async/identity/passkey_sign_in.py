@@ -1,0 +1,254 @@
+"""Make passkeys and sign in with them: alone, as a second step, and once more for acts that want it fresh.
+
+Each is two requests: one for a challenge, one with the answer of the browser. The answer takes the challenge
+in a transaction of its own, so that it is spent also when the answer is not good.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from kener_async.domain.errors import Invalid, Unauthenticated
+from kener_async.domain.passkeys import RelyingParty
+from kener_async.domain.people import Actor, ActorKind, Person
+from kener_async.identity import links, passkeys, steps
+from kener_async.identity.passkeys import Assertion, PasskeyRefused
+from kener_async.identity.sessions import Sessions, SignedIn, Visit
+from kener_async.identity.sign_in import SECOND_STEP, person_of_step
+from kener_async.store import challenges, identities, people, sessions
+from kener_async.store import passkeys as stored_passkeys
+from kener_async.store.interface import Database, Session
+from kener_async.store.passkeys import Passkey
+
+log = structlog.get_logger(__name__)
+
+ALONE, SECOND, AGAIN, CREATION = (f"passkey {use}" for use in ("alone", "second", "again", "creation"))
+WRONG = "This passkey was not accepted. Please try again, or sign in another way."
+NOT_MADE = "The passkey could not be made. Please try again."
+LONGEST_NAME = 60
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SpentStep:
+    """What a challenge was for, which is taken now, and the passkey that signed it, if it is known."""
+
+    body: Mapping[str, Any]
+    passkey: Passkey | None
+
+
+class PasskeySignIn:
+    """Passkeys of a running service. Methods that end a step raise Unauthenticated with one text for all."""
+
+    def __init__(self, database: Database, sessions_: Sessions, clock: Callable[[], int]) -> None:
+        self._database, self._sessions, self._clock = database, sessions_, clock
+
+    async def begin(self, party: RelyingParty) -> Options:
+        """Ask for any passkey that the browser has for us."""
+        challenge = await self._database.write(self._add, ALONE, {})
+        return passkeys.assertion_options(party, None, challenge)
+
+    async def sign_in(self, party: RelyingParty, answer: str, visit: Visit, old: bytes | None) -> str:
+        """Sign in with a passkey alone; what the session's cookie holds.
+
+        `old` is the digest of the session that the browser had before.
+        """
+        good = await self._answered(party, ALONE, answer, {})
+        return _signed_in(await self._database.write(self._pass, good, old, "passkey", visit))
+
+    async def begin_second(self, party: RelyingParty, step: str) -> Options:
+        """Ask for a passkey of the person whose password was right; raises StepGone."""
+        challenge, known = await self._database.write(self._add_second, step)
+        return passkeys.assertion_options(party, known, challenge)
+
+    async def second_step(
+        self, party: RelyingParty, step: str, answer: str, visit: Visit, old: bytes | None
+    ) -> str:
+        """Complete a second step with a passkey; what the session's cookie holds. Raises StepGone."""
+        person = await self._database.read(self._person_of_step, step)
+        good = await self._answered(party, SECOND, answer, {"person": person.id})
+        return _signed_in(await self._database.write(self._pass_second, good, step, old, visit))
+
+    async def begin_again(self, party: RelyingParty, person: Person) -> Options:
+        """Ask for a passkey of a signed-in person."""
+        challenge, known = await self._database.write(self._add_of_person, AGAIN, person.id)
+        return passkeys.assertion_options(party, known, challenge)
+
+    async def again(self, party: RelyingParty, signed_in: SignedIn, answer: str, visit: Visit) -> str:
+        """Prove who one is once more; what the cookie of the new session holds."""
+        good = await self._answered(party, AGAIN, answer, {"person": signed_in.person.id})
+        return _signed_in(
+            await self._database.write(self._pass_again, good, signed_in, "passkey again", visit)
+        )
+
+    async def begin_creation(self, party: RelyingParty, site: str, person: Person) -> Options:
+        """Ask for a new passkey of a person, who is signed in or has an invitation."""
+        challenge, known = await self._database.write(self._add_of_person, CREATION, person.id)
+        return passkeys.creation_options(party, site, person, known, challenge)
+
+    async def create(
+        self, party: RelyingParty, signed_in: SignedIn, answer: str, name: str, visit: Visit
+    ) -> str:
+        """Store the passkey that a browser made; what the cookie of the new session holds.
+
+        The other sessions of the person end. Raises Invalid.
+        """
+        made = await self._created(party, signed_in.person, answer, name)
+        return await self._database.write(self._add_passkey, made, signed_in, visit)
+
+    async def create_by_invitation(
+        self, party: RelyingParty, secret: str, answer: str, name: str, visit: Visit
+    ) -> str:
+        """Store the passkey of an invited person, which uses their link; what the session's cookie holds.
+
+        Raises Invalid, and NotFound for a link that is not good any more.
+        """
+        person = await self._database.read(links.invited, secret, self._clock())
+        made = await self._created(party, person, answer, name)
+        return await self._database.write(self._add_invited, made, secret, visit)
+
+    async def delete(self, signed_in: SignedIn, passkey: bytes, visit: Visit) -> str:
+        """Delete a passkey; what the cookie of the new session holds. The other sessions of the person end.
+
+        Raises NotFound.
+        """
+        return await self._database.write(self._delete, signed_in, passkey, visit)
+
+    async def rename(self, signed_in: SignedIn, passkey: bytes, name: str, visit: Visit) -> None:
+        """Give a passkey another name; raises NotFound and Invalid."""
+        actor = _actor(signed_in.person, visit)
+        await self._database.write(
+            stored_passkeys.rename, signed_in.person.id, passkey, valid_name(name), actor, self._clock()
+        )
+
+    async def _answered(
+        self, party: RelyingParty, kind: str, answer: str, body: Mapping[str, Any]
+    ) -> Assertion:
+        """The good answer to a challenge of this kind and body, which is spent by it."""
+        try:
+            passkey = await self._spend(kind, answer, body)
+            if passkey is None:
+                raise PasskeyRefused("the passkey is not known")
+            return passkeys.asserted(party, answer, passkey)
+        except PasskeyRefused as error:
+            log.info("a passkey was not accepted", reason=str(error))
+            raise Unauthenticated(WRONG) from None
+
+    async def _created(self, party: RelyingParty, person: Person, answer: str, name: str) -> Passkey:
+        label = valid_name(name)
+        try:
+            await self._spend(CREATION, answer, {"person": person.id})
+            return passkeys.created(party, answer, person.id, label, self._clock())
+        except PasskeyRefused as error:
+            log.info("a passkey was not made", reason=str(error))
+            raise Invalid(NOT_MADE) from None
+
+    async def _spend(self, kind: str, answer: str, body: Mapping[str, Any]) -> Passkey | None:
+        """Take the challenge of an answer; the passkey that it names. Raises PasskeyRefused."""
+        challenge, signed_by = passkeys.challenge_of(answer), passkeys.passkey_id_of(answer)
+        spent = await self._database.write(_take, kind, challenge, signed_by, self._clock())
+        if spent is None or spent.body != body:
+            raise PasskeyRefused("there is no such challenge, or it was answered before")
+        return spent.passkey
+
+    def _add(self, session: Session, kind: str, body: Mapping[str, Any]) -> str:
+        return steps.begin(session, kind, body, passkeys.CHALLENGE_SECONDS, self._clock())
+
+    def _add_of_person(self, session: Session, kind: str, person: int) -> tuple[str, list[Passkey]]:
+        return self._add(session, kind, {"person": person}), stored_passkeys.of_person(session, person)
+
+    def _person_of_step(self, session: Session, step: str) -> Person:
+        return person_of_step(session, challenges.find(session, SECOND_STEP, step, self._clock()))
+
+    def _add_second(self, session: Session, step: str) -> tuple[str, list[Passkey]]:
+        return self._add_of_person(session, SECOND, self._person_of_step(session, step).id)
+
+    def _pass(
+        self, session: Session, good: Assertion, old: bytes | None, by: str, visit: Visit
+    ) -> str | None:
+        """Begin a session by a passkey alone; None where it may not."""
+        now, person = self._clock(), self._used(session, good)
+        if person is None or identities.is_known_elsewhere_only(session, person):
+            return None
+        return self._replace(session, person, old, by, visit, now)
+
+    def _pass_second(
+        self, session: Session, good: Assertion, step: str, old: bytes | None, visit: Visit
+    ) -> str | None:
+        now, person = self._clock(), self._person_of_step(session, step)
+        used_by = self._used(session, good)
+        if used_by is None or used_by.id != person.id:
+            return None
+        challenges.take(session, SECOND_STEP, step, now)
+        return self._replace(session, person, old, "password and passkey", visit, now)
+
+    def _pass_again(
+        self, session: Session, good: Assertion, signed_in: SignedIn, by: str, visit: Visit
+    ) -> str | None:
+        now, person = self._clock(), self._used(session, good)
+        if person is None or person.id != signed_in.person.id:
+            return None
+        return self._replace(session, person, signed_in.digest, by, visit, now)
+
+    def _used(self, session: Session, good: Assertion) -> Person | None:
+        """The active person of a passkey whose counter went on; it is noted as used."""
+        passkey = stored_passkeys.get(session, good.passkey)
+        if passkey is None or not stored_passkeys.use(session, good.passkey, good.counter, self._clock()):
+            log.warning("the counter of a passkey did not go on: it may have been copied")
+            return None
+        person = people.get(session, passkey.person)
+        return person if person.is_active else None
+
+    def _add_passkey(self, session: Session, made: Passkey, signed_in: SignedIn, visit: Visit) -> str:
+        now, person = self._clock(), signed_in.person
+        stored_passkeys.add(session, made, _actor(person, visit), now)
+        return self._replace_all(session, person, "new passkey", visit, now)
+
+    def _add_invited(self, session: Session, made: Passkey, secret: str, visit: Visit) -> str:
+        now = self._clock()
+        person = links.use(session, secret, now)
+        stored_passkeys.add(session, made, _actor(person, visit), now)
+        return self._replace_all(session, person, "invitation and passkey", visit, now)
+
+    def _delete(self, session: Session, signed_in: SignedIn, passkey: bytes, visit: Visit) -> str:
+        now, person = self._clock(), signed_in.person
+        stored_passkeys.delete(session, person.id, passkey, _actor(person, visit), now)
+        return self._replace_all(session, person, "passkey deleted", visit, now)
+
+    def _replace(
+        self, session: Session, person: Person, old: bytes | None, by: str, visit: Visit, now: int
+    ) -> str:
+        if old is not None:
+            sessions.end(session, old)
+        return self._sessions.begin(session, person, visit, now, by=by)
+
+    def _replace_all(self, session: Session, person: Person, by: str, visit: Visit, now: int) -> str:
+        """End all sessions of a person, as their factors changed, and begin a new one."""
+        sessions.end_all(session, person.id, _actor(person, visit), now)
+        return self._sessions.begin(session, person, visit, now, by=by)
+
+
+def valid_name(name: str) -> str:
+    """The name of a passkey; raises Invalid."""
+    text = " ".join(name.split())
+    if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
+        raise Invalid(f"name: 1 to {LONGEST_NAME} characters")
+    return text
+
+
+def _take(session: Session, kind: str, challenge: str, passkey: bytes, now: int) -> SpentStep | None:
+    body = challenges.take(session, kind, challenge, now)
+    return None if body is None else SpentStep(body, stored_passkeys.get(session, passkey))
+
+
+def _signed_in(cookie: str | None) -> str:
+    if cookie is None:
+        raise Unauthenticated(WRONG)
+    return cookie
+
+
+def _actor(person: Person, visit: Visit) -> Actor:
+    return Actor(ActorKind.PERSON, person.name, visit.network)
