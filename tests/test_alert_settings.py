@@ -169,7 +169,7 @@ def test_messages_are_in_the_language_and_the_zone_of_the_site_or_of_the_channel
 def test_a_channel_is_told_of_the_events_in_tell_and_always_of_what_is_none(load: Load) -> None:
     (plain,) = load(channel()).channels
     unheard = {kind for kind in NoticeKind if not plain.tells(kind)}
-    assert unheard == {NoticeKind.ACKNOWLEDGED}
+    assert unheard == {NoticeKind.ACKNOWLEDGED, NoticeKind.MAINTENANCE_ANNOUNCED}
     (only,) = load(channel(more='tell = ["resolved"]')).channels
     assert {kind for kind in NoticeKind if only.tells(kind)} == {
         NoticeKind.RESOLVED,
@@ -527,7 +527,7 @@ OBJECTIVE = "[monitors.objective]\ntarget = 99.9\n"  # of the last monitor, moon
         (
             channel("slack", 'tell = ["incident"]', name="b"),
             'channels["b"].tell[number 1]: must be one of opened, reminded, resolved, flapping, '
-            'acknowledged, not "incident"',
+            'acknowledged, maintenance, not "incident"',
         ),
         (channel("slack", 'gather = "2h"', name="b"), 'channels["b"].gather: must be between 0 s and 3600 s'),
         (

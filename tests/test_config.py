@@ -328,7 +328,7 @@ def test_every_key_is_documented() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented(), **NAMED), load()
-    examples = {"site", "categories", "channels", "mail", "templates"}
+    examples = {"site", "categories", "channels", "mail", "templates", "maintenance"}
     for each in fields(model.PlainTables):
         if each.name not in examples:
             assert getattr(shown, each.name) == getattr(default, each.name)

@@ -73,6 +73,8 @@ def compose(source: MessageSource, locale: str, zone: ZoneInfo, sending: Sending
 
 def _item(source: MessageSource, delivery: Delivery, sending: Sending) -> MessageItem:
     notice, labels = delivery.notice, source.labels.get(delivery.notice.facts.monitor)
+    if notice.kind is NoticeKind.MAINTENANCE_ANNOUNCED:
+        return _announcement(source, delivery)
     return MessageItem(
         kind=notice.kind,
         at=notice.at,
@@ -85,6 +87,22 @@ def _item(source: MessageSource, delivery: Delivery, sending: Sending) -> Messag
         unit="s" if labels is None else labels.unit,
         was_not_told=delivery.id in sending.untold,
         is_late=delivery.id in sending.late,
+    )
+
+
+def _announcement(source: MessageSource, delivery: Delivery) -> MessageItem:
+    """The announcement of a maintenance, with the page of the maintenance."""
+    notice, facts = delivery.notice, delivery.notice.facts
+    labels = (source.labels.get(tag) for tag in facts.tags)
+    return MessageItem(
+        kind=notice.kind,
+        at=notice.at,
+        facts=facts,
+        key=message_key(source.identity, (delivery.id,)),
+        alert="",
+        name=facts.title,
+        page=f"{source.home}/incident/{notice.incident}" if source.home else "",
+        affected=tuple(each.name for each in labels if each is not None),
     )
 
 

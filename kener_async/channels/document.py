@@ -47,6 +47,8 @@ def _item(item: MessageItem) -> dict[str, Any]:
         "acknowledge": item.acknowledge,
         "incident": facts.incident,
         "channel": facts.channel,
+        "title": facts.title,
+        "tags": list(facts.tags),
         "was_not_told": item.was_not_told,
     }
 

@@ -53,7 +53,9 @@ def _tone(kind: NoticeKind, status: Status | None) -> Tone:
     match kind:
         case NoticeKind.RESOLVED | NoticeKind.RETRACTED:
             return ORANGE if status is Status.DEGRADED else GREEN
-        case NoticeKind.TEST | NoticeKind.REMOVED | NoticeKind.ACKNOWLEDGED:
+        case (
+            NoticeKind.TEST | NoticeKind.REMOVED | NoticeKind.ACKNOWLEDGED | NoticeKind.MAINTENANCE_ANNOUNCED
+        ):
             return BLUE
         case NoticeKind.SETTLED if status is Status.UP:
             return GREEN

@@ -14,7 +14,8 @@ class MessageItem:
 
     `alert` is a stable key of the alert, the same in its opening, reminders and closing; `key` is that of the
     delivery, the same each time it is sent. `page` and `acknowledge` are addresses, or empty. `unit` is that
-    of the latency. `was_not_told`, of a closing: its opening was not sent before; `is_late`: it could not be.
+    of the latency. `affected` are the names of the monitors of a maintenance. `was_not_told`, of a closing:
+    its opening was not sent before; `is_late`: it could not be.
     """
 
     kind: NoticeKind
@@ -27,6 +28,7 @@ class MessageItem:
     page: str = ""
     acknowledge: str = ""
     unit: str = "s"
+    affected: tuple[str, ...] = ()
     was_not_told: bool = False
     is_late: bool = False
 

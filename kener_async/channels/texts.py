@@ -22,6 +22,7 @@ LINE_CHARACTERS = 300
 TITLE_CHARACTERS = 250
 
 OVER = frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED, NoticeKind.REMOVED})
+SPANS = OVER | {NoticeKind.MAINTENANCE_ANNOUNCED}  # what they are about has an end
 # Openings come first, whatever the order in which they were gathered.
 ORDER = (
     NoticeKind.OPENED,
@@ -33,6 +34,7 @@ ORDER = (
     NoticeKind.RESOLVED,
     NoticeKind.RETRACTED,
     NoticeKind.REMOVED,
+    NoticeKind.MAINTENANCE_ANNOUNCED,
     NoticeKind.TEST,
 )
 
@@ -118,8 +120,10 @@ def cut(text: str, limit: int) -> str:
 
 
 def name_of(item: MessageItem) -> str:
-    """The name of the monitor, or of the channel, that an item is about."""
+    """The name of the monitor, the channel or the maintenance that an item is about."""
     name = item.facts.channel if item.kind is NoticeKind.CHANNEL_PAUSED else item.name
+    if item.kind is NoticeKind.MAINTENANCE_ANNOUNCED:
+        name = item.facts.title
     return isolated(one_line(name or item.facts.monitor, NAME_CHARACTERS)) or "?"
 
 
@@ -147,6 +151,7 @@ def heading_of(language: Locale, item: MessageItem) -> str:
         NoticeKind.SETTLED: _("Stable again (%(state)s)") % {"state": state},
         NoticeKind.ACKNOWLEDGED: _("Acknowledged"),
         NoticeKind.CHANNEL_PAUSED: _("Channel paused"),
+        NoticeKind.MAINTENANCE_ANNOUNCED: _("Planned maintenance"),
         NoticeKind.TEST: state,
     }[item.kind]
 
@@ -210,6 +215,9 @@ def _lines(language: Locale, item: MessageItem, zone: ZoneInfo) -> tuple[Message
         )
     if item.category:
         lines.append(MessageLine(_("Category"), isolated(one_line(item.category, NAME_CHARACTERS))))
+    if item.affected:
+        names = language.listed([isolated(one_line(name, NAME_CHARACTERS)) for name in item.affected])
+        lines.append(MessageLine(_("Monitors"), one_line(names)))
     if facts.rule and item.kind is not NoticeKind.CHANNEL_PAUSED:
         rule = f"{isolated(one_line(facts.rule, NAME_CHARACTERS))} ({_severity(language, facts.severity)})"
         lines.append(MessageLine(_("Rule"), rule))
@@ -236,7 +244,7 @@ def _when(language: Locale, item: MessageItem, zone: ZoneInfo) -> str:
     since, until = item.facts.since, item.facts.until
     if since is None:
         return ""
-    if item.kind in OVER and until is not None and until >= since:
+    if item.kind in SPANS and until is not None and until >= since:
         text = _("From %(begin)s to %(end)s, %(duration)s")
         values = {"begin": instant(language, since, zone), "end": _end(language, since, until, zone)}
         return text % {**values, "duration": _length(language, until - since)}
@@ -341,7 +349,9 @@ def _named(language: Locale, item: MessageItem, zone: ZoneInfo) -> NamedMonitor:
     """A monitor among several: since when, or how long it was, and why."""
     since, until = item.facts.since, item.facts.until
     parts = []
-    if since is not None and item.kind in OVER and until is not None and until >= since:
+    if since is not None and item.kind is NoticeKind.MAINTENANCE_ANNOUNCED:
+        parts.append(instant(language, since, zone))
+    elif since is not None and item.kind in OVER and until is not None and until >= since:
         parts.append(_length(language, until - since))
     elif since is not None:
         parts.append(language.gettext("since %(clock)s") % {"clock": language.time(since, zone)})

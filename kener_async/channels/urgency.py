@@ -6,7 +6,13 @@ from kener_async.domain.notices import NoticeKind
 from kener_async.domain.samples import Status
 
 _GOOD_NEWS = frozenset(
-    {NoticeKind.RESOLVED, NoticeKind.RETRACTED, NoticeKind.REMOVED, NoticeKind.ACKNOWLEDGED}
+    {
+        NoticeKind.RESOLVED,
+        NoticeKind.RETRACTED,
+        NoticeKind.REMOVED,
+        NoticeKind.ACKNOWLEDGED,
+        NoticeKind.MAINTENANCE_ANNOUNCED,
+    }
 )
 
 

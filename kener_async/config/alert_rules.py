@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kener_async.config.alert_fields import CATEGORY
+from kener_async.config.channels import CHANNELS, PagerChannel
 from kener_async.config.checks import KINDS
 from kener_async.config.fields import describe, suggestion
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
@@ -19,6 +20,8 @@ FIGURES = (
     *WINDOWS,
     "certificate_within",
 )  # conditions that are no status of minutes, so that nothing is there to be counted
+
+STATE_KEEPERS = [name for name, kind in CHANNELS.items() if issubclass(kind, PagerChannel)]
 
 # What can be mentioned, by the kind of channel.
 MENTIONS = {
@@ -83,6 +86,9 @@ def _channel_rules(values: Values, folder: Path | None) -> Iterator[ConfigProble
         if ca_file := channel.get("ca_file"):
             yield from within((*place, "ca_file"), _authority_rules(channel, ca_file, folder))
         yield from within(place, _own_text_rules(channel))
+        if channel.get("kind") in STATE_KEEPERS and "maintenance" in channel.get("tell", ()):
+            text = f"maintenance is not for {channel['kind']}, which keeps what it is told open"
+            yield ConfigProblem((*place, "tell"), text)
 
 
 def _own_text_rules(channel: Values) -> Iterator[ConfigProblem]:

@@ -45,6 +45,7 @@ from kener_async.config.fields import (
     TimeZone,
     Url,
 )
+from kener_async.config.maintenance import MaintenanceTable
 from kener_async.config.manage import ManageConfig
 from kener_async.config.schema import inner, key, several, several_kinds, table
 from kener_async.domain.alerts import AlertRule, BurnRate, CertificateWithin
@@ -489,10 +490,11 @@ class AlertConfig:
         """
         if monitor.alerts is not None:
             return self.rule.name in monitor.alerts
-        return any(_matches(pattern, monitor) for pattern in self.monitors)
+        return any(matches(pattern, monitor) for pattern in self.monitors)
 
 
-def _matches(pattern: str, monitor: "MonitorConfig") -> bool:
+def matches(pattern: str, monitor: "MonitorConfig") -> bool:
+    """Whether a pattern means a monitor; a hidden one is matched by its tag only."""
     if pattern == monitor.tag:
         return True
     if monitor.hidden:
@@ -621,6 +623,7 @@ class PlainTables:
     notifications: NotificationsConfig = inner(NotificationsConfig)
     mail: MailConfig = inner(MailConfig)
     templates: tuple[TemplateConfig, ...] = several(TemplateConfig, "templates")
+    maintenance: tuple[MaintenanceTable, ...] = several(MaintenanceTable, "maintenance")
     manage: ManageConfig = inner(ManageConfig)
 
 

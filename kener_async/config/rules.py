@@ -16,6 +16,7 @@ from kener_async.config.checks import KINDS
 from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
 from kener_async.config.groups import group_problems
 from kener_async.config.manage_rules import sign_in_problems
+from kener_async.config.maintenance import maintenance_problems
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 
 # The first segments of this program's own paths, which no base path may begin with: below one of them it
@@ -54,6 +55,7 @@ def problems_between(
     yield from alert_problems(values, written, files)
     yield from check_problems(values, written, files)
     yield from sign_in_problems(values)
+    yield from maintenance_problems(values)
     agent = _agent_rules(values.get("agent", {}), table_at(written, "agent"), files)
     yield from within(("agent",), agent)
 

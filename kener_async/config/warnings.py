@@ -10,6 +10,7 @@ from kener_async.config.manage_rules import why_no_passkeys
 from kener_async.config.model import Config
 from kener_async.config.schema import keys_of
 from kener_async.domain.alerts import BurnRate
+from kener_async.domain.notices import NoticeKind
 from kener_async.probes.settings import HttpTarget, Target, WebSocketTarget
 
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
@@ -100,6 +101,14 @@ def _without_effect(config: Config) -> Iterator[str]:
         used.update(alert.rule.to)
         if alert.rule.name not in in_force:
             yield f"alerts[{describe(alert.rule.name)}]: holds for no monitor"
+    tells = any(channel.tells(NoticeKind.MAINTENANCE_ANNOUNCED) for channel in config.channels)
+    for maintenance in config.maintenance:
+        if maintenance.announce and not tells:
+            yield (
+                f"maintenance[{describe(maintenance.name)}].announce: no channel has maintenance in its tell"
+            )
     for channel in config.channels:
+        if channel.tells(NoticeKind.MAINTENANCE_ANNOUNCED):
+            continue
         if channel.name not in used:
             yield f"channels[{describe(channel.name)}]: no rule names it"

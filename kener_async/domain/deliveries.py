@@ -28,6 +28,7 @@ REMOVED = "the rule or the monitor was removed before this was sent"
 RETRACTED = "it was up all along, and this had not been sent"
 OVERTAKEN = "a later event was to be sent before this could be"
 PAUSED = "the channel is paused"
+BEGUN = "the maintenance began before this could be sent"
 
 
 def retry_delay(attempts: int, spread: float, retry_after: float | None = None) -> float:
@@ -155,6 +156,7 @@ class DeliveryPlan:
 def plan(backlog: Backlog, limits: ChannelLimits, health: ChannelHealth, now: float) -> DeliveryPlan:
     """Decide about the backlog of a channel that is not paused."""
     merges, drops = overtaken(backlog)
+    _drop(drops, BEGUN, _begun(backlog, now))
     left = _left(backlog, merges, drops)
     groups, wake_at = _ready(_groups(left, limits), health, now)
     if groups and now < health.held_until:
@@ -199,6 +201,14 @@ def overtaken(backlog: Backlog) -> tuple[dict[int, list[int]], dict[str, list[in
             _drop(drops, OVERTAKEN, reminders)
             _close(of_alert, kinds, merges, drops)
     return merges, drops
+
+
+def _begun(backlog: Backlog, now: float) -> Iterator[int]:
+    """The ids of announcements of maintenance that has begun: nobody can prepare for it any more."""
+    for delivery in backlog.waiting:
+        begin = delivery.notice.facts.since
+        if delivery.notice.kind == NoticeKind.MAINTENANCE_ANNOUNCED and begin is not None and begin <= now:
+            yield delivery.id
 
 
 def _remove(of_alert: Sequence[Delivery], kinds: Sequence[NoticeKind], drops: dict[str, list[int]]) -> None:

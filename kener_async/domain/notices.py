@@ -24,6 +24,7 @@ class NoticeKind(IntEnum):
     ACKNOWLEDGED = 7
     CHANNEL_PAUSED = 8  # another channel failed for good
     TEST = 9
+    MAINTENANCE_ANNOUNCED = 10
 
 
 # What a channel can be told of, by the names in its `tell`; the other kinds it always is.
@@ -34,13 +35,14 @@ EVENTS: Mapping[str, frozenset[NoticeKind]] = MappingProxyType(
         "resolved": frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED}),
         "flapping": frozenset({NoticeKind.FLAPPING, NoticeKind.SETTLED}),
         "acknowledged": frozenset({NoticeKind.ACKNOWLEDGED}),
+        "maintenance": frozenset({NoticeKind.MAINTENANCE_ANNOUNCED}),
     }
 )
 _EVENT_OF = {kind: event for event, kinds in EVENTS.items() for kind in kinds}
 
 
 def event_of(kind: NoticeKind) -> str | None:
-    """The name of the event that a notice tells of; None: it is no event of a monitor, such as a test."""
+    """The name of the event that a notice tells of; None: it is no event, such as a test."""
     return _EVENT_OF.get(kind)
 
 
@@ -50,8 +52,9 @@ class Facts:
 
     `since` is where the bad streak began, `until` where it ended. `bad_now` of `monitors` were bad then.
     `changes` counts the openings and closings while flapping. `because` is the tag of a parent that is bad.
-    `channel` is the one that was paused. `certificate_ends` is when the certificate of the rule ends. Empty
-    texts and None: not known, or of no meaning for the kind.
+    `channel` is the one that was paused. `certificate_ends` is when the certificate of the rule ends. Of a
+    maintenance there are the `title`, its `tags`, and its begin and end as `since` and `until`. Empty texts
+    and None: not known, or of no meaning for the kind.
     """
 
     monitor: str = ""
@@ -71,6 +74,8 @@ class Facts:
     incident: int | None = None
     channel: str = ""
     certificate_ends: int | None = None
+    title: str = ""
+    tags: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """As stored: a JSON object without what is left at its default."""
@@ -90,6 +95,7 @@ class Facts:
                 named[name] = Status[named[name]]
         if "severity" in named:
             named["severity"] = Severity[named["severity"]]
+        named["tags"] = tuple(named.get("tags", ()))
         return cls(**named)
 
 

@@ -21,11 +21,18 @@ def add(
     facts: Facts,
     channels: Iterable[str],
     due_at: float,
+    unique_key: str | None = None,
 ) -> Notice:
-    """Store a notice and its deliveries, which are due at `due_at`; each channel gets one."""
+    """Store a notice and its deliveries, which are due at `due_at`; each channel gets one.
+
+    No other notice has its `unique_key`, if it has one; `with_keys` finds those that are stored.
+    """
     (number,) = session.execute(
-        "INSERT INTO notices (kind, at, alert, incident, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        (kind, at, alert, incident, json.dumps(facts.body())),
+        """
+        INSERT INTO notices (kind, at, alert, incident, body, unique_key) VALUES (?, ?, ?, ?, ?, ?)
+        RETURNING id
+        """,
+        (kind, at, alert, incident, json.dumps(facts.body()), unique_key),
     ).fetchone()
     send_to(session, number, channels, due_at)
     return Notice(number, kind, at, alert, incident, facts)
@@ -40,6 +47,15 @@ def send_to(session: Session, notice: int, channels: Iterable[str], due_at: floa
         """,
         [(notice, channel, DeliveryState.DUE, due_at) for channel in dict.fromkeys(channels)],
     )
+
+
+def with_keys(session: Session, keys: Iterable[str]) -> set[str]:
+    """Those of these unique keys that notices have."""
+    rows = session.execute(
+        "SELECT unique_key FROM notices WHERE unique_key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    )
+    return {key for (key,) in rows}
 
 
 def of_alerts(session: Session, alerts: Iterable[int]) -> dict[int, list[Notice]]:

@@ -61,7 +61,8 @@ def delete_before(session: Session, monitors: Sequence[int], instant: int, limit
 def delete_alerts(session: Session, instant: int, limit: int) -> bool:
     """Delete up to `limit` each of the notices and alerts from before an instant; whether more are left.
 
-    A notice goes with its deliveries, unless one of them waits or was done later, or its alert is open. An
+    A notice goes with its deliveries, unless one of them waits or was done later, or its alert is open,
+    or it announced a maintenance that may not have begun: without it that would be announced again. An
     alert goes once it has closed before the instant and has no notices.
     """
     old = [
@@ -73,6 +74,9 @@ def delete_alerts(session: Session, instant: int, limit: int) -> bool:
                AND NOT EXISTS (SELECT 1 FROM deliveries
                                 WHERE notice = notices.id AND (done_at IS NULL OR done_at >= :instant))
                AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert AND closed_at IS NULL)
+               AND (unique_key IS NULL
+                    OR NOT EXISTS (SELECT 1 FROM incidents
+                                    WHERE number = incident AND closed_at IS NULL AND start >= :instant))
              ORDER BY at LIMIT :limit
             """,
             {"instant": instant, "limit": limit},

@@ -87,7 +87,8 @@ CREATE TABLE incidents (
     postmortem_at       INTEGER,                       -- when it was published; NULL: not yet
     series              TEXT,                          -- the name of the series that a maintenance is an occurrence of
     occurrence          TEXT,                          -- its begin by the series, in local time
-    is_changed          INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1))    -- 1: not as its series says
+    is_changed          INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1)),   -- 1: not as its series says
+    announce            TEXT CHECK (announce IS NULL OR json_valid(announce))    -- seconds before the start, as a list; NULL: never
 ) STRICT;
 
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
@@ -467,4 +468,11 @@ CREATE TABLE managed (
     changed_at  INTEGER NOT NULL,
     changed_by  TEXT NOT NULL,
     PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- Up to when the occurrences of each series were made, and by which begin, zone, rule and length.
+CREATE TABLE series_marks (
+    series    TEXT PRIMARY KEY,
+    schedule  TEXT NOT NULL,
+    made_to   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -112,11 +112,18 @@ CREATE TABLE managed (
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE series_marks (
+    series    TEXT PRIMARY KEY,
+    schedule  TEXT NOT NULL,
+    made_to   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE incidents ADD COLUMN postmortem TEXT NOT NULL DEFAULT '';
 ALTER TABLE incidents ADD COLUMN postmortem_at INTEGER;
 ALTER TABLE incidents ADD COLUMN series TEXT;
 ALTER TABLE incidents ADD COLUMN occurrence TEXT;
 ALTER TABLE incidents ADD COLUMN is_changed INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1));
+ALTER TABLE incidents ADD COLUMN announce TEXT CHECK (announce IS NULL OR json_valid(announce));
 CREATE UNIQUE INDEX incidents_by_occurrence ON incidents (series, occurrence) WHERE series IS NOT NULL;
 
 ALTER TABLE incident_monitors ADD COLUMN impact INTEGER CHECK (impact IN (0, 1, 2));
