@@ -15,8 +15,8 @@ from kener_async.config.check_rules import check_problems, rules_of_check
 from kener_async.config.checks import KINDS
 from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
 from kener_async.config.groups import group_problems
-from kener_async.config.manage_rules import sign_in_problems
 from kener_async.config.maintenance import maintenance_problems
+from kener_async.config.manage_rules import sign_in_problems
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 
 # The first segments of this program's own paths, which no base path may begin with: below one of them it
