@@ -15,9 +15,13 @@ class Lines:
     def __init__(self, text: str) -> None:
         self._lines: dict[Place, int] = {}
         self._counts: dict[Place, int] = {}  # of the arrays of tables
+        self._spans: dict[Place, tuple[int, int]] = {}  # of the tables in arrays of the document
         self._table: Place = ()
-        for line, statement in _statements(text):
+        for line, last, statement in _statements(text):
             self._note(statement, line)
+            if len(self._table) > 1 and isinstance(self._table[1], int):
+                entry = self._table[:2]
+                self._spans[entry] = self._spans.get(entry, (line, last))[0], last
 
     def of(self, place: Place) -> int | None:
         """The line of a setting, or of its table if it is not written; None where there is neither."""
@@ -25,6 +29,13 @@ class Lines:
             if (line := self._lines.get(place[:length])) is not None:
                 return line
         return None
+
+    def span(self, place: Place) -> tuple[int, int] | None:
+        """The first and the last line of a table such as `("monitors", 2)`, with the tables within it.
+
+        None where it is no table of its own.
+        """
+        return self._spans.get(place)
 
     def _note(self, statement: str, line: int) -> None:
         written = tomllib.loads(statement)
@@ -49,8 +60,8 @@ class Lines:
         return place
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The headers and the keys with their values, each with the number of its first line."""
+def _statements(text: str) -> Iterator[tuple[int, int, str]]:
+    """The headers and the keys with their values, each with the numbers of its first and its last line."""
     begin, statement = 0, ""
     for number, line in enumerate(text.splitlines(), 1):
         if not statement:
@@ -63,7 +74,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         except ValueError:  # it goes on in the next line
             continue
         if not is_blank:
-            yield begin, statement
+            yield begin, number, statement
         statement = ""
 
 

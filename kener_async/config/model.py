@@ -631,7 +631,8 @@ class PlainTables:
 class Config(PlainTables):
     """`file` is the file it was read from; `by_tag` has the monitors by tag.
 
-    `ignored_variables` begin as settings do and are none, such as those of a Kubernetes service. `warnings`
+    `text` is that of the file. `ignored_variables` begin as settings do and are none, such as those of a
+    Kubernetes service. `warnings`
     are about settings that are valid and hardly meant.
     """
 
@@ -640,6 +641,7 @@ class Config(PlainTables):
     monitors: tuple[MonitorConfig, ...]
     alerts: tuple[AlertConfig, ...]
     agent: AgentSettings
+    text: str = field(default="", repr=False, compare=False)
     ignored_variables: tuple[str, ...] = field(default=(), compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)

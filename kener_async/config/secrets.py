@@ -76,6 +76,11 @@ def replaced_secrets(document: Mapping[str, Any], table: type, replace: Replace)
     return _replaced_in(document, (table,), replace, (), "secret")
 
 
+def replaced_references(document: Mapping[str, Any], table: type, replace: Replace) -> dict[str, Any]:
+    """The document of a table, in which each text that may hold a reference such as $NAME is replaced."""
+    return _replaced_in(document, (table,), replace, (), "expands")
+
+
 def _replaced_in(
     document: Mapping[str, Any], tables: Iterable[type], replace: Replace, at: Place, held: Held
 ) -> dict[str, Any]:
