@@ -11,7 +11,7 @@ from kener_async.cli import alerts as commands
 from kener_async.cli.main import main
 from kener_async.config.model import Config
 from kener_async.domain.notices import NoticeKind
-from kener_async.ops import actors
+from kener_async.ops import actor
 from tests.rigs.service import NOON, FakeClock, Service
 from tests.test_manage import add_alert, closed, config, service, store, told
 
@@ -22,8 +22,8 @@ __all__ = ["config", "service"]  # fixtures
 def terminal(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     """The user bob at the machine rack-7, with the clock of the test."""
     monkeypatch.setattr(commands, "system_clock", clock)
-    monkeypatch.setattr(actors, "gethostname", lambda: "rack-7")
-    monkeypatch.setattr(actors, "getuser", lambda: "bob")
+    monkeypatch.setattr(commands, "gethostname", lambda: "rack-7")
+    monkeypatch.setattr(actor, "getuser", lambda: "bob")
     monkeypatch.delenv("SUDO_USER", raising=False)
     monkeypatch.delenv("KENER_CONFIG", raising=False)
 

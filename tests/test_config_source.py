@@ -31,7 +31,7 @@ name = '''
 two
 lines'''
 [monitors.uptime_kuma]
-push_token = "kuma-token-1"
+token = "kuma-token-1"
 
 # The last remark.
 """
@@ -47,7 +47,7 @@ def test_a_table_is_shown_with_what_is_within_it_and_nothing_else():
     assert source.line("monitors", "mars") == 20
     mars = source.table("monitors", "mars")
     assert mars is not None
-    assert mars.endswith("two\nlines'''\n[monitors.uptime_kuma]\npush_token = \"***\"\n")
+    assert mars.endswith("two\nlines'''\n[monitors.uptime_kuma]\ntoken = \"***\"\n")
     assert source.line("channels", "ops") == 15
     assert source.table("channels", "ops") == '[[channels]]\nname = "ops"\nkind = "slack"\nurl = "***"\n'
 

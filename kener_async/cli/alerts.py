@@ -1,6 +1,7 @@
 """The commands that list, acknowledge and snooze alerts, and back-test rules."""
 
 import json
+from socket import gethostname
 
 import click
 
@@ -106,13 +107,13 @@ def back_test(config: Config, rule: str, days: int, tags: tuple[str, ...], as_js
 
 def _perform(config: Config, id_or_tag: str, by: str | None, seconds: int | None) -> None:
     from kener_async.ops import alerts
-    from kener_async.ops.actors import terminal
+    from kener_async.ops.actor import command_actor
     from kener_async.store.alert_acts import AlertAct
 
     require_database(config)
     now = system_clock()
     until = None if seconds is None else now + seconds
-    found = alerts.perform(config, id_or_tag, AlertAct(terminal(by), now, until))
+    found = alerts.perform(config, id_or_tag, AlertAct(command_actor(by, gethostname()), now, until))
     done = "acknowledged" if seconds is None else f"snoozed for {format_duration(seconds)}"
     for each in found.alerts:
         message(f"{done}: alert {each.id}, {each.rule} of {found.tags[each.monitor]}")

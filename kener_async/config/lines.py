@@ -19,9 +19,7 @@ class Lines:
         self._table: Place = ()
         for line, last, statement in _statements(text):
             self._note(statement, line)
-            if len(self._table) > 1 and isinstance(self._table[1], int):
-                entry = self._table[:2]
-                self._spans[entry] = self._spans.get(entry, (line, last))[0], last
+            self._extend(line, last)
 
     def of(self, place: Place) -> int | None:
         """The line of a setting, or of its table if it is not written; None where there is neither."""
@@ -45,6 +43,11 @@ class Lines:
         else:
             for place in _places(written):
                 self._lines.setdefault((*self._table, *place), line)
+
+    def _extend(self, line: int, last: int) -> None:
+        entry = self._table[:2]
+        if len(entry) > 1 and isinstance(entry[1], int):
+            self._spans[entry] = self._spans.get(entry, (line, last))[0], last
 
     def _header(self, written: Mapping[str, object]) -> Place:
         """The place of the table that the header begins, such as `("monitors", 2, "heartbeat")`."""

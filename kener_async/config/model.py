@@ -632,8 +632,7 @@ class Config(PlainTables):
     """`file` is the file it was read from; `by_tag` has the monitors by tag.
 
     `text` is that of the file. `ignored_variables` begin as settings do and are none, such as those of a
-    Kubernetes service. `warnings`
-    are about settings that are valid and hardly meant.
+    Kubernetes service. `warnings` are about settings that are valid and hardly meant.
     """
 
     file: Path

@@ -6,10 +6,13 @@ from getpass import getuser
 from kener_async.domain.people import Actor, ActorKind
 
 
-def command_actor() -> Actor:
-    """The user of this machine who runs the command, also through sudo."""
+def command_actor(by: str | None = None, network: str = "") -> Actor:
+    """The user of this machine who runs the command, also through sudo, or the person who is named."""
+    return Actor(ActorKind.COMMAND, by or os.environ.get("SUDO_USER") or _user(), network)
+
+
+def _user() -> str:
     try:
-        name = os.environ.get("SUDO_USER") or getuser()
+        return getuser()
     except (KeyError, OSError):  # no name belongs to the number, as in some containers
-        name = f"user {os.getuid()}"
-    return Actor(ActorKind.COMMAND, name)
+        return f"user {os.getuid()}"

@@ -15,7 +15,7 @@ from kener_async.config.fields import suggestion
 from kener_async.config.model import Config
 from kener_async.domain.errors import NotFound
 from kener_async.domain.notices import ChannelState
-from kener_async.ops.actors import terminal
+from kener_async.ops.actor import command_actor
 from kener_async.store import channel_acts, channel_states, observer
 from kener_async.store.sqlite import transactions
 
@@ -37,7 +37,7 @@ def test(config: Config, name: str, now: int) -> ChannelTrial:
     visible = sum(not monitor.hidden for monitor in config.monitors)
     source = message_source(config, identity, lambda: (min(1, visible), visible))
     message = example(source, settings.locale, settings.timezone, now, f"test-{token_hex(8)}")
-    transactions.write(config.database.path, channel_acts.note_test, name, terminal(), now)
+    transactions.write(config.database.path, channel_acts.note_test, name, command_actor(), now)
     trial = asyncio.run(try_channel(settings, config.mail, message, config.server.public_host))
     if trial.is_delivered:
         transactions.write(config.database.path, channel_acts.note_test_delivered, name, now)
@@ -47,7 +47,7 @@ def test(config: Config, name: str, now: int) -> ChannelTrial:
 def resume(config: Config, name: str) -> None:
     """Let a channel that is paused be sent to again; raises NotFound, and FatalError."""
     get(config, name)
-    transactions.write(config.database.path, channel_acts.resume, name, terminal(), system_clock())
+    transactions.write(config.database.path, channel_acts.resume, name, command_actor(), system_clock())
 
 
 def states(config: Config) -> Mapping[str, ChannelState]:

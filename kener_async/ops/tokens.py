@@ -9,7 +9,7 @@ from kener_async.api.http.new_tokens import TokenOrder, made
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.errors import NotFound
-from kener_async.ops.actors import terminal
+from kener_async.ops.actor import command_actor
 from kener_async.ops.signing_key import signing_secret
 from kener_async.store import token_acts, tokens
 from kener_async.store.sqlite import condition, transactions
@@ -58,7 +58,7 @@ def _unsigned(record: Token) -> str:
 
 
 def _add(config: Config, record: Token) -> None:
-    transactions.write(config.database.path, token_acts.create, record, terminal())
+    transactions.write(config.database.path, token_acts.create, record, command_actor())
 
 
 def stored(config: Config) -> list[Token]:
@@ -72,7 +72,7 @@ def revoke(config: Config, wanted: str) -> Token:
     On return a running server rejects it. Raises NotFound, and Invalid where several have the name.
     """
     record = transactions.write(
-        config.database.path, token_acts.revoke_known, wanted, terminal(), system_clock()
+        config.database.path, token_acts.revoke_known, wanted, command_actor(), system_clock()
     )
     _wait_for_the_server(config)
     return record
@@ -80,7 +80,9 @@ def revoke(config: Config, wanted: str) -> Token:
 
 def revoke_foreign(config: Config, token_id: str) -> None:
     """Revoke a token made elsewhere, which has no record here, by its id (`jti`)."""
-    transactions.write(config.database.path, token_acts.revoke_foreign, token_id, terminal(), system_clock())
+    transactions.write(
+        config.database.path, token_acts.revoke_foreign, token_id, command_actor(), system_clock()
+    )
     _wait_for_the_server(config)
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from kener_async import keys
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import path_id, visible_monitors
@@ -101,7 +100,7 @@ async def _perform(call: Call, until: int | None) -> list[dict[str, Any]]:
     number = path_id(call, "alertId")
     tags = await visible_monitors(call)
     now = app[keys.CLOCK]()
-    act = AlertAct(actor_of(call.request, call.grant), now, until)
+    act = AlertAct(call.actor, now, until)
     recipients = app[keys.RUNNING].config.recipients(NoticeKind.ACKNOWLEDGED, now)
     changed = await app[keys.DATABASE].write(alert_acts.perform, number, act, recipients, call.grant)
     app[keys.DELIVERIES].wake()

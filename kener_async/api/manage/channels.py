@@ -7,7 +7,6 @@ from typing import Any
 from aiohttp import web
 
 from kener_async import keys
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.channels.composition import example, message_source
@@ -67,7 +66,7 @@ async def test(call: Call) -> dict[str, Any]:
     app = call.request.app
     name = call.request.match_info["channelName"]
     channel = channel_of(app, name)
-    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    actor, now = call.actor, app[keys.CLOCK]()
     await app[keys.DATABASE].write(channel_acts.note_test, name, actor, now)
     trial = await tested(app, channel, call.grant)
     return {"delivered": trial.is_delivered, "requests": trial.requests, "answer": trial.answer}
@@ -89,7 +88,7 @@ async def resume(call: Call) -> dict[str, Any]:
     """Send to a channel again that was paused, and count its faults anew; what waited for it is sent."""
     app = call.request.app
     channel = channel_of(app, call.request.match_info["channelName"])
-    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    actor, now = call.actor, app[keys.CLOCK]()
     state = await app[keys.DATABASE].write(channel_acts.resume, channel.name, actor, now)
     app[keys.DELIVERIES].wake()
     return _listed(channel, rules_with(app[keys.RUNNING].config, channel.name), state, with_fault=True)

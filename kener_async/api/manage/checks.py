@@ -9,7 +9,6 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api import check_schemas
 from kener_async.api.checks import rendered
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.tags import configured_monitor
 from kener_async.domain.checks import Attempt
@@ -45,7 +44,7 @@ async def run(call: Call) -> dict[str, Any]:
     monitor, _ = await configured_monitor(call)
     if monitor.check is None:
         raise Invalid("the monitor has no check")
-    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    actor, now = call.actor, app[keys.CLOCK]()
     await app[keys.DATABASE].write(note_run, monitor.tag, actor, now)
     attempts, is_over = await run_now(app, monitor.tag, PATIENCE)
     return {"tag": monitor.tag, "isOver": is_over, "attempts": [rendered(attempt) for attempt in attempts]}

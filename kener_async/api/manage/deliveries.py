@@ -3,7 +3,6 @@
 from typing import Any
 
 from kener_async import keys
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import path_id, visible_monitors
@@ -63,7 +62,7 @@ async def list_deliveries(call: Call) -> list[dict[str, Any]]:
 async def again(call: Call) -> dict[str, Any]:
     """Let a delivery that was sent, failed, merged or dropped be sent again, as if it were new."""
     app = call.request.app
-    number, actor = path_id(call, "deliveryId"), actor_of(call.request, call.grant)
+    number, actor = path_id(call, "deliveryId"), call.actor
     now = app[keys.CLOCK]()
     sent = await app[keys.DATABASE].write(delivery_acts.send_again, number, call.grant, actor, now)
     app[keys.DELIVERIES].wake()
@@ -85,7 +84,7 @@ async def again(call: Call) -> dict[str, Any]:
 async def drop(call: Call) -> dict[str, Any]:
     """Let a delivery that waits not be sent. One that is being sent at this moment cannot be dropped."""
     app = call.request.app
-    number, actor = path_id(call, "deliveryId"), actor_of(call.request, call.grant)
+    number, actor = path_id(call, "deliveryId"), call.actor
     now = app[keys.CLOCK]()
     dropped = await app[keys.DATABASE].write(delivery_acts.drop, number, call.grant, actor, now)
     app[keys.DELIVERIES].wake()

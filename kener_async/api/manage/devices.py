@@ -4,7 +4,6 @@ from typing import Any
 
 from kener_async import keys
 from kener_async.api.devices import listed
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage.visibility import path_id
 from kener_async.api.schemas import DeviceSchema
@@ -31,6 +30,6 @@ async def forget(call: Call) -> dict[str, Any]:
     It is answered as it was. A device that reports again is new; to keep it from that, revoke its token.
     """
     app = call.request.app
-    number, actor = path_id(call, "deviceId"), actor_of(call.request, call.grant)
+    number, actor = path_id(call, "deviceId"), call.actor
     now = app[keys.CLOCK]()
     return listed(await app[keys.DATABASE].write(device_acts.forget, number, call.grant, actor, now))

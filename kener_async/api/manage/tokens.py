@@ -3,7 +3,6 @@
 from typing import Any
 
 from kener_async import keys
-from kener_async.api.http.actors import actor_of
 from kener_async.api.http.auth import AUTHENTICATOR
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.http.new_tokens import GLOB, TokenOrder, covers, made, require_within
@@ -65,7 +64,7 @@ async def create(call: Call) -> dict[str, Any]:
     order = ordered(call.body)
     require_within(call.grant, order)
     record, text = made(order, app[AUTHENTICATOR].mint, now)
-    await app[keys.DATABASE].write(token_acts.create, record, actor_of(call.request, call.grant))
+    await app[keys.DATABASE].write(token_acts.create, record, call.actor)
     return rendered(record, now) | {"token": text}
 
 
@@ -84,7 +83,7 @@ async def create(call: Call) -> dict[str, Any]:
 async def revoke(call: Call) -> dict[str, Any]:
     """Refuse a token from now on; its record stays. That cannot be taken back."""
     app = call.request.app
-    actor, now = actor_of(call.request, call.grant), app[keys.CLOCK]()
+    actor, now = call.actor, app[keys.CLOCK]()
     number = call.request.match_info["tokenId"]
     revoked = await app[keys.DATABASE].write(revoke_visible, number, call.grant, actor, now)
     await app[AUTHENTICATOR].reload()
