@@ -227,7 +227,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(10, "alert figures", short(partial(count_alerts, store, app[keys.METRICS], names)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
     schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))
-    backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
+    app[keys.BACKUPS] = backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
     deadman = DeadMansSwitch(
         lambda: app[keys.RUNNING].config.watch.ping_url, app[READINESS].problems, clock, app[keys.METRICS]

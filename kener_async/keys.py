@@ -11,6 +11,7 @@ from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.metrics import Metrics
 from kener_async.store.interface import Database
 from kener_async.worker.alerts import AlertEvaluator
+from kener_async.worker.backups import Backups
 from kener_async.worker.checks import Checks
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.observer import Observer
@@ -53,5 +54,6 @@ ALERTS = web.AppKey("alerts", AlertEvaluator)
 OFFLINE_GUARD = web.AppKey("offline guard", OfflineGuard)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 CHECKS = web.AppKey("checks", Checks)
+BACKUPS = web.AppKey("backups", Backups)
 WRITER = web.AppKey("writer", Writer)
 STATUS_BODIES: web.AppKey[StatusBodies] = web.AppKey("status bodies")

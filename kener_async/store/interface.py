@@ -51,11 +51,13 @@ class Database(Protocol):
     `failed` is set, with the reason, when the service must stop: the disk cannot be trusted any more, or a
     restart repairs the file. `damage` names the first fault an integrity check found, `fault` says what
     happened to the file (deleted, replaced, overwritten) and what to do; reads may still be answered then.
+    `refuses` is why nothing can be written now, such as a full disk.
     """
 
     failed: asyncio.Future[str]
     damage: str | None
     fault: str | None
+    refuses: str | None
 
     async def write(self, work: Work[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a transaction of its own, one at a time; its changes are durable on return.

@@ -23,7 +23,7 @@ from kener_async.web.moved import moved
 from kener_async.web.pages import assets, templates
 from kener_async.web.pages.assets import ASSETS, Assets
 from kener_async.web.pages.page import PAGES, Pages
-from kener_async.web.pages.snapshot import MonitorViews, RecentIncidents, Snapshots, StatusSince
+from kener_async.web.pages.snapshot import STATUS_SINCE, MonitorViews, RecentIncidents, Snapshots, StatusSince
 from kener_async.web.pages.templates import Templates
 from kener_async.web.pages.throttle import FAIR_QUEUE, RenderThrottle
 from kener_async.web.parts.rows import ROW_CACHE, RowCache
@@ -82,7 +82,7 @@ async def _add_parts(app: web.Application) -> None:
     database, writer, metrics = app[keys.DATABASE], app[keys.WRITER], app[keys.METRICS]
     queue = app[FAIR_QUEUE]
     metrics.pages_waiting.set_function(lambda: queue.waiting)
-    since = StatusSince(database)
+    app[STATUS_SINCE] = since = StatusSince(database)
     throttle = RenderThrottle(lambda: writer.stored)
     snapshots = Snapshots(
         running,

@@ -54,6 +54,7 @@ class Backups:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, "backup", initializer=_lower_priority)
         self._failed_at: float | None = None
+        self.newest: int | None = None  # when it was made, in UTC seconds, as of the last look
 
     async def make_if_due(self, stop: StopToken) -> None:
         """Make a backup when the newest one is too old; raises Unavailable when it cannot be made.
@@ -76,6 +77,7 @@ class Backups:
         if plan is None:
             return
         newest = backup.newest(plan.folder, plan.database.stem, now)
+        self.newest = newest
         self._metrics.backup_time.set(newest or 0)
         if newest is None or now - newest >= plan.every:
             self._make(plan, now, stop)
@@ -84,6 +86,7 @@ class Backups:
         started = monotonic()
         path, manifest = backup.add(plan.source(), plan.folder, now, plan.keep, partial(_pause, stop))
         size, seconds = path.stat().st_size, monotonic() - started
+        self.newest = now
         self._metrics.backup_time.set(now)
         self._metrics.backup_seconds.set(seconds)
         self._metrics.backup_bytes.set(size)

@@ -8,7 +8,12 @@ from kener_async.web.manage import overview
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
-ROUTES: tuple[Route, ...] = (("GET", "", overview.overview),)
+ROUTES: tuple[Route, ...] = (
+    ("GET", "", overview.overview),
+    ("POST", "/acknowledge-all", overview.acknowledge_all),
+    ("POST", "/acknowledge", overview.acknowledge),
+    ("POST", "/snooze", overview.snooze),
+)
 
 
 def add_routes(app: web.Application, manage_path: str) -> None:

@@ -10,6 +10,8 @@ from time import monotonic
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
+from aiohttp import web
+
 from kener_async.clock import Clock
 from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, is_showable, minute_end, minute_of
@@ -396,6 +398,9 @@ class StatusSince:
             starts |= await self._database.read(streaks.since, statuses, base)
         for state, status in unread:
             self._before[state][status] = starts[state.id]
+
+
+STATUS_SINCE = web.AppKey("status since", StatusSince)
 
 
 class RecentIncidents:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from kener_async.config.model import Config
 from kener_async.domain.calendar import day_of, nearest_showable
+from kener_async.domain.people import Act
 from kener_async.domain.samples import Status
 from kener_async.locales.direction import isolated
 from kener_async.locales.locale import NAMES, Locale
@@ -191,5 +192,6 @@ def environment(app: web.Application) -> Environment:
         isolated=isolated,
         language_names=NAMES,
         Status=Status,
+        Act=Act,
     )
     return environment
