@@ -115,7 +115,7 @@ tests)
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 peers)
-    programs prometheus-alertmanager:prometheus-alertmanager postfix:postfix node:nodejs npm:npm git:git \
+    programs nginx:nginx-light prometheus-alertmanager:prometheus-alertmanager postfix:postfix node:nodejs npm:npm git:git \
         ip:iproute2 nft:nftables ping:iputils-ping named:bind9 sshd:openssh-server slapd:slapd \
         /usr/lib/dovecot/imap-login:dovecot-imapd /usr/lib/dovecot/pop3-login:dovecot-pop3d \
         proftpd:proftpd-core proftpd:proftpd-mod-crypto
