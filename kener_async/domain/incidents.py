@@ -91,7 +91,8 @@ class Incident:
     `is_identified`, and `is_identified` stays when it is resolved. `touched_at` is when a person first
     changed one of a rule. `impacts` are those of single monitors, which otherwise have the incident's.
     `series` is the name of the one that a maintenance belongs to, `occurrence` its begin by the series in
-    local time; `is_changed`: it is not as its series says.
+    local time; `is_changed`: it is not as its series says. `announce` are the seconds before its start at
+    which a maintenance is announced to channels.
     """
 
     number: int
@@ -121,6 +122,7 @@ class Incident:
     series: str | None = None
     occurrence: str | None = None
     is_changed: bool = False
+    announce: tuple[int, ...] = ()
 
     @property
     def state(self) -> IncidentState:

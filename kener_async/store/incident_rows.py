@@ -15,7 +15,7 @@ COLUMNS = """
     number, title, body, start, "end", impact, is_maintenance, is_identified, is_resolved,
     created_at, resolved_at, closed_at, ended_by_resolving, updated_at, revision,
     source, covers, is_draft, is_monitoring, touched_at,
-    postmortem, postmortem_at, series, occurrence, is_changed
+    postmortem, postmortem_at, series, occurrence, is_changed, announce
 """
 _MARKS = ", ".join("?" * len(COLUMNS.split(",")))
 
@@ -67,6 +67,7 @@ def incidents(session: Session, rows: Sequence[IncidentRow]) -> list[Incident]:
             series=row[22],
             occurrence=row[23],
             is_changed=bool(row[24]),
+            announce=() if row[25] is None else tuple(json.loads(row[25])),
         )
         for row in rows
     ]
@@ -107,7 +108,8 @@ def save_fields(session: Session, incident: Incident) -> None:
                is_draft = excluded.is_draft, is_monitoring = excluded.is_monitoring,
                touched_at = excluded.touched_at, postmortem = excluded.postmortem,
                postmortem_at = excluded.postmortem_at, series = excluded.series,
-               occurrence = excluded.occurrence, is_changed = excluded.is_changed
+               occurrence = excluded.occurrence, is_changed = excluded.is_changed,
+               announce = excluded.announce
         """,  # noqa: S608
         (
             incident.number,
@@ -135,6 +137,7 @@ def save_fields(session: Session, incident: Incident) -> None:
             incident.series,
             incident.occurrence,
             incident.is_changed,
+            json.dumps(incident.announce) if incident.announce else None,
         ),
     )
 

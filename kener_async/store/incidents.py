@@ -19,7 +19,7 @@ from kener_async.domain.incident_updates import (
 )
 from kener_async.domain.incidents import Incident, edited, opened, touched, with_states
 from kener_async.domain.people import Actor
-from kener_async.store import audit, incident_rows, incident_updates
+from kener_async.store import audit, incident_rows, incident_updates, series_marks
 from kener_async.store.incident_rows import COLUMNS
 from kener_async.store.interface import Session
 
@@ -247,8 +247,12 @@ def delete(
     grant: Grant | None = None,
     revision: int | None = None,
 ) -> Incident:
-    """Delete an incident with its updates, which the audit log keeps, and mark the quarters it covered."""
+    """Delete an incident with its updates, which the audit log keeps, and mark the quarters it covered.
+
+    Raises Invalid for a maintenance of a series that is to come: it would be made again.
+    """
     incident = _writable(session, number, grant, revision)
+    series_marks.note_deletion(session, incident, now)
     updates = incident_updates.of(session, [number])[number]
     incident_rows.mark(session, incident)
     session.execute("DELETE FROM updates WHERE number = ?", (number,))

@@ -94,6 +94,7 @@ CREATE TABLE incidents (
 CREATE INDEX incidents_open ON incidents (created_at) WHERE closed_at IS NULL;
 CREATE INDEX incidents_drafts ON incidents (number) WHERE is_draft = 1;
 CREATE UNIQUE INDEX incidents_by_occurrence ON incidents (series, occurrence) WHERE series IS NOT NULL;
+CREATE INDEX incidents_announced ON incidents (start) WHERE announce IS NOT NULL;
 
 CREATE TABLE incident_monitors (
     number      INTEGER NOT NULL REFERENCES incidents (number),

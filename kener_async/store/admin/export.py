@@ -92,6 +92,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "series": OPTIONAL_STRING,
         "occurrence": OPTIONAL_STRING,
         "is_changed": BOOLEAN,
+        "announce": ARRAY,
         "updates": ARRAY,
     },
     "alert": {

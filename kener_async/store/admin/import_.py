@@ -72,7 +72,7 @@ def _with_comments(line: Line) -> Line:
     """Make updates of the comments, which was all that updates could say."""
     blank: Line = {"state": None, "impacts": {}, "author": "", "edited_at": None}
     updates = [{**comment, "at": comment["created_at"], **blank} for comment in line["comments"]]
-    occurrence = {"series": None, "occurrence": None, "is_changed": False}
+    occurrence: Line = {"series": None, "occurrence": None, "is_changed": False, "announce": []}
     rest = {name: value for name, value in line.items() if name != "comments"}
     return {**rest, "updates": updates, "impacts": {}, "postmortem": "", "postmortem_at": None, **occurrence}
 
@@ -283,6 +283,7 @@ def _incidents(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         fields = {name: value for name, value in line.items() if name not in ("kind", "updates")}
         read = {
             "tags": tuple(line["tags"]),
+            "announce": tuple(line["announce"]),
             "impact": None if line["impact"] is None else Status[line["impact"]],
             "source": IncidentSource[line["source"].upper()],
             "impacts": {tag: Impact[impact] for tag, impact in line["impacts"].items()},
