@@ -37,7 +37,9 @@ from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.states import MonitorStates
+from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import SessionLimits, Sessions
+from kener_async.identity.sign_in import SignIn
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
@@ -49,6 +51,7 @@ from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.web.manage import routes as manage_routes
 from kener_async.web.manage.frame import SESSIONS
+from kener_async.web.manage.sign_in import SIGN_IN
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
 from kener_async.worker.alerts import AlertEvaluator
@@ -161,7 +164,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
-        app[SESSIONS] = Sessions(store, clock, partial(session_limits, app))
+        app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
+        app[SIGN_IN] = SignIn(store, passwords := Passwords(), sessions, clock)
         app[keys.DELIVERIES] = deliveries = Deliveries(
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
@@ -178,6 +182,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             await apply(app, config)
             states.restore_heard(await store.read(stored_monitors.last_heard))
             yield
+        passwords.close()
 
 
 def add_checks(app: web.Application) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, missing
 
 MAX_TEXT = 20_000  # characters
+MAX_PASSWORD = 1_000  # characters that are looked at
 
 
 class FormText(fields.Field[str]):
@@ -30,6 +31,18 @@ class FormText(fields.Field[str]):
         if len(text) > self.maximum:
             raise ValidationError(f"has {len(text)} characters; {self.maximum} are allowed")
         return text
+
+
+class FormPassword(fields.Field[str]):
+    """A password exactly as it was typed; its length is for the rules of passwords to judge."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"load_default": "", **options})
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if len(value) > MAX_PASSWORD or "\0" in value:
+            raise ValidationError("contains an invalid character" if "\0" in value else "is too long")
+        return str(value)
 
 
 class FormChoice(fields.Field[Any]):

@@ -35,7 +35,7 @@ from kener_async.api.http.responses import NO_STORE, Handler
 from kener_async.config.model import Config
 from kener_async.domain.access import Grant
 from kener_async.domain.calendar import nearest_showable
-from kener_async.domain.errors import DomainError, Forbidden, Invalid, NotFound
+from kener_async.domain.errors import DomainError, Forbidden, Invalid, NotFound, TooMany
 from kener_async.domain.people import Act, Actor, ActorKind, NotFresh, Person, grant_of, require
 from kener_async.identity import forms
 from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions, SignedIn
@@ -68,6 +68,7 @@ HEADERS = {
 MIN_COMPRESSED = 512  # bytes
 MIN_KEY, MAX_KEY = 16, 64  # characters of a one-time key
 SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are never shown again
+SET_UP_PATH = "/account/codes"  # of the page that sets up a second factor
 TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
 
 
@@ -326,6 +327,8 @@ def manage_page(act: Act) -> Callable[[PageHandler], Handler]:
                 return await answer(page, await show(page))
             except NotFresh:
                 return _to_sign_in(page, again=True)
+            except SecondFactorMissing:
+                return page.redirect(SET_UP_PATH)
             except DomainError as error:
                 return await _error_page(page, error)
 
@@ -357,6 +360,8 @@ def manage_form(
                 return await handle(ManageForm(**_fields(page), values=load(schema, typed), key=key))
             except NotFresh:
                 return await _typed_kept(page, typed or {}, 403)
+            except SecondFactorMissing:
+                return page.redirect(SET_UP_PATH)
             except DomainError as error:
                 if not isinstance(page, ManagePage) or typed is None:
                     return await _error_page(page, error)
@@ -367,8 +372,11 @@ def manage_form(
     return decorate
 
 
-def open_page() -> Callable[[OpenPageHandler], Handler]:
-    """Make a GET handler of a function that shows a page without a session."""
+def open_page(*, has_secret_path: bool = False) -> Callable[[OpenPageHandler], Handler]:
+    """Make a GET handler of a function that shows a page without a session.
+
+    `has_secret_path`: what varies in the path is a secret, which logs do not name.
+    """
 
     def decorate(show: OpenPageHandler) -> Handler:
         async def respond(page: OpenPage) -> web.StreamResponse:
@@ -377,12 +385,14 @@ def open_page() -> Callable[[OpenPageHandler], Handler]:
             except DomainError as error:
                 return await _error_page(page, error)
 
-        return _handler(None, show, respond)
+        return _handler(None, show, respond, has_secret_path)
 
     return decorate
 
 
-def open_form(schema: Schema, *, shown_by: Handler | None = None) -> Callable[[OpenFormHandler], Handler]:
+def open_form(
+    schema: Schema, *, shown_by: Handler | None = None, has_secret_path: bool = False
+) -> Callable[[OpenFormHandler], Handler]:
     """Make a POST handler of a function that acts without a session, on a form of our own pages only."""
 
     def decorate(handle: OpenFormHandler) -> Handler:
@@ -398,7 +408,7 @@ def open_form(schema: Schema, *, shown_by: Handler | None = None) -> Callable[[O
                     return await _error_page(page, error)
                 return await _shown_again(page, typed, error, schema, shown_by)
 
-        return _handler(None, handle, respond)
+        return _handler(None, handle, respond, has_secret_path)
 
     return decorate
 
@@ -407,6 +417,7 @@ def _handler(
     act: Act | None,
     function: Callable[[Any], Awaitable[str | web.StreamResponse]],
     respond: Callable[[OpenPage], Awaitable[web.StreamResponse]],
+    has_secret_path: bool = False,
 ) -> Handler:
     """The handler of a route: without any person nothing is there but a sentence."""
 
@@ -420,7 +431,7 @@ def _handler(
         return await respond(OpenPage(request=request, context=context, now=request.app[keys.CLOCK]()))
 
     handler.show = function  # type: ignore[attr-defined]
-    return with_policy(replace(SCREEN, act=act), handler)
+    return with_policy(replace(SCREEN, act=act, has_secret_path=has_secret_path), handler)
 
 
 # Who asks
@@ -475,10 +486,20 @@ def of_person(page: OpenPage, signed_in: SignedIn) -> ManagePage:
 
 
 def _require(act: Act, page: ManagePage) -> None:
-    """Raise Forbidden unless the person may do this now, NotFresh if they must sign in again for it."""
+    """Raise Forbidden unless the person may do this now.
+
+    Raises NotFresh if they must sign in again for it, SecondFactorMissing if they must set one up first.
+    """
+    is_required = page.config.manage.second_factor == "required"
+    if is_required and page.signed_in.lacks_second_factor and act is not Act.ACCOUNT:
+        raise SecondFactorMissing("set up a second factor first")
     require(act, page.person, page.signed_in.fresh_at, page.now)
     if page.config.manage.own == "none" and act in (Act.WRITE_INCIDENT, Act.DELETE_INCIDENT):
         raise Forbidden("nothing may be made here: see own of [manage] in the configuration")
+
+
+class SecondFactorMissing(Forbidden):
+    """The settings require a second factor, and the person has none yet."""
 
 
 def require_own_origin(request: web.Request) -> None:
@@ -536,8 +557,15 @@ def path_below(request: web.Request) -> str:
 def _to_sign_in(page: OpenPage, again: bool = False) -> web.StreamResponse:
     """303 to the page to sign in, which leads back here."""
     query = page.request.rel_url.raw_query_string
-    back = quote(page.path + (f"?{query}" if query else ""), safe="")
-    return see_other(f"{page.address('/sign-in')}?{'again=1&' if again else ''}next={back}")
+    back = page.path + (f"?{query}" if query else "")
+    return page.redirect(with_next("/sign-in?again=1" if again else "/sign-in", back))
+
+
+def with_next(path: str, back: str) -> str:
+    """A path of a sign-in that leads to another path afterwards; both are below that of all screens."""
+    if not back:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}next={quote(back, safe='')}"
 
 
 def see_other(address: str) -> web.StreamResponse:
@@ -591,7 +619,10 @@ async def _shown_again(
     except DomainError as other:
         return await _error_page(page, other)
     status = 403 if isinstance(error, OldForm) else status_of(error)
-    return await answer(page, shown, status)
+    response = await answer(page, shown, status)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _page_handler(request: web.Request) -> Handler | None:

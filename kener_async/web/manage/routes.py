@@ -4,7 +4,7 @@ from aiohttp import web
 
 from kener_async.api.http.endpoint import meet_expectation
 from kener_async.api.http.responses import Handler
-from kener_async.web.manage import overview
+from kener_async.web.manage import overview, sign_in
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
@@ -13,6 +13,14 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/acknowledge-all", overview.acknowledge_all),
     ("POST", "/acknowledge", overview.acknowledge),
     ("POST", "/snooze", overview.snooze),
+    ("GET", "/sign-in", sign_in.sign_in),
+    ("POST", "/sign-in", sign_in.post_sign_in),
+    ("GET", "/second-step", sign_in.second_step),
+    ("POST", "/second-step", sign_in.post_second_step),
+    ("GET", "/sign-in/again", sign_in.again),
+    ("POST", "/sign-in/again", sign_in.post_again),
+    ("GET", "/sign-out", sign_in.sign_out),
+    ("POST", "/sign-out", sign_in.post_sign_out),
 )
 
 
