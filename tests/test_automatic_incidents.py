@@ -14,6 +14,7 @@ from kener_async.domain.alerts import Closing, LatencyAbove, StatusIs
 from kener_async.domain.automatic_incidents import Affected, filled, named
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.incidents import Incident, IncidentStage
+from kener_async.domain.people import Actor, ActorKind
 from kener_async.domain.samples import Status
 from tests.rigs.alerts import (
     a_rule,
@@ -28,6 +29,7 @@ from tests.rigs.alerts import (
 from tests.rigs.service import NOON, FakeClock, Service, a_monitor, running
 
 EXPECTED = MonitorSettings(expectation=EveryInterval(300, 60, 360))
+A_PERSON = Actor(ActorKind.PERSON, "ada")
 
 
 def publishing(**fields: Any) -> Any:
@@ -278,7 +280,7 @@ async def test_one_that_was_deleted_is_not_made_again(tmp_path: Path) -> None:
     async with running(an_alert_config(tmp_path, publishing()), FakeClock()) as service:
         await report(service, "DOWN")
         number = (await the_incident(service)).number
-        await service.app[keys.DATABASE].write(incidents.delete, number)
+        await service.app[keys.DATABASE].write(incidents.delete, number, A_PERSON, NOON)
         await report(service, "DOWN")
         await report(service, "UP")
         assert await all_incidents(service) == []

@@ -749,8 +749,8 @@ async def test_a_deleted_incident_is_gone_from_page_api_and_feed_and_its_minutes
     assert deleted(service, number).title == "First try"
     with capture_logs() as logs:
         await deletions.look()
-    assert [(line["event"], line["numbers"]) for line in logs] == [
-        ("incidents were deleted by a command", [number])
+    assert [(line["event"], line["things"]) for line in logs] == [
+        ("changed by a command", [f"incident {number}"])
     ]
     assert (await service.get("/api/status", tag="earth"))["status"] == "UP"
     assert (await service.get("/api/monitors/earth/uptime", window="7d"))["uptime"] == "100"
@@ -776,7 +776,7 @@ async def test_a_deletion_is_noticed_whatever_else_is_made_and_changed(service: 
         deleted(service, second)
         await deletions.look()
         await deletions.look()
-    assert [line["numbers"] for line in logs] == [[first, second]]
+    assert [line["things"] for line in logs] == [[f"incident {first}", f"incident {second}"]]
     assert await titles(service) == [NEW["title"]]
     deleted(service, third)
     assert (await opened(service))["incidentNumber"] == third + 1  # a number is never used again

@@ -121,7 +121,7 @@ async def test_one_that_is_public_already_is_not_changed_by_publishing(service: 
 
 
 async def test_one_that_is_monitored_says_so_in_every_format(service: Service):
-    number = await opened(service, is_monitoring=True)
+    number = await opened(service, is_identified=True, is_monitoring=True)
     (reported,) = (await service.get("/api/v2/incidents.json"))["incidents"]
     stages = {
         "page": "Recovered, under observation" in await text(service, f"/incident/{number}"),
@@ -135,31 +135,31 @@ async def test_one_that_is_monitored_says_so_in_every_format(service: Service):
     }
     assert stages == dict.fromkeys(stages, True)
     answer = await service.get(f"/api/incident/{number}")
-    assert (answer["isIdentified"], answer["isResolved"], answer["closedAt"]) == (False, False, None)
+    assert (answer["isIdentified"], answer["isResolved"], answer["closedAt"]) == (True, False, None)
 
 
 @pytest.mark.parametrize(
     ("body", "stage"),
     [
-        ({"isIdentified": True}, IncidentStage.IDENTIFIED),
+        ({"isIdentified": True}, IncidentStage.MONITORING),
         ({"isResolved": True}, IncidentStage.RESOLVED),
-        ({"isIdentified": False}, IncidentStage.MONITORING),
+        ({"isIdentified": False}, IncidentStage.INVESTIGATING),
         ({"isResolved": False}, IncidentStage.MONITORING),
     ],
 )
-async def test_a_change_of_a_flag_ends_its_being_monitored(
+async def test_a_change_of_a_flag_changes_its_state(
     service: Service, clock: FakeClock, body: dict[str, bool], stage: IncidentStage
 ):
-    number = await opened(service, is_monitoring=True)
+    number = await opened(service, is_identified=True, is_monitoring=True)
     await service.post(f"/api/incident/{number}/status", body)
     assert (await stored(service)).stage(clock()) is stage
 
 
-async def test_one_that_was_resolved_and_reopened_is_monitored_no_more(service: Service, clock: FakeClock):
-    number = await opened(service, is_monitoring=True)
+async def test_one_that_was_resolved_and_reopened_is_monitored_again(service: Service, clock: FakeClock):
+    number = await opened(service, is_identified=True, is_monitoring=True)
     for is_resolved in (True, False):
         await service.post(f"/api/incident/{number}/status", {"isResolved": is_resolved})
-    assert (await stored(service)).stage(clock()) is IncidentStage.INVESTIGATING
+    assert (await stored(service)).stage(clock()) is IncidentStage.MONITORING
 
 
 # Touched by a person

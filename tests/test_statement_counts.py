@@ -25,6 +25,7 @@ from kener_async.store import (
     deliveries,
     devices,
     dirty,
+    incident_lists,
     incidents,
     layers,
     monitors,
@@ -83,9 +84,9 @@ def batch(count: int, sequence: int = 5) -> Batch:
 @pytest.mark.parametrize(
     "read",
     [
-        partial(incidents.search, criteria=incidents.Search(False, limit=100), now=NOON),
-        partial(incidents.current, closed_after=NOON - DAY),
-        partial(incidents.overlapping, start=NOON, end=NOON + DAY),
+        partial(incident_lists.search, criteria=incident_lists.Search(False, limit=100), now=NOON),
+        partial(incident_lists.current, closed_after=NOON - DAY),
+        partial(incident_lists.overlapping, start=NOON, end=NOON + DAY),
     ],
     ids=["search", "current", "overlapping"],
 )

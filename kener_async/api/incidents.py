@@ -13,7 +13,7 @@ from kener_async.domain.errors import Invalid
 from kener_async.domain.incident_updates import Update
 from kener_async.domain.incidents import Incident, opened
 from kener_async.domain.states import MonitorStates
-from kener_async.store import incidents
+from kener_async.store import incident_lists, incidents
 
 routes = Routes()
 
@@ -66,7 +66,7 @@ async def search(call: Call) -> list[dict[str, Any]]:
         # Only what the token's monitors are named in.
         allowed = {state.tag for state in app[keys.STATES] if call.grant.allows_tag(state.tag)}
         tags = tuple(allowed if tags is None else allowed.intersection(tags))
-    criteria = incidents.Search(
+    criteria = incident_lists.Search(
         closed=query["state"],
         tags=tags,
         created_after=query.get("created_after"),
@@ -75,7 +75,7 @@ async def search(call: Call) -> list[dict[str, Any]]:
         limit=query["per_page"],
         offset=(query["page"] - 1) * query["per_page"],
     )
-    matching = await app[keys.DATABASE].read(incidents.search, criteria, now)
+    matching = await app[keys.DATABASE].read(incident_lists.search, criteria, now)
     return [rendered(incident, now) for incident in matching]
 
 

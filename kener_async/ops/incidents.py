@@ -8,7 +8,7 @@ from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.incidents import Incident
 from kener_async.ops.actor import command_actor
-from kener_async.store import incidents
+from kener_async.store import incident_lists, incidents
 from kener_async.store.sqlite import transactions
 
 HEADS = ("number", "stage", "begin", "end", "impact", "monitors", "title")
@@ -16,7 +16,7 @@ HEADS = ("number", "stage", "begin", "end", "impact", "monitors", "title")
 
 def newest(config: Config, limit: int) -> list[Incident]:
     """The newest incidents, newest first; raises FatalError."""
-    return transactions.read(config.database.path, incidents.newest, limit)
+    return transactions.read(config.database.path, incident_lists.newest, limit)
 
 
 def get(config: Config, number: int) -> Incident:

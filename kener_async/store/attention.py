@@ -8,9 +8,9 @@ from kener_async.domain.alerts import Alert
 from kener_async.domain.calendar import DAY
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import ChannelState
-from kener_async.store import alerts, channel_states, deliveries, devices, incidents, monitors
+from kener_async.store import alerts, channel_states, deliveries, devices, incident_lists, monitors
 from kener_async.store.devices import DeviceSummary
-from kener_async.store.incidents import IncidentThread
+from kener_async.store.incident_lists import IncidentThread
 from kener_async.store.interface import Session
 
 FAILED_WITHIN = DAY
@@ -41,8 +41,8 @@ def load(session: Session, now: int) -> StoredAttention:
     return StoredAttention(
         alerts=found,
         tags=monitors.tags_of(session, numbers),
-        incidents=incidents.current(session, now),
-        drafts=incidents.managed(session, is_draft=True, tags=None, before=None, limit=DRAFTS),
+        incidents=incident_lists.current(session, now),
+        drafts=incident_lists.managed(session, is_draft=True, tags=None, before=None, limit=DRAFTS),
         channels=channel_states.all_states(session),
         failed=Counter(one.channel for one in deliveries.failed_since(session, now - FAILED_WITHIN)),
         devices=devices.summaries(session),

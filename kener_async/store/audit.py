@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -116,6 +116,14 @@ def search(session: Session, criteria: AuditSearch, limit: int = PAGE) -> list[A
         {**values, "limit": limit},
     )
     return [_row(row) for row in rows]
+
+
+def changed_by_commands(session: Session, after: int, kinds: Collection[str]) -> list[str]:
+    """The things of these kinds that commands have changed since the row `after`, such as "incident 7"."""
+    rows = session.execute(
+        "SELECT object FROM audit WHERE id > ? AND substr(actor, 1, 8) = 'command:' ORDER BY id", (after,)
+    )
+    return list(dict.fromkeys(thing for (thing,) in rows if thing.partition(" ")[0] in kinds))
 
 
 def delete_before(session: Session, instant: int, limit: int) -> bool:

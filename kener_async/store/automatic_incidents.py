@@ -8,7 +8,7 @@ from kener_async.domain.alerts import Alert, AlertRule
 from kener_async.domain.automatic_incidents import Affected
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, incidents, monitors
+from kener_async.store import alerts, incident_updates, incidents, monitors
 from kener_async.store.interface import Session
 
 MEMBERS = 20  # the oldest alerts of an incident, by which it is known what belongs to it
@@ -69,9 +69,9 @@ class AutomaticIncidents:
     def _note_state(self, before: Incident | None, after: Incident) -> None:
         if before is None or before.state is after.state:
             return
-        incidents.note_states(self._session, before)
+        incident_updates.note_states(self._session, before)
         at = self._now if after.resolved_at is None else after.resolved_at
-        incidents.add_state(self._session, after.number, after.state, at, self._now)
+        incident_updates.add_state(self._session, after.number, after.state, at, "", self._now)
 
     def _reopen(self, rule: AlertRule, affected: Affected, before: Alert | None) -> int | None:
         incident = None if before is None or before.incident is None else self._find(before.incident)

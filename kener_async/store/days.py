@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import Run, runs
 from kener_async.domain.uptime import Counts
-from kener_async.store import incidents, layers, rollups
+from kener_async.store import incident_lists, layers, rollups
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 
@@ -18,7 +18,7 @@ class DayRecord:
     counts: Counts
     runs: Sequence[Run]
     samples: Mapping[int, Sample]
-    incidents: Sequence[incidents.IncidentThread]
+    incidents: Sequence[incident_lists.IncidentThread]
 
 
 def load(session: Session, monitor: int, tag: str, day: Span, counted: Span, now: int) -> DayRecord:
@@ -31,5 +31,5 @@ def load(session: Session, monitor: int, tag: str, day: Span, counted: Span, now
         rollups.count_window(session, monitor, counted, now),
         timeline,
         samples,
-        incidents.overlapping(session, *day, tag),
+        incident_lists.overlapping(session, *day, tag),
     )

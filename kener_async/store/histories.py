@@ -7,7 +7,7 @@ from kener_async.domain.calendar import MINUTE, QUARTER, quarter_of
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, runs
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import devices, incidents, latencies, layers, observer, rollups
+from kener_async.store import devices, incident_lists, latencies, layers, observer, rollups
 from kener_async.store.dirty import Span
 from kener_async.store.explanations import Explanation, explain
 from kener_async.store.interface import Session
@@ -32,7 +32,7 @@ class MonitorHistory:
 
     windows: Mapping[str, Explanation]
     latencies: Mapping[str, Mapping[int, Counts]]
-    incidents: Sequence[incidents.IncidentThread]
+    incidents: Sequence[incident_lists.IncidentThread]
     missing: int
 
 
@@ -57,7 +57,7 @@ def load(
             name: latencies.by_step(session, monitor, *span, step, now)
             for name, (span, step) in charts.items()
         },
-        incidents.overlapping(session, since, now + 1, tag),
+        incident_lists.overlapping(session, since, now + 1, tag),
         devices.missing_of(session, monitor),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from kener_async.domain.errors import NotFound
 from kener_async.domain.incident_updates import Impact, Impacts, IncidentState, Stated, Update
+from kener_async.domain.incidents import Incident
 from kener_async.store.interface import Session
 
 COLUMNS = "id, body, created_at, at, state, impacts, author, edited_at"
@@ -80,6 +81,21 @@ def save(session: Session, update: Update) -> None:
 def delete(session: Session, update_id: int) -> None:
     """Delete an update."""
     session.execute("DELETE FROM updates WHERE id = ?", (update_id,))
+
+
+def add_state(session: Session, number: int, state: IncidentState, at: int, author: str, now: int) -> None:
+    """Give an incident a state, by an update without text that stands not before the newest that has one."""
+    newest = states(session, number)[-1:]
+    since = max([at, *(one.at for one in newest)])
+    add(session, number, Update(0, "", now, since, state, author=author))
+
+
+def note_states(session: Session, incident: Incident) -> None:
+    """Store the states that follow from the flags of an incident of which no update has a state."""
+    if states(session, incident.number):
+        return
+    for at, state in incident.implied_states():
+        add(session, incident.number, Update(0, "", at, at, state))
 
 
 def _values(update: Update) -> tuple[Any, ...]:

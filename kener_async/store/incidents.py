@@ -1,12 +1,11 @@
 """Incidents, the monitors they name, and their updates; what people change of them is in the audit log."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kener_async.domain.access import Grant, require_tags
-from kener_async.domain.calendar import FIRST_INSTANT, LAST_INSTANT
 from kener_async.domain.errors import Conflict, Invalid, NotFound
 from kener_async.domain.incident_facts import facts, thread_facts, update_facts
 from kener_async.domain.incident_updates import (
@@ -14,30 +13,16 @@ from kener_async.domain.incident_updates import (
     IncidentState,
     Update,
     check_time,
+    last_open_state,
     resolved_since,
     states_of_flags,
 )
 from kener_async.domain.incidents import Incident, edited, opened, touched, with_states
 from kener_async.domain.people import Actor
-from kener_async.store import audit, incident_rows, incident_updates, series_marks
+from kener_async.store import audit, incident_lists, incident_rows, incident_updates, series_marks
+from kener_async.store.incident_lists import IncidentThread
 from kener_async.store.incident_rows import COLUMNS
 from kener_async.store.interface import Session
-
-EXPORTED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Search criteria; None matches all. `created_*` are inclusive, `title` is a part of it in any case."""
-
-    closed: bool
-    tags: Sequence[str] | None = None
-    created_after: int | None = None
-    created_before: int | None = None
-    title: str | None = None
-    limit: int = 10
-    offset: int = 0
-
 
 # What people, tokens and commands do. Each of these takes the actor for the audit log; the grant, which must
 # cover the incident's monitors (None: all); and the revision that the act was made from (None: whatever is
@@ -59,7 +44,7 @@ def open(
     _require_named(incident, incident.impacts)
     incident_rows.save(session, incident)
     if "state" in fields and fields["state"] is not incident.state:
-        _add_state(session, incident.number, fields["state"], now, actor, now)
+        incident_updates.add_state(session, incident.number, fields["state"], now, str(actor), now)
         states = incident_updates.states(session, incident.number)
         incident = replace(with_states(incident, states, now), revision=0)
         incident_rows.save(session, incident)
@@ -90,7 +75,9 @@ def change(
         after = _stated(session, before, after, [fields["state"]], actor, now)
     elif (after.is_identified, after.is_resolved) != (before.is_identified, before.is_resolved):
         states = incident_updates.states(session, number) or before.implied_states()
-        added = states_of_flags(states, after.is_identified, after.is_resolved)
+        was_identified = last_open_state(states) is not IncidentState.INVESTIGATING
+        is_identified = fields.get("is_identified", was_identified)
+        added = states_of_flags(states, is_identified, after.is_resolved)
         after = _stated(session, before, after, added, actor, now)
     if after.series is not None and _differs(before, after):
         after = replace(after, is_changed=True)
@@ -381,22 +368,7 @@ def _note_implied(session: Session, incident: Incident, old: Update | None, new:
     """Store the states that follow from the flags, before the first update has one."""
     if all(update is None or update.state is None for update in (old, new)):
         return
-    note_states(session, incident)
-
-
-def note_states(session: Session, incident: Incident) -> None:
-    """Store the states that follow from the flags of an incident of which no update has a state."""
-    if incident_updates.states(session, incident.number):
-        return
-    for at, state in incident.implied_states():
-        _add_state(session, incident.number, state, at, None, at)
-
-
-def _add_state(
-    session: Session, number: int, state: IncidentState, at: int, actor: Actor | None, now: int
-) -> None:
-    author = "" if actor is None else str(actor)
-    incident_updates.add(session, number, Update(0, "", now, at, state, author=author))
+    incident_updates.note_states(session, incident)
 
 
 def _stated(
@@ -412,13 +384,13 @@ def _stated(
     They stand now, or where the newest is if the clock was set back. What stays resolved is so since when it
     was.
     """
-    note_states(session, before)
+    incident_updates.note_states(session, before)
     states = incident_updates.states(session, before.number)
     since = resolved_since(states)
     is_still_resolved = since is not None and added[-1] is IncidentState.RESOLVED
     at = since if is_still_resolved and since is not None else max([now, *(one.at for one in states[-1:])])
     for state in added:
-        _add_state(session, before.number, state, at, actor, now)
+        incident_updates.add_state(session, before.number, state, at, str(actor), now)
     return with_states(after, incident_updates.states(session, before.number), now)
 
 
@@ -461,12 +433,6 @@ def remark(session: Session, number: int, body: str, now: int) -> Update:
     return update
 
 
-def add_state(session: Session, number: int, state: IncidentState, at: int, now: int) -> None:
-    """Note a state that the server gave an incident, which stands not before its newest one."""
-    newest = incident_updates.states(session, number)[-1:]
-    _add_state(session, number, state, max([at, *(one.at for one in newest)]), None, now)
-
-
 def insert(session: Session, incident: Incident, updates: Iterable[Update]) -> None:
     """Store an exported incident under its number, without marking the quarters it covers."""
     incident_rows.save(session, incident)
@@ -488,74 +454,12 @@ def open_automatic(session: Session, created_from: int) -> list[Incident]:
     return incident_rows.incidents(session, rows.fetchall())
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentCounts:
-    """The highest number ever `made`, how many incidents are `left`, and how many of them are `drafts`."""
-
-    made: int
-    left: int
-    drafts: int
-
-    @property
-    def deleted(self) -> int:
-        return self.made - self.left
-
-
-def counts(session: Session) -> IncidentCounts:
-    """Count the incidents."""
-    (left,) = session.execute("SELECT count(*) FROM incidents").fetchone()
-    (drafts,) = session.execute("SELECT count(*) FROM incidents WHERE is_draft = 1").fetchone()
-    return IncidentCounts(incident_rows.made(session), left, drafts)
-
-
-def numbers(session: Session) -> set[int]:
-    """The numbers of all incidents."""
-    return {number for (number,) in session.execute("SELECT number FROM incidents")}
-
-
-def newest(session: Session, limit: int) -> list[Incident]:
-    """The newest incidents, open or closed, also drafts, newest first."""
-    rows = session.execute(
-        f"SELECT {COLUMNS} FROM incidents ORDER BY created_at DESC, number DESC LIMIT ?",  # noqa: S608
-        (limit,),
-    )
-    return incident_rows.incidents(session, rows.fetchall())
-
-
 def public(session: Session, number: int) -> Incident:
     """The incident, if it is no draft; raises NotFound."""
     incident = get(session, number)
     if incident.is_draft:
         raise NotFound("incident not found")
     return incident
-
-
-def managed(
-    session: Session, *, is_draft: bool | None, tags: Sequence[str] | None, before: int | None, limit: int
-) -> list[Incident]:
-    """Incidents with a number below `before`, highest first, drafts among them; None matches all.
-
-    With `tags` only those that name one of these monitors.
-    """
-    rows = session.execute(
-        f"""
-        SELECT {COLUMNS} FROM incidents
-         WHERE (:is_draft IS NULL OR is_draft = :is_draft)
-           AND (:before IS NULL OR number < :before)
-           AND (:tags IS NULL OR EXISTS (SELECT 1
-                                           FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-                                          WHERE incident_monitors.number = incidents.number
-                                            AND tag IN (SELECT value FROM json_each(:tags))))
-         ORDER BY number DESC LIMIT :limit
-        """,  # noqa: S608
-        {
-            "is_draft": is_draft,
-            "before": before,
-            "tags": None if tags is None else json.dumps(list(tags)),
-            "limit": limit,
-        },
-    )
-    return incident_rows.incidents(session, rows.fetchall())
 
 
 def get(session: Session, number: int) -> Incident:
@@ -577,144 +481,11 @@ def of_numbers(session: Session, numbers: Iterable[int]) -> list[Incident]:
     return incident_rows.incidents(session, rows.fetchall())
 
 
-def search(session: Session, criteria: Search, now: int) -> list[Incident]:
-    """Find incidents that are no drafts, newest first.
-
-    One whose end has passed is closed, even if the job has yet to run.
-    """
-    rows = session.execute(
-        f"""
-        SELECT {COLUMNS}
-          FROM incidents
-         WHERE is_draft = 0
-           AND (closed_at IS NOT NULL OR ("end" IS NOT NULL AND "end" <= :now)) = :closed
-           AND (:after IS NULL OR created_at >= :after)
-           AND (:before IS NULL OR created_at <= :before)
-           AND (:title IS NULL OR instr(casefold(title), :title))
-           AND (:tags IS NULL OR number IN (SELECT number
-                                              FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-                                             WHERE tag IN (SELECT value FROM json_each(:tags))))
-         ORDER BY created_at DESC, number DESC
-         LIMIT :limit OFFSET :offset
-        """,  # noqa: S608
-        {
-            "now": now,
-            "closed": criteria.closed,
-            "after": criteria.created_after,
-            "before": criteria.created_before,
-            "title": None if criteria.title is None else criteria.title.casefold(),
-            "tags": None if criteria.tags is None else json.dumps(list(criteria.tags)),
-            "limit": criteria.limit,
-            "offset": criteria.offset,
-        },
-    )
-    return incident_rows.incidents(session, rows.fetchall())
-
-
-IncidentThread = tuple[Incident, Sequence[Update]]  # the updates oldest first
-
-
-def current(session: Session, closed_after: int) -> list[IncidentThread]:
-    """The public incidents that are open or were closed after an instant, oldest first."""
-    rows = session.execute(
-        f"""
-        SELECT {COLUMNS} FROM incidents
-         WHERE is_draft = 0
-           AND ((closed_at IS NULL AND ("end" IS NULL OR "end" > :after)) OR closed_at > :after)
-         ORDER BY number
-        """,  # noqa: S608
-        {"after": closed_after},
-    )
-    return _threads(session, incident_rows.incidents(session, rows.fetchall()))
-
-
-def overlapping(session: Session, start: int, end: int, tag: str | None = None) -> list[IncidentThread]:
-    """The public incidents of one monitor, or of all, that overlap `[start, end)`, by their start."""
-    rows = session.execute(
-        f"""
-        SELECT {COLUMNS} FROM incidents
-         WHERE is_draft = 0
-           AND start < :end
-           AND (start >= :start OR coalesce("end", closed_at) IS NULL
-                OR min(coalesce("end", closed_at), coalesce(closed_at, "end")) > :start)
-           AND (:tag IS NULL OR number IN (SELECT number
-                                             FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-                                            WHERE tag = :tag))
-         ORDER BY start, number
-        """,  # noqa: S608
-        {"start": start, "end": end, "tag": tag},
-    )
-    return _threads(session, incident_rows.incidents(session, rows.fetchall()))
-
-
-def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
-    """The first and the last instant of the public incidents that name one of the monitors; None: none."""
-    row = session.execute(
-        """
-        SELECT min(start),
-               max(CASE WHEN closed_at IS NULL THEN max(start, coalesce("end" - 1, start)) ELSE start END)
-          FROM incidents
-         WHERE is_draft = 0
-           AND number IN (SELECT number
-                            FROM incident_monitors JOIN monitors ON monitors.id = monitor_id
-                           WHERE tag IN (SELECT value FROM json_each(?)))
-        """,
-        (json.dumps(list(tags)),),
-    ).fetchone()
-    return None if row[0] is None else (row[0], row[1])
-
-
-def archive(
-    session: Session, start: int, end: int, tags: Sequence[str]
-) -> tuple[list[IncidentThread], tuple[int, int] | None]:
-    """The incidents that overlap `[start, end)`, and the extent of those that name one of the monitors.
-
-    With a single tag only the incidents that name this monitor are listed.
-    """
-    only = tags[0] if len(tags) == 1 else None
-    return overlapping(session, start, end, only), extent(session, tags)
-
-
-def not_showable(session: Session) -> list[int]:
-    """The numbers of the incidents with an instant, also of an update, that not every time zone can show."""
-    rows = session.execute(
-        """
-        SELECT number FROM incidents
-         WHERE min(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) < :first
-            OR max(start, coalesce("end", start), created_at, coalesce(closed_at, start), updated_at) > :last
-        UNION
-        SELECT number FROM updates WHERE min(created_at, at) < :first OR max(created_at, at) > :last
-        """,
-        {"first": FIRST_INSTANT, "last": LAST_INSTANT},
-    )
-    return [number for (number,) in rows]
-
-
 def thread(session: Session, number: int, *, is_public: bool = True) -> IncidentThread:
     """One incident with its updates; raises NotFound, with `is_public` also for a draft."""
     incident = public(session, number) if is_public else get(session, number)
-    (incident_thread,) = _threads(session, [incident])
+    (incident_thread,) = incident_lists.threads(session, [incident])
     return incident_thread
-
-
-def all_threads(session: Session) -> Iterator[IncidentThread]:
-    """All incidents with their updates, by number, some at a time."""
-    last = 0
-    while True:
-        rows = session.execute(
-            f"SELECT {COLUMNS} FROM incidents WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608
-            (last, EXPORTED_AT_ONCE),
-        ).fetchall()
-        if not rows:
-            return
-        yield from _threads(session, incident_rows.incidents(session, rows))
-        last = rows[-1][0]
-
-
-def _threads(session: Session, incidents: Sequence[Incident]) -> list[IncidentThread]:
-    """The incidents with their updates, which are read in one query."""
-    updates = incident_updates.of(session, (incident.number for incident in incidents))
-    return [(incident, updates[incident.number]) for incident in incidents]
 
 
 def ended(session: Session, now: int) -> bool:

@@ -10,7 +10,7 @@ from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import NotFound
 from kener_async.locales.locale import ENGLISH
-from kener_async.store import incidents
+from kener_async.store import incident_lists
 from kener_async.web.badges import JSON
 from kener_async.web.formats import feeds, icalendar, statuspage
 from kener_async.web.formats.ids import Ids
@@ -101,5 +101,5 @@ def _subject(page: PageRequest) -> tuple[str, str]:
 
 async def _incidents(page: PageRequest) -> Sequence[IncidentView]:
     tag, start, end = page.request.match_info.get("tag"), page.now - PAST, page.now + FUTURE
-    threads = await page.app[keys.DATABASE].read(incidents.overlapping, start, end, tag)
+    threads = await page.app[keys.DATABASE].read(incident_lists.overlapping, start, end, tag)
     return visible(threads, page.snapshot)

@@ -14,6 +14,7 @@ from kener_async.domain.incident_updates import Update
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.months import Month, neighbours
 from kener_async.locales.locale import Locale
+from kener_async.store import incident_lists
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import CacheKey, PageRequest, page
@@ -153,7 +154,7 @@ async def archive(page: PageRequest) -> str:
     month, chosen = _month(page, current), _chosen(page)
     monitors = snapshot.monitors if chosen is None else [chosen]
     tags = [view.monitor.tag for view in monitors]
-    threads, extent = await page.app[keys.DATABASE].read(store.archive, *month.bounds(zone), tags)
+    threads, extent = await page.app[keys.DATABASE].read(incident_lists.archive, *month.bounds(zone), tags)
     incidents = calendar.within(visible(threads, snapshot), month, zone, now)
     months = [current, *(Month.of(instant, zone) for instant in extent or ())]
     previous, following = neighbours(month, min(months), max(months))

@@ -14,7 +14,7 @@ from kener_async.api.http.policy import (
     with_policy,
 )
 from kener_async.api.http.responses import Handler
-from kener_async.store import incidents as stored_incidents
+from kener_async.store import incident_lists
 from kener_async.web import badges, days, docs, embeds, feeds, home, incidents, monitors, robots
 from kener_async.web.docs import API_DOCS, ApiDocs
 from kener_async.web.errors import ERROR_PAGES, ErrorPages
@@ -102,5 +102,5 @@ async def _add_parts(app: web.Application) -> None:
     app[PAGES] = Pages(running, snapshots, views, pages_templates, queue, throttle, metrics)
     app[ERROR_PAGES] = ErrorPages(running, pages_templates)
     app[ROW_CACHE] = RowCache(pages_templates)
-    for number in await database.read(stored_incidents.not_showable):
+    for number in await database.read(incident_lists.not_showable):
         log.warning("an incident has a time that cannot be shown, and is left out of pages", number=number)

@@ -13,7 +13,7 @@ from kener_async.domain.alerts import Alert, AlertRule, Condition, StatusIs
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import EVENTS, Delivery, Notice
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, deliveries, incidents
+from kener_async.store import alerts, deliveries, incident_lists, incidents
 from kener_async.store.interface import Session
 from tests.rigs.service import Service, a_config, a_monitor
 
@@ -105,7 +105,7 @@ async def all_incidents(service: Service) -> list[Incident]:
     """All incidents, drafts too, oldest first."""
 
     def read(session: Session) -> list[Incident]:
-        return [incident for incident, _ in incidents.all_threads(session)]
+        return [incident for incident, _ in incident_lists.all_threads(session)]
 
     found: list[Incident] = await service.app[keys.DATABASE].read(read)
     return found
@@ -114,4 +114,4 @@ async def all_incidents(service: Service) -> list[Incident]:
 async def remarks(service: Service, number: int) -> list[str]:
     """The comments of an incident, oldest first."""
     _, comments = await service.app[keys.DATABASE].read(incidents.thread, number)
-    return [comment.body for comment in comments]
+    return [comment.body for comment in comments if comment.body]

@@ -8,7 +8,7 @@ from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import schemas
 from kener_async.api.manage.visibility import visible_monitors
 from kener_async.domain.incidents import Incident
-from kener_async.store import incidents
+from kener_async.store import incident_lists, incidents
 
 routes = Routes()
 
@@ -29,7 +29,7 @@ async def list_incidents(call: Call) -> list[dict[str, Any]]:
     """Incidents and maintenance of the monitors of the token, open and closed, highest number first."""
     app = call.request.app
     found = await app[keys.DATABASE].read(
-        incidents.managed,
+        incident_lists.managed,
         is_draft=call.query.get("is_draft"),
         tags=None if call.grant.tags is None else tuple((await visible_monitors(call)).values()),
         before=call.query.get("before"),

@@ -27,7 +27,7 @@ from kener_async.store import (
     check_faults,
     deliveries,
     devices,
-    incidents,
+    incident_lists,
     tokens,
 )
 from kener_async.store.samples import plain_latency
@@ -271,7 +271,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     yield from _samples(connection)
     for start, end, kind in connection.execute('SELECT start, "end", kind FROM gaps ORDER BY id'):
         yield {"kind": "gap", "start": start, "end": end, "cause": GapKind(kind).name.lower()}
-    for thread in incidents.all_threads(connection):
+    for thread in incident_lists.all_threads(connection):
         yield _incident(*thread)
     yield from _alerts(connection)
     yield from _notices(connection)

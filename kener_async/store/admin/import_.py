@@ -74,6 +74,7 @@ def _with_comments(line: Line) -> Line:
     updates = [{**comment, "at": comment["created_at"], **blank} for comment in line["comments"]]
     occurrence: Line = {"series": None, "occurrence": None, "is_changed": False, "announce": []}
     rest = {name: value for name, value in line.items() if name != "comments"}
+    rest["is_identified"] = line["is_identified"] or line["is_monitoring"]
     return {**rest, "updates": updates, "impacts": {}, "postmortem": "", "postmortem_at": None, **occurrence}
 
 

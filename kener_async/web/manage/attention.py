@@ -13,7 +13,7 @@ from kener_async.domain.samples import Status
 from kener_async.store import attention as stored
 from kener_async.store.attention import StoredAttention
 from kener_async.store.devices import DeviceSummary
-from kener_async.store.incidents import IncidentThread
+from kener_async.store.incident_lists import IncidentThread
 from kener_async.web.manage.frame import ManagePage
 from kener_async.web.pages import labels
 from kener_async.web.pages.snapshot import STATUS_SINCE, MonitorNow

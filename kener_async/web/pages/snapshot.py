@@ -27,8 +27,8 @@ from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.keys import Running
-from kener_async.store import incidents, streaks
-from kener_async.store.incidents import IncidentThread
+from kener_async.store import incident_lists, streaks
+from kener_async.store.incident_lists import IncidentThread
 from kener_async.store.interface import Database
 from kener_async.web.pages.throttle import RenderThrottle
 
@@ -418,6 +418,6 @@ class RecentIncidents:
         revision, now = self._states.incidents_revision, self._clock()
         # Read at least once a day, so that those closed long ago go.
         if revision != self._revision or not self._read_at <= now < self._read_at + DAY:
-            self._incidents = await self._database.read(incidents.current, now - RECENT)
+            self._incidents = await self._database.read(incident_lists.current, now - RECENT)
             self._revision, self._read_at = revision, now
         return self._incidents

@@ -125,6 +125,7 @@ ALTER TABLE incidents ADD COLUMN occurrence TEXT;
 ALTER TABLE incidents ADD COLUMN is_changed INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1));
 ALTER TABLE incidents ADD COLUMN announce TEXT CHECK (announce IS NULL OR json_valid(announce));
 CREATE INDEX incidents_announced ON incidents (start) WHERE announce IS NOT NULL;
+UPDATE incidents SET is_identified = 1 WHERE is_monitoring = 1;
 CREATE UNIQUE INDEX incidents_by_occurrence ON incidents (series, occurrence) WHERE series IS NOT NULL;
 
 ALTER TABLE incident_monitors ADD COLUMN impact INTEGER CHECK (impact IN (0, 1, 2));
