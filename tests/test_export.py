@@ -30,9 +30,11 @@ from kener_async.domain.heartbeats import (
 )
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import DeliveryState, Facts, NoticeKind
+from kener_async.domain.people import Actor, ActorKind
 from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status
 from kener_async.store import (
     alerts,
+    audit,
     certificates,
     channel_states,
     check_faults,
@@ -49,6 +51,8 @@ from kener_async.store import (
 )
 from kener_async.store.admin import export, import_
 from kener_async.store.admin.import_ import ImportRefused
+from kener_async.store.admin.verify import verify
+from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.connections import connect, transaction
 from kener_async.store.sqlite.upgrade import prepare
 from kener_async.store.tokens import Token
@@ -57,6 +61,7 @@ from tests.rigs.process import Server
 from tests.rigs.service import NOON, FakeClock
 
 DAY = 86400
+NEVER_EXPORTED = {"sessions", "challenges", "invitations", "tries", "submissions"}
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +70,21 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return asyncio.run(fill(tmp_path_factory.mktemp("original"), FakeClock()))
 
 
-def exported(database: Path) -> bytes:
+def exported(database: Path, *, with_people: bool = True) -> bytes:
     out = BytesIO()
-    export.write(database, out)
+    export.write(database, out, with_people=with_people)
     return out.getvalue()
 
 
 def stored(database: Path) -> dict[str, list[Any]]:
     """All rows, without dirty marks, which an import does not set on the quarter that has not ended.
 
-    Nor does it copy when the file passed its last integrity check: that says nothing about the new file.
+    Nor does it copy when the file passed its last integrity check, which says nothing about the new file, and
+    what is never exported: sessions, sign-ins, invitations, tries, submitted forms.
     """
     rows = contents(database)
-    return rows | {"dirty": [], "service": [row[:4] + row[5:] for row in rows["service"]]}
+    never: dict[str, list[Any]] = {table: [] for table in NEVER_EXPORTED}
+    return rows | never | {"dirty": [], "service": [row[:4] + row[5:] for row in rows["service"]]}
 
 
 def imported(text: bytes, database: Path) -> Path:
@@ -101,14 +108,14 @@ def test_an_import_of_an_export_is_exported_the_same_and_counted_the_same(origin
 
 def test_every_table_that_is_not_counted_from_others_is_exported(original: Path):
     """A new table fails here until it is exported, or is named as one that is counted."""
-    counted = {"quarters", "dirty", "followers", "sqlite_sequence"}
+    counted = {"quarters", "dirty", "followers", "sqlite_sequence", *NEVER_EXPORTED}
     tables = contents(original)
     exported_as = {
         "service": ["service"],
         "monitor": ["monitors", "settings"],
         "sample": ["samples"],
         "gap": ["gaps"],
-        "incident": ["incidents", "incident_monitors", "comments"],
+        "incident": ["incidents", "incident_monitors", "updates"],
         "alert": ["alerts"],
         "notice": ["notices", "deliveries"],
         "channel": ["channel_states"],
@@ -118,11 +125,57 @@ def test_every_table_that_is_not_counted_from_others_is_exported(original: Path)
         "run": ["runs"],
         "start": ["starts"],
         "token": ["tokens"],
+        "managed": ["managed"],
+        "audit": ["audit"],
+        "person": ["people", "recovery_codes", "passkeys", "identities"],
     }
     assert tables.keys() - counted == {table for names in exported_as.values() for table in names}
     lines = records(exported(original))
     for kind, (table, *_) in exported_as.items():
         assert len([line for line in lines if line["kind"] == kind]) == len(tables[table]) > 0
+
+
+def test_people_are_exported_only_when_asked_for_and_sessions_never(original: Path, tmp_path: Path):
+    plain = exported(original, with_people=False)
+    assert "person" not in {line["kind"] for line in records(plain)}
+    rows = contents(original)
+    secrets = {
+        table: [value for row in rows[table] for value in row if isinstance(value, bytes)]
+        for table in ("people", "passkeys", "recovery_codes", "sessions", "challenges", "invitations")
+    }
+    assert all(secrets.values())
+    for values in secrets.values():
+        for value in values:
+            assert value.hex().encode() not in plain
+    assert b"argon2" not in plain
+    with_people = exported(original)
+    for table in ("sessions", "challenges", "invitations"):
+        for value in secrets[table]:
+            assert value.hex().encode() not in with_people
+    again = imported(plain, tmp_path / "kener.db")
+    assert contents(again)["people"] == []
+    assert exported(again, with_people=False) == plain
+
+
+def test_the_chain_of_the_audit_log_is_whole_after_an_import(original: Path, tmp_path: Path):
+    text = exported(original)
+    again = imported(text, tmp_path / "kener.db")
+    assert list(verify(again, tmp_path)) == []
+    assert transactions.read(again, audit.end_of) == transactions.read(original, audit.end_of)
+    edited = text.replace(b'"thing":"person grace"', b'"thing":"person linus"')
+    assert edited != text
+    broken = imported(edited, tmp_path / "broken.db")
+    assert [line for line in verify(broken, tmp_path) if line.startswith("audit: row 2 was changed")]
+
+
+def test_an_import_that_a_person_runs_is_a_row_of_the_audit_log(original: Path, tmp_path: Path):
+    operator = Actor(ActorKind.COMMAND, "root")
+    lines = exported(original).splitlines(keepends=True)
+    database = tmp_path / "kener.db"
+    count, _ = import_.replace(lines, database, NOON, force=False, actor=operator)
+    newest, *_ = transactions.read(database, audit.search, audit.AuditSearch())
+    assert (newest.act, newest.actor, newest.after) == ("database.import", "command:root", {"lines": count})
+    assert list(verify(database, tmp_path)) == []
 
 
 def test_a_token_is_exported_as_its_record_which_opens_nothing(original: Path):
@@ -168,7 +221,7 @@ def test_an_export_of_the_format_before_is_read_too(tmp_path: Path):
     again = records(exported(imported(FORMAT_1, tmp_path / "kener.db")))
     (monitor,) = [line for line in again if line["kind"] == "monitor"]
     (token,) = [line for line in again if line["kind"] == "token"]
-    assert (again[0]["format"], monitor["last_heard"]) == (5, None)
+    assert (again[0]["format"], monitor["last_heard"]) == (6, None)
     assert (token["name"], token["digest"]) == ("door", None)
 
 
@@ -513,7 +566,7 @@ DELIVERY = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("header", format=6), "line 1: is of format 6; this program knows up to 5"),
+        (changed("header", format=7), "line 1: is of format 7; this program knows up to 6"),
         (changed("header", program="other"), "line 1: is not an export of this program"),
         (changed("monitor", kind="moon"), "line 3: is of an unknown kind: 'moon'"),
         (with_another_field, "line 2: has missing or unknown fields for a service: colour"),

@@ -25,6 +25,7 @@ from kener_async.clock import system_clock
 from kener_async.config.load import load
 from kener_async.config.model import Config
 from kener_async.errors import FatalError, reason_of
+from kener_async.ops.actor import command_actor
 from kener_async.ops.installation import require_database
 
 STREAM = "-"
@@ -124,6 +125,7 @@ def restore(config: Config, src: str, force: bool) -> None:
             database,
             system_clock(),
             force=force,
+            actor=command_actor(),
             progress=progress,
             beside=lambda folder: notes.append(restore_site(config.site, folder)),
         )
@@ -197,19 +199,21 @@ def _configured_database() -> str:
 
 @click.command("export")
 @click.argument("dest", default=STREAM)
+@click.option("--with-people", is_flag=True, help="Include people and what they sign in with.")
 @on_database
-def export_data(config: Config, dest: str) -> None:
+def export_data(config: Config, dest: str, with_people: bool) -> None:
     """Export all data as JSON Lines.
 
-    The service may be running. DEST is a file, or - for standard output, which is the default.
+    The service may be running. DEST is a file, or - for standard output, which is the default. With people
+    the file holds hashes of passwords and secrets of codes: keep it as secret as the database.
     """
     from kener_async.store.admin import export
 
     require_database(config)
     if dest == STREAM:
-        export.write(config.database.path, sys.stdout.buffer)
+        export.write(config.database.path, sys.stdout.buffer, with_people=with_people)
     else:
-        export.save(config.database.path, Path(dest))
+        export.save(config.database.path, Path(dest), with_people=with_people)
 
 
 @click.command("import")
@@ -225,7 +229,9 @@ def import_data(config: Config, src: str, force: bool) -> None:
 
     database, now = config.database.path, system_clock()
     with _progress_line() as progress, _opened(src) as lines:
-        count, kept = import_.replace(lines, database, now, force=force, progress=progress)
+        count, kept = import_.replace(
+            lines, database, now, force=force, actor=command_actor(), progress=progress
+        )
     _report_place(database, kept)
     message(f"imported {count:,} lines")
 

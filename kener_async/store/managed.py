@@ -44,6 +44,28 @@ def list_of(session: Session, kind: Kind) -> list[Managed]:
     return [_managed(row) for row in rows]
 
 
+def everything(session: Session) -> list[Managed]:
+    """All things, by kind and name."""
+    return [_managed(row) for row in session.execute(f"{_SELECT} ORDER BY kind, name")]
+
+
+def insert(session: Session, exported: Managed) -> None:
+    """Store a thing of an export as it is."""
+    session.execute(
+        """
+        INSERT INTO managed (kind, name, body, revision, changed_at, changed_by) VALUES (?, ?, ?, ?, ?, ?)
+        """,
+        (
+            exported.kind,
+            exported.name,
+            json.dumps(exported.body, ensure_ascii=False),
+            exported.revision,
+            exported.changed_at,
+            exported.changed_by,
+        ),
+    )
+
+
 def save(
     session: Session, kind: Kind, name: str, body: Body, revision: int | None, actor: Actor, now: int
 ) -> Managed:

@@ -96,6 +96,16 @@ def insert(session: Session, notice: Notice) -> None:
     )
 
 
+def unique_keys(session: Session) -> dict[int, str]:
+    """The unique keys of the notices that have one, by id."""
+    return dict(session.execute("SELECT id, unique_key FROM notices WHERE unique_key IS NOT NULL").fetchall())
+
+
+def insert_unique_key(session: Session, number: int, unique_key: str) -> None:
+    """Store the unique key of an exported notice."""
+    session.execute("UPDATE notices SET unique_key = ? WHERE id = ?", (unique_key, number))
+
+
 def notice_of(row: NoticeRow) -> Notice:
     """The notice of a row of COLUMNS."""
     number, kind, at, alert, incident, body = row

@@ -12,22 +12,34 @@ from kener_async.domain.alerts import Alert, Closing, Severity
 from kener_async.domain.batches import Batch
 from kener_async.domain.calendar import DAY
 from kener_async.domain.checks import Attempt, Obstacle, Phases, SeenCertificate
+from kener_async.domain.guesses import Failures
 from kener_async.domain.heartbeats import EveryInterval, Gap, GapKind, MonitorSettings
 from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.domain.people import Actor, ActorKind, Role
 from kener_async.domain.samples import Status
 from kener_async.store import (
     alerts,
     certificates,
+    challenges,
     channel_states,
     check_faults,
     deliveries,
     incidents,
+    invitations,
+    managed,
     notices,
     observer,
+    passkeys,
+    people,
+    sessions,
+    submissions,
+    tries,
 )
 from kener_async.store.batches import BatchRecorder, IngestLimits, Outcome
 from kener_async.store.interface import Session
+from kener_async.store.passkeys import Passkey
+from kener_async.store.sessions import StoredSession
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
 EVERY_MINUTE = MonitorSettings(expectation=EveryInterval(60, 60, 600))
@@ -77,6 +89,7 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         assert (await service.client.get(f"/ping/{CHECK}/start")).status == 200
         await service.app[keys.DATABASE].write(_tell, clock())
         await service.app[keys.DATABASE].write(_check, clock())
+        await service.app[keys.DATABASE].write(_sign_in, clock())
         await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
@@ -124,6 +137,31 @@ def _check(session: Session, now: int) -> None:
     issuer = SeenCertificate(bytes(range(1, 33)), "CN=Olympus", "CN=Olympus", now + 900 * DAY, "self-signed")
     certificates.note(session, 2, [own, issuer], now)
     observer.save_seen(session, [Gap(now - 600, now - 540, GapKind.OFFLINE)], now)
+
+
+def _sign_in(session: Session, now: int) -> None:
+    """People with all they sign in with, their sessions and sign-ins under way, and what they made."""
+    operator = Actor(ActorKind.COMMAND, "root")
+    ada = people.add(session, "ada", Role.ADMIN, None, "ada@example.org", operator, now)
+    grace = people.add(session, "grace", Role.RESPONDER, ["Planets"], "", operator, now)
+    people.set_password(session, ada.id, "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA", operator, now)
+    people.set_codes(session, ada.id, b"secret of codes", 59, [bytes(32), bytes(range(32))], operator, now)
+    people.use_recovery_code(session, ada.id, bytes(32), now)
+    people.set_display(session, grace.id, "de", "Europe/Berlin", operator, now)
+    passkeys.add(session, Passkey(b"key", ada.id, b"attested \xff", 7, "phone", now), operator, now)
+    session.execute("INSERT INTO identities VALUES ('https://login.example.org', '2482', ?)", (grace.id,))
+    sessions.add(
+        session, StoredSession(b"cookie", ada.id, b"form", now, now, now + 86400, now, "192.0.2.7", "Browser")
+    )
+    invitations.add(session, grace.id, b"link", now + DAY, now)
+    challenges.add(session, "code", {"person": ada.id}, now + 300)
+    tries.save(session, "name:ada", Failures(3, now - 60, now))
+    submissions.claim(session, "key of a form", "/manage/incidents/1", now)
+    actor = Actor(ActorKind.PERSON, "ada", "192.0.2.7")
+    template = {"title": "{monitors} not working ☂", "monitors": ["earth"]}
+    managed.save(session, "template", "down", template, managed.NEW, actor, now)
+    managed.save(session, "announcement", "move", {"title": "We move"}, managed.NEW, actor, now)
+    managed.delete(session, "announcement", "move", None, actor, now)
 
 
 def contents(database: Path) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,15 +20,19 @@ from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.incident_updates import Impact, Update
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import Delivery
+from kener_async.domain.people import Role
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import (
     alerts,
+    audit,
     certificates,
     channel_states,
     check_faults,
     deliveries,
     devices,
     incident_lists,
+    managed,
+    notices,
     tokens,
 )
 from kener_async.store.samples import plain_latency
@@ -52,6 +57,8 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "rolled_until": INTEGER,
         "kept_from": INTEGER,
         "identity": STRING,
+        "audit_from": INTEGER,
+        "audit_link": OPTIONAL_STRING,
     },
     "monitor": {"kind": STRING, "tag": STRING, "last_heard": OPTIONAL_INTEGER, "history": ARRAY},
     "sample": {
@@ -126,6 +133,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "alert": OPTIONAL_INTEGER,
         "incident": OPTIONAL_INTEGER,
         "facts": (dict,),
+        "unique_key": OPTIONAL_STRING,
         "deliveries": ARRAY,
     },
     "channel": {
@@ -189,6 +197,46 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "digest": (str, type(None)),
         "sender": (str, type(None)),
     },
+    "managed": {
+        "kind": STRING,
+        "table": STRING,
+        "name": STRING,
+        "body": (dict,),
+        "revision": INTEGER,
+        "changed_at": INTEGER,
+        "changed_by": STRING,
+    },
+    "audit": {
+        "kind": STRING,
+        "id": INTEGER,
+        "at": INTEGER,
+        "actor": STRING,
+        "network": STRING,
+        "act": STRING,
+        "thing": STRING,
+        "before": OPTIONAL_STRING,
+        "after": OPTIONAL_STRING,
+        "link": STRING,
+    },
+    "person": {
+        "kind": STRING,
+        "id": INTEGER,
+        "name": STRING,
+        "email": STRING,
+        "role": STRING,
+        "categories": (list, type(None)),
+        "password": OPTIONAL_STRING,
+        "code_key": OPTIONAL_STRING,
+        "code_step": INTEGER,
+        "locale": STRING,
+        "zone": STRING,
+        "made_at": INTEGER,
+        "last_seen": OPTIONAL_INTEGER,
+        "inactive_since": OPTIONAL_INTEGER,
+        "recovery_codes": ARRAY,
+        "passkeys": ARRAY,
+        "identities": ARRAY,
+    },
     "end": {"kind": STRING, "lines": INTEGER},
 }
 # Those of each of the deliveries of a notice.
@@ -203,6 +251,17 @@ DELIVERY_SHAPE: Mapping[str, tuple[type, ...]] = {
     "reference": STRING,
     "done_at": OPTIONAL_INTEGER,
 }
+# Those of what a person signs in with.
+RECOVERY_CODE_SHAPE: Mapping[str, tuple[type, ...]] = {"digest": STRING, "used_at": OPTIONAL_INTEGER}
+PASSKEY_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "id": STRING,
+    "data": STRING,
+    "counter": INTEGER,
+    "name": STRING,
+    "made_at": INTEGER,
+    "last_used": OPTIONAL_INTEGER,
+}
+IDENTITY_SHAPE: Mapping[str, tuple[type, ...]] = {"issuer": STRING, "subject": STRING}
 
 UPDATE_SHAPE: Mapping[str, tuple[type, ...]] = {
     "id": INTEGER,
@@ -222,29 +281,34 @@ INSTANTS = frozenset(
         "minute", "start", "end", "created_at", "updated_at", "resolved_at", "closed_at", "last_heard",
         "last_seen", "newest", "expires_at", "last_used", "revoked_at", "touched_at", "since", "opened_at",
         "told_at", "reminded_at", "settled_at", "acknowledged_at", "snoozed_until", "until", "at", "due_at",
-        "done_at", "postmortem_at", "edited_at", "paused_at", "last_sent", "ends", "first_seen",
+        "done_at", "postmortem_at", "edited_at", "paused_at", "last_sent", "ends", "first_seen", "made_at",
+        "inactive_since", "changed_at", "used_at",
     }
 )  # fmt: skip
 
 
-def write(database: Path, out: IO[bytes]) -> None:
-    """Export a database, also beside a server; raises DatabaseFileError, and OSError of `out`."""
+def write(database: Path, out: IO[bytes], *, with_people: bool = False) -> None:
+    """Export a database, also beside a server; raises DatabaseFileError, and OSError of `out`.
+
+    `with_people`: also people and what they sign in with, for which the file must then be kept as secret.
+    Sessions, sign-ins under way and invitations are never in it.
+    """
     with database_errors(database), closing(connect(database, read_only=True)) as connection:
         if migrations.lacking(connection):
             raise ValueError(upgrade.OLDER_SCHEMA)
-        out.writelines(_chunks(connection))
+        out.writelines(_chunks(connection, with_people=with_people))
 
 
-def save(database: Path, target: Path) -> None:
+def save(database: Path, target: Path, *, with_people: bool = False) -> None:
     """Export a database to a file, which is complete and on disk, or not there; raises DatabaseFileError."""
     with database_errors(database), files.workspace(target.parent) as work:
         draft = work / "export"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            write(database, out)
+            write(database, out, with_people=with_people)
         files.replace(draft, target)
 
 
-def _chunks(connection: sqlite3.Connection) -> Iterator[bytes]:
+def _chunks(connection: sqlite3.Connection, *, with_people: bool) -> Iterator[bytes]:
     """The lines of an export, many at a time, from one snapshot; the last one counts those before it.
 
     While the snapshot is held, a server's write-ahead log can only grow.
@@ -252,7 +316,7 @@ def _chunks(connection: sqlite3.Connection) -> Iterator[bytes]:
     connection.execute("BEGIN")
     try:
         count, waiting = 0, []
-        for line in _lines(connection):
+        for line in chain(_lines(connection), _people(connection) if with_people else ()):
             waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
             count += 1
             if len(waiting) == LINES_AT_ONCE:
@@ -284,18 +348,24 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     yield from _starts(connection)
     for token in tokens.all_tokens(connection).values():
         yield {"kind": "token", **asdict(token), "digest": token.digest and token.digest.hex()}
+    yield from _managed(connection)
+    yield from _audit(connection)
 
 
 def _service(connection: sqlite3.Connection) -> Iterator[Line]:
     """Yield nothing if no server has run on the database yet."""
-    rows = connection.execute("SELECT last_seen, rolled_until, kept_from, identity FROM service")
-    for last_seen, rolled_until, kept_from, identity in rows:
+    rows = connection.execute(
+        "SELECT last_seen, rolled_until, kept_from, identity, audit_from, audit_link FROM service"
+    )
+    for last_seen, rolled_until, kept_from, identity, audit_from, audit_link in rows:
         yield {
             "kind": "service",
             "last_seen": last_seen,
             "rolled_until": rolled_until,
             "kept_from": kept_from,
             "identity": identity,
+            "audit_from": audit_from,
+            "audit_link": audit_link and audit_link.hex(),
         }
 
 
@@ -341,6 +411,7 @@ def _alerts(connection: sqlite3.Connection) -> Iterator[Line]:
 
 def _notices(connection: sqlite3.Connection) -> Iterator[Line]:
     """Each with its deliveries."""
+    keys = notices.unique_keys(connection)
     for notice, sent in deliveries.all_notices(connection):
         yield {
             "kind": "notice",
@@ -350,6 +421,7 @@ def _notices(connection: sqlite3.Connection) -> Iterator[Line]:
             "alert": notice.alert,
             "incident": notice.incident,
             "facts": notice.facts.body(),
+            "unique_key": keys.get(notice.id),
             "deliveries": [_delivery(delivery) for delivery in sent],
         }
 
@@ -434,3 +506,92 @@ def _update(update: Update) -> Line:
 
 def _impacts(impacts: Mapping[str, Impact | None]) -> Line:
     return {tag: None if impact is None else impact.name for tag, impact in impacts.items()}
+
+
+def _managed(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Series, templates and announcements that were made beside config.toml."""
+    for each in managed.everything(connection):
+        fields = {name: value for name, value in asdict(each).items() if name != "kind"}
+        yield {"kind": "managed", "table": each.kind, **fields}
+
+
+def _audit(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Each row as it is stored, `before` and `after` as texts, because its link is the hash of them."""
+    for number, at, actor, network, act, thing, before, after, link in audit.all_rows(connection):
+        yield {
+            "kind": "audit",
+            "id": number,
+            "at": at,
+            "actor": actor,
+            "network": network,
+            "act": act,
+            "thing": thing,
+            "before": before,
+            "after": after,
+            "link": link.hex(),
+        }
+
+
+def _people(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Each person with what they sign in with; bytes are in hexadecimal digits."""
+    codes, passkeys, identities = _of_people(connection)
+    rows = connection.execute(
+        """
+        SELECT id, name, email, role, categories, password, code_key, code_step, locale, zone, made_at,
+               last_seen, inactive_since
+          FROM people ORDER BY id
+        """
+    )
+    for number, name, email, role, categories, password, code_key, *rest in rows:
+        code_step, locale, zone, made_at, last_seen, inactive_since = rest
+        yield {
+            "kind": "person",
+            "id": number,
+            "name": name,
+            "email": email,
+            "role": Role(role).name.lower(),
+            "categories": None if categories is None else json.loads(categories),
+            "password": password,
+            "code_key": code_key and code_key.hex(),
+            "code_step": code_step,
+            "locale": locale,
+            "zone": zone,
+            "made_at": made_at,
+            "last_seen": last_seen,
+            "inactive_since": inactive_since,
+            "recovery_codes": codes.get(number, []),
+            "passkeys": passkeys.get(number, []),
+            "identities": identities.get(number, []),
+        }
+
+
+Owned = dict[int, list[Line]]  # by person
+
+
+def _of_people(connection: sqlite3.Connection) -> tuple[Owned, Owned, Owned]:
+    """The recovery codes, passkeys and identities of each person."""
+    codes: Owned = {}
+    for person, digest, used_at in connection.execute(
+        "SELECT person, digest, used_at FROM recovery_codes ORDER BY digest"
+    ):
+        codes.setdefault(person, []).append({"digest": digest.hex(), "used_at": used_at})
+    passkeys: Owned = {}
+    for person, key, data, counter, name, made_at, last_used in connection.execute(
+        "SELECT person, id, data, counter, name, made_at, last_used FROM passkeys ORDER BY made_at, id"
+    ):
+        passkeys.setdefault(person, []).append(
+            {
+                "id": key.hex(),
+                "data": data.hex(),
+                "counter": counter,
+                "name": name,
+                "made_at": made_at,
+                "last_used": last_used,
+            }
+        )
+    identities: Owned = {}
+    for person, issuer, subject in connection.execute(
+        "SELECT person, issuer, subject FROM identities ORDER BY issuer, subject"
+    ):
+        identities.setdefault(person, []).append({"issuer": issuer, "subject": subject})
+    return codes, passkeys, identities

@@ -18,10 +18,12 @@ from kener_async.domain.heartbeats import GapKind
 from kener_async.domain.incident_updates import Impact, IncidentState, Update
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
+from kener_async.domain.people import Actor, Role
 from kener_async.domain.samples import SampleSource, Status
 from kener_async.errors import FatalError
 from kener_async.store import (
     alerts,
+    audit,
     certificates,
     channel_states,
     check_faults,
@@ -30,11 +32,23 @@ from kener_async.store import (
     dirty,
     followers,
     incidents,
+    managed,
+    notices,
     rollups,
     tokens,
 )
 from kener_async.store.admin import old_news, restore
-from kener_async.store.admin.export import DELIVERY_SHAPE, FORMAT, INSTANTS, SHAPES, UPDATE_SHAPE, Line
+from kener_async.store.admin.export import (
+    DELIVERY_SHAPE,
+    FORMAT,
+    IDENTITY_SHAPE,
+    INSTANTS,
+    PASSKEY_SHAPE,
+    RECOVERY_CODE_SHAPE,
+    SHAPES,
+    UPDATE_SHAPE,
+    Line,
+)
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import has_begun, kept_from, last_seen
 from kener_async.store.samples import packed_latency
@@ -82,8 +96,16 @@ def _of_not_running(line: Line) -> Line:
     return {"cause": "not_running", **line}
 
 
+def _unaudited(line: Line) -> Line:
+    return {"audit_from": 0, "audit_link": None, **line}
+
+
 def _new_identity(line: Line) -> Line:
-    return {"identity": str(uuid4()), **line}
+    return _unaudited({"identity": str(uuid4()), **line})
+
+
+def _without_key(line: Line) -> Line:
+    return {"unique_key": None, **line}
 
 
 def _unedited(line: Line) -> Line:
@@ -116,9 +138,19 @@ OLDER: Mapping[int, Mapping[str, Completion]] = {
         "device": _without_recent,
         "token": _replaces_none,
     },
-    3: {"gap": _of_not_running, "incident": _of_a_person},
-    4: {"gap": _of_not_running, "incident": _with_comments},
-    5: {"incident": _with_comments},
+    3: {
+        "service": _unaudited,
+        "gap": _of_not_running,
+        "incident": _of_a_person,
+        "notice": _without_key,
+    },
+    4: {
+        "service": _unaudited,
+        "gap": _of_not_running,
+        "incident": _with_comments,
+        "notice": _without_key,
+    },
+    5: {"service": _unaudited, "incident": _with_comments, "notice": _without_key},
 }
 
 
@@ -127,14 +159,23 @@ class ImportRefused(FatalError):
 
 
 def replace(
-    lines: Iterable[bytes], database: Path, now: int, *, force: bool, progress: Progress = no_progress
+    lines: Iterable[bytes],
+    database: Path,
+    now: int,
+    *,
+    force: bool,
+    actor: Actor | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[int, Path | None]:
     """Put a database made of an export in place; its number of lines, and where the one before was kept.
 
-    Raises FatalError as `load` does, when a server is running, and when there is a database and no `force`.
+    With an `actor` its audit log says so. Raises FatalError as `load` does, when a server is running, and
+    when there is a database and no `force`.
     """
     with restore.alone_with(database, force=force) as work:
         count = load(lines, work / database.name, progress)
+        if actor is not None:
+            restore.note(work / database.name, actor, "database.import", {"lines": count}, now)
         return count, restore.place(work / database.name, database, now)
 
 
@@ -231,9 +272,23 @@ def _check_instants(fields: Line) -> None:
 def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         connection.execute(
-            "INSERT INTO service (id, last_seen, rolled_until, kept_from, identity) VALUES (1, ?, ?, ?, ?)",
-            (line["last_seen"], line["rolled_until"], line["kept_from"], str(UUID(line["identity"]))),
+            """
+            INSERT INTO service (id, last_seen, rolled_until, kept_from, identity, audit_from, audit_link)
+            VALUES (1, ?, ?, ?, ?, ?, ?)
+            """,
+            (
+                line["last_seen"],
+                line["rolled_until"],
+                line["kept_from"],
+                str(UUID(line["identity"])),
+                line["audit_from"],
+                _bytes(line["audit_link"]),
+            ),
         )
+
+
+def _bytes(digits: str | None) -> bytes | None:
+    return None if digits is None else bytes.fromhex(digits)
 
 
 def _monitors(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
@@ -335,6 +390,8 @@ def _notices(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
             for delivery in line["deliveries"]
         ]
         deliveries.insert(connection, notice, sent)
+        if line["unique_key"] is not None:
+            notices.insert_unique_key(connection, notice.id, line["unique_key"])
 
 
 def _channels(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
@@ -398,6 +455,77 @@ def _starts(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     )
 
 
+def _managed(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        fields = {name: value for name, value in line.items() if name not in ("kind", "table")}
+        managed.insert(connection, managed.Managed(line["table"], **fields))
+
+
+def _audit(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    """Store the rows as they are; a chain that is broken stays so, which `verify` finds."""
+    for line in lines:
+        values = [value for name, value in line.items() if name not in ("kind", "link")]
+        audit.insert(connection, (*values, _bytes(line["link"])))
+
+
+def _people(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        read = {
+            "role": Role[line["role"].upper()],
+            "categories": None if line["categories"] is None else json.dumps(line["categories"]),
+            "code_key": _bytes(line["code_key"]),
+        }
+        connection.execute(
+            """
+            INSERT INTO people (id, name, email, role, categories, password, code_key, code_step, locale,
+                                zone, made_at, last_seen, inactive_since)
+            VALUES (:id, :name, :email, :role, :categories, :password, :code_key, :code_step, :locale,
+                    :zone, :made_at, :last_seen, :inactive_since)
+            """,
+            {name: value for name, value in (line | read).items() if not isinstance(value, list)},
+        )
+        _insert_factors(connection, line)
+
+
+def _insert_factors(connection: sqlite3.Connection, person: Line) -> None:
+    """Store what a person signs in with."""
+    for name, shape in (
+        ("recovery_codes", RECOVERY_CODE_SHAPE),
+        ("passkeys", PASSKEY_SHAPE),
+        ("identities", IDENTITY_SHAPE),
+    ):
+        for inner in person[name]:
+            _check_fields(inner, shape, name)
+            _check_instants(inner)
+    number = person["id"]
+    connection.executemany(
+        "INSERT INTO recovery_codes (digest, person, used_at) VALUES (?, ?, ?)",
+        [(_bytes(code["digest"]), number, code["used_at"]) for code in person["recovery_codes"]],
+    )
+    connection.executemany(
+        """
+        INSERT INTO passkeys (id, person, data, counter, name, made_at, last_used)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            (
+                _bytes(key["id"]),
+                number,
+                _bytes(key["data"]),
+                key["counter"],
+                key["name"],
+                key["made_at"],
+                key["last_used"],
+            )
+            for key in person["passkeys"]
+        ],
+    )
+    connection.executemany(
+        "INSERT INTO identities (issuer, subject, person) VALUES (?, ?, ?)",
+        [(each["issuer"], each["subject"], number) for each in person["identities"]],
+    )
+
+
 IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = {
     "service": _service,
     "monitor": _monitors,
@@ -413,6 +541,9 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
     "run": _runs,
     "start": _starts,
     "token": _tokens,
+    "managed": _managed,
+    "audit": _audit,
+    "person": _people,
 }
 
 

@@ -7,10 +7,13 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kener_async.domain.people import Actor
 from kener_async.errors import FatalError
+from kener_async.store import audit
 from kener_async.store.admin import archive, integrity, old_news, startable
 from kener_async.store.admin.archive import DATABASE, KEY, Manifest
 from kener_async.store.admin.backup import TIME
+from kener_async.store.audit import Facts
 from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import connect, transaction
 from kener_async.store.sqlite.errors import database_errors
@@ -29,19 +32,21 @@ def restore(
     now: int,
     *,
     force: bool = False,
+    actor: Actor | None = None,
     progress: Progress = no_progress,
     beside: Callable[[Path], None] = lambda folder: None,
 ) -> tuple[Path | None, bytes | None]:
     """Verify a backup, or a plain copy of a database, and put it in place.
 
     Returns where the old database was kept, if there was one, and the signing key, if it is in the backup.
-    What still waits to be delivered in it is dropped (old_news.py). `beside` is called with the folder of the
+    What still waits to be delivered in it is dropped (old_news.py), and with an `actor` its audit log says
+    that it was restored, unless its schema is older than that. `beside` is called with the folder of the
     unpacked backup when the database is in place. Raises FatalError if a server is running, if there is a
     database and no `force`, and for a source that is damaged or on which no service could start; then nothing
     has changed.
     """
     with alone_with(database, force=force) as work, database_errors(source):
-        fetch(source, work, progress)
+        manifest = fetch(source, work, progress)
         with closing(connect(work / DATABASE, read_only=True)) as connection:
             for fault in integrity.faults(connection, quick=False, progress=progress):
                 raise RestoreError(f"{source}: is damaged: {fault}")
@@ -51,10 +56,20 @@ def restore(
             raise RestoreError(f"{source}: {fault}") from fault
         with closing(connect(work / DATABASE)) as connection:
             transaction(connection, old_news.drop, now)
+        if actor is not None:
+            facts = {"made_at": None if manifest is None else manifest.created_at}
+            note(work / DATABASE, actor, "database.restore", facts, now)
         key = (work / KEY).read_bytes() if (work / KEY).exists() else None
         kept = place(work / DATABASE, database, now)
         beside(work)
         return kept, key
+
+
+def note(database: Path, actor: Actor, act: str, facts: Facts, now: int) -> None:
+    """Add a row to the audit log of a database that is put in place; none to one of an older schema."""
+    with closing(connect(database)) as connection:
+        if not migrations.lacking(connection):
+            transaction(connection, audit.record, actor, act, "database", None, facts, now)
 
 
 def fetch(source: Path, folder: Path, progress: Progress = no_progress) -> Manifest | None:
