@@ -12,8 +12,8 @@ from kener_async.domain.errors import Invalid
 from kener_async.domain.people import Actor, Person, Role, require_email, require_name
 from kener_async.errors import FatalError
 from kener_async.identity import links
+from kener_async.ops.actor import command_actor
 from kener_async.ops.addresses import local_url
-from kener_async.ops.operator import operator
 from kener_async.store import invitations, people
 from kener_async.store.interface import Session
 from kener_async.store.people import Factors
@@ -46,7 +46,7 @@ def add(config: Config, name: str, role: Role, categories: Sequence[str], email:
         role,
         tuple(categories) or None,
         require_email(email),
-        operator(),
+        command_actor(),
         system_clock(),
     )
     return address + links.path(secret)
@@ -55,13 +55,13 @@ def add(config: Config, name: str, role: Role, categories: Sequence[str], email:
 def reset(config: Config, name: str) -> str:
     """Remove what a person signs in with; the address of their new invitation. Raises NotFound."""
     address = _address(config)
-    secret = transactions.write(config.database.path, _reset, name, operator(), system_clock())
+    secret = transactions.write(config.database.path, _reset, name, command_actor(), system_clock())
     return address + links.path(secret)
 
 
 def deactivate(config: Config, name: str) -> Person:
     """End the sessions of a person, who signs in no more; raises NotFound, Invalid for the last admin."""
-    return transactions.write(config.database.path, _deactivate, name, operator(), system_clock())
+    return transactions.write(config.database.path, _deactivate, name, command_actor(), system_clock())
 
 
 def records(config: Config) -> list[PersonRecord]:

@@ -206,6 +206,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "changed_at": INTEGER,
         "changed_by": STRING,
     },
+    "series_mark": {"kind": STRING, "series": STRING, "schedule": STRING, "made_to": INTEGER},
     "audit": {
         "kind": STRING,
         "id": INTEGER,
@@ -282,7 +283,7 @@ INSTANTS = frozenset(
         "last_seen", "newest", "expires_at", "last_used", "revoked_at", "touched_at", "since", "opened_at",
         "told_at", "reminded_at", "settled_at", "acknowledged_at", "snoozed_until", "until", "at", "due_at",
         "done_at", "postmortem_at", "edited_at", "paused_at", "last_sent", "ends", "first_seen", "made_at",
-        "inactive_since", "changed_at", "used_at",
+        "inactive_since", "changed_at", "used_at", "made_to",
     }
 )  # fmt: skip
 
@@ -349,6 +350,10 @@ def _lines(connection: sqlite3.Connection) -> Iterator[Line]:
     for token in tokens.all_tokens(connection).values():
         yield {"kind": "token", **asdict(token), "digest": token.digest and token.digest.hex()}
     yield from _managed(connection)
+    for series, schedule, made_to in connection.execute(
+        "SELECT series, schedule, made_to FROM series_marks ORDER BY series"
+    ):
+        yield {"kind": "series_mark", "series": series, "schedule": schedule, "made_to": made_to}
     yield from _audit(connection)
 
 

@@ -461,6 +461,13 @@ def _managed(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
         managed.insert(connection, managed.Managed(line["table"], **fields))
 
 
+def _series_marks(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    connection.executemany(
+        "INSERT INTO series_marks (series, schedule, made_to) VALUES (?, ?, ?)",
+        ((line["series"], line["schedule"], line["made_to"]) for line in lines),
+    )
+
+
 def _audit(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     """Store the rows as they are; a chain that is broken stays so, which `verify` finds."""
     for line in lines:
@@ -542,6 +549,7 @@ IMPORTERS: Mapping[str, Callable[[sqlite3.Connection, Iterable[Line]], None]] = 
     "start": _starts,
     "token": _tokens,
     "managed": _managed,
+    "series_mark": _series_marks,
     "audit": _audit,
     "person": _people,
 }

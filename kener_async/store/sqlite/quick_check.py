@@ -26,6 +26,7 @@ SMALL_TABLES = (
     "tries",
     "submissions",
     "managed",
+    "series_marks",
 )
 LARGE_TABLES = (
     "dirty",
