@@ -35,7 +35,9 @@ from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
 from kener_async.config.alert_plan import alert_plan
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
+from kener_async.config.series import series_in_force
 from kener_async.domain.calendar import DAY, HOUR
+from kener_async.domain.notices import NoticeKind
 from kener_async.domain.states import MonitorStates
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import SessionLimits, Sessions
@@ -46,6 +48,8 @@ from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
 from kener_async.ops.signing_key import signing_keys
 from kener_async.store import monitors as stored_monitors
 from kener_async.store import observer as stored_observer
+from kener_async.store.managed import Managed
+from kener_async.store.series import SeriesPlan
 from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
@@ -77,6 +81,7 @@ from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler, short
+from kener_async.worker.series import SeriesMaker
 from kener_async.worker.states import StateLoader
 from kener_async.worker.stop import StopToken
 from kener_async.worker.witnesses import OfflineGuard
@@ -169,6 +174,10 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.DELIVERIES] = deliveries = Deliveries(
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
+        app[keys.SERIES] = SeriesMaker(
+            *(store, states, clock, partial(series_plan, app), partial(announcing_channels, app)),
+            deliveries.wake,
+        )
         figures = AlertFigures(store, overviews, clock)
         app[keys.WRITER] = Writer(store, states, clock, metrics, config.ingest.max_queue)
         add_checks(app)
@@ -218,6 +227,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(interval, "overviews", partial(read_ahead, app))
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
+    schedule.every(20, "maintenance", short(app[keys.SERIES].look))
     schedule.every(1, "incidents of commands", short(IncidentWatch(store, states).look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
@@ -267,8 +277,21 @@ async def apply(app: web.Application, config: Config) -> None:
     app[keys.CHECKS].configure(checks, config.checks.max_at_once)
     state_keepers = frozenset(outlet.name for outlet in outlets if outlet.channel.keeps_state)
     app[keys.ALERTS].configure(alert_plan(config, state_keepers))
+    await app[keys.SERIES].follow_configuration()
     for name in needs_restart(running.started_with, config):
         log.warning("takes effect after a restart", setting=name)
+
+
+def series_plan(app: web.Application, stored: list[Managed]) -> SeriesPlan:
+    """The series of maintenance in force: those of the file and the stored ones."""
+    found = series_in_force(app[keys.RUNNING].config, ((each.name, each.body) for each in stored))
+    return SeriesPlan(found.series, found.faulty)
+
+
+def announcing_channels(app: web.Application) -> list[str]:
+    """The names of the channels that are told of maintenance."""
+    channels = app[keys.RUNNING].config.channels
+    return [channel.name for channel in channels if channel.tells(NoticeKind.MAINTENANCE_ANNOUNCED)]
 
 
 def reanchor(app: web.Application) -> None:

@@ -18,6 +18,7 @@ from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler
+from kener_async.worker.series import SeriesMaker
 from kener_async.worker.states import StateLoader
 from kener_async.worker.witnesses import OfflineGuard
 from kener_async.worker.writer import Writer
@@ -53,6 +54,7 @@ OVERVIEWS = web.AppKey("overviews", Overviews)
 ALERTS = web.AppKey("alerts", AlertEvaluator)
 OFFLINE_GUARD = web.AppKey("offline guard", OfflineGuard)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
+SERIES = web.AppKey("series", SeriesMaker)
 CHECKS = web.AppKey("checks", Checks)
 BACKUPS = web.AppKey("backups", Backups)
 WRITER = web.AppKey("writer", Writer)

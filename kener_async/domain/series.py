@@ -1,6 +1,6 @@
 """Maintenance that repeats: when it occurs, which occurrences are stored, and when they are announced."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -69,8 +69,13 @@ class Occurrence:
 
     @property
     def key(self) -> str:
-        """Its identity within the series."""
+        """Its begin in local time, as it is stored."""
         return self.local.isoformat(timespec="seconds")
+
+    @property
+    def day(self) -> str:
+        """Its identity within the series, which never occurs twice on a day."""
+        return self.key[:10]
 
 
 def occurrences(series: MaintenanceSeries, start: int, end: int) -> Iterator[Occurrence]:
@@ -107,13 +112,13 @@ def next_occurrences(series: MaintenanceSeries, now: int, count: int = PREVIEWED
 
 @dataclass(frozen=True, slots=True)
 class StoredOccurrence:
-    """An occurrence as it is stored; `key` is that of the Occurrence it was made for.
+    """An occurrence as it is stored; `day` is that of the Occurrence it was made for.
 
     `is_changed`: a person changed it or wrote an update to it. `is_closed`: it ended, or was cancelled.
     """
 
     number: int
-    key: str
+    day: str
     start: int
     is_changed: bool = False
     is_closed: bool = False
@@ -140,15 +145,15 @@ def plan_occurrences(
     to_come = [each for each in stored if each.start > now and not each.is_closed]
     if series is None:
         return OccurrencePlan((), (), tuple(each.number for each in to_come))
-    known = {each.key for each in stored}
-    due = {each.key: each for each in _due(series, min(made_to, now), now)}
+    known = {each.day for each in stored}
+    due = {each.day: each for each in _due(series, min(made_to, now), now)}
     last = max((each.start for each in to_come), default=now)
-    valid = {each.key: each for each in occurrences(series, now + 1, last + 3 * DAY)}
+    valid = {each.day: each for each in occurrences(series, now + 1, last + 3 * DAY)}
     follow = [each for each in to_come if not each.is_changed]
     return OccurrencePlan(
-        make=tuple(each for key, each in due.items() if key not in known and each.start > min(made_to, now)),
-        change=tuple((each.number, valid[each.key]) for each in follow if each.key in valid),
-        drop=tuple(each.number for each in follow if each.key not in valid),
+        make=tuple(each for day, each in due.items() if day not in known),
+        change=tuple((each.number, valid[each.day]) for each in follow if each.day in valid),
+        drop=tuple(each.number for each in follow if each.day not in valid),
     )
 
 
@@ -158,10 +163,9 @@ def _due(series: MaintenanceSeries, after: int, now: int) -> Iterator[Occurrence
     yield from next_occurrences(series, now, LEAST_AHEAD)
 
 
-def to_come(series: MaintenanceSeries, stored: Iterable[str], now: int) -> list[Occurrence]:
-    """The occurrences that are shown without being stored, up to SHOWN_AHEAD away; `stored` are keys."""
-    known = frozenset(stored)
-    return [each for each in occurrences(series, now + 1, now + SHOWN_AHEAD) if each.key not in known]
+def to_come(series: MaintenanceSeries, stored: Collection[str], now: int) -> list[Occurrence]:
+    """The occurrences that are shown without being stored, up to SHOWN_AHEAD away; `stored` are days."""
+    return [each for each in occurrences(series, now + 1, now + SHOWN_AHEAD) if each.day not in stored]
 
 
 # The state of a maintenance, and its announcements

@@ -8,6 +8,7 @@ from kener_async.domain.alerts import Severity
 from kener_async.domain.calendar import DAY
 from kener_async.domain.incidents import Incident, edited
 from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.domain.people import Actor
 from kener_async.domain.series import (
     MaintenanceSeries,
     Occurrence,
@@ -43,6 +44,11 @@ class OccurrencesMade:
     dropped: tuple[int, ...] = ()
     tags: frozenset[str] = frozenset()
 
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """The numbers by what was done, without what was not."""
+        named = {"made": self.made, "changed": self.changed, "dropped": self.dropped}
+        return {name: numbers for name, numbers in named.items() if numbers}
+
     def __bool__(self) -> bool:
         return bool(self.made or self.changed or self.dropped)
 
@@ -65,6 +71,29 @@ def make_occurrences(
         tuple(number for each in done for number in each.dropped),
         frozenset(tag for each in done for tag in each.tags),
     )
+
+
+def save(
+    session: Session,
+    plan_of: PlanOf,
+    now: int,
+    *,
+    name: str,
+    body: managed.Body,
+    revision: int | None,
+    actor: Actor,
+) -> tuple[managed.Managed, OccurrencesMade]:
+    """Store a series, new or changed, and its occurrences; raises Conflict as `managed.save` does."""
+    saved = managed.save(session, "series", name, body, revision, actor, now)
+    return saved, make_occurrences(session, plan_of, now, {name})
+
+
+def delete(
+    session: Session, plan_of: PlanOf, now: int, *, name: str, revision: int | None, actor: Actor
+) -> tuple[managed.Managed, OccurrencesMade]:
+    """Delete a series and its occurrences to come; raises NotFound, and Conflict as `managed.save` does."""
+    gone = managed.delete(session, "series", name, revision, actor, now)
+    return gone, make_occurrences(session, plan_of, now, {name})
 
 
 def is_due(session: Session, plan_of: PlanOf, now: int) -> bool:
@@ -141,7 +170,7 @@ def _stored(session: Session, name: str, since: int, now: int) -> list[StoredOcc
     """The occurrences of a series that were to begin after `since`, or that begin after `now`."""
     rows = session.execute(
         """
-        SELECT number, occurrence, start, closed_at IS NOT NULL,
+        SELECT number, substr(occurrence, 1, 10), start, closed_at IS NOT NULL,
                is_changed OR EXISTS (SELECT 1 FROM updates WHERE updates.number = incidents.number)
           FROM incidents
          WHERE series = :series
@@ -150,8 +179,8 @@ def _stored(session: Session, name: str, since: int, now: int) -> list[StoredOcc
         {"series": name, "since": since - LOOK_BACK, "now": now},
     )
     return [
-        StoredOccurrence(number, key, start, is_changed=bool(is_changed), is_closed=bool(is_closed))
-        for number, key, start, is_closed, is_changed in rows
+        StoredOccurrence(number, day, start, is_changed=bool(is_changed), is_closed=bool(is_closed))
+        for number, day, start, is_closed, is_changed in rows
     ]
 
 
@@ -163,6 +192,7 @@ def _fields(series: MaintenanceSeries, occurrence: Occurrence) -> dict[str, Any]
         "start": occurrence.start,
         "end": occurrence.end,
         "announce": series.announce,
+        "occurrence": occurrence.key,
     }
 
 
@@ -172,7 +202,7 @@ def _differs(incident: Incident, series: MaintenanceSeries, occurrence: Occurren
 
 
 def _make(session: Session, series: MaintenanceSeries, occurrence: Occurrence, now: int) -> Incident:
-    of_series = {"is_maintenance": True, "series": series.name, "occurrence": occurrence.key}
+    of_series = {"is_maintenance": True, "series": series.name}
     return incidents.add(session, {**_fields(series, occurrence), **of_series}, now)
 
 
@@ -201,19 +231,19 @@ def _drop(session: Session, number: int) -> Incident:
 # What is shown without being stored
 
 
-def stored_keys(session: Session, now: int) -> dict[str, set[str]]:
-    """The keys of the stored occurrences that are or were to begin about now or later, by series."""
+def stored_days(session: Session, now: int) -> dict[str, set[str]]:
+    """The local days of the stored occurrences that are or were to begin about now or later, by series."""
     rows = session.execute(
         """
-        SELECT series, occurrence FROM incidents
+        SELECT series, substr(occurrence, 1, 10) FROM incidents
          WHERE series IS NOT NULL AND occurrence >= strftime('%Y-%m-%dT%H:%M:%S', ?, 'unixepoch')
         """,
         (now - LOOK_BACK,),
     )
-    keys: dict[str, set[str]] = {}
-    for series, occurrence in rows:
-        keys.setdefault(series, set()).add(occurrence)
-    return keys
+    days: dict[str, set[str]] = {}
+    for series, day in rows:
+        days.setdefault(series, set()).add(day)
+    return days
 
 
 def of_series(session: Session, name: str, limit: int) -> list[Incident]:
