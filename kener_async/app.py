@@ -39,9 +39,12 @@ from kener_async.config.series import series_in_force
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.states import MonitorStates
+from kener_async.identity.federation import Federation
+from kener_async.identity.passkey_sign_in import PasskeySignIn
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import SessionLimits, Sessions
 from kener_async.identity.sign_in import SignIn
+from kener_async.identity.steps import StepLimiter
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
@@ -54,7 +57,9 @@ from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.web.manage import routes as manage_routes
+from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER, oidc_settings
 from kener_async.web.manage.frame import SESSIONS
+from kener_async.web.manage.passkeys import PASSKEYS
 from kener_async.web.manage.sign_in import SIGN_IN
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
@@ -171,6 +176,9 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
         app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
         app[SIGN_IN] = SignIn(store, passwords := Passwords(), sessions, clock)
+        app[PASSKEYS] = PasskeySignIn(store, sessions, clock)
+        app[FEDERATION] = federation = Federation(store, sessions, clock, monotonic_of(clock))
+        app[STEP_LIMITER] = StepLimiter(monotonic_of(clock))
         app[keys.DELIVERIES] = deliveries = Deliveries(
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics
         )
@@ -191,6 +199,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
             await apply(app, config)
             states.restore_heard(await store.read(stored_monitors.last_heard))
             yield
+        await federation.client.close()
         passwords.close()
 
 
@@ -272,6 +281,7 @@ async def apply(app: web.Application, config: Config) -> None:
         app[keys.DELIVERIES].configure(outlets, delivery_rules_of(config))
 
     await app[keys.LOADER].configure({tag: monitor.settings for tag, monitor in config.by_tag.items()}, swap)
+    await app[FEDERATION].client.configure(oidc_settings(config))
     checks = [monitor.check for monitor in config.monitors if monitor.check is not None]
     app[keys.OFFLINE_GUARD].configure(config.checks.witnesses if checks else ())
     app[keys.CHECKS].configure(checks, config.checks.max_at_once)

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from kener_async.domain.passkeys import is_loopback
-from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Visit
-from kener_async.web.manage.frame import OpenPage, is_secure, session_cookie
+from kener_async.identity.sessions import Visit
+from kener_async.web.manage.frame import OpenPage, is_secure, session_cookie, session_cookie_name, set_cookie
 
-STEP_SUFFIX = "-step"
+STEP_SUFFIX, VISITOR_SUFFIX = "-step", "-oidc"
 
 
 def may_sign_in(page: OpenPage) -> bool:
@@ -28,15 +28,15 @@ def visit_of(page: OpenPage) -> Visit:
 
 def keep_session(page: OpenPage, response: web.StreamResponse, cookie: str) -> web.StreamResponse:
     """Give the browser the cookie of a new session; a step under way has ended by that."""
-    _set(page, response, _name(page), cookie, page.config.manage.session_length)
-    if _name(page) + STEP_SUFFIX in page.request.cookies:
+    set_cookie(page, response, session_cookie_name(page), cookie, page.config.manage.session_length)
+    if session_cookie_name(page) + STEP_SUFFIX in page.request.cookies:
         drop_step(page, response)
     return response
 
 
 def drop_session(page: OpenPage, response: web.StreamResponse) -> web.StreamResponse:
     """Take the cookie of the session from the browser."""
-    _set(page, response, _name(page), "", 0)
+    set_cookie(page, response, session_cookie_name(page), "", 0)
     return response
 
 
@@ -47,33 +47,35 @@ def old_session(page: OpenPage) -> str:
 
 def keep_step(page: OpenPage, response: web.StreamResponse, secret: str, seconds: int) -> web.StreamResponse:
     """Give the browser the secret of a step of a sign-in."""
-    _set(page, response, _name(page) + STEP_SUFFIX, secret, seconds)
+    set_cookie(page, response, session_cookie_name(page) + STEP_SUFFIX, secret, seconds)
     return response
 
 
 def step_of(page: OpenPage) -> str:
     """The secret of the step that the browser is at; empty without one."""
-    return page.request.cookies.get(_name(page) + STEP_SUFFIX, "")
+    return page.request.cookies.get(session_cookie_name(page) + STEP_SUFFIX, "")
 
 
 def drop_step(page: OpenPage, response: web.StreamResponse) -> web.StreamResponse:
     """Take the secret of a step from the browser."""
-    _set(page, response, _name(page) + STEP_SUFFIX, "", 0)
+    set_cookie(page, response, session_cookie_name(page) + STEP_SUFFIX, "", 0)
     return response
 
 
-def _name(page: OpenPage) -> str:
-    return COOKIE if is_secure(page.request, page.config) else LOOPBACK_COOKIE
+def keep_visitor(
+    page: OpenPage, response: web.StreamResponse, secret: str, seconds: int
+) -> web.StreamResponse:
+    """Give the browser the secret by which it is known when it comes back from a provider."""
+    set_cookie(page, response, session_cookie_name(page) + VISITOR_SUFFIX, secret, seconds)
+    return response
 
 
-def _set(page: OpenPage, response: web.StreamResponse, name: str, value: str, seconds: int) -> None:
-    """Set a cookie for this host; with no seconds it is deleted."""
-    response.set_cookie(
-        name,
-        value,
-        max_age=seconds,
-        path="/",
-        secure=is_secure(page.request, page.config),
-        httponly=True,
-        samesite="Lax",
-    )
+def visitor_of(page: OpenPage) -> str:
+    """The secret of a browser that went to a provider; empty without one."""
+    return page.request.cookies.get(session_cookie_name(page) + VISITOR_SUFFIX, "")
+
+
+def drop_visitor(page: OpenPage, response: web.StreamResponse) -> web.StreamResponse:
+    """Take that secret from the browser."""
+    set_cookie(page, response, session_cookie_name(page) + VISITOR_SUFFIX, "", 0)
+    return response

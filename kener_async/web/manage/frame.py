@@ -32,6 +32,7 @@ from kener_async.api.http.errors import status_of
 from kener_async.api.http.forwarded import client_address, client_origin, is_within
 from kener_async.api.http.policy import SCREEN, with_policy
 from kener_async.api.http.responses import NO_STORE, Handler
+from kener_async.config.manage_rules import why_no_passkeys
 from kener_async.config.model import Config
 from kener_async.domain.access import Grant
 from kener_async.domain.calendar import nearest_showable
@@ -43,6 +44,7 @@ from kener_async.locales.locale import NAMES, Locale, locale
 from kener_async.store import people, submissions
 from kener_async.store.interface import Session
 from kener_async.web.manage.form_bodies import FieldError, Typed, errors_of, load, read_form
+from kener_async.web.manage.proxy import named_by_proxy, session_by_header
 from kener_async.web.pages.cache import COMPRESS, best_encoding
 from kener_async.web.pages.page import HTML, visitor_locale
 from kener_async.web.pages.templates import TemplateContext, Templates
@@ -50,6 +52,7 @@ from kener_async.web.pages.templates import TemplateContext, Templates
 T = TypeVar("T")
 
 SESSIONS = web.AppKey("sessions", Sessions)
+BEGUN_SESSION = web.RequestKey("the cookie of the session that this request began", str)
 TEMPLATES = web.AppKey("templates of the signed-in side", Templates)
 
 NO_PERSON = "no person yet: kener-async person add --role admin NAME"
@@ -160,6 +163,11 @@ class OpenPage:
     def done(self) -> str:
         """The name of what was done just now, which the page confirms: "saved" of ?done=saved."""
         return self.request.query.get("done", "")
+
+    @property
+    def offers_passkeys(self) -> bool:
+        """Whether browsers can use passkeys at the address of this site."""
+        return self.config.manage.passkeys and not why_no_passkeys(self.config.server.public_url)
 
     def local(self, instant: int | None) -> str:
         """An instant as a `datetime-local` field has it, in the zone of the page; empty for None."""
@@ -318,11 +326,11 @@ def manage_page(act: Act) -> Callable[[PageHandler], Handler]:
 
     def decorate(show: PageHandler) -> Handler:
         async def respond(page: OpenPage) -> web.StreamResponse:
-            signed_in = await _signed_in(page.request)
-            if signed_in is None:
-                return _to_sign_in(page)
-            page = of_person(page, signed_in)
             try:
+                signed_in = await _signed_in(page.request)
+                if signed_in is None:
+                    return _to_sign_in(page)
+                page = of_person(page, signed_in)
                 _require(act, page)
                 return await answer(page, await show(page))
             except NotFresh:
@@ -428,7 +436,15 @@ def _handler(
             return web.Response(status=404, text=NO_PERSON, headers=HEADERS)
         config = request.app[keys.RUNNING].config
         context = request.app[TEMPLATES].context(config, visitor_locale(request))
-        return await respond(OpenPage(request=request, context=context, now=request.app[keys.CLOCK]()))
+        page = OpenPage(request=request, context=context, now=request.app[keys.CLOCK]())
+        try:
+            named_by_proxy(request)
+        except Forbidden as error:
+            return await _error_page(page, error)
+        response = await respond(page)
+        if begun := request.get(BEGUN_SESSION):
+            set_cookie(page, response, session_cookie_name(page), begun, config.manage.session_length)
+        return response
 
     handler.show = function  # type: ignore[attr-defined]
     return with_policy(replace(SCREEN, act=act, has_secret_path=has_secret_path), handler)
@@ -449,8 +465,25 @@ def require_allowed(request: web.Request) -> None:
 def session_cookie(request: web.Request) -> str:
     """What the cookie of a session holds; empty without one."""
     config = request.app[keys.RUNNING].config
-    name = COOKIE if is_secure(request, config) else LOOPBACK_COOKIE
-    return request.cookies.get(name, "")
+    return request.cookies.get(COOKIE if is_secure(request, config) else LOOPBACK_COOKIE, "")
+
+
+def session_cookie_name(page: OpenPage) -> str:
+    """The name of the cookie of a session, as the browser speaks https or not."""
+    return COOKIE if is_secure(page.request, page.config) else LOOPBACK_COOKIE
+
+
+def set_cookie(page: OpenPage, response: web.StreamResponse, name: str, value: str, seconds: int) -> None:
+    """Set a cookie for this host, which scripts cannot read; with no seconds it is deleted."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path="/",
+        secure=is_secure(page.request, page.config),
+        httponly=True,
+        samesite="Lax",
+    )
 
 
 def is_secure(request: web.Request, config: Config) -> bool:
@@ -467,8 +500,14 @@ def network_of(request: web.Request) -> str:
 
 
 async def _signed_in(request: web.Request) -> SignedIn | None:
+    """The signed-in person by the cookie of the request, or whom a trusted proxy names; raises Forbidden."""
     cookie = session_cookie(request)
-    return await request.app[SESSIONS].find(cookie) if cookie else None
+    found = await request.app[SESSIONS].find(cookie) if cookie else None
+    begun = await session_by_header(request, found, network_of(request))
+    if begun is None:
+        return found
+    request[BEGUN_SESSION] = begun
+    return await request.app[SESSIONS].find(begun)
 
 
 def of_person(page: OpenPage, signed_in: SignedIn) -> ManagePage:

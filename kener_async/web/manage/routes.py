@@ -4,7 +4,7 @@ from aiohttp import web
 
 from kener_async.api.http.endpoint import meet_expectation
 from kener_async.api.http.responses import Handler
-from kener_async.web.manage import overview, sign_in
+from kener_async.web.manage import oidc, overview, passkeys, sign_in
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
@@ -19,6 +19,23 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/second-step", sign_in.post_second_step),
     ("GET", "/sign-in/again", sign_in.again),
     ("POST", "/sign-in/again", sign_in.post_again),
+    ("GET", "/sign-in/oidc", oidc.begin),
+    ("GET", "/sign-in/oidc/callback", oidc.callback),
+    ("GET", "/sign-in/again/oidc", oidc.begin_again),
+    ("POST", "/sign-in/passkey", passkeys.post_sign_in),
+    ("POST", "/sign-in/passkey/options", passkeys.sign_in_options),
+    ("POST", "/sign-in/again/passkey", passkeys.post_again),
+    ("POST", "/sign-in/again/passkey/options", passkeys.again_options),
+    ("POST", "/second-step/passkey", passkeys.post_second_step),
+    ("POST", "/second-step/passkey/options", passkeys.second_step_options),
+    ("POST", "/invitation/{token}/passkey", passkeys.post_invitation),
+    ("POST", "/invitation/{token}/passkey/options", passkeys.invitation_options),
+    ("GET", "/account/passkeys", passkeys.account_passkeys),
+    ("POST", "/account/passkeys", passkeys.post_passkey),
+    ("POST", "/account/passkeys/options", passkeys.creation_options),
+    ("POST", "/account/passkeys/{passkey}", passkeys.rename_passkey),
+    ("GET", "/account/passkeys/{passkey}/delete", passkeys.ask_to_delete),
+    ("POST", "/account/passkeys/{passkey}/delete", passkeys.delete_passkey),
     ("GET", "/sign-out", sign_in.sign_out),
     ("POST", "/sign-out", sign_in.post_sign_out),
 )

@@ -9,8 +9,8 @@ from kener_async import keys
 from kener_async.domain.errors import Forbidden
 from kener_async.domain.people import Act
 from kener_async.identity.sessions import digest_of
-from kener_async.identity.sign_in import SECOND_STEP, SECOND_STEP_SECONDS, SignIn, StepGone
-from kener_async.store import challenges
+from kener_async.identity.sign_in import SECOND_STEP_SECONDS, SignIn, StepGone
+from kener_async.identity.ways import ways_of, ways_of_step
 from kener_async.web.manage.cookies import (
     drop_session,
     drop_step,
@@ -98,12 +98,10 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
 async def second_step(page: OpenPage) -> str | web.StreamResponse:
     """The page that asks for a code, after a password that was right."""
     target = next_path(page.query.get("next", ""))
-    if page.rejected is None:
-        database = page.app[keys.DATABASE]
-        step = await database.read(challenges.find, SECOND_STEP, step_of(page), page.now)
-        if step is None:
-            return page.redirect(with_next("/sign-in", target))
-    return await page.render("manage/second_step.html", next=target)
+    ways = await page.app[keys.DATABASE].read(ways_of_step, step_of(page), page.now)
+    if ways is None:
+        return page.redirect(with_next("/sign-in", target))
+    return await page.render("manage/second_step.html", next=target, ways=ways)
 
 
 @open_form(CodeSchema(), shown_by=second_step)
@@ -123,7 +121,9 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
 @manage_page(Act.ACCOUNT)
 async def again(page: ManagePage) -> str:
     """The page of a signed-in person who must prove again who they are."""
-    return await page.render("manage/sign_in_again.html", next=next_path(page.query.get("next", "")))
+    target = next_path(page.query.get("next", ""))
+    ways = await page.app[keys.DATABASE].read(ways_of, page.person)
+    return await page.render("manage/sign_in_again.html", next=target, ways=ways)
 
 
 @manage_form(Act.ACCOUNT, AgainSchema(), shown_by=again)

@@ -29,6 +29,7 @@ FILES = (
     "day.js",
     "manage.css",
     "manage.js",
+    "passkeys.js",
     "icon.svg",
     "api-docs.css",
     "api-docs.js",
