@@ -36,7 +36,7 @@ async def create(call: Call) -> dict[str, Any]:
     """Open an incident or schedule a maintenance."""
     app = call.request.app
     require_tags(call.grant, call.body["tags"])
-    _require_known(call.request.app[keys.STATES], call.body["tags"])
+    require_known(call.request.app[keys.STATES], call.body["tags"])
     now = app[keys.CLOCK]()
     opened(0, call.body, now)  # raises here, because an invalid incident should not wait for the writer
     incident = await app[keys.DATABASE].write(incidents.open, call.body, call.actor, now)
@@ -121,7 +121,7 @@ async def update(call: Call) -> dict[str, Any]:
     require_tags(call.grant, call.body["tags"])
     states, database = call.request.app[keys.STATES], call.request.app[keys.DATABASE]
     incident = await database.read(incidents.public, incident_number(call.request))
-    _require_known(states, [tag for tag in call.body["tags"] if tag not in incident.tags])
+    require_known(states, [tag for tag in call.body["tags"] if tag not in incident.tags])
     cleared = {"body": ""} if call.body.get("body", "") is None else {}
     return await _change(call, call.body | cleared)
 
@@ -209,7 +209,8 @@ def incident_number(request: web.Request) -> int:
     return int(text)
 
 
-def _require_known(states: MonitorStates, tags: Iterable[str]) -> None:
+def require_known(states: MonitorStates, tags: Iterable[str]) -> None:
+    """Raise Invalid unless all the tags are those of configured monitors."""
     unknown = [tag for tag in tags if states.find(tag) is None]
     if unknown:
         raise Invalid(f"unknown tags: {', '.join(unknown)}")

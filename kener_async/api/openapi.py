@@ -15,12 +15,13 @@ from kener_async.api.openapi_examples import error_examples, line_example, reque
 from kener_async.config.model import Config
 
 API_VERSION = "1.0.0"
-INTEGERS = ("incidentNumber", "alertId", "deliveryId")  # of the path
+INTEGERS = ("incidentNumber", "alertId", "deliveryId", "updateId")  # of the path
 DESCRIPTIONS = {
     400: "The request is invalid",
     401: "No valid token",
     403: "The token does not allow this",
     404: "Not found",
+    409: "It was changed since the revision in If-Match",
     408: "The body was not received in time",
     413: "The body is too large",
     415: "The Content-Encoding is not supported",

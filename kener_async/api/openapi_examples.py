@@ -11,6 +11,7 @@ from kener_async.api.http.fields import Items, SingleMessageField
 
 # The things that parts of a path name.
 NOT_FOUND = {
+    "updateId": "update",
     "incidentNumber": "incident",
     "alertId": "alert",
     "deliveryId": "delivery",

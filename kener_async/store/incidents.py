@@ -70,7 +70,12 @@ def change(
     """
     before = _writable(session, number, grant, revision, is_public=is_public)
     _require_named(replace(before, tags=fields.get("tags", before.tags)), fields.get("impacts", {}))
-    after = edited(before, _without_state(fields), now)
+    said = {name: value for name, value in fields.items() if name not in ("state", "impacts")}
+    after = edited(before, said, now)
+    if grant is not None:
+        require_tags(grant, after.tags)
+    if "impacts" in fields:
+        after = replace(after, impacts=_merged(after, fields["impacts"]))
     if "state" in fields and fields["state"] is not after.state:
         after = _stated(session, before, after, [fields["state"]], actor, now)
     elif (after.is_identified, after.is_resolved) != (before.is_identified, before.is_resolved):
@@ -163,13 +168,22 @@ def set_impacts(
     actor: Actor,
     now: int,
     *,
+    is_adding: bool = False,
     grant: Grant | None = None,
     revision: int | None = None,
 ) -> Incident:
-    """Set the impacts on single monitors, None: that of the incident; the incident after it."""
+    """Set the impacts on single monitors, None: that of the incident; the incident after it.
+
+    `is_adding`: monitors that it does not name are added to it.
+    """
     before = _writable(session, number, grant, revision)
-    _require_named(before, impacts)
-    after = edited(before, {"impacts": _merged(before, impacts)}, now)
+    tags = before.tags
+    if is_adding:
+        tags += tuple(tag for tag in impacts if tag not in tags)
+        if grant is not None:
+            require_tags(grant, tags)
+    _require_named(replace(before, tags=tags), impacts)
+    after = edited(before, {"tags": tags, "impacts": _merged(before, impacts)}, now)
     return _changed(session, "incident.impacts", before, after, actor, now)
 
 

@@ -14,7 +14,7 @@ from kener_async.api.http.fields import (
     SingleMessageField,
     TagList,
 )
-from kener_async.api.schemas import IncidentResponse, RequestSchema, described
+from kener_async.api.schemas import RequestSchema, described
 from kener_async.domain.access import SCOPES
 from kener_async.domain.back_test_results import DEFAULT_DAYS, MAX_DAYS
 from kener_async.domain.durations import LONGEST, UNITS, parse_duration
@@ -265,37 +265,6 @@ class ChannelTrialSchema(Schema):
         metadata=described("What was sent, without secrets", ["POST https://hooks.example.org/***\n\n{}"]),
     )
     answer = fields.String(metadata=described("What the receiver answered, or what failed", "200 ok"))
-
-
-class ManagedIncidentQuery(PageQuery):
-    before = QueryInteger(
-        minimum=1,
-        maximum=2**63 - 1,
-        message="Invalid before: must be an incidentNumber",
-        metadata=described("Only those with a lower number: the last of the page before", 12),
-    )
-    is_draft = JsonChoice(
-        data_key="draft",
-        choices=BOOLEANS,
-        message="Invalid draft: must be true or false",
-        metadata=described("Only drafts, or only what is published; default: both", "true"),
-    )
-
-
-class ManagedIncidentSchema(IncidentResponse):
-    stage = fields.String(metadata=described("What the page calls its state", "investigating"))
-    source = fields.String(metadata=described("api, or rule: an alert rule opened it", "rule"))
-    is_draft = fields.Boolean(data_key="isDraft", metadata=described("Whether visitors do not see it", True))
-    is_monitoring = fields.Boolean(
-        data_key="isMonitoring",
-        metadata=described("Whether its monitors have recovered, and it waits to be resolved", False),
-    )
-    covers = fields.Boolean(metadata=described("Whether minutes have their status from it", False))
-    touched_at = fields.Integer(
-        data_key="touchedAt",
-        allow_none=True,
-        metadata=described("When a person last changed one of a rule; only persons resolve it then", None),
-    )
 
 
 class Lifetime(SingleMessageField, fields.String):
