@@ -34,6 +34,7 @@ from tests.rigs.service import FakeClock, Service
 TABLE: dict[Act, tuple[str, str | None, bool]] = {
     Act.SEE: ("viewer", "manage:read", False),
     Act.ACCOUNT: ("viewer", None, False),
+    Act.CHANGE_FACTORS: ("viewer", None, True),
     Act.ANSWER_ALERT: ("responder", "alert:write", False),
     Act.WRITE_INCIDENT: ("responder", "incident:write", False),
     Act.DELETE_INCIDENT: ("editor", "incident:delete", False),
@@ -51,8 +52,19 @@ SCREENS: dict[Act, str] = {
     Act.ACCOUNT: """
         GET /sign-in/again
         POST /sign-in/again
+        GET /sign-in/again/oidc
+        POST /sign-in/again/passkey
+        POST /sign-in/again/passkey/options
         GET /sign-out
         POST /sign-out
+    """,
+    Act.CHANGE_FACTORS: """
+        GET /account/passkeys
+        POST /account/passkeys
+        POST /account/passkeys/options
+        POST /account/passkeys/{passkey}
+        GET /account/passkeys/{passkey}/delete
+        POST /account/passkeys/{passkey}/delete
     """,
     Act.ANSWER_ALERT: """
         POST /acknowledge
@@ -64,8 +76,16 @@ SCREENS: dict[Act, str] = {
 OPEN = """
     GET /sign-in
     POST /sign-in
+    GET /sign-in/oidc
+    GET /sign-in/oidc/callback
+    POST /sign-in/passkey
+    POST /sign-in/passkey/options
     GET /second-step
     POST /second-step
+    POST /second-step/passkey
+    POST /second-step/passkey/options
+    POST /invitation/{token}/passkey
+    POST /invitation/{token}/passkey/options
 """
 API: dict[str, str] = {
     "manage:read": """
@@ -211,7 +231,7 @@ def verdict(screen: Screen) -> str:
     location = screen.headers.get("Location", "")
     leads_to_sign_in = screen.status == 303 and re.match("/manage/sign-in(/again)?([?]|$)", location)
     if leads_to_sign_in and "done=" not in location:
-        return "sign in again" if "again" in location else "sign in"
+        return "sign in again" if re.match("/manage/sign-in(/again|[?]again=)", location) else "sign in"
     if screen.status == 401 and ("You are signed out" in screen.said or screen.path.startswith("/api")):
         return "sign in"
     if screen.status == 403:
@@ -369,7 +389,7 @@ async def test_a_token_is_no_session_and_a_session_is_no_token(objects: Service)
 
 
 def test_no_act_of_people_alone_has_a_route_of_the_api():
-    for act in (Act.ACCOUNT, Act.MANAGE_PEOPLE):
+    for act in (Act.ACCOUNT, Act.CHANGE_FACTORS, Act.MANAGE_PEOPLE):
         assert act.permission.scope is None
 
 

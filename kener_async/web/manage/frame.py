@@ -71,6 +71,7 @@ HEADERS = {
 MIN_COMPRESSED = 512  # bytes
 MIN_KEY, MAX_KEY = 16, 64  # characters of a one-time key
 SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are never shown again
+OWN_ACCOUNT = (Act.ACCOUNT, Act.CHANGE_FACTORS)  # what a person may do before they set up a second factor
 SET_UP_PATH = "/account/codes"  # of the page that sets up a second factor
 TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
 
@@ -530,7 +531,7 @@ def _require(act: Act, page: ManagePage) -> None:
     Raises NotFresh if they must sign in again for it, SecondFactorMissing if they must set one up first.
     """
     is_required = page.config.manage.second_factor == "required"
-    if is_required and page.signed_in.lacks_second_factor and act is not Act.ACCOUNT:
+    if is_required and page.signed_in.lacks_second_factor and act not in OWN_ACCOUNT:
         raise SecondFactorMissing("set up a second factor first")
     require(act, page.person, page.signed_in.fresh_at, page.now)
     if page.config.manage.own == "none" and act in (Act.WRITE_INCIDENT, Act.DELETE_INCIDENT):

@@ -15,7 +15,7 @@ from marshmallow import Schema
 from kener_async import keys
 from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.passkeys import RelyingParty, relying_party_of
-from kener_async.domain.people import Act, NotFresh, is_fresh
+from kener_async.domain.people import Act
 from kener_async.identity import links
 from kener_async.identity.passkey_sign_in import PasskeySignIn
 from kener_async.identity.passkeys import LONGEST_ANSWER
@@ -169,11 +169,10 @@ async def post_again(form: ManageForm) -> web.StreamResponse:
     return keep_session(form, form.redirect(next_path(form.values["next"])), cookie)
 
 
-@manage_page(Act.ACCOUNT)
+@manage_page(Act.CHANGE_FACTORS)
 async def account_passkeys(page: ManagePage) -> str:
     """One's own passkeys, and the form that makes one."""
     _party(page)
-    _require_fresh(page)
     database, gettext = page.app[keys.DATABASE], page.locale.gettext
     owned = await database.read(stored_passkeys.of_person, page.person.id)
     return await page.render(
@@ -188,35 +187,32 @@ async def account_passkeys(page: ManagePage) -> str:
     )
 
 
-@manage_form(Act.ACCOUNT, OptionsSchema(), shown_by=account_passkeys)
+@manage_form(Act.CHANGE_FACTORS, OptionsSchema(), shown_by=account_passkeys)
 async def creation_options(form: ManageForm) -> web.StreamResponse:
     """The question for a new passkey of the signed-in person, as JSON."""
-    _require_fresh(form)
     site = form.config.site.title
     return _options(await form.app[PASSKEYS].begin_creation(_party(form), site, form.person))
 
 
-@manage_form(Act.ACCOUNT, NewPasskeySchema(), shown_by=account_passkeys)
+@manage_form(Act.CHANGE_FACTORS, NewPasskeySchema(), shown_by=account_passkeys)
 async def post_passkey(form: ManageForm) -> web.StreamResponse:
     """Store a new passkey; the other sessions end."""
-    _require_fresh(form)
     cookie = await form.app[PASSKEYS].create(
         _party(form), form.signed_in, form.values["answer"], form.values["name"], visit_of(form)
     )
     return keep_session(form, form.redirect(f"{LIST}?done=made"), cookie)
 
 
-@manage_form(Act.ACCOUNT, PasskeyNameSchema(), shown_by=account_passkeys)
+@manage_form(Act.CHANGE_FACTORS, PasskeyNameSchema(), shown_by=account_passkeys)
 async def rename_passkey(form: ManageForm) -> web.StreamResponse:
     """Give a passkey another name."""
     await form.app[PASSKEYS].rename(form.signed_in, _asked(form), form.values["name"], visit_of(form))
     return form.redirect(f"{LIST}?done=renamed")
 
 
-@manage_page(Act.ACCOUNT)
+@manage_page(Act.CHANGE_FACTORS)
 async def ask_to_delete(page: ManagePage) -> str:
     """The page that asks before a passkey is deleted."""
-    _require_fresh(page)
     asked = _asked(page)
     passkey = await page.app[keys.DATABASE].read(stored_passkeys.get, asked)
     if passkey is None or passkey.person != page.person.id:
@@ -224,18 +220,11 @@ async def ask_to_delete(page: ManagePage) -> str:
     return await page.render("manage/passkey_delete.html", path=_path_of(passkey), passkey=passkey)
 
 
-@manage_form(Act.ACCOUNT, OptionsSchema(), shown_by=ask_to_delete)
+@manage_form(Act.CHANGE_FACTORS, OptionsSchema(), shown_by=ask_to_delete)
 async def delete_passkey(form: ManageForm) -> web.StreamResponse:
     """Delete a passkey; the other sessions end."""
-    _require_fresh(form)
     cookie = await form.app[PASSKEYS].delete(form.signed_in, _asked(form), visit_of(form))
     return keep_session(form, form.redirect(f"{LIST}?done=deleted"), cookie)
-
-
-def _require_fresh(page: ManagePage) -> None:
-    """Raise NotFresh where the person proved who they are too long ago to change what they sign in with."""
-    if not is_fresh(page.signed_in.fresh_at, page.now):
-        raise NotFresh("sign in again to go on")
 
 
 def _path_of(passkey: Passkey) -> str:
