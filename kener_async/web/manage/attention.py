@@ -123,6 +123,15 @@ async def attention(page: ManagePage) -> Attention:
     )
 
 
+async def bad_monitors(page: ManagePage, most: int = 200) -> list[BadMonitor]:
+    """The monitors that are bad now, at most so many, the worst first."""
+    monitors = [one for one in page.config.monitors if one.tag in page.tags]
+    bad = [one for one in await monitors_now(page, monitors) if one.status in BAD]
+    bad.sort(key=lambda one: labels.SEVERITY[one.status])
+    facts = await page.app[keys.DATABASE].read(stored.load, page.now)
+    return await _bad(page, bad[:most], facts, {one.tag: one.name for one in monitors})
+
+
 async def monitors_now(page: ManagePage, monitors: Sequence[MonitorConfig]) -> list[MonitorNow]:
     """The current status of monitors, hidden ones too, without a query of each."""
     states = page.app[keys.STATES].of(one.tag for one in monitors)

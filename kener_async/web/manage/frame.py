@@ -36,7 +36,7 @@ from kener_async.config.manage_rules import why_no_passkeys
 from kener_async.config.model import Config
 from kener_async.domain.access import Grant
 from kener_async.domain.calendar import nearest_showable
-from kener_async.domain.errors import DomainError, Forbidden, Invalid, NotFound, TooMany
+from kener_async.domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany
 from kener_async.domain.people import Act, Actor, ActorKind, NotFresh, Person, grant_of, require
 from kener_async.identity import forms
 from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions, SignedIn
@@ -78,14 +78,15 @@ TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A form that was refused: its path below the base path, what was typed, and the errors by field.
+    """A form that was refused: its path below that of all screens, what was typed, and the errors by field.
 
-    The error of no field is that of "".
+    The error of no field is that of "". `is_outdated`: what it changes was changed by another meanwhile.
     """
 
     path: str
     typed: Typed
     errors: Mapping[str, str]
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,6 +582,13 @@ class OldForm(FieldError):
     """A form that was not made for this session."""
 
 
+class ShowAgain(FieldError):
+    """The form is shown again with what was typed: one of its buttons asks for more to choose from."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
 def _fields(page: OpenPage) -> dict[str, Any]:
     """The fields of a page by name, for a form that has them too."""
     return {each.name: getattr(page, each.name) for each in fields(page)}
@@ -653,13 +661,15 @@ async def _shown_again(
     if show is None or isinstance(error, NotFound | Forbidden):
         return await _error_page(page, error)
     errors = errors_of(error, schema) if isinstance(error, Invalid) else {"": error.message}
-    again = replace(page, rejected=Rejected(path_below(page.request), typed, errors))
+    again = replace(
+        page, rejected=Rejected(path_below(page.request), typed, errors, isinstance(error, Conflict))
+    )
     try:
         shown = await show(again)
     except DomainError as other:
         return await _error_page(page, other)
-    status = 403 if isinstance(error, OldForm) else status_of(error)
-    response = await answer(page, shown, status)
+    statuses: Mapping[type[DomainError], int] = {OldForm: 403, ShowAgain: 200}
+    response = await answer(page, shown, statuses.get(type(error)) or status_of(error))
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.seconds)
     return response

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from kener_async.api.http.endpoint import meet_expectation
 from kener_async.api.http.responses import Handler
-from kener_async.web.manage import oidc, overview, passkeys, sign_in
+from kener_async.web.manage import incidents, new_incident, oidc, overview, passkeys, sign_in
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
@@ -13,6 +13,24 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/acknowledge-all", overview.acknowledge_all),
     ("POST", "/acknowledge", overview.acknowledge),
     ("POST", "/snooze", overview.snooze),
+    ("GET", "/incidents", incidents.listing),
+    ("GET", "/incidents/new", new_incident.new),
+    ("POST", "/incidents/new", new_incident.open_incident),
+    ("GET", "/incidents/{number}", incidents.incident),
+    ("POST", "/incidents/{number}/updates", incidents.post_update),
+    ("GET", "/incidents/{number}/updates/{update}", incidents.edit_update),
+    ("POST", "/incidents/{number}/updates/{update}", incidents.change_update),
+    ("GET", "/incidents/{number}/updates/{update}/delete", incidents.ask_delete_update),
+    ("POST", "/incidents/{number}/updates/{update}/delete", incidents.delete_update),
+    ("POST", "/incidents/{number}/publish", incidents.publish),
+    ("POST", "/incidents/{number}/unpublish", incidents.unpublish),
+    ("POST", "/incidents/{number}/measured", incidents.take_measured),
+    ("GET", "/incidents/{number}/edit", incidents.edit),
+    ("POST", "/incidents/{number}/edit", incidents.change),
+    ("GET", "/incidents/{number}/postmortem", incidents.edit_postmortem),
+    ("POST", "/incidents/{number}/postmortem", incidents.save_postmortem),
+    ("GET", "/incidents/{number}/delete", incidents.ask_delete),
+    ("POST", "/incidents/{number}/delete", incidents.delete),
     ("GET", "/sign-in", sign_in.sign_in),
     ("POST", "/sign-in", sign_in.post_sign_in),
     ("GET", "/second-step", sign_in.second_step),
