@@ -48,6 +48,8 @@ TABLE: dict[Act, tuple[str, str | None, bool]] = {
 SCREENS: dict[Act, str] = {
     Act.SEE: """
         GET
+        GET /incidents
+        GET /incidents/{number}
     """,
     Act.ACCOUNT: """
         GET /sign-in/again
@@ -70,6 +72,26 @@ SCREENS: dict[Act, str] = {
         POST /acknowledge
         POST /acknowledge-all
         POST /snooze
+    """,
+    Act.WRITE_INCIDENT: """
+        GET /incidents/new
+        POST /incidents/new
+        POST /incidents/{number}/updates
+        GET /incidents/{number}/updates/{update}
+        POST /incidents/{number}/updates/{update}
+        POST /incidents/{number}/publish
+        POST /incidents/{number}/unpublish
+        POST /incidents/{number}/measured
+        GET /incidents/{number}/edit
+        POST /incidents/{number}/edit
+        GET /incidents/{number}/postmortem
+        POST /incidents/{number}/postmortem
+    """,
+    Act.DELETE_INCIDENT: """
+        GET /incidents/{number}/updates/{update}/delete
+        POST /incidents/{number}/updates/{update}/delete
+        GET /incidents/{number}/delete
+        POST /incidents/{number}/delete
     """,
 }
 # Pages by which a session begins: for everybody, also without one.
