@@ -145,7 +145,7 @@ class OidcClient:
     def __init__(self, clock: Callable[[], int], monotonic: Callable[[], float]) -> None:
         self._clock, self._monotonic = clock, monotonic
         self.settings: OidcSettings | None = None
-        self._fetcher = _Fetcher()
+        self._fetcher = Fetcher()
         self._metadata: ProviderMetadata | None = None
         self._metadata_until = 0.0
         self._failed: tuple[float, str] = (0.0, "")  # until when nothing is asked, and why
@@ -158,7 +158,7 @@ class OidcClient:
         if settings == self.settings:
             return
         await self._fetcher.close()
-        self.settings, self._fetcher = settings, _Fetcher()
+        self.settings, self._fetcher = settings, Fetcher()
         self._metadata, self._keys, self._keys_at, self._failed = None, (), None, (0.0, "")
 
     async def close(self) -> None:
@@ -379,7 +379,7 @@ def _groups(value: object) -> frozenset[str]:
     return frozenset(each for each in values if isinstance(each, str))
 
 
-class _Fetcher:
+class Fetcher:
     """Requests to a provider: one attempt each, bounded in time and size."""
 
     def __init__(self) -> None:
