@@ -25,12 +25,14 @@ class Role(IntEnum):
 class Permission:
     """What an act takes: at least a role of a person, or a scope of a token (None: no token may).
 
-    `is_fresh`: the person must have proved who they are within FRESH_SECONDS.
+    `is_fresh`: the person must have proved who they are within FRESH_SECONDS. `is_unlimited`: it reaches
+    beyond any category, so a person who is limited to some may not do it.
     """
 
     role: Role
     scope: str | None
     is_fresh: bool = False
+    is_unlimited: bool = False
 
 
 @unique
@@ -46,9 +48,9 @@ class Act(Enum):
     RUN_CHECK = Permission(Role.EDITOR, "monitor:write")
     USE_CHANNEL = Permission(Role.EDITOR, "channel:write")
     READ_AUDIT = Permission(Role.EDITOR, "report:read")
-    SEE_SETTINGS = Permission(Role.ADMIN, "admin")
-    MANAGE_TOKENS = Permission(Role.ADMIN, "admin", is_fresh=True)  # and devices
-    MANAGE_PEOPLE = Permission(Role.ADMIN, None, is_fresh=True)
+    SEE_SETTINGS = Permission(Role.ADMIN, "admin", is_unlimited=True)
+    MANAGE_TOKENS = Permission(Role.ADMIN, "admin", is_fresh=True, is_unlimited=True)  # and devices
+    MANAGE_PEOPLE = Permission(Role.ADMIN, None, is_fresh=True, is_unlimited=True)
 
     @property
     def permission(self) -> Permission:
@@ -127,6 +129,8 @@ def require(act: Act, person: Person, fresh_at: int, now: int) -> None:
     permission = act.permission
     if person.role < permission.role:
         raise Forbidden(f"needs the role {permission.role.name.lower()}")
+    if permission.is_unlimited and person.categories is not None:
+        raise Forbidden("needs a person who is not limited to categories")
     if permission.is_fresh and not is_fresh(fresh_at, now):
         raise NotFresh("sign in again to go on")
 

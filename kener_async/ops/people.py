@@ -1,7 +1,6 @@
 """Add, list, reset and deactivate people in the database, while a server may be running on it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,22 +13,13 @@ from kener_async.errors import FatalError
 from kener_async.identity import links
 from kener_async.ops.actor import command_actor
 from kener_async.ops.addresses import local_url
-from kener_async.store import invitations, people
+from kener_async.store import people
 from kener_async.store.interface import Session
-from kener_async.store.people import Factors
+from kener_async.store.people import PersonRecord
 from kener_async.store.sqlite import transactions
 
 NO_PERSON = "no person yet: {program} person add --role admin NAME"
 HEADS = ("name", "role", "state", "signs in with", "sessions", "last seen", "categories")
-
-
-@dataclass(frozen=True, slots=True)
-class PersonRecord:
-    """A person, what they sign in with, and when their open invitation ends, if there is one."""
-
-    person: Person
-    factors: Factors
-    invited_until: int | None
 
 
 def add(config: Config, name: str, role: Role, categories: Sequence[str], email: str) -> str:
@@ -66,7 +56,7 @@ def deactivate(config: Config, name: str) -> Person:
 
 def records(config: Config) -> list[PersonRecord]:
     """All people by name; raises FatalError."""
-    return transactions.read(config.database.path, _records, system_clock())
+    return transactions.read(config.database.path, people.records, system_clock())
 
 
 def is_empty(config: Config) -> bool:
@@ -82,8 +72,8 @@ def table(found: Sequence[PersonRecord], now: int) -> Iterator[tuple[str, ...]]:
         yield (
             person.name,
             person.role.name.lower(),
-            state(record),
-            ", ".join(ways(record)) or "-",
+            record.state,
+            ", ".join(record.ways) or "-",
             str(record.factors.sessions),
             "never" if person.last_seen is None else f"{format_duration(max(now - person.last_seen, 0))} ago",
             "all" if person.categories is None else ", ".join(person.categories),
@@ -98,35 +88,14 @@ def as_json(record: PersonRecord) -> dict[str, Any]:
         "email": person.email,
         "role": person.role.name.lower(),
         "categories": None if person.categories is None else list(person.categories),
-        "state": state(record),
-        "signsInWith": list(ways(record)),
+        "state": record.state,
+        "signsInWith": list(record.ways),
         "sessions": record.factors.sessions,
         "madeAt": person.made_at,
         "lastSeen": person.last_seen,
         "inactiveSince": person.inactive_since,
-        "invitedUntil": record.invited_until,
+        "invitedUntil": record.factors.invited_until,
     }
-
-
-def state(record: PersonRecord) -> str:
-    """`active`, `inactive`, `invited`, or `link expired` of a person who has yet to use one."""
-    if not record.person.is_active:
-        return "inactive"
-    if record.invited_until is not None:
-        return "invited"
-    return "active" if any(ways(record)) else "link expired"
-
-
-def ways(record: PersonRecord) -> Iterator[str]:
-    """What a person signs in with, in words."""
-    if record.person.password is not None:
-        yield "password"
-    if record.person.code_key is not None:
-        yield "codes"
-    if record.factors.passkeys:
-        yield "passkey"
-    if record.factors.identities:
-        yield "OpenID Connect"
 
 
 def invitation_end(now: int) -> str:
@@ -154,14 +123,6 @@ def _reset(session: Session, name: str, actor: Actor, now: int) -> str:
 
 def _deactivate(session: Session, name: str, actor: Actor, now: int) -> Person:
     return people.deactivate(session, people.named(session, name).id, actor, now)
-
-
-def _records(session: Session, now: int) -> list[PersonRecord]:
-    factors, invited = people.factors(session, now), invitations.open_until(session, now)
-    return [
-        PersonRecord(person, factors[person.id], invited.get(person.id))
-        for person in people.all_people(session)
-    ]
 
 
 def _address(config: Config) -> str:

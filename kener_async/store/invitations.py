@@ -28,15 +28,6 @@ def use(session: Session, digest: bytes, now: int) -> int | None:
     return person
 
 
-def open_until(session: Session, now: int) -> dict[int, int]:
-    """When the open invitation of each person ends, by id."""
-    return dict(
-        session.execute(
-            "SELECT person, ends_at FROM invitations WHERE used_at IS NULL AND ends_at > ?", (now,)
-        ).fetchall()
-    )
-
-
 def drop_ended(session: Session, now: int) -> int:
     """Delete the invitations that have ended; how many."""
     return session.execute("DELETE FROM invitations WHERE ends_at <= ?", (now,)).rowcount

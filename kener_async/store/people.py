@@ -16,14 +16,58 @@ COLUMNS = """
 """
 
 
+_RECORDS = f"""
+    SELECT (SELECT count(*) FROM passkeys WHERE person = people.id),
+           (SELECT count(*) FROM recovery_codes WHERE person = people.id AND used_at IS NULL),
+           (SELECT count(*) FROM identities WHERE person = people.id),
+           (SELECT count(*) FROM sessions WHERE person = people.id AND ends_at > :now),
+           (SELECT max(ends_at) FROM invitations
+             WHERE person = people.id AND used_at IS NULL AND ends_at > :now),
+           {COLUMNS}
+      FROM people
+"""  # noqa: S608
+
+
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What a person can sign in with, and how many sessions they have."""
+    """What a person can sign in with besides a password and codes, and how many sessions they have.
+
+    `invited_until` is when their open invitation ends (UTC seconds); None: they have none.
+    """
 
     passkeys: int
     recovery_codes: int  # unused ones
     identities: int
     sessions: int
+    invited_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """A person and their factors."""
+
+    person: Person
+    factors: Factors
+
+    @property
+    def state(self) -> str:
+        """`active`, `inactive`, `invited`, or `link expired` of a person who has not used any link."""
+        if not self.person.is_active:
+            return "inactive"
+        if self.factors.invited_until is not None:
+            return "invited"
+        return "active" if self.ways else "link expired"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What they sign in with: `password`, `codes`, `passkey`, `OpenID Connect`."""
+        ways = {
+            "password": self.person.password,
+            "codes": self.person.code_key,
+            "passkey": self.factors.passkeys,
+            "OpenID Connect": self.factors.identities,
+        }
+        return tuple(way for way, is_there in ways.items() if is_there)
 
 
 def exists(session: Session) -> bool:
@@ -69,20 +113,18 @@ def all_people(session: Session) -> list[Person]:
     return [person_of(row) for row in rows]
 
 
-def factors(session: Session, now: int) -> dict[int, Factors]:
-    """What each person signs in with, by id."""
-    rows = session.execute(
-        """
-        SELECT people.id,
-               (SELECT count(*) FROM passkeys WHERE person = people.id),
-               (SELECT count(*) FROM recovery_codes WHERE person = people.id AND used_at IS NULL),
-               (SELECT count(*) FROM identities WHERE person = people.id),
-               (SELECT count(*) FROM sessions WHERE person = people.id AND ends_at > ?)
-          FROM people
-        """,
-        (now,),
-    )
-    return {number: Factors(*counts) for number, *counts in rows}
+def records(session: Session, now: int) -> list[PersonRecord]:
+    """All people by name, also inactive ones, with their factors."""
+    rows = session.execute(_RECORDS + " ORDER BY people.name COLLATE NOCASE", {"now": now})
+    return [_record_of(row) for row in rows]
+
+
+def record_of(session: Session, number: int, now: int) -> PersonRecord:
+    """A person with their factors; raises NotFound."""
+    row = session.execute(_RECORDS + " WHERE people.id = :id", {"now": now, "id": number}).fetchone()
+    if row is None:
+        raise NotFound("there is no such person")
+    return _record_of(row)
 
 
 def add(
@@ -298,6 +340,10 @@ def person_of(row: Sequence[Any]) -> Person:
     number, name, role, made_at, email, categories, *rest = row
     limits = None if categories is None else tuple(json.loads(categories))
     return Person(number, name, Role(role), made_at, email, limits, *rest)
+
+
+def _record_of(row: Sequence[Any]) -> PersonRecord:
+    return PersonRecord(person_of(row[5:]), Factors(*row[:5]))
 
 
 def _replace_recovery_codes(session: Session, number: int, digests: Iterable[bytes]) -> None:
