@@ -60,7 +60,7 @@ from kener_async.web.manage import routes as manage_routes
 from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER, oidc_settings
 from kener_async.web.manage.frame import SESSIONS
 from kener_async.web.manage.passkeys import PASSKEYS
-from kener_async.web.manage.sign_in import SIGN_IN
+from kener_async.web.manage.sign_in import PASSWORDS, SIGN_IN
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
 from kener_async.worker.alerts import AlertEvaluator
@@ -175,7 +175,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
         app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
-        app[SIGN_IN] = SignIn(store, passwords := Passwords(), sessions, clock)
+        app[PASSWORDS] = passwords = Passwords()
+        app[SIGN_IN] = SignIn(store, passwords, sessions, clock)
         app[PASSKEYS] = PasskeySignIn(store, sessions, clock)
         app[FEDERATION] = federation = Federation(store, sessions, clock, monotonic_of(clock))
         app[STEP_LIMITER] = StepLimiter(monotonic_of(clock))

@@ -80,16 +80,18 @@ class SignIn:
                 await self._database.write(self._pass_code_again, signed_in, proof, visit),
                 WRONG_PROOF,
             )
-        await self.require_password(person, proof, visit)
+        if not await self.is_password(person, proof, visit):
+            raise Unauthenticated(WRONG_PROOF)
         return await self._database.write(self._renew, signed_in, "password again", visit)
 
-    async def require_password(self, person: Person, password: str, visit: Visit) -> None:
-        """Raise Unauthenticated unless it is the password of a signed-in person; TooMany."""
+    async def is_password(self, person: Person, password: str, visit: Visit) -> bool:
+        """Whether it is the password of a signed-in person; raises TooMany and Unavailable."""
         subject = throttle.password_try(person.name, visit.network)
         await self._claim(subject, person.name)
         if not await self._passwords.verify(person.password, password):
-            raise Unauthenticated(WRONG_PROOF)
+            return False
         await self._database.write(throttle.succeed, subject)
+        return True
 
     async def _claim(self, subject: TrySubject, name: str) -> Person | None:
         """Count a try as failed; the person of the name. Raises TooMany."""
@@ -115,9 +117,7 @@ class SignIn:
         if newest != stored:
             people.rehash_password(session, number, stored, newest)
         if has_second_factor(session, person):
-            body = {"person": number, "password": _fingerprint(newest)}
-            step = challenges.add(session, SECOND_STEP, body, now + SECOND_STEP_SECONDS)
-            return SignInResult(None, step)
+            return SignInResult(None, add_second_step(session, people.get(session, number), now))
         return SignInResult(self.replace(session, person, old, "password", visit, now), None)
 
     def _pass_code(
@@ -161,6 +161,12 @@ class SignIn:
 
 class StepGone(Unauthenticated):
     """The second step has ended, or the person changed meanwhile: sign-in begins again."""
+
+
+def add_second_step(session: Session, person: Person, now: int) -> str:
+    """Store a second step of a person whose password is right; its secret."""
+    body = {"person": person.id, "password": _fingerprint(person.password or "")}
+    return challenges.add(session, SECOND_STEP, body, now + SECOND_STEP_SECONDS)
 
 
 def person_of_step(session: Session, body: dict[str, Any] | None) -> Person:

@@ -253,9 +253,10 @@ def remove_codes(session: Session, number: int, actor: Actor, now: int) -> None:
 def set_recovery_codes(
     session: Session, number: int, digests: Iterable[bytes], actor: Actor, now: int
 ) -> None:
-    """Store the digests of new recovery codes in the place of those before."""
+    """Store the digests of new recovery codes in the place of those before, and end all sessions."""
     person = get(session, number)
     _replace_recovery_codes(session, number, digests)
+    _end_sessions(session, number)
     _note(session, "person.recovery-codes", person, {"recovery_codes": "set"}, actor, now)
 
 

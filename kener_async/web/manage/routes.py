@@ -4,7 +4,17 @@ from aiohttp import web
 
 from kener_async.api.http.endpoint import meet_expectation
 from kener_async.api.http.responses import Handler
-from kener_async.web.manage import incidents, new_incident, oidc, overview, passkeys, sign_in
+from kener_async.web.manage import (
+    account,
+    incidents,
+    invitation,
+    new_incident,
+    oidc,
+    overview,
+    passkeys,
+    people,
+    sign_in,
+)
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
@@ -56,6 +66,30 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/account/passkeys/{passkey}/delete", passkeys.delete_passkey),
     ("GET", "/sign-out", sign_in.sign_out),
     ("POST", "/sign-out", sign_in.post_sign_out),
+    ("GET", "/invitation/{secret}", invitation.invitation),
+    ("POST", "/invitation/{secret}", invitation.accept),
+    ("GET", "/account", account.account),
+    ("POST", "/account/password", account.change_password),
+    ("GET", "/account/codes", account.set_up_codes),
+    ("POST", "/account/codes", account.post_codes),
+    ("GET", "/account/codes/remove", account.ask_remove_codes),
+    ("POST", "/account/codes/remove", account.remove_codes),
+    ("POST", "/account/recovery-codes", account.renew_recovery_codes),
+    ("POST", "/account/sessions/end", account.end_session),
+    ("POST", "/account/sign-out-everywhere", account.sign_out_everywhere),
+    ("POST", "/account/display", account.change_display),
+    ("GET", "/people", people.list_people),
+    ("GET", "/people/new", people.new_person),
+    ("POST", "/people/new", people.invite),
+    ("GET", "/people/{number:[0-9]{1,18}}", people.person),
+    ("POST", "/people/{number:[0-9]{1,18}}", people.change),
+    ("POST", "/people/{number:[0-9]{1,18}}/link", people.new_link),
+    ("GET", "/people/{number:[0-9]{1,18}}/deactivate", people.ask_deactivate),
+    ("POST", "/people/{number:[0-9]{1,18}}/deactivate", people.deactivate),
+    ("POST", "/people/{number:[0-9]{1,18}}/activate", people.activate),
+    ("GET", "/people/{number:[0-9]{1,18}}/reset-factor", people.ask_reset_factor),
+    ("POST", "/people/{number:[0-9]{1,18}}/reset-factor", people.reset_factor),
+    ("POST", "/people/{number:[0-9]{1,18}}/sign-out", people.sign_out_person),
 )
 
 

@@ -8,6 +8,7 @@ from marshmallow import Schema
 from kener_async import keys
 from kener_async.domain.errors import Forbidden
 from kener_async.domain.people import Act
+from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import digest_of
 from kener_async.identity.sign_in import SECOND_STEP_SECONDS, SignIn, StepGone
 from kener_async.identity.ways import ways_of, ways_of_step
@@ -36,6 +37,7 @@ from kener_async.web.manage.frame import (
 )
 
 SIGN_IN = web.AppKey("sign in", SignIn)
+PASSWORDS = web.AppKey("passwords", Passwords)
 NEXT = re.compile(r"(?:[/?][!-\[\]-~]*)?")  # what follows manage_path: printable ASCII without a backslash
 LONGEST_NEXT = 2000
 
