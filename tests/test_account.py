@@ -97,7 +97,7 @@ class TestInvitation:
     async def test_a_link_is_not_logged(
         self, service: Service, browser: HtmlClient, capsys: pytest.CaptureFixture[str]
     ):
-        service.change("log", access=True)
+        service.change("log", requests="all")
         path = await self.invite(service, await a_person(service, password=None))
         await browser.open(path)
         printed = "".join(capsys.readouterr())
@@ -294,7 +294,9 @@ class TestPeople:
     @pytest.fixture(autouse=True)
     def categories(self, service: Service) -> None:
         running = service.app[keys.RUNNING]
-        running.config = replace(running.config, categories=(Category("Planets"), Category("Moons")))
+        running.config = replace(
+            running.config, categories=(Category("Planets", "", False), Category("Moons", "", False))
+        )
 
     async def grace(self, ada: HtmlClient, **values: Any) -> Screen:
         screen = await ada.open("/manage/people/new")

@@ -25,9 +25,7 @@ async def invitation(page: OpenPage) -> str:
     """The page of a link that is good; raises NotFound for others."""
     require_cookies(page)
     person = await _invited(page)
-    return await page.render(
-        "manage/invitation.html", invited=person, secret=page.request.match_info["secret"]
-    )
+    return await page.render("manage/invitation.html", invited=person, token=page.request.match_info["token"])
 
 
 @open_form(NewPasswordSchema(), shown_by=invitation, has_secret_path=True)
@@ -38,7 +36,7 @@ async def accept(form: OpenForm) -> web.StreamResponse:
         raise Forbidden("people do not sign in with a password here")
     password = checked_password(form.values, await _invited(form))
     hashed = await form.app[PASSWORDS].hashed(password)
-    secret, visit = form.request.match_info["secret"], visit_of(form)
+    secret, visit = form.request.match_info["token"], visit_of(form)
     result = await form.write(
         accounts.accept, form.app[SESSIONS], secret, hashed, visit, form.now, location=""
     )
@@ -57,5 +55,5 @@ def checked_password(values: dict[str, str], person: Person) -> str:
 
 
 async def _invited(page: OpenPage) -> Person:
-    secret = page.request.match_info["secret"]
+    secret = page.request.match_info["token"]
     return await page.app[keys.DATABASE].read(links.invited, secret, page.now)

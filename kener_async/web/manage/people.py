@@ -223,6 +223,6 @@ async def _link_shown(form: ManageForm, invited: Person, secret: str) -> web.Str
     origin = form.config.server.public_url or str(form.request.url.origin())
     link = origin + form.address(links.path(secret))
     shown = await form.render(
-        "manage/person_link.html", invited=invited, link=link, until=form.now + links.INVITATION_SECONDS
+        "manage/person_link.html", invited=invited, shown=link, until=form.now + links.INVITATION_SECONDS
     )
     return await answer(form, shown)
