@@ -28,7 +28,9 @@ from kener_async.api.manage import checks as managed_checks
 from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import devices as managed_devices
 from kener_async.api.manage import incidents as managed_incidents
+from kener_async.api.manage import maintenance as managed_maintenance
 from kener_async.api.manage import rules as managed_rules
+from kener_async.api.manage import series as managed_series
 from kener_async.api.manage import tokens as managed_tokens
 from kener_async.channels.composition import message_source
 from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
@@ -144,6 +146,8 @@ def add_routes(app: web.Application, manage_path: str = "") -> None:
         managed_channels.routes,
         managed_incidents.routes,
         managed_rules.routes,
+        managed_maintenance.routes,
+        managed_series.routes,
         managed_devices.routes,
         managed_tokens.routes,
     ):

@@ -18,8 +18,9 @@ NOT_FOUND = {
     "channelName": "channel",
     "deviceId": "device",
     "tokenId": "token",
+    "seriesName": "series",
 }
-NO_INTEGERS = ("channelName", "tokenId")
+NO_INTEGERS = ("channelName", "tokenId", "seriesName")
 
 Examples = dict[str, dict[str, Any]]
 

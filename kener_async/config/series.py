@@ -109,6 +109,18 @@ def table_of(config: Config, name: str, body: Body) -> MaintenanceTable:
     return built(MaintenanceTable, values, Path())
 
 
+def checked_table(config: Config, name: str, body: Body, known: Sequence[str]) -> MaintenanceTable:
+    """The table of JSON that is to be stored; raises Invalid, also for monitors that there are not.
+
+    `known` are patterns that may stay: what they named is gone.
+    """
+    table = table_of(config, name, body)
+    unknown = unknown_monitors(config, [each for each in table.monitors if each not in known])
+    if unknown:
+        raise Invalid(f"Invalid monitors: {'; '.join(unknown)}")
+    return table
+
+
 def unknown_monitors(config: Config, patterns: Sequence[str]) -> list[str]:
     """What is wrong with patterns that name a monitor or a category that there is not."""
     tags = [monitor.tag for monitor in config.monitors]

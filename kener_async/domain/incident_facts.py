@@ -18,6 +18,7 @@ def facts(incident: Incident) -> dict[str, Any]:
         "impact": None if incident.impact is None else incident.impact.name,
         "impacts": _names(incident.impacts),
         "is_maintenance": incident.is_maintenance,
+        "announce": list(incident.announce),
         "is_draft": incident.is_draft,
         "state": incident.state.name.lower(),
         "postmortem": incident.postmortem,

@@ -299,7 +299,7 @@ def _without_state(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differs(before: Incident, after: Incident) -> bool:
     """Whether a person changed what the series says of a maintenance."""
-    said = ("title", "body", "tags", "start", "end", "is_resolved")
+    said = ("title", "body", "tags", "start", "end", "is_resolved", "is_draft", "announce")
     return any(getattr(before, name) != getattr(after, name) for name in said)
 
 
