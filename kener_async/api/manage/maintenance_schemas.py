@@ -12,7 +12,8 @@ from kener_async.api.http.fields import (
     SingleMessageField,
     TagList,
 )
-from kener_async.api.manage.schemas import BOOLEANS, ManagedIncidentSchema, PageQuery
+from kener_async.api.manage.incident_schemas import ManagedIncidentSchema
+from kener_async.api.manage.schemas import BOOLEANS, PageQuery
 from kener_async.api.schemas import TITLE_LENGTH, RequestSchema, described
 from kener_async.config.maintenance import MOST_ANNOUNCED
 from kener_async.domain.calendar import MINUTE
