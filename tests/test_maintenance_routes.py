@@ -53,6 +53,7 @@ async def test_a_maintenance_is_planned_moved_lengthened_and_cancelled(service: 
 
 async def test_ended_now_the_minutes_from_there_on_are_what_was_measured(service: Service) -> None:
     made = await service.post("/api/manage/maintenance", once(startDatetime=START, endDatetime=START + HOUR))
+    ended: dict[str, Any] = {}
     for _ in range(40):
         await service.beat("earth", "DOWN")
         if service.clock.now == START + 20 * MINUTE:

@@ -143,8 +143,8 @@ _SeriesKeys: Any = RequestSchema.from_dict(
 class SeriesRequest(_SeriesKeys):  # type: ignore[misc]
     """The keys of [[maintenance]], which are checked later, as those of the file are."""
 
-    class Meta:
-        unknown = INCLUDE
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"unknown": INCLUDE, **options})
 
     def load(self, data: Any, **_: Any) -> dict[str, Any]:
         """The body as it is."""
