@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kener_async.domain.errors import Invalid
+from kener_async.domain.incident_updates import IncidentState
 from kener_async.domain.incidents import Incident, Overlay, edited, opened
 from kener_async.domain.samples import Status
 
@@ -316,8 +317,11 @@ def test_what_is_closed_stays_so_when_the_clock_is_set_back() -> None:
 
 def test_an_update_has_the_stage_of_its_time() -> None:
     incident = lived((1000, {"start": 1200}), (1500, RESOLVED))
-    stages = [incident.stage_of_update(instant) for instant in (1000, 1200, 1499, 1500)]
-    assert stages == ["scheduled", "investigating", "investigating", "resolved"]
+    state = IncidentState.INVESTIGATING
+    found = [incident.stage_of_update(instant, state) for instant in (1000, 1200, 1499, 1500)]
+    assert found == ["scheduled", "investigating", "investigating", "resolved"]
+    assert incident.stage_of_update(1300, IncidentState.IDENTIFIED) == "identified"
+    assert incident.stage_of_update(1300, IncidentState.RESOLVED) == "resolved"
 
 
 @pytest.mark.parametrize(

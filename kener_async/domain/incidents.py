@@ -1,6 +1,6 @@
 """Incidents and maintenance: opening, editing, closing and reopening, stage, effect, and what they cover."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -11,8 +11,10 @@ from kener_async.domain.incident_updates import (
     Impact,
     IncidentState,
     Stated,
+    Update,
     last_open_state,
     resolved_since,
+    stated,
 )
 from kener_async.domain.samples import Status
 
@@ -76,6 +78,14 @@ _ONGOING = frozenset(
         IncidentStage.IN_PROGRESS,
     }
 )
+
+
+_STAGES = {
+    IncidentState.INVESTIGATING: IncidentStage.INVESTIGATING,
+    IncidentState.IDENTIFIED: IncidentStage.IDENTIFIED,
+    IncidentState.MONITORING: IncidentStage.MONITORING,
+    IncidentState.RESOLVED: IncidentStage.RESOLVED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +184,17 @@ class Incident:
 
     def stage(self, now: int) -> IncidentStage:
         """The stage at `now`; one that was closed before it began is cancelled."""
-        return self._stage(self.closed_as_of(now), now)
+        return self._stage(self.closed_as_of(now), now, self.state)
 
-    def stage_of_update(self, instant: int) -> IncidentStage:
-        """The stage at an earlier instant, for updates written then; when it was identified is not stored."""
+    def stage_of_update(self, instant: int, state: IncidentState) -> IncidentStage:
+        """The stage at an earlier instant, at which an update stands that left it in a state."""
         closed = self.closed_as_of(instant)
-        return self._stage(None if closed is None or closed > instant else closed, instant)
+        is_closed = closed is not None and closed <= instant
+        if state is IncidentState.RESOLVED and not is_closed:
+            closed, is_closed = instant, True
+        return self._stage(closed if is_closed else None, instant, state)
 
-    def _stage(self, closed: int | None, instant: int) -> IncidentStage:
+    def _stage(self, closed: int | None, instant: int, state: IncidentState) -> IncidentStage:
         if closed is not None:
             if closed < self.start:
                 return IncidentStage.CANCELLED
@@ -190,9 +203,7 @@ class Incident:
             return IncidentStage.SCHEDULED
         if self.is_maintenance:
             return IncidentStage.IN_PROGRESS
-        if self.is_monitoring:
-            return IncidentStage.MONITORING
-        return IncidentStage.IDENTIFIED if self.is_identified else IncidentStage.INVESTIGATING
+        return _STAGES[state]
 
     @property
     def effect(self) -> Status | None:
@@ -282,6 +293,43 @@ def with_states(incident: Incident, states: Sequence[Stated], now: int) -> Incid
         "is_resolved": resolved_at is not None,
     }
     return edited(incident, fields, now, resolved_at)
+
+
+def states_after(incident: Incident, updates: Sequence[Update]) -> list[IncidentState]:
+    """The state of an incident after each of its updates, which are given oldest first.
+
+    Where no update has a state, it is the one that the incident has or had before it was resolved.
+    """
+    state = IncidentState.INVESTIGATING
+    if not stated(updates):
+        state = last_open_state(incident.implied_states())
+    states = []
+    for update in updates:
+        state = state if update.state is None else update.state
+        states.append(state)
+    return states
+
+
+def stages(incident: Incident, updates: Sequence[Update]) -> list[Stated]:
+    """The states that an incident has gone through, oldest first, each from when on; it begins with one."""
+    said = stated(updates) or incident.implied_states()
+    begin = min([incident.start, *(one.at for one in said)])
+    found = [Stated(begin, IncidentState.INVESTIGATING)]
+    for one in said:
+        if one.at == begin and len(found) == 1:
+            found = [one]
+        elif one.state is not found[-1].state:
+            found.append(one)
+    return found
+
+
+def shown_to(incident: Incident, tags: Collection[str]) -> Incident:
+    """The incident without its other monitors, whose impacts must not show."""
+    if len(tags) == len(incident.tags) or not incident.impacts:
+        return incident
+    kept = tuple(tag for tag in incident.tags if tag in tags)
+    impacts = {tag: impact for tag, impact in incident.impacts.items() if tag in tags}
+    return replace(incident, tags=kept, impacts=impacts)
 
 
 def _impacts(incident: Incident, fields: Mapping[str, Any]) -> Mapping[str, Impact]:

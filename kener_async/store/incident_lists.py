@@ -150,6 +150,34 @@ def extent(session: Session, tags: Iterable[str]) -> tuple[int, int] | None:
     return None if row[0] is None else (row[0], row[1])
 
 
+def changed_at(session: Session, tags: Iterable[str], since: int) -> int:
+    """The latest change to the public incidents that name one of the monitors, or to one that did; 0: none.
+
+    It never goes back: deletions, and what was taken from a monitor or from the public, are in the audit log,
+    of which the rows from `since` on are read.
+    """
+    (changed,) = session.execute(
+        """
+        WITH wanted AS MATERIALIZED (SELECT value AS tag FROM json_each(:tags))
+        SELECT max(coalesce((SELECT max(updated_at)
+                               FROM incidents
+                              WHERE is_draft = 0
+                                AND number IN (SELECT number
+                                                 FROM incident_monitors
+                                                 JOIN monitors ON monitors.id = monitor_id
+                                                WHERE tag IN (SELECT tag FROM wanted))), 0),
+                   coalesce((SELECT max(at)
+                               FROM audit
+                              WHERE at >= :since AND object >= 'incident ' AND object < 'incident!'
+                                AND before ->> '$.is_draft' = 0
+                                AND EXISTS (SELECT 1 FROM json_each(before, '$.tags')
+                                             WHERE value IN (SELECT tag FROM wanted))), 0))
+        """,
+        {"tags": json.dumps(list(tags)), "since": since},
+    ).fetchone()
+    return int(changed)
+
+
 def archive(
     session: Session, start: int, end: int, tags: Sequence[str]
 ) -> tuple[list[IncidentThread], tuple[int, int] | None]:

@@ -63,6 +63,9 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
     title, home = _subject(page)
     views = await _incidents(page)
     names = {view.monitor.tag: view.monitor.name for view in page.snapshot.monitors}
+    tag = page.request.match_info.get("tag")
+    tags = list(names) if tag is None else [tag]
+    changed_at = await page.app[keys.DATABASE].read(incident_lists.changed_at, tags, page.now - PAST)
     ids, base_url = _ids(page), page.base_url
     path = f"{home.rstrip('/')}/{file}"
     headline = labels.headline_words(ENGLISH, page.snapshot.headline) if home == "/" else ""
@@ -78,7 +81,7 @@ async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], byte
                 home_url=base_url + home,
                 feed_url=base_url + path,
                 subtitle=page.config.site.description,
-                updated=max((entry.updated for entry in entries), default=today),
+                updated=max([changed_at or today, *(entry.updated for entry in entries)]),
                 entries=entries,
                 icon=f"{base_url}/favicon.ico",
             )

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from kener_async import keys
 from kener_async.domain.errors import NotFound
-from kener_async.domain.incident_updates import Update
-from kener_async.domain.incidents import Incident, IncidentStage
+from kener_async.domain.incident_updates import IncidentState, Update
+from kener_async.domain.incidents import Incident, IncidentStage, stages
 from kener_async.domain.months import Month, neighbours
 from kener_async.locales.locale import Locale
 from kener_async.store import incident_lists
@@ -36,27 +36,40 @@ class TimelineEvent(StrEnum):
 
     ANNOUNCED = "announced"
     BEGAN = "began"
-    COMMENT = "comment"
+    UPDATE = "update"
     ENDED = "ended"
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An event at an instant, which may be in the future; `comment` is set for COMMENT only."""
+    """An event at an instant, which may be in the future; `update` is set for UPDATE only."""
 
     at: int
     event: TimelineEvent
-    comment: Update | None = None
+    update: Update | None = None
 
 
-def timeline(incident: Incident, comments: Sequence[Update], now: int) -> list[TimelineEntry]:
-    """The events and comments of an incident, planned ones included, oldest first."""
-    entries = [
-        *_events(incident, now),
-        *(TimelineEntry(comment.at, TimelineEvent.COMMENT, comment) for comment in comments),
+def timeline(incident: Incident, updates: Sequence[Update], now: int) -> list[TimelineEntry]:
+    """The events and updates of an incident, planned ones included, newest first.
+
+    Its end is left out where the update that resolved it says the same.
+    """
+    resolved = {update.at for update in updates if update.state is IncidentState.RESOLVED}
+    events = [
+        event
+        for event in _events(incident, now)
+        if event.event is not TimelineEvent.ENDED or event.at not in resolved
     ]
-    return sorted(entries, key=lambda entry: entry.at)
+    entries = [
+        *events,
+        *(TimelineEntry(update.at, TimelineEvent.UPDATE, update) for update in updates if _is_shown(update)),
+    ]
+    return sorted(entries, key=lambda entry: entry.at)[::-1]
+
+
+def _is_shown(update: Update) -> bool:
+    return bool(update.body or update.impacts) or update.state is not None
 
 
 def _events(incident: Incident, now: int) -> Iterator[TimelineEntry]:
@@ -74,13 +87,14 @@ def _events(incident: Incident, now: int) -> Iterator[TimelineEntry]:
 
 
 def event_label(locale: Locale, incident: Incident, entry: TimelineEntry, now: int) -> str:
-    """The text of an entry; empty for a comment, whose body is shown instead."""
+    """The text of an entry; of an update the state that it gives, if any."""
     _ = locale.gettext
+    if entry.update is not None:
+        return "" if entry.update.state is None else labels.state(locale, entry.update.state)
     is_planned = entry.at > now
     return {
         TimelineEvent.ANNOUNCED: _("Announced"),
         TimelineEvent.BEGAN: _("Planned start") if is_planned else _("Started"),
-        TimelineEvent.COMMENT: "",
         TimelineEvent.ENDED: _("Planned end") if is_planned else labels.stage(locale, incident, now),
         TimelineEvent.CANCELLED: _("Cancelled"),
     }[entry.event]
@@ -107,7 +121,8 @@ async def incident(page: PageRequest) -> str:
         description=_description(locale, incident, affected, now),
         duration=duration(locale, incident, now),
         month=Month.of(incident.start, page.config.site.timezone),
-        timeline=timeline(incident, views[0].comments, now),
+        stages=[] if incident.is_maintenance else stages(incident, views[0].updates),
+        timeline=timeline(incident, views[0].updates, now),
         event_label=partial(event_label, locale, incident, now=now),
     )
 

@@ -77,10 +77,13 @@ def address(incident: Incident, base_url: str) -> str:
 
 
 def updated_at(view: "IncidentView", now: int) -> int:
-    """The instant of the latest edit, comment or change of stage, which never goes back."""
+    """The instant of the latest edit, update or change of stage.
+
+    It never goes back, because an update that is edited or deleted stands not after the edit.
+    """
     incident = view.incident
-    comments = (comment.at for comment in view.comments)
-    happened = (incident.start, incident.closed_as_of(now), *comments)
+    updates = (update.at for update in view.updates)
+    happened = (incident.start, incident.closed_as_of(now), *updates)
     return max([incident.updated_at, *(at for at in happened if at is not None and at <= now)])
 
 
@@ -96,7 +99,23 @@ def entries(
         return updated_at(view, now), view.incident.created_at, view.incident.number
 
     latest = sorted(views, key=recency, reverse=True)[:MAX_ENTRIES]
-    return [_entry(view, names, ids, base_url, now) for view in latest]
+    found = [_entry(view, names, ids, base_url, now) for view in latest]
+    found += [_postmortem(view, ids, base_url) for view in latest if view.incident.postmortem_at is not None]
+    return sorted(found, key=lambda entry: entry.updated, reverse=True)[:MAX_ENTRIES]
+
+
+def _postmortem(view: "IncidentView", ids: Ids, base_url: str) -> FeedEntry:
+    incident = view.incident
+    return FeedEntry(
+        id=ids.postmortem(incident),
+        url=f"{address(incident, base_url)}#postmortem",
+        title=f"Postmortem: {incident.title}",
+        published=incident.postmortem_at or incident.updated_at,
+        updated=incident.updated_at,
+        html=str(_block(incident.postmortem, base_url)),
+        summary=excerpt(incident.postmortem, EXCERPT),
+        categories=("postmortem",),
+    )
 
 
 def _entry(view: "IncidentView", names: Mapping[str, str], ids: Ids, base_url: str, now: int) -> FeedEntry:
@@ -115,12 +134,17 @@ def _entry(view: "IncidentView", names: Mapping[str, str], ids: Ids, base_url: s
 
 
 def _html(view: "IncidentView", names: Mapping[str, str], base_url: str, now: int) -> str:
-    """The body, the comments with their times, the time span and the affected monitors."""
+    """The body, the updates with their times and states, the time span and the affected monitors."""
     parts = [_block(view.incident.body, base_url)]
-    for comment in view.comments:
-        machine, human = _iso(comment.at), _readable(comment.at)
-        parts.append(Markup('<p><strong><time datetime="{}">{}</time></strong></p>\n').format(machine, human))
-        parts.append(_block(comment.body, base_url))
+    for update in view.updates:
+        if not update.body and update.state is None:
+            continue
+        machine, human = _iso(update.at), _readable(update.at)
+        state = "" if update.state is None else f" {update.state.name.capitalize()}"
+        head = Markup('<p><strong><time datetime="{}">{}</time>{}</strong></p>\n')
+        parts.append(head.format(machine, human, state))
+        if update.body:
+            parts.append(_block(update.body, base_url))
     affected = ", ".join(isolated(names[tag]) for tag in view.tags if tag in names)
     parts.append(Markup("<p>Time: {}<br>\nAffects: {}</p>\n").format(_span(view.incident, now), affected))
     return "".join(str(part) for part in parts)

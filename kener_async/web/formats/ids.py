@@ -41,6 +41,12 @@ class Ids:
         created_on = datetime.fromtimestamp(incident.created_at, UTC)
         return f"tag:{base.hostname},{created_on:%Y-%m-%d}:{base.path}{path}"
 
+    def postmortem(self, incident: Incident) -> str:
+        """That of the postmortem of an incident, which is an entry of its own."""
+        if not self.base_url:
+            return self._urn(f"/incident/{incident.number}#postmortem")
+        return f"{self.entry(incident)}#postmortem"
+
     def event(self, incident: Incident) -> str:
         """The UID of an incident in a calendar."""
         return f"incident-{incident.number}@{urlsplit(self.base_url).hostname or self.identity}"

@@ -5,9 +5,9 @@ Where our data do not fit that format:
 - It has no status for "no data". A monitor without current data is left out of the components, and the
   description of the status says how many there are. The indicator is that of the page's banner, so it is the
   worst of the components.
-- The instants at which an incident was identified or began to be monitored are not stored: an update has the
-  status "identified" or "monitoring" if the incident has it now. `monitoring_at` is null. Updates change no
-  component: old and new status are equal.
+- A change of state without a text is an update whose body names the state. Where updates have no states, as
+  before they could have them, they have the one that the incident has now. A component's old status is the
+  one it has now.
 - Maintenance may have no end: `scheduled_until` is null then.
 - It has no status for "cancelled". What was closed before it began is left out, because "completed" and
   "resolved" would report work or an outage that never happened.
@@ -21,7 +21,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from kener_async.domain.headline import HeadlineKind, kind_of
-from kener_async.domain.incidents import Incident, IncidentStage
+from kener_async.domain.incident_updates import IncidentState, Update, last_open_state, stated
+from kener_async.domain.incidents import Incident, IncidentStage, stages, states_after
 from kener_async.domain.samples import Status
 from kener_async.locales.locale import ENGLISH
 from kener_async.web.formats.feeds import address, updated_at
@@ -196,15 +197,54 @@ class _Page:
             "status": _status(incident, incident.stage(now)),
             "created_at": _iso(incident.created_at),
             "updated_at": _iso(updated_at(view, now)),
-            "monitoring_at": None,
+            "monitoring_at": _iso(_monitoring_since(view)),
             "resolved_at": _iso(incident.closed_as_of(now)),
             "impact": self._impact(view),
             "shortlink": address(incident, self.url),
             "started_at": _iso(incident.start),
             "page_id": self.id,
-            "incident_updates": _updates(view, affected),
+            "incident_updates": self._updates(view),
             "components": affected,
         }
+
+    def _updates(self, view: "IncidentView") -> list[Document]:
+        """The updates, newest first; the incident's own text comes last."""
+        incident, updates = view.incident, view.updates
+        first = IncidentState.INVESTIGATING if stated(updates) else last_open_state(incident.implied_states())
+        told = [
+            _update(
+                incident,
+                "body",
+                incident.created_at,
+                incident.body or incident.title,
+                first,
+                self._said(view, None),
+            )
+        ]
+        for update, state in zip(updates, states_after(incident, updates), strict=True):
+            body = update.body or state.name.capitalize()
+            if update.body or update.state is not None:
+                document = _update(incident, update.id, update.at, body, state, self._said(view, update))
+                told.append(document | {"updated_at": _iso(max(update.at, update.edited_at or 0))})
+        return told[::-1]
+
+    def _said(self, view: "IncidentView", update: Update | None) -> list[Document]:
+        """What an update says of the components: the status that it gives, and the one that each has now."""
+        incident = view.incident
+        said: list[Document] = []
+        for tag in view.tags:
+            if tag not in self.monitors:
+                continue
+            now = Status.MAINTENANCE if incident.is_maintenance else incident.impact_on(tag)
+            new = now
+            if update is not None and tag in update.impacts:
+                impact = update.impacts[tag]
+                new = incident.impact if impact is None else impact.status
+            component = self.monitors[tag]
+            statuses = [_component_status([status or Status.UP]) for status in (now, new)]
+            named = {"code": component["id"], "name": component["name"]}
+            said.append(named | {"old_status": statuses[0], "new_status": statuses[1]})
+        return said
 
     def _impact(self, view: "IncidentView") -> str:
         """The indicator that the page would have with this incident alone."""
@@ -213,27 +253,23 @@ class _Page:
         return _INDICATORS[kind_of([effect if tag in view.tags else Status.UP for tag in tags])]
 
 
-def _updates(view: "IncidentView", affected: Sequence[Document]) -> list[Document]:
-    """The comments, newest first; the incident's own text comes last."""
-    incident = view.incident
-    status = _component_status([incident.effect or Status.UP])
-    components = [
-        {"code": component["id"], "name": component["name"], "old_status": status, "new_status": status}
-        for component in affected
-    ]
-    first = _update(incident, "body", incident.created_at, incident.body or incident.title, components)
-    comments = [
-        _update(incident, comment.id, comment.at, comment.body, components) for comment in view.comments
-    ]
-    return [*reversed(comments), first]
+def _monitoring_since(view: "IncidentView") -> int | None:
+    """Since when it has recovered and is watched, or was before it was resolved."""
+    known = [one.at for one in stages(view.incident, view.updates) if one.state is IncidentState.MONITORING]
+    return known[-1] if known else None
 
 
 def _update(
-    incident: Incident, name: int | str, at: int, body: str, components: Sequence[Document]
+    incident: Incident,
+    name: int | str,
+    at: int,
+    body: str,
+    state: IncidentState,
+    components: Sequence[Document],
 ) -> Document:
     return {
         "id": _id("update", incident.number, name),
-        "status": _status(incident, incident.stage_of_update(at)),
+        "status": _status(incident, incident.stage_of_update(at, state)),
         "body": body,
         "incident_id": _id("incident", incident.number),
         "created_at": _iso(at),

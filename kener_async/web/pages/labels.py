@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import MINUTE, minute_end
 from kener_async.domain.headline import Headline, HeadlineKind
+from kener_async.domain.incident_updates import IncidentState
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.overview import first_day_counted
 from kener_async.domain.samples import SampleSource, Status
@@ -255,7 +256,26 @@ def impact(locale: Locale, incident: Incident) -> str:
     }[incident.effect]
 
 
+def state(locale: Locale, state: IncidentState) -> str:
+    """The name of a state that an update gives."""
+    _ = locale.gettext
+    return {
+        IncidentState.INVESTIGATING: _("Investigating"),
+        IncidentState.IDENTIFIED: _("Identified"),
+        IncidentState.MONITORING: _("Recovered, under observation"),
+        IncidentState.RESOLVED: _("Resolved"),
+    }[state]
+
+
+def own_impact(locale: Locale, status: Status | None) -> str:
+    """The impact of an incident on one monitor."""
+    _ = locale.gettext
+    words = {Status.DOWN: _("Outage"), Status.DEGRADED: _("Degraded performance"), None: _("Not affected")}
+    return words[status]
+
+
 def stage(locale: Locale, incident: Incident, now: int) -> str:
+    """The name of the stage of an incident or a maintenance."""
     _ = locale.gettext
     return {
         IncidentStage.SCHEDULED: _("Scheduled"),

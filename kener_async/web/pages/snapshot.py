@@ -19,7 +19,7 @@ from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.domain.headline import Headline, HeadlineKind, Member, headline, kind_of
 from kener_async.domain.incident_updates import Update
-from kener_async.domain.incidents import Incident, IncidentStage
+from kener_async.domain.incidents import Incident, IncidentStage, shown_to
 from kener_async.domain.overview import Overview
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
@@ -256,7 +256,7 @@ def _visible(threads: Iterable[IncidentThread], tags: Container[str]) -> Iterato
         visible_tags = [tag for tag in incident.tags if tag in tags]
         if visible_tags and incident.is_showable:
             shown = [update for update in updates if is_showable(update.at)]
-            yield IncidentView(incident, shown, visible_tags)
+            yield IncidentView(shown_to(incident, visible_tags), shown, visible_tags)
 
 
 def visible(threads: Iterable[IncidentThread], snapshot: Snapshot) -> list[IncidentView]:
