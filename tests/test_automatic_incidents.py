@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,7 +10,6 @@ from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import TemplateConfig
 from kener_async.domain.alerts import Closing, LatencyAbove, StatusIs
-from kener_async.domain.automatic_incidents import Affected, filled, named
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.incidents import Incident, IncidentStage
 from kener_async.domain.people import Actor, ActorKind
@@ -70,7 +68,8 @@ async def test_an_alert_opens_an_incident_that_is_resolved_with_it(tmp_path: Pat
 
 
 async def test_its_text_is_that_of_the_template(tmp_path: Path) -> None:
-    template = TemplateConfig("down", "{monitors} not working", "Since {since}: {monitor} {other} {status}.")
+    text = "Since {since}: {monitor} {other} {status}."
+    template = TemplateConfig("down", "{monitors} not working", text, "", "", ())
     config = an_alert_config(tmp_path, publishing(template="down"), templates=(template,))
     async with running(config, FakeClock()) as service:
         await report(service, "DOWN")
@@ -332,18 +331,3 @@ async def test_the_impact_is_that_of_the_alert(
         await report(service, status)
         incident = await the_incident(service)
         assert (incident.title, incident.impact) == (title, impact)
-
-
-def test_placeholders_are_replaced_and_nothing_else() -> None:
-    earth = Affected("earth", "{monitors}", "", "DOWN")
-    text = "{monitor} {status} {for} {since.x} {{since}}"
-    zone = ZoneInfo("Europe/Berlin")
-    expected = "{monitors} DOWN 5m {since.x} {2025-12-31 13:00 CET}"
-    assert filled(text, earth, ["a"], NOON, NOON + 300, zone) == expected
-
-
-def test_many_names_are_counted() -> None:
-    assert named(["a"]) == "a"
-    assert named(["a", "b"]) == "a and b"
-    assert named(["a", "b", "c"]) == "a, b and c"
-    assert named(["x"] * 30).endswith("x and 5 others")

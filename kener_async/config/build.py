@@ -89,7 +89,7 @@ def build(values: Mapping[str, Any], file: Path, secrets: Secrets) -> Config:
     return Config(
         **(plain | derived),
         file=file,
-        announcements=tuple(_announcement(each, zone) for each in document.announcements),
+        announcements=tuple(announcement_of(each, zone) for each in document.announcements),
         monitors=tuple(
             _monitor(each, document, hidden, secrets.get(("monitors", index, "check"), ()))
             for index, each in enumerate(document.monitors)
@@ -126,7 +126,8 @@ def _channel(channel: ChannelConfig, site: SiteConfig) -> ChannelConfig:
     return replace(channel, locale=channel.locale or site.locale, timezone=timezone)
 
 
-def _announcement(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement:
+def announcement_of(table: AnnouncementTable, site_zone: ZoneInfo) -> Announcement:
+    """The announcement of a table; times without an offset are local to the zone."""
     return Announcement(
         title=table.title,
         text=table.text,

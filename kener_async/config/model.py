@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import validate
 
 from kener_async.agent.settings import AgentSettings
-from kener_async.config.alert_fields import CATEGORY, HostName, Line, Mailbox, NonEmptyLine
+from kener_async.config.alert_fields import CATEGORY, HostName, Line, Mailbox, MonitorPattern, NonEmptyLine
 from kener_async.config.channels import CHANNELS, ChannelConfig
 from kener_async.config.checks import ChecksConfig
 from kener_async.config.fields import (
@@ -471,6 +471,19 @@ class TemplateConfig:
     name: str = key(NonEmptyString(), doc="Unique; rules name it in `template`.")
     title: str = key(NonEmptyLine(), doc="The title of the incident.")
     text: str = key(String(), "", doc="Its first update, Markdown; empty: none.")
+    state: str = key(
+        Choice("", "investigating", "identified", "monitoring", "resolved"),
+        "",
+        doc="The state that it suggests: investigating, identified, monitoring or resolved; empty: none.",
+    )
+    impact: str = key(
+        Choice("", "DOWN", "DEGRADED"), "", doc="The impact that it suggests: DOWN or DEGRADED; empty: none."
+    )
+    monitors: tuple[str, ...] = key(
+        List(MonitorPattern()),
+        (),
+        doc="The monitors that it suggests, as in [[alerts]]. Default: those that are not well.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,8 @@
 They cover no minute, so that an alert never sees its own incident.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,12 +14,10 @@ from kener_async.domain.calendar import MINUTE
 from kener_async.domain.durations import format_duration
 from kener_async.domain.incidents import Incident, IncidentSource, edited, opened
 from kener_async.domain.samples import Status
+from kener_async.domain.templates import NAMED, Circumstances, filled, listed
 
 JOINED_WITHIN = 10 * MINUTE  # of the opening of an incident
 REOPENED_WITHIN = 30 * MINUTE  # of its end
-NAMED = 25  # monitors that a text names; the others are counted
-
-_PLACEHOLDER = re.compile(r"\{(monitor|status|monitors|since|for)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +30,9 @@ class Affected:
     words: str
 
 
-def filled(text: str, affected: Affected, names: Sequence[str], since: int, now: int, zone: ZoneInfo) -> str:
-    """The text with its placeholders replaced: {monitor}, {status}, {monitors}, {since} and {for}.
-
-    Everything else, also other braces, stays as it is.
-    """
-    values = {
-        "monitor": affected.name,
-        "status": affected.words,
-        "monitors": named(names),
-        "since": datetime.fromtimestamp(since, zone).strftime("%Y-%m-%d %H:%M %Z"),
-        "for": format_duration(now - since),
-    }
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
-
-
-def named(names: Sequence[str]) -> str:
-    """Names as a list in a sentence; beyond NAMED they are counted."""
-    if len(names) > NAMED:
-        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+def _filled(text: str, affected: Affected, alert: Alert, zone: ZoneInfo) -> str:
+    at = alert.opened_at
+    return filled(text, Circumstances([affected.name], affected.words, alert.since, at, zone))
 
 
 def impact_of(rule: AlertRule, status: Status) -> Status | None:
@@ -75,8 +54,8 @@ def opened_by(
 ) -> Incident:
     """The incident that an alert opens, beginning with what is wrong."""
     fields: Mapping[str, Any] = {
-        "title": filled(template.title, affected, [affected.name], alert.since, alert.opened_at, zone),
-        "body": filled(template.text, affected, [affected.name], alert.since, alert.opened_at, zone),
+        "title": _filled(template.title, affected, alert, zone),
+        "body": _filled(template.text, affected, alert, zone),
         "tags": (affected.tag,),
         "start": alert.since,
         "impact": impact_of(rule, status),
@@ -125,7 +104,7 @@ def remarks_on_joining(affected: Sequence[Affected], monitors: int) -> Iterator[
         return
     for words in dict.fromkeys(one.words for one in affected):
         names = [one.name for one in affected if one.words == words]
-        yield f"{named(names)} {'is' if len(names) == 1 else 'are'} {words}, too."
+        yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {words}, too."
 
 
 def is_reopened(incident: Incident, now: int) -> bool:
