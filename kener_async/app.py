@@ -23,6 +23,7 @@ from kener_async.api.http.policy import RoutePolicies
 from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
 from kener_async.api.manage import alerts as managed_alerts
+from kener_async.api.manage import announcements as managed_announcements
 from kener_async.api.manage import channels as managed_channels
 from kener_async.api.manage import checks as managed_checks
 from kener_async.api.manage import deliveries as managed_deliveries
@@ -31,6 +32,7 @@ from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import maintenance as managed_maintenance
 from kener_async.api.manage import rules as managed_rules
 from kener_async.api.manage import series as managed_series
+from kener_async.api.manage import templates as managed_templates
 from kener_async.api.manage import tokens as managed_tokens
 from kener_async.channels.composition import message_source
 from kener_async.clock import Clock, monotonic_of, stopwatch_of, system_clock
@@ -141,6 +143,7 @@ def add_routes(app: web.Application, manage_path: str = "") -> None:
         health.routes,
         checks.routes,
         managed_alerts.routes,
+        managed_announcements.routes,
         managed_checks.routes,
         managed_deliveries.routes,
         managed_channels.routes,
@@ -149,6 +152,7 @@ def add_routes(app: web.Application, manage_path: str = "") -> None:
         managed_maintenance.routes,
         managed_series.routes,
         managed_devices.routes,
+        managed_templates.routes,
         managed_tokens.routes,
     ):
         app.add_routes(routes)

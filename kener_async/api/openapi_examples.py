@@ -19,8 +19,10 @@ NOT_FOUND = {
     "deviceId": "device",
     "tokenId": "token",
     "seriesName": "series",
+    "templateName": "template",
+    "announcementName": "announcement",
 }
-NO_INTEGERS = ("channelName", "tokenId", "seriesName")
+NO_INTEGERS = ("channelName", "tokenId", "seriesName", "templateName", "announcementName")
 
 Examples = dict[str, dict[str, Any]]
 

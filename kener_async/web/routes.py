@@ -23,7 +23,14 @@ from kener_async.web.moved import moved
 from kener_async.web.pages import assets, templates
 from kener_async.web.pages.assets import ASSETS, Assets
 from kener_async.web.pages.page import PAGES, Pages
-from kener_async.web.pages.snapshot import STATUS_SINCE, MonitorViews, RecentIncidents, Snapshots, StatusSince
+from kener_async.web.pages.snapshot import (
+    STATUS_SINCE,
+    MonitorViews,
+    RecentIncidents,
+    Snapshots,
+    StatusSince,
+    StoredAnnouncements,
+)
 from kener_async.web.pages.templates import Templates
 from kener_async.web.pages.throttle import FAIR_QUEUE, RenderThrottle
 from kener_async.web.parts.rows import ROW_CACHE, RowCache
@@ -92,6 +99,7 @@ async def _add_parts(app: web.Application) -> None:
         app[keys.LOADER].current,
         since,
         RecentIncidents(database, states, clock),
+        StoredAnnouncements(database, states),
         throttle,
     )
     app[ASSETS] = Assets(throttle)

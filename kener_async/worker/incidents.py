@@ -8,7 +8,7 @@ from kener_async.store.interface import Database
 
 log = structlog.get_logger(__name__)
 
-KINDS = ("incident", "series")  # of things whose change shows on pages
+KINDS = ("incident", "series", "announcement")  # of things whose change shows on pages
 
 
 class IncidentWatch:

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 from datetime import date
 from time import monotonic
+from typing import Any
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from kener_async.clock import Clock
+from kener_async.config.announcements import announcements_in_force
 from kener_async.config.model import Announcement, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, is_showable, minute_end, minute_of
 from kener_async.domain.days import status_of_day
@@ -27,7 +29,7 @@ from kener_async.domain.timeline import CurrentStatus, Reason
 from kener_async.domain.uptime import Counts
 from kener_async.domain.windows import WINDOWS
 from kener_async.keys import Running
-from kener_async.store import incident_lists, streaks
+from kener_async.store import incident_lists, managed, streaks
 from kener_async.store.incident_lists import IncidentThread
 from kener_async.store.interface import Database
 from kener_async.web.pages.throttle import RenderThrottle
@@ -152,6 +154,7 @@ class Snapshots:
         load_states: "LoadStates",
         since: "StatusSince",
         recent_incidents: "RecentIncidents",
+        stored_announcements: "StoredAnnouncements",
         throttle: RenderThrottle,
     ) -> None:
         self._running = running
@@ -161,6 +164,7 @@ class Snapshots:
         self._load_states = load_states
         self._since = since
         self._recent_incidents = recent_incidents
+        self._stored_announcements = stored_announcements
         self._throttle = throttle
         self._lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
@@ -210,12 +214,13 @@ class Snapshots:
                 break
         visible_ones = list(_visible(await self._recent_incidents.current(), by_tag))
         visible_ones.sort(key=lambda view: (view.incident.start, view.incident.number))
+        announcements = list(announcements_in_force(config, await self._stored_announcements.current()))
         stages = [(view, view.incident.stage(now)) for view in visible_ones]
         return Snapshot(
             serial=next(self._serials),
             config=config,
             now=now,
-            until=_next_change(config, by_tag.values(), visible_ones, now),
+            until=_next_change(announcements, by_tag.values(), visible_ones, now),
             revision=revision,
             kept_from=kept_from,
             by_tag=by_tag,
@@ -223,19 +228,22 @@ class Snapshots:
             ongoing=sorted((view for view, stage in stages if stage.is_ongoing), key=_severity),
             upcoming=[view for view, stage in stages if stage is IncidentStage.SCHEDULED],
             recent=_recent(visible_ones, now),
-            announcements=[item for item in config.announcements if _is_active(item, now)],
+            announcements=[item for item in announcements if _is_active(item, now)],
         )
 
 
 def _next_change(
-    config: Config, monitors: Iterable[MonitorNow], visible_ones: Iterable[IncidentView], now: int
+    announcements: Iterable[Announcement],
+    monitors: Iterable[MonitorNow],
+    visible_ones: Iterable[IncidentView],
+    now: int,
 ) -> int:
     """The next instant at which time alone changes what pages show; the end of the minute at the latest."""
     instants = [minute_end(now)]
     instants += [monitor.current.fresh_until for monitor in monitors]
     for view in visible_ones:
         instants += [view.incident.start, view.incident.end or 0]
-    for announcement in config.announcements:
+    for announcement in announcements:
         instants += [announcement.start or 0, announcement.end or 0]
     return min(instant for instant in instants if instant > now)
 
@@ -421,3 +429,21 @@ class RecentIncidents:
             self._incidents = await self._database.read(incident_lists.current, now - RECENT)
             self._revision, self._read_at = revision, now
         return self._incidents
+
+
+class StoredAnnouncements:
+    """The announcements of the database; read again when one, or an incident, was written."""
+
+    def __init__(self, database: Database, states: MonitorStates) -> None:
+        self._database = database
+        self._states = states
+        self._revision = -1
+        self._bodies: Sequence[Mapping[str, Any]] = ()
+
+    async def current(self) -> Sequence[Mapping[str, Any]]:
+        """Each with the keys of its table in config.toml, by name."""
+        revision = self._states.incidents_revision
+        if revision != self._revision:
+            stored = await self._database.read(managed.list_of, "announcement")
+            self._bodies, self._revision = [each.body for each in stored], revision
+        return self._bodies
