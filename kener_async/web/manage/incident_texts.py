@@ -3,15 +3,15 @@
 They are for visitors, so they are in the language of the site, and not in that of the person who writes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kener_async.config.model import Config
-from kener_async.domain.automatic_incidents import Affected, filled
 from kener_async.domain.durations import format_duration
 from kener_async.domain.incident_updates import IncidentState
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Status
+from kener_async.domain.templates import Circumstances, TextTemplate, filled
 from kener_async.locales.locale import locale
 from kener_async.web.manage.attention import BadMonitor
 
@@ -29,7 +29,8 @@ OTHER = "-"  # the name of no template: something else
 class Beginning:
     """What an incident can begin with: a title and a text, as they would be now, with state and impact.
 
-    `name` is that of its template, OTHER for nothing prefilled. `impact` None: that of the monitors.
+    `name` is that of its template, OTHER for nothing prefilled. `impact` None: that of the monitors;
+    `monitors` are the tags that it suggests.
     """
 
     name: str
@@ -37,52 +38,46 @@ class Beginning:
     text: str
     state: str = "investigating"
     impact: str | None = None
+    monitors: tuple[str, ...] = ()
 
 
-def beginnings(config: Config, bad: Sequence[BadMonitor], now: int) -> list[Beginning]:
-    """What an incident about these monitors can begin with: each template, then something else."""
-    return [*_of_templates(config, bad, now), Beginning(OTHER, "", "")]
+def beginnings(
+    config: Config, templates: Collection[TextTemplate], bad: Sequence[BadMonitor], now: int
+) -> list[Beginning]:
+    """What an incident about these monitors can begin with: each template in force, then something else."""
+    return [
+        *_of_templates(config, templates or _own_templates(config), bad, now),
+        Beginning(OTHER, "", ""),
+    ]
 
 
-def _of_templates(config: Config, bad: Sequence[BadMonitor], now: int) -> Iterator[Beginning]:
-    site = config.site
+def _of_templates(
+    config: Config, templates: Iterable[TextTemplate], bad: Sequence[BadMonitor], now: int
+) -> Iterator[Beginning]:
     names = [one.monitor.name for one in bad if not one.because] or [one.monitor.name for one in bad]
     since = min((one.since for one in bad if one.since is not None), default=now)
     first = bad[0] if bad else None
-    affected = Affected(
-        tag=first.monitor.tag if first else "",
-        name=first.monitor.name if first else "",
-        category=first.monitor.category if first else "",
-        words=first.status.name if first else "",
-    )
-    for name, title, text, state, impact in _templates(config):
-        if not bad and "{" in title + text:
+    status = first.status.name if first else ""
+    about = Circumstances(names, status, since, now, config.site.timezone)
+    for one in templates:
+        if not bad and "{" in one.title + one.text:
             continue
-        texts = [filled(each, affected, names, since, now, site.timezone) for each in (title, text)]
-        yield Beginning(name, texts[0], texts[1], state, impact)
+        yield Beginning(
+            one.name,
+            filled(one.title, about),
+            filled(one.text, about),
+            (one.state or IncidentState.INVESTIGATING).name.lower(),
+            one.impact.name if one.impact else None,
+            one.monitors,
+        )
 
 
-def _templates(config: Config) -> Iterator[tuple[str, str, str, str, str | None]]:
-    """Name, title, text, state and impact of each template; our own where none is configured."""
-    for template in config.templates:
-        yield template.name, template.title, template.text, "investigating", None
-    if config.templates:
-        return
+def _own_templates(config: Config) -> Iterator[TextTemplate]:
+    """Our own, where none is configured."""
     _ = locale(config.site.locale).gettext
-    yield (
-        "down",
-        _("{monitors} not working"),
-        _("We know of the problem since {since} and are looking for the cause."),
-        "investigating",
-        None,
-    )
-    yield (
-        "degraded",
-        _("Some requests to {monitors} fail"),
-        _("We know of the problem since {since} and are looking for the cause."),
-        "investigating",
-        "DEGRADED",
-    )
+    text = _("We know of the problem since {since} and are looking for the cause.")
+    yield TextTemplate("down", _("{monitors} not working"), text)
+    yield TextTemplate("degraded", _("Some requests to {monitors} fail"), text, impact=Status.DEGRADED)
 
 
 def update_text(config: Config, incident: Incident, state: str, now: int) -> str:

@@ -1,6 +1,6 @@
 """/manage/incidents/new: tell visitors what is wrong, prefilled with what is bad now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -8,11 +8,13 @@ from marshmallow import Schema
 
 from kener_async import keys
 from kener_async.config.model import MonitorConfig
+from kener_async.config.templates import templates_in_force
 from kener_async.domain.incident_updates import Impact
 from kener_async.domain.incidents import Incident
 from kener_async.domain.people import Act
 from kener_async.domain.samples import Status
-from kener_async.store import incident_screens, incidents
+from kener_async.domain.templates import TextTemplate
+from kener_async.store import incident_screens, incidents, managed
 from kener_async.web.manage.attention import BadMonitor, bad_monitors
 from kener_async.web.manage.form_bodies import FieldError
 from kener_async.web.manage.form_fields import FormBox, FormChoice, FormList, FormMoment, FormText
@@ -49,7 +51,10 @@ async def new(page: ManagePage) -> str:
     is_from_alerts = page.query.get("from") == "alerts" or rejected is not None
     named = set(page.request.query.getall("monitor", ()))
     about = [one for one in bad if is_from_alerts or one.monitor.tag in named]
-    choices = beginnings(page.config, about, page.now)
+    choices = beginnings(page.config, await _templates(page), about, page.now)
+    first = _first(page, choices)
+    if first.name == page.query.get("template"):
+        named |= set(first.monitors) & page.tags
     shows_all = len(others) <= LISTED or _is_asked_for_all(page)
     told = await _told_already(page, [one.monitor.tag for one in about])
     return await page.render(
@@ -60,7 +65,7 @@ async def new(page: ManagePage) -> str:
         has_more=not shows_all,
         chosen={one.monitor.tag for one in about} | named,
         beginnings=choices,
-        first=_first(page, choices),
+        first=first,
         other=OTHER,
         since=min((one.since for one in about if one.since is not None), default=None),
         impact=_impact(about),
@@ -123,8 +128,15 @@ async def _chosen_texts(form: ManageForm, title: str, text: str) -> tuple[str, s
     """The texts of the beginning that is chosen, about the monitors that are chosen."""
     wanted, monitors = form.values["beginning"], set(form.values["monitors"])
     about = [one for one in await bad_monitors(form) if one.monitor.tag in monitors]
-    found = [one for one in beginnings(form.config, about, form.now) if one.name == wanted]
+    choices = beginnings(form.config, await _templates(form), about, form.now)
+    found = [one for one in choices if one.name == wanted]
     return (found[0].title, found[0].text) if found else (title, text)
+
+
+async def _templates(page: ManagePage) -> Collection[TextTemplate]:
+    """The templates in force."""
+    stored = await page.app[keys.DATABASE].read(managed.list_of, "template")
+    return templates_in_force(page.config, [(one.name, one.body) for one in stored]).templates.values()
 
 
 def _others(page: ManagePage, bad: Sequence[BadMonitor]) -> list[MonitorConfig]:
