@@ -53,6 +53,7 @@ T = TypeVar("T")
 
 SESSIONS = web.AppKey("sessions", Sessions)
 BEGUN_SESSION = web.RequestKey("the cookie of the session that this request began", str)
+SCREENS: web.AppKey[Mapping[str, Act]] = web.AppKey("screens")  # the acts of all pages, by path
 TEMPLATES = web.AppKey("templates of the signed-in side", Templates)
 
 NO_PERSON = "no person yet: kener-async person add --role admin NAME"
@@ -224,6 +225,11 @@ class ManagePage(OpenPage):
     def may(self, act: Act) -> bool:
         """Whether the role of the person is enough for an act."""
         return self.person.role >= act.permission.role
+
+    def leads_to(self, path: str) -> bool:
+        """Whether there is a screen at a path, and the role of the person is enough for it."""
+        act = self.app[SCREENS].get(path)
+        return act is not None and self.may(act)
 
     def form(self, path: str) -> FormView:
         """The form that is posted to a path below that of all screens; if refused, with what was typed."""

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from kener_async.api.http.endpoint import meet_expectation
+from kener_async.api.http.policy import policy_of
 from kener_async.api.http.responses import Handler
 from kener_async.web.manage import (
     account,
@@ -15,6 +16,7 @@ from kener_async.web.manage import (
     people,
     sign_in,
 )
+from kener_async.web.manage.frame import SCREENS
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
 
@@ -97,6 +99,8 @@ def add_routes(app: web.Application, manage_path: str) -> None:
     """Add the screens below a path; without one there are none."""
     if not manage_path:
         return
+    policies = [(path, policy_of(handler)) for method, path, handler in ROUTES if method == "GET"]
+    app[SCREENS] = {path: one.act for path, one in policies if one is not None and one.act is not None}
     for method, path, handler in ROUTES:
         add = app.router.add_get if method == "GET" else app.router.add_post
         add(manage_path + path, handler, expect_handler=meet_expectation)
