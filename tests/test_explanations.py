@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from kener_async.cli.main import main
 from kener_async.clock import Cron
+from kener_async.config.explanation import explained
 from kener_async.config.load import load
 from kener_async.domain import check_times
 from kener_async.domain.alert_decisions import AlertContext, AlertOpened, decide
@@ -19,7 +20,6 @@ from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSett
 from kener_async.domain.hours import Hours
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.timeline import Layers
-from kener_async.ops.explanation import explained
 
 NOON = 1_767_182_400  # 2025-12-31 12:00:00 UTC, a Wednesday
 HEAD = """\

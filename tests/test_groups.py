@@ -12,11 +12,11 @@ import pytest
 
 from kener_async import keys
 from kener_async.config import load as loading
+from kener_async.config.explanation import explained
 from kener_async.config.model import MonitorConfig
 from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
-from kener_async.ops.explanation import explained
 from kener_async.store import followers, observer, rollups, samples, states
 from kener_async.store import monitors as monitors_stored
 from kener_async.store.admin import export, import_, integrity

@@ -90,8 +90,8 @@ def check_config(config: Config, tag: str | None) -> None:
 
 
 def _explain(config: Config, tag: str) -> None:
+    from kener_async.config.explanation import explained
     from kener_async.config.fields import describe, suggestion
-    from kener_async.ops.explanation import explained
 
     if tag not in config.by_tag:
         raise FatalError(f"{describe(tag)} is not a monitor{suggestion(tag, config.by_tag)}")

@@ -29,6 +29,7 @@ class AlertSearch:
 
     is_open: bool | None = None
     monitors: Sequence[int] | None = None
+    rule: str | None = None
     before: int | None = None
     limit: int = 50
 
@@ -134,6 +135,8 @@ def search(session: Session, criteria: AlertSearch) -> list[Alert]:
     named = [conditions[criteria.is_open]]
     if criteria.monitors is not None:
         named.append("monitor_id IN (SELECT value FROM json_each(:monitors))")
+    if criteria.rule is not None:
+        named.append("rule = :rule")
     if criteria.before is not None:
         named.append("id < :before")
     table = OPEN if criteria.is_open else "alerts"
@@ -141,9 +144,22 @@ def search(session: Session, criteria: AlertSearch) -> list[Alert]:
         f"SELECT {COLUMNS} FROM {table} WHERE {' AND '.join(named)} ORDER BY id DESC LIMIT :limit",  # noqa: S608
         {
             "monitors": json.dumps(list(criteria.monitors or ())),
+            "rule": criteria.rule,
             "before": criteria.before,
             "limit": criteria.limit,
         },
+    )
+    return [_alert(row) for row in rows]
+
+
+def of_monitor(session: Session, monitor: int, since: int, limit: int) -> list[Alert]:
+    """The alerts of a monitor that were open at `since` or later, newest first."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS} FROM alerts INDEXED BY alerts_by_monitor
+         WHERE monitor_id = ? AND (closed_at IS NULL OR closed_at >= ?) ORDER BY id DESC LIMIT ?
+        """,  # noqa: S608
+        (monitor, since, limit),
     )
     return [_alert(row) for row in rows]
 

@@ -1,7 +1,7 @@
 """Check faults: the attempts of checks that did not see UP, as an explanation of what was measured."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
 from kener_async.domain.calendar import MINUTE
@@ -37,6 +37,20 @@ def recent(session: Session, monitor: int, limit: int, before: float | None = No
         (monitor, inf if before is None else before, limit),
     )
     return [_attempt(row) for row in rows]
+
+
+def newest(session: Session, monitors: Iterable[int]) -> dict[int, Attempt]:
+    """The newest fault of each of these monitors; those without any are left out."""
+    rows = session.execute(
+        f"""
+        SELECT {COLUMNS}
+          FROM json_each(?) AS wanted
+         CROSS JOIN check_faults ON monitor_id = wanted.value
+           AND at = (SELECT max(at) FROM check_faults WHERE monitor_id = wanted.value)
+        """,  # noqa: S608
+        (json.dumps(list(monitors)),),
+    )
+    return {row[0]: _attempt(row) for row in rows}
 
 
 def of_sample(session: Session, sample: Sample) -> Attempt | None:

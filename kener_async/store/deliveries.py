@@ -176,6 +176,17 @@ def set_back(session: Session, channel: str, seconds: float, before: float) -> N
     )
 
 
+def count_waiting_by_channel(session: Session) -> dict[str, int]:
+    """How many deliveries are not done, by channel; those without any are left out."""
+    rows = session.execute(
+        f"""
+        SELECT channel, count(*) FROM deliveries INDEXED BY deliveries_waiting
+         WHERE {WAITING} GROUP BY channel
+        """  # noqa: S608
+    )
+    return dict(rows.fetchall())
+
+
 def count_waiting(session: Session) -> int:
     """How many deliveries are not done."""
     (count,) = session.execute(f"SELECT count(*) FROM deliveries WHERE {WAITING}").fetchone()  # noqa: S608

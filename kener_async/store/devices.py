@@ -66,6 +66,12 @@ def summaries(session: Session, devices: Collection[int] | None = None) -> list[
     ]
 
 
+def of_monitor(session: Session, monitor: int) -> list[DeviceSummary]:
+    """The devices that have reported a monitor, by sender and name."""
+    rows = session.execute("SELECT device_id FROM device_monitors WHERE monitor_id = ?", (monitor,))
+    return summaries(session, [device for (device,) in rows])
+
+
 def missing_of(session: Session, monitor: int) -> int:
     """How many numbers of the devices that report a monitor have not arrived."""
     lost: dict[int, int] = dict(

@@ -1,10 +1,11 @@
-"""What is told of a monitor and when, in words: `check-config --explain`."""
+"""What is told of a monitor and when, in words, for `check-config --explain` and the screens of monitors."""
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
+from kener_async.config.check_explanation import explained_check, next_run
 from kener_async.config.model import Config, MonitorConfig
 from kener_async.domain.alert_examples import (
     AlertExample,
@@ -27,7 +28,6 @@ from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import AtSchedule, EveryInterval, MonitorSettings, OnChange
 from kener_async.domain.hours import Hours
 from kener_async.domain.samples import Status
-from kener_async.ops.check_explanation import explained_check, next_run
 from kener_async.probes.settings import CheckSettings
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -48,6 +48,16 @@ def explained(config: Config, tag: str, now: int) -> list[str]:
         "",
         "Nothing is told of what was over before it was known, and nothing during a maintenance of it.",
     ]
+
+
+def explained_monitor(config: Config, monitor: MonitorConfig, now: int) -> list[str]:
+    """The sentences about what is expected of a monitor, without those about its rules."""
+    return list(_expected_of(monitor, config.site.timezone, now))
+
+
+def explained_rule(config: Config, monitor: MonitorConfig, rule: AlertRule) -> list[str]:
+    """The sentences about a rule that holds for a monitor, without examples."""
+    return list(_sentences(config, monitor, rule))
 
 
 def _title(monitor: MonitorConfig) -> str:
@@ -126,6 +136,11 @@ def _why_none(config: Config, monitor: MonitorConfig) -> str:
 
 
 def _explained_rule(config: Config, monitor: MonitorConfig, rule: AlertRule, now: int) -> Iterator[str]:
+    yield from _sentences(config, monitor, rule)
+    yield from _examples(monitor, rule, config.site.timezone, now)
+
+
+def _sentences(config: Config, monitor: MonitorConfig, rule: AlertRule) -> Iterator[str]:
     yield f"Opens when {_opening(rule, monitor)}."
     yield f"Tells {_listed(_receivers(config, rule))}{_reminded(rule)}."
     yield f"Is over when {_recovery(rule)}."
@@ -146,7 +161,6 @@ def _explained_rule(config: Config, monitor: MonitorConfig, rule: AlertRule, now
         text = f"from the template {rule.template}" if rule.template else "without a text"
         draft = "is published" if rule.incident == "publish" else "is drafted"
         yield f"An incident {draft} with it, {text}{_joined(rule)}."
-    yield from _examples(monitor, rule, config.site.timezone, now)
 
 
 def _opening(rule: AlertRule, monitor: MonitorConfig) -> str:
