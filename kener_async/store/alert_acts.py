@@ -43,6 +43,17 @@ def perform(
     return alerts.open_of(session, [alert.monitor])
 
 
+def perform_on(session: Session, tag: str, act: AlertAct, recipients: Mapping[str, Recipients]) -> int:
+    """Perform an act on all open alerts of the monitor of a tag; 1 if it changed any, else 0.
+
+    Raises Invalid where none is open.
+    """
+    found = {number: each for number, each in monitors.tags(session).items() if each == tag}
+    if not alerts.open_of(session, found):
+        raise Invalid("the monitor has no open alert")
+    return _act_on(session, found, act, recipients)
+
+
 def acknowledge_all(
     session: Session, act: AlertAct, recipients: Mapping[str, Recipients], grant: Grant = EVERYTHING
 ) -> int:
