@@ -60,7 +60,9 @@ def load(session: Session, query: AlertListQuery) -> AlertList:
     counts: Counter[str] = Counter(view for alert in shown for view in views_of(alert))
     if query.view != "history":
         matching = [alert for alert in shown if query.view in views_of(alert)]
-        page = matching[query.skipped : query.skipped + query.limit + 1]
+        last_page = max(0, len(matching) - 1) // query.limit * query.limit
+        begin = min(query.skipped, last_page)
+        page = matching[begin : begin + query.limit + 1]
         return AlertList(page, tags, counts, len(matching))
     is_all = query.tags is None and not query.monitor
     criteria = AlertSearch(

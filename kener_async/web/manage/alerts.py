@@ -49,6 +49,7 @@ async def alerts(page: ManagePage) -> str:
     )
     found = await page.app[keys.DATABASE].read(alert_lists.load, query)
     shown = found.alerts[:PER_PAGE]
+    _ = page.locale.gettext
     last = max(1, -(-(found.found or 0) // PER_PAGE))
     return await page.render(
         "manage/alerts.html",
@@ -59,7 +60,7 @@ async def alerts(page: ManagePage) -> str:
         counts=found.counts,
         pages=None if view == "history" else PageLinks.of(page, min(number, last), last),
         cursor=CursorLinks.of(page, [alert.id for alert in found.alerts]) if view == "history" else None,
-        rule_options=[("", page.locale.gettext("all")), *((one.rule.name,) * 2 for one in page.config.alerts)],
+        rule_options=[("", _("all")), *((one.rule.name,) * 2 for one in page.config.alerts)],
         asked={"view": view, "monitor": query.monitor, "rule": query.rule},
         state_of=state_of,
         length_of=length_of,

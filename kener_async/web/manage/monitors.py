@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kener_async import keys
 from kener_async.config.model import MonitorConfig
@@ -56,11 +57,21 @@ async def monitors(page: ManagePage) -> str:
         total=len(seen),
         pages=pages,
         kinds=kind_names(page.locale),
-        categories=[
-            one.name for one in page.config.categories if any(each.category == one.name for each in seen)
-        ],
+        **_options(page, seen),
         asked={"status": page.query.get("status", ""), "kind": kind, "category": category, "q": text},
     )
+
+
+def _options(page: ManagePage, seen: Sequence[MonitorConfig]) -> dict[str, Any]:
+    """What the list can be filtered by: pairs of a value and a text."""
+    _, used = page.locale.gettext, {one.category for one in seen}
+    statuses = [(status.name, labels.status(page.locale, status)) for status in labels.CLASSES]
+    categories = [(one.name, one.name) for one in page.config.categories if one.name in used]
+    return {
+        "status_options": [("", _("all")), ("bad", _("Down or degraded")), *statuses],
+        "kind_options": [("", _("all")), *kind_names(page.locale).items()],
+        "category_options": [("", _("all")), *categories],
+    }
 
 
 async def _listed(page: ManagePage, shown: Sequence[MonitorNow]) -> list[ListedMonitor]:

@@ -7,14 +7,23 @@ from kener_async.api.http.policy import policy_of
 from kener_async.api.http.responses import Handler
 from kener_async.web.manage import (
     account,
+    alerts,
+    channels,
+    deliveries,
+    devices,
     incidents,
     invitation,
+    monitor,
+    monitors,
+    more,
     new_incident,
     oidc,
     overview,
     passkeys,
     people,
+    rules,
     sign_in,
+    tokens,
 )
 from kener_async.web.manage.frame import SCREENS
 
@@ -43,6 +52,31 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/incidents/{number}/postmortem", incidents.save_postmortem),
     ("GET", "/incidents/{number}/delete", incidents.ask_delete),
     ("POST", "/incidents/{number}/delete", incidents.delete),
+    ("GET", "/monitors", monitors.monitors),
+    ("GET", "/monitors/{tag}", monitor.monitor),
+    ("POST", "/monitors/{tag}/run", monitor.run),
+    ("POST", "/monitors/{tag}/alerts", monitor.answer_alerts),
+    ("GET", "/alerts", alerts.alerts),
+    ("POST", "/alerts/{number:[0-9]{1,18}}", alerts.answer),
+    ("GET", "/rules", rules.rules),
+    ("GET", "/rules/{name}", rules.rule),
+    ("GET", "/channels", channels.channels),
+    ("GET", "/channels/{name}", channels.channel),
+    ("POST", "/channels/{name}/test", channels.test),
+    ("POST", "/channels/{name}/resume", channels.resume),
+    ("GET", "/deliveries", deliveries.deliveries),
+    ("GET", "/deliveries/{number:[0-9]{1,18}}", deliveries.delivery),
+    ("POST", "/deliveries/{number:[0-9]{1,18}}/again", deliveries.send_again),
+    ("POST", "/deliveries/{number:[0-9]{1,18}}/drop", deliveries.drop),
+    ("GET", "/devices", devices.devices),
+    ("GET", "/devices/{number:[0-9]{1,18}}/forget", devices.forget_device),
+    ("POST", "/devices/{number:[0-9]{1,18}}/forget", devices.forget),
+    ("GET", "/tokens", tokens.tokens),
+    ("GET", "/tokens/new", tokens.new_token),
+    ("POST", "/tokens/new", tokens.make_token),
+    ("GET", "/tokens/{token}/revoke", tokens.revoke_token),
+    ("POST", "/tokens/{token}/revoke", tokens.revoke),
+    ("GET", "/more", more.more),
     ("GET", "/sign-in", sign_in.sign_in),
     ("POST", "/sign-in", sign_in.post_sign_in),
     ("GET", "/second-step", sign_in.second_step),
@@ -101,6 +135,7 @@ def add_routes(app: web.Application, manage_path: str) -> None:
         return
     policies = [(path, policy_of(handler)) for method, path, handler in ROUTES if method == "GET"]
     app[SCREENS] = {path: one.act for path, one in policies if one is not None and one.act is not None}
+    app[channels.TRIALS] = {}
     for method, path, handler in ROUTES:
         add = app.router.add_get if method == "GET" else app.router.add_post
         add(manage_path + path, handler, expect_handler=meet_expectation)
