@@ -50,6 +50,17 @@ SCREENS: dict[Act, str] = {
         GET
         GET /incidents
         GET /incidents/{number}
+        GET /monitors
+        GET /monitors/{tag}
+        GET /alerts
+        GET /rules
+        GET /rules/{name}
+        GET /channels
+        GET /channels/{name}
+        GET /deliveries
+        GET /deliveries/{number}
+        GET /devices
+        GET /more
     """,
     Act.ACCOUNT: """
         GET /sign-in/again
@@ -72,6 +83,26 @@ SCREENS: dict[Act, str] = {
         POST /acknowledge
         POST /acknowledge-all
         POST /snooze
+        POST /alerts/{number}
+        POST /monitors/{tag}/alerts
+    """,
+    Act.RUN_CHECK: """
+        POST /monitors/{tag}/run
+    """,
+    Act.USE_CHANNEL: """
+        POST /channels/{name}/test
+        POST /channels/{name}/resume
+        POST /deliveries/{number}/again
+        POST /deliveries/{number}/drop
+    """,
+    Act.MANAGE_TOKENS: """
+        GET /devices/{number}/forget
+        POST /devices/{number}/forget
+        GET /tokens
+        GET /tokens/new
+        POST /tokens/new
+        GET /tokens/{token}/revoke
+        POST /tokens/{token}/revoke
     """,
     Act.WRITE_INCIDENT: """
         GET /incidents/new
