@@ -79,7 +79,9 @@ def _messages(page: ManagePage) -> dict[str, str]:
 class AnswerForm(Schema):
     """What is done about the open alerts of the monitor of an alert."""
 
-    until = FormChoice({"acknowledge": "acknowledge", "hour": "hour", "morning": "morning"}, required=True)
+    until = FormChoice(
+        {"acknowledge": "acknowledge", "hour": "hour", "morning": "morning"}, load_default="acknowledge"
+    )
 
 
 @manage_form(Act.ANSWER_ALERT, AnswerForm(), shown_by=alerts)

@@ -250,7 +250,9 @@ async def run(form: ManageForm) -> web.StreamResponse:
 class SnoozeMonitorForm(Schema):
     """How long the open alerts of a monitor are kept quiet."""
 
-    until = FormChoice({"hour": "hour", "morning": "morning", "acknowledge": "acknowledge"}, required=True)
+    until = FormChoice(
+        {"hour": "hour", "morning": "morning", "acknowledge": "acknowledge"}, load_default="acknowledge"
+    )
 
 
 @manage_form(Act.ANSWER_ALERT, SnoozeMonitorForm(), shown_by=monitor)
