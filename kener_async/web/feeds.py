@@ -17,6 +17,7 @@ from kener_async.web.formats.ids import Ids
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import PageRequest, by_origin, page
 from kener_async.web.pages.snapshot import IncidentView, visible
+from kener_async.web.parts import series
 
 PAST = 90 * DAY
 FUTURE = 400 * DAY
@@ -40,7 +41,7 @@ async def json_feed(page: PageRequest) -> bytes:
 @page("text/calendar; charset=utf-8", key=by_origin, language=None, headers=ANY_ORIGIN)
 async def maintenance(page: PageRequest) -> bytes:
     title, _ = _subject(page)
-    planned = [view for view in await _incidents(page) if view.incident.is_maintenance]
+    planned = [view for view in await _all(page) if view.incident.is_maintenance]
     return await asyncio.to_thread(icalendar.calendar, title, planned, _ids(page), page.base_url, page.now)
 
 
@@ -61,7 +62,7 @@ async def statuspage_document(page: PageRequest) -> bytes:
 async def _feed(page: PageRequest, file: str, write: Callable[[feeds.Feed], bytes]) -> bytes:
     """Incidents and maintenance of the last 90 days and of the future, newest first."""
     title, home = _subject(page)
-    views = await _incidents(page)
+    views = await _all(page)
     names = {view.monitor.tag: view.monitor.name for view in page.snapshot.monitors}
     tag = page.request.match_info.get("tag")
     tags = list(names) if tag is None else [tag]
@@ -100,6 +101,12 @@ def _subject(page: PageRequest) -> tuple[str, str]:
     if tag is None:
         return title, "/"
     return f"{page.snapshot.named(tag).monitor.name} - {title}", f"/monitor/{tag}"
+
+
+async def _all(page: PageRequest) -> Sequence[IncidentView]:
+    """The incidents, and the maintenance to come that is computed."""
+    computed = await series.computed_views(page, page.request.match_info.get("tag"))
+    return [*await _incidents(page), *computed]
 
 
 async def _incidents(page: PageRequest) -> Sequence[IncidentView]:

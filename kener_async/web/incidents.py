@@ -19,7 +19,7 @@ from kener_async.store import incidents as store
 from kener_async.web.pages import labels
 from kener_async.web.pages.page import CacheKey, PageRequest, page
 from kener_async.web.pages.snapshot import MonitorNow, visible
-from kener_async.web.parts import calendar, markdown
+from kener_async.web.parts import calendar, markdown, series
 
 DESCRIPTION = 160  # characters; search engines show no more
 EXCERPT = 280
@@ -170,8 +170,10 @@ async def archive(page: PageRequest) -> str:
     monitors = snapshot.monitors if chosen is None else [chosen]
     tags = [view.monitor.tag for view in monitors]
     threads, extent = await page.app[keys.DATABASE].read(incident_lists.archive, *month.bounds(zone), tags)
-    incidents = calendar.within(visible(threads, snapshot), month, zone, now)
-    months = [current, *(Month.of(instant, zone) for instant in extent or ())]
+    computed = await series.computed_views(page, None if chosen is None else chosen.monitor.tag)
+    incidents = calendar.within([*visible(threads, snapshot), *computed], month, zone, now)
+    extremes = [*(extent or ()), *(view.incident.start for view in computed[-1:])]
+    months = [current, *(Month.of(instant, zone) for instant in extremes)]
     previous, following = neighbours(month, min(months), max(months))
     bars, first_weekday = await calendar.measured(page, monitors, month), locale.cldr.first_week_day
     return await page.render(

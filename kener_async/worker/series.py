@@ -71,6 +71,7 @@ class SeriesMaker:
         work = partial(series.save, name=name, body=body, revision=revision, actor=actor)
         saved, done = await self._database.write(work, self.plan_of, self._clock())
         self.note(done)
+        self._states.note_incident_change()  # also what is computed of it changes
         return saved
 
     async def delete(self, name: str, revision: int | None, actor: Actor) -> Managed:
@@ -78,6 +79,7 @@ class SeriesMaker:
         work = partial(series.delete, name=name, revision=revision, actor=actor)
         gone, done = await self._database.write(work, self.plan_of, self._clock())
         self.note(done)
+        self._states.note_incident_change()
         return gone
 
     def note(self, done: OccurrencesMade) -> None:

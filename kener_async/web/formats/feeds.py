@@ -73,6 +73,9 @@ class Feed:
 
 
 def address(incident: Incident, base_url: str) -> str:
+    """The page of an incident; of one that is computed, which has none yet, its month of the archive."""
+    if incident.number < 0:
+        return f"{base_url}/incidents/{(incident.occurrence or '')[:7]}"
     return f"{base_url}/incident/{incident.number}"
 
 
