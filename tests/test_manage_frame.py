@@ -1,30 +1,14 @@
 """The frame of the signed-in screens: who gets in, what is refused, and that nothing typed is lost."""
 
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
 import pytest
 
-from kener_async import keys
-from kener_async.domain.people import Actor, ActorKind, Role
-from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions, Visit
-from kener_async.store import people
-from kener_async.store.interface import Database, Session
-from kener_async.web.manage.frame import SESSIONS
-from tests.rigs.service import Service
-
-COMMAND = Actor(ActorKind.COMMAND, "root")
-
-
-async def a_person(service: Service, name: str = "ada", role: Role = Role.ADMIN) -> str:
-    """The cookie of a new person who is signed in."""
-    now = service.clock()
-
-    sessions: Sessions = service.app[SESSIONS]
-
-    def work(session: Session) -> str:
-        person = people.add(session, name, role, None, "", COMMAND, now)
-        return sessions.begin(session, person, Visit("127.0.0.1", "test"), now, by="password")
-
-    database: Database = service.app[keys.DATABASE]
-    return await database.write(work)
+from kener_async.identity.sessions import LOOPBACK_COOKIE
+from tests.rigs.people import a_person, a_session
+from tests.rigs.service import FakeClock, Service, a_config, running
 
 
 async def test_without_a_person_there_is_one_sentence(service: Service):
@@ -43,9 +27,49 @@ async def test_without_a_session_one_is_led_to_sign_in_and_back(service: Service
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_signed_in_person_sees_the_overview(service: Service, method: str):
-    cookie = await a_person(service)
+    cookie = await a_session(service, await a_person(service))
     async with service.client.request(method, "/manage", cookies={LOOPBACK_COOKIE: cookie}) as reply:
         assert reply.status == 200
         assert reply.headers["Cache-Control"] == "no-store"
         assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
         assert ("ada" in await reply.text()) == (method == "GET")
+
+
+async def test_a_slash_at_the_end_leads_to_the_address_without_it(service: Service):
+    cookie = await a_session(service, await a_person(service))
+    async with service.client.get(
+        "/manage/incidents/", cookies={LOOPBACK_COOKIE: cookie}, allow_redirects=False
+    ) as reply:
+        assert (reply.status, reply.headers["Location"]) == (308, "/manage/incidents")
+
+
+async def test_only_the_allowed_networks_reach_the_screens(service: Service):
+    await a_person(service)
+    service.change("manage", allowed_ips=(ip_network("192.0.2.0/24"),))
+    for path in ("/manage", "/manage/sign-in"):
+        async with service.client.get(path, allow_redirects=False) as reply:
+            assert reply.status == 404
+            assert "person" not in await reply.text()
+
+
+async def test_all_screens_are_below_both_paths(tmp_path: Path):
+    config = a_config(tmp_path)
+    server = replace(config.server, base_path="/status", manage_path="/team/desk")
+    async with running(replace(config, server=server), FakeClock()) as service:
+        cookie = await a_session(service, await a_person(service))
+        async with service.client.get("/manage") as reply:
+            assert reply.status == 404
+        for path in ("/team/desk/incidents", "/status/team/desk/incidents"):  # stripped by a proxy, or not
+            async with service.client.get(path, cookies={LOOPBACK_COOKIE: cookie}) as reply:
+                assert reply.status == 200
+                assert 'href="/status/team/desk/incidents/new"' in await reply.text()
+
+
+async def test_without_a_manage_path_there_is_no_screen(tmp_path: Path):
+    config = a_config(tmp_path)
+    server = replace(config.server, manage_path="")
+    async with running(replace(config, server=server), FakeClock()) as service:
+        await a_person(service)
+        async with service.client.get("/manage") as reply:
+            assert reply.status == 404
+            assert "not found" in await reply.text()

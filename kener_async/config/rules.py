@@ -68,6 +68,12 @@ def _address_rules(server: Values, reserved: Reserved) -> Iterator[ConfigProblem
     if first and first[0] in reserved():
         text = f"must not begin with /{first[0]}, which is a path of this program"
         yield ConfigProblem(("server", "base_path"), text)
+    manage = server.get("manage_path", "/manage").split("/", 2)[1:2]
+    if manage and manage[0] in reserved():
+        text = f"must not begin with /{manage[0]}, which is a path of this program"
+        yield ConfigProblem(("server", "manage_path"), text)
+    if manage and manage == first:
+        yield ConfigProblem(("server", "base_path"), f"must not begin with /{first[0]}, as manage_path does")
 
 
 def _retention_rules(values: Values) -> Iterator[ConfigProblem]:

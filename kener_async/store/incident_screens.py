@@ -3,20 +3,24 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from kener_async.domain.access import Grant
 from kener_async.domain.alert_streaks import measured_runs
-from kener_async.domain.calendar import minute_of
+from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.errors import Conflict
+from kener_async.domain.incident_updates import Update
 from kener_async.domain.incidents import Incident
 from kener_async.domain.people import Actor
 from kener_async.domain.samples import Status
-from kener_async.store import incident_rows, incidents, layers
+from kener_async.store import audit, incident_lists, incident_rows, incident_updates, incidents, layers
+from kener_async.store.audit import AuditSearch
 from kener_async.store.incident_rows import COLUMNS
 from kener_async.store.interface import Session
 
 PAGE = 50
+SAME_WITHIN = 10 * MINUTE  # what is sent again within this time is the same
+LOOKED_AT = 10  # of the newest incidents
 BAD = (Status.DOWN, Status.DEGRADED)
 
 ListedState = Literal["", "open", "closed", "draft"]
@@ -113,13 +117,70 @@ def open_about(session: Session, tags: Iterable[str]) -> list[Incident]:
 
 
 def open_first(
-    session: Session, fields: Mapping[str, object], actor: Actor, now: int, grant: Grant | None = None
+    session: Session, fields: Mapping[str, Any], actor: Actor, now: int, grant: Grant | None = None
 ) -> Incident:
-    """Open an incident unless visitors are told of one of its monitors already; raises ToldAlready."""
-    told = [] if fields.get("is_draft") else open_about(session, fields["tags"])  # type: ignore[arg-type]
+    """Open an incident unless visitors are told of one of its monitors already; raises ToldAlready.
+
+    The same that this person has just opened is not opened again, as by going back and pressing once more.
+    """
+    for one in incident_lists.newest(session, LOOKED_AT):
+        if _is_same(one, fields, now) and _opened_by(session, one.number) == str(actor):
+            return one
+    told = [] if fields["is_draft"] else open_about(session, fields["tags"])
     if told:
         raise ToldAlready(told)
     return incidents.open(session, fields, actor, now, grant)
+
+
+def _is_same(incident: Incident, fields: Mapping[str, Any], now: int) -> bool:
+    is_new = 0 <= now - incident.created_at <= SAME_WITHIN
+    said = ("title", "body", "tags", "is_draft")
+    return is_new and all(getattr(incident, name) == fields[name] for name in said)
+
+
+def _opened_by(session: Session, number: int) -> str:
+    rows = audit.search(session, AuditSearch(act="incident.open", thing=f"incident {number}"), 1)
+    return rows[0].actor if rows else ""
+
+
+def post_first(
+    session: Session,
+    number: int,
+    fields: Mapping[str, Any],
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> tuple[Incident, Update]:
+    """Post an update, unless it is the newest one already and by the same person."""
+    incident = incidents.get(session, number)
+    newest = incident_updates.of(session, [number])[number][-1:]
+    for one in newest:
+        is_same = (one.body, one.state, one.author) == (fields["body"], fields["state"], str(actor))
+        if is_same and 0 <= now - one.created_at <= SAME_WITHIN and "at" not in fields:
+            return incident, one
+    return incidents.post_update(session, number, fields, actor, now, grant=grant, revision=revision)
+
+
+def join(
+    session: Session,
+    number: int,
+    body: str,
+    tags: Sequence[str],
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> tuple[Incident, Update]:
+    """Say in an update what another incident was to tell, and name its monitors too."""
+    before = incidents.get(session, number)
+    named = tuple(dict.fromkeys((*before.tags, *tags)))
+    if named != before.tags:
+        incidents.change(session, number, {"tags": named}, actor, now, grant=grant, revision=revision)
+    fields = {"body": body, "state": None}
+    return post_first(session, number, fields, actor, now, grant=grant)
 
 
 # What was measured

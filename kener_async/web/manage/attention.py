@@ -92,6 +92,11 @@ class Attention:
         return sum(self.counts.values())
 
     @property
+    def untold(self) -> bool:
+        """Whether something is bad of which visitors are not told."""
+        return any(not one.incidents for one in self.bad)
+
+    @property
     def worst(self) -> Status:
         """The status that the headline has: the worst one, else UP, or NO_DATA if nothing is known."""
         found = next((status for status in (*BAD, Status.MAINTENANCE) if self.counts.get(status)), None)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kener_async.config.model import Config
-from kener_async.domain.durations import format_duration
 from kener_async.domain.incident_updates import IncidentState
 from kener_async.domain.incidents import Incident
 from kener_async.domain.samples import Status
@@ -54,10 +53,11 @@ def beginnings(
 def _of_templates(
     config: Config, templates: Iterable[TextTemplate], bad: Sequence[BadMonitor], now: int
 ) -> Iterator[Beginning]:
-    names = [one.monitor.name for one in bad if not one.because] or [one.monitor.name for one in bad]
-    since = min((one.since for one in bad if one.since is not None), default=now)
-    first = bad[0] if bad else None
-    status = first.status.name if first else ""
+    worst = [one for one in bad if one.status is bad[0].status]  # the others are named by their impact
+    causes = [one for one in worst if not one.because] or worst
+    since = min((one.since for one in worst if one.since is not None), default=now)
+    status = bad[0].status.name if bad else ""
+    names = [one.monitor.name for one in causes]
     about = Circumstances(names, status, since, now, config.site.timezone)
     for one in templates:
         if not bad and "{" in one.title + one.text:
@@ -82,12 +82,13 @@ def _own_templates(config: Config) -> Iterator[TextTemplate]:
 
 def update_text(config: Config, incident: Incident, state: str, now: int) -> str:
     """What an update that gives an incident this state begins with."""
-    _ = locale(config.site.locale).gettext
+    language = locale(config.site.locale)
+    _ = language.gettext
     texts = {
         "investigating": _("We are still looking for the cause."),
         "identified": _("The cause is known, and we are working on it."),
         "monitoring": _("It works again, and we keep watching it."),
         "resolved": _("This is resolved. It lasted {for}."),
     }
-    lasted = format_duration(max(0, (incident.end or now) - incident.start))
+    lasted = language.duration(max(0, (incident.end or now) - incident.start))
     return texts.get(state, "").replace("{for}", lasted)

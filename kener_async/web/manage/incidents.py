@@ -49,7 +49,7 @@ IMPACT_OF: Mapping[str, Impact | None] = {
 async def listing(page: ManagePage) -> str:
     """Incidents by state, month, monitor, kind and a part of the title; drafts first."""
     query = page.query
-    month = Month.parsed(query["month"]) if query.get("month") else None
+    month = _month(query.get("month", ""))
     monitor = query.get("monitor", "")
     if monitor and monitor not in page.tags:
         raise NotFound("there is no such monitor")
@@ -81,6 +81,14 @@ async def listing(page: ManagePage) -> str:
         query=dict(query),
         with_query=partial(with_query, page),
     )
+
+
+def _month(text: str) -> Month | None:
+    """The month of a query, None for none; raises NotFound for a malformed one."""
+    month = Month.parsed(text) if text else None
+    if text and month is None:
+        raise NotFound("there is no such month")
+    return month
 
 
 def _one_of(text: str, known: tuple[Any, ...]) -> Any:
@@ -208,6 +216,8 @@ class UpdateForm(RevisionForm):
     text = FormText(lines=True)
     state = FormChoice({"": None, **STATES}, load_default=None)
     at = FormMoment()
+    joins = FormBox()  # it was to be an incident of its own
+    monitors = FormList()  # of that
 
 
 class ChangeUpdateForm(RevisionForm):
@@ -281,7 +291,10 @@ async def _visible(page: ManagePage, number: int) -> Incident:
 @manage_form(Act.WRITE_INCIDENT, UpdateForm(), shown_by=incident)
 async def post_update(form: ManageForm) -> web.StreamResponse:
     """Post an update."""
-    return await _act(form, incidents.post_update, _update_fields(form), done="posted")
+    if form.values["joins"]:
+        tags = [tag for tag in form.values["monitors"] if tag in form.tags]
+        return await _act(form, incident_screens.join, form.values["text"], tags, done="posted")
+    return await _act(form, incident_screens.post_first, _update_fields(form), done="posted")
 
 
 def _update_fields(form: ManageForm) -> dict[str, Any]:

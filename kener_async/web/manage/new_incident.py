@@ -26,13 +26,15 @@ MAX_TITLE = 300
 
 
 class NewIncidentForm(Schema):
-    """An incident as it is typed. `said_title` and `said_text` are what the fields were prefilled with."""
+    """An incident as it is typed. `said_title` and so on are what the fields were prefilled with."""
 
     beginning = FormText()
     title = FormText(maximum=MAX_TITLE)
     text = FormText(lines=True)
     said_title = FormText()
     said_text = FormText(lines=True)
+    said_state = FormText()
+    said_impact = FormText()
     monitors = FormList(minimum=1)
     degraded = FormList()
     state = FormChoice(STATES, load_default=STATES["investigating"])
@@ -51,6 +53,7 @@ async def new(page: ManagePage) -> str:
     is_from_alerts = page.query.get("from") == "alerts" or rejected is not None
     named = set(page.request.query.getall("monitor", ()))
     about = [one for one in bad if is_from_alerts or one.monitor.tag in named]
+    about = [one for one in about if not one.incidents] or about  # visitors are told of the others
     choices = beginnings(page.config, await _templates(page), about, page.now)
     first = _first(page, choices)
     if first.name == page.query.get("template"):
@@ -69,7 +72,7 @@ async def new(page: ManagePage) -> str:
         other=OTHER,
         since=min((one.since for one in about if one.since is not None), default=None),
         impact=_impact(about),
-        degraded=[one.monitor.tag for one in about if one.status is Status.DEGRADED],
+        degraded=[one.monitor.tag for one in bad if one.status is Status.DEGRADED],
         told=told,
     )
 
@@ -80,8 +83,7 @@ async def open_incident(form: ManageForm) -> web.StreamResponse:
     if form.values["act"] == "all":
         raise ShowAgain
     fields = await _fields_of(form)
-    is_checked = not form.values["separate"] and not fields["is_draft"]
-    work = incident_screens.open_first if is_checked else incidents.open
+    work = incidents.open if form.values["separate"] else incident_screens.open_first
     done = "drafted" if fields["is_draft"] else "published"
     incident: Incident = await form.write(
         work,
@@ -98,39 +100,54 @@ async def open_incident(form: ManageForm) -> web.StreamResponse:
 
 async def _fields_of(form: ManageForm) -> dict[str, Any]:
     """The fields of the incident; raises FieldError."""
-    values = form.values
-    title, text = values["title"], values["text"]
-    if title == values["said_title"] and text == values["said_text"]:
-        # Without a script the fields have the texts of the first beginning, whichever is chosen.
-        title, text = await _chosen_texts(form, title, text)
-    unknown = [tag for tag in values["monitors"] if tag not in form.tags]
+    values, tags = form.values, form.values["monitors"]
+    unknown = [tag for tag in tags if tag not in form.tags]
     if unknown:
         raise FieldError({"monitors": f"there is no monitor {unknown[0]}"})
-    if not title:
+    said = await _said(form)
+    if not said["title"]:
         raise FieldError({"title": "is missing: say in a few words what does not work"})
-    impact: Status | None = values["impact"]
-    degraded = set(values["degraded"]) & set(values["monitors"])
-    impacts = dict.fromkeys(degraded, Impact.DEGRADED) if impact is Status.DOWN else {}
-    start = form.now if values["start"] is None else form.instant(values["start"])
+    degraded = set(values["degraded"]) & set(tags)
+    own = dict.fromkeys(degraded, Impact.DEGRADED) if said["impact"] is Status.DOWN else {}
     return {
-        "title": title,
-        "body": text,
-        "tags": values["monitors"],
-        "impact": impact,
-        "impacts": impacts if len(impacts) < len(values["monitors"]) else {},
-        "state": values["state"],
-        "start": start,
+        **said,
+        "tags": tags,
+        "impacts": own if len(own) < len(tags) else {},
+        "start": form.now if values["start"] is None else form.instant(values["start"]),
         "is_draft": values["act"] == "draft",
     }
 
 
-async def _chosen_texts(form: ManageForm, title: str, text: str) -> tuple[str, str]:
-    """The texts of the beginning that is chosen, about the monitors that are chosen."""
+async def _said(form: ManageForm) -> dict[str, Any]:
+    """Title, body, state and impact: as typed, or where nothing was, as the chosen beginning has them.
+
+    Without a script the fields are those of the first beginning, whichever is chosen.
+    """
+    values = form.values
+    typed = {
+        "title": values["title"],
+        "body": values["text"],
+        "state": values["state"],
+        "impact": values["impact"],
+    }
+    is_typed = (values["title"], values["text"]) != (values["said_title"], values["said_text"])
+    chosen = None if is_typed else await _chosen(form)
+    if chosen is None:
+        return typed
+    typed |= {"title": chosen.title, "body": chosen.text}
+    if values["state"] is STATES.get(values["said_state"]):
+        typed["state"] = STATES[chosen.state]
+    if chosen.impact is not None and values["impact"] is IMPACTS.get(values["said_impact"], ...):
+        typed["impact"] = IMPACTS[chosen.impact]
+    return typed
+
+
+async def _chosen(form: ManageForm) -> Beginning | None:
+    """The beginning that is chosen, about the monitors that are chosen; None where it is not known."""
     wanted, monitors = form.values["beginning"], set(form.values["monitors"])
     about = [one for one in await bad_monitors(form) if one.monitor.tag in monitors]
     choices = beginnings(form.config, await _templates(form), about, form.now)
-    found = [one for one in choices if one.name == wanted]
-    return (found[0].title, found[0].text) if found else (title, text)
+    return next((one for one in choices if one.name == wanted), None)
 
 
 async def _templates(page: ManagePage) -> Collection[TextTemplate]:

@@ -54,9 +54,10 @@ class Assets:
         """Read the files again if the configuration is another one."""
         if config is not self._config:
             texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in FILES}
-            texts["page.css"] += styles(config.site, config.server.base_path)
+            added = styles(config.site, config.server.base_path)
             # In one file, because each request counts on a slow line.
-            texts["manage.css"] = texts["page.css"] + texts["manage.css"]
+            texts["manage.css"] = texts["page.css"] + texts["manage.css"] + added
+            texts["page.css"] += added + custom_styles(config.site)
             self._versions = {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
             self._files = {
                 name: CachedPage(
@@ -86,8 +87,13 @@ ASSETS = web.AppKey("assets", Assets)
 
 
 def styles(site: SiteConfig, base_path: str) -> str:
-    """The CSS that the configuration adds to the stylesheet: colours, font, and the site's own rules."""
+    """The CSS that the configuration adds to every stylesheet: colours and font."""
     return "".join(_styles(site, base_path))
+
+
+def custom_styles(site: SiteConfig) -> str:
+    """The site's own rules, which are for what visitors see."""
+    return "" if site.custom_css is None else "\n" + site.custom_css.read_text(encoding="utf-8")
 
 
 def _styles(site: SiteConfig, base_path: str) -> Iterator[str]:
@@ -103,8 +109,6 @@ def _styles(site: SiteConfig, base_path: str) -> Iterator[str]:
     family = ", ".join(part for part in ('"Site"' if site.font_file else "", site.font_family) if part)
     if family:
         yield f"\n:root {{ --font: {family}, system-ui, sans-serif; }}"
-    if site.custom_css is not None:
-        yield "\n" + site.custom_css.read_text(encoding="utf-8")
 
 
 def _colors(colors: Colors) -> str:

@@ -156,8 +156,10 @@
 
   function onChange({ target }) {
     if (target.name !== "beginning") return;
-    const { title, text } = target.dataset;
+    const { title, text, state, impact } = target.dataset, { elements } = target.form;
     fill(target.form, { title, text }, saidBy(target.form));
+    elements.state.value = state;
+    if (impact) elements.impact.value = impact;
     if (!title) target.form.elements.title.focus();
     keep(target.form);
   }
