@@ -223,3 +223,27 @@
   const period = Number(body.dataset.refresh || 0) * 1000;
   if (period) setInterval(refresh, period);
 })();
+
+// Buttons that copy the text of an element; without a script they are hidden.
+(() => {
+  "use strict";
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {  // browsers offer the clipboard over TLS only
+      getSelection().selectAllChildren(source);
+      if (!document.execCommand("copy")) return;
+      getSelection().removeAllRanges();
+    }
+    const label = button.dataset.label ||= button.textContent;
+    button.textContent = button.dataset.copied;
+    setTimeout(() => { button.textContent = label; }, 2000);
+  }
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
+})();
