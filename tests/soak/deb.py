@@ -71,7 +71,7 @@ class Package:
 
     async def heard(self, after: int = 0) -> int:
         """When the one device was heard that there is, of which nothing may be missing; waits until then."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150  # it checks once a minute
         async with connected(self.machine.port, self.token) as client:
             while time.monotonic() < deadline:
                 devices = await client.get("/api/devices")

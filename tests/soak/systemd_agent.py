@@ -28,6 +28,8 @@ CONFIG, TOKEN = "/etc/kener-agent/config.toml", "/etc/kener-agent/token"
 SPOOL = "/var/lib/private/kener-agent/spool.db"
 CREDENTIAL = "/run/credentials/kener-agent.service/token"
 ALIVE, *TAGS = restart.TAGS
+NOT_MEASURED = ""  # which is no status, so nothing is sent
+FORBIDDEN = 'file = "/root/kener-async"\nmax_age = "1000d"'
 # What the unit lets a check see, and what it hides from it.
 CHECKS = {
     'unit = "kener-async.service"': "UP",
@@ -37,7 +39,7 @@ CHECKS = {
     'command = ["setpriv", "--inh-caps=-all", "true"]': "UP",  # gives up capabilities, as ping does
     'command = ["pgrep", "-x", "systemd-journal"]': "DOWN",  # the processes of others
     f'file = "{CONFIG}"\nmax_age = "1d"': "UP",
-    'file = "/root/kener-async"\nmax_age = "1000d"': "DOWN",  # home folders
+    FORBIDDEN: NOT_MEASURED,  # home folders
     'http = "http://127.0.0.1:PORT/healthz"': "UP",
     'tcp = "127.0.0.1:PORT"': "UP",
 }
@@ -109,6 +111,9 @@ async def sees(machine: Machine) -> str:
     machine.run("systemctl", "restart", UNIT)
     await in_a_thread(until, lambda: heard(machine) > before + 4 * len(CHECKS), "each has been made")
     statuses = _last_statuses(machine)
+    forbidden = TAGS[list(CHECKS).index(FORBIDDEN)]
+    if _reports(machine, forbidden, "check failed to run", "permission denied"):
+        statuses[forbidden] = NOT_MEASURED
     wrong = [
         f"{check}: {statuses.get(tag)}"
         for tag, (check, status) in zip(TAGS, CHECKS.items(), strict=False)
@@ -118,6 +123,14 @@ async def sees(machine: Machine) -> str:
         raise Unmet("; ".join(wrong))
     ups = [check.split()[0] for check, status in CHECKS.items() if status == "UP"]
     return f"UP are checks of {', '.join(dict.fromkeys(ups))}; the processes of others and /root are hidden"
+
+
+def _reports(machine: Machine, tag: str, event: str, reason: str) -> bool:
+    """Whether the agent has logged this about a check since it was started last, and no status of it."""
+    _, _, log = machine.about(UNIT).journal().rpartition('"event": "started"')
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith('{"tag"')]
+    about = {(line["event"], line["reason"]) for line in lines if line["tag"] == tag}
+    return about == {(event, reason)}
 
 
 def _last_statuses(machine: Machine) -> dict[str, str]:
