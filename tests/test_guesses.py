@@ -24,7 +24,7 @@ from kener_async.domain.guesses import (
 from kener_async.identity import throttle
 from kener_async.resources import shipped
 from kener_async.store import tries
-from tests.rigs.people import a_browser, a_person, sign_in
+from tests.rigs.people import PASSWORD, a_browser, a_person, sign_in, signed_in
 from tests.rigs.service import NOON, FakeClock, Service, a_config, running
 
 WRONG = "wrong words here"
@@ -127,7 +127,7 @@ def test_a_success_forgets_the_name_and_takes_back_its_own_try(session: sqlite3.
     throttle.claim(session, subject, NOON)
     throttle.succeed(session, subject)
     assert tries.get(session, subject.name) == NO_FAILURES
-    assert tries.get(session, subject.network).count == 4
+    assert tries.get(session, "network:192.0.2.7").count == 4
 
 
 async def test_what_is_counted_outlives_a_restart(tmp_path: Path, clock: FakeClock):
@@ -167,3 +167,52 @@ async def test_tries_at_once_are_all_counted(service: Service):
     subject = throttle.password_try("ada", "192.0.2.7")
     waits = [await database.write(throttle.claim, subject, service.clock()) for _ in range(30)]
     assert waits == [0] * 5 + [2] * 25
+
+
+async def guess_at(service: Service, name: str, count: int) -> None:
+    """Guess at a password from many addresses, as often as that is let through."""
+    database = service.app[keys.DATABASE]
+    for number in range(count):
+        await database.write(
+            throttle.claim, throttle.password_try(name, f"192.0.2.{number}"), service.clock()
+        )
+
+
+async def test_guesses_from_elsewhere_keep_nobody_out_of_a_browser_in_which_they_were(service: Service):
+    await a_person(service)
+    async with a_browser(service) as known, a_browser(service) as other:
+        await sign_in(known)
+        await (await known.open("/manage/sign-out")).press("Sign out")
+        await guess_at(service, "ada", 100)
+        assert (await sign_in(other)).status == 429
+        assert (await sign_in(known)).path == "/manage"
+
+
+async def test_guesses_in_a_known_browser_are_slowed_for_it_alone(service: Service):
+    await a_person(service)
+    async with a_browser(service) as known, a_browser(service) as other:
+        await sign_in(known)
+        await (await known.open("/manage/sign-out")).press("Sign out")
+        assert [(await sign_in(known, password=WRONG)).status for _ in range(6)] == [401] * 5 + [429]
+        assert (await sign_in(other)).path == "/manage"
+
+
+async def test_a_browser_is_known_to_the_person_alone_who_signed_in(service: Service):
+    await a_person(service)
+    await a_person(service, "grace")
+    async with a_browser(service) as browser:
+        await sign_in(browser, "grace")
+        await (await browser.open("/manage/sign-out")).press("Sign out")
+        await guess_at(service, "ada", 10)
+        assert (await sign_in(browser)).status == 429
+
+
+async def test_guesses_from_elsewhere_do_not_slow_a_signed_in_person(service: Service):
+    ada = await a_person(service)
+    async with signed_in(service, ada) as browser:
+        await guess_at(service, "ada", 10)
+        screen = await browser.open("/manage/sign-in/again")
+        await screen.press("Go on", password=PASSWORD)
+        for _ in range(5):
+            screen = await (await browser.open("/manage/sign-in/again")).press("Go on", 401, password=WRONG)
+        await screen.press("Go on", 429, password=PASSWORD)

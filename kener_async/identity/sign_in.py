@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from kener_async.domain.calendar import MINUTE
+from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.errors import TooMany, Unauthenticated
 from kener_async.domain.people import Person
 from kener_async.identity import codes, throttle
@@ -20,6 +20,8 @@ from kener_async.store.interface import Database, Session
 
 SECOND_STEP = "second step"  # the kind of its challenges
 SECOND_STEP_SECONDS = 10 * MINUTE
+KNOWN_BROWSER = "known browser"  # the kind of rows, kept as challenges are, of browsers that signed in
+KNOWN_BROWSER_SECONDS = 180 * DAY
 WRONG = "The name or the password is wrong."
 WRONG_CODE = "This code is wrong, or was used before."
 WRONG_PROOF = "That is wrong."
@@ -30,11 +32,13 @@ STEP_GONE = "This took too long. Please begin again."
 class SignInResult:
     """What follows a password that is right: a session, or a second step; the other one is None.
 
-    `cookie` is what the session's cookie holds, `step` the secret of the second step.
+    `cookie` is what the session's cookie holds, `step` the secret of the second step. `browser` is the secret
+    by which the browser is known from now on; None: it is known already.
     """
 
     cookie: str | None
     step: str | None
+    browser: str | None = None
 
 
 class SignIn:
@@ -46,11 +50,17 @@ class SignIn:
         self._database, self._passwords, self._sessions, self._clock = database, passwords, sessions_, clock
 
     async def by_password(
-        self, name: str, password: str, visit: Visit, old: bytes | None = None
+        self, name: str, password: str, visit: Visit, old: bytes | None = None, browser: str = ""
     ) -> SignInResult:
-        """Verify a name and a password; raises Unauthenticated, TooMany and Unavailable."""
-        subject = throttle.password_try(name, visit.network)
-        person = await self._claim(subject, name)
+        """Verify a name and a password; raises Unauthenticated, TooMany and Unavailable.
+
+        `browser` is the secret by which the browser is known, if it has one.
+        """
+        wait, person, subject = await self._database.write(
+            _claim_name, name, visit.network, browser, self._clock()
+        )
+        if wait:
+            raise too_many(wait)
         stored = None if person is None or not person.is_active else person.password
         if not await self._passwords.verify(stored, password) or person is None or stored is None:
             raise Unauthenticated(WRONG)
@@ -80,25 +90,19 @@ class SignIn:
                 await self._database.write(self._pass_code_again, signed_in, proof, visit),
                 WRONG_PROOF,
             )
-        if not await self.is_password(person, proof, visit):
+        if not await self.is_password(person, proof):
             raise Unauthenticated(WRONG_PROOF)
         return await self._database.write(self._renew, signed_in, "password again", visit)
 
-    async def is_password(self, person: Person, password: str, visit: Visit) -> bool:
+    async def is_password(self, person: Person, password: str) -> bool:
         """Whether it is the password of a signed-in person; raises TooMany and Unavailable."""
-        subject = throttle.password_try(person.name, visit.network)
-        await self._claim(subject, person.name)
+        subject = throttle.again_try(person.id)
+        if wait := await self._database.write(throttle.claim, subject, self._clock()):
+            raise too_many(wait)
         if not await self._passwords.verify(person.password, password):
             return False
         await self._database.write(throttle.succeed, subject)
         return True
-
-    async def _claim(self, subject: TrySubject, name: str) -> Person | None:
-        """Count a try as failed; the person of the name. Raises TooMany."""
-        wait, person = await self._database.write(_claim_name, subject, name, self._clock())
-        if wait:
-            raise too_many(wait)
-        return person
 
     def _pass_password(
         self,
@@ -116,9 +120,11 @@ class SignIn:
         throttle.succeed(session, subject)
         if newest != stored:
             people.rehash_password(session, number, stored, newest)
+        browser = None if subject.network is None else _add_known_browser(session, number, now)
         if has_second_factor(session, person):
-            return SignInResult(None, add_second_step(session, people.get(session, number), now))
-        return SignInResult(self.replace(session, person, old, "password", visit, now), None)
+            step = add_second_step(session, people.get(session, number), now)
+            return SignInResult(None, step, browser)
+        return SignInResult(self.replace(session, person, old, "password", visit, now), None, browser)
 
     def _pass_code(
         self, session: Session, step: str, code: str, visit: Visit, old: bytes | None
@@ -184,8 +190,21 @@ def too_many(seconds: int) -> TooMany:
     return TooMany(f"Too many tries: wait {seconds} s and try again.", seconds)
 
 
-def _claim_name(session: Session, subject: TrySubject, name: str, now: int) -> tuple[int, Person | None]:
-    return throttle.claim(session, subject, now), people.by_name(session, name)
+def _claim_name(
+    session: Session, name: str, address: str, browser: str, now: int
+) -> tuple[int, Person | None, TrySubject]:
+    """Count a try at a name as failed: the seconds to wait, the person, and what it was counted by."""
+    person = people.by_name(session, name)
+    known = challenges.find(session, KNOWN_BROWSER, browser, now) if browser else None
+    if person is not None and known is not None and known["person"] == person.id:
+        subject = throttle.known_browser_try(browser)
+    else:
+        subject = throttle.password_try(name, address)
+    return throttle.claim(session, subject, now), person, subject
+
+
+def _add_known_browser(session: Session, number: int, now: int) -> str:
+    return challenges.add(session, KNOWN_BROWSER, {"person": number}, now + KNOWN_BROWSER_SECONDS)
 
 
 def _use_code(session: Session, person: Person, code: str, now: int) -> bool:

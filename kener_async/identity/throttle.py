@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from kener_async.domain.guesses import (
+    NO_FAILURES,
     name_failed,
     name_wait,
     network_failed,
@@ -21,16 +22,29 @@ from kener_async.store.interface import Session
 
 @dataclass(frozen=True, slots=True)
 class TrySubject:
-    """What a try is counted by."""
+    """What a try is counted by: a name, and a network or None."""
 
     name: str
-    network: str
+    network: str | None
 
 
 def password_try(name: str, address: str) -> TrySubject:
     """A try at the password of a name. The name is stored as its hash: people type passwords in its place."""
     digest = sha256(name.casefold().encode("utf-8", "surrogatepass")).hexdigest()
     return TrySubject(f"name:{digest}", f"network:{network_of(address)}")
+
+
+def known_browser_try(browser: str) -> TrySubject:
+    """A try from a browser in which the person has signed in before, by the secret that it was given then.
+
+    It is counted by itself, so that guesses from elsewhere keep nobody out.
+    """
+    return TrySubject(f"browser:{sha256(browser.encode('utf-8', 'surrogateescape')).hexdigest()}", None)
+
+
+def again_try(person: int) -> TrySubject:
+    """A try of a signed-in person to prove again who they are."""
+    return TrySubject(f"again:{person}", None)
 
 
 def code_try(person: int, address: str) -> TrySubject:
@@ -40,16 +54,19 @@ def code_try(person: int, address: str) -> TrySubject:
 
 def claim(session: Session, subject: TrySubject, now: int) -> int:
     """Count a try as failed, before it is made; 0, or without counting it the seconds to wait."""
-    name, network = tries.get(session, subject.name), tries.get(session, subject.network)
+    name = tries.get(session, subject.name)
+    network = NO_FAILURES if subject.network is None else tries.get(session, subject.network)
     wait = max(name_wait(name, now), network_wait(network, now))
     if wait:
         return wait
     tries.save(session, subject.name, name_failed(name, now))
-    tries.save(session, subject.network, network_failed(network, now))
+    if subject.network is not None:
+        tries.save(session, subject.network, network_failed(network, now))
     return 0
 
 
 def succeed(session: Session, subject: TrySubject) -> None:
     """Forget the failures of the name, and take back the try that was counted for the network."""
     tries.forget(session, subject.name)
-    tries.save(session, subject.network, taken_back(tries.get(session, subject.network)))
+    if subject.network is not None:
+        tries.save(session, subject.network, taken_back(tries.get(session, subject.network)))

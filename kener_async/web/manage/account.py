@@ -85,11 +85,11 @@ async def change_password(form: ManageForm) -> web.StreamResponse:
     require_cookies(form)
     if not form.config.manage.password_login:
         raise Forbidden("people do not sign in with a password here")
-    person, visit = form.person, visit_of(form)
+    person = form.person
     password = checked_password(form.values, person)
     if person.password is None:
         require_fresh(form)
-    elif not await form.app[SIGN_IN].is_password(person, form.values["current"], visit):
+    elif not await form.app[SIGN_IN].is_password(person, form.values["current"]):
         raise FieldError({"current": "is wrong"})
     hashed = await form.app[PASSWORDS].hashed(password)
     cookie = await form.write(

@@ -1,4 +1,4 @@
-"""The cookies of the signed-in side: of a session, and of a step of a sign-in under way.
+"""The cookies of the signed-in side: of a session, of a step of a sign-in under way, of a known browser.
 
 Over https they are called __Host-..., which browsers keep for this host alone. Without it browsers would send
 them over the network in clear text, so they are set only where the browser speaks to its own machine.
@@ -10,9 +10,10 @@ from aiohttp import web
 
 from kener_async.domain.passkeys import is_loopback
 from kener_async.identity.sessions import Visit
+from kener_async.identity.sign_in import KNOWN_BROWSER_SECONDS
 from kener_async.web.manage.frame import OpenPage, is_secure, session_cookie, session_cookie_name, set_cookie
 
-STEP_SUFFIX, VISITOR_SUFFIX = "-step", "-oidc"
+STEP_SUFFIX, VISITOR_SUFFIX, BROWSER_SUFFIX = "-step", "-oidc", "-browser"
 
 
 def may_sign_in(page: OpenPage) -> bool:
@@ -79,3 +80,14 @@ def drop_visitor(page: OpenPage, response: web.StreamResponse) -> web.StreamResp
     """Take that secret from the browser."""
     set_cookie(page, response, session_cookie_name(page) + VISITOR_SUFFIX, "", 0)
     return response
+
+
+def keep_browser(page: OpenPage, response: web.StreamResponse, secret: str) -> web.StreamResponse:
+    """Give the browser the secret by which it is known from now on."""
+    set_cookie(page, response, session_cookie_name(page) + BROWSER_SUFFIX, secret, KNOWN_BROWSER_SECONDS)
+    return response
+
+
+def browser_secret(page: OpenPage) -> str:
+    """The secret by which the browser is known; empty without one."""
+    return page.request.cookies.get(session_cookie_name(page) + BROWSER_SUFFIX, "")

@@ -13,8 +13,10 @@ from kener_async.identity.sessions import digest_of
 from kener_async.identity.sign_in import SECOND_STEP_SECONDS, SignIn, StepGone
 from kener_async.identity.ways import ways_of, ways_of_step
 from kener_async.web.manage.cookies import (
+    browser_secret,
     drop_session,
     drop_step,
+    keep_browser,
     keep_session,
     keep_step,
     may_sign_in,
@@ -89,11 +91,17 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
         raise Forbidden("people do not sign in with a password here")
     target = next_path(form.values["next"])
     result = await form.app[SIGN_IN].by_password(
-        form.values["name"], form.values["password"], visit_of(form), old_digest(form)
+        form.values["name"],
+        form.values["password"],
+        visit_of(form),
+        old_digest(form),
+        browser_secret(form),
     )
     if result.cookie is not None:
-        return keep_session(form, form.redirect(target), result.cookie)
-    return to_second_step(form, result.step or "", target)
+        response = keep_session(form, form.redirect(target), result.cookie)
+    else:
+        response = to_second_step(form, result.step or "", target)
+    return response if result.browser is None else keep_browser(form, response, result.browser)
 
 
 @open_page()
