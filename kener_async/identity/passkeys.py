@@ -113,8 +113,8 @@ def asserted(party: RelyingParty, answer: str, passkey: Passkey) -> Assertion:
 
 
 def passkey_id_of(answer: str) -> bytes:
-    """The id of the passkey that signed an answer, which is not checked yet; raises PasskeyRefused."""
-    return _checked(lambda: bytes(AuthenticationResponse.from_dict(_object(answer)).raw_id))
+    """The id of the passkey that an answer names, which is not checked yet; raises PasskeyRefused."""
+    return _checked(lambda: websafe_decode(_object(answer)["rawId"]))
 
 
 def challenge_of(answer: str) -> str:
