@@ -18,7 +18,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -107,20 +107,22 @@ class Stored:
             Gap(start, end, GapKind(kind))
             for start, end, kind in connection.execute('SELECT start, "end", kind FROM gaps')
         ]
-        for monitor, number, start, end, closed_at, impact, is_maintenance in connection.execute(
+        for monitor, number, start, end, closed_at, impact, own, is_maintenance in connection.execute(
             """
-            SELECT monitor_id, number, start, "end", closed_at, impact, is_maintenance
+            SELECT monitor_id, number, start, "end", closed_at, incidents.impact, incident_monitors.impact,
+                   is_maintenance
               FROM incident_monitors JOIN incidents USING (number)
              WHERE covers = 1 AND is_draft = 0
             """
         ):
             ends = [max(instant, start) for instant in (end, closed_at) if instant is not None]
+            of_it = impact if own is None else {0: None, 1: 1, 2: 2}[own]
             self.overlays[tags[monitor]].append(
                 Overlay(
                     number,
                     start,
                     min(ends, default=None),
-                    None if impact is None else Status(impact),
+                    None if of_it is None else Status(of_it),
                     is_maintenance == 1,
                 )
             )
@@ -359,11 +361,18 @@ class World:
         self.latest = clock.now
         self.accepted: dict[str, dict[int, tuple[Status, float]]] = defaultdict(dict)
         self.pushed: set[tuple[str, int]] = set()
-        self.incidents: list[Told] = []
+        self.incidents: list[Told] = []  # without those that were deleted
+        self.made = 0  # incidents, also deleted ones
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
         self.service: Service = await self._stack.enter_async_context(running(self.config, self.clock))
+        self.manager = await self.service.mint(scopes=("incident:write", "incident:delete"))
+
+    async def manage(self, method: str, path: str, body: Any = None) -> None:
+        """Let an editor do something, which must be accepted."""
+        status, answer = await self.service.ask(method, path, self.manager, json=body)
+        assert status == 200, answer
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -413,7 +422,7 @@ class World:
                 minute: found[minute] for minute in found if minute >= horizon
             }, f"samples of {tag}"
             assert found.items() <= sent.items(), f"samples of {tag}"
-            told = [(one.number, one.overlay) for one in self.incidents if tag in one.tags and one.covers]
+            told = [(one.number, one.overlay_on(tag)) for one in self.incidents if one.covers_minutes_of(tag)]
             assert told == [(one.number, one) for one in stored.overlays[tag]], f"incidents of {tag}"
         for monitor in self.config.monitors:
             newest = max(stored.versions[monitor.tag], key=lambda version: version.since)
@@ -774,11 +783,15 @@ class Told:
     ended_by_resolving: bool = False
     covers: bool = True
     is_draft: bool = False
+    impacts: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def overlay(self) -> Overlay:
+    def covers_minutes_of(self, tag: str) -> bool:
+        return tag in self.tags and self.covers and not self.is_draft
+
+    def overlay_on(self, tag: str) -> Overlay:
         ends = [max(instant, self.start) for instant in (self.end, self.resolved_at) if instant is not None]
-        impact = None if self.impact is None else Status[self.impact]
+        own = self.impacts.get(tag, self.impact)
+        impact = None if own in (None, "NONE") else Status[own]
         return Overlay(self.number, self.start, min(ends, default=None), impact, self.maintenance)
 
     def changed(self, body: Mapping[str, Any], now: int) -> "Told | None":
@@ -791,6 +804,8 @@ class Told:
             impact=body.get("impact", self.impact),
             maintenance=body.get("isMaintenance", self.maintenance),
         )
+        kept = {} if "impact" in body else self.impacts
+        after = replace(after, impacts={tag: one for tag, one in kept.items() if tag in after.tags})
         if after.end != self.end:
             after = replace(after, ended_by_resolving=False)
         resolved = body.get("isResolved", self.resolved_at is not None)
@@ -817,13 +832,14 @@ class Open:
 
     async def take(self, world: World) -> None:
         body = _sent(self.fields, world.now) | {"title": "x"}
-        blank = Told(len(world.incidents) + 1, (), world.now)
+        blank = Told(world.made + 1, (), world.now)
         after = blank.changed(body, world.now) if set(body["tags"]) <= set(world.tags) else None
         status, answer = await world.service.ask("POST", "/api/incident", json=body)
         assert status == (400 if after is None else 200), answer
         if after is not None:
             assert answer["incidentNumber"] == after.number
             world.incidents.append(after)
+            world.made += 1
 
 
 @dataclass(frozen=True)
@@ -839,7 +855,7 @@ class ByRule:
         if not set(self.tags) <= set(world.tags):
             return
         told = Told(
-            len(world.incidents) + 1, self.tags, min(self.start.at(world.now), world.now), None, self.impact,
+            world.made + 1, self.tags, min(self.start.at(world.now), world.now), None, self.impact,
             covers=False, is_draft=self.is_draft,
         )  # fmt: skip
         fields = {
@@ -853,6 +869,57 @@ class ByRule:
         await world.service.app[keys.DATABASE].write(incidents.save_automatic, made)
         world.service.app[keys.STATES].note_incident_change()
         world.incidents.append(told)
+        world.made += 1
+
+
+@dataclass(frozen=True)
+class ImpactOn:
+    """An impact on a single monitor of an incident, which may be a draft; None: that of the incident."""
+
+    which: int
+    monitor: int
+    impact: str | None
+
+    async def take(self, world: World) -> None:
+        if not world.incidents:
+            return
+        place = self.which % len(world.incidents)
+        told = world.incidents[place]
+        tag = told.tags[self.monitor % len(told.tags)]
+        path = f"/api/manage/incidents/{told.number}/monitors/{tag}"
+        await world.manage("PUT", path, {"impact": self.impact})
+        impacts = {other: one for other, one in told.impacts.items() if other != tag}
+        impacts |= {} if self.impact is None else {tag: self.impact}
+        world.incidents[place] = replace(told, impacts=impacts)
+
+
+@dataclass(frozen=True)
+class Hide:
+    """An incident becomes a draft, or public."""
+
+    which: int
+    is_draft: bool
+
+    async def take(self, world: World) -> None:
+        if not world.incidents:
+            return
+        place = self.which % len(world.incidents)
+        told = world.incidents[place]
+        act = "unpublish" if self.is_draft else "publish"
+        await world.manage("POST", f"/api/manage/incidents/{told.number}/{act}")
+        world.incidents[place] = replace(told, is_draft=self.is_draft)
+
+
+@dataclass(frozen=True)
+class Delete:
+    """An incident is deleted, as if it had never been."""
+
+    which: int
+
+    async def take(self, world: World) -> None:
+        if world.incidents:
+            told = world.incidents.pop(self.which % len(world.incidents))
+            await world.manage("DELETE", f"/api/manage/incidents/{told.number}")
 
 
 @dataclass(frozen=True)
@@ -1192,6 +1259,13 @@ by_rules = st.builds(
     ByRule, some_tags.map(tuple), st.sampled_from(["DOWN", "DEGRADED"]), past_moments, st.booleans()
 )
 edits = st.builds(Edit, st.integers(0, 7), st.fixed_dictionaries({}, optional=edit_fields), st.booleans())
+places = st.integers(0, 7)
+managed = st.one_of(
+    st.builds(ImpactOn, places, places, st.sampled_from(["DOWN", "DEGRADED", "NONE", None])),
+    st.builds(ImpactOn, places, places, st.sampled_from(["DOWN", "DEGRADED", "NONE", None])),
+    st.builds(Hide, places, st.booleans()),
+    st.builds(Delete, places),
+)
 restarts = st.builds(
     Restart,
     st.one_of(st.integers(0, 200), st.integers(0, 5 * HOUR), st.integers(-3 * HOUR, DAY)),
@@ -1208,6 +1282,7 @@ steps: st.SearchStrategy[Step] = weighted(
     (2, openings),
     (1, by_rules),
     (2, edits),
+    (2, managed),
     (4, passing),
     (1, configurations),
     (1, st.builds(Jump, jumps)),
@@ -1386,6 +1461,49 @@ def of_groups(sentence: str, monitors: Mapping[str, MonitorSettings], steps: lis
                 Pass(HOUR),
                 Edit(0, {"isResolved": True}, by_status=True),
                 Pass(2 * HOUR),
+            ],
+        ),
+        short(
+            "an impact is that of a monitor alone, and is cleared by one for all",
+            UP_ALWAYS,
+            [
+                Open({"tags": ["earth", "mars"], "impact": "DEGRADED", "startDatetime": Moment(-3 * HOUR)}),
+                ImpactOn(0, 0, "DOWN"),
+                ImpactOn(0, 1, "NONE"),
+                Pass(HOUR),
+                Roll(),
+                ImpactOn(0, 1, "DOWN"),
+                Edit(0, {"impact": "DEGRADED"}, by_status=False),
+                ImpactOn(0, 0, "NONE"),
+            ],
+        ),
+        short(
+            "an incident is hidden, shown again with other impacts, and deleted when its minutes are counted",
+            UP_ALWAYS,
+            [
+                Open({"tags": ["earth", "mars"], "impact": "DOWN", "startDatetime": Moment(-3 * HOUR)}),
+                Pass(HOUR),
+                Roll(),
+                Hide(0, True),
+                ImpactOn(0, 1, "DEGRADED"),
+                Pass(HOUR),
+                Roll(),
+                Hide(0, False),
+                Roll(),
+                Delete(0),
+                Open({"tags": ["mars"], "impact": "DEGRADED", "startDatetime": Moment(-2 * HOUR)}),
+            ],
+        ),
+        short(
+            "a maintenance over a deadline is deleted, and silence counts from the last report again",
+            WATCHED,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Open({"tags": ["earth"], "isMaintenance": True, "endDatetime": Moment(4 * HOUR)}),
+                Pass(6 * HOUR),
+                Roll(),
+                Delete(0),
+                Pass(HOUR),
             ],
         ),
         short(
