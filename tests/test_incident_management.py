@@ -360,12 +360,10 @@ async def test_a_token_for_other_monitors_changes_nothing(service: Service):
         status, _ = await service.ask(method, f"{PATH}/{number}{path}", token, json=body)
         assert status == 403, (method, path)
     own = await opened(service, tags=["earth"])
-    for method, path, body in (
-        ("PATCH", "", {"tags": ["earth", "mars"]}),
-        ("PUT", "/monitors/mars", {"impact": "DOWN"}),
-    ):
-        status, _ = await service.ask(method, f"{PATH}/{own}{path}", token, json=body)
-        assert status == 403, (method, path)
+    status, _ = await service.ask("PATCH", f"{PATH}/{own}", token, json={"tags": ["earth", "mars"]})
+    assert status == 403
+    status, _ = await service.ask("PUT", f"{PATH}/{own}/monitors/mars", token, json={"impact": "DOWN"})
+    assert status == 403
     assert (await changed(service, "GET", f"/{own}", token=token))["tags"] == ["earth"]
 
 
