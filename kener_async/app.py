@@ -24,12 +24,15 @@ from kener_async.api.http.rate_limit import RATE_LIMITER, RateLimiter
 from kener_async.api.http.request_log import REQUEST_LOG, RequestLog
 from kener_async.api.manage import alerts as managed_alerts
 from kener_async.api.manage import announcements as managed_announcements
+from kener_async.api.manage import audit as managed_audit
 from kener_async.api.manage import channels as managed_channels
 from kener_async.api.manage import checks as managed_checks
+from kener_async.api.manage import config as managed_config
 from kener_async.api.manage import deliveries as managed_deliveries
 from kener_async.api.manage import devices as managed_devices
 from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import maintenance as managed_maintenance
+from kener_async.api.manage import people as managed_people
 from kener_async.api.manage import rules as managed_rules
 from kener_async.api.manage import series as managed_series
 from kener_async.api.manage import templates as managed_templates
@@ -144,6 +147,9 @@ def add_routes(app: web.Application, manage_path: str = "") -> None:
         checks.routes,
         managed_alerts.routes,
         managed_announcements.routes,
+        managed_audit.routes,
+        managed_config.routes,
+        managed_people.routes,
         managed_checks.routes,
         managed_deliveries.routes,
         managed_channels.routes,

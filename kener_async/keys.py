@@ -1,5 +1,6 @@
 """Typed keys of the parts that handlers find in the app."""
 
+from collections.abc import Callable
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -31,12 +32,14 @@ class Running:
     """The configuration in force, which a reload replaces by one assignment, and that of the start.
 
     What is derived from it (the sender index, the allowed addresses) is read from it, never copied.
-    `stopping`: every response is the last of its connection.
+    `stopping`: every response is the last of its connection. `request_reload` asks the process to read its
+    file again; None where nothing serves the application as a process.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = self.started_with = config
         self.stopping = False
+        self.request_reload: Callable[[], None] | None = None
 
 
 RUNNING = web.AppKey("running", Running)

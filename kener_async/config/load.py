@@ -109,7 +109,14 @@ def _loaded(
         report = _Report(path, Lines(text), written, variables)
         raise ConfigError([*map(report.line, problems), *unknown])
     config = build(values, path.absolute(), found)
-    config = replace(config, text=text, ignored_variables=tuple(ignored), warnings=tuple(warnings_of(config)))
+    used = tuple(name for name, place in VARIABLES.items() if place in overriding)
+    config = replace(
+        config,
+        text=text,
+        variables=used,
+        ignored_variables=tuple(ignored),
+        warnings=tuple(warnings_of(config)),
+    )
     credential = credential_key(environment)
     if credential is None:
         return config

@@ -644,7 +644,8 @@ class PlainTables:
 class Config(PlainTables):
     """`file` is the file it was read from; `by_tag` has the monitors by tag.
 
-    `text` is that of the file. `ignored_variables` begin as settings do and are none, such as those of a
+    `text` is that of the file, `variables` are those of the environment that settings come from;
+    `ignored_variables` begin as settings do and are none, such as those of a
     Kubernetes service. `warnings` are about settings that are valid and hardly meant.
     """
 
@@ -654,6 +655,7 @@ class Config(PlainTables):
     alerts: tuple[AlertConfig, ...]
     agent: AgentSettings
     text: str = field(default="", repr=False, compare=False)
+    variables: tuple[str, ...] = field(default=(), compare=False)
     ignored_variables: tuple[str, ...] = field(default=(), compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     by_tag: Mapping[str, MonitorConfig] = field(init=False, repr=False, compare=False)

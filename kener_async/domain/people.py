@@ -44,10 +44,11 @@ class Act(Enum):
     CHANGE_FACTORS = Permission(Role.VIEWER, None, is_fresh=True)  # one's own passkeys
     ANSWER_ALERT = Permission(Role.RESPONDER, "alert:write")
     WRITE_INCIDENT = Permission(Role.RESPONDER, "incident:write")
-    DELETE_INCIDENT = Permission(Role.EDITOR, "incident:delete")  # and templates, announcements
+    DELETE_INCIDENT = Permission(Role.EDITOR, "incident:delete")
+    WRITE_TEXTS = Permission(Role.EDITOR, "incident:delete", is_unlimited=True)  # templates, announcements
     RUN_CHECK = Permission(Role.EDITOR, "monitor:write")
     USE_CHANNEL = Permission(Role.EDITOR, "channel:write")
-    READ_AUDIT = Permission(Role.EDITOR, "report:read")
+    READ_AUDIT = Permission(Role.EDITOR, "report:read", is_unlimited=True)
     SEE_SETTINGS = Permission(Role.ADMIN, "admin", is_unlimited=True)
     MANAGE_TOKENS = Permission(Role.ADMIN, "admin", is_fresh=True, is_unlimited=True)  # and devices
     MANAGE_PEOPLE = Permission(Role.ADMIN, None, is_fresh=True, is_unlimited=True)

@@ -48,6 +48,7 @@ async def serve(
     addresses = ", ".join(_address(bound) for listener in listeners for bound in listener.sockets)
     ready = "READY=1", f"STATUS=Listening on {addresses}"
     stop, reloader = asyncio.Event(), Reloader(reload, notifier, ready)
+    app[keys.RUNNING].request_reload = reloader.request
     _on_signals(stop.set, reloader.request)  # before READY: because systemd may send signals from then on
     log.info("listening", address=addresses, connections=connections.limit)
     gc.freeze()  # what exists now is kept: the collector need not traverse it again

@@ -84,7 +84,7 @@ async def save_announcement(call: Call) -> web.Response:
     """
     app, name = call.request.app, call.request.match_info["announcementName"]
     config = app[keys.RUNNING].config
-    require_ours(config, await things(app), name)
+    require_ours(call, await things(app), name)
     checked_announcement(config, name, written(call))
     body = {key: value for key, value in written(call).items() if key != "name"}
     await app[keys.DATABASE].write(
@@ -109,7 +109,7 @@ async def save_announcement(call: Call) -> web.Response:
 async def delete_announcement(call: Call) -> dict[str, Any]:
     """Delete an announcement of the database, also a shadowed one. Answered is what was deleted."""
     app, name = call.request.app, call.request.match_info["announcementName"]
-    require_own(app[keys.RUNNING].config)
+    require_own(call)
     deleted = await app[keys.DATABASE].write(
         managed.delete, "announcement", name, revision_of(call), call.actor, app[keys.CLOCK]()
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kener_async import keys
 from kener_async.api.http.endpoint import Call
 from kener_async.api.manage.revisions import revision_of
 from kener_async.config.announcements import announcement_body, checked_announcement
@@ -81,19 +82,30 @@ def named(things: Sequence[OwnedThing], name: str, kind: str) -> OwnedThing:
     raise NotFound(f"{kind} not found")
 
 
-def require_ours(config: Config, things: Sequence[OwnedThing], name: str) -> None:
-    """Raise Forbidden where nothing may be made here, or the file owns the name."""
-    require_own(config)
+def require_ours(call: Call, things: Sequence[OwnedThing], name: str) -> None:
+    """Raise Forbidden where the caller may make nothing here, or the file owns the name."""
+    require_own(call)
+    file = call.request.app[keys.RUNNING].config.file
     for thing in things:
         if thing.name == name and thing.stored is None:
             where = "" if thing.line is None else f", line {thing.line}"
-            raise Forbidden(f"it is set in {config.file.name}{where}: change it there")
+            raise Forbidden(f"it is set in {file.name}{where}: change it there")
 
 
-def require_own(config: Config) -> None:
-    """Raise Forbidden where `own` of [manage] allows nothing to be made beside the file."""
-    if config.manage.own == "none":
+def require_own(call: Call) -> None:
+    """Raise Forbidden where `own` of [manage] allows nothing to be made beside the file.
+
+    Also for a token of some monitors only, because these texts are not those of a monitor.
+    """
+    if call.request.app[keys.RUNNING].config.manage.own == "none":
         raise Forbidden("nothing may be made here: see own of [manage] in the configuration")
+    require_unlimited(call)
+
+
+def require_unlimited(call: Call) -> None:
+    """Raise Forbidden for a token of some monitors only."""
+    if call.grant.tags is not None:
+        raise Forbidden("the token is for some monitors only")
 
 
 def revision_to_save(call: Call) -> int | None:

@@ -80,8 +80,7 @@ async def save_template(call: Call) -> web.Response:
     config.toml is changed there only.
     """
     app, name = call.request.app, call.request.match_info["templateName"]
-    config = app[keys.RUNNING].config
-    require_ours(config, await things(app), name)
+    require_ours(call, await things(app), name)
     template_table(name, written(call))
     body = {key: value for key, value in written(call).items() if key != "name"}
     await app[keys.DATABASE].write(
@@ -105,7 +104,7 @@ async def save_template(call: Call) -> web.Response:
 async def delete_template(call: Call) -> dict[str, Any]:
     """Delete a template of the database, also a shadowed one. Answered is what was deleted."""
     app, name = call.request.app, call.request.match_info["templateName"]
-    require_own(app[keys.RUNNING].config)
+    require_own(call)
     deleted = await app[keys.DATABASE].write(
         managed.delete, "template", name, revision_of(call), call.actor, app[keys.CLOCK]()
     )

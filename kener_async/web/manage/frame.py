@@ -74,6 +74,7 @@ MIN_KEY, MAX_KEY = 16, 64  # characters of a one-time key
 SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are never shown again
 OWN_ACCOUNT = (Act.ACCOUNT, Act.CHANGE_FACTORS)  # what a person may do before they set up a second factor
 SET_UP_PATH = "/account/codes"  # of the page that sets up a second factor
+MAKES = frozenset({Act.WRITE_INCIDENT, Act.DELETE_INCIDENT, Act.WRITE_TEXTS})  # as `own` of [manage] allows
 TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
 
 
@@ -541,7 +542,7 @@ def _require(act: Act, page: ManagePage) -> None:
     if is_required and page.signed_in.lacks_second_factor and act not in OWN_ACCOUNT:
         raise SecondFactorMissing("set up a second factor first")
     require(act, page.person, page.signed_in.fresh_at, page.now)
-    if page.config.manage.own == "none" and act in (Act.WRITE_INCIDENT, Act.DELETE_INCIDENT):
+    if page.config.manage.own == "none" and act in MAKES:
         raise Forbidden("nothing may be made here: see own of [manage] in the configuration")
 
 
