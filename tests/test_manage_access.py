@@ -38,6 +38,7 @@ TABLE: dict[Act, tuple[str, str | None, bool]] = {
     Act.ANSWER_ALERT: ("responder", "alert:write", False),
     Act.WRITE_INCIDENT: ("responder", "incident:write", False),
     Act.DELETE_INCIDENT: ("editor", "incident:delete", False),
+    Act.WRITE_TEXTS: ("editor", "incident:delete", False),
     Act.RUN_CHECK: ("editor", "monitor:write", False),
     Act.USE_CHANNEL: ("editor", "channel:write", False),
     Act.READ_AUDIT: ("editor", "report:read", False),
@@ -48,6 +49,8 @@ TABLE: dict[Act, tuple[str, str | None, bool]] = {
 SCREENS: dict[Act, str] = {
     Act.SEE: """
         GET
+        GET /templates
+        GET /announcements
         GET /incidents
         GET /incidents/{number}
         GET /monitors
@@ -118,6 +121,29 @@ SCREENS: dict[Act, str] = {
         GET /incidents/{number}/postmortem
         POST /incidents/{number}/postmortem
     """,
+    Act.WRITE_TEXTS: """
+        GET /templates/new
+        POST /templates/new
+        GET /templates/{name}/edit
+        POST /templates/{name}/edit
+        GET /templates/{name}/delete
+        POST /templates/{name}/delete
+        GET /announcements/new
+        POST /announcements/new
+        GET /announcements/{name}/edit
+        POST /announcements/{name}/edit
+        GET /announcements/{name}/delete
+        POST /announcements/{name}/delete
+    """,
+    Act.READ_AUDIT: """
+        GET /audit
+        GET /audit.jsonl
+    """,
+    Act.SEE_SETTINGS: """
+        GET /settings
+        GET /settings/config.toml
+        POST /settings/reload
+    """,
     Act.DELETE_INCIDENT: """
         GET /incidents/{number}/updates/{update}/delete
         POST /incidents/{number}/updates/{update}/delete
@@ -146,6 +172,10 @@ API: dict[str, str] = {
         GET /deliveries
         GET /channels
         GET /incidents
+        GET /templates
+        GET /templates/{templateName}
+        GET /announcements
+        GET /announcements/{announcementName}
         POST /rules/{ruleName}/back-test
     """,
     "alert:write": """
@@ -155,7 +185,12 @@ API: dict[str, str] = {
     "incident:write": """
         POST /incidents/{incidentNumber}/publish
     """,
-    "incident:delete": "",
+    "incident:delete": """
+        PUT /templates/{templateName}
+        DELETE /templates/{templateName}
+        PUT /announcements/{announcementName}
+        DELETE /announcements/{announcementName}
+    """,
     "monitor:write": """
         POST /monitors/{tag}/run
     """,
@@ -165,12 +200,17 @@ API: dict[str, str] = {
         POST /channels/{channelName}/test
         POST /channels/{channelName}/resume
     """,
-    "report:read": "",
+    "report:read": """
+        GET /audit
+    """,
     "admin": """
         DELETE /devices/{deviceId}
         GET /tokens
         POST /tokens
         DELETE /tokens/{tokenId}
+        GET /people
+        GET /config
+        GET /config.toml
     """,
 }
 NOWHERE = "999"  # the number of nothing

@@ -8,6 +8,8 @@ from kener_async.api.http.responses import Handler
 from kener_async.web.manage import (
     account,
     alerts,
+    announcements,
+    audit,
     channels,
     deliveries,
     devices,
@@ -22,7 +24,9 @@ from kener_async.web.manage import (
     passkeys,
     people,
     rules,
+    settings,
     sign_in,
+    templates,
     tokens,
 )
 from kener_async.web.manage.frame import SCREENS
@@ -126,6 +130,25 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/people/{number:[0-9]{1,18}}/reset-factor", people.ask_reset_factor),
     ("POST", "/people/{number:[0-9]{1,18}}/reset-factor", people.reset_factor),
     ("POST", "/people/{number:[0-9]{1,18}}/sign-out", people.sign_out_person),
+    ("GET", "/templates", templates.templates),
+    ("GET", "/templates/new", templates.new),
+    ("POST", "/templates/new", templates.make),
+    ("GET", "/templates/{name}/edit", templates.edit),
+    ("POST", "/templates/{name}/edit", templates.change),
+    ("GET", "/templates/{name}/delete", templates.ask_delete),
+    ("POST", "/templates/{name}/delete", templates.delete),
+    ("GET", "/announcements", announcements.announcements),
+    ("GET", "/announcements/new", announcements.new),
+    ("POST", "/announcements/new", announcements.make),
+    ("GET", "/announcements/{name}/edit", announcements.edit),
+    ("POST", "/announcements/{name}/edit", announcements.change),
+    ("GET", "/announcements/{name}/delete", announcements.ask_delete),
+    ("POST", "/announcements/{name}/delete", announcements.delete),
+    ("GET", "/audit", audit.audit),
+    ("GET", "/audit.jsonl", audit.export),
+    ("GET", "/settings", settings.settings),
+    ("GET", "/settings/config.toml", settings.config_toml),
+    ("POST", "/settings/reload", settings.reload),
 )
 
 
