@@ -12,13 +12,14 @@ import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, Page, Route
 
 from kener_async import keys
+from kener_async.identity import links
 from kener_async.identity.passkeys import CHALLENGE_SECONDS
 from kener_async.identity.sessions import LOOPBACK_COOKIE
 from kener_async.store import passkeys
 from kener_async.store.interface import Database, Session
 from kener_async.store.passkeys import Passkey
 from tests.e2e.browser import REPORT
-from tests.rigs.people import PASSWORD, a_browser, a_person
+from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person
 from tests.rigs.service import FakeClock, Service, a_config, running
 
 AUTHENTICATOR = {
@@ -410,6 +411,23 @@ async def test_a_passkey_proves_once_more_who_one_is(desk: Desk):
     await desk.use("Use a passkey")
     await desk.page.wait_for_url("**/manage/account/passkeys")
     assert desk.faults == []
+
+
+async def test_an_invited_person_makes_a_passkey_instead_of_a_password(desk: Desk):
+    grace = await a_person(desk.service, "grace", password=None)
+    database: Database = desk.service.app[keys.DATABASE]
+    secret = await database.write(links.invite, grace, COMMAND, desk.service.clock())
+    await desk.goto(f"/manage/invitation/{secret}")
+    await desk.page.get_by_role("button", name="Make a passkey and sign in").click()
+    await desk.page.wait_for_url("**/manage")
+    assert await desk.page.get_by_role("link", name="grace").count() == 1
+    await desk.sign_out()
+    await desk.goto("/manage/sign-in")
+    await desk.use()
+    await desk.page.wait_for_url("**/manage")
+    assert desk.faults == []
+    async with a_browser(desk.service) as other:
+        assert (await other.open(f"/manage/invitation/{secret}", None)).status == 404  # it was used
 
 
 async def test_without_a_public_address_no_passkey_is_offered(desk: Desk):

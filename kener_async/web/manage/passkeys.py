@@ -37,6 +37,7 @@ from kener_async.web.manage.frame import (
     open_form,
     with_next,
 )
+from kener_async.web.manage.invitation import invitation
 from kener_async.web.manage.sign_in import (
     LONGEST_NEXT,
     again,
@@ -128,7 +129,7 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
     return keep_session(form, form.redirect(target), cookie)
 
 
-@open_form(OptionsSchema(), has_secret_path=True)
+@open_form(OptionsSchema(), shown_by=invitation, has_secret_path=True)
 async def invitation_options(form: OpenForm) -> web.StreamResponse:
     """The question for a new passkey of an invited person, as JSON."""
     party, secret = _party(form), form.request.match_info["token"]
@@ -137,7 +138,7 @@ async def invitation_options(form: OpenForm) -> web.StreamResponse:
     return _options(await form.app[PASSKEYS].begin_creation(party, form.config.site.title, person))
 
 
-@open_form(NewPasskeySchema(), has_secret_path=True)
+@open_form(NewPasskeySchema(), shown_by=invitation, has_secret_path=True)
 async def post_invitation(form: OpenForm) -> web.StreamResponse:
     """Make a passkey in the place of a password, by an invitation."""
     require_cookies(form)
