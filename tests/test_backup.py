@@ -30,18 +30,18 @@ from kener_async.errors import FatalError
 from kener_async.metrics import Metrics
 from kener_async.ops import backup_source
 from kener_async.ops.backup_source import restore_key, restore_site, source_of
-from kener_async.store import tokens
+from kener_async.store import audit, tokens
 from kener_async.store.admin import archive, restore, verify
 from kener_async.store.admin import backup as backups
 from kener_async.store.admin.archive import ArchiveEntry, ArchiveError, Manifest
 from kener_async.store.admin.backup import BackupError, BackupSource
-from kener_async.store.sqlite import files, migrations
+from kener_async.store.sqlite import files, migrations, transactions
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import DatabaseFileError
 from kener_async.store.sqlite.files import NotEnoughSpace, locked
 from kener_async.worker.backups import RETRY_SECONDS, BackupPlan, Backups
 from kener_async.worker.stop import NEVER, StopToken
-from tests.rigs.database import contents, fill, flip
+from tests.rigs.database import contents, fill, flip, unaudited
 from tests.rigs.process import ROOT, Senders, Server, connected, stored_samples
 from tests.rigs.process import SECRET as SECRET_OF_PROCESS
 from tests.rigs.process import a_config as a_process_config
@@ -85,7 +85,7 @@ def test_a_backup_restored_into_an_empty_folder_is_the_same_database(
     restored = tmp_path / "new/kener.db"
     assert restore.restore(backup, restored, NOON) == (None, None)
     assert contents(restored) == contents(original)
-    assert all(contents(restored)[table] for table in ("samples", "gaps", "comments", "tokens", "quarters"))
+    assert all(contents(restored)[table] for table in ("samples", "gaps", "updates", "tokens", "audit"))
     assert list(verify.verify(restored, tmp_path)) == []
 
 
@@ -754,7 +754,7 @@ AT_NOON = f"minute BETWEEN {NOON + 900} AND {NOON + 1799}"
         ),
         (
             "DELETE FROM incidents WHERE number = 1",
-            "comments: a row refers to a missing row of incidents",
+            "incident_monitors: a row refers to a missing row of incidents",
         ),
         (
             "UPDATE check_faults SET phases = '{\"colour\": 1}'",
@@ -1069,7 +1069,9 @@ def test_a_backup_goes_through_a_pipe(original: Path, tmp_path: Path):
     sent.stdout.close()
     assert (sent.wait(), received.returncode) == (0, 0)
     assert "signing key kept: it is the one in the backup" in received.stderr
-    assert contents(other.database) == contents(original)
+    assert unaudited(other.database) == unaudited(original)
+    newest, *_ = transactions.read(other.database, audit.search, audit.AuditSearch())
+    assert (newest.act, newest.thing) == ("database.restore", "database")
 
 
 @pytest.mark.process
