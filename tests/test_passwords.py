@@ -144,19 +144,27 @@ async def test_one_at_a_time_in_a_thread_of_its_own(hasher: Passwords, monkeypat
     assert (most, len(threads), threading.current_thread().name in threads) == (1, 1, False)
 
 
-async def test_too_many_at_once_are_told_to_come_back(hasher: Passwords, monkeypatch: pytest.MonkeyPatch):
-    gate = threading.Event()
-    monkeypatch.setattr(passwords, "_verify", lambda stored, password: gate.wait(60))
-    waiting = [asyncio.create_task(hasher.verify(None, GOOD)) for _ in range(MAX_WAITING)]
+async def test_sign_ins_take_turns_and_too_many_are_told_to_come_back(hasher: Passwords):
+    order: list[int] = []
+    first = asyncio.Event()
+
+    async def sign_in_of(number: int) -> None:
+        async with hasher.turn():
+            order.append(number)
+            await first.wait()
+
+    waiting = [asyncio.create_task(sign_in_of(number)) for number in range(MAX_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
-        await hasher.verify(None, GOOD)
-    for task in waiting[1:]:
+        await sign_in_of(-1)
+    assert order == [0]
+    for task in waiting[2:]:
         task.cancel()
-    await asyncio.gather(*waiting[1:], return_exceptions=True)
-    gate.set()
-    assert await waiting[0]
-    assert await hasher.verify(None, GOOD)
+    await asyncio.gather(*waiting[2:], return_exceptions=True)
+    first.set()
+    await asyncio.gather(*waiting[:2])
+    await sign_in_of(7)
+    assert order == [0, 1, 7]
 
 
 MEASURED = """

@@ -1,8 +1,11 @@
 """Passwords: which may be chosen, and their hashes by Argon2id."""
 
 import asyncio
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +21,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 LEAST, MOST = 12, 128  # characters
-MAX_WAITING = 100  # hashes that wait for their turn, of about 0.1 s each
+MAX_WAITING = 100  # sign-ins that wait for their turn, of about 0.1 s each
+NICE = 5
 COMMON = Path(__file__).with_name("common_passwords.txt")
 
 # 19 MiB and two passes, as OWASP recommends; a hash with more would be a way to exhaust a small machine.
@@ -36,8 +40,25 @@ class Passwords:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, "passwords")
+        self._executor = ThreadPoolExecutor(1, "passwords", initializer=_let_others_go_first)
+        self._lock = asyncio.Lock()
         self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn of a sign-in: its hash, and what it writes before and after.
+
+        One at a time, so that the writes of many at once do not stand before those of heartbeats. Raises
+        Unavailable when too many wait.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable("too many people sign in at once; try again in a few seconds")
+        self._waiting += 1
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self._waiting -= 1
 
     async def hashed(self, password: str) -> str:
         """The hash of a password, to be stored."""
@@ -48,17 +69,17 @@ class Passwords:
         return await self._run(_verify, stored, password)
 
     async def _run(self, work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        if self._waiting >= MAX_WAITING:
-            raise Unavailable("too many people sign in at once; try again in a few seconds")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
-        finally:
-            self._waiting -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     def close(self) -> None:
         """Drop what waits; a hash under way ends in the background."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _let_others_go_first() -> None:
+    """Give this thread less of the processor than the event loop has, where they share a core."""
+    with suppress(AttributeError, OSError):  # not on Linux
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def needs_rehash(stored: str) -> bool:

@@ -80,7 +80,7 @@ class Sessions:
         if len(cookie) != COOKIE_LENGTH:
             return None
         digest = digest_of(cookie)
-        found = await self._database.read(sessions.find, digest)
+        found = await self._database.glance(sessions.find, digest)
         if found is None:
             self._seen.pop(digest, None)
             return None

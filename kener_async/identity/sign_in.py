@@ -56,21 +56,29 @@ class SignIn:
 
         `browser` is the secret by which the browser is known, if it has one.
         """
-        wait, person, subject = await self._database.write(
+        _, wait, _ = await self._database.glance(_subject_of, name, visit.network, browser, self._clock())
+        if wait:  # refused without a write, however many come at once
+            raise too_many(wait)
+        async with self._passwords.turn():
+            result = await self._by_password(name, password, visit, old, browser)
+        if result is None:
+            raise Unauthenticated(WRONG)
+        return result
+
+    async def _by_password(
+        self, name: str, password: str, visit: Visit, old: bytes | None, browser: str
+    ) -> SignInResult | None:
+        """The same for the one whose turn it is; None when the name or the password is wrong."""
+        subject, wait, person = await self._database.write(
             _claim_name, name, visit.network, browser, self._clock()
         )
         if wait:
             raise too_many(wait)
         stored = None if person is None or not person.is_active else person.password
         if not await self._passwords.verify(stored, password) or person is None or stored is None:
-            raise Unauthenticated(WRONG)
-        fresh = await self._passwords.hashed(password) if needs_rehash(stored) else stored
-        result = await self._database.write(
-            self._pass_password, subject, person.id, stored, fresh, visit, old
-        )
-        if result is None:
-            raise Unauthenticated(WRONG)  # the password was changed meanwhile
-        return result
+            return None
+        newest = await self._passwords.hashed(password) if needs_rehash(stored) else stored
+        return await self._database.write(self._pass_password, subject, person.id, stored, newest, visit, old)
 
     async def by_code(self, step: str, code: str, visit: Visit, old: bytes | None = None) -> str:
         """Complete a second step with a code or a recovery code; what the session's cookie holds.
@@ -97,11 +105,12 @@ class SignIn:
     async def is_password(self, person: Person, password: str) -> bool:
         """Whether it is the password of a signed-in person; raises TooMany and Unavailable."""
         subject = throttle.again_try(person.id)
-        if wait := await self._database.write(throttle.claim, subject, self._clock()):
-            raise too_many(wait)
-        if not await self._passwords.verify(person.password, password):
-            return False
-        await self._database.write(throttle.succeed, subject)
+        async with self._passwords.turn():
+            if wait := await self._database.write(throttle.claim, subject, self._clock()):
+                raise too_many(wait)
+            if not await self._passwords.verify(person.password, password):
+                return False
+            await self._database.write(throttle.succeed, subject)
         return True
 
     def _pass_password(
@@ -190,17 +199,27 @@ def too_many(seconds: int) -> TooMany:
     return TooMany(f"Too many tries: wait {seconds} s and try again.", seconds)
 
 
-def _claim_name(
+def _subject_of(
     session: Session, name: str, address: str, browser: str, now: int
-) -> tuple[int, Person | None, TrySubject]:
-    """Count a try at a name as failed: the seconds to wait, the person, and what it was counted by."""
+) -> tuple[TrySubject, int, Person | None]:
+    """What a try at a name is counted by, the seconds to wait, and the person."""
     person = people.by_name(session, name)
     known = challenges.find(session, KNOWN_BROWSER, browser, now) if browser else None
     if person is not None and known is not None and known["person"] == person.id:
         subject = throttle.known_browser_try(browser)
     else:
         subject = throttle.password_try(name, address)
-    return throttle.claim(session, subject, now), person, subject
+    return subject, throttle.wait(session, subject, now), person
+
+
+def _claim_name(
+    session: Session, name: str, address: str, browser: str, now: int
+) -> tuple[TrySubject, int, Person | None]:
+    """The same, and count the try as failed unless it must wait."""
+    subject, wait, person = _subject_of(session, name, address, browser, now)
+    if not wait:
+        throttle.claim(session, subject, now)
+    return subject, wait, person
 
 
 def _add_known_browser(session: Session, number: int, now: int) -> str:

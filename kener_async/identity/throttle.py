@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from kener_async.domain.guesses import (
-    NO_FAILURES,
     name_failed,
     name_wait,
     network_failed,
@@ -52,16 +51,21 @@ def code_try(person: int, address: str) -> TrySubject:
     return TrySubject(f"code:{person}", f"network:{network_of(address)}")
 
 
+def wait(session: Session, subject: TrySubject, now: int) -> int:
+    """The seconds until a try may be made; 0: it may be now."""
+    seconds = name_wait(tries.get(session, subject.name), now)
+    if subject.network is None:
+        return seconds
+    return max(seconds, network_wait(tries.get(session, subject.network), now))
+
+
 def claim(session: Session, subject: TrySubject, now: int) -> int:
     """Count a try as failed, before it is made; 0, or without counting it the seconds to wait."""
-    name = tries.get(session, subject.name)
-    network = NO_FAILURES if subject.network is None else tries.get(session, subject.network)
-    wait = max(name_wait(name, now), network_wait(network, now))
-    if wait:
-        return wait
-    tries.save(session, subject.name, name_failed(name, now))
+    if seconds := wait(session, subject, now):
+        return seconds
+    tries.save(session, subject.name, name_failed(tries.get(session, subject.name), now))
     if subject.network is not None:
-        tries.save(session, subject.network, network_failed(network, now))
+        tries.save(session, subject.network, network_failed(tries.get(session, subject.network), now))
     return 0
 
 

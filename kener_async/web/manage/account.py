@@ -91,7 +91,8 @@ async def change_password(form: ManageForm) -> web.StreamResponse:
         require_fresh(form)
     elif not await form.app[SIGN_IN].is_password(person, form.values["current"]):
         raise FieldError({"current": "is wrong"})
-    hashed = await form.app[PASSWORDS].hashed(password)
+    async with form.app[PASSWORDS].turn():
+        hashed = await form.app[PASSWORDS].hashed(password)
     cookie = await form.write(
         accounts.change_password, account_of(form), hashed, location="/account?done=password"
     )

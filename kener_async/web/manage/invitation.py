@@ -35,7 +35,8 @@ async def accept(form: OpenForm) -> web.StreamResponse:
     if not form.config.manage.password_login:
         raise Forbidden("people do not sign in with a password here")
     password = checked_password(form.values, await _invited(form))
-    hashed = await form.app[PASSWORDS].hashed(password)
+    async with form.app[PASSWORDS].turn():
+        hashed = await form.app[PASSWORDS].hashed(password)
     secret, visit = form.request.match_info["token"], visit_of(form)
     result = await form.write(
         accounts.accept, form.app[SESSIONS], secret, hashed, visit, form.now, location=""
