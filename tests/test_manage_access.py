@@ -24,10 +24,9 @@ from kener_async.identity import forms
 from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
 from kener_async.store import people
 from kener_async.web.manage.frame import KEY_FIELD, SESSIONS, TOKEN_FIELD
-from tests.rigs.database import contents
 from tests.rigs.html_client import HtmlClient, Screen
 from tests.rigs.objects import DRAFTS, FOREIGN, HIDDEN, INCIDENTS, OBJECTS, OWN, markers, objects_of
-from tests.rigs.people import COMMAND, a_browser, a_person, a_session
+from tests.rigs.people import COMMAND, a_browser, a_person, a_session, facts
 from tests.rigs.service import FakeClock, Service
 
 # Roles from which on, the scope of tokens, and whether the person must have signed in within ten minutes.
@@ -401,19 +400,6 @@ async def spoil(service: Service, person: Person, cookie: str, how: str) -> str:
     return cookie
 
 
-def kept(service: Service) -> dict[str, list[Any]]:
-    """All rows of the database, without sessions and what is noted of them."""
-    config: Config = service.app[keys.RUNNING].config
-    found = {name: rows for name, rows in contents(config.database.path).items() if name not in NOTED}
-    found["audit"] = [row for row in found["audit"] if not row[ACT].startswith("session.")]
-    found["people"] = [row[:LAST_SEEN] + row[LAST_SEEN + 1 :] for row in found["people"]]
-    return found
-
-
-NOTED = ("sessions", "sqlite_sequence")
-ACT, LAST_SEEN = 4, 11  # columns of the audit log and of people
-
-
 @pytest.mark.parametrize("credential", CREDENTIALS, ids=str)
 async def test_a_person_may_do_what_their_role_may_and_nothing_else(objects: Service, credential: Credential):
     screens = sorted((route for route in in_table() if route.act is not None), key=str)
@@ -421,7 +407,8 @@ async def test_a_person_may_do_what_their_role_may_and_nothing_else(objects: Ser
         None if credential.role is None else await a_person(objects, "ada", credential.role, password=None)
     )
     for is_in in (False, True):
-        before = kept(objects)
+        async with browser_of(objects, person, credential):
+            before = facts(objects)
         for route in screens:
             assert route.act is not None
             expected = credential.expected(route.act)
@@ -436,7 +423,7 @@ async def test_a_person_may_do_what_their_role_may_and_nothing_else(objects: Ser
             if not is_in:
                 assert leaks(screen) == set(), (route, screen.said)
         if not is_in:
-            assert kept(objects) == before
+            assert facts(objects) == before
 
 
 async def test_pages_to_sign_in_are_open(objects: Service):
@@ -496,7 +483,7 @@ async def test_what_is_outside_of_a_persons_categories_is_as_if_it_were_not_ther
     person = await a_person(objects, "ada", role, categories=("Moons",), password=None)
     unlimited = await a_person(objects, "grace", role, password=None)
     seen: set[str] = set()
-    before = kept(objects)
+    before = facts(objects)
     for route in sorted((route for route in in_table() if route.act is not None), key=str):
         assert route.act is not None
         if role < Role[TABLE[route.act][0].upper()]:
@@ -518,7 +505,7 @@ async def test_what_is_outside_of_a_persons_categories_is_as_if_it_were_not_ther
             if route.method == "GET":
                 async with browser_of(objects, unlimited, Credential(role)) as browser:
                     seen |= leaks(await ask(objects, browser, route, name), (FOREIGN, HIDDEN))
-    assert kept(objects) == before
+    assert facts(objects) == before
     assert seen  # others see it
 
 
@@ -533,7 +520,7 @@ def without_name(screen: Screen) -> tuple[int, str]:
 )
 async def test_what_is_outside_of_a_tokens_tags_is_as_if_it_were_not_there(objects: Service, scope: str):
     token = await objects.mint(scopes=(scope,), tags=("own-*",))
-    before = kept(objects)
+    before = facts(objects)
     for route in sorted((route for route in in_table() if route.scope is not None), key=str):
         if scope not in (route.scope, "admin"):
             continue
@@ -546,7 +533,7 @@ async def test_what_is_outside_of_a_tokens_tags_is_as_if_it_were_not_there(objec
                 async with a_browser(objects, {"Authorization": f"Bearer {token}"}) as browser:
                     nothing = await ask(objects, browser, route)
                 assert without_name(nothing) == without_name(screen), (route, name)
-    changed = {name for name, rows in kept(objects).items() if rows != before[name]}
+    changed = {name for name, rows in facts(objects).items() if rows != before[name]}
     assert changed <= {"tokens", "audit"}, changed
 
 

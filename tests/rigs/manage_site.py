@@ -1,0 +1,88 @@
+"""A site with something of each kind that people manage: alerts, drafts, deliveries, tokens, people."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from kener_async import keys
+from kener_async.config.channels import CommandChannel
+from kener_async.config.model import AlertConfig, Config
+from kener_async.domain.alerts import Alert, AlertRule, Closing, Severity, StatusIs
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.incident_updates import IncidentState
+from kener_async.domain.notices import Facts, NoticeKind
+from kener_async.domain.people import Role
+from kener_async.domain.samples import Status
+from kener_async.store import alerts, deliveries, incidents, monitors, notices
+from kener_async.store.interface import Session
+from tests.e2e import site
+from tests.rigs.people import COMMAND, a_person
+from tests.rigs.service import NOON, Service
+
+OPS = CommandChannel(
+    name="ops", kind="command", gather=10, per_minute=20, locale="en", timezone=ZoneInfo("UTC"),
+    tell=("opened",), command=("/bin/cat",),
+)  # fmt: skip
+RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), recover_after=10**9))
+DRAFT = 8  # the number of the incident that is one
+ADMIN, EDITOR, RESPONDER, LIMITED = "ada", "grace", "linus", "margaret"
+
+
+def config(folder: Path) -> Config:
+    """The site of pages, with a channel and an alert rule."""
+    return replace(site.config(folder), channels=(OPS,), alerts=(RULE,))
+
+
+@asynccontextmanager
+async def managed(config: Config) -> AsyncIterator[Service]:
+    """The site, with people, a draft, alerts, deliveries and tokens."""
+    async with site.shown(config) as service:
+        batch = {
+            "device": "gate",
+            "sentAt": NOON - 20,
+            "samples": [{"tag": "web", "status": "UP", "latency": 1, "seq": 4}],
+        }
+        await service.post("/api/status/batch", batch)
+        await service.mint(
+            name="phone", scopes=("incident:write",), tags=("web",), expires_at=NOON + 30 * DAY
+        )
+        await service.mint(name="of last year", revoked_at=NOON - DAY)
+        await a_person(service, ADMIN)
+        await a_person(service, EDITOR, Role.EDITOR, email="grace@example.org")
+        await a_person(service, RESPONDER, Role.RESPONDER)
+        await a_person(service, LIMITED, Role.VIEWER, categories=("Services",), password=None)
+        await service.app[keys.DATABASE].write(_alerts)
+        await service.app[keys.DATABASE].write(_incidents)
+        service.app[keys.STATES].note_incident_change()
+        yield service
+
+
+def _alerts(session: Session) -> None:
+    """Open alerts with deliveries that were sent and that failed, and one that has closed."""
+    ids = {tag: number for number, tag in monitors.tags(session).items()}
+    for tag, ago, severity in (
+        ("old", 2 * HOUR, Severity.CRITICAL),
+        ("secret", 6 * MINUTE, Severity.WARNING),
+    ):
+        at = NOON - ago
+        alert = alerts.add(session, Alert(0, ids[tag], "outage", severity, at, at, at))
+        facts = Facts(tag, "outage", status=Status.DOWN, since=at, reason="no answer in 10 s")
+        notices.add(session, NoticeKind.OPENED, at, alert.id, None, facts, ["ops"], at)
+    over = Alert(0, ids["web"], "outage", Severity.CRITICAL, NOON - DAY, NOON - DAY, NOON - DAY)
+    alerts.add(
+        session, replace(over, until=NOON - DAY + HOUR, closed_at=NOON - DAY + HOUR, closing=Closing.RESOLVED)
+    )
+    deliveries.mark_sending(session, [1, 2])
+    deliveries.mark_sent(session, [1], NOON - 2 * HOUR, "200 OK", "m-1")
+    deliveries.mark_failed(session, [2], NOON - 5 * MINUTE, "550 no such user")
+
+
+def _incidents(session: Session) -> None:
+    """A draft, and the states of an incident."""
+    fields = {"title": "Sign-in fails for some", "body": "We look into it.", "tags": ("web", "api"),
+              "start": NOON - 20 * MINUTE, "impact": Status.DEGRADED, "is_draft": True}  # fmt: skip
+    assert incidents.open(session, fields, COMMAND, NOON - 10 * MINUTE).number == DRAFT
+    stated = {"body": "The queue is full.", "state": IncidentState.IDENTIFIED, "at": NOON - 30 * MINUTE}
+    incidents.post_update(session, site.ONGOING, stated, COMMAND, NOON)

@@ -1,0 +1,256 @@
+"""Each form of the signed-in side: what is not sent by our own page of this session is refused and changes nothing.
+
+The forms are those that a browser without JavaScript finds on the pages, filled in so that they would act.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from os.path import commonprefix
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from aiohttp import FormData
+
+from kener_async import keys
+from kener_async.domain.people import Person
+from kener_async.identity import forms
+from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
+from kener_async.store import people
+from kener_async.web.manage.frame import KEY_FIELD, SESSIONS, TOKEN_FIELD
+from tests.rigs import manage_site
+from tests.rigs.html_client import Fields, Form, HtmlClient, Screen
+from tests.rigs.people import ACT, a_session, facts, signed_in
+from tests.rigs.service import Service
+from tests.test_manage_access import Route, in_table
+
+ROUTES = sorted(
+    (route for route in in_table() if route.method == "POST" and route.act is not None),
+    key=lambda route: route.path,
+)
+# What is typed into the fields of a form that are empty or would change nothing, by the path of its route.
+TYPED: dict[str, dict[str, Any]] = {}
+BUTTON: dict[str, str] = {}  # where it is not the first
+# What changes nothing but sessions, so that there is no row in the log of what was changed.
+OF_SESSIONS = ("/manage/sign-in/again", "/manage/sign-out")
+OF_SEVERAL = ("/manage/acknowledge-all",)  # one act, a row for each
+MANY_PAGES = 200
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Service]:
+    async with manage_site.managed(manage_site.config(tmp_path)) as service:
+        yield service
+
+
+async def admin(service: Service) -> Person:
+    person = await service.app[keys.DATABASE].read(people.by_name, manage_site.ADMIN)
+    assert isinstance(person, Person)
+    return person
+
+
+# Where the forms are
+
+
+def is_of(service: Service, route: Route, action: str) -> bool:
+    """Whether an address is that of a route."""
+    path = urlsplit(action).path
+    return any(
+        (
+            each.resource is not None
+            and each.method == route.method
+            and _plain(each.resource.canonical) == route.path
+            and each.resource.get_info().get("pattern", None) is None
+            and each.resource.canonical == path
+        )
+        or (
+            each.method == route.method
+            and each.resource is not None
+            and _plain(each.resource.canonical) == route.path
+            and "pattern" in each.resource.get_info()
+            and each.resource.get_info()["pattern"].fullmatch(path)
+        )
+        for each in service.app.router.routes()
+    )
+
+
+def _plain(path: str) -> str:
+    return "/".join(
+        "{" + part[1:-1].partition(":")[0] + "}" if part.startswith("{") else part for part in path.split("/")
+    )
+
+
+async def form_of(service: Service, browser: HtmlClient, route: Route) -> Form:
+    """The first form of a route that links lead to from the overview, those alike the route's path first."""
+    todo, seen = ["/manage", "/manage/sign-in/again", "/manage/sign-out"], set[str]()
+    while todo and len(seen) < MANY_PAGES:
+        todo.sort(key=lambda path: (-len(commonprefix([path, route.path])), len(path)))
+        path = todo.pop(0)
+        seen.add(path)
+        screen = await browser.open(path, status=None)
+        if "html" not in screen.headers.get("Content-Type", ""):
+            continue
+        for form in screen.forms:
+            if form.method == "POST" and is_of(service, route, form.action):
+                return form
+        todo += [link for link in screen.links if link.startswith("/manage") and link not in {*seen, *todo}]
+    raise AssertionError(f"no page has a form for {route.path}: {sorted(seen)}")
+
+
+# How forms are sent that nobody meant to send
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """A way to send a form, and the statuses of which one must answer it."""
+
+    statuses: tuple[int, ...]
+    change: Callable[[Fields, dict[str, str]], Fields] = lambda fields, _: fields
+    headers: dict[str, str | None] = field(default_factory=dict)
+    body: Callable[[Fields], Any] = lambda fields: urlencode(fields).encode()
+    method: str = "POST"
+    in_query: bool = False
+
+
+def with_token(name: str) -> Callable[[Fields, dict[str, str]], Fields]:
+    return lambda fields, tokens: [
+        (each, tokens[name] if each == TOKEN_FIELD else value) for each, value in fields
+    ]
+
+
+def without(*names: str) -> Callable[[Fields, dict[str, str]], Fields]:
+    return lambda fields, _: [pair for pair in fields if pair[0] not in names]
+
+
+def _multipart(fields: Fields) -> FormData:
+    return FormData(fields, default_to_multipart=True)
+
+
+NO_PAGE = (403,)
+FORGERIES: dict[str, Forgery] = {
+    "without a token": Forgery(NO_PAGE, without(TOKEN_FIELD)),
+    "with an empty token": Forgery(NO_PAGE, with_token("empty")),
+    "with a malformed token": Forgery(NO_PAGE, with_token("malformed")),
+    "with a token of nobody": Forgery(NO_PAGE, with_token("made up")),
+    "with the token of another session of the same person": Forgery(NO_PAGE, with_token("other browser")),
+    "with the token of another person": Forgery(NO_PAGE, with_token("other person")),
+    "with two tokens": Forgery(NO_PAGE, lambda fields, tokens: [(TOKEN_FIELD, tokens["made up"]), *fields]),
+    "without a one-time key": Forgery(NO_PAGE, without(KEY_FIELD)),
+    "from another origin": Forgery(NO_PAGE, headers={"Origin": "https://evil.example"}),
+    "from another origin as an old browser": Forgery(
+        NO_PAGE, headers={"Origin": "https://evil.example", "Sec-Fetch-Site": None}
+    ),
+    "from an origin that begins alike": Forgery(
+        NO_PAGE, headers={"Origin": "http://127.0.0.1.evil.example", "Sec-Fetch-Site": None}
+    ),
+    "from another port": Forgery(NO_PAGE, headers={"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": None}),
+    "from nowhere": Forgery(NO_PAGE, headers={"Origin": "null", "Sec-Fetch-Site": None}),
+    "from a sandbox": Forgery(NO_PAGE, headers={"Origin": "null", "Sec-Fetch-Site": "cross-site"}),
+    "cross-site": Forgery(NO_PAGE, headers={"Sec-Fetch-Site": "cross-site"}),
+    "from a sister site": Forgery(NO_PAGE, headers={"Sec-Fetch-Site": "same-site"}),
+    "without saying where from": Forgery(NO_PAGE, headers={"Origin": None, "Sec-Fetch-Site": None}),
+    "as JSON": Forgery(
+        (415,),
+        body=lambda fields: json.dumps(dict(fields)).encode(),
+        headers={"Content-Type": "application/json"},
+    ),
+    "as text": Forgery((415,), headers={"Content-Type": "text/plain"}),
+    "in parts": Forgery((415,), body=_multipart, headers={"Content-Type": None}),
+    "without a type": Forgery((415,), headers={"Content-Type": None}),
+    "compressed": Forgery((415,), headers={"Content-Encoding": "gzip"}),
+    "too large": Forgery((413,), lambda fields, _: [*fields, ("more", "x" * 600_000)]),
+    "with too many fields": Forgery((400,), lambda fields, _: [*fields, *[("more", "")] * 6000]),
+    "as a GET": Forgery((200, 303, 400, 404, 405), method="GET", in_query=True),
+    "as a HEAD": Forgery((200, 303, 400, 404, 405), method="HEAD", in_query=True),
+    "as a PUT": Forgery((405,), method="PUT"),
+    "as a DELETE": Forgery((405,), method="DELETE"),
+    "as a PATCH": Forgery((405,), method="PATCH"),
+}
+
+
+async def forged(browser: HtmlClient, action: str, fields: Fields, forgery: Forgery) -> Screen:
+    headers: dict[str, str | None] = {
+        "Origin": browser.origin,
+        "Sec-Fetch-Site": "same-origin",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    headers |= forgery.headers
+    sent = {name: value for name, value in headers.items() if value is not None}
+    if forgery.in_query:
+        url = f"{action}{'&' if '?' in action else '?'}{urlencode(fields)}"
+        return await browser.request(forgery.method, url, {}, is_followed=False)
+    return await browser.request(forgery.method, action, sent, forgery.body(fields), is_followed=False)
+
+
+async def tokens_of_others(service: Service) -> dict[str, str]:
+    """Tokens of forms that are not those of the session at hand."""
+    sessions: Sessions = service.app[SESSIONS]
+    grace = await service.app[keys.DATABASE].read(people.by_name, manage_site.EDITOR)
+    found = {"empty": "", "malformed": "x" * 64, "made up": forms.token(bytes(32))}
+    for name, person in (("other browser", await admin(service)), ("other person", grace)):
+        other = await sessions.find(await a_session(service, person))
+        assert other is not None
+        found[name] = forms.token(other.form_key)
+    return found
+
+
+def filled(form: Form, route: Route) -> tuple[str, Fields]:
+    form.fill(**TYPED.get(route.path, {}))
+    return form.sent(BUTTON.get(route.path))
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+async def test_a_form_that_our_page_did_not_send_is_refused_and_changes_nothing(site: Service, route: Route):
+    async with signed_in(site, await admin(site)) as browser:
+        action, fields = filled(await form_of(site, browser, route), route)
+        tokens, before = await tokens_of_others(site), facts(site)
+        cookies = dict(browser.cookies)
+        for name, forgery in FORGERIES.items():
+            screen = await forged(browser, action, forgery.change(fields, tokens), forgery)
+            assert screen.status in forgery.statuses, (name, screen.status, screen.said)
+            assert facts(site) == before, name
+            assert browser.cookies == cookies, name
+        for name, cookie in {
+            "no session": "",
+            "another session": await a_session(site, await admin(site)),
+        }.items():
+            browser.cookies = {LOOPBACK_COOKIE: cookie} if cookie else {}
+            screen = await forged(
+                browser, action, fields, FORGERIES["cross-site"] if not name else Forgery(())
+            )
+            assert screen.status in (401, 403), (name, screen.status)
+            assert facts(site) == before, name
+        browser.cookies = cookies
+        # As our page sends it, the same form acts: so it was refused for no other reason.
+        screen = await forged(browser, action, fields, Forgery(()))
+        assert screen.status == 303, screen.said
+        assert route.path in OF_SESSIONS or facts(site) != before
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+async def test_a_form_that_is_sent_twice_acts_once_and_leaves_a_row_of_what_it_changed(
+    site: Service, route: Route
+):
+    async with signed_in(site, await admin(site)) as browser:
+        action, fields = filled(await form_of(site, browser, route), route)
+        before, cookies = facts(site), dict(browser.cookies)
+        first = await forged(browser, action, fields, Forgery(()))
+        assert first.status == 303, first.said
+        after = facts(site)
+        added = after["audit"][len(before["audit"]) :]
+        if route.path not in OF_SESSIONS:
+            assert after["audit"][: len(before["audit"])] == before["audit"]
+            assert len(added) == 1 or (route.path in OF_SEVERAL and len(added) > 1), added
+            assert all(row[2] == f"person:{manage_site.ADMIN}" for row in added)
+            assert all(row[ACT + 2] is not None or row[ACT + 3] is not None for row in added), added
+        if browser.cookies != cookies:  # a new session has begun, or none
+            return
+        again = await forged(browser, action, fields, Forgery(()))
+        assert (again.status, path_of(again)) == (303, path_of(first)), again.said
+        assert facts(site) == after
+
+
+def path_of(screen: Screen) -> str:
+    return urlsplit(screen.headers["Location"]).path
