@@ -176,6 +176,7 @@ API: dict[str, str] = {
         GET /announcements
         GET /announcements/{announcementName}
         POST /rules/{ruleName}/back-test
+        GET /incidents/{incidentNumber}
     """,
     "alert:write": """
         POST /alerts/{alertId}/acknowledge
@@ -183,6 +184,17 @@ API: dict[str, str] = {
     """,
     "incident:write": """
         POST /incidents/{incidentNumber}/publish
+        POST /incidents
+        PATCH /incidents/{incidentNumber}
+        PUT /incidents/{incidentNumber}/monitors/{tag}
+        PUT /incidents/{incidentNumber}/postmortem
+        POST /incidents/{incidentNumber}/unpublish
+        POST /incidents/{incidentNumber}/updates
+        PATCH /incidents/{incidentNumber}/updates/{updateId}
+    """,
+    "incident:delete": """
+        DELETE /incidents/{incidentNumber}
+        DELETE /incidents/{incidentNumber}/updates/{updateId}
     """,
     "incident:delete": """
         PUT /templates/{templateName}
