@@ -72,6 +72,16 @@ SCREENS: dict[Act, str] = {
         POST /sign-in/again/passkey/options
         GET /sign-out
         POST /sign-out
+        GET /account
+        GET /account/codes
+        POST /account/codes
+        GET /account/codes/remove
+        POST /account/codes/remove
+        POST /account/display
+        POST /account/password
+        POST /account/recovery-codes
+        POST /account/sessions/end
+        POST /account/sign-out-everywhere
     """,
     Act.CHANGE_FACTORS: """
         GET /account/passkeys
@@ -149,6 +159,20 @@ SCREENS: dict[Act, str] = {
         GET /incidents/{number}/delete
         POST /incidents/{number}/delete
     """,
+    Act.MANAGE_PEOPLE: """
+        GET /people
+        GET /people/new
+        POST /people/new
+        GET /people/{number}
+        POST /people/{number}
+        POST /people/{number}/activate
+        GET /people/{number}/deactivate
+        POST /people/{number}/deactivate
+        POST /people/{number}/link
+        GET /people/{number}/reset-factor
+        POST /people/{number}/reset-factor
+        POST /people/{number}/sign-out
+    """,
 }
 # Pages by which a session begins: for everybody, also without one.
 OPEN = """
@@ -164,6 +188,8 @@ OPEN = """
     POST /second-step/passkey/options
     POST /invitation/{token}/passkey
     POST /invitation/{token}/passkey/options
+    GET /invitation/{token}
+    POST /invitation/{token}
 """
 API: dict[str, str] = {
     "manage:read": """
@@ -177,6 +203,12 @@ API: dict[str, str] = {
         GET /announcements/{announcementName}
         POST /rules/{ruleName}/back-test
         GET /incidents/{incidentNumber}
+        GET /maintenance
+        GET /maintenance/{incidentNumber}
+        GET /series
+        GET /series/{seriesName}
+        GET /series/{seriesName}/occurrences
+        POST /series/{seriesName}/preview
     """,
     "alert:write": """
         POST /alerts/{alertId}/acknowledge
@@ -191,10 +223,17 @@ API: dict[str, str] = {
         POST /incidents/{incidentNumber}/unpublish
         POST /incidents/{incidentNumber}/updates
         PATCH /incidents/{incidentNumber}/updates/{updateId}
+        POST /maintenance
+        PATCH /maintenance/{incidentNumber}
+        POST /maintenance/{incidentNumber}/cancel
+        POST /maintenance/{incidentNumber}/end
+        DELETE /series/{seriesName}
+        PUT /series/{seriesName}
     """,
     "incident:delete": """
         DELETE /incidents/{incidentNumber}
         DELETE /incidents/{incidentNumber}/updates/{updateId}
+        DELETE /maintenance/{incidentNumber}
     """,
     "incident:delete": """
         PUT /templates/{templateName}
