@@ -73,17 +73,17 @@ SCREENS: dict[Act, str] = {
         GET /sign-out
         POST /sign-out
         GET /account
-        GET /account/codes
-        POST /account/codes
-        GET /account/codes/remove
-        POST /account/codes/remove
         POST /account/display
         POST /account/password
-        POST /account/recovery-codes
         POST /account/sessions/end
         POST /account/sign-out-everywhere
     """,
     Act.CHANGE_FACTORS: """
+        GET /account/codes
+        POST /account/codes
+        GET /account/codes/remove
+        POST /account/codes/remove
+        POST /account/recovery-codes
         GET /account/passkeys
         POST /account/passkeys
         POST /account/passkeys/options
@@ -580,7 +580,7 @@ async def test_what_is_outside_of_a_tokens_tags_is_as_if_it_were_not_there(objec
             async with a_browser(objects, {"Authorization": f"Bearer {token}"}) as browser:
                 screen = await ask(objects, browser, route, name)
             assert leaks(screen, (FOREIGN, HIDDEN)) == set(), (route, screen.said)
-            if about:
+            if about and screen.status not in (403, 404):
                 async with a_browser(objects, {"Authorization": f"Bearer {token}"}) as browser:
                     nothing = await ask(objects, browser, route)
                 assert without_name(nothing) == without_name(screen), (route, name)

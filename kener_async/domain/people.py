@@ -41,7 +41,7 @@ class Act(Enum):
 
     SEE = Permission(Role.VIEWER, "manage:read")
     ACCOUNT = Permission(Role.VIEWER, None)  # one's own sessions, factors, language
-    CHANGE_FACTORS = Permission(Role.VIEWER, None, is_fresh=True)  # one's own passkeys
+    CHANGE_FACTORS = Permission(Role.VIEWER, None, is_fresh=True)  # one's own passkeys and codes
     ANSWER_ALERT = Permission(Role.RESPONDER, "alert:write")
     WRITE_INCIDENT = Permission(Role.RESPONDER, "incident:write")
     DELETE_INCIDENT = Permission(Role.EDITOR, "incident:delete")

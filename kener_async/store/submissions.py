@@ -13,14 +13,18 @@ def claim(session: Session, key: str, location: str, now: int) -> str | None:
 
     None when it is new; else where the act before led to, and the caller must not act again.
     """
-    digest = _digest(key)
-    row = session.execute("SELECT location FROM submissions WHERE digest = ?", (digest,)).fetchone()
-    if row is not None:
-        return str(row[0])
-    session.execute(
-        "INSERT INTO submissions (digest, at, location) VALUES (?, ?, ?)", (digest, now, location)
-    )
-    return None
+    before = location_of(session, key)
+    if before is None:
+        session.execute(
+            "INSERT INTO submissions (digest, at, location) VALUES (?, ?, ?)", (_digest(key), now, location)
+        )
+    return before
+
+
+def location_of(session: Session, key: str) -> str | None:
+    """Where the act of a form with this key led to; None: it has not acted."""
+    row = session.execute("SELECT location FROM submissions WHERE digest = ?", (_digest(key),)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def settle(session: Session, key: str, location: str) -> None:

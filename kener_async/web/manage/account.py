@@ -99,10 +99,9 @@ async def change_password(form: ManageForm) -> web.StreamResponse:
     return keep_session(form, form.redirect("/account?done=password"), cookie)
 
 
-@manage_page(Act.ACCOUNT)
+@manage_page(Act.CHANGE_FACTORS)
 async def set_up_codes(page: ManagePage) -> str:
     """The page with the QR image of a new secret."""
-    require_fresh(page)
     setup = page.form("/account/codes").value("setup")
     key = await _key_of(page, setup)
     if key is None:
@@ -117,11 +116,10 @@ async def set_up_codes(page: ManagePage) -> str:
     )
 
 
-@manage_form(Act.ACCOUNT, FirstCodeSchema(), shown_by=set_up_codes)
+@manage_form(Act.CHANGE_FACTORS, FirstCodeSchema(), shown_by=set_up_codes)
 async def post_codes(form: ManageForm) -> web.StreamResponse:
     """Take the secret in use, after the first code of it; shows the recovery codes, once."""
     require_cookies(form)
-    require_fresh(form)
     key = await _key_of(form, form.values["setup"])
     if key is None:
         raise Invalid("this took too long: scan the new image")
@@ -140,18 +138,16 @@ async def post_codes(form: ManageForm) -> web.StreamResponse:
     return await _recovery_codes_shown(form, recovery, cookie)
 
 
-@manage_page(Act.ACCOUNT)
+@manage_page(Act.CHANGE_FACTORS)
 async def ask_remove_codes(page: ManagePage) -> str:
     """The page that asks before codes are removed."""
-    require_fresh(page)
     return await page.render("manage/account_codes_remove.html")
 
 
-@manage_form(Act.ACCOUNT, NOTHING, shown_by=ask_remove_codes)
+@manage_form(Act.CHANGE_FACTORS, NOTHING, shown_by=ask_remove_codes)
 async def remove_codes(form: ManageForm) -> web.StreamResponse:
     """Remove the codes; other sessions end."""
     require_cookies(form)
-    require_fresh(form)
     record = await form.app[keys.DATABASE].read(people.record_of, form.person.id, form.now)
     if form.config.manage.second_factor == "required" and not record.factors.passkeys:
         raise Invalid("a second factor is required here: set up a passkey first")
@@ -159,11 +155,10 @@ async def remove_codes(form: ManageForm) -> web.StreamResponse:
     return keep_session(form, form.redirect("/account?done=codes-removed"), cookie)
 
 
-@manage_form(Act.ACCOUNT, NOTHING, shown_by=account)
+@manage_form(Act.CHANGE_FACTORS, NOTHING, shown_by=account)
 async def renew_recovery_codes(form: ManageForm) -> web.StreamResponse:
     """Make new recovery codes, and show them once; those before are void."""
     require_cookies(form)
-    require_fresh(form)
     if form.person.code_key is None:
         raise Invalid("set up codes first")
     recovery = codes.new_recovery_codes()

@@ -314,6 +314,14 @@ def _once(
     return result
 
 
+async def _led_to(page: OpenPage, key: str) -> str | None:
+    """Where a form with this one-time key led to, if it acted before.
+
+    Sent again, it may be refused before it claims its key: what it deletes is not there any more.
+    """
+    return await page.app[keys.DATABASE].read(submissions.location_of, key) if key else None
+
+
 class SubmittedBefore(Exception):
     """The form was sent before; `location` is where it led."""
 
@@ -365,6 +373,7 @@ def manage_form(
     def decorate(handle: FormHandler) -> Handler:
         async def respond(page: OpenPage) -> web.StreamResponse:
             typed: Typed | None = None
+            key = ""
             try:
                 require_own_origin(page.request)
                 typed = await read_form(page.request)
@@ -382,6 +391,8 @@ def manage_form(
             except DomainError as error:
                 if not isinstance(page, ManagePage) or typed is None:
                     return await _error_page(page, error)
+                if (location := await _led_to(page, key)) is not None:
+                    return page.redirect(location)
                 return await _shown_again(page, typed, error, schema, shown_by)
 
         return _handler(act, handle, respond)
