@@ -209,6 +209,10 @@ API: dict[str, str] = {
         GET /series/{seriesName}
         GET /series/{seriesName}/occurrences
         POST /series/{seriesName}/preview
+        GET /announcements
+        GET /announcements/{announcementName}
+        GET /templates
+        GET /templates/{templateName}
     """,
     "alert:write": """
         POST /alerts/{alertId}/acknowledge
@@ -234,6 +238,10 @@ API: dict[str, str] = {
         DELETE /incidents/{incidentNumber}
         DELETE /incidents/{incidentNumber}/updates/{updateId}
         DELETE /maintenance/{incidentNumber}
+        DELETE /announcements/{announcementName}
+        PUT /announcements/{announcementName}
+        DELETE /templates/{templateName}
+        PUT /templates/{templateName}
     """,
     "incident:delete": """
         PUT /templates/{templateName}
