@@ -48,23 +48,28 @@ TABLE: dict[Act, tuple[str, str | None, bool]] = {
 SCREENS: dict[Act, str] = {
     Act.SEE: """
         GET
-        GET /templates
-        GET /announcements
-        GET /incidents
-        GET /incidents/{number}
-        GET /monitors
-        GET /monitors/{tag}
         GET /alerts
-        GET /rules
-        GET /rules/{name}
+        GET /announcements
         GET /channels
         GET /channels/{name}
         GET /deliveries
         GET /deliveries/{number}
         GET /devices
+        GET /incidents
+        GET /incidents/{number}
+        GET /monitors
+        GET /monitors/{tag}
         GET /more
+        GET /rules
+        GET /rules/{name}
+        GET /templates
     """,
     Act.ACCOUNT: """
+        GET /account
+        POST /account/display
+        POST /account/password
+        POST /account/sessions/end
+        POST /account/sign-out-everywhere
         GET /sign-in/again
         POST /sign-in/again
         GET /sign-in/again/oidc
@@ -72,77 +77,69 @@ SCREENS: dict[Act, str] = {
         POST /sign-in/again/passkey/options
         GET /sign-out
         POST /sign-out
-        GET /account
-        POST /account/display
-        POST /account/password
-        POST /account/sessions/end
-        POST /account/sign-out-everywhere
     """,
     Act.CHANGE_FACTORS: """
         GET /account/codes
         POST /account/codes
         GET /account/codes/remove
         POST /account/codes/remove
-        POST /account/recovery-codes
         GET /account/passkeys
         POST /account/passkeys
         POST /account/passkeys/options
         POST /account/passkeys/{passkey}
         GET /account/passkeys/{passkey}/delete
         POST /account/passkeys/{passkey}/delete
+        POST /account/recovery-codes
     """,
     Act.ANSWER_ALERT: """
         POST /acknowledge
         POST /acknowledge-all
-        POST /snooze
         POST /alerts/{number}
         POST /monitors/{tag}/alerts
+        POST /snooze
+    """,
+    Act.WRITE_INCIDENT: """
+        GET /incidents/new
+        POST /incidents/new
+        GET /incidents/{number}/edit
+        POST /incidents/{number}/edit
+        POST /incidents/{number}/measured
+        GET /incidents/{number}/postmortem
+        POST /incidents/{number}/postmortem
+        POST /incidents/{number}/publish
+        POST /incidents/{number}/unpublish
+        POST /incidents/{number}/updates
+        GET /incidents/{number}/updates/{update}
+        POST /incidents/{number}/updates/{update}
+    """,
+    Act.DELETE_INCIDENT: """
+        GET /incidents/{number}/delete
+        POST /incidents/{number}/delete
+        GET /incidents/{number}/updates/{update}/delete
+        POST /incidents/{number}/updates/{update}/delete
+    """,
+    Act.WRITE_TEXTS: """
+        GET /announcements/new
+        POST /announcements/new
+        GET /announcements/{name}/delete
+        POST /announcements/{name}/delete
+        GET /announcements/{name}/edit
+        POST /announcements/{name}/edit
+        GET /templates/new
+        POST /templates/new
+        GET /templates/{name}/delete
+        POST /templates/{name}/delete
+        GET /templates/{name}/edit
+        POST /templates/{name}/edit
     """,
     Act.RUN_CHECK: """
         POST /monitors/{tag}/run
     """,
     Act.USE_CHANNEL: """
-        POST /channels/{name}/test
         POST /channels/{name}/resume
+        POST /channels/{name}/test
         POST /deliveries/{number}/again
         POST /deliveries/{number}/drop
-    """,
-    Act.MANAGE_TOKENS: """
-        GET /devices/{number}/forget
-        POST /devices/{number}/forget
-        GET /tokens
-        GET /tokens/new
-        POST /tokens/new
-        GET /tokens/{token}/revoke
-        POST /tokens/{token}/revoke
-    """,
-    Act.WRITE_INCIDENT: """
-        GET /incidents/new
-        POST /incidents/new
-        POST /incidents/{number}/updates
-        GET /incidents/{number}/updates/{update}
-        POST /incidents/{number}/updates/{update}
-        POST /incidents/{number}/publish
-        POST /incidents/{number}/unpublish
-        POST /incidents/{number}/measured
-        GET /incidents/{number}/edit
-        POST /incidents/{number}/edit
-        GET /incidents/{number}/postmortem
-        POST /incidents/{number}/postmortem
-    """,
-    Act.WRITE_TEXTS: """
-        GET /templates/new
-        POST /templates/new
-        GET /templates/{name}/edit
-        POST /templates/{name}/edit
-        GET /templates/{name}/delete
-        POST /templates/{name}/delete
-        GET /announcements/new
-        POST /announcements/new
-        GET /announcements/{name}/edit
-        POST /announcements/{name}/edit
-        GET /announcements/{name}/delete
-        POST /announcements/{name}/delete
     """,
     Act.READ_AUDIT: """
         GET /audit
@@ -153,11 +150,14 @@ SCREENS: dict[Act, str] = {
         GET /settings/config.toml
         POST /settings/reload
     """,
-    Act.DELETE_INCIDENT: """
-        GET /incidents/{number}/updates/{update}/delete
-        POST /incidents/{number}/updates/{update}/delete
-        GET /incidents/{number}/delete
-        POST /incidents/{number}/delete
+    Act.MANAGE_TOKENS: """
+        GET /devices/{number}/forget
+        POST /devices/{number}/forget
+        GET /tokens
+        GET /tokens/new
+        POST /tokens/new
+        GET /tokens/{token}/revoke
+        POST /tokens/{token}/revoke
     """,
     Act.MANAGE_PEOPLE: """
         GET /people
@@ -176,54 +176,28 @@ SCREENS: dict[Act, str] = {
 }
 # Pages by which a session begins: for everybody, also without one.
 OPEN = """
+    GET /invitation/{token}
+    POST /invitation/{token}
+    POST /invitation/{token}/passkey
+    POST /invitation/{token}/passkey/options
+    GET /second-step
+    POST /second-step
+    POST /second-step/passkey
+    POST /second-step/passkey/options
     GET /sign-in
     POST /sign-in
     GET /sign-in/oidc
     GET /sign-in/oidc/callback
     POST /sign-in/passkey
     POST /sign-in/passkey/options
-    GET /second-step
-    POST /second-step
-    POST /second-step/passkey
-    POST /second-step/passkey/options
-    POST /invitation/{token}/passkey
-    POST /invitation/{token}/passkey/options
-    GET /invitation/{token}
-    POST /invitation/{token}
 """
 API: dict[str, str] = {
-    "manage:read": """
-        GET /alerts
-        GET /deliveries
-        GET /channels
-        GET /incidents
-        GET /templates
-        GET /templates/{templateName}
-        GET /announcements
-        GET /announcements/{announcementName}
-        POST /rules/{ruleName}/back-test
-        GET /incidents/{incidentNumber}
-        GET /maintenance
-        GET /maintenance/{incidentNumber}
-        GET /series
-        GET /series/{seriesName}
-        GET /series/{seriesName}/occurrences
-        POST /series/{seriesName}/preview
-        GET /announcements
-        GET /announcements/{announcementName}
-        GET /templates
-        GET /templates/{templateName}
-    """,
-    "alert:write": """
-        POST /alerts/{alertId}/acknowledge
-        POST /alerts/{alertId}/snooze
-    """,
     "incident:write": """
-        POST /incidents/{incidentNumber}/publish
         POST /incidents
         PATCH /incidents/{incidentNumber}
         PUT /incidents/{incidentNumber}/monitors/{tag}
         PUT /incidents/{incidentNumber}/postmortem
+        POST /incidents/{incidentNumber}/publish
         POST /incidents/{incidentNumber}/unpublish
         POST /incidents/{incidentNumber}/updates
         PATCH /incidents/{incidentNumber}/updates/{updateId}
@@ -231,44 +205,60 @@ API: dict[str, str] = {
         PATCH /maintenance/{incidentNumber}
         POST /maintenance/{incidentNumber}/cancel
         POST /maintenance/{incidentNumber}/end
-        DELETE /series/{seriesName}
         PUT /series/{seriesName}
+        DELETE /series/{seriesName}
+    """,
+    "manage:read": """
+        GET /alerts
+        GET /announcements
+        GET /announcements/{announcementName}
+        GET /channels
+        GET /deliveries
+        GET /incidents
+        GET /incidents/{incidentNumber}
+        GET /maintenance
+        GET /maintenance/{incidentNumber}
+        POST /rules/{ruleName}/back-test
+        GET /series
+        GET /series/{seriesName}
+        GET /series/{seriesName}/occurrences
+        POST /series/{seriesName}/preview
+        GET /templates
+        GET /templates/{templateName}
+    """,
+    "alert:write": """
+        POST /alerts/{alertId}/acknowledge
+        POST /alerts/{alertId}/snooze
     """,
     "incident:delete": """
+        PUT /announcements/{announcementName}
+        DELETE /announcements/{announcementName}
         DELETE /incidents/{incidentNumber}
         DELETE /incidents/{incidentNumber}/updates/{updateId}
         DELETE /maintenance/{incidentNumber}
-        DELETE /announcements/{announcementName}
-        PUT /announcements/{announcementName}
-        DELETE /templates/{templateName}
-        PUT /templates/{templateName}
-    """,
-    "incident:delete": """
         PUT /templates/{templateName}
         DELETE /templates/{templateName}
-        PUT /announcements/{announcementName}
-        DELETE /announcements/{announcementName}
     """,
     "monitor:write": """
         POST /monitors/{tag}/run
     """,
     "channel:write": """
+        POST /channels/{channelName}/resume
+        POST /channels/{channelName}/test
         POST /deliveries/{deliveryId}/again
         POST /deliveries/{deliveryId}/drop
-        POST /channels/{channelName}/test
-        POST /channels/{channelName}/resume
     """,
     "report:read": """
         GET /audit
     """,
     "admin": """
+        GET /config
+        GET /config.toml
         DELETE /devices/{deviceId}
+        GET /people
         GET /tokens
         POST /tokens
         DELETE /tokens/{tokenId}
-        GET /people
-        GET /config
-        GET /config.toml
     """,
 }
 NOWHERE = "999"  # the number of nothing

@@ -19,7 +19,7 @@ from aiohttp import FormData
 from kener_async import keys
 from kener_async.domain.people import Person
 from kener_async.identity import forms
-from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions
+from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
 from kener_async.store import people
 from kener_async.web.manage.frame import KEY_FIELD, SESSIONS, TOKEN_FIELD
 from tests.rigs import manage_site
@@ -51,18 +51,9 @@ TYPED: dict[str, dict[str, Any]] = {
 BUTTON = {"/manage/incidents/new": "Save as a draft"}  # where it is not the first
 # What changes nothing but sessions, so that there is no row in the log of what was changed.
 OF_SESSIONS = ("/manage/sign-in/again", "/manage/sign-out")
-<<<<<<< HEAD
 OF_SEVERAL = ("/manage/acknowledge-all", "/manage/people/new")  # one form, several acts
 OF_ONESELF = "/manage/people/1"  # of whom most acts end the session
-=======
-SHOWN_ONCE = (
-    "/account/codes",
-    "/recovery-codes",
-    "/link",
-    "/people/new",
-)  # the answer is a page with a secret
-OF_SEVERAL = ("/manage/acknowledge-all",)  # one act, a row for each
->>>>>>> 236f2da (Answer a form that acted before with where it led, also when it is refused now)
+SHOWN_ONCE = ("/account/codes", "/recovery-codes", "/link", "/people/new")  # by a page with a secret
 MANY_PAGES = 200
 
 

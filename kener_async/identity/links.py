@@ -16,8 +16,9 @@ GONE = "this link was used before, or is more than a day old; ask for another"
 def invite(session: Session, person: Person, actor: Actor, now: int) -> str:
     """Store an invitation in the place of earlier ones of the person; the secret of its link."""
     secret = secrets.token_urlsafe(32)
-    invitations.add(session, person.id, _digest(secret), now + INVITATION_SECONDS, now)
-    audit.record(session, actor, "person.invite", f"person {person.name}", None, None, now)
+    ends_at = now + INVITATION_SECONDS
+    invitations.add(session, person.id, _digest(secret), ends_at, now)
+    audit.record(session, actor, "person.invite", f"person {person.name}", None, {"ends_at": ends_at}, now)
     return secret
 
 

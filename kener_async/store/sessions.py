@@ -87,10 +87,14 @@ def end(session: Session, digest: bytes) -> None:
 
 def end_own(session: Session, person: int, digest: bytes, actor: Actor, now: int) -> None:
     """End one session of a person; raises NotFound where they have no such one."""
-    found = session.execute("DELETE FROM sessions WHERE digest = ? AND person = ?", (digest, person))
-    if not found.rowcount:
+    row = session.execute(
+        "DELETE FROM sessions WHERE digest = ? AND person = ? RETURNING made_at, network, agent",
+        (digest, person),
+    ).fetchone()
+    if row is None:
         raise NotFound("this session has ended already")
-    audit.record(session, actor, "session.end", f"session of person {person}", None, None, now)
+    before = dict(zip(("made_at", "network", "agent"), row, strict=True))
+    audit.record(session, actor, "session.end", f"session of person {person}", before, None, now)
 
 
 def end_all(session: Session, person: int, actor: Actor, now: int) -> int:

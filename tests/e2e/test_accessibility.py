@@ -41,14 +41,14 @@ async def violations(page: Page, part: str = "html") -> Mapping[str, list[str]]:
     """What axe finds in a part of the page, by the dress it finds it in."""
     await page.evaluate(AXE_SCRIPT)
     found = {dress: cast(list[Any], await page.evaluate(AXE, part)) async for dress in dresses(page)}
-    return {dress: [*map(_told, rules)] for dress, rules in found.items() if rules}
+    return {dress: [*map(described, rules)] for dress, rules in found.items() if rules}
 
 
 def _lines(found: Mapping[str, list[str]]) -> str:
     return "\n".join(f"{dress}: {told}" for dress, lines in found.items() for told in lines)
 
 
-def _told(rule: Mapping[str, Any]) -> str:
+def described(rule: Mapping[str, Any]) -> str:
     nodes = [
         f"\n    {node['html'][:200]}\n        "
         + "; ".join(check["message"] for check in (*node["any"], *node["all"], *node["none"]))

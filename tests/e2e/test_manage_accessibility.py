@@ -1,4 +1,4 @@
-"""Each screen of the signed-in side: axe finds no fault, nothing is too small to hit, nothing leaves for elsewhere."""
+"""Each screen of the signed-in side: axe finds no fault, nothing is too small, no request leaves."""
 
 from collections.abc import AsyncIterator
 from itertools import product
@@ -26,14 +26,16 @@ pytestmark = pytest.mark.browser
 
 WIDTHS = {320: 640, 390: 844, 768: 1024, 1440: 900}
 LEAST = 44  # CSS pixels that a finger hits
-# What is to be hit and is too small, but for links within a text. A box or a radio button is hit by its label.
+# What is to be hit and is too small, but for links within a text. A box is hit by its label.
 SMALL = """(least) => {
   const isShown = (one) => one.checkVisibility({opacityProperty: true, visibilityProperty: true})
     && one.getBoundingClientRect().width > 1;
   const isInText = (one) => one.tagName === "A" && getComputedStyle(one).display === "inline"
     && !one.closest("nav, .buttons, header");
-  const target = (one) => one.matches("input[type=checkbox], input[type=radio]") ? one.closest("label") || one : one;
-  return [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")]
+  const isBox = (one) => one.matches("input[type=checkbox], input[type=radio]");
+  const target = (one) => isBox(one) ? one.closest("label") || one : one;
+  const kinds = "a[href], button, input:not([type=hidden]), select, textarea, summary";
+  return [...document.querySelectorAll(kinds)]
     .filter((one) => isShown(one) && !isInText(one))
     .map(target)
     .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 160)])
@@ -68,7 +70,9 @@ def test_every_page_is_drawn():
     missing = [
         route.path
         for route in in_table()
-        if route.method == "GET" and route.scope is None and not route.path.endswith(LEADING_ON)
+        if route.method == "GET"
+        and route.scope is None
+        and not route.path.endswith(LEADING_ON)
         and not any(map(pattern_of(route.path).fullmatch, shown))
     ]
     assert missing == []
@@ -80,7 +84,9 @@ LEADING_ON = ("/oidc", "/oidc/callback", "/invitation/{token}", "/second-step") 
 @pytest.mark.parametrize("name", PAGES)
 async def test_axe_finds_no_fault_and_nothing_is_too_small_and_nothing_leaves(tab: Watched, name: str):
     found: dict[str, Any] = {}
-    async with tab.at(PAGES[name]) as page:  # which fails by requests elsewhere and by violations of the policy
+    async with tab.at(
+        PAGES[name]
+    ) as page:  # which fails by requests elsewhere and by violations of the policy
         await page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
         await page.evaluate(AXE_SCRIPT)
         for (width, height), scheme in product(WIDTHS.items(), SCHEMES):
@@ -121,15 +127,18 @@ async def tab_to(page: Page, text: str) -> None:
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
 async def test_an_incident_is_published_by_keyboard_alone(browser: Browser, tmp_path: Path, script: bool):
-    async with manage_site.managed(manage_site.config(tmp_path, is_drafted=False)) as service:
-        async with watching(browser, service, script=script) as watched:
-            await signed_in(watched, service)
-            page = watched.page
-            await watched.goto("/manage")
-            await tab_to(page, "Tell visitors")
-            await page.keyboard.press("Enter")
-            await page.wait_for_url("**/incidents/new**")
-            await tab_to(page, "Publish")
-            await page.keyboard.press("Enter")
-            await page.wait_for_url("**/incidents/[0-9]**")
-            assert "Undo" in await page.inner_text("main")
+    config = manage_site.config(tmp_path)
+    async with (
+        manage_site.managed(config, is_drafted=False) as service,
+        watching(browser, service, script=script) as watched,
+    ):
+        await signed_in(watched, service)
+        page = watched.page
+        await watched.goto("/manage")
+        await tab_to(page, "Tell visitors")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/incidents/new**")
+        await tab_to(page, "Publish")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/incidents/[0-9]**")
+        assert "Undo" in await page.inner_text("main")

@@ -25,9 +25,51 @@ OPS = CommandChannel(
     name="ops", kind="command", gather=10, per_minute=20, locale="en", timezone=ZoneInfo("UTC"),
     tell=("opened",), command=("/bin/cat",),
 )  # fmt: skip
-RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), recover_after=10**9))
+RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), after=86_400))
 DRAFT = 8  # the number of the incident that is one
 ADMIN, EDITOR, RESPONDER, LIMITED = "ada", "grace", "linus", "margaret"
+
+# Every kind of screen, and its address.
+PAGES = {
+    "overview": "/manage",
+    "more": "/manage/more",
+    "incidents": "/manage/incidents",
+    "new incident": "/manage/incidents/new?from=alerts",
+    "incident": "/manage/incidents/1",
+    "draft": f"/manage/incidents/{DRAFT}",
+    "state of an incident": "/manage/incidents/1?state=resolved",
+    "edit an incident": "/manage/incidents/1/edit",
+    "delete an incident": "/manage/incidents/1/delete",
+    "edit an update": "/manage/incidents/1/updates/2",
+    "delete an update": "/manage/incidents/1/updates/2/delete",
+    "postmortem": "/manage/incidents/2/postmortem",
+    "monitors": "/manage/monitors",
+    "monitor": "/manage/monitors/web",
+    "monitor that is down": "/manage/monitors/mail",
+    "alerts": "/manage/alerts",
+    "past alerts": "/manage/alerts?view=history",
+    "rules": "/manage/rules",
+    "rule": "/manage/rules/outage",
+    "channels": "/manage/channels",
+    "channel": "/manage/channels/ops",
+    "deliveries": "/manage/deliveries",
+    "delivery": "/manage/deliveries/2",
+    "devices": "/manage/devices",
+    "forget a device": "/manage/devices/1/forget",
+    "tokens": "/manage/tokens",
+    "new token": "/manage/tokens/new",
+    "revoke a token": "/manage/tokens/token-1/revoke",
+    "people": "/manage/people",
+    "invite a person": "/manage/people/new",
+    "person": "/manage/people/2",
+    "deactivate a person": "/manage/people/2/deactivate",
+    "reset a factor": "/manage/people/2/reset-factor",
+    "account": "/manage/account",
+    "passkeys": "/manage/account/passkeys",
+    "codes": "/manage/account/codes",
+    "sign in again": "/manage/sign-in/again",
+    "sign out": "/manage/sign-out",
+}
 
 
 def config(folder: Path) -> Config:
@@ -36,8 +78,8 @@ def config(folder: Path) -> Config:
 
 
 @asynccontextmanager
-async def managed(config: Config) -> AsyncIterator[Service]:
-    """The site, with people, a draft, alerts, deliveries and tokens."""
+async def managed(config: Config, *, is_drafted: bool = True) -> AsyncIterator[Service]:
+    """The site, with people, a draft if wished, alerts, deliveries and tokens."""
     async with site.shown(config) as service:
         batch = {
             "device": "gate",
@@ -54,7 +96,8 @@ async def managed(config: Config) -> AsyncIterator[Service]:
         await a_person(service, RESPONDER, Role.RESPONDER)
         await a_person(service, LIMITED, Role.VIEWER, categories=("Services",), password=None)
         await service.app[keys.DATABASE].write(_alerts)
-        await service.app[keys.DATABASE].write(_incidents)
+        if is_drafted:
+            await service.app[keys.DATABASE].write(_incidents)
         service.app[keys.STATES].note_incident_change()
         yield service
 
