@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from kener_async.channels.http import HttpClient, HttpRequest
 from kener_async.channels.message import Message, MessageItem
-from kener_async.channels.pagers import SEVERITIES, Act, PagerRequests, acts_of, facts_of, timestamp
+from kener_async.channels.pagers import SEVERITIES, PagerRequests, PagerStep, acts_of, facts_of, timestamp
 from kener_async.channels.plain import plain_body
 from kener_async.channels.texts import cut, one_line, texts_of
 from kener_async.config.channels import AlertmanagerChannel
@@ -65,6 +65,6 @@ def _end(item: MessageItem, start: int) -> int:
     """When it is over, in UTC seconds; after the start, as Alertmanager demands."""
     if item.kind in NAMES:
         return item.at + PASSING
-    if acts_of(item)[-1] is Act.CLOSE:
+    if acts_of(item)[-1] is PagerStep.CLOSE:
         return max(min(item.facts.until or item.at, item.at), start + 1)
     return item.at + OPEN_FOR

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from kener_async.channels.http import HttpClient, HttpRequest
 from kener_async.channels.message import Message, MessageItem
-from kener_async.channels.pagers import Act, PagerRequests, event_key, facts_of, severity_of, steps_of
+from kener_async.channels.pagers import PagerRequests, PagerStep, event_key, facts_of, severity_of, steps_of
 from kener_async.channels.plain import plain_body
 from kener_async.channels.texts import cut, one_line, texts_of
 from kener_async.config.channels import OpsgenieChannel
@@ -40,7 +40,7 @@ def opsgenie(settings: OpsgenieChannel, session: ClientSession, url: str = "") -
 def requests_of(settings: OpsgenieChannel, message: Message) -> list[tuple[str, dict[str, Any]]]:
     """Paths below the one of the alerts, and documents, in order."""
     return [
-        ("", _alert(settings, message, item)) if act is Act.OPEN else _change(message, item, act)
+        ("", _alert(settings, message, item)) if act is PagerStep.OPEN else _change(message, item, act)
         for item, act in steps_of(message)
     ]
 
@@ -60,8 +60,8 @@ def _alert(settings: OpsgenieChannel, message: Message, item: MessageItem) -> di
     }
 
 
-def _change(message: Message, item: MessageItem, act: Act) -> tuple[str, dict[str, Any]]:
-    verb = "close" if act is Act.CLOSE else "acknowledge"
+def _change(message: Message, item: MessageItem, act: PagerStep) -> tuple[str, dict[str, Any]]:
+    verb = "close" if act is PagerStep.CLOSE else "acknowledge"
     path = f"/{quote(event_key(item), safe='')}/{verb}?identifierType=alias"
     return path, {"source": _source(message), "note": cut(texts_of(message).title, NOTE_CHARACTERS)}
 

@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 from kener_async.channels.http import HttpClient, HttpRequest
 from kener_async.channels.message import Message, MessageItem
 from kener_async.channels.pagers import (
-    Act,
     PagerRequests,
+    PagerStep,
     event_key,
     facts_of,
     severity_of,
@@ -21,7 +21,7 @@ from kener_async.config.channels import PagerDutyChannel
 from kener_async.domain.alerts import Severity
 
 URLS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
-ACTIONS = {Act.OPEN: "trigger", Act.ACKNOWLEDGE: "acknowledge", Act.CLOSE: "resolve"}
+ACTIONS = {PagerStep.OPEN: "trigger", PagerStep.ACKNOWLEDGE: "acknowledge", PagerStep.CLOSE: "resolve"}
 SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 SUMMARY_CHARACTERS = 1024
 FIELD_CHARACTERS = 255
@@ -43,7 +43,7 @@ def events(settings: PagerDutyChannel, message: Message) -> list[dict[str, Any]]
             "routing_key": settings.integration_key,
             "event_action": ACTIONS[act],
             "dedup_key": event_key(item),
-            **(_alert(message, item) if act is Act.OPEN else {}),
+            **(_alert(message, item) if act is PagerStep.OPEN else {}),
         }
         for item, act in steps_of(message)
     ]

@@ -15,7 +15,7 @@ REASON_CHARACTERS = 2000
 SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
-class Act(Enum):
+class PagerStep(Enum):
     """What happens to the event at the pager."""
 
     OPEN = "open"
@@ -26,22 +26,22 @@ class Act(Enum):
 _CLOSING = frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED, NoticeKind.REMOVED})
 
 
-def acts_of(item: MessageItem) -> tuple[Act, ...]:
+def acts_of(item: MessageItem) -> tuple[PagerStep, ...]:
     """What a notice does to the event, in order.
 
     An outage that could not be told before is opened and closed, so that it is on record. So is a test, which
     must not stay open.
     """
     if item.kind is NoticeKind.TEST:
-        return (Act.OPEN, Act.CLOSE)
+        return (PagerStep.OPEN, PagerStep.CLOSE)
     if item.kind in _CLOSING:
-        return (Act.OPEN, Act.CLOSE) if item.was_not_told else (Act.CLOSE,)
+        return (PagerStep.OPEN, PagerStep.CLOSE) if item.was_not_told else (PagerStep.CLOSE,)
     if item.kind is NoticeKind.SETTLED and item.facts.status is Status.UP:
-        return (Act.CLOSE,)
-    return (Act.ACKNOWLEDGE,) if item.kind is NoticeKind.ACKNOWLEDGED else (Act.OPEN,)
+        return (PagerStep.CLOSE,)
+    return (PagerStep.ACKNOWLEDGE,) if item.kind is NoticeKind.ACKNOWLEDGED else (PagerStep.OPEN,)
 
 
-def steps_of(message: Message) -> Iterator[tuple[MessageItem, Act]]:
+def steps_of(message: Message) -> Iterator[tuple[MessageItem, PagerStep]]:
     """What a message does to events, in order."""
     for item in message.items:
         for act in acts_of(item):
