@@ -19,7 +19,7 @@ from kener_async.store import managed
 from kener_async.web.manage.form_bodies import FieldError
 from kener_async.web.manage.form_fields import FormChoice, FormMoment, FormNumber, FormText
 from kener_async.web.manage.frame import ManageForm, ManagePage, manage_form, manage_page
-from kener_async.web.manage.templates import LARGEST, RevisionForm, by_field, is_changed, may_write_texts
+from kener_async.web.manage.templates import LARGEST, TextRevisionForm, by_field, is_changed, may_write_texts
 
 LEVELS = ("info", "warning", "critical")
 FIELDS = ("name", "title", "text", "level", "from", "until")
@@ -92,7 +92,7 @@ async def ask_delete(page: ManagePage) -> str:
     return await page.render("manage/announcement_delete.html", thing=await _ours(page))
 
 
-@manage_form(Act.WRITE_TEXTS, RevisionForm(), shown_by=ask_delete)
+@manage_form(Act.WRITE_TEXTS, TextRevisionForm(), shown_by=ask_delete)
 async def delete(form: ManageForm) -> web.StreamResponse:
     """Delete an announcement; the page shows it no more."""
     name = form.request.match_info["name"]

@@ -38,7 +38,7 @@ class NewTemplateForm(TemplateForm):
     name = FormText(minimum=1, maximum=100)
 
 
-class RevisionForm(Schema):
+class TextRevisionForm(Schema):
     revision = FormNumber(0, LARGEST)
 
 
@@ -90,7 +90,7 @@ async def ask_delete(page: ManagePage) -> str:
     return await page.render("manage/template_delete.html", thing=await _ours(page))
 
 
-@manage_form(Act.WRITE_TEXTS, RevisionForm(), shown_by=ask_delete)
+@manage_form(Act.WRITE_TEXTS, TextRevisionForm(), shown_by=ask_delete)
 async def delete(form: ManageForm) -> web.StreamResponse:
     """Delete a template."""
     name = form.request.match_info["name"]
