@@ -13,13 +13,13 @@ from kener_async.config.load import load
 from kener_async.config.model import Config
 from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.checks import Attempt, Phases, SeenCertificate
-from kener_async.domain.people import Actor, ActorKind, Role
+from kener_async.domain.people import Role
 from kener_async.domain.samples import Status
-from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions, Visit
-from kener_async.store import alerts, certificates, check_faults, monitors, people
+from kener_async.identity.sessions import LOOPBACK_COOKIE
+from kener_async.store import alerts, certificates, check_faults, monitors
 from kener_async.store.interface import Session
-from kener_async.web.manage.frame import SESSIONS
 from tests.rigs.html_client import HtmlClient, session_of_client
+from tests.rigs.people import a_person, a_session
 from tests.rigs.service import NOON, SECRET, FakeClock, Service, running
 
 HOSTILE = "<script>alert(1)</script>&\"'"
@@ -89,17 +89,9 @@ async def browser(
     categories: tuple[str, ...] | None = None,
 ) -> HtmlClient:
     """The browser of a new person of a role who is signed in, and has just proved who they are."""
-    now, name = service.clock(), f"{role.name.lower()}-{len(categories or ())}"
-
-    def work(opened: Session) -> str:
-        actor = Actor(ActorKind.COMMAND, "root")
-        person = people.add(opened, name, role, categories, "", actor, now)
-        visit = Visit("127.0.0.1", "test")
-        sessions: Sessions = service.app[SESSIONS]
-        return sessions.begin(opened, person, visit, now, by="password")
-
+    person = await a_person(service, role.name.lower(), role, categories=categories, password=None)
     client = HtmlClient(session, str(service.client.make_url("")).rstrip("/"))
-    client.cookies[LOOPBACK_COOKIE] = await service.app[keys.DATABASE].write(work)
+    client.cookies[LOOPBACK_COOKIE] = await a_session(service, person)
     return client
 
 
@@ -227,7 +219,7 @@ async def test_a_run_is_made_now_and_its_attempts_are_shown(service: Service, se
             "SELECT actor, act, object FROM audit WHERE act = 'monitor.run'"
         ).fetchall()
     )
-    assert rows == [("person:editor-0", "monitor.run", "monitor earth")]
+    assert rows == [("person:editor", "monitor.run", "monitor earth")]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +245,7 @@ async def test_its_alerts_are_snoozed_until_the_morning(service: Service, sessio
     assert "Snoozed" in screen.said
     (alert,) = await service.app[keys.DATABASE].read(alerts.all_open)
     assert alert.snoozed_until == NOON + 20 * 3600
-    assert alert.acknowledged_by == "responder-0"
+    assert alert.acknowledged_by == "responder"
 
 
 # A person of some categories
@@ -294,13 +286,15 @@ async def test_two_hundred_monitors_take_as_many_queries_as_two(
             client = await browser(service, session)
             await client.open("/manage/monitors")
             read = service.app[keys.DATABASE].read
-            calls: list[str] = []
+            calls: list[list[str]] = []
 
             def counted(work: Any, /, *args: Any, calls: Any = calls, read: Any = read, **kwargs: Any) -> Any:
-                calls.append(work.__name__)
+                calls[-1].append(work.__name__)
                 return read(work, *args, **kwargs)
 
             service.app[keys.DATABASE].read = counted
-            await client.open("/manage/monitors")
-            counts.append(len(calls))
+            for _ in range(4):  # the jobs of the service read, too, now and then
+                calls.append([])
+                await client.open("/manage/monitors")
+            counts.append(min(map(len, calls)))
     assert counts[0] == counts[1] <= 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from kener_async import __version__, keys
 from kener_async.config.model import MonitorConfig
@@ -265,7 +266,9 @@ def _channel_faults(page: ManagePage, facts: StoredAttention) -> Iterator[Servic
         if state.paused_at is not None and name in configured:
             words = _("The channel %(name)s is paused: %(fault)s")
             yield ServiceFault(
-                words % {"name": name, "fault": state.last_fault}, f"/channels/{name}", is_grave=True
+                words % {"name": name, "fault": state.last_fault},
+                f"/channels/{quote(name, safe='')}",
+                is_grave=True,
             )
     failed = sum(facts.failed.values())
     if failed:

@@ -2,8 +2,10 @@
 
 import asyncio
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import aiohttp_jinja2
@@ -182,6 +184,7 @@ def environment(app: web.Application) -> Environment:
         auto_reload=False,
         context_processors=(),
     )
+    environment.filters["segment"] = partial(quote, safe="")
     environment.globals.update(
         tr=tr,
         icon=icon,
