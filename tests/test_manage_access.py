@@ -57,6 +57,9 @@ SCREENS: dict[Act, str] = {
         GET /devices
         GET /incidents
         GET /incidents/{number}
+        GET /maintenance
+        GET /maintenance/series/{name}
+        GET /maintenance/{number}
         GET /monitors
         GET /monitors/{tag}
         GET /more
@@ -111,6 +114,17 @@ SCREENS: dict[Act, str] = {
         POST /incidents/{number}/updates
         GET /incidents/{number}/updates/{update}
         POST /incidents/{number}/updates/{update}
+        GET /maintenance/new
+        POST /maintenance/new
+        GET /maintenance/series/{name}/delete
+        POST /maintenance/series/{name}/delete
+        GET /maintenance/series/{name}/edit
+        POST /maintenance/series/{name}/edit
+        GET /maintenance/{number}/cancel
+        POST /maintenance/{number}/cancel
+        POST /maintenance/{number}/end
+        POST /maintenance/{number}/lengthen
+        POST /maintenance/{number}/move
     """,
     Act.DELETE_INCIDENT: """
         GET /incidents/{number}/delete
