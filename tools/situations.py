@@ -1,8 +1,8 @@
 """Draw situations of the page that the demo does not have: `python -m tools.situations FOLDER`.
 
 Silent monitors, outages without an incident, incidents of alert rules, an incident beside an announcement,
-thousands of monitors, names that are written from right to left. Each is drawn narrow and wide, light and
-dark, to be looked at.
+thousands of monitors, names that are written from right to left; and `manage`, every screen of the signed-in
+side. Each is drawn narrow and wide, light and dark, to be looked at.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from kener_async import keys
 from kener_async.config.model import AlertConfig, Announcement, Category, Config, MonitorConfig
@@ -21,6 +22,10 @@ from kener_async.domain.alerts import AlertRule, StatusIs
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
+from kener_async.identity.sessions import LOOPBACK_COOKIE
+from kener_async.store import people
+from tests.rigs import manage_site
+from tests.rigs.people import a_session
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 from tools.screenshots import ARGUMENTS, CHROMIUM, HEIGHTS, THEMES, small, window
 
@@ -195,16 +200,40 @@ async def draw(browser: Browser, name: str, situation: Situation, folder: Path) 
             for width, theme, (number, path) in product(HEIGHTS, THEMES, enumerate(situation.paths)):
                 async with window(browser, width, theme) as page:
                     await page.goto(url + path, wait_until="networkidle")
-                    image = small(await page.screenshot(full_page=True))
-                    (folder / f"{name}-{number}-{width}-{theme}.png").write_bytes(image)
+                    (folder / f"{name}-{number}-{width}-{theme}.png").write_bytes(await shot(page))
+
+
+async def draw_screens(browser: Browser, folder: Path, names: Sequence[str]) -> None:
+    """Draw the screens of the signed-in side, as its admin sees them."""
+    with TemporaryDirectory() as data:
+        async with manage_site.managed(manage_site.config(Path(data))) as service:
+            url = str(service.client.make_url("")).rstrip("/")
+            person = await service.app[keys.DATABASE].read(people.named, manage_site.ADMIN)
+            cookie: Any = {"name": LOOPBACK_COOKIE, "value": await a_session(service, person), "url": url}
+            for width, theme in product(HEIGHTS, THEMES):
+                async with window(browser, width, theme) as page:
+                    await page.goto(f"{url}/manage/sign-in")
+                    (folder / f"manage-sign-in-{width}-{theme}.png").write_bytes(await shot(page))
+                    await page.context.add_cookies([cookie])
+                    for name in names:
+                        await page.goto(url + manage_site.PAGES[name], wait_until="networkidle")
+                        file = f"manage-{name.replace(' ', '-')}-{width}-{theme}.png"
+                        (folder / file).write_bytes(await shot(page))
+
+
+async def shot(page: Page) -> bytes:
+    return small(await page.screenshot(full_page=True))
 
 
 async def main() -> None:
     folder = Path(sys.argv[1])
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for name in sys.argv[2:] or SITUATIONS:
-            await draw(browser, name, SITUATIONS[name], folder)
+        for name in sys.argv[2:] or (*SITUATIONS, "manage"):
+            if name in SITUATIONS:
+                await draw(browser, name, SITUATIONS[name], folder)
+            else:
+                await draw_screens(browser, folder, [*manage_site.PAGES] if name == "manage" else [name])
         await browser.close()
 
 
