@@ -176,10 +176,10 @@ def _check_length(start: int, end: int | None) -> None:
 
 def get(session: Session, number: int) -> Incident:
     """The maintenance of a number; raises NotFound."""
-    incident = incidents.get(session, number)
-    if not incident.is_maintenance:
+    found = incidents.of_numbers(session, [number])
+    if not found or not found[0].is_maintenance:
         raise NotFound("maintenance not found")
-    return incident
+    return found[0]
 
 
 def search(session: Session, criteria: MaintenanceSearch, now: int) -> list[Incident]:

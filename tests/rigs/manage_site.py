@@ -25,7 +25,7 @@ OPS = CommandChannel(
     name="ops", kind="command", gather=10, per_minute=20, locale="en", timezone=ZoneInfo("UTC"),
     tell=("opened",), command=("/bin/cat",),
 )  # fmt: skip
-RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), after=86_400))
+RULE = AlertConfig(("*",), AlertRule("outage", StatusIs(Status.DOWN), after=86_400, to=("ops",)))
 DRAFT = 8  # the number of the incident that is one
 ADMIN, EDITOR, RESPONDER, LIMITED = "ada", "grace", "linus", "margaret"
 

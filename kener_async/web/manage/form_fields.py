@@ -46,10 +46,11 @@ class FormPassword(fields.Field[str]):
 
 
 class FormChoice(fields.Field[Any]):
-    """One of a few words; loads the value that the word stands for. `default`: when it was not sent."""
+    """One of a few words; loads the value that the word stands for. It must be sent, or have a `load_default`."""
 
     def __init__(self, choices: Mapping[str, Any], **options: Any) -> None:
-        super().__init__(**{"error_messages": {"required": "choose one"}, **options})
+        required = {"required": "load_default" not in options, "error_messages": {"required": "choose one"}}
+        super().__init__(**{**required, **options})
         self.choices = choices
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
