@@ -46,7 +46,7 @@ class FormPassword(fields.Field[str]):
 
 
 class FormChoice(fields.Field[Any]):
-    """One of a few words; loads the value that the word stands for. It must be sent or have a `load_default`."""
+    """One of a few words; loads the value it stands for. It must be sent, or have a `load_default`."""
 
     def __init__(self, choices: Mapping[str, Any], **options: Any) -> None:
         required = {"required": "load_default" not in options, "error_messages": {"required": "choose one"}}
