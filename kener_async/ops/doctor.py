@@ -20,7 +20,7 @@ from zoneinfo import available_timezones
 
 from kener_async.config.model import AuthConfig, Config, ServerConfig
 from kener_async.errors import FatalError
-from kener_async.ops import alert_diagnosis, check_diagnosis, diagnosis, probe_diagnosis
+from kener_async.ops import alert_diagnosis, check_diagnosis, diagnosis, people_diagnosis, probe_diagnosis
 from kener_async.ops.addresses import local_host
 from kener_async.ops.diagnosis import Finding, Findings, fail, ok, warn
 from kener_async.ops.signing_key import SigningKeyError, signing_secret
@@ -59,6 +59,9 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     if seen is not None:
         yield from alert_diagnosis.of_alerting(config, seen.channels, seen.failed)
         yield from check_diagnosis.of_checks(config, seen.checks, now)
+        yield from people_diagnosis.of_people(config, seen.people)
+    if online and config.manage.oidc is not None:
+        yield people_diagnosis.of_oidc(config.manage.oidc)
     yield _zones(config)
     folder = config.backup.folder or database.parent / "backups"
     newest = backup.newest(folder, database.stem, now)
@@ -118,7 +121,7 @@ def _condition(database: Path, now: int) -> tuple[condition.Condition | None, li
     if not database.exists():
         return None, [warn("database", f"{database} does not exist yet", "the first start creates it")]
     try:
-        seen = condition.read(database, now - alert_diagnosis.FAILED_WITHIN)
+        seen = condition.read(database, now - alert_diagnosis.FAILED_WITHIN, now)
     except FatalError as fault:
         return None, [fail("database", str(fault), "run kener-async verify, then restore the newest backup")]
     return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]

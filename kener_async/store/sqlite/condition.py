@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kener_async.domain.notices import ChannelState, Delivery
-from kener_async.store import channel_states, check_conditions, deliveries, tokens
+from kener_async.store import channel_states, check_conditions, deliveries, people, tokens
 from kener_async.store.check_conditions import NO_CHECKS, CheckConditions
+from kener_async.store.people import PersonRecord
 from kener_async.store.sqlite import migrations
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -31,9 +32,10 @@ class Condition:
     channels: Mapping[str, ChannelState] = field(default_factory=dict)
     failed: Sequence[Delivery] = ()
     checks: CheckConditions = NO_CHECKS
+    people: Sequence[PersonRecord] = ()
 
 
-def read(database: Path, failed_since: int) -> Condition:
+def read(database: Path, failed_since: int, now: int) -> Condition:
     """Read the condition of an existing database; raises DatabaseFileError.
 
     Deliveries are those that failed at `failed_since` or later, and so are checks that measure nothing.
@@ -52,6 +54,7 @@ def read(database: Path, failed_since: int) -> Condition:
             channel_states.all_states(connection),
             deliveries.failed_since(connection, failed_since),
             check_conditions.read(connection, failed_since),
+            people.records(connection, now),
         )
 
 
