@@ -89,7 +89,8 @@ def joined(incident: Incident, affected: Affected, impact: Status | None, now: i
     """The incident with one more monitor, whose impact counts if it is worse."""
     impacts = [one for one in (incident.impact, impact) if one is not None]
     tags = incident.tags if affected.tag in incident.tags else (*incident.tags, affected.tag)
-    return edited(incident, {"tags": tags, "impact": max(impacts, default=None)}, now)
+    fields = {"tags": tags, "impact": max(impacts, default=None), "impacts": incident.impacts}
+    return edited(incident, fields, now)
 
 
 def remarks_on_joining(affected: Sequence[Affected], monitors: int) -> Iterator[str]:
