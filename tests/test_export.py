@@ -5,7 +5,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
@@ -28,6 +28,7 @@ from kener_async.domain.heartbeats import (
     MonitorSettings,
     OnChange,
 )
+from kener_async.domain.incident_updates import Impact, IncidentState, Update
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import DeliveryState, Facts, NoticeKind
 from kener_async.domain.people import Actor, ActorKind
@@ -40,6 +41,7 @@ from kener_async.store import (
     check_faults,
     deliveries,
     dirty,
+    incident_updates,
     incidents,
     monitors,
     notices,
@@ -334,6 +336,17 @@ SAMPLES = st.builds(
     latency=st.floats(0, MAX_LATENCY) | st.integers(0, 10**6).map(lambda n: n / 1e4),
     source=st.sampled_from(SampleSource),
 )
+UPDATES = st.builds(
+    Update,
+    id=st.just(0),
+    body=TEXT,
+    created_at=INSTANTS,
+    at=INSTANTS,
+    state=st.none() | st.sampled_from(IncidentState),
+    impacts=st.dictionaries(st.sampled_from(TAGS), st.none() | st.sampled_from(Impact)),
+    author=TEXT,
+    edited_at=MAYBE,
+)
 INCIDENTS = st.builds(
     Incident,
     number=st.integers(1, 50),
@@ -357,6 +370,8 @@ INCIDENTS = st.builds(
     is_draft=st.booleans(),
     is_monitoring=st.booleans(),
     touched_at=MAYBE,
+    postmortem=TEXT,
+    postmortem_at=MAYBE,
 )
 ENDS = st.one_of(
     st.just({"until": None, "closed_at": None, "closing": None}),
@@ -451,6 +466,8 @@ RUNS = st.tuples(st.integers(1, len(TAGS)), st.sampled_from(["", "a", "b"]), st.
     batch=st.lists(SAMPLES, max_size=60),
     events=st.lists(INCIDENTS, max_size=4, unique_by=lambda incident: incident.number),
     remarks=st.lists(TEXT, max_size=3),
+    said=st.lists(UPDATES, max_size=3),
+    own=st.dictionaries(st.sampled_from(TAGS), st.sampled_from(Impact)),
     gaps=st.lists(st.tuples(INSTANTS, st.integers(1, 7200)), max_size=3),
     everyone=st.lists(TOKENS, max_size=3, unique_by=lambda token: token.id),
     begun=st.lists(RUNS, max_size=3),
@@ -467,6 +484,8 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
     batch: Sequence[Sample],
     events: Sequence[Incident],
     remarks: Sequence[str],
+    said: Sequence[Update],
+    own: Mapping[str, Impact],
     gaps: Sequence[tuple[int, int]],
     everyone: Sequence[Token],
     begun: Sequence[tuple[int, str, float]],
@@ -483,7 +502,10 @@ def test_export_of_import_of_export_is_the_export_and_every_figure_is_the_same(
             monitors.register(connection, dict(zip(TAGS, each, strict=True)), since)
         samples.record(connection, batch)
         for incident in events:
-            incidents.insert(connection, incident, [])
+            impacts = {tag: impact for tag, impact in own.items() if tag in incident.tags}
+            incidents.insert(connection, replace(incident, impacts=impacts), [])
+            for update in said:
+                incident_updates.add(connection, incident.number, update)
             for words in remarks:
                 incidents.remark(connection, incident.number, words, NOON)
         for start, seconds in gaps:

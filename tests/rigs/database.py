@@ -14,6 +14,7 @@ from kener_async.domain.calendar import DAY
 from kener_async.domain.checks import Attempt, Obstacle, Phases, SeenCertificate
 from kener_async.domain.guesses import Failures
 from kener_async.domain.heartbeats import EveryInterval, Gap, GapKind, MonitorSettings
+from kener_async.domain.incident_updates import Impact, IncidentState
 from kener_async.domain.incidents import IncidentSource, opened
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.people import Actor, ActorKind, Role
@@ -90,6 +91,7 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         await service.app[keys.DATABASE].write(_tell, clock())
         await service.app[keys.DATABASE].write(_check, clock())
         await service.app[keys.DATABASE].write(_sign_in, clock())
+        await service.app[keys.DATABASE].write(_respond, number, clock())
         await service.mint(id="beat", tags=("earth",), digest=bytes(range(32)))
         await service.mint(id="revoked", revoked_at=clock() - 5, tags=("site-7-*",))
         await service.configure(
@@ -120,6 +122,17 @@ def _tell(session: Session, now: int) -> None:
     deliveries.mark_failed(session, [2], now, "550 no such user")
     channel_states.note_sent(session, "chat", now)
     channel_states.note_fault(session, "mail", "550 no such user", for_good=True)
+
+
+def _respond(session: Session, number: int, now: int) -> None:
+    """Updates with states and impacts, one of them edited, and a postmortem."""
+    ada = Actor(ActorKind.PERSON, "ada", "192.0.2.7")
+    impacts = {"mars": Impact.NONE, "earth": None}
+    fields = {"body": "dry ☀", "state": IncidentState.MONITORING, "impacts": impacts}
+    _, update = incidents.post_update(session, number, fields, ada, now)
+    incidents.edit_update(session, number, update.id, {"body": "nearly dry"}, ada, now)
+    incidents.set_impacts(session, number, {"earth": Impact.DEGRADED}, ada, now)
+    incidents.postmortem(session, number, "It was *wet*", ada, now)
 
 
 def _check(session: Session, now: int) -> None:
