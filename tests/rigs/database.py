@@ -33,6 +33,7 @@ from kener_async.store import (
     observer,
     passkeys,
     people,
+    series_marks,
     sessions,
     submissions,
     tries,
@@ -103,6 +104,8 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
         service.pass_time(900)
         await service.beat("earth")
         await service.roll()
+        # Last, because a service forgets series that it does not know.
+        await service.app[keys.DATABASE].write(series_marks.save, "weekly", "each Sunday", clock() + DAY)
     return config.database.path
 
 
@@ -170,7 +173,6 @@ def _sign_in(session: Session, now: int) -> None:
     challenges.add(session, "code", {"person": ada.id}, now + DAY)
     tries.save(session, "name:ada", Failures(3, now - 60, now))
     submissions.claim(session, "key of a form", "/manage/incidents/1", now)
-    session.execute("INSERT INTO series_marks VALUES ('weekly', 'each Sunday', ?)", (now + DAY,))
     actor = Actor(ActorKind.PERSON, "ada", "192.0.2.7")
     template = {"title": "{monitors} not working ☂", "monitors": ["earth"]}
     managed.save(session, "template", "down", template, managed.NEW, actor, now)
