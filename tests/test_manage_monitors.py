@@ -286,7 +286,7 @@ async def test_two_hundred_monitors_take_as_many_queries_as_two(
             client = await browser(service, session)
             await client.open("/manage/monitors")
             read = service.app[keys.DATABASE].read
-            calls: list[list[str]] = []
+            calls: list[list[str]] = [[]]
 
             def counted(work: Any, /, *args: Any, calls: Any = calls, read: Any = read, **kwargs: Any) -> Any:
                 calls[-1].append(work.__name__)
@@ -296,5 +296,5 @@ async def test_two_hundred_monitors_take_as_many_queries_as_two(
             for _ in range(4):  # the jobs of the service read, too, now and then
                 calls.append([])
                 await client.open("/manage/monitors")
-            counts.append(min(map(len, calls)))
+            counts.append(min(map(len, calls[1:])))
     assert counts[0] == counts[1] <= 2
