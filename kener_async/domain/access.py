@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from kener_async.domain.errors import Forbidden
+
+_SPECIAL = frozenset("*?[")  # what makes a pattern of a tag
 
 DEFAULT_SCOPES = ("status:write", "status:read", "incident:write", "incident:read")
 SCOPES = (
@@ -46,7 +49,17 @@ class Grant:
         return scope in self.scopes or "admin" in self.scopes
 
     def allows_tag(self, tag: str) -> bool:
-        return self.tags is None or any(fnmatchcase(tag, pattern) for pattern in self.tags)
+        if self.tags is None:
+            return True
+        plain, patterns = _divided(self.tags)
+        return tag in plain or any(fnmatchcase(tag, pattern) for pattern in patterns)
+
+
+@lru_cache(1024)
+def _divided(tags: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The tags among these, and the patterns: a person has a thousand tags and no pattern."""
+    plain = frozenset(tag for tag in tags if not _SPECIAL.intersection(tag))
+    return plain, tuple(tag for tag in tags if tag not in plain)
 
 
 EVERYTHING = Grant("", "", frozenset(SCOPES), None, None)  # of commands on the machine itself
