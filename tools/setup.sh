@@ -118,7 +118,7 @@ peers)
     programs nginx:nginx-light prometheus-alertmanager:prometheus-alertmanager postfix:postfix node:nodejs npm:npm git:git \
         ip:iproute2 nft:nftables ping:iputils-ping named:bind9 sshd:openssh-server slapd:slapd \
         /usr/lib/dovecot/imap-login:dovecot-imapd /usr/lib/dovecot/pop3-login:dovecot-pop3d \
-        proftpd:proftpd-core proftpd:proftpd-mod-crypto
+        proftpd:proftpd-core proftpd:proftpd-mod-crypto glewlwyd:glewlwyd
     if [ ! -x build/synapse/bin/synapse_homeserver ]; then
         "$(find_python)" -m venv build/synapse
         build/synapse/bin/python -m pip --disable-pip-version-check -q install matrix-synapse==1.163.2
@@ -129,6 +129,9 @@ peers)
     fi
     if [ ! -d build/adaptivecards/node_modules ]; then
         npm install --silent --no-audit --no-fund --prefix build/adaptivecards adaptivecards@3.0.6
+    fi
+    if [ ! -d build/oidc-provider/node_modules ]; then
+        npm install --silent --no-audit --no-fund --prefix build/oidc-provider oidc-provider@9.13.3
     fi
     kener_relay || say "the relay of Kener's alerts cannot be had now; its test is skipped"
     ;;
