@@ -57,7 +57,7 @@ def change(
     revision: int | None = None,
 ) -> Changed:
     """Change fields of a maintenance; the maintenance before and after."""
-    before = get(session, number)
+    before = get(session, number, grant)
     if {"start", "end"} & fields.keys() and before.closed_as_of(now) is not None and before.start > now:
         raise Invalid("it was cancelled: plan another one")
     if fields.get("end", before.end) is not None:
@@ -90,7 +90,7 @@ def move_and_change(
     revision: int | None = None,
 ) -> Changed:
     """Move one to the start among the fields, with its end, and change the other fields; before and after."""
-    before = get(session, number)
+    before = get(session, number, grant)
     _require_to_come(before, now)
     moved = {"end": None if before.end is None else fields["start"] + before.end - before.start}
     return change(session, number, {**fields, **moved}, actor, now, grant=grant, revision=revision)
@@ -107,7 +107,7 @@ def lengthen(
     revision: int | None = None,
 ) -> Changed:
     """Let one that is not over end so much later; before and after."""
-    before = get(session, number)
+    before = get(session, number, grant)
     if before.end is None or before.closed_as_of(now) is not None:
         raise Invalid("it is over")
     fields = {"end": before.end + seconds}
@@ -124,7 +124,7 @@ def end(
     revision: int | None = None,
 ) -> Changed:
     """End one that is in progress now; what was measured from here on counts. Before and after."""
-    before = get(session, number)
+    before = get(session, number, grant)
     if before.closed_as_of(now) is not None:
         raise Invalid("it is over")
     if before.start >= now:
@@ -142,7 +142,7 @@ def cancel(
     revision: int | None = None,
 ) -> Changed:
     """Cancel one that has not begun. It stays on record, and one of a series is not made again."""
-    _require_to_come(get(session, number), now)
+    _require_to_come(get(session, number, grant), now)
     return incidents.change(
         session, number, {"is_resolved": True}, actor, now, grant=grant, revision=revision
     )
@@ -158,7 +158,7 @@ def delete(
     revision: int | None = None,
 ) -> Incident:
     """Delete one, which the audit log keeps; raises Invalid for one of a series that is to come."""
-    get(session, number)
+    get(session, number, grant)
     return incidents.delete(session, number, actor, now, grant=grant, revision=revision)
 
 
@@ -174,12 +174,14 @@ def _check_length(start: int, end: int | None) -> None:
         raise Invalid("Invalid endDatetime: must be 1 minute to 31 days after startDatetime")
 
 
-def get(session: Session, number: int) -> Incident:
-    """The maintenance of a number; raises NotFound."""
-    found = incidents.of_numbers(session, [number])
-    if not found or not found[0].is_maintenance:
-        raise NotFound("maintenance not found")
-    return found[0]
+def get(session: Session, number: int, grant: Grant | None = None) -> Incident:
+    """The maintenance of a number; raises NotFound, also for one of monitors outside the grant alone."""
+    for incident in incidents.of_numbers(session, [number]):
+        limits = None if grant is None else grant.tags
+        is_visible = grant is None or limits is None or any(map(grant.allows_tag, incident.tags))
+        if incident.is_maintenance and is_visible:
+            return incident
+    raise NotFound("maintenance not found")
 
 
 def search(session: Session, criteria: MaintenanceSearch, now: int) -> list[Incident]:

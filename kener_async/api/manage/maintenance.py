@@ -9,7 +9,7 @@ from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import maintenance_schemas as schemas
 from kener_async.api.manage.visibility import path_id, revision_of, visible_monitors
 from kener_async.domain.access import require_tags
-from kener_async.domain.errors import Invalid, NotFound
+from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Incident
 from kener_async.domain.series import maintenance_state
 from kener_async.store import maintenance
@@ -84,9 +84,8 @@ async def create(call: Call) -> dict[str, Any]:
 async def get(call: Call) -> dict[str, Any]:
     """One maintenance, also a draft."""
     app = call.request.app
-    found = await app[keys.DATABASE].read(maintenance.get, path_id(call, "incidentNumber"))
-    if call.grant.tags is not None and not any(map(call.grant.allows_tag, found.tags)):
-        raise NotFound("maintenance not found")
+    number = path_id(call, "incidentNumber")
+    found = await app[keys.DATABASE].read(maintenance.get, number, call.grant)
     return rendered(found, app[keys.CLOCK]())
 
 
@@ -113,7 +112,7 @@ async def change(call: Call) -> dict[str, Any]:
     number = path_id(call, "incidentNumber")
     if tags := fields.get("tags"):
         require_tags(call.grant, tags)
-        _require_known(call, tags, (await app[keys.DATABASE].read(maintenance.get, number)).tags)
+        _require_known(call, tags, (await app[keys.DATABASE].read(maintenance.get, number, call.grant)).tags)
     if "start" in fields and "end" not in fields:
         return await _act(call, maintenance.move_and_change, fields)
     return await _act(call, maintenance.change, fields)

@@ -129,7 +129,10 @@ async def delete(call: Call) -> dict[str, Any]:
         require_ours(config, name)
         raise NotFound("series not found")
     view = next(each for each in series_views(config, [stored]) if each[1] is stored)
-    require_tags(call.grant, known_tags(config, stored))
+    tags = known_tags(config, stored)
+    if not may_see(call.grant, tags):
+        raise NotFound("series not found")
+    require_tags(call.grant, tags)
     await app[keys.SERIES].delete(name, revision_of(call), call.actor)
     return rendered(config, view, now)
 

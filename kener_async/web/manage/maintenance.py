@@ -12,7 +12,7 @@ from marshmallow import Schema
 from kener_async import keys
 from kener_async.api.manage.series import in_force, known_tags, series_views
 from kener_async.domain.calendar import DAY, MINUTE, day_of
-from kener_async.domain.errors import Invalid, NotFound
+from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Incident
 from kener_async.domain.months import Month, neighbours
 from kener_async.domain.people import Act
@@ -251,10 +251,7 @@ def number_of(page: ManagePage) -> int:
 
 async def visible_maintenance(page: ManagePage, number: int) -> Incident:
     """A maintenance that the person may see; raises NotFound."""
-    found = await page.app[keys.DATABASE].read(maintenance.get, number)
-    if page.grant.tags is not None and not page.tags.intersection(found.tags):
-        raise NotFound("maintenance not found")
-    return found
+    return await page.app[keys.DATABASE].read(maintenance.get, number, page.grant)
 
 
 class MaintenanceRevisionForm(Schema):
