@@ -60,6 +60,7 @@ peers: dev system-peers ## Send alerts to real receivers and code of vendors, ch
 histories: dev ## Compare random histories with an independent recount, and those of alerts with a judge
 	KENER_HISTORIES=2000 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_histories.py
 	KENER_HISTORIES=500 $(PYTHON) -m pytest -q -s -p no:xdist --timeout 0 tests/test_consistency.py
+	KENER_RULES=5000 $(PYTHON) -m pytest -q -p no:xdist --timeout 0 tests/test_recurrence.py
 	$(PYTHON) -m tests.soak.alerts
 
 fuzz: dev ## Send 150,000 requests: by schemathesis, and hostile ones to every route
