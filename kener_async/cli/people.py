@@ -44,7 +44,7 @@ def add(config: Config, name: str, role: str, categories: tuple[str, ...], email
 @click.argument("name")
 @on_database
 def reset(config: Config, name: str) -> None:
-    """Reset a person's sign-in and print a new link.
+    """Reset a person and print a new link.
 
     For a person who has lost everything. Password, codes and passkeys are removed, and sessions end.
     """
