@@ -163,8 +163,9 @@ async def test_without_a_base_path_no_path_below_one_is_found(tmp_path: Path, cl
 def test_no_base_path_may_begin_like_a_route(config: Config):
     reserved = reserved_segments()
     assert {"api", "badge", "beat", "incidents", "static", "metrics", "favicon.ico"} <= reserved
+    own = config.server.manage_path.removeprefix("/")
     for resource in create_app(config).router.resources():
-        assert resource.canonical.split("/")[1] in reserved | {""}
+        assert resource.canonical.split("/")[1] in reserved | {"", own}
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,8 @@ def test_no_base_path_may_begin_like_a_route(config: Config):
     [
         ('base_path = "/api"', "server.base_path: must not begin with /api, which is a path of this program"),
         ('base_path = "/monitor/x"', "server.base_path: must not begin with /monitor, which is a path"),
+        ('base_path = "/manage/x"', "server.base_path: must not begin with /manage, as manage_path does"),
+        ('manage_path = "/incident"', "server.manage_path: must not begin with /incident, which is a path"),
         ('public_url = "https://a.example/status"', "server.public_url: must be scheme and host alone"),
     ],
 )
