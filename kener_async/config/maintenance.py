@@ -17,6 +17,7 @@ from kener_async.domain.series import ANNOUNCE_BEFORE, LONGEST, ONCE
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
 MOST_EXCLUDED = 400
+MOST_IN_NAME = 100
 MOST_ANNOUNCED = 5
 FIRST_YEAR, LAST_YEAR = 1970, 8000
 
@@ -68,6 +69,16 @@ def _day(value: object) -> date | None:
     return value if isinstance(value, date) and not isinstance(value, datetime) else None
 
 
+class SeriesName(NonEmptyLine):
+    """A name that can be a part of an address."""
+
+    def parsed(self, text: str) -> str:
+        name = super().parsed(text)
+        if len(name) > MOST_IN_NAME or "/" in name or name in (".", "..") or name != name.strip():
+            raise ValidationError(f"must be 1 to {MOST_IN_NAME} characters without a slash")
+        return str(name)
+
+
 class RuleText(String):
     """A recurrence rule; empty: once."""
 
@@ -84,9 +95,7 @@ class RuleText(String):
 class MaintenanceTable:
     """`timezone` None: that of [site]. `length` and `announce` are in seconds."""
 
-    name: str = key(
-        NonEmptyLine(validate=validate.Length(max=100, error="must be at most 100 characters")), doc="Unique."
-    )
+    name: str = key(SeriesName(), doc="Unique: 1 to 100 characters without a slash.")
     title: str = key(
         NonEmptyLine(validate=validate.Length(max=300, error="must be at most 300 characters")),
         doc="The title of each maintenance.",
