@@ -319,3 +319,28 @@ def test_the_command_lists_rows_and_prints_the_end_which_verify_takes(database: 
     broken = run(config, "verify", "--audit-end", noted)
     assert broken.returncode == 1
     assert broken.stdout.splitlines()[0] == "audit: row 6 is missing"
+
+
+# Beside it
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        (
+            "INSERT INTO managed VALUES ('template', 'down', '[]', 1, 1, 'person:ada')",
+            "managed: the template down is not a table",
+        ),
+        (
+            "INSERT INTO people (name, role, categories, made_at) VALUES ('ada', 3, '[1]', 1)",
+            "people: the categories of ada are not names",
+        ),
+        (
+            "INSERT INTO passkeys VALUES (x'01', 7, x'02', 0, 'phone', 1, NULL)",
+            "passkeys: a row refers to a missing row of people",
+        ),
+    ],
+)
+def test_what_people_are_stored_with_is_verified(database: Path, statement: str, fault: str):
+    change(database, statement)
+    assert fault in faults(database)

@@ -68,6 +68,7 @@ def faults(
         yield from _unreadable_check_faults(connection)
         if "audit" in names:
             yield from audit.chain_faults(connection, noted)
+            yield from _unreadable_things(connection)
     for (identity,) in connection.execute("SELECT CAST(identity AS BLOB) FROM service"):
         if not UUID_TEXT.fullmatch(identity):
             yield "service: the identity is not a UUID"
@@ -132,6 +133,17 @@ def _unreadable_check_faults(connection: sqlite3.Connection) -> Iterator[str]:
             Phases(**json.loads(phases))
         except (ValueError, TypeError) as error:
             yield f"check_faults: the attempt of monitor {monitor} at {at} cannot be read: {error!r}"
+
+
+def _unreadable_things(connection: sqlite3.Connection) -> Iterator[str]:
+    """What was made beside config.toml and is no table of it; categories of people that are no names."""
+    for kind, name, body in connection.execute("SELECT kind, name, body FROM managed"):
+        if not isinstance(json.loads(body), dict):
+            yield f"managed: the {kind} {name} is not a table"
+    for name, categories in connection.execute("SELECT name, categories FROM people"):
+        found = [] if categories is None else json.loads(categories)
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            yield f"people: the categories of {name} are not names"
 
 
 @dataclass(frozen=True, slots=True)

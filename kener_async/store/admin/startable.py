@@ -6,7 +6,18 @@ from contextlib import closing
 from pathlib import Path
 
 from kener_async.errors import FatalError
-from kener_async.store import alerts, channel_states, deliveries, monitors, observer, states, tokens
+from kener_async.store import (
+    alerts,
+    audit,
+    channel_states,
+    deliveries,
+    managed,
+    monitors,
+    observer,
+    people,
+    states,
+    tokens,
+)
 from kener_async.store.sqlite import files, migrations
 from kener_async.store.sqlite.connections import connect
 
@@ -76,6 +87,9 @@ def _read_as_a_start_does(connection: sqlite3.Connection) -> None:
     alerts.all_open(connection)
     deliveries.waiting(connection)
     channel_states.all_states(connection)
+    managed.everything(connection)
+    people.all_people(connection)
+    audit.end_of(connection)
     if not observer.has_begun(connection):
         return  # no server has run on it, so nothing was counted
     observer.kept_from(connection)
