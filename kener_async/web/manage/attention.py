@@ -197,11 +197,11 @@ def _because(
 ) -> str:
     """The name of a parent that is bad too; empty without one."""
     if alert is not None and alert.because is not None:
-        tag = facts.tags.get(alert.because, "")
-        return names.get(tag, tag)
-    parents = [page.app[keys.STATES].find(tag) for tag in one.monitor.depends_on]
-    bad = [each.tag for each in parents if each is not None and each.current(page.now).status in BAD]
-    return names.get(bad[0], bad[0]) if bad else ""
+        bad = [facts.tags.get(alert.because, "")]
+    else:
+        parents = [page.app[keys.STATES].find(tag) for tag in one.monitor.depends_on]
+        bad = [each.tag for each in parents if each is not None and each.current(page.now).status in BAD]
+    return names.get(bad[0], page.locale.gettext("another monitor")) if bad else ""
 
 
 def _is_visible(page: ManagePage, incident: Incident) -> bool:
@@ -271,7 +271,7 @@ def _channel_faults(page: ManagePage, facts: StoredAttention) -> Iterator[Servic
                 is_grave=True,
             )
     failed = sum(facts.failed.values())
-    if failed:
+    if failed and page.grant.tags is None:
         text = ngettext(
             "%(count)s message could not be delivered in the last day (%(channels)s)",
             "%(count)s messages could not be delivered in the last day (%(channels)s)",

@@ -144,6 +144,7 @@ async def incident(page: ManagePage) -> str:
         incident=one,
         shown=shown,
         names=_names(page),
+        tags=_visible_tags(page, one),
         state=state if state in STATES else "",
         prefilled=update_text(page.config, one, state, page.now),
         states={name: update_text(page.config, one, name, page.now) for name in STATES},
@@ -183,6 +184,11 @@ def _number(text: str) -> int:
 def _names(page: ManagePage) -> dict[str, str]:
     """The names of the monitors by tag; of those of others the person sees none."""
     return {one.tag: one.name for one in page.config.monitors if one.tag in page.tags}
+
+
+def _visible_tags(page: ManagePage, incident: Incident) -> list[str]:
+    """The monitors of an incident that the person may see; also those that are no longer configured."""
+    return [tag for tag in incident.tags if page.grant.tags is None or tag in page.tags]
 
 
 def _is_shown(page: ManagePage, tag: str) -> bool:
@@ -342,6 +348,7 @@ async def edit(page: ManagePage) -> str:
         incident=one,
         form=page.form(f"/incidents/{one.number}/edit"),
         names=names,
+        tags=_visible_tags(page, one),
         others=others if shows_all else [],
         has_more=not shows_all,
     )
