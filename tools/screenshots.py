@@ -29,9 +29,11 @@ IMAGES = ROOT / "docs" / "images"
 CHROMIUM = Path(os.environ.get("KENER_TEST_CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 HEIGHTS = {390: 844, 1440: 900}  # of the window, by its width
+PHONE = 390  # where the signed-in side has a bar at the foot of the window
 TALLEST = 2400
 LARGEST = 90_000  # bytes
 READY_SECONDS = 180
+PASSWORD = "only for these pictures"  # noqa: S105
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -45,6 +47,10 @@ class Picture:
     scene: str
     path: str = "/"
     follow: str = ""
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self.path.startswith("/manage")
 
 
 # A day with trouble, and a month with much of it, as `demo/history/past.toml` has them.
@@ -61,6 +67,10 @@ PICTURES = (
     Picture("day", "busy", f"/monitor/api/{DAY}"),
     Picture("incident", "outage", follow="#ongoing h3 a"),
     Picture("incidents", "busy", f"/incidents/{MONTH}"),
+    Picture("manage-overview", "outage", "/manage"),
+    Picture("manage-new-incident", "outage", "/manage/incidents/new?from=alerts"),
+    Picture("manage-incident", "outage", "/manage/incidents?state=open", follow="td.name a"),
+    Picture("manage-audit", "outage", "/manage/audit"),
 )
 BADGES = {
     "status": "api/status",
@@ -90,8 +100,8 @@ GROUNDS = {"light": ("#ffffff", "#222222"), "dark": ("#1e1f26", "#eeeeee")}
 
 
 @asynccontextmanager
-async def demo(scene: str) -> AsyncIterator[str]:
-    """The address of a demo that shows the scene."""
+async def demo(scene: str) -> AsyncIterator[tuple[str, str]]:
+    """The address of a demo that shows the scene, and the link by which its admin signs in."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "run.py"), "demo", "--scene", scene, "--port", "0", stdout=PIPE
     )
@@ -99,7 +109,8 @@ async def demo(scene: str) -> AsyncIterator[str]:
     try:
         async with asyncio.timeout(READY_SECONDS):
             welcome = await output.readuntil(b"Ctrl-C")
-        yield re.findall(r"http://[0-9.:]+", welcome.decode())[0]
+        url, invitation = re.findall(r"http://[0-9.:]+(?=/\n)|http://\S+/invitation/\S+", welcome.decode())
+        yield url, invitation
     finally:
         process.terminate()
         await process.wait()
@@ -118,15 +129,29 @@ async def window(browser: Browser, width: int, theme: Theme) -> AsyncIterator[Pa
     await context.close()
 
 
-async def drawn(browser: Browser, scene: str, url: str) -> AsyncIterator[tuple[str, bytes]]:
+async def session(browser: Browser, invitation: str) -> Any:
+    """The cookies of the admin, who sets a password by the link."""
+    async with window(browser, 1440, "light") as page:
+        await page.goto(invitation)
+        await page.fill("[name=password]", PASSWORD)
+        await page.fill("[name=repeated]", PASSWORD)
+        await page.click("main form button")
+        await page.wait_for_url("**/manage*")
+        return await page.context.cookies()
+
+
+async def drawn(browser: Browser, scene: str, url: str, invitation: str) -> AsyncIterator[tuple[str, bytes]]:
     """Names and contents of all images of a scene."""
+    pictures = [picture for picture in PICTURES if picture.scene == scene]
+    is_signed_in = any(picture.is_signed_in for picture in pictures)
+    cookies = await session(browser, invitation) if is_signed_in else []
     for width, theme in product(HEIGHTS, THEMES):
         async with window(browser, width, theme) as page:
-            for picture in PICTURES:
-                if picture.scene == scene:
-                    await show(page, url, picture)
-                    shot = await page.screenshot(full_page=True)
-                    yield f"{picture.name}-{width}-{theme}.png", small(shot)
+            await page.context.add_cookies(cookies)
+            for picture in pictures:
+                await show(page, url, picture)
+                shot = await page.screenshot(full_page=not picture.is_signed_in or width > PHONE)
+                yield f"{picture.name}-{width}-{theme}.png", small(shot)
             if scene == "busy":
                 await show_elsewhere(page, url, theme)
                 yield f"embed-{width}-{theme}.png", small(await page.screenshot(full_page=True))
@@ -189,8 +214,8 @@ async def main() -> None:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for scene in SCENES:
-            async with demo(scene) as url:
-                async for name, content in drawn(browser, scene, url):
+            async with demo(scene) as (url, invitation):
+                async for name, content in drawn(browser, scene, url, invitation):
                     (IMAGES / name).write_bytes(content)
                     sizes[name] = len(content)
         await browser.close()

@@ -21,6 +21,8 @@ from kener_async.config.model import Config
 from kener_async.demo import devices, live, past, scenes
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.domain.calendar import DAY
+from kener_async.domain.people import Role
+from kener_async.ops import people
 from kener_async.ops.addresses import local_url
 from kener_async.ops.signing_key import signing_secret
 from kener_async.process.server import listening_socket, serve
@@ -31,6 +33,7 @@ SITE = Path(__file__).parent / "site"
 WELCOME = """
   The page    {url}/
   The API     {url}/api/docs
+  Sign in     {link} (once)
   A token     {token}
   Try it      curl {url}/api/status -H "Authorization: Bearer {token}" \\
                 -d '{{"tag": "website", "status": "DOWN", "latency": 0}}'
@@ -64,9 +67,12 @@ def _run_in(folder: Path, name: str, host: str, port: int) -> int:
     past.fill(config, simulated, scene.reports, now)
     send = _token(config, "simulated devices", ("status:write",), now)
     try_with = _token(config, "demo", DEFAULT_SCOPES, now)
+    link = people.add(config, "ada", Role.ADMIN, (), "")
     url = local_url(host, port)
     app = create_app(config)
-    app.cleanup_ctx.append(live.reporting(simulated, url, send, WELCOME.format(url=url, token=try_with)))
+    app.cleanup_ctx.append(
+        live.reporting(simulated, url, send, WELCOME.format(url=url, link=link, token=try_with))
+    )
     return asyncio.run(serve(app, config, lambda: apply(app, config)))
 
 
