@@ -41,7 +41,7 @@ def open(
     if grant is not None:
         require_tags(grant, fields["tags"])
     incident = opened(incident_rows.made(session) + 1, _without_state(fields), now)
-    _require_named(incident, incident.impacts)
+    _require_named(incident, fields.get("impacts", {}))
     incident_rows.save(session, incident)
     if "state" in fields and fields["state"] is not incident.state:
         incident_updates.add_state(session, incident.number, fields["state"], now, str(actor), now)
