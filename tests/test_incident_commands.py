@@ -1,4 +1,4 @@
-"""`kener-async incident`: open, comment, resolve, show, publish, unpublish, delete, beside a running server."""
+"""`kener-async incident`: open, comment, resolve, show, publish, delete, beside a running server."""
 
 import json
 from collections.abc import AsyncIterator

@@ -160,6 +160,12 @@ async def test_the_impact_on_a_hidden_monitor_is_not_shown(service: Service):
     assert reported["impact"] == "minor"
 
 
+async def test_an_impact_on_a_monitor_that_is_not_named_is_refused(service: Service):
+    status, answer = await service.ask("POST", PATH, json=NEW | {"impacts": {"secret": "DOWN"}})
+    assert (status, answer["error"]) == (400, "Invalid impacts: the incident does not name secret")
+    assert await changed(service, "GET", "") == []
+
+
 # Updates
 
 
