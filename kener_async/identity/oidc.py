@@ -37,6 +37,7 @@ from aiohttp import (
 from kener_async.domain.passkeys import is_loopback
 from kener_async.domain.people import Role, highest_role
 from kener_async.identity.id_tokens import (
+    LEEWAY_SECONDS,
     Claims,
     ExpectedToken,
     Jwk,
@@ -55,6 +56,7 @@ LARGEST_ANSWER = 1 << 18  # bytes
 KEPT_SECONDS = 3600  # for which what a provider announces is kept
 PAUSE_SECONDS = 60  # between two fetches of keys, and after one that failed
 LONGEST_CODE = 4096
+CLIENT_REFUSED = ("invalid_client", "unauthorized_client")
 SECRET_LENGTH = 43  # characters of 32 bytes in base64url
 
 
@@ -120,7 +122,7 @@ class ProviderMetadata:
     jwks_uri: str
     userinfo_endpoint: str
     algorithms: tuple[str, ...]
-    client_authentication: tuple[str, ...]
+    methods: tuple[str, ...]  # of client authentication
     names_itself: bool  # RFC 9207: `iss` in the answer of its page
 
 
@@ -152,6 +154,7 @@ class OidcClient:
         self._keys: tuple[Jwk, ...] = ()
         self._keys_at: float | None = None
         self._fetching = asyncio.Lock()
+        self._method = ""  # by which the client was accepted last
 
     async def configure(self, settings: OidcSettings | None) -> None:
         """Put settings in force; what another provider announced is forgotten."""
@@ -183,7 +186,10 @@ class OidcClient:
             "code_challenge_method": "S256",
         }
         if step.is_fresh:
-            query |= {"prompt": "login", "max_age": "0"}
+            query |= {
+                "prompt": "login",
+                "max_age": str(LEEWAY_SECONDS),
+            }  # some refuse 0, and all tell auth_time
         joint = "&" if "?" in metadata.authorization_endpoint else "?"
         return f"{metadata.authorization_endpoint}{joint}{urlencode(query)}"
 
@@ -211,31 +217,35 @@ class OidcClient:
 
     async def _redeem(self, metadata: ProviderMetadata, code: str, verifier: str) -> Mapping[str, Any]:
         """What the provider gives for a code, which it takes once."""
-        settings = self._settings()
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": settings.redirect_uri,
+            "redirect_uri": self._settings().redirect_uri,
             "code_verifier": verifier,
         }
-        headers = {}
-        methods = metadata.client_authentication
-        if not settings.secret:
-            form["client_id"] = settings.client
-        elif "client_secret_basic" in methods:
-            client, secret = quote(settings.client, safe=""), quote(settings.secret, safe="")
-            headers["Authorization"] = encode_basic_auth(client, secret, "utf-8")
-        elif "client_secret_post" in methods:
-            form |= {"client_id": settings.client, "client_secret": settings.secret}
-        else:
-            raise ProviderUnavailable("the provider takes no client secret at its token endpoint")
-        status, answer = await self._fetcher.json(metadata.token_endpoint, headers, form)
-        if status == 200:
-            return answer
-        error = _shown(answer.get("error"))
-        if status in (400, 403) and error == "invalid_grant":
-            raise OidcRefused("the provider does not take the code")
+        status, error = 0, ""
+        for method in self._methods(metadata):
+            headers, more = _client_authentication(self._settings(), method)
+            status, answer = await self._fetcher.json(metadata.token_endpoint, headers, {**form, **more})
+            if status == 200:
+                self._method = method
+                return answer
+            error = _shown(answer.get("error"))
+            # Servers that do not decode the header, or expect the other way, refuse the client, not the code.
+            if error not in CLIENT_REFUSED:
+                break
+        if status in (400, 401, 403) and error and error not in CLIENT_REFUSED:
+            raise OidcRefused(f"the provider does not take the code: {error}")
         raise ProviderUnavailable(f"the token endpoint answered {status} {error}".strip())
+
+    def _methods(self, metadata: ProviderMetadata) -> list[str]:
+        """The ways to prove that we are the client, the one that worked last first."""
+        if not self._settings().secret:
+            return ["none"]
+        methods = [each for each in ("client_secret_basic", "client_secret_post") if each in metadata.methods]
+        if not methods:
+            raise ProviderUnavailable("the provider takes no client secret at its token endpoint")
+        return sorted(methods, key=self._method.__ne__)
 
     async def _verified(self, token: str, step: SignInStep) -> Claims:
         """The claims of the ID token, with keys that are fetched again when one is unknown."""
@@ -317,6 +327,17 @@ class OidcClient:
         return self.settings
 
 
+def _client_authentication(settings: OidcSettings, method: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The headers and the fields by which the client proves itself at the token endpoint."""
+    match method:
+        case "client_secret_basic":  # both parts are encoded as in a form first, RFC 6749, 2.3.1
+            client, secret = quote(settings.client, safe=""), quote(settings.secret, safe="")
+            return {"Authorization": encode_basic_auth(client, secret, "utf-8")}, {}
+        case "client_secret_post":
+            return {}, {"client_id": settings.client, "client_secret": settings.secret}
+    return {}, {"client_id": settings.client}
+
+
 def _metadata_of(document: Mapping[str, Any]) -> ProviderMetadata:
     """What is used of a discovery document; raises ProviderUnavailable where something needed is missing."""
 
@@ -337,7 +358,7 @@ def _metadata_of(document: Mapping[str, Any]) -> ProviderMetadata:
         jwks_uri=endpoint("jwks_uri"),
         userinfo_endpoint=endpoint("userinfo_endpoint", is_needed=False),
         algorithms=algorithms,
-        client_authentication=tuple(
+        methods=tuple(
             map(str, _list(document, "token_endpoint_auth_methods_supported", ["client_secret_basic"]))
         ),
         names_itself=document.get("authorization_response_iss_parameter_supported") is True,
