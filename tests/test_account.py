@@ -13,8 +13,11 @@ from kener_async import keys
 from kener_async.config.model import Category
 from kener_async.domain.people import Person, Role
 from kener_async.identity import links
+from kener_async.identity import sign_in as sign_in_steps
 from kener_async.identity.sessions import LOOPBACK_COOKIE
+from kener_async.locales.locale import Locale
 from kener_async.store import people
+from kener_async.web.manage.sentences import SENTENCES
 from tests.rigs.html_client import HtmlClient, Screen
 from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person, sign_in, signed_in
 from tests.rigs.service import Service
@@ -404,3 +407,25 @@ class TestPeople:
             "person.deactivate",
             "person.activate",
         ]
+
+
+class TestLanguage:
+    """Errors are translated, though they are raised in English."""
+
+    def test_the_sentences_of_signing_in_are_among_those_that_are_translated(self):
+        raised = {sign_in_steps.WRONG, sign_in_steps.WRONG_CODE, sign_in_steps.WRONG_PROOF, links.GONE}
+        assert raised <= SENTENCES
+
+    async def test_they_are_shown_in_the_language_of_the_page(
+        self, service: Service, browser: HtmlClient, monkeypatch: pytest.MonkeyPatch
+    ):
+        await a_person(service)
+        monkeypatch.setattr(Locale, "gettext", lambda self, text: f"<{text}>")
+        browser.headers["Accept-Language"] = "de"
+        screen = await browser.open("/manage/sign-in")
+        typed = {"name": "ada", "password": "wrong words here"}
+        screen = await screen.form(action="/sign-in").fill(**typed).submit(status=401)
+        assert "<The name or the password is wrong.>" in screen.said
+        for _ in range(5):
+            screen = await screen.form(action="/sign-in").fill(**typed).submit(status=None)
+        assert "<Too many tries: wait 2 s and try again.>" in screen.said

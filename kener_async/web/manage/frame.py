@@ -45,6 +45,7 @@ from kener_async.store import people, submissions
 from kener_async.store.interface import Session
 from kener_async.web.manage.form_bodies import FieldError, Typed, errors_of, load, read_form
 from kener_async.web.manage.proxy import named_by_proxy, session_by_header
+from kener_async.web.manage.sentences import sentence_of, translated
 from kener_async.web.pages.cache import COMPRESS, best_encoding
 from kener_async.web.pages.page import HTML, visitor_locale
 from kener_async.web.pages.templates import TemplateContext, Templates
@@ -663,7 +664,7 @@ async def answer(page: OpenPage, shown: str | web.StreamResponse, status: int = 
 async def _error_page(page: OpenPage, error: DomainError) -> web.StreamResponse:
     status = status_of(error)
     headers = {"Retry-After": "5"} if status == 503 else {}
-    shown = await page.render("manage/error.html", status=status, sentence=error.message)
+    shown = await page.render("manage/error.html", status=status, sentence=sentence_of(error, page.locale))
     response = await answer(page, shown, status)
     response.headers.update(headers)
     if status in (408, 413):
@@ -678,7 +679,10 @@ async def _shown_again(
     show = getattr(shown_by or _page_handler(page.request), "show", None)
     if show is None or isinstance(error, NotFound | Forbidden):
         return await _error_page(page, error)
-    errors = errors_of(error, schema) if isinstance(error, Invalid) else {"": error.message}
+    if isinstance(error, Invalid):
+        errors = {n: translated(text, page.locale) for n, text in errors_of(error, schema).items()}
+    else:
+        errors = {"": sentence_of(error, page.locale)}
     again = replace(
         page, rejected=Rejected(path_below(page.request), typed, errors, isinstance(error, Conflict))
     )
