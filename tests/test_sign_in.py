@@ -113,6 +113,29 @@ async def test_every_failure_says_the_same(service: Service, browser: HtmlClient
     assert browser.cookies == {}
 
 
+async def test_a_name_is_found_however_its_letters_are_composed(service: Service, browser: HtmlClient):
+    await add(service, "zo\u00eb")
+    assert (await enter(browser, "zoe\u0308")).path == "/manage"
+
+
+async def test_a_browser_may_call_itself_anything(service: Service, browser: HtmlClient):
+    await add(service)
+    browser.headers["User-Agent"] = "x\udcff\udc80y"
+    assert (await enter(browser)).path == "/manage"
+
+
+async def test_a_failure_is_logged_with_the_address_and_without_what_was_typed(
+    service: Service, browser: HtmlClient, capsys: pytest.CaptureFixture[str]
+):
+    await add(service)
+    await enter(browser, "typed by mistake", "wrong words here", status=401)
+    printed = "".join(capsys.readouterr())
+    assert "a sign-in was refused" in printed
+    assert "127.0.0.1" in printed
+    assert "typed by mistake" not in printed
+    assert "wrong words here" not in printed
+
+
 async def test_an_inactive_person_does_not_get_in(service: Service, browser: HtmlClient):
     await add(service)
     grace = await add(service, "grace")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from unicodedata import normalize
 
 from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.errors import TooMany, Unauthenticated
@@ -56,6 +57,7 @@ class SignIn:
 
         `browser` is the secret by which the browser is known, if it has one.
         """
+        name = normalize("NFC", name)  # as it is stored
         _, wait, _ = await self._database.glance(_subject_of, name, visit.network, browser, self._clock())
         if wait:  # refused without a write, however many come at once
             raise too_many(wait)

@@ -24,7 +24,8 @@ def may_sign_in(page: OpenPage) -> bool:
 
 def visit_of(page: OpenPage) -> Visit:
     """Where a session begins."""
-    return Visit(page.network, page.request.headers.get("User-Agent", ""))
+    agent = page.request.headers.get("User-Agent", "")
+    return Visit(page.network, agent.encode("utf-8", "replace").decode())  # no lone surrogates
 
 
 def keep_session(page: OpenPage, response: web.StreamResponse, cookie: str) -> web.StreamResponse:

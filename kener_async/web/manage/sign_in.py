@@ -2,11 +2,12 @@
 
 import re
 
+import structlog
 from aiohttp import web
 from marshmallow import Schema
 
 from kener_async import keys
-from kener_async.domain.errors import Forbidden
+from kener_async.domain.errors import Forbidden, TooMany, Unauthenticated
 from kener_async.domain.people import Act
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import digest_of
@@ -37,6 +38,8 @@ from kener_async.web.manage.frame import (
     open_page,
     with_next,
 )
+
+log = structlog.get_logger(__name__)
 
 SIGN_IN = web.AppKey("sign in", SignIn)
 PASSWORDS = web.AppKey("passwords", Passwords)
@@ -90,13 +93,18 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
     if not form.config.manage.password_login:
         raise Forbidden("people do not sign in with a password here")
     target = next_path(form.values["next"])
-    result = await form.app[SIGN_IN].by_password(
-        form.values["name"],
-        form.values["password"],
-        visit_of(form),
-        old_digest(form),
-        browser_secret(form),
-    )
+    try:
+        result = await form.app[SIGN_IN].by_password(
+            form.values["name"],
+            form.values["password"],
+            visit_of(form),
+            old_digest(form),
+            browser_secret(form),
+        )
+    except (Unauthenticated, TooMany) as error:
+        # Without the name, in the place of which people type passwords.
+        log.info("a sign-in was refused", address=form.network, reason=type(error).__name__)
+        raise
     if result.cookie is not None:
         response = keep_session(form, form.redirect(target), result.cookie)
     else:
