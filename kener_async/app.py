@@ -211,6 +211,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
         async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:
+            app[keys.INCIDENT_WATCH] = IncidentWatch(store, states)
+            await app[keys.INCIDENT_WATCH].look()  # before anything is read that a command may change
             await apply(app, config)
             states.restore_heard(await store.read(stored_monitors.last_heard))
             yield
@@ -252,7 +254,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(interval, "overviews", partial(read_ahead, app))
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
     schedule.every(20, "maintenance", short(app[keys.SERIES].look))
-    schedule.every(1, "incidents of commands", short(IncidentWatch(store, states).look))
+    schedule.every(1, "incidents of commands", short(app[keys.INCIDENT_WATCH].look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
     schedule.every(HOUR, "old alerts", partial(drop_old_alerts, store, clock, partial(delivery_age, app)))

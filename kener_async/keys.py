@@ -15,6 +15,7 @@ from kener_async.worker.alerts import AlertEvaluator
 from kener_async.worker.backups import Backups
 from kener_async.worker.checks import Checks
 from kener_async.worker.deliveries import Deliveries
+from kener_async.worker.incidents import IncidentWatch
 from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
@@ -57,6 +58,7 @@ OVERVIEWS = web.AppKey("overviews", Overviews)
 ALERTS = web.AppKey("alerts", AlertEvaluator)
 OFFLINE_GUARD = web.AppKey("offline guard", OfflineGuard)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
+INCIDENT_WATCH = web.AppKey("incident_watch", IncidentWatch)
 SERIES = web.AppKey("series", SeriesMaker)
 CHECKS = web.AppKey("checks", Checks)
 BACKUPS = web.AppKey("backups", Backups)
