@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from kener_async import keys
 from kener_async.identity.sessions import LOOPBACK_COOKIE
-from tests.rigs.people import a_person, a_session
+from kener_async.web.manage.form_bodies import ANONYMOUS_BUDGET, AnonymousBudget
+from tests.rigs.people import a_person, a_session, signed_in
 from tests.rigs.service import FakeClock, Service, a_config, running
 
 
@@ -73,3 +75,35 @@ async def test_without_a_manage_path_there_is_no_screen(tmp_path: Path):
         async with service.client.get("/manage") as reply:
             assert reply.status == 404
             assert "not found" in await reply.text()
+
+
+async def test_a_refresh_by_the_script_keeps_no_idle_session_alive(service: Service):
+    cookie = await a_session(service, await a_person(service))
+    idle = service.app[keys.RUNNING].config.manage.session_idle
+    cookies, refresh = {LOOPBACK_COOKIE: cookie}, {"X-Kener-Refresh": "1"}
+    for _ in range(4):
+        service.pass_time(idle // 4 - 1)
+        async with service.client.get("/manage", cookies=cookies, headers=refresh) as reply:
+            assert reply.status == 200
+    service.pass_time(10)
+    async with service.client.get("/manage", cookies=cookies, allow_redirects=False) as reply:
+        assert reply.status == 303
+
+
+async def test_forms_without_a_session_take_no_room_of_heartbeats(service: Service):
+    await a_person(service)
+    service.app[ANONYMOUS_BUDGET].held = AnonymousBudget.limit  # as by many slow senders
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    async with service.client.post("/manage/sign-in", data={"name": "ada"}, headers=headers) as reply:
+        assert reply.status == 503
+    assert await service.beat()
+
+
+async def test_what_is_made_elsewhere_only_has_no_button_and_no_way(service: Service):
+    await service.beat("earth", "DOWN")
+    service.change("manage", own="none")
+    person = await a_person(service)
+    async with signed_in(service, person) as browser:
+        assert "Tell visitors" not in (await browser.open("/manage")).said
+        page = await browser.open("/manage/incidents/new", 403)
+        assert "nothing may be made here" in page.said.lower()

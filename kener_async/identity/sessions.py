@@ -72,9 +72,10 @@ class Sessions:
         self._database, self._clock, self._limits = database, clock, limits
         self._seen: dict[bytes, int] = {}  # newer than the table has it
 
-    async def find(self, cookie: str) -> SignedIn | None:
+    async def find(self, cookie: str, *, is_seen: bool = True) -> SignedIn | None:
         """The signed-in person of a cookie; None when the session has ended or the person is inactive.
 
+        `is_seen` False: a script asks and no person, so that the session goes on to idle.
         One read by primary key for each request, so that a change of rights holds from the next one on.
         """
         if len(cookie) != COOKIE_LENGTH:
@@ -90,7 +91,8 @@ class Sessions:
         ends_at = min(stored.ends_at, stored.made_at + limits.length)
         if now >= ends_at or now >= seen_at + limits.idle or not person.is_active:
             return None
-        await self._note(stored, now)
+        if is_seen:
+            await self._note(stored, now)
         lacks_factor = person.password is not None and person.code_key is None and not has_passkey
         return SignedIn(
             person, digest, stored.form_key, stored.made_at, now, ends_at, stored.fresh_at, lacks_factor

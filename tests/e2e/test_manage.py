@@ -235,3 +235,23 @@ async def test_text_that_is_left_is_warned_of_and_back_the_next_time(
         await page.get_by_label("Title").wait_for()
         await page.wait_for_function("document.querySelector('#new-title').value.startsWith('Payments')")
         watched.faults.clear()
+
+
+async def test_the_overview_is_refreshed_and_says_when_it_is_not(
+    browser: Browser, service: Service, ada: Person
+):
+    async with phone(browser, service, ada) as watched:
+        page, line = watched.page, Line(watched.page)
+        await page.clock.install()
+        await watched.goto("/manage")
+        await page.get_by_text("3 of 40 monitors are down").wait_for()
+        await service.beat("m1", "DOWN")
+        await page.clock.run_for(21_000)
+        await page.get_by_text("4 of 40 monitors are down").wait_for()
+        await line.watch()
+        line.is_lost = "before"
+        for _ in range(2):
+            async with page.expect_event("requestfailed"):
+                await page.clock.run_for(21_000)
+        await page.get_by_text("This page could not be updated since").wait_for()
+        watched.faults.clear()  # of the line

@@ -8,12 +8,13 @@ from aiohttp import web
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from kener_async import keys
-from kener_async.api.http.body import BODY_BUDGET, read_encoded
+from kener_async.api.http.body import BODY_BUDGET, BodyBudget, read_encoded
 from kener_async.domain.errors import Invalid, Unsupported
 from kener_async.web.manage.form_fields import FormList
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 MAX_BODY = 512 * 1024  # bytes; three texts of the greatest length, percent-encoded
+MAX_OPEN_BODY = 64 * 1024  # of a form that is sent without a session, such as that to sign in
 MAX_FIELDS = 5000
 
 Typed = Mapping[str, tuple[str, ...]]  # what was typed, by the name of its field
@@ -27,15 +28,25 @@ class FieldError(Invalid):
         self.errors = errors
 
 
-async def read_form(request: web.Request) -> Typed:
+class AnonymousBudget(BodyBudget):
+    """Bound the bytes of all forms that are sent without a session, so that they keep out no heartbeat."""
+
+    limit = 8 << 20  # bytes
+
+
+ANONYMOUS_BUDGET = web.AppKey("budget of forms without a session", AnonymousBudget)
+
+
+async def read_form(request: web.Request, *, is_signed_in: bool, limit: int = MAX_BODY) -> Typed:
     """The fields of a form; raises Unsupported, TooLarge, TooSlow, Unavailable and Invalid."""
     if request.content_type != CONTENT_TYPE:
         raise Unsupported(f"Content-Type: this route reads {CONTENT_TYPE} only")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Content-Encoding: this route reads plain bodies only")
     seconds = request.app[keys.RUNNING].config.server.request_timeout_seconds
-    with request.app[BODY_BUDGET].reservation() as reservation:
-        raw, _ = await read_encoded(request, reservation, MAX_BODY, seconds)
+    budget = request.app[BODY_BUDGET if is_signed_in else ANONYMOUS_BUDGET]
+    with budget.reservation() as reservation:
+        raw, _ = await read_encoded(request, reservation, limit, seconds)
         return parsed(bytes(raw))
 
 

@@ -43,7 +43,7 @@ from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions, Sig
 from kener_async.locales.locale import NAMES, Locale, locale
 from kener_async.store import people, submissions
 from kener_async.store.interface import Session
-from kener_async.web.manage.form_bodies import FieldError, Typed, errors_of, load, read_form
+from kener_async.web.manage.form_bodies import MAX_OPEN_BODY, FieldError, Typed, errors_of, load, read_form
 from kener_async.web.manage.proxy import named_by_proxy, session_by_header
 from kener_async.web.manage.sentences import sentence_of, translated
 from kener_async.web.pages.cache import COMPRESS, best_encoding
@@ -70,6 +70,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # not no-referrer, with which browsers send no Origin
     "X-Robots-Tag": "noindex",
 }
+REFRESH_HEADER = "X-Kener-Refresh"  # of requests that manage.js makes by itself
 MIN_COMPRESSED = 512  # bytes
 MIN_KEY, MAX_KEY = 16, 64  # characters of a one-time key
 SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are never shown again
@@ -225,8 +226,8 @@ class ManagePage(OpenPage):
         return Actor(ActorKind.PERSON, self.person.name, self.network)
 
     def may(self, act: Act) -> bool:
-        """Whether the role of the person is enough for an act."""
-        return self.person.role >= act.permission.role
+        """Whether the role of the person is enough for an act, and the settings let it be done here."""
+        return self.person.role >= act.permission.role and not is_owned_elsewhere(self.config, act)
 
     def leads_to(self, path: str) -> bool:
         """Whether there is a screen at a path, and the role of the person is enough for it."""
@@ -377,8 +378,8 @@ def manage_form(
             key = ""
             try:
                 require_own_origin(page.request)
-                typed = await read_form(page.request)
                 signed_in = await _signed_in(page.request)
+                typed = await read_form(page.request, is_signed_in=signed_in is not None)
                 if signed_in is None:
                     return await _typed_kept(page, typed, 401)
                 page = of_person(page, signed_in)
@@ -429,7 +430,7 @@ def open_form(
             typed: Typed | None = None
             try:
                 require_own_origin(page.request)
-                typed = await read_form(page.request)
+                typed = await read_form(page.request, is_signed_in=False, limit=MAX_OPEN_BODY)
                 key = typed.get(KEY_FIELD, ("",))[0]
                 return await handle(OpenForm(**_fields(page), values=load(schema, typed), key=key))
             except DomainError as error:
@@ -523,7 +524,8 @@ def network_of(request: web.Request) -> str:
 async def _signed_in(request: web.Request) -> SignedIn | None:
     """The signed-in person by the cookie of the request, or whom a trusted proxy names; raises Forbidden."""
     cookie = session_cookie(request)
-    found = await request.app[SESSIONS].find(cookie) if cookie else None
+    is_seen = request.headers.get(REFRESH_HEADER) is None
+    found = await request.app[SESSIONS].find(cookie, is_seen=is_seen) if cookie else None
     begun = await session_by_header(request, found, network_of(request))
     if begun is None:
         return found
@@ -554,8 +556,13 @@ def _require(act: Act, page: ManagePage) -> None:
     if is_required and page.signed_in.lacks_second_factor and act not in OWN_ACCOUNT:
         raise SecondFactorMissing("set up a second factor first")
     require(act, page.person, page.signed_in.fresh_at, page.now)
-    if page.config.manage.own == "none" and act in MAKES:
+    if is_owned_elsewhere(page.config, act):
         raise Forbidden("nothing may be made here: see own of [manage] in the configuration")
+
+
+def is_owned_elsewhere(config: Config, act: Act) -> bool:
+    """Whether the settings leave what an act makes to the configuration file and the contract's API."""
+    return config.manage.own == "none" and act in MAKES
 
 
 class SecondFactorMissing(Forbidden):

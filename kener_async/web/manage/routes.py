@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from kener_async import keys
 from kener_async.api.http.endpoint import meet_expectation
 from kener_async.api.http.policy import policy_of
 from kener_async.api.http.responses import Handler
@@ -31,6 +32,7 @@ from kener_async.web.manage import (
     templates,
     tokens,
 )
+from kener_async.web.manage.form_bodies import ANONYMOUS_BUDGET, AnonymousBudget
 from kener_async.web.manage.frame import SCREENS
 
 Route = tuple[str, str, Handler]  # method, path below that of all screens, handler
@@ -175,6 +177,7 @@ def add_routes(app: web.Application, manage_path: str) -> None:
     policies = [(path, policy_of(handler)) for method, path, handler in ROUTES if method == "GET"]
     app[SCREENS] = {path: one.act for path, one in policies if one is not None and one.act is not None}
     app[channels.TRIALS] = {}
+    app[ANONYMOUS_BUDGET] = AnonymousBudget(app[keys.RUNNING])
     for method, path, handler in ROUTES:
         add = app.router.add_get if method == "GET" else app.router.add_post
         add(manage_path + path, handler, expect_handler=meet_expectation)

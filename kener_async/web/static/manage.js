@@ -190,21 +190,37 @@
     }
   }
 
-  // The overview is fetched again while it is visible and no menu of it is open.
+  // The overview is fetched again while it is visible and no menu of it is open. When that fails twice, it says so.
+
+  let failures = 0, updatedAt = new Date();
 
   async function refresh() {
     const live = document.getElementById("live");
-    if (document.hidden || live.querySelector("details[open], [aria-busy]") || live.contains(document.activeElement)) return;
+    if (document.hidden || live.querySelector("details[open], [aria-busy]")) return;
     try {
-      const reply = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
-      if (!reply.ok) return;
+      const headers = { Accept: "text/html", "X-Kener-Refresh": "1" };
+      const signal = AbortSignal.timeout ? AbortSignal.timeout(15000) : undefined;
+      const reply = await fetch(location.href, { headers, signal, redirect: "manual" });
+      if (!reply.ok) throw new Error(String(reply.status));
       const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
-      const next = fresh.getElementById("live");
-      if (!next) return;
-      live.replaceWith(next);
+      replace(live, fresh.getElementById("live"));
       document.title = fresh.title;
-      showLocalTimes();
-    } catch { /* at the next time */ }
+      failures = 0;
+      updatedAt = new Date();
+    } catch {
+      failures += 1;
+    }
+    const stale = document.getElementById("stale");
+    stale.hidden = failures < 2;
+    if (failures >= 2) stale.textContent = body.dataset.stale.replace("%(time)s", local.format(updatedAt));
+  }
+
+  function replace(live, next) {
+    const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    live.replaceWith(next);
+    showLocalTimes();
+    const again = focused && [...next.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused);
+    if (again) again.focus({ preventScroll: true });
   }
 
   document.addEventListener("input", onInput);
