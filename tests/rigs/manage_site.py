@@ -16,6 +16,7 @@ from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.people import Role
 from kener_async.domain.samples import Status
 from kener_async.store import alerts, deliveries, incidents, monitors, notices
+from kener_async.store import managed as managed_things
 from kener_async.store.interface import Session
 from tests.e2e import site
 from tests.rigs.people import COMMAND, a_person
@@ -59,6 +60,16 @@ PAGES = {
     "tokens": "/manage/tokens",
     "new token": "/manage/tokens/new",
     "revoke a token": "/manage/tokens/token-1/revoke",
+    "templates": "/manage/templates",
+    "new template": "/manage/templates/new",
+    "template": "/manage/templates/slow/edit",
+    "delete a template": "/manage/templates/slow/delete",
+    "announcements": "/manage/announcements",
+    "new announcement": "/manage/announcements/new",
+    "announcement": "/manage/announcements/move/edit",
+    "delete an announcement": "/manage/announcements/move/delete",
+    "settings": "/manage/settings",
+    "audit log": "/manage/audit",
     "people": "/manage/people",
     "invite a person": "/manage/people/new",
     "person": "/manage/people/2",
@@ -96,6 +107,7 @@ async def managed(config: Config, *, is_drafted: bool = True) -> AsyncIterator[S
         await a_person(service, RESPONDER, Role.RESPONDER)
         await a_person(service, LIMITED, Role.VIEWER, categories=("Services",), password=None)
         await service.app[keys.DATABASE].write(_alerts)
+        await service.app[keys.DATABASE].write(_texts)
         if is_drafted:
             await service.app[keys.DATABASE].write(_incidents)
         service.app[keys.STATES].note_incident_change()
@@ -120,6 +132,14 @@ def _alerts(session: Session) -> None:
     deliveries.mark_sending(session, [1, 2])
     deliveries.mark_sent(session, [1], NOON - 2 * HOUR, "200 OK", "m-1")
     deliveries.mark_failed(session, [2], NOON - 5 * MINUTE, "550 no such user")
+
+
+def _texts(session: Session) -> None:
+    """A template and an announcement that is over."""
+    template = {"title": "{monitors} slow", "text": "Since {since}.", "impact": "DEGRADED"}
+    managed_things.save(session, "template", "slow", template, managed_things.NEW, COMMAND, NOON)
+    over = {"title": "We moved", "level": "warning", "until": "2025-12-30"}
+    managed_things.save(session, "announcement", "move", over, managed_things.NEW, COMMAND, NOON)
 
 
 def _incidents(session: Session) -> None:
