@@ -203,12 +203,17 @@ def uncommented() -> str:
     return re.sub(r"(?m)^#(?=[^\s#])", "", shipped("config.toml"))
 
 
-# What its $NAMEs stand for, and the server that its channel of mail needs.
+# What its $NAMEs stand for, and what its channel of mail and its ways to sign in need.
 NAMED = {
     name: "https://hooks.example.org/" if name.endswith("_URL") else f"{name}-0123456789"
     for name in re.findall(r"\$([A-Z_]+)", uncommented())
     if name != "NAME"
-} | {"KENER_MAIL_HOST": "smtp.example.org", "KENER_MAIL_FROM": "status@example.org"}
+} | {
+    "KENER_MAIL_HOST": "smtp.example.org",
+    "KENER_MAIL_FROM": "status@example.org",
+    "KENER_SERVER_PUBLIC_URL": "https://status.example.org",
+    "KENER_SERVER_TRUSTED_PROXIES": "127.0.0.1",
+}
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,13 @@ def declared(table: type = Document, at: str = "") -> Iterator[Declared]:
             yield from declared(inner, f"{at}{name}.")
 
 
-FREE = {"site.meta", "channels.headers", "monitors.check.headers"}  # their keys are the operator's
+FREE = {
+    "manage.oidc.roles",
+    "manage.proxy.roles",
+    "site.meta",
+    "channels.headers",
+    "monitors.check.headers",
+}  # their keys are the operator's
 # Keys of an agent's checks that are those of the server's, and documented there.
 SHARED = {f"agent.checks.{name}" for name in keys_of(CheckKeys)}
 
@@ -328,11 +339,13 @@ def test_every_key_is_documented() -> None:
 
 def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
     shown, default = load(uncommented(), **NAMED), load()
-    examples = {"site", "categories", "channels", "mail", "templates", "maintenance"}
+    examples = {"server", "site", "categories", "channels", "mail", "templates", "maintenance", "manage"}
     for each in fields(model.PlainTables):
         if each.name not in examples:
             assert getattr(shown, each.name) == getattr(default, each.name)
+    assert replace(shown.server, public_url="", trusted_proxies=()) == default.server
     assert replace(shown.mail, host="", sender="") == default.mail
+    assert replace(shown.manage, oidc=None, proxy=None) == default.manage
     assert replace(shown.agent, checks=()) == default.agent
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
 
@@ -1532,6 +1545,7 @@ def test_the_keys_that_hold_secrets_are_these() -> None:
         "channels.url",
         "channels.user",
         "mail.password",
+        "manage.oidc.secret",
         *(f"{table}.{key}" for table in ("monitors.check", "agent.checks") for key in OF_CHECKS),
         "monitors.healthchecks.uuid",
         "monitors.healthchecks.ping_key",
