@@ -46,7 +46,10 @@ def document(router: web.UrlDispatcher, config: Config) -> dict[str, Any]:
         tags=[
             {"name": "Monitors", "description": "Heartbeats, status and uptime"},
             {"name": "Incidents", "description": "Incidents, maintenance and their comments"},
-            {"name": "Management", "description": "Alerts, deliveries, channels and drafts"},
+            {
+                "name": "Management",
+                "description": "Incidents, maintenance, alerts, channels, settings and the audit log",
+            },
             {"name": "Service", "description": "The server itself"},
         ],
     )
@@ -95,7 +98,7 @@ def _operation(spec: Spec, doc: str, tag: str) -> dict[str, Any]:
             }
             for name, description in spec.path.items()
         ],
-        "responses": {"200": _response("Done", spec.reply, spec.many)},
+        "responses": {"200": _done(spec)},
     }
     if spec.query is not None:
         operation["parameters"].append({"in": "query", "schema": spec.query})
@@ -116,6 +119,12 @@ def _operation(spec: Spec, doc: str, tag: str) -> dict[str, Any]:
     return operation
 
 
+def _done(spec: Spec) -> dict[str, Any]:
+    if spec.reply is None:
+        return {"description": "Done", "content": {spec.text_type: {"schema": {"type": "string"}}}}
+    return _response("Done", spec.reply, spec.many)
+
+
 def _errors(spec: Spec) -> list[int]:
     """The statuses of the errors that an operation can answer."""
     statuses = list(spec.errors)
@@ -126,6 +135,6 @@ def _errors(spec: Spec) -> list[int]:
     return sorted(statuses)
 
 
-def _response(description: str, schema: Schema | None, many: bool = False) -> dict[str, Any]:
+def _response(description: str, schema: Schema, many: bool = False) -> dict[str, Any]:
     shape = {"type": "array", "items": schema} if many else schema
     return {"description": description, "content": {"application/json": {"schema": shape}}}

@@ -234,8 +234,9 @@ def _parameter(document: Mapping[str, Any], described: Mapping[str, Any]) -> Par
 
 def _schema(document: Mapping[str, Any], holder: Mapping[str, Any]) -> Mapping[str, Any]:
     content = _resolved(document, holder)["content"]
-    assert next(iter(content)) == "application/json"
-    return _resolved(document, content["application/json"]["schema"])
+    media_type = next(iter(content))
+    assert media_type in {"application/json", "application/toml"}
+    return _resolved(document, content[media_type]["schema"])
 
 
 def _record(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Record:

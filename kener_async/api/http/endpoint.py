@@ -38,8 +38,8 @@ class Spec:
 
     `is_body_optional`: a request without a body is one with an empty object.
     `line` is the schema of one line if the body may also be JSON Lines; the operation then reads the body.
-    `list_hint` is added to the error when the body is a list. A heartbeat counts for its sender's rate before
-    its body is read.
+    Without a `reply` it answers text, of the media type `text_type`. `list_hint` is added to the error when
+    the body is a list. A heartbeat counts for its sender's rate before its body is read.
     """
 
     operation: str
@@ -56,6 +56,7 @@ class Spec:
     errors: tuple[int, ...] = ()
     is_heartbeat: bool = False
     list_hint: str = ""
+    text_type: str = "text/plain"
 
     @property
     def policy(self) -> RoutePolicy:

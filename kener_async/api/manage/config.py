@@ -53,6 +53,7 @@ async def get_config(call: Call) -> list[dict[str, Any]]:
         summary="Get the file of the configuration",
         group="Management",
         scope="admin",
+        text_type="application/toml",
         errors=(409,),
     )
 )
