@@ -97,6 +97,10 @@ class History:
         self.made_at: int | None = None
         self.is_edited = True
         self.past: dict[int, Row] = {}
+        service.app[keys.SERIES].plan_of = self.plan  # the job of the service does the same beside us
+
+    def plan(self, _: object) -> SeriesPlan:
+        return SeriesPlan({} if self.series is None else {"s": self.series})
 
     @property
     def now(self) -> int:
@@ -146,10 +150,10 @@ class History:
             await self.write(lambda session: incidents.change(session, row.number, fields, ADA, now))
 
     async def make(self) -> None:
-        now, plan = self.now, SeriesPlan({} if self.series is None else {"s": self.series})
-        await self.write(lambda session: store.make_occurrences(session, lambda _: plan, now))
+        now = self.now
+        await self.write(lambda session: store.make_occurrences(session, self.plan, now))
         rows = await self.service.app[keys.DATABASE].read(rows_of)
-        assert not await self.service.app[keys.DATABASE].read(store.is_due, lambda _: plan, now)
+        assert not await self.service.app[keys.DATABASE].read(store.is_due, self.plan, now)
         self.check(rows)
         self.made_at, self.is_edited = now, False
         self.past = {row.number: row for row in rows if row.start <= now}
