@@ -345,6 +345,10 @@ def test_the_shipped_file_shows_the_defaults(load: Load) -> None:
             assert getattr(shown, each.name) == getattr(default, each.name)
     assert replace(shown.server, public_url="", trusted_proxies=()) == default.server
     assert replace(shown.mail, host="", sender="") == default.mail
+    assert replace(shown.server, public_url="", trusted_proxies=()) == default.server
+    assert replace(shown.manage, oidc=None, proxy=None) == default.manage
+    assert shown.manage.oidc is not None
+    assert shown.manage.oidc.roles == (("status-admins", "admin"), ("ops", "editor"))
     assert replace(shown.manage, oidc=None, proxy=None) == default.manage
     assert replace(shown.agent, checks=()) == default.agent
     assert replace(shown.site, nav=(), meta=()) == default.site  # these two are examples
@@ -1649,3 +1653,68 @@ def test_a_variable_mends_a_wrong_value_of_the_file(load: Load) -> None:
 
 def test_a_variable_of_a_section_that_is_no_table_causes_no_second_fault(faults: Faults) -> None:
     assert faults("server = 5", KENER_SERVER_PORT="1") == ["config.toml: server: must be a table"]
+
+
+OIDC = """\
+[server]
+public_url = "https://status.example.org"
+[manage.oidc]
+issuer = "https://login.example.org"
+client = "status"
+roles = { "ops" = "editor" }
+"""
+PROXY = """\
+[server]
+trusted_proxies = ["127.0.0.1"]
+[manage.proxy]
+header = "Remote-User"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after", "fault"),
+    [
+        (OIDC, '"editor"', '"edtor"', 'must be one of viewer, responder, editor, admin, not "edtor"'),
+        (OIDC, '"ops" =', '" " =', "is not the name of a group"),
+        (OIDC, 'roles = { "ops" = "editor" }', "", "manage.oidc.roles: is missing"),
+        (OIDC, "https://login", "http://login", "must be https, and http only on this machine"),
+        (OIDC, 'example.org"\nclient', 'example.org/?a=b"\nclient', "without user, query and fragment"),
+        (OIDC, 'public_url = "https://status.example.org"', "", "needs public_url of [server]"),
+        (OIDC, "client =", 'scopes = ["email"]\nclient =', 'scopes: must have "openid"'),
+        (PROXY, 'trusted_proxies = ["127.0.0.1"]', "", "which is empty"),
+        (PROXY, "Remote-User", "Remote_User", "without underscores"),
+        (PROXY, "Remote-User", "X-Forwarded-For", "says something else"),
+        (PROXY, "header =", "create = true\nheader =", "create: needs groups_header and roles"),
+        (PROXY, "header =", 'groups_header = "Remote-Groups"\nheader =', "proxy.roles: is missing"),
+        (PROXY, "header =", 'roles = { "ops" = "editor" }\nheader =', "groups_header: is missing"),
+        ("[manage]\npassword_login = false\n", "", "", "leaves no way to sign in"),
+    ],
+)
+def test_what_contradicts_itself_in_sign_in_is_named(
+    faults: Faults, text: str, before: str, after: str, fault: str
+) -> None:
+    assert before in text
+    (found,) = faults(text.replace(before, after))
+    assert fault in found
+
+
+@pytest.mark.parametrize("text", [OIDC, PROXY, f"{OIDC}[manage]\npassword_login = false\n"])
+def test_good_settings_of_sign_in_are_taken(load: Load, text: str) -> None:
+    assert load(text).manage.passkeys
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ('[server]\npublic_url = "https://status.example.org"', ""),
+        ('[server]\npublic_url = "http://status.example.org"', "public_url is not https"),
+        ('[server]\npublic_url = "https://192.0.2.7"', "the host of public_url is an address"),
+        ('[manage]\nsecond_factor = "required"', "public_url is not set"),
+        ('[manage]\nsecond_factor = "required"\npasskeys = false', ""),
+        ("", ""),
+    ],
+)
+def test_why_there_are_no_passkeys_is_a_warning(load: Load, settings: str, warning: str) -> None:
+    found = [text for text in load(settings).warnings if text.startswith("manage.passkeys")]
+    assert len(found) == bool(warning)
+    assert all(warning in text for text in found)
