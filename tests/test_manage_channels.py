@@ -167,6 +167,7 @@ async def test_a_rule_shows_all_of_it_and_its_back_test(service: Service, sessio
         'when = "DEGRADED"',
     ):
         assert text in screen.said, text
+    assert "('/" not in screen.said  # no list of Python's
     tested = await screen.form("Back-test").fill(days="7").submit("Back-test")
     assert "Alerts it had" in tested.said
     wrong = await client.open("/manage/rules/late?days=1000")

@@ -1,5 +1,6 @@
 """/manage/deliveries: what was told, to which channel, and what came of it; send one again, drop one."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from aiohttp import web
@@ -15,8 +16,9 @@ from kener_async.store.deliveries import DeliverySearch
 from kener_async.store.interface import Session
 from kener_async.web.manage.frame import ManageForm, ManagePage, manage_form, manage_page
 from kener_async.web.manage.lists import PER_PAGE, CursorLinks, query_choice, query_number, query_text
-from kener_async.web.manage.words import delivery_states, notice_names
+from kener_async.web.manage.words import delivery_states, fact_names, notice_names
 
+INSTANTS = ("since", "until", "certificate_ends")  # among the facts of a notice
 SHOWN_ANSWER = 500  # characters
 STATES: dict[str, tuple[DeliveryState, ...] | None] = {
     "failed": (DeliveryState.FAILED,),
@@ -65,7 +67,7 @@ async def delivery(page: ManagePage) -> str:
     """One delivery: what it tells, and what the receiver answered."""
     number = int(page.request.match_info["number"])
     found = await page.app[keys.DATABASE].read(delivery_acts.visible, number, page.grant)
-    facts = found.notice.facts.body() if page.may(Act.USE_CHANNEL) else {}
+    facts = list(_facts(page, found)) if page.may(Act.USE_CHANNEL) else []
     return await page.render(
         "manage/delivery.html",
         delivery=found,
@@ -81,6 +83,14 @@ def _state_options(page: ManagePage) -> list[tuple[str, str]]:
     _, names = page.locale.gettext, delivery_states(page.locale)
     named = {state: names[states[0]] for state, states in STATES.items() if states}
     return [("", _("all")), *named.items()]
+
+
+def _facts(page: ManagePage, delivery: Delivery) -> Iterator[tuple[str, object]]:
+    """What a delivery tells: names and values, with instants as times."""
+    names = fact_names(page.locale)
+    for name, value in delivery.notice.facts.body().items():
+        shown = page.context.time(value) if name in INSTANTS else value
+        yield names.get(name, name.replace("_", " ")), shown
 
 
 def _messages(page: ManagePage) -> dict[str, str]:

@@ -71,7 +71,7 @@ async def rule(page: ManagePage) -> str:
         rule=found.rule,
         channels={channel.name: channel for channel in page.config.channels},
         monitors=holding[:MONITORS_SHOWN],
-        more=max(0, len(holding) - MONITORS_SHOWN),
+        left_out=max(0, len(holding) - MONITORS_SHOWN),
         sentences=_sentences(page, found, holding),
         days=days or 30,
         most=MAX_DAYS,

@@ -36,6 +36,30 @@ def delivery_states(locale: Locale) -> dict[DeliveryState, str]:
     }
 
 
+def fact_names(locale: Locale) -> dict[str, str]:
+    """What a notice says of what happened, by the names that the store has for it."""
+    _ = locale.gettext
+    return {
+        "monitor": _("Monitor"),
+        "rule": _("Rule"),
+        "severity": _("Severity"),
+        "before": _("Status before"),
+        "status": _("Status"),
+        "since": _("Since"),
+        "until": _("Until"),
+        "reason": _("Reason"),
+        "latency": _("Latency"),
+        "bad_now": _("Monitors that are bad"),
+        "monitors": _("Monitors"),
+        "changes": _("Changes"),
+        "because": _("Because of"),
+        "acknowledged_by": _("Acknowledged by"),
+        "incident": _("Incident"),
+        "channel": _("Channel"),
+        "certificate_ends": _("The certificate ends"),
+    }
+
+
 def event_names(locale: Locale, events: Iterable[str]) -> list[str]:
     """The events that a channel can be told of, by their names in `tell`."""
     _ = locale.gettext
