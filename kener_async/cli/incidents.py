@@ -25,7 +25,7 @@ OWN_IMPACTS: Mapping[str, Impact | None] = {
 TITLE_LENGTH = 500  # as the API has it
 
 
-class Instant(click.ParamType[int]):
+class MomentOption(click.ParamType[int]):
     """An instant: ISO 8601 with an offset, or how long ago, such as 10m. UTC seconds."""
 
     name = "time"
@@ -84,7 +84,7 @@ def incident() -> None:
 @click.option("--impact", type=click.Choice(list(IMPACTS)), default="DOWN", show_default=True)
 @impacts_option
 @state_option
-@click.option("--since", type=Instant(), help="When it began: 10m ago, or ISO 8601 with an offset.")
+@click.option("--since", type=MomentOption(), help="When it began: 10m ago, or ISO 8601 with an offset.")
 @click.option("--draft", is_flag=True, help="Do not show it to visitors before it is published.")
 @json_option
 @on_database
@@ -127,7 +127,9 @@ def open_incident(
 
 
 def _posting(command: Callable[..., Any]) -> Callable[..., Any]:
-    at = click.option("--at", type=Instant(), help="The time it stands at, if not now: as --since of open.")
+    at = click.option(
+        "--at", type=MomentOption(), help="The time it stands at, if not now: as --since of open."
+    )
     for option in (json_option, at, impacts_option):
         command = option(command)
     return command

@@ -43,7 +43,7 @@ class TimelineEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An event at an instant, which may be in the future; `update` is set for UPDATE only."""
+    """An event at an instant, which may be in the future; `update` is that of UPDATE."""
 
     at: int
     event: TimelineEvent
