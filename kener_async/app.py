@@ -67,6 +67,7 @@ from kener_async.web.manage import routes as manage_routes
 from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER, oidc_settings
 from kener_async.web.manage.frame import SESSIONS
 from kener_async.web.manage.passkeys import PASSKEYS
+from kener_async.web.manage.people import MAIL_SERVER
 from kener_async.web.manage.sign_in import PASSWORDS, SIGN_IN
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
 from kener_async.worker.alert_figures import AlertFigures
@@ -211,6 +212,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         await observer.begin()
         app[keys.IDENTITY] = await store.read(stored_observer.identity)
         async with ChannelFactory().opened() as app[CHANNEL_FACTORY]:
+            app[MAIL_SERVER] = app[CHANNEL_FACTORY].mail_server
             app[keys.INCIDENT_WATCH] = IncidentWatch(store, states)
             await app[keys.INCIDENT_WATCH].look()  # before anything is read that a command may change
             await apply(app, config)

@@ -19,6 +19,7 @@ from kener_async.locales.locale import Locale
 from kener_async.store import people
 from kener_async.web.manage.sentences import SENTENCES
 from tests.rigs.html_client import HtmlClient, Screen
+from tests.rigs.mail_server import mail_server
 from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person, sign_in, signed_in
 from tests.rigs.service import Service
 
@@ -313,6 +314,33 @@ class TestPeople:
         grace = await service.app[keys.DATABASE].read(people.named, "grace")
         assert (grace.role, grace.categories, grace.email) == (Role.EDITOR, ("Moons",), "grace@example.org")
         assert "grace" in (await ada.open("/manage/people")).said
+
+    async def test_a_link_is_mailed_where_there_is_a_mail_server(
+        self, service: Service, ada: HtmlClient, browser: HtmlClient
+    ):
+        async with mail_server() as rig:
+            running = service.app[keys.RUNNING]
+            mail = replace(
+                running.config.mail,
+                **{"host": "127.0.0.1", "port": rig.port, "security": "none"},
+                sender="Status <status@example.org>",
+            )
+            running.config = replace(running.config, mail=mail)
+            screen = await self.grace(ada, email="grace@example.org")
+            assert "Sent to grace@example.org." in screen.said
+            [sent] = rig.mails
+        assert (sent["To"], sent["Subject"]) == ("grace@example.org", "Invitation to Status")
+        [link] = re.findall(r"http://\S+/manage/invitation/\S+", sent.get_content())
+        assert link in screen.said
+        await browser.open(link.removeprefix(browser.origin), 200)
+
+    async def test_a_mail_server_that_is_away_is_named_and_the_link_is_there(
+        self, service: Service, ada: HtmlClient
+    ):
+        service.change("mail", host="127.0.0.1", port=1, security="none", sender="status@example.org")
+        screen = await self.grace(ada, email="grace@example.org")
+        assert "It could not be sent to grace@example.org" in screen.said
+        assert "/manage/invitation/" in screen.said
 
     @pytest.mark.parametrize(
         ("values", "error"),

@@ -51,12 +51,12 @@ class Mail:
         """The mail, written at `now`; `references` has the Message-ID of each alert's first mail."""
         is_ascii = all(address.isascii() for address in self._addresses())
         mail = EmailMessage(policy=SMTP if is_ascii else SMTPUTF8)
-        mail["From"] = _address(self._mail.sender)
-        mail["To"] = [_address(each) for each in self._settings.to]
+        mail["From"] = mailbox(self._mail.sender)
+        mail["To"] = [mailbox(each) for each in self._settings.to]
         if self._settings.cc:
-            mail["Cc"] = [_address(each) for each in self._settings.cc]
+            mail["Cc"] = [mailbox(each) for each in self._settings.cc]
         if self._mail.reply_to:
-            mail["Reply-To"] = _address(self._mail.reply_to)
+            mail["Reply-To"] = mailbox(self._mail.reply_to)
         mail["Subject"] = cut(texts_of(message).title, SUBJECT_CHARACTERS)
         mail["Date"] = formatdate(now)
         mail["Message-ID"] = message_id(message.key, self._addresses()[0])
@@ -135,7 +135,8 @@ def name_and_address(text: str) -> tuple[str, str]:
     return (name.strip().strip('"'), address.removesuffix(">")) if bracket else ("", text)
 
 
-def _address(text: str) -> Address:
+def mailbox(text: str) -> Address:
+    """A configured mailbox as a header has it."""
     name, address = name_and_address(text)
     user, _, domain = address.rpartition("@")
     return Address(name, user, domain)

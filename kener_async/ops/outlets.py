@@ -37,13 +37,16 @@ class ChannelFactory:
     def outlets(self, config: Config, source: MessageSource) -> list[Outlet]:
         """An outlet for each channel of a configuration; call it while opened."""
         assert self._session is not None  # noqa: S101 - opened
+        server = self.mail_server(config)
+        return [self._outlet(config, each, source, self._session, server) for each in config.channels]
+
+    def mail_server(self, config: Config) -> MailServer:
+        """The mail server of a configuration; without a host in it, one that sends nothing."""
         name = config.server.public_host
         if self._mail_server is None or self._mail_settings != (config.mail, name):
             # The one before closes its connections by itself: they are idle for seconds only.
             self._mail_server, self._mail_settings = MailServer(config.mail, name=name), (config.mail, name)
-        return [
-            self._outlet(config, each, source, self._session, self._mail_server) for each in config.channels
-        ]
+        return self._mail_server
 
     def _outlet(
         self,

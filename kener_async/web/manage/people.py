@@ -1,18 +1,30 @@
 """The people who sign in: invite, change rights, deactivate, reset; for admins who signed in just now."""
 
+import asyncio
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
 from aiohttp import web
 from marshmallow import Schema
 
 from kener_async import keys
+from kener_async.channels.invitation_mail import InvitationText, invitation_mail
+from kener_async.channels.message import NotDelivered
+from kener_async.channels.smtp import MailServer
+from kener_async.config.model import Config
 from kener_async.domain.errors import Invalid
 from kener_async.domain.people import Act, Actor, Person, Role, require_email, require_name
 from kener_async.identity import links
+from kener_async.locales.locale import NAMES, locale
 from kener_async.store import people, sessions
 from kener_async.store.interface import Session
 from kener_async.store.people import PersonRecord
 from kener_async.web.manage.form_bodies import FieldError
 from kener_async.web.manage.form_fields import FormChoice, FormList, FormText
 from kener_async.web.manage.frame import ManageForm, ManagePage, answer, manage_form, manage_page
+
+MAIL_SERVER: web.AppKey[Callable[[Config], MailServer]] = web.AppKey("mail server")
+MAIL_SECONDS = 10  # for which the page waits for the mail server
 
 ROLES = {role.name.lower(): role for role in Role}
 NOTHING = Schema.from_dict({})()
@@ -219,10 +231,38 @@ def _change(
 
 
 async def _link_shown(form: ManageForm, invited: Person, secret: str) -> web.StreamResponse:
-    """The page with a link, which is the answer itself: it is not stored, so it cannot be shown again."""
+    """The page with a link, which is the answer itself: it is not stored, so it cannot be shown again.
+
+    With `[mail]` it is also sent to the person's address, if they have one.
+    """
     origin = form.config.server.public_url or str(form.request.url.origin())
-    link = origin + form.address(links.path(secret))
+    link, until = origin + form.address(links.path(secret)), form.now + links.INVITATION_SECONDS
+    has_mail = bool(form.config.mail.host and invited.email)
+    refusal = await _mailed(form, invited, link, until) if has_mail else ""
     shown = await form.render(
-        "manage/person_link.html", invited=invited, shown=link, until=form.now + links.INVITATION_SECONDS
+        "manage/person_link.html",
+        invited=invited,
+        shown=link,
+        until=until,
+        is_mailed=has_mail and not refusal,
+        refusal=refusal,
     )
     return await answer(form, shown)
+
+
+async def _mailed(form: ManageForm, invited: Person, link: str, until: int) -> str:
+    """Send the link to the person's address; why it could not be sent, empty if it was."""
+    config, text_locale = form.config, locale(invited.locale) if invited.locale in NAMES else form.locale
+    zone = ZoneInfo(invited.zone) if invited.zone else config.site.timezone
+    text = InvitationText(
+        invited.name, form.person.name, config.site.title, link, text_locale.instant(until, zone, "medium")
+    )
+    mail = invitation_mail(config.mail, invited.email, text, text_locale, form.now)
+    try:
+        async with asyncio.timeout(MAIL_SECONDS):
+            await form.app[MAIL_SERVER](config).send(mail)
+    except TimeoutError:
+        return form.locale.gettext("the mail server did not answer in time")
+    except NotDelivered as error:
+        return str(error)
+    return ""
