@@ -36,14 +36,14 @@ class TimelineEvent(StrEnum):
 
     ANNOUNCED = "announced"
     BEGAN = "began"
-    UPDATE = "update"
+    UPDATED = "update"
     ENDED = "ended"
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An event at an instant, which may be in the future; `update` is that of UPDATE."""
+    """An event at an instant, which may be in the future; `update` is that of UPDATED."""
 
     at: int
     event: TimelineEvent
@@ -63,7 +63,7 @@ def timeline(incident: Incident, updates: Sequence[Update], now: int) -> list[Ti
     ]
     entries = [
         *events,
-        *(TimelineEntry(update.at, TimelineEvent.UPDATE, update) for update in updates if _is_shown(update)),
+        *(TimelineEntry(update.at, TimelineEvent.UPDATED, update) for update in updates if _is_shown(update)),
     ]
     return sorted(entries, key=lambda entry: entry.at)[::-1]
 
