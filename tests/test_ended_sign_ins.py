@@ -54,7 +54,8 @@ async def fill(service: Service) -> None:
         (0, {"sessions", "challenges", "invitations", "tries", "submissions"}),
         (299, {"sessions", "challenges", "invitations", "tries", "submissions"}),
         (300, {"sessions", "invitations", "tries", "submissions"}),
-        (IDLE, {"invitations", "tries", "submissions"}),
+        (IDLE + 59, {"sessions", "invitations", "tries", "submissions"}),  # it may have been used since
+        (IDLE + 60, {"invitations", "tries", "submissions"}),
         (DAY + 1, {"submissions"}),
         (submissions.KEPT, set()),
     ],

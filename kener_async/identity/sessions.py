@@ -17,6 +17,7 @@ LOOPBACK_COOKIE = "kener"  # without https, where browsers refuse the other; onl
 COOKIE_LENGTH = 43  # characters of 32 bytes in base64url
 SEEN_EVERY = 60  # seconds between two notes in the table that a session was used
 LONGEST_AGENT = 200
+MAX_SEEN = 10_000  # sessions whose last request is kept in memory until it is in the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class Sessions:
 
     async def _note(self, stored: StoredSession, now: int) -> None:
         """Note that a session is used now, in the table once a minute; a full disk ends no session."""
+        if len(self._seen) >= MAX_SEEN:  # of sessions that have ended since, mostly
+            self._seen = {digest: at for digest, at in self._seen.items() if now - at < SEEN_EVERY}
         self._seen[stored.digest] = now
         if abs(now - stored.seen_at) < SEEN_EVERY:
             return
@@ -146,9 +149,3 @@ class Sessions:
     async def end(self, signed_in: SignedIn) -> None:
         """End a session: sign out."""
         await self._database.write(sessions.end, signed_in.digest)
-
-    async def drop_ended(self) -> None:
-        """Delete the sessions that have ended."""
-        now, idle = self._clock(), self._limits().idle
-        self._seen = {digest: at for digest, at in self._seen.items() if at > now - idle}
-        await self._database.write(sessions.drop_ended, now - idle - SEEN_EVERY, now)

@@ -7,6 +7,7 @@ import structlog
 from kener_async.clock import Clock
 from kener_async.domain.calendar import DAY
 from kener_async.domain.states import MonitorStates
+from kener_async.identity.sessions import SEEN_EVERY
 from kener_async.metrics import Metrics
 from kener_async.store import (
     alerts,
@@ -151,7 +152,8 @@ async def drop_ended_sign_ins(
 
 
 def _drop_ended_sign_ins(session: Session, now: int, seen_before: int) -> int:
-    sessions.drop_ended(session, seen_before, now)
+    # The table has the last request of a session up to a minute late.
+    sessions.drop_ended(session, seen_before - SEEN_EVERY, now)
     challenges.drop_ended(session, now)
     invitations.drop_ended(session, now)
     tries.drop_old(session, now - TRIES_KEPT)
