@@ -255,3 +255,22 @@ async def test_the_overview_is_refreshed_and_says_when_it_is_not(
                 await page.clock.run_for(21_000)
         await page.get_by_text("This page could not be updated since").wait_for()
         watched.faults.clear()  # of the line
+
+
+async def test_text_of_another_outage_is_offered_and_not_put_in(
+    browser: Browser, service: Service, ada: Person
+):
+    async with phone(browser, service, ada) as watched:
+        page = watched.page
+        await watched.goto("/manage/incidents/new?from=alerts")
+        await page.get_by_label("Title").fill("Half a thought")
+        page.on("dialog", Dialog.accept)
+        await watched.goto("/manage/incidents")
+        service.pass_time(600)
+        for tag in ("payments", "checkout"):
+            await service.beat(tag, "UP")
+        await watched.goto("/manage/incidents/new?from=alerts")
+        watched.faults.clear()  # it is the dialog
+        assert await page.get_by_label("Title").input_value() == "Invoices not working"
+        await page.get_by_role("button", name="Put it back").tap()
+        assert await page.get_by_label("Title").input_value() == "Half a thought"

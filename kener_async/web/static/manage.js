@@ -38,42 +38,58 @@
   const isBox = (one) => one.type === "checkbox" || one.type === "radio";
   const valueOf = (one) => (isBox(one) ? one.checked : one.value);
 
+  // What the form was filled in with by the server; of another outage, what was typed before is not put in by itself.
+  const saidIn = (form) => [...form.elements]
+    .filter(({ name }) => name.startsWith("said_")).map(({ defaultValue }) => defaultValue).join("\n");
+
   function keep(form) {
     form.dataset.dirty = "";
     const values = controls(form).map((one) => [one.name, isBox(one) ? one.value : null, valueOf(one)]);
-    store.set(nameOf(form), { at: Date.now(), key: form.elements.form_key.value, values });
+    store.set(nameOf(form), { at: Date.now(), key: form.elements.form_key.value, said: saidIn(form), values });
   }
 
   function restore(form) {
     const kept = store.get(nameOf(form));
     if (!kept || "again" in form.dataset) return;
     if (Date.now() - kept.at > KEPT_DAYS * 86400000) { store.drop(nameOf(form)); return; }
-    let isOther = false;
-    for (const [name, box, value] of kept.values) {
+    const differing = kept.values.map(([name, box, value]) => {
       const one = controls(form).find((each) => each.name === name && (box === null || each.value === box));
-      if (!one || valueOf(one) === value) continue;
-      isOther = true;
+      return one && valueOf(one) !== value ? [one, value] : null;
+    }).filter(Boolean);
+    if (!differing.length) return;
+    if (kept.said === saidIn(form)) putBack(form, kept, differing);
+    else showKept(form, kept, differing);
+  }
+
+  function putBack(form, kept, differing) {
+    for (const [one, value] of differing) {
       if (isBox(one)) one.checked = value; else one.value = value;
     }
-    if (!isOther) return;
     const key = form.elements.form_key, fresh = key.value;
     key.value = kept.key;
     form.addEventListener("input", () => { key.value = fresh; }, { once: true });
-    form.dataset.dirty = "";
-    showKept(form, new Date(kept.at));
+    showKept(form, kept, null);
   }
 
-  function showKept(form, at) {
+  // `differing` is what can be put back; null: it was.
+  function showKept(form, kept, differing) {
+    const text = document.createElement("span");
+    const template = differing ? body.dataset.keptOther : body.dataset.kept;
+    text.textContent = template.replace("%(time)s", local.format(new Date(kept.at)));
     const note = document.createElement("p");
     note.className = "kept";
     note.setAttribute("role", "status");
-    const text = document.createElement("span");
-    text.textContent = body.dataset.kept.replace("%(time)s", local.format(at));
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "button outlined", textContent: body.dataset.discard });
-    button.addEventListener("click", () => { forget(form); location.reload(); });
-    note.append(text, button);
+    note.append(text);
+    if (differing) note.append(button(body.dataset.putBack, () => { note.remove(); putBack(form, kept, differing); }));
+    note.append(button(body.dataset.discard, () => { forget(form); location.reload(); }));
     form.prepend(note);
+  }
+
+  function button(textContent, act) {
+    const one = document.createElement("button");
+    Object.assign(one, { type: "button", className: "button outlined", textContent });
+    one.addEventListener("click", act);
+    return one;
   }
 
   function forget(form) {
