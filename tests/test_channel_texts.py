@@ -49,12 +49,24 @@ def lines(text: MessageText) -> list[str]:
         (a_changed(NoticeKind.SETTLED, status=Status.DOWN), "Stable again (Down): The shop"),
         (a_changed(NoticeKind.ACKNOWLEDGED), "Acknowledged: The shop"),
         (a_changed(NoticeKind.CHANNEL_PAUSED), "Channel paused: chat"),
+        (a_changed(NoticeKind.MAINTENANCE_ANNOUNCED, title="Updates"), "Planned maintenance: Updates"),
         (a_changed(NoticeKind.TEST), "Test: Down: The shop"),
         (an_item(name=""), "Down: shop"),
     ],
 )
 def test_a_title_begins_with_the_state_and_the_name(item, title):
     assert texts_of(a_message(item)).title == title
+
+
+def test_an_announcement_says_from_when_to_when_and_what():
+    item = replace(
+        a_changed(NoticeKind.MAINTENANCE_ANNOUNCED, title="Updates", since=AT + DAY, until=AT + DAY + 7200),
+        affected=("Shop", "Mail"),
+    )
+    said = lines(texts_of(a_message(item)))
+    assert said[0].startswith("From Nov 29, 2025, 4:20 AM")
+    assert said[0].endswith("2 h")
+    assert "Monitors: Shop and Mail" in said
 
 
 def test_an_opening_says_since_when_why_and_by_which_rule():

@@ -118,7 +118,9 @@ peers)
     programs nginx:nginx-light prometheus-alertmanager:prometheus-alertmanager postfix:postfix node:nodejs npm:npm git:git \
         ip:iproute2 nft:nftables ping:iputils-ping named:bind9 sshd:openssh-server slapd:slapd \
         /usr/lib/dovecot/imap-login:dovecot-imapd /usr/lib/dovecot/pop3-login:dovecot-pop3d \
-        proftpd:proftpd-core proftpd:proftpd-mod-crypto glewlwyd:glewlwyd
+        proftpd:proftpd-core proftpd:proftpd-mod-crypto glewlwyd:glewlwyd \
+        libical-glib.so.3:gir1.2-ical-3.0
+    /usr/bin/python3 -c 'import gi' 2>/dev/null || install_packages python3-gi
     if [ ! -x build/synapse/bin/synapse_homeserver ]; then
         "$(find_python)" -m venv build/synapse
         build/synapse/bin/python -m pip --disable-pip-version-check -q install matrix-synapse==1.163.2
@@ -132,6 +134,13 @@ peers)
     fi
     if [ ! -d build/oidc-provider/node_modules ]; then
         npm install --silent --no-audit --no-fund --prefix build/oidc-provider oidc-provider@9.13.3
+    fi
+    if [ ! -d build/rrule/node_modules ]; then
+        npm install --silent --no-audit --no-fund --prefix build/rrule rrule@2.8.1
+    fi
+    if [ ! -x build/icalendar/bin/python ]; then
+        "$(find_python)" -m venv build/icalendar
+        build/icalendar/bin/python -m pip --disable-pip-version-check -q install icalendar==7.3.2
     fi
     kener_relay || say "the relay of Kener's alerts cannot be had now; its test is skipped"
     ;;

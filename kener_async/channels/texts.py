@@ -22,6 +22,7 @@ LINE_CHARACTERS = 300
 TITLE_CHARACTERS = 250
 
 OVER = frozenset({NoticeKind.RESOLVED, NoticeKind.RETRACTED, NoticeKind.REMOVED})
+NOT_ABOUT_NOW = frozenset({NoticeKind.TEST, NoticeKind.MAINTENANCE_ANNOUNCED})
 SPANS = OVER | {NoticeKind.MAINTENANCE_ANNOUNCED}  # what they are about has an end
 # Openings come first, whatever the order in which they were gathered.
 ORDER = (
@@ -301,7 +302,7 @@ def _home(language: Locale, message: Message) -> tuple[TextLink, ...]:
 
 def _now(language: Locale, message: Message) -> str:
     """How many monitors are bad when it is sent: "3 of 240 monitors down now"."""
-    if not message.monitors or all(item.kind is NoticeKind.TEST for item in message.items):
+    if not message.monitors or all(item.kind in NOT_ABOUT_NOW for item in message.items):
         return ""
     text = language.ngettext(
         "%(count)s of %(total)s monitor down now",
