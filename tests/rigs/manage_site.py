@@ -44,6 +44,14 @@ PAGES = {
     "edit an update": "/manage/incidents/1/updates/2",
     "delete an update": "/manage/incidents/1/updates/2/delete",
     "postmortem": "/manage/incidents/2/postmortem",
+    "maintenance": "/manage/maintenance",
+    "new maintenance": "/manage/maintenance/new",
+    "maintenance to come": "/manage/maintenance/4",
+    "maintenance under way": "/manage/maintenance/3",
+    "cancel a maintenance": "/manage/maintenance/4/cancel",
+    "series": "/manage/maintenance/series/weekly",
+    "edit a series": "/manage/maintenance/series/weekly/edit",
+    "delete a series": "/manage/maintenance/series/weekly/delete",
     "monitors": "/manage/monitors",
     "monitor": "/manage/monitors/web",
     "monitor that is down": "/manage/monitors/mail",
@@ -111,6 +119,12 @@ async def managed(config: Config, *, is_drafted: bool = True) -> AsyncIterator[S
         if is_drafted:
             await service.app[keys.DATABASE].write(_incidents)
         service.app[keys.STATES].note_incident_change()
+        weekly = {"title": "Updates", "monitors": ["web"], "begin": "2026-01-04T02:30:00", "length": "2h"}
+        status, answer = await service.ask(
+            "PUT", "/api/manage/series/weekly", json=weekly | {"rrule": "FREQ=WEEKLY;BYDAY=SU"}
+        )
+        assert status == 200, answer
+        await service.app[keys.DATABASE].write(_texts)
         yield service
 
 
