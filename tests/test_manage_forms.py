@@ -33,8 +33,8 @@ ROUTES = sorted(
     (route for route in in_table() if route.method == "POST" and route.act is not None),
     key=lambda route: route.path,
 )
-# Forms that a script fills in, of which test_passkeys.py tests how they act.
-BY_SCRIPT = [route for route in ROUTES if "passkey" in route.path]
+# Forms that a script fills in, of which other tests show how they act, and one that only a process has.
+BY_SCRIPT = [route for route in ROUTES if "passkey" in route.path or route.path == "/manage/settings/reload"]
 BY_HAND = [route for route in ROUTES if route not in BY_SCRIPT]
 # What is typed into the fields of a form that are empty or would change nothing, by the path of its route.
 TYPED: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ async def nothing(_: Service) -> None: ...
 
 async def with_a_paused_channel(service: Service) -> None:
     database = service.app[keys.DATABASE]
-    await database.write(channel_states.note_fault, "ops", "550 no such user", for_good=True)
+    await database.write(channel_states.pause, "ops", service.clock())
 
 
 async def with_a_delivery_that_waits(service: Service) -> None:
@@ -262,6 +262,9 @@ async def filled(service: Service, browser: HtmlClient, route: Route) -> tuple[s
     if "setup" in form.names:
         secret = form.screen.document.one("code").text.replace(" ", "")
         form.fill(code=pyotp.TOTP(secret).at(service.clock()))
+    labels = [button.label for button in form.buttons]
+    if "Show the dates" in labels and "Plan it" not in labels:  # a series is saved after its dates were shown
+        form = (await form.submit("Show the dates")).form("Save the series")
     return form.sent(BUTTON.get(route.path))
 
 

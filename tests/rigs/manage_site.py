@@ -84,7 +84,6 @@ PAGES = {
     "deactivate a person": "/manage/people/2/deactivate",
     "reset a factor": "/manage/people/2/reset-factor",
     "account": "/manage/account",
-    "passkeys": "/manage/account/passkeys",
     "codes": "/manage/account/codes",
     "sign in again": "/manage/sign-in/again",
     "sign out": "/manage/sign-out",
@@ -124,7 +123,6 @@ async def managed(config: Config, *, is_drafted: bool = True) -> AsyncIterator[S
             "PUT", "/api/manage/series/weekly", json=weekly | {"rrule": "FREQ=WEEKLY;BYDAY=SU"}
         )
         assert status == 200, answer
-        await service.app[keys.DATABASE].write(_texts)
         yield service
 
 
