@@ -18,7 +18,8 @@ from kener_async.identity.sessions import LOOPBACK_COOKIE
 from kener_async.store import passkeys
 from kener_async.store.interface import Database, Session
 from kener_async.store.passkeys import Passkey
-from tests.e2e.browser import REPORT
+from tests.e2e.browser import REPORT, beyond
+from tests.e2e.test_accessibility import violations
 from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person
 from tests.rigs.service import FakeClock, Service, a_config, running
 
@@ -402,6 +403,20 @@ async def test_a_passkey_is_renamed(desk: Desk):
     assert [each.name for each in await desk.stored()] == ["Phone"]
 
 
+async def test_the_pages_of_passkeys_have_no_fault_of_accessibility(desk: Desk, tmp_path: Path):
+    await desk.sign_in()
+    await desk.make()
+    for path in ("/manage/account/passkeys", "/manage/sign-in/again"):
+        await desk.goto(path)
+        assert await violations(desk.page, "main") == {}, path
+        for width in (320, 390, 1440):
+            await desk.page.set_viewport_size({"width": width, "height": 844})
+            assert await beyond(desk.page) == [], (path, width)
+    await desk.sign_out()
+    await desk.goto("/manage/sign-in")
+    assert await violations(desk.page, "main") == {}
+
+
 async def test_a_passkey_proves_once_more_who_one_is(desk: Desk):
     await desk.sign_in()
     await desk.make()
@@ -428,6 +443,27 @@ async def test_an_invited_person_makes_a_passkey_instead_of_a_password(desk: Des
     assert desk.faults == []
     async with a_browser(desk.service) as other:
         assert (await other.open(f"/manage/invitation/{secret}", None)).status == 404  # it was used
+
+
+async def test_a_passkey_does_not_outlive_the_access_that_a_provider_gives(desk: Desk):
+    await desk.sign_in()
+    made = await desk.make()
+
+    def known_elsewhere_only(session: Session) -> None:
+        session.execute("UPDATE people SET password = NULL WHERE id = ?", (made.person,))
+        session.execute(
+            "INSERT INTO identities VALUES ('https://login.example.org', 'a-1', ?)", (made.person,)
+        )
+
+    database: Database = desk.service.app[keys.DATABASE]
+    await database.write(known_elsewhere_only)
+    await desk.goto("/manage/account/passkeys")
+    await desk.page.get_by_text("a passkey here only confirms who you are").wait_for()
+    await desk.sign_out()
+    await desk.goto("/manage/sign-in")
+    await desk.use()
+    await desk.page.get_by_text("This passkey was not accepted").wait_for()
+    assert not await desk.is_signed_in()
 
 
 async def test_without_a_public_address_no_passkey_is_offered(desk: Desk):
