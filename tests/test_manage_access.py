@@ -157,7 +157,7 @@ SCREENS: dict[Act, str] = {
     """,
     Act.READ_AUDIT: """
         GET /audit
-        GET /audit.jsonl
+        GET /audit/export.jsonl
     """,
     Act.SEE_SETTINGS: """
         GET /settings

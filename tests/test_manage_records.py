@@ -210,7 +210,7 @@ async def test_the_audit_log_is_read_page_by_page_and_exported_in_full(tmp_path:
         older = await page.follow("Older")
         assert "thing 9" in older.said
         assert "Older" not in older.said
-        exported = await browser.open("/manage/audit.jsonl?act=a.b")
+        exported = await browser.open("/manage/audit/export.jsonl?act=a.b")
         lines = [json.loads(line) for line in exported.body.splitlines()]
         assert [line["after"]["n"] for line in lines] == list(range(59, -1, -1))
 

@@ -42,7 +42,7 @@ async def audit(page: ManagePage) -> str:
         end=end,
         older=older,
         newest=with_query(page, below="") if criteria.below is not None else "",
-        export=with_query(page, below="").replace("/audit", "/audit.jsonl", 1),
+        export=f"{page.address('/audit/export.jsonl')}{_query_of(page)}",
         filters={name: page.query.get(name, "") for name in ("actor", "act", "thing", "from", "until")},
     )
 
@@ -62,6 +62,12 @@ async def export(page: ManagePage) -> web.StreamResponse:
         rows = await page.app[keys.DATABASE].read(stored_audit.search, following, AT_ONCE)
     await response.write_eof()
     return response
+
+
+def _query_of(page: ManagePage) -> str:
+    """The query of the filter, with its question mark; empty without one."""
+    _, mark, query = with_query(page, below="").partition("?")
+    return mark + query
 
 
 def _criteria(page: ManagePage) -> AuditSearch:

@@ -163,7 +163,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/announcements/{name}/delete", announcements.ask_delete),
     ("POST", "/announcements/{name}/delete", announcements.delete),
     ("GET", "/audit", audit.audit),
-    ("GET", "/audit.jsonl", audit.export),
+    ("GET", "/audit/export.jsonl", audit.export),
     ("GET", "/settings", settings.settings),
     ("GET", "/settings/config.toml", settings.config_toml),
     ("POST", "/settings/reload", settings.reload),
