@@ -82,7 +82,7 @@ def test_every_page_is_drawn():
 # What leads on, looks as the page to sign in, needs https, or is a file.
 LEADING_ON = (
     *("/oidc", "/oidc/callback", "/invitation/{token}", "/second-step", "/sign-in", "/codes/remove"),
-    *("/passkeys", "/passkeys/{passkey}/delete", "/audit.jsonl", "/config.toml"),
+    *("/passkeys", "/passkeys/{passkey}/delete", "/export.jsonl", "/config.toml"),
 )
 
 
