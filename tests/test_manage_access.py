@@ -23,7 +23,8 @@ from kener_async.domain.people import FRESH_SECONDS, Act, Person, Role
 from kener_async.identity import forms
 from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
 from kener_async.store import people
-from kener_async.web.manage.frame import KEY_FIELD, SESSIONS, TOKEN_FIELD
+from kener_async.web.manage.form_views import KEY_FIELD, TOKEN_FIELD
+from kener_async.web.manage.frame import SESSIONS
 from tests.rigs.html_client import HtmlClient, Screen
 from tests.rigs.objects import DRAFTS, FOREIGN, HIDDEN, INCIDENTS, OBJECTS, OWN, markers, objects_of
 from tests.rigs.people import COMMAND, a_browser, a_person, a_session, facts

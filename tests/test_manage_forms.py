@@ -22,7 +22,8 @@ from kener_async.domain.people import Person
 from kener_async.identity import forms
 from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
 from kener_async.store import channel_states, notices, people
-from kener_async.web.manage.frame import KEY_FIELD, SESSIONS, TOKEN_FIELD
+from kener_async.web.manage.form_views import KEY_FIELD, TOKEN_FIELD
+from kener_async.web.manage.frame import SESSIONS
 from tests.rigs import manage_site
 from tests.rigs.html_client import Fields, Form, HtmlClient, Screen
 from tests.rigs.people import ACT, COMMAND, PASSWORD, a_session, facts, signed_in

@@ -11,7 +11,8 @@ from aiohttp import web
 from kener_async.domain.passkeys import is_loopback
 from kener_async.identity.sessions import Visit
 from kener_async.identity.sign_in import KNOWN_BROWSER_SECONDS
-from kener_async.web.manage.frame import OpenPage, is_secure, session_cookie, session_cookie_name, set_cookie
+from kener_async.web.manage.frame import OpenPage, session_cookie, session_cookie_name, set_cookie
+from kener_async.web.manage.origins import is_secure
 
 STEP_SUFFIX, VISITOR_SUFFIX, BROWSER_SUFFIX = "-step", "-oidc", "-browser"
 

@@ -17,7 +17,7 @@ session, for signing in.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -29,7 +29,6 @@ from marshmallow import Schema
 
 from kener_async import keys
 from kener_async.api.http.errors import status_of
-from kener_async.api.http.forwarded import client_address, client_origin, is_within
 from kener_async.api.http.policy import SCREEN, with_policy
 from kener_async.api.http.responses import NO_STORE, Handler
 from kener_async.config.manage_rules import why_no_passkeys
@@ -44,6 +43,8 @@ from kener_async.locales.locale import NAMES, Locale, locale
 from kener_async.store import people, submissions
 from kener_async.store.interface import Session
 from kener_async.web.manage.form_bodies import MAX_OPEN_BODY, FieldError, Typed, errors_of, load, read_form
+from kener_async.web.manage.form_views import KEY_FIELD, TOKEN_FIELD, FormView, Rejected
+from kener_async.web.manage.origins import is_secure, network_of, require_allowed, require_own_origin
 from kener_async.web.manage.proxy import named_by_proxy, session_by_header
 from kener_async.web.manage.sentences import sentence_of, translated
 from kener_async.web.pages.cache import COMPRESS, best_encoding
@@ -77,49 +78,6 @@ SECRET_FIELD = re.compile("password|code|secret")  # names of fields that are ne
 OWN_ACCOUNT = (Act.ACCOUNT, Act.CHANGE_FACTORS)  # what a person may do before they set up a second factor
 SET_UP_PATH = "/account/codes"  # of the page that sets up a second factor
 MAKES = frozenset({Act.WRITE_INCIDENT, Act.DELETE_INCIDENT, Act.WRITE_TEXTS})  # as `own` of [manage] allows
-TOKEN_FIELD, KEY_FIELD = "form_token", "form_key"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A form that was refused: its path below that of all screens, what was typed, and the errors by field.
-
-    The error of no field is that of "". `is_outdated`: what it changes was changed by another meanwhile.
-    """
-
-    path: str
-    typed: Typed
-    errors: Mapping[str, str]
-    is_outdated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FormView:
-    """A form as a template shows it: `f.form(form)` and the fields of it (templates/manage/forms.html).
-
-    `address` is where it is posted, `key` its one-time key, `token` that of the session. `typed` is what was
-    typed into it before it was refused; None: it is shown for the first time.
-    """
-
-    address: str
-    token: str
-    key: str
-    typed: Typed | None = None
-    errors: Mapping[str, str] = field(default_factory=dict)
-
-    def value(self, name: str, default: object = "") -> str:
-        """The text of a field: what was typed, else the default."""
-        if self.typed is None:
-            return "" if default is None else str(default)
-        return self.typed.get(name, ("",))[0]
-
-    def has(self, name: str, value: object, default: bool = False) -> bool:
-        """Whether a box or an option is chosen: as it was, else as by default."""
-        return default if self.typed is None else str(value) in self.typed.get(name, ())
-
-    def error(self, name: str = "") -> str:
-        """The error of a field; of "", that of the form as a whole."""
-        return self.errors.get(name, "")
 
 
 # What handlers get
@@ -475,15 +433,6 @@ def _handler(
 # Who asks
 
 
-def require_allowed(request: web.Request) -> None:
-    """Raise NotFound where the client is in no network of `[manage] allowed_ips`."""
-    config = request.app[keys.RUNNING].config
-    if config.manage.allowed_ips:
-        address = client_address(request, config.server.trusted_proxies)
-        if address is None or not is_within(address, config.manage.allowed_ips):
-            raise NotFound("not found")
-
-
 def session_cookie(request: web.Request) -> str:
     """What the cookie of a session holds; empty without one."""
     config = request.app[keys.RUNNING].config
@@ -506,19 +455,6 @@ def set_cookie(page: OpenPage, response: web.StreamResponse, name: str, value: s
         httponly=True,
         samesite="Lax",
     )
-
-
-def is_secure(request: web.Request, config: Config) -> bool:
-    """Whether the browser speaks https, perhaps to a proxy before this server."""
-    return client_origin(request, config.server.trusted_proxies).startswith("https:") or (
-        config.server.public_url.startswith("https:")
-    )
-
-
-def network_of(request: web.Request) -> str:
-    """The address of the client; empty if a proxy does not say it."""
-    address = client_address(request, request.app[keys.RUNNING].config.server.trusted_proxies)
-    return "" if address is None else str(address)
 
 
 async def _signed_in(request: web.Request) -> SignedIn | None:
@@ -567,29 +503,6 @@ def is_owned_elsewhere(config: Config, act: Act) -> bool:
 
 class SecondFactorMissing(Forbidden):
     """The settings require a second factor, and the person has none yet."""
-
-
-def require_own_origin(request: web.Request) -> None:
-    """Raise Forbidden unless a page of ours sent the form.
-
-    By Sec-Fetch-Site, which scripts cannot set, and by Origin. Where a proxy that is not trusted ends TLS
-    the scheme that this server sees is not the browser's; then the browser must say that it is the same.
-    """
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if (site is None and origin is None) or site not in (None, "same-origin"):
-        raise Forbidden("the form was sent from another site")
-    if origin is None:
-        return
-    server = request.app[keys.RUNNING].config.server
-    own = {client_origin(request, server.trusted_proxies), _origin_of(server.public_url)}
-    is_own_host = site == "same-origin" and urlsplit(origin).netloc in {urlsplit(one).netloc for one in own}
-    if origin not in own and not is_own_host:
-        raise Forbidden("the form was sent from another site")
-
-
-def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _checked_key(typed: Typed, signed_in: SignedIn) -> str:
