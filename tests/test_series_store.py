@@ -14,7 +14,7 @@ from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.incidents import Incident
 from kener_async.domain.people import Actor, ActorKind
-from kener_async.store import incidents, notices
+from kener_async.store import incidents, maintenance, notices
 from kener_async.store import series as store
 from tests.rigs.service import SECRET, FakeClock, Service, running
 
@@ -287,3 +287,44 @@ async def test_without_a_channel_that_wants_it_nothing_is_stored(service: Servic
     service.jump(6 * DAY + 12 * HOUR)
     await look(service)
     assert await announced(service) == []
+
+
+# Minutes
+
+
+async def counted(service: Service, start: int, minutes: int) -> tuple[int, int]:
+    """The minutes of maintenance and those down."""
+    await service.roll()
+    token = await service.mint(scopes=("status:read",))
+    query = {"from": str(start), "to": str(start + minutes * MINUTE)}
+    _, answer = await service.ask("GET", "/api/monitors/earth/uptime", token, params=query)
+    return answer["minutes"]["maintenance"], answer["minutes"]["down"]
+
+
+SOON = WEEKLY.replace("2026-03-01T02:30:00", "2026-03-01T13:10:00").replace('"2h"', '"20m"')  # in 10 minutes
+
+
+@pytest.mark.parametrize("act", ["none", "end", "cancel", "lengthen", "move", "series longer", "series gone"])
+async def test_minutes_come_back_exactly_after_each_act(service: Service, act: str) -> None:
+    """Reports of an hour say DOWN; the occurrence lasts from minute 10 to 30, unless something is done."""
+    await configure(service, SOON)
+    first, _ = await occurrences(service)
+    database = service.app[keys.DATABASE]
+    for minute in range(60):
+        now = service.clock.now
+        if minute == 5 and act == "cancel":
+            await database.write(maintenance.cancel, first.number, ADA, now)
+        if minute == 5 and act == "move":
+            await database.write(maintenance.move, first.number, now + 30 * MINUTE, ADA, now)
+        if minute == 5 and act == "series longer":
+            await configure(service, SOON.replace('"20m"', '"25m"'))
+        if minute == 15 and act == "end":
+            await database.write(maintenance.end, first.number, ADA, now)
+        if minute == 15 and act == "lengthen":
+            await database.write(maintenance.lengthen, first.number, 10 * MINUTE, ADA, now)
+        if minute == 15 and act == "series gone":
+            await configure(service, "")  # has begun, so it stays
+        await service.beat("earth", "DOWN")
+        service.pass_time(MINUTE)
+    lasted = {"end": 5, "cancel": 0, "lengthen": 30, "series longer": 25}.get(act, 20)
+    assert await counted(service, START, 60) == (lasted, 60 - lasted)

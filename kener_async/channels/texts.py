@@ -124,7 +124,7 @@ def name_of(item: MessageItem) -> str:
     """The name of the monitor, the channel or the maintenance that an item is about."""
     name = item.facts.channel if item.kind is NoticeKind.CHANNEL_PAUSED else item.name
     if item.kind is NoticeKind.MAINTENANCE_ANNOUNCED:
-        name = item.facts.title
+        name = item.facts.title or item.name
     return isolated(one_line(name or item.facts.monitor, NAME_CHARACTERS)) or "?"
 
 
@@ -136,7 +136,7 @@ def title_of(language: Locale, item: MessageItem) -> str:
 def heading_of(language: Locale, item: MessageItem) -> str:
     """The state that an item tells of: "Down", "Up again"."""
     _ = language.gettext
-    state = state_of(language, item)
+    state, planned = state_of(language, item), _("planned maintenance")
     resolved = _("Up again")
     if item.was_not_told:
         resolved = _("Was down, is up again")
@@ -152,7 +152,7 @@ def heading_of(language: Locale, item: MessageItem) -> str:
         NoticeKind.SETTLED: _("Stable again (%(state)s)") % {"state": state},
         NoticeKind.ACKNOWLEDGED: _("Acknowledged"),
         NoticeKind.CHANNEL_PAUSED: _("Channel paused"),
-        NoticeKind.MAINTENANCE_ANNOUNCED: _("Planned maintenance"),
+        NoticeKind.MAINTENANCE_ANNOUNCED: planned[:1].upper() + planned[1:],
         NoticeKind.TEST: state,
     }[item.kind]
 
