@@ -401,6 +401,8 @@ async def test_a_passkey_is_renamed(desk: Desk):
     await desk.page.get_by_role("button", name="Rename").click()
     await desk.page.get_by_role("heading", name="Phone").wait_for()
     assert [each.name for each in await desk.stored()] == ["Phone"]
+    assert "<time" not in await desk.page.locator("main").inner_text()
+    assert await desk.page.locator("main time").count() == 1  # when it was made
 
 
 async def test_the_pages_of_passkeys_have_no_fault_of_accessibility(desk: Desk, tmp_path: Path):
