@@ -18,6 +18,7 @@ from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.samples import Sample, Status
 from kener_async.store import (
+    alert_lists,
     alerts,
     batches,
     certificates,
@@ -28,6 +29,7 @@ from kener_async.store import (
     incident_lists,
     incidents,
     layers,
+    monitor_lists,
     monitors,
     notices,
     observer,
@@ -172,6 +174,23 @@ def test_alerts_and_what_is_told_of_them_are_read_at_once(
     found = read(connection)
     assert len([one for one in found if not isinstance(found, dict) or found[one]]) == rows
     assert len(queries(connection, read)) == 1
+
+
+def test_lists_of_screens_are_read_with_as_many_queries_as_for_one_row(
+    connection: sqlite3.Connection, rows: int
+):
+    alerted(connection, rows)
+    for number in range(1, rows + 1):
+        check_faults.add(connection, number, [Attempt(NOON - 1, Status.DOWN), Attempt(NOON, Status.DOWN)])
+    query = alert_lists.AlertListQuery("open", None)
+    assert len(alert_lists.load(connection, query).alerts) == rows
+    assert len(queries(connection, partial(alert_lists.load, query=query))) == 2
+    monitors_of_page = range(1, rows + 1)
+    listed = monitor_lists.load(connection, monitors_of_page)
+    assert {number: fault.at for number, fault in listed.faults.items()} == dict.fromkeys(
+        monitors_of_page, NOON
+    )
+    assert len(queries(connection, partial(monitor_lists.load, monitors=monitors_of_page))) == 2
 
 
 def test_certificates_of_many_monitors_and_faults_of_one_are_read(connection: sqlite3.Connection, rows: int):
