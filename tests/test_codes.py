@@ -4,7 +4,7 @@ from base64 import b32decode, b32encode
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
@@ -51,6 +51,7 @@ def test_what_is_no_code(typed: str):
     assert codes.step_of(SECRET, typed, 1_234_567_890) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(0, 2**40))
 def test_any_text_is_a_code_or_none(typed: str, now: int):
     step = codes.step_of(SECRET, typed, now)

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async import keys
@@ -55,6 +55,7 @@ def test_a_day_without_a_failure_forgets_them():
     assert name_failed(Failures(9, NOON, NOON), NOON + DAY).count == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 2**40), st.integers(0, 2**40))
 def test_nobody_waits_longer_than_five_minutes_also_when_the_clock_went_back(count: int, last: int, now: int):
     wait = name_wait(Failures(count, last, last), now)

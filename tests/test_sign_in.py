@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pyotp
 import pytest
+from structlog.testing import capture_logs
 
 from kener_async import keys
 from kener_async.domain.people import Role
@@ -135,15 +136,15 @@ async def test_a_browser_may_call_itself_anything(service: Service):
 
 
 async def test_a_failure_is_logged_with_the_address_and_without_what_was_typed(
-    service: Service, browser: HtmlClient, capsys: pytest.CaptureFixture[str]
+    service: Service, browser: HtmlClient
 ):
     await add(service)
-    await enter(browser, "typed by mistake", "wrong words here", status=401)
-    printed = "".join(capsys.readouterr())
-    assert "a sign-in was refused" in printed
-    assert "127.0.0.1" in printed
-    assert "typed by mistake" not in printed
-    assert "wrong words here" not in printed
+    with capture_logs() as logs:
+        await enter(browser, "typed by mistake", "wrong words here", status=401)
+    [line] = [line for line in logs if line["event"] == "a sign-in was refused"]
+    assert (line["address"], line["reason"]) == ("127.0.0.1", "Unauthenticated")
+    assert "typed by mistake" not in str(logs)
+    assert "wrong words here" not in str(logs)
 
 
 async def test_an_inactive_person_does_not_get_in(service: Service, browser: HtmlClient):
