@@ -67,6 +67,8 @@ def test_a_good_token_is_accepted(changes: dict[str, Any]):
         ({"nonce": 1}, "nonce"),
         ({"sub": ""}, "sub is not text"),
         ({"sub": "s" * 256}, "sub is not text"),
+        ({"sub": "\ud800"}, "sub is not text"),
+        ({"nonce": "\ud800"}, "nonce"),
         ({"sub": 7}, "form is not good"),
         *[({name: None}, "form is not good|nonce") for name in ("iss", "sub", "aud", "exp", "iat", "nonce")],
     ],

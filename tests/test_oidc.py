@@ -70,7 +70,9 @@ class Site:
 
     async def come_back(self, callback: dict[str, str], browser: HtmlClient | None = None) -> Screen:
         return await (browser or self.browser).request(
-            "GET", f"{CALLBACK}?{urlencode(callback)}", {"Sec-Fetch-Site": "cross-site"}
+            "GET",
+            f"{CALLBACK}?{urlencode(callback, errors='surrogateescape')}",
+            {"Sec-Fetch-Site": "cross-site"},
         )
 
     async def sign_in(self, **claims: Any) -> Screen:
@@ -178,6 +180,8 @@ async def test_a_token_that_lies_is_refused(site: Site, fault: str):
         {"iss": None},
         {"code": None},
         {"code": "another"},
+        {"code": "\udcff"},
+        {"state": "\udcff"},
         {"code": None, "error": "access_denied"},
     ],
     ids=str,
@@ -191,7 +195,9 @@ async def test_a_callback_that_lies_is_refused(site: Site, lies: Claims):
 
 async def test_a_parameter_of_the_callback_that_is_there_twice_is_refused(site: Site):
     callback = site.provider.approve(await site.begin())
-    screen = await site.browser.request("GET", f"{CALLBACK}?{urlencode(callback)}&code=x")
+    screen = await site.browser.request(
+        "GET", f"{CALLBACK}?{urlencode(callback, errors='surrogateescape')}&code=x"
+    )
     assert screen.status == 403
     assert "token" not in site.provider.asked
 
@@ -423,9 +429,13 @@ async def test_a_provider_that_says_nothing_is_waited_for_so_long_only(
 ):
     monkeypatch.setattr(oidc, "FETCH_SECONDS", 0.05)
 
+    is_left = asyncio.Event()
+
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        is_left.set()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     client = oidc.OidcClient(clock, clock)
@@ -438,7 +448,9 @@ async def test_a_provider_that_says_nothing_is_waited_for_so_long_only(
             await client.ready()
     finally:
         await client.close()
+        await is_left.wait()
         silent.close()
+        await silent.wait_closed()
 
 
 @pytest.mark.parametrize(

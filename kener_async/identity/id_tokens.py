@@ -53,8 +53,8 @@ def allowed_algorithms(announced: Iterable[object]) -> tuple[str, ...]:
 
 def verified(token: str, keys: Sequence[Jwk], expected: ExpectedToken, now: int) -> Claims:
     """The claims of a good token; raises TokenRefused, and UnknownKey where another key may verify it."""
-    if len(token) > LONGEST_TOKEN:
-        raise TokenRefused("the token is too long")
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise TokenRefused("the token is too long, or not ASCII")
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError as error:
@@ -69,9 +69,13 @@ def verified(token: str, keys: Sequence[Jwk], expected: ExpectedToken, now: int)
     _check_parties(claims, expected)
     _check_times(claims, now)
     nonce = claims.get("nonce")
-    if not isinstance(nonce, str) or not compare_digest(nonce.encode(), expected.nonce.encode()):
+    if not isinstance(nonce, str) or not compare_digest(_bytes(nonce), _bytes(expected.nonce)):
         raise TokenRefused("nonce is not that of this sign-in")
     return claims
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _may_verify(key: Jwk, algorithm: str, key_id: object) -> bool:
@@ -108,7 +112,7 @@ def _check_parties(claims: Claims, expected: ExpectedToken) -> None:
     if claims["iss"] != expected.issuer:
         raise TokenRefused("iss is not the issuer")
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
+    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
         raise TokenRefused(f"sub is not text of 1 to {LONGEST_SUBJECT} characters")
     audience = claims["aud"]
     audiences = audience if isinstance(audience, list) else [audience]

@@ -205,7 +205,7 @@ class OidcClient:
         if error := answer.get("error"):
             raise OidcRefused(f"the provider answered {_shown(error)}")
         code = answer.get("code", "")
-        if not 0 < len(code) <= LONGEST_CODE:
+        if not 0 < len(code) <= LONGEST_CODE or not (code.isascii() and code.isprintable()):
             raise OidcRefused("the callback has no code")
         granted = await self._redeem(metadata, code, step.verifier)
         token = granted.get("id_token")
