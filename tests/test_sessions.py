@@ -6,13 +6,16 @@ from contextlib import closing
 import pytest
 
 from kener_async import keys
-from kener_async.domain.errors import Unavailable
+from kener_async.domain.errors import Unauthenticated, Unavailable
 from kener_async.domain.people import Person, Role
+from kener_async.identity import accounts
+from kener_async.identity.accounts import Account
 from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions, Visit, digest_of
 from kener_async.store import people
 from kener_async.store.interface import Session
 from kener_async.web.manage.frame import SESSIONS
-from tests.rigs.people import COMMAND, a_person, a_session, signed_in
+from kener_async.web.manage.sign_in import SIGN_IN
+from tests.rigs.people import COMMAND, PASSWORD, a_person, a_session, signed_in
 from tests.rigs.service import Service
 
 IDLE, LENGTH = 12 * 3600, 14 * 86_400
@@ -198,3 +201,24 @@ async def test_one_statement_finds_a_session(service: Service, ada: Person):
         ).fetchall()
     )
     assert all("SEARCH" in row[-1] for row in plan)
+
+
+async def test_a_session_that_ended_meanwhile_begins_no_new_one(service: Service, ada: Person):
+    """A reset between the check of a request and what it does must not be outlived by a new session."""
+    sessions: Sessions = service.app[SESSIONS]
+    signed_in_then = await sessions.find(await a_session(service, ada))
+    assert signed_in_then is not None
+    await service.app[keys.DATABASE].write(people.reset, ada.id, COMMAND, service.clock())
+    visit = Visit("127.0.0.1", "tests")
+    with pytest.raises(Unauthenticated):
+        await service.app[SIGN_IN].again(signed_in_then, PASSWORD, visit)
+    account = Account(sessions, ada, signed_in_then.digest, visit, service.clock())
+    for change in (
+        lambda session: accounts.change_password(session, account, "hash"),
+        lambda session: accounts.set_codes(session, account, b"k" * 20, 0, []),
+        lambda session: accounts.remove_codes(session, account),
+        lambda session: accounts.renew_recovery_codes(session, account, []),
+    ):
+        with pytest.raises(Unauthenticated):
+            await service.app[keys.DATABASE].write(change)
+    assert await stored(service) == []

@@ -12,15 +12,17 @@ from kener_async.identity import links
 from kener_async.identity.sessions import Sessions, Visit, has_second_factor
 from kener_async.identity.sign_in import SignInResult, add_second_step
 from kener_async.store import people
+from kener_async.store import sessions as stored_sessions
 from kener_async.store.interface import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A signed-in person at a browser: what begins their new session."""
+    """A signed-in person at a browser, with the digest of their session: what begins their new one."""
 
     sessions: Sessions
     person: Person
+    digest: bytes
     visit: Visit
     now: int
 
@@ -41,33 +43,38 @@ def accept(
 
     Raises NotFound when the link was used or has ended.
     """
-    account = Account(sessions, links.use(session, secret, now), visit, now)
-    people.set_password(session, account.person.id, password, account.actor, now)
-    person = people.get(session, account.person.id)
+    invited = links.use(session, secret, now)
+    actor = Actor(ActorKind.PERSON, invited.name, visit.network)
+    people.set_password(session, invited.id, password, actor, now)
+    person = people.get(session, invited.id)
     if has_second_factor(session, person):
         return SignInResult(None, add_second_step(session, person, now))
-    return SignInResult(account.begin(session, "invitation"), None)
+    return SignInResult(sessions.begin(session, person, visit, now, by="invitation"), None)
 
 
 def change_password(session: Session, account: Account, password: str) -> str:
     """Store the hash of a new password; the cookie of the new session."""
+    stored_sessions.require(session, account.digest)
     people.set_password(session, account.person.id, password, account.actor, account.now)
     return account.begin(session, "new password")
 
 
 def set_codes(session: Session, account: Account, key: bytes, step: int, recovery: Iterable[bytes]) -> str:
     """Store the secret of codes and the digests of recovery codes; the cookie of the new session."""
+    stored_sessions.require(session, account.digest)
     people.set_codes(session, account.person.id, key, step, recovery, account.actor, account.now)
     return account.begin(session, "new codes")
 
 
 def remove_codes(session: Session, account: Account) -> str:
     """Remove codes and recovery codes; the cookie of the new session."""
+    stored_sessions.require(session, account.digest)
     people.remove_codes(session, account.person.id, account.actor, account.now)
     return account.begin(session, "codes removed")
 
 
 def renew_recovery_codes(session: Session, account: Account, digests: Iterable[bytes]) -> str:
     """Store the digests of new recovery codes; the cookie of the new session."""
+    stored_sessions.require(session, account.digest)
     people.set_recovery_codes(session, account.person.id, digests, account.actor, account.now)
     return account.begin(session, "new recovery codes")

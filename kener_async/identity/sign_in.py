@@ -164,6 +164,7 @@ class SignIn:
         return self._renew(session, signed_in, "code again", visit)
 
     def _renew(self, session: Session, signed_in: SignedIn, by: str, visit: Visit) -> str:
+        sessions.require(session, signed_in.digest)  # else what ended it would end nothing
         person = people.get(session, signed_in.person.id)
         return self.replace(session, person, signed_in.digest, by, visit, self._clock())
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kener_async.domain.errors import NotFound
+from kener_async.domain.errors import NotFound, Unauthenticated
 from kener_async.domain.people import Actor, Person
 from kener_async.store import audit, people
 from kener_async.store.interface import Session
@@ -62,6 +62,12 @@ def add(session: Session, new: StoredSession) -> None:
         ),
     )
     session.execute("UPDATE people SET last_seen = ? WHERE id = ?", (new.made_at, new.person))
+
+
+def require(session: Session, digest: bytes) -> None:
+    """Raise Unauthenticated unless a session is still there, in the transaction of what it is needed for."""
+    if session.execute("SELECT 1 FROM sessions WHERE digest = ?", (digest,)).fetchone() is None:
+        raise Unauthenticated("this session has ended; sign in again")
 
 
 def see(session: Session, digest: bytes, person: int, now: int) -> None:

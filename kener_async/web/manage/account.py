@@ -209,7 +209,7 @@ def require_fresh(page: ManagePage) -> None:
 
 def account_of(form: ManageForm) -> Account:
     """The signed-in person at their browser."""
-    return Account(form.app[SESSIONS], form.person, visit_of(form), form.now)
+    return Account(form.app[SESSIONS], form.person, form.signed_in.digest, visit_of(form), form.now)
 
 
 async def _key_of(page: ManagePage, setup: str) -> bytes | None:
