@@ -5,6 +5,7 @@ from math import ceil
 from typing import Any
 
 from kener_async.domain.errors import TooMany, Unavailable
+from kener_async.domain.guesses import network_of
 from kener_async.store import challenges
 from kener_async.store.interface import Session
 
@@ -21,9 +22,9 @@ class StepLimiter:
         self._monotonic = monotonic
         self._full_at: dict[str, float] = {}  # when the burst of a network is complete again
 
-    def take(self, network: str) -> None:
-        """Count a step of a network; raises TooMany."""
-        now = self._monotonic()
+    def take(self, address: str) -> None:
+        """Count a step of the network of an address; raises TooMany."""
+        network, now = network_of(address), self._monotonic()
         full_at = max(self._full_at.get(network, now), now) + REFILL_SECONDS
         wait = full_at - now - BURST * REFILL_SECONDS
         if wait > 0:
