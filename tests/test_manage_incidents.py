@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -335,6 +336,27 @@ async def test_monitors_have_their_own_impact(service: Service, ada: HtmlClient)
 async def test_an_edit_without_a_change_changes_no_second(service: Service, ada: HtmlClient):
     before = await an_incident(service, start=NOON - HOUR + 7)
     await (await ada.open(f"/manage/incidents/{before.number}/edit")).press("Save")
+    assert await stored(service) == [before]
+
+
+async def test_an_edit_moves_nothing_in_an_hour_that_comes_twice(service: Service, ada: HtmlClient):
+    service.change("site", timezone=ZoneInfo("Europe/Berlin"))
+    second_time = 1_761_442_207  # 2025-10-26 02:30:07, the second one of that night
+    before = await an_incident(service, start=second_time, end=second_time + HOUR, title="Nigth shift")
+    await (await ada.open(f"/manage/incidents/{before.number}/edit")).press("Save", title="Night shift")
+    (after,) = await stored(service)
+    assert (after.title, after.start, after.end) == ("Night shift", before.start, before.end)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00", "9999-12-31T23:59", "tomorrow", "2025-12-31"])
+async def test_a_time_that_is_none_is_refused_beside_its_field(
+    service: Service, ada: HtmlClient, moment: str
+):
+    before = await an_incident(service)
+    page = await ada.open(f"/manage/incidents/{before.number}/edit")
+    page = await page.press("Save", 400, start=moment)
+    assert "must be" in page.said
+    assert page.form("Save").value("start") == moment
     assert await stored(service) == [before]
 
 

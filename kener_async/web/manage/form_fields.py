@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, missing
 
 MAX_TEXT = 20_000  # characters
+FIRST_YEAR, LAST_YEAR = 1971, 9998  # every zone can show their instants
 MAX_PASSWORD = 1_000  # characters that are looked at
 
 
@@ -106,6 +107,8 @@ class FormMoment(fields.Field[datetime]):
             moment = None
         if moment is None or moment.tzinfo is not None or "T" not in text.upper().replace(" ", "T"):
             raise ValidationError("must be a date and a time such as 2026-11-28T14:05")
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise ValidationError(f"must be in the years from {FIRST_YEAR} to {LAST_YEAR}")
         return moment
 
 

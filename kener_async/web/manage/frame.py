@@ -37,6 +37,7 @@ from kener_async.domain.access import Grant
 from kener_async.domain.calendar import nearest_showable
 from kener_async.domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany
 from kener_async.domain.people import Act, Actor, ActorKind, NotFresh, Person, grant_of, require
+from kener_async.domain.recurrence import instant_of_local
 from kener_async.identity import forms
 from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions, SignedIn
 from kener_async.locales.locale import NAMES, Locale, locale
@@ -238,8 +239,7 @@ class ManageForm(ManagePage):
 
         One that does not exist is the first instant after the gap, one that exists twice the first.
         """
-        local = moment.replace(tzinfo=self.zone, fold=0)
-        return int(local.timestamp())
+        return instant_of_local(moment, self.zone)
 
 
 async def _write_once(

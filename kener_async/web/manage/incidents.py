@@ -10,7 +10,7 @@ from aiohttp import web
 from marshmallow import Schema
 
 from kener_async import keys
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.calendar import DAY, FIRST_INSTANT, HOUR, LAST_INSTANT
 from kener_async.domain.errors import Invalid, NotFound
 from kener_async.domain.incident_updates import Impact, Update
 from kener_async.domain.incidents import Incident
@@ -255,8 +255,8 @@ class PostmortemForm(RevisionForm):
 class TimesForm(RevisionForm):
     """The times that were measured, in UTC seconds."""
 
-    start = FormNumber(0, 2**40, required=True)
-    end = FormNumber(0, 2**40)
+    start = FormNumber(FIRST_INSTANT, LAST_INSTANT, required=True)
+    end = FormNumber(FIRST_INSTANT, LAST_INSTANT)
 
 
 Changes = Incident | tuple[Incident, Incident | Update]
@@ -381,9 +381,12 @@ def _with_end(form: ManageForm, before: Incident, fields: dict[str, Any]) -> dic
 
 
 def _kept_second(form: ManageForm, moment: datetime, before: int | None) -> int:
-    """The instant of a typed time, which is to the minute; that of before, if it is in this minute."""
-    instant = form.instant(moment)
-    return before if before is not None and 0 <= before - instant < MINUTE else instant
+    """The instant of a typed time, which is to the minute; that of before, if the field showed it so.
+
+    So nobody moves an incident who only corrects its title, also in an hour that comes twice.
+    """
+    is_same = before is not None and form.local(before) == moment.strftime("%Y-%m-%dT%H:%M")
+    return before if is_same and before is not None else form.instant(moment)
 
 
 def _impacts(texts: Sequence[str], tags: Sequence[str]) -> dict[str, Impact]:
