@@ -178,6 +178,7 @@ ACTIONS = {
     NoticeKind.ACKNOWLEDGED: ["acknowledge"],
     NoticeKind.CHANNEL_PAUSED: ["trigger"],
     NoticeKind.TEST: ["trigger", "resolve"],
+    NoticeKind.MAINTENANCE_ANNOUNCED: ["trigger", "resolve"],
 }
 
 

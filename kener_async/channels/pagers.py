@@ -30,9 +30,9 @@ def acts_of(item: MessageItem) -> tuple[PagerStep, ...]:
     """What a notice does to the event, in order.
 
     An outage that could not be told before is opened and closed, so that it is on record. So is a test, which
-    must not stay open.
+    must not stay open, and an announcement of maintenance, which nothing closes.
     """
-    if item.kind is NoticeKind.TEST:
+    if item.kind in (NoticeKind.TEST, NoticeKind.MAINTENANCE_ANNOUNCED):
         return (PagerStep.OPEN, PagerStep.CLOSE)
     if item.kind in _CLOSING:
         return (PagerStep.OPEN, PagerStep.CLOSE) if item.was_not_told else (PagerStep.CLOSE,)
