@@ -20,8 +20,9 @@ from kener_async import keys
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.people import Person
 from kener_async.identity import forms
-from kener_async.identity.sessions import LOOPBACK_COOKIE, Sessions
-from kener_async.store import channel_states, notices, people
+from kener_async.identity.sessions import COOKIE, LOOPBACK_COOKIE, Sessions
+from kener_async.store import channel_states, notices, passkeys, people
+from kener_async.store.passkeys import Passkey
 from kener_async.web.manage.form_views import KEY_FIELD, TOKEN_FIELD
 from kener_async.web.manage.frame import SESSIONS
 from tests.rigs import manage_site
@@ -64,7 +65,7 @@ OF_SESSIONS = ("/manage/sign-in/again", "/manage/sign-out")
 OF_SEVERAL = ("/manage/acknowledge-all", "/manage/people/new")  # one form, several acts
 OF_ONESELF = "/manage/people/1"  # of whom most acts end the session
 SHOWN_ONCE = ("/account/codes", "/recovery-codes", "/link", "/people/new", "/tokens/new")  # secrets
-OF_THE_WORLD = ("/manage/channels/{name}/test",)  # what changes nothing here
+OF_THE_WORLD = ("/manage/channels/{name}/test", "/manage/monitors/{tag}/run")  # what changes nothing here
 MANY_PAGES = 120
 
 
@@ -318,19 +319,20 @@ def check_audit(route: Route, before: dict[str, list[Any]], after: dict[str, lis
 
 
 @pytest.mark.parametrize("route", BY_SCRIPT, ids=lambda route: route.path)
-async def test_a_form_that_our_script_did_not_send_is_refused_and_changes_nothing(
-    site: Service, route: Route
-):
+async def test_a_form_of_a_script_is_refused_but_from_our_own_page(site: Service, route: Route):
     async with signed_in(site, await admin(site)) as browser:
+        site.change("server", public_url="https://status.example.org")  # else there are no passkeys
+        browser.cookies = {COOKIE: browser.cookies[LOOPBACK_COOKIE]}
+        passkey, now = Passkey(b"key", (await admin(site)).id, b"", 0, "phone", site.clock()), site.clock()
+        await site.app[keys.DATABASE].write(passkeys.add, passkey, COMMAND, now)
         fields = [(TOKEN_FIELD, await own_token(site, browser)), (KEY_FIELD, forms.one_time_key())]
-        action = re.sub(r"\{\w+\}", "x", route.path)
-        await refuse_forgeries(site, browser, action, fields)
+        await refuse_forgeries(site, browser, re.sub(r"\{\w+\}", "a2V5", route.path), fields)
 
 
 async def own_token(service: Service, browser: HtmlClient) -> str:
     """A token for forms of the session of a browser."""
     sessions: Sessions = service.app[SESSIONS]
-    found = await sessions.find(browser.cookies[LOOPBACK_COOKIE])
+    found = await sessions.find(browser.cookies[COOKIE])
     assert found is not None
     return forms.token(found.form_key)
 

@@ -11,10 +11,12 @@ from kener_async.config.channels import CommandChannel
 from kener_async.config.model import AlertConfig, Config
 from kener_async.domain.alerts import Alert, AlertRule, Closing, Severity, StatusIs
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.checks import CheckTiming
 from kener_async.domain.incident_updates import IncidentState
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.people import Role
 from kener_async.domain.samples import Status
+from kener_async.probes.settings import CheckSettings, TcpTarget
 from kener_async.store import alerts, deliveries, incidents, monitors, notices
 from kener_async.store import managed as managed_things
 from kener_async.store.interface import Session
@@ -91,8 +93,11 @@ PAGES = {
 
 
 def config(folder: Path) -> Config:
-    """The site of pages, with a channel and an alert rule."""
-    return replace(site.config(folder), channels=(OPS,), alerts=(RULE,))
+    """The site of pages, with a channel, an alert rule, and a check of a port that is closed."""
+    plain = site.config(folder)
+    check = CheckSettings("new", TcpTarget("127.0.0.1", 1), CheckTiming(10**7, 1, retries=0))
+    checked = (replace(one, check=check) if one.tag == "new" else one for one in plain.monitors)
+    return replace(plain, monitors=tuple(checked), channels=(OPS,), alerts=(RULE,))
 
 
 @asynccontextmanager
