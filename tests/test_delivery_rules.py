@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kener_async.domain.deliveries import (
+    BEGUN,
     OVERTAKEN,
     PLANNED_AT_ONCE,
     REMOVED,
@@ -312,3 +313,12 @@ def test_order_holds_and_nothing_is_lost_or_doubled(lives, limits, seed):
         if kinds[-1] in (RESOLVED, REMINDED):
             assert kinds[-1] in told_kinds
         assert (OPENED in told_kinds) or alert in untold or kinds[-1] == RETRACTED_KIND
+
+
+@pytest.mark.parametrize(("begin", "told"), [(NOON + 3600, [(1,)]), (NOON, []), (NOON - 60, [])])
+def test_a_maintenance_that_has_begun_is_not_announced_any_more(begin, told):
+    delivery = a_delivery(1, None, NoticeKind.MAINTENANCE_ANNOUNCED, at=NOON - 600)
+    notice = replace(delivery.notice, facts=Facts(title="Updates", since=begin))
+    planned = plan(Backlog([replace(delivery, notice=notice)]), ChannelLimits(), ChannelHealth(), NOON)
+    assert sent(planned) == told
+    assert planned.drops == ({} if told else {BEGUN: [1]})
