@@ -52,7 +52,7 @@ def test_links_between_the_pages_lead_somewhere(page: Path):
         assert (page.parent / target).exists(), target
 
 
-OF_SIGNING_IN = "more sign-in sign-out second-step invitation"
+OF_SIGNING_IN = "more sign-in sign-out second-step invitation acknowledge acknowledge-all snooze audit.jsonl"
 FILES = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9.]+\.(?:py|sql|toml|sh))`")
 
 
