@@ -161,19 +161,19 @@ def changed_at(session: Session, tags: Iterable[str], since: int) -> int:
         WITH wanted AS MATERIALIZED (SELECT value AS tag FROM json_each(:tags))
         SELECT max(coalesce((SELECT max(updated_at)
                                FROM incidents
-                              WHERE is_draft = 0
+                              WHERE is_draft = 0 AND updated_at <= :last
                                 AND number IN (SELECT number
                                                  FROM incident_monitors
                                                  JOIN monitors ON monitors.id = monitor_id
                                                 WHERE tag IN (SELECT tag FROM wanted))), 0),
                    coalesce((SELECT max(at)
                                FROM audit
-                              WHERE at >= :since AND object >= 'incident ' AND object < 'incident!'
+                              WHERE at BETWEEN :since AND :last AND object >= 'incident ' AND object < 'incident!'
                                 AND before ->> '$.is_draft' = 0
                                 AND EXISTS (SELECT 1 FROM json_each(before, '$.tags')
                                              WHERE value IN (SELECT tag FROM wanted))), 0))
         """,
-        {"tags": json.dumps(list(tags)), "since": since},
+        {"tags": json.dumps(list(tags)), "since": since, "last": LAST_INSTANT},
     ).fetchone()
     return int(changed)
 
