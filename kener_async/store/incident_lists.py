@@ -168,7 +168,8 @@ def changed_at(session: Session, tags: Iterable[str], since: int) -> int:
                                                 WHERE tag IN (SELECT tag FROM wanted))), 0),
                    coalesce((SELECT max(at)
                                FROM audit
-                              WHERE at BETWEEN :since AND :last AND object >= 'incident ' AND object < 'incident!'
+                              WHERE at BETWEEN :since AND :last
+                                AND object >= 'incident ' AND object < 'incident!'
                                 AND before ->> '$.is_draft' = 0
                                 AND EXISTS (SELECT 1 FROM json_each(before, '$.tags')
                                              WHERE value IN (SELECT tag FROM wanted))), 0))
