@@ -203,6 +203,7 @@ class PasskeySignIn:
         return person if person.is_active else None
 
     def _add_passkey(self, session: Session, made: Passkey, signed_in: SignedIn, visit: Visit) -> str:
+        sessions.require(session, signed_in.digest)  # else a passkey would outlive a reset of the person
         now, person = self._clock(), signed_in.person
         stored_passkeys.add(session, made, _actor(person, visit), now)
         return self._replace_all(session, person, "new passkey", visit, now)
@@ -214,6 +215,7 @@ class PasskeySignIn:
         return self._replace_all(session, person, "invitation and passkey", visit, now)
 
     def _delete(self, session: Session, signed_in: SignedIn, passkey: bytes, visit: Visit) -> str:
+        sessions.require(session, signed_in.digest)
         now, person = self._clock(), signed_in.person
         stored_passkeys.delete(session, person.id, passkey, _actor(person, visit), now)
         return self._replace_all(session, person, "passkey deleted", visit, now)
