@@ -66,7 +66,7 @@ async def signed_in(watched: Watched, service: Service, name: str = manage_site.
     await watched.page.context.add_cookies([cookie])
 
 
-def test_every_page_is_drawn():
+async def test_every_page_is_drawn():
     shown = {path.partition("?")[0] for path in PAGES.values()}
     missing = [
         route.path
@@ -146,5 +146,5 @@ async def test_an_incident_is_published_by_keyboard_alone(browser: Browser, tmp_
         await page.wait_for_url("**/incidents/new**")
         await tab_to(page, "Publish")
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**/incidents/[0-9]**")
+        await page.wait_for_url("**/incidents/*done=published")
         assert "Undo" in await page.inner_text("main")
