@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from kener_async import keys
 from kener_async.domain.people import Role
-from kener_async.identity import codes
+from kener_async.identity import codes, sign_in
 from kener_async.identity.passwords import HASHER
 from kener_async.identity.sessions import LOOPBACK_COOKIE
-from kener_async.store import people
+from kener_async.store import challenges, people
 from kener_async.store.interface import Session
 from tests.rigs.html_client import HtmlClient, Screen
 from tests.rigs.people import COMMAND, a_browser
@@ -187,6 +187,20 @@ async def test_a_sign_in_ends_the_session_that_the_browser_had(service: Service,
     assert browser.cookies[LOOPBACK_COOKIE] != first
     browser.cookies[LOOPBACK_COOKIE] = first
     assert (await browser.open("/manage")).path.startswith("/manage/sign-in")
+
+
+async def test_of_the_browsers_of_a_person_the_newest_are_known(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sign_in, "MOST_KNOWN_BROWSERS", 2)
+    await add(service)
+    await add(service, "grace")
+    for name in ("grace", "ada", "ada", "ada"):
+        service.pass_time(60)
+        async with a_browser(service) as browser:  # keeps nothing of the one before
+            assert (await enter(browser, name)).path == "/manage"
+    database = service.app[keys.DATABASE]
+    assert await database.read(challenges.count, sign_in.KNOWN_BROWSER) == 3  # one is grace's
 
 
 async def test_a_cookie_that_an_attacker_has_set_is_not_continued(service: Service, browser: HtmlClient):

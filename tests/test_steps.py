@@ -5,6 +5,7 @@ import pytest
 from kener_async import keys
 from kener_async.domain.errors import TooMany, Unavailable
 from kener_async.identity import steps
+from kener_async.identity.sign_in import KNOWN_BROWSER, SECOND_STEP
 from kener_async.identity.steps import BURST, REFILL_SECONDS, StepLimiter
 from kener_async.store import challenges
 from kener_async.store.interface import Database
@@ -47,3 +48,14 @@ async def test_no_more_than_so_many_are_stored(service: Service, monkeypatch: py
     assert await database.write(challenges.take, "passkey alone", secret, now + 61) is None  # another kind
     assert await database.write(challenges.take, "oidc", secret, now + 61) == {"a": 1}
     assert await database.write(challenges.take, "oidc", secret, now + 61) is None
+
+
+async def test_rows_of_another_kind_keep_no_step_out(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(steps, "MOST_STEPS", 1)
+    database: Database = service.app[keys.DATABASE]
+    now = service.clock()
+    for kind in (KNOWN_BROWSER, SECOND_STEP, "passkey alone"):
+        await database.write(challenges.add, kind, {"person": 1}, now + 180 * 86_400)
+    await database.write(steps.begin, "oidc", {}, 60, now)
+    with pytest.raises(Unavailable):
+        await database.write(steps.begin, "oidc", {}, 60, now)

@@ -23,6 +23,7 @@ SECOND_STEP = "second step"  # the kind of its challenges
 SECOND_STEP_SECONDS = 10 * MINUTE
 KNOWN_BROWSER = "known browser"  # the kind of rows, kept as challenges are, of browsers that signed in
 KNOWN_BROWSER_SECONDS = 180 * DAY
+MOST_KNOWN_BROWSERS = 50  # of a person; a program that keeps no cookies is a new one each time
 WRONG = "The name or the password is wrong."
 WRONG_CODE = "This code is wrong, or was used before."
 WRONG_PROOF = "That is wrong."
@@ -226,6 +227,7 @@ def _claim_name(
 
 
 def _add_known_browser(session: Session, number: int, now: int) -> str:
+    challenges.keep_newest(session, KNOWN_BROWSER, number, MOST_KNOWN_BROWSERS - 1)
     return challenges.add(session, KNOWN_BROWSER, {"person": number}, now + KNOWN_BROWSER_SECONDS)
 
 

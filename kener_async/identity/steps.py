@@ -9,7 +9,7 @@ from kener_async.domain.guesses import network_of
 from kener_async.store import challenges
 from kener_async.store.interface import Session
 
-MOST_STEPS = 10_000  # stored at once
+MOST_STEPS = 10_000  # of a kind stored at once
 MOST_NETWORKS = 10_000  # remembered at once
 BURST = 30  # steps of one network, which
 REFILL_SECONDS = 10.0  # brings back one of
@@ -38,6 +38,6 @@ class StepLimiter:
 def begin(session: Session, kind: str, body: Mapping[str, Any], seconds: int, now: int) -> str:
     """Store a step that may be completed within some seconds; its secret. Raises Unavailable at the bound."""
     challenges.drop_ended(session, now)
-    if challenges.count(session) >= MOST_STEPS:
+    if challenges.count(session, kind) >= MOST_STEPS:
         raise Unavailable("too many people are signing in, try again in some minutes")
     return challenges.add(session, kind, body, now + seconds)

@@ -35,10 +35,23 @@ def take(session: Session, kind: str, secret: str, now: int) -> dict[str, Any] |
     return body
 
 
-def count(session: Session) -> int:
-    """How many steps are stored."""
-    (found,) = session.execute("SELECT count(*) FROM challenges").fetchone()
+def count(session: Session, kind: str) -> int:
+    """How many steps of a kind are stored."""
+    (found,) = session.execute("SELECT count(*) FROM challenges WHERE kind = ?", (kind,)).fetchone()
     return int(found)
+
+
+def keep_newest(session: Session, kind: str, person: int, most: int) -> None:
+    """Delete the steps of a kind and a person but those that end last."""
+    session.execute(
+        """
+        DELETE FROM challenges
+         WHERE digest IN (SELECT digest FROM challenges
+                           WHERE kind = ? AND body ->> '$.person' = ?
+                           ORDER BY ends_at DESC, digest LIMIT -1 OFFSET ?)
+        """,
+        (kind, person, most),
+    )
 
 
 def drop_ended(session: Session, now: int) -> int:
