@@ -15,7 +15,7 @@ from kener_async.domain.passkeys import RelyingParty
 from kener_async.domain.people import Actor, ActorKind, Person
 from kener_async.identity import links, passkeys, steps
 from kener_async.identity.passkeys import Assertion, PasskeyRefused
-from kener_async.identity.sessions import Sessions, SignedIn, Visit
+from kener_async.identity.sessions import Sessions, SignedIn, Visit, has_second_factor
 from kener_async.identity.sign_in import SECOND_STEP, person_of_step
 from kener_async.store import challenges, identities, people, sessions
 from kener_async.store import passkeys as stored_passkeys
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 ALONE, SECOND, AGAIN, CREATION = (f"passkey {use}" for use in ("alone", "second", "again", "creation"))
 WRONG = "This passkey was not accepted. Please try again, or sign in another way."
 NOT_MADE = "The passkey could not be made. Please try again."
+HAS_FACTOR = "answer: set a password by this link, and then use the second factor that is set up already"
 LONGEST_NAME = 60
 
 Options = dict[str, Any]
@@ -104,7 +105,8 @@ class PasskeySignIn:
     ) -> str:
         """Store the passkey of an invited person, which uses their link; what the session's cookie holds.
 
-        Raises Invalid, and NotFound for a link that is not good any more.
+        Raises Invalid, also for a person who has a second factor, which a link alone does not replace, and
+        NotFound for a link that is not good any more.
         """
         person = await self._database.read(links.invited, secret, self._clock())
         made = await self._created(party, person, answer, name)
@@ -188,6 +190,7 @@ class PasskeySignIn:
     def _pass_again(
         self, session: Session, good: Assertion, signed_in: SignedIn, by: str, visit: Visit
     ) -> str | None:
+        sessions.require(session, signed_in.digest)  # else what ended it would end nothing
         now, person = self._clock(), self._used(session, good)
         if person is None or person.id != signed_in.person.id:
             return None
@@ -211,6 +214,8 @@ class PasskeySignIn:
     def _add_invited(self, session: Session, made: Passkey, secret: str, visit: Visit) -> str:
         now = self._clock()
         person = links.use(session, secret, now)
+        if has_second_factor(session, person):
+            raise Invalid(HAS_FACTOR)
         stored_passkeys.add(session, made, _actor(person, visit), now)
         return self._replace_all(session, person, "invitation and passkey", visit, now)
 

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, Page, Route
 
 from kener_async import keys
 from kener_async.identity import links
+from kener_async.identity.passkey_sign_in import PasskeySignIn
 from kener_async.identity.passkeys import CHALLENGE_SECONDS
 from kener_async.identity.sessions import LOOPBACK_COOKIE
-from kener_async.store import passkeys
+from kener_async.store import passkeys, people, sessions
 from kener_async.store.interface import Database, Session
 from kener_async.store.passkeys import Passkey
+from kener_async.web.manage.frame import SESSIONS
 from tests.e2e.browser import REPORT, beyond
 from tests.e2e.test_accessibility import violations
 from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person
@@ -95,6 +98,11 @@ class Desk:
 
     async def is_signed_in(self) -> bool:
         return any(each.get("name") == LOOPBACK_COOKIE for each in await self.page.context.cookies())
+
+    async def cookie(self) -> str:
+        """What the cookie of the session holds."""
+        cookies = {each["name"]: each["value"] for each in await self.page.context.cookies()}
+        return cookies[LOOPBACK_COOKIE]
 
     async def challenge(self) -> dict[str, Any]:
         """The options that the page's script would get."""
@@ -445,6 +453,40 @@ async def test_an_invited_person_makes_a_passkey_instead_of_a_password(desk: Des
     assert desk.faults == []
     async with a_browser(desk.service) as other:
         assert (await other.open(f"/manage/invitation/{secret}", None)).status == 404  # it was used
+
+
+async def test_a_link_does_not_replace_a_second_factor_by_a_passkey(desk: Desk):
+    grace = await a_person(desk.service, "grace")
+    database: Database = desk.service.app[keys.DATABASE]
+    secret = await database.write(links.invite, grace, COMMAND, desk.service.clock())
+    await desk.goto(f"/manage/invitation/{secret}")  # before the codes are there, so that it has the button
+    await database.write(people.set_codes, grace.id, b"k" * 20, 0, [], COMMAND, desk.service.clock())
+    await desk.page.get_by_role("button", name="Make a passkey and sign in").click()
+    await desk.page.get_by_text("Your second factor is asked for afterwards").wait_for()
+    assert await desk.page.get_by_role("button", name="Make a passkey and sign in").count() == 0
+    assert not await desk.is_signed_in()
+    assert await desk.stored() == []
+
+
+async def test_a_session_that_ended_meanwhile_is_not_renewed(desk: Desk):
+    await desk.sign_in()
+    await desk.make()
+    desk.service.clock.now += 700
+    await desk.goto("/manage/account/passkeys")
+    cookie = await desk.cookie()
+    signed_in = await desk.service.app[SESSIONS].find(cookie)
+    used = PasskeySignIn._pass_again
+
+    def late(*args: Any) -> str | None:
+        sessions.end(args[1], signed_in.digest)  # between the look at the cookie and the write
+        return used(*args)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PasskeySignIn, "_pass_again", late)
+        await desk.use("Use a passkey")
+        await desk.page.wait_for_load_state()
+        await desk.page.get_by_text("this session has ended").wait_for()
+    assert await desk.cookie() == cookie
 
 
 async def test_a_passkey_does_not_outlive_the_access_that_a_provider_gives(desk: Desk):

@@ -8,6 +8,7 @@ from kener_async.domain.errors import Forbidden
 from kener_async.domain.people import Person
 from kener_async.identity import accounts, links
 from kener_async.identity.passwords import require_good
+from kener_async.identity.sessions import has_second_factor
 from kener_async.web.manage.cookies import keep_session, visit_of
 from kener_async.web.manage.form_bodies import FieldError
 from kener_async.web.manage.form_fields import FormPassword
@@ -25,7 +26,12 @@ async def invitation(page: OpenPage) -> str:
     """The page of a link that is good; raises NotFound for others."""
     require_cookies(page)
     person = await _invited(page)
-    return await page.render("manage/invitation.html", invited=person, token=page.request.match_info["token"])
+    return await page.render(
+        "manage/invitation.html",
+        invited=person,
+        token=page.request.match_info["token"],
+        has_factor=await page.app[keys.DATABASE].read(has_second_factor, person),
+    )
 
 
 @open_form(NewPasswordSchema(), shown_by=invitation, has_secret_path=True)
