@@ -20,7 +20,7 @@ import aiohttp
 from benchmarks.servers import Server, configure, machine, ours, workplace
 from kener_async.clock import system_clock
 from kener_async.domain.people import Actor, ActorKind, Role
-from kener_async.identity.passwords import HASHER
+from kener_async.identity.passwords import argon2id
 from kener_async.store import people
 from kener_async.store.sqlite import connections
 
@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
 
 def add_people(database: Path, tries: int) -> None:
     """A person for each sign-in at once, and those whose passwords are tried."""
-    now, hashed = system_clock(), HASHER.hash(PASSWORD)
+    now, hashed = system_clock(), argon2id().hash(PASSWORD)
     with closing(connections.connect(database)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for name in (*map(KNOWN, range(tries)), *map(BUSY, range(AT_ONCE))):

@@ -47,7 +47,6 @@ from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.states import MonitorStates
 from kener_async.identity.federation import Federation
-from kener_async.identity.passkey_sign_in import PasskeySignIn
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import SessionLimits, Sessions
 from kener_async.identity.sign_in import SignIn
@@ -66,7 +65,6 @@ from kener_async.web.errors import public_error
 from kener_async.web.manage import routes as manage_routes
 from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER, oidc_settings
 from kener_async.web.manage.frame import SESSIONS
-from kener_async.web.manage.passkeys import PASSKEYS
 from kener_async.web.manage.people import MAIL_SERVER
 from kener_async.web.manage.sign_in import PASSWORDS, SIGN_IN
 from kener_async.web.pages.throttle import FAIR_QUEUE, FairQueue
@@ -192,7 +190,6 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
         app[PASSWORDS] = passwords = Passwords()
         app[SIGN_IN] = SignIn(store, passwords, sessions, clock)
-        app[PASSKEYS] = PasskeySignIn(store, sessions, clock)
         app[FEDERATION] = federation = Federation(store, sessions, clock, monotonic_of(clock))
         app[STEP_LIMITER] = StepLimiter(monotonic_of(clock))
         app[keys.DELIVERIES] = deliveries = Deliveries(

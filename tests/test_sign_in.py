@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from kener_async import keys
 from kener_async.domain.people import Role
 from kener_async.identity import codes, sign_in
-from kener_async.identity.passwords import HASHER
+from kener_async.identity.passwords import argon2id
 from kener_async.identity.sessions import LOOPBACK_COOKIE
 from kener_async.store import challenges, people
 from kener_async.store.interface import Session
@@ -40,7 +40,7 @@ async def add(
 
     def work(session: Session) -> int:
         person = people.add(session, name, role, None, f"{name}@example.org", COMMAND, now)
-        people.set_password(session, person.id, HASHER.hash(PASSWORD), COMMAND, now)
+        people.set_password(session, person.id, argon2id().hash(PASSWORD), COMMAND, now)
         if with_codes:
             digest = codes.recovery_digest(person.id, RECOVERY)
             assert digest is not None
@@ -269,7 +269,7 @@ class TestSecondStep:
     async def test_the_step_ends_with_the_password(self, service: Service, browser: HtmlClient):
         ada = await add(service, with_codes=True)
         screen = await enter(browser)
-        new = HASHER.hash("another blue heron")
+        new = argon2id().hash("another blue heron")
         await service.app[keys.DATABASE].write(people.set_password, ada, new, COMMAND, service.clock())
         assert (await screen.press("Sign in", code=code(service))).path == "/manage/sign-in"
 

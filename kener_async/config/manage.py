@@ -24,6 +24,7 @@ from kener_async.config.schema import key, optional, table
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
 
 NOT_EMPTY = validate.Length(1, error="must not be empty")
+MANAGE_PATH = "/manage"  # unless [server] sets another; no other route begins so
 ROLES = ("viewer", "responder", "editor", "admin")
 
 

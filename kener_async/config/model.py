@@ -46,7 +46,7 @@ from kener_async.config.fields import (
     Url,
 )
 from kener_async.config.maintenance import MaintenanceTable
-from kener_async.config.manage import ManageConfig
+from kener_async.config.manage import MANAGE_PATH, ManageConfig
 from kener_async.config.schema import inner, key, several, several_kinds, table
 from kener_async.domain.alerts import AlertRule, BurnRate, CertificateWithin
 from kener_async.domain.calendar import DAY, MINUTE
@@ -109,7 +109,7 @@ class ServerConfig:
     )
     manage_path: str = key(
         BasePath(),
-        "/manage",
+        MANAGE_PATH,
         restart=True,
         doc="Where people sign in to manage all this, below base_path; empty: nowhere.",
     )

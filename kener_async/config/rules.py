@@ -16,11 +16,13 @@ from kener_async.config.checks import KINDS
 from kener_async.config.fields import ASSET_ENDINGS, describe, instant_of, is_asset, is_published, suggestion
 from kener_async.config.groups import group_problems
 from kener_async.config.maintenance import maintenance_problems
+from kener_async.config.manage import MANAGE_PATH
 from kener_async.config.manage_rules import sign_in_problems
 from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
 
 # The first segments of this program's own paths, which no base path may begin with: below one of them it
-# could not be told from a page. Called only if there is a base path, because the routes know them.
+# could not be told from a page. Called only if such a path is set: the routes know them, and to import all
+# routes takes longer than most commands.
 Reserved = Callable[[], Collection[str]]
 
 
@@ -68,8 +70,9 @@ def _address_rules(server: Values, reserved: Reserved) -> Iterator[ConfigProblem
     if first and first[0] in reserved():
         text = f"must not begin with /{first[0]}, which is a path of this program"
         yield ConfigProblem(("server", "base_path"), text)
-    manage = server.get("manage_path", "/manage").split("/", 2)[1:2]
-    if manage and manage[0] in reserved():
+    manage_path = server.get("manage_path", MANAGE_PATH)
+    manage = manage_path.split("/", 2)[1:2]
+    if manage_path != MANAGE_PATH and manage and manage[0] in reserved():
         text = f"must not begin with /{manage[0]}, which is a path of this program"
         yield ConfigProblem(("server", "manage_path"), text)
     if manage and manage == first:

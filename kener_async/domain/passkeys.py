@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from kener_async.domain.errors import Invalid
 
+LONGEST_ANSWER = 16_384  # characters of the JSON that a browser answers with
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 

@@ -1,4 +1,7 @@
-"""Second steps: time-based codes (RFC 6238) with their QR image, and recovery codes."""
+"""Second steps: time-based codes (RFC 6238) with their QR image, and recovery codes.
+
+The libraries are imported at their first use: a service that nobody signs in to does without them.
+"""
 
 import secrets
 from base64 import b32encode
@@ -6,9 +9,6 @@ from hashlib import sha256
 from hmac import compare_digest
 from io import BytesIO
 from unicodedata import normalize
-
-import pyotp
-import segno
 
 KEY_BYTES = 20  # as RFC 4226 recommends for SHA-1
 STEP_SECONDS = 30
@@ -36,6 +36,8 @@ def step_of(key: bytes, code: str, now: int) -> int | None:
 
     Which steps were used before the store knows: each is good once.
     """
+    import pyotp
+
     digits = normalize("NFKC", code).replace(" ", "")
     if len(digits) != DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
@@ -49,11 +51,15 @@ def step_of(key: bytes, code: str, now: int) -> int | None:
 
 def address(key: bytes, name: str, issuer: str) -> str:
     """The otpauth: address that authenticators read from the QR image."""
+    import pyotp
+
     return pyotp.TOTP(_base32(key), interval=STEP_SECONDS).provisioning_uri(name=name, issuer_name=issuer)
 
 
 def qr_image(text: str) -> str:
     """A QR image as an SVG element: black on white also on dark pages, without styles."""
+    import segno
+
     image = BytesIO()
     segno.make_qr(text, error="m").save(
         image, kind="svg", xmldecl=False, svgns=False, omitsize=True, dark="#000", light="#fff", border=4

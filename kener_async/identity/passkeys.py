@@ -27,7 +27,7 @@ from fido2.webauthn import (
     UserVerificationRequirement,
 )
 
-from kener_async.domain.passkeys import RelyingParty
+from kener_async.domain.passkeys import LONGEST_ANSWER, RelyingParty
 from kener_async.domain.people import Person
 from kener_async.store.passkeys import Passkey
 
@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 CHALLENGE_SECONDS = 300  # for which a challenge may be answered
 TIMEOUT_MILLISECONDS = CHALLENGE_SECONDS * 1000
-LONGEST_ANSWER = 16_384  # characters of JSON
 LONGEST_ID = 1023  # bytes, by WebAuthn
 ALGORITHMS = (-7, -8, -257)  # ES256, EdDSA, RS256: one of them is in every authenticator
 REQUIRED = UserVerificationRequirement.REQUIRED

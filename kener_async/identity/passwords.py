@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 from unicodedata import normalize
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from kener_async.domain.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -25,12 +25,18 @@ MAX_WAITING = 100  # sign-ins that wait for their turn, of about 0.1 s each
 NICE = 5
 COMMON = Path(__file__).with_name("common_passwords.txt")
 
-# 19 MiB and two passes, as OWASP recommends; a hash with more would be a way to exhaust a small machine.
-HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-
-# The hash of 32 random bytes that were not kept, with the parameters above: verified where there is none, so
-# that an unknown name takes the same time.
+# The hash of 32 random bytes that were not kept, with the parameters of `argon2id`: verified where there is
+# none, so that an unknown name takes the same time.
 NO_HASH = "$argon2id$v=19$m=19456,t=2,p=1$CL9T1L1lsuYwiO1qCZGw+w$xn1JyHO3a2x3d2OpMu7Cf3EsMw+xVpO1f5f881KNtRw"
+
+
+@cache
+def argon2id() -> "PasswordHasher":
+    """What hashes all passwords; its library is imported at the first use, and never if nobody signs in."""
+    from argon2 import PasswordHasher
+
+    # 19 MiB and two passes, as OWASP recommends; a hash with more would be a way to exhaust a small machine.
+    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
 class Passwords:
@@ -84,7 +90,7 @@ def _let_others_go_first() -> None:
 
 def needs_rehash(stored: str) -> bool:
     """Whether a hash was made with other parameters than those in use now."""
-    return HASHER.check_needs_rehash(stored)
+    return argon2id().check_needs_rehash(stored)
 
 
 def require_good(password: str, *, name: str, email: str) -> None:
@@ -119,12 +125,14 @@ def _common() -> frozenset[str]:
 
 
 def _hashed(password: str) -> str:
-    return HASHER.hash(_encoded(password))
+    return argon2id().hash(_encoded(password))
 
 
 def _verify(stored: str | None, password: str) -> bool:
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
-        HASHER.verify(stored or NO_HASH, _encoded(password))
+        argon2id().verify(stored or NO_HASH, _encoded(password))
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

@@ -7,18 +7,16 @@ into the form, and sends it; from there on it is a form as all others.
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from marshmallow import Schema
 
 from kener_async import keys
 from kener_async.domain.errors import Invalid, NotFound
-from kener_async.domain.passkeys import RelyingParty, relying_party_of
+from kener_async.domain.passkeys import LONGEST_ANSWER, RelyingParty, relying_party_of
 from kener_async.domain.people import Act
 from kener_async.identity import links
-from kener_async.identity.passkey_sign_in import PasskeySignIn
-from kener_async.identity.passkeys import LONGEST_ANSWER
 from kener_async.identity.sign_in import StepGone
 from kener_async.store import identities
 from kener_async.store import passkeys as stored_passkeys
@@ -28,6 +26,7 @@ from kener_async.web.manage.federation import STEP_LIMITER
 from kener_async.web.manage.form_fields import FormText
 from kener_async.web.manage.frame import (
     HEADERS,
+    SESSIONS,
     ManageForm,
     ManagePage,
     OpenForm,
@@ -48,8 +47,17 @@ from kener_async.web.manage.sign_in import (
     sign_in,
 )
 
-PASSKEYS = web.AppKey("passkeys", PasskeySignIn)
+if TYPE_CHECKING:
+    from kener_async.identity.passkey_sign_in import PasskeySignIn
+
 LIST = "/account/passkeys"
+
+
+def _passkeys(page: OpenPage) -> "PasskeySignIn":
+    # Imported at the first use: the library of WebAuthn takes as long to load as many other modules together.
+    from kener_async.identity.passkey_sign_in import PasskeySignIn
+
+    return PasskeySignIn(page.app[keys.DATABASE], page.app[SESSIONS], page.app[keys.CLOCK])
 
 
 class OptionsSchema(Schema):
@@ -94,14 +102,14 @@ async def sign_in_options(form: OpenForm) -> web.StreamResponse:
     """The question for any passkey that the browser has for us, as JSON."""
     party = _party(form)
     form.app[STEP_LIMITER].take(form.network)
-    return _options(await form.app[PASSKEYS].begin(party))
+    return _options(await _passkeys(form).begin(party))
 
 
 @open_form(AnswerSchema(), shown_by=sign_in)
 async def post_sign_in(form: OpenForm) -> web.StreamResponse:
     """Sign in with a passkey alone."""
     require_cookies(form)
-    cookie = await form.app[PASSKEYS].sign_in(
+    cookie = await _passkeys(form).sign_in(
         _party(form), form.values["answer"], visit_of(form), old_digest(form)
     )
     return keep_session(form, form.redirect(next_path(form.values["next"])), cookie)
@@ -112,7 +120,7 @@ async def second_step_options(form: OpenForm) -> web.StreamResponse:
     """The question for a passkey of the person whose password was right, as JSON."""
     party = _party(form)
     form.app[STEP_LIMITER].take(form.network)
-    return _options(await form.app[PASSKEYS].begin_second(party, step_of(form)))
+    return _options(await _passkeys(form).begin_second(party, step_of(form)))
 
 
 @open_form(AnswerSchema(), shown_by=second_step)
@@ -121,7 +129,7 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
     require_cookies(form)
     target = next_path(form.values["next"])
     try:
-        cookie = await form.app[PASSKEYS].second_step(
+        cookie = await _passkeys(form).second_step(
             _party(form), step_of(form), form.values["answer"], visit_of(form), old_digest(form)
         )
     except StepGone:
@@ -135,14 +143,14 @@ async def invitation_options(form: OpenForm) -> web.StreamResponse:
     party, secret = _party(form), form.request.match_info["token"]
     form.app[STEP_LIMITER].take(form.network)
     person = await form.app[keys.DATABASE].read(links.invited, secret, form.now)
-    return _options(await form.app[PASSKEYS].begin_creation(party, form.config.site.title, person))
+    return _options(await _passkeys(form).begin_creation(party, form.config.site.title, person))
 
 
 @open_form(NewPasskeySchema(), shown_by=invitation, has_secret_path=True)
 async def post_invitation(form: OpenForm) -> web.StreamResponse:
     """Make a passkey in the place of a password, by an invitation."""
     require_cookies(form)
-    cookie = await form.app[PASSKEYS].create_by_invitation(
+    cookie = await _passkeys(form).create_by_invitation(
         _party(form),
         form.request.match_info["token"],
         form.values["answer"],
@@ -158,15 +166,13 @@ async def post_invitation(form: OpenForm) -> web.StreamResponse:
 @manage_form(Act.ACCOUNT, OptionsSchema(), shown_by=again)
 async def again_options(form: ManageForm) -> web.StreamResponse:
     """The question for a passkey of the signed-in person, as JSON."""
-    return _options(await form.app[PASSKEYS].begin_again(_party(form), form.person))
+    return _options(await _passkeys(form).begin_again(_party(form), form.person))
 
 
 @manage_form(Act.ACCOUNT, AnswerSchema(), shown_by=again)
 async def post_again(form: ManageForm) -> web.StreamResponse:
     """Prove once more who one is, with a passkey."""
-    cookie = await form.app[PASSKEYS].again(
-        _party(form), form.signed_in, form.values["answer"], visit_of(form)
-    )
+    cookie = await _passkeys(form).again(_party(form), form.signed_in, form.values["answer"], visit_of(form))
     return keep_session(form, form.redirect(next_path(form.values["next"])), cookie)
 
 
@@ -192,13 +198,13 @@ async def account_passkeys(page: ManagePage) -> str:
 async def creation_options(form: ManageForm) -> web.StreamResponse:
     """The question for a new passkey of the signed-in person, as JSON."""
     site = form.config.site.title
-    return _options(await form.app[PASSKEYS].begin_creation(_party(form), site, form.person))
+    return _options(await _passkeys(form).begin_creation(_party(form), site, form.person))
 
 
 @manage_form(Act.CHANGE_FACTORS, NewPasskeySchema(), shown_by=account_passkeys)
 async def post_passkey(form: ManageForm) -> web.StreamResponse:
     """Store a new passkey; the other sessions end."""
-    cookie = await form.app[PASSKEYS].create(
+    cookie = await _passkeys(form).create(
         _party(form), form.signed_in, form.values["answer"], form.values["name"], visit_of(form)
     )
     return keep_session(form, form.redirect(f"{LIST}?done=made"), cookie)
@@ -207,7 +213,7 @@ async def post_passkey(form: ManageForm) -> web.StreamResponse:
 @manage_form(Act.CHANGE_FACTORS, PasskeyNameSchema(), shown_by=account_passkeys)
 async def rename_passkey(form: ManageForm) -> web.StreamResponse:
     """Give a passkey another name."""
-    await form.app[PASSKEYS].rename(form.signed_in, _asked(form), form.values["name"], visit_of(form))
+    await _passkeys(form).rename(form.signed_in, _asked(form), form.values["name"], visit_of(form))
     return form.redirect(f"{LIST}?done=renamed")
 
 
@@ -224,7 +230,7 @@ async def ask_to_delete(page: ManagePage) -> str:
 @manage_form(Act.CHANGE_FACTORS, OptionsSchema(), shown_by=ask_to_delete)
 async def delete_passkey(form: ManageForm) -> web.StreamResponse:
     """Delete a passkey; the other sessions end."""
-    cookie = await form.app[PASSKEYS].delete(form.signed_in, _asked(form), visit_of(form))
+    cookie = await _passkeys(form).delete(form.signed_in, _asked(form), visit_of(form))
     return keep_session(form, form.redirect(f"{LIST}?done=deleted"), cookie)
 
 
