@@ -135,7 +135,7 @@ PATHS = [
 ]
 # What is written alike in every language, and what the tests themselves write.
 ALIKE = {"API", "Atom", "RSS", "JSON", "Feed", "UTC", "am", "pm", "ms"}
-OURS = {"Earth", "Mars", "Broken", "Sluggish", "Planned", "Words"}
+OURS = {"Earth", "Mars", "Broken", "Sluggish", "Works", "Words"}
 
 each_path = pytest.mark.parametrize("path", PATHS)
 
@@ -156,9 +156,9 @@ async def eventful(service: Service) -> Service:
             "endDatetime": now - DAY + 60,
             "impact": "DEGRADED",
         },
-        {"title": "Planned", "startDatetime": now + DAY, "isMaintenance": True},
-        {"title": "Planned", "startDatetime": now - HOUR, "endDatetime": now + HOUR, "isMaintenance": True},
-        {"title": "Planned", "startDatetime": now + HOUR, "isMaintenance": True, "isResolved": True},
+        {"title": "Works", "startDatetime": now + DAY, "isMaintenance": True},
+        {"title": "Works", "startDatetime": now - HOUR, "endDatetime": now + HOUR, "isMaintenance": True},
+        {"title": "Works", "startDatetime": now + HOUR, "isMaintenance": True, "isResolved": True},
     ):
         await service.post("/api/incident", {"body": "Words", "tags": ["earth"], **fields})
     await service.post("/api/incident/1/comment", {"body": "Words"})
