@@ -37,6 +37,25 @@ ON_DATABASE = [
     ["export", "out.jsonl"],
     ["migrate"],
 ]
+MANAGING = [
+    ["incident", "open", "x", "--monitor", "earth"],
+    ["incident", "comment", "1", "x"],
+    ["incident", "resolve", "1"],
+    ["incident", "show", "1"],
+    ["incident", "publish", "1"],
+    ["incident", "unpublish", "1"],
+    ["maintenance", "plan", "x", "--monitor", "earth", "--begin", "now", "--length", "1h"],
+    ["maintenance", "end", "1"],
+    ["maintenance", "move", "1", "--length", "1h"],
+    ["maintenance", "cancel", "1"],
+    ["maintenance", "delete-series", "x", "--yes"],
+    ["person", "add", "--role", "viewer", "ada"],
+    ["person", "reset", "ada"],
+    ["person", "deactivate", "ada"],
+    ["alert", "ack", "earth"],
+    ["channel", "test", "x"],
+]
+LISTING = [[thing, "list"] for thing in ("incident", "maintenance", "person", "alert", "channel")]
 WRITING = [*ON_DATABASE[:2], ["token", "revoke", "x"]]
 INTO_DATABASE = [["restore", "backup.tar.gz"], ["import", "all.jsonl"]]
 SERVE = ["serve", "--port", "0"]
@@ -162,7 +181,11 @@ SUDO = "run this with sudo, or as the user that owns it"
 CASES = [
     (no_configuration, [*ON_DATABASE, *INTO_DATABASE, SERVE, *OTHERS], ["there is no such file"]),
     (closed_configuration, [*ON_DATABASE, *INTO_DATABASE, SERVE, *OTHERS], [SUDO]),
-    (no_database, ON_DATABASE, ["start the service first, or name its configuration with --config"]),
+    (
+        no_database,
+        [*ON_DATABASE, *MANAGING, *LISTING[1:]],
+        ["start the service first, or name its configuration with --config"],
+    ),
     (closed_folder, [*ON_DATABASE, *INTO_DATABASE, SERVE], [SUDO]),
     (
         text_as_database,
@@ -264,6 +287,21 @@ def test_a_token_is_not_made_for_a_service_that_is_not_there(place: Place):
     assert str(place.folder / "config.toml") in done.stderr
     assert not place.database.parent.exists()
     assert place.run("token", "create", "--init", "--name", "x").returncode == 0
+
+
+def test_before_the_first_start_each_command_works_or_says_in_a_line_what_is_missing(place: Place):
+    no_database(place)
+    done = place.run("person", "add", "--init", "--role", "admin", "grace")
+    assert (done.returncode, "/manage/invitation/" in done.stdout) == (0, True)
+    assert_one_line(place.run(*MANAGING[0]), "with these monitors yet: earth: start the service once")
+    for words in MANAGING[1:]:
+        done = place.run(*words)
+        if done.returncode:
+            assert_one_line(
+                done, "not found", "there is no", "not stored yet: start the service once", "no monitor"
+            )
+    for words in LISTING:
+        assert place.run(*words).returncode == 0, words
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the first ones", "later ones"])

@@ -8,7 +8,7 @@ from kener_async.cli.common import aligned, message, on_database
 from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.people import Role
-from kener_async.ops.installation import require_database
+from kener_async.ops.installation import INIT, require_database
 
 ROLES = [role.name.lower() for role in Role]
 
@@ -26,15 +26,18 @@ def person() -> None:
 @click.option("--role", required=True, type=click.Choice(ROLES), help="Each may do what those before it may.")
 @click.option("--category", "categories", multiple=True, help="Limit them to monitors of it. Default: all.")
 @click.option("--email", default="", help="Their address.")
+@click.option("--init", is_flag=True, help="Make the database, if there is none yet.")
 @on_database
-def add(config: Config, name: str, role: str, categories: tuple[str, ...], email: str) -> None:
+def add(config: Config, name: str, role: str, categories: tuple[str, ...], email: str, init: bool) -> None:
     """Add a person and print their link.
 
-    With it they set a password or a passkey. It can be used once, within a day.
+    With it they set a password or a passkey. It can be used once, within a day. The first start of the
+    service makes the database; before it, --init does.
     """
     from kener_async.ops import people
 
-    require_database(config)
+    if not init:
+        require_database(config, INIT)
     link = people.add(config, name, Role[role.upper()], categories, email)
     message(f"added {name}; this link can be used once, until {people.invitation_end(system_clock())}:")
     click.echo(link)

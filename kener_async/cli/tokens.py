@@ -12,9 +12,7 @@ from kener_async.clock import system_clock
 from kener_async.config.model import Config
 from kener_async.domain.access import SCOPES
 from kener_async.domain.durations import LONGEST, format_duration, parse_duration
-from kener_async.ops.installation import require_database, require_key
-
-INIT = "; --init makes one here"
+from kener_async.ops.installation import INIT, require_database, require_key
 
 if TYPE_CHECKING:
     from kener_async.store.tokens import Token

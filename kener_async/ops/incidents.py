@@ -14,7 +14,7 @@ from kener_async.domain.incident_updates import Impact, Update
 from kener_async.domain.incidents import Incident
 from kener_async.domain.people import Actor
 from kener_async.ops.actor import command_actor
-from kener_async.store import incident_lists, incidents
+from kener_async.store import incident_lists, incidents, monitors
 from kener_async.store.interface import Session
 from kener_async.store.sqlite import transactions
 
@@ -77,11 +77,13 @@ def _require_configured(config: Config, tags: Sequence[str]) -> None:
 
 def _open(session: Session, fields: Fields, actor: Actor, now: int) -> Incident:
     """Open it, unless a monitor is so new in the configuration that no server has run with it."""
-    incident = incidents.open(session, fields, actor, now)
-    missing = set(incident.tags) - set(incidents.get(session, incident.number).tags)
+    missing = set(fields["tags"]) - set(monitors.tags(session).values())
     if missing:
-        raise Invalid(f"no server has been started with these monitors yet: {', '.join(sorted(missing))}")
-    return incident
+        raise Invalid(
+            f"no server has been started with these monitors yet: {', '.join(sorted(missing))}: "
+            "start the service once"
+        )
+    return incidents.open(session, fields, actor, now)
 
 
 def table(found: Sequence[Incident], now: int) -> Iterator[tuple[str, ...]]:

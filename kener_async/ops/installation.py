@@ -3,6 +3,8 @@
 from kener_async.config.model import Config
 from kener_async.errors import FatalError
 
+INIT = "; --init makes one here"  # the remedy of the commands that have this option
+
 
 def require_database(config: Config, remedy: str = "") -> None:
     """Raise FatalError, which says where it looked, unless there is a database."""
