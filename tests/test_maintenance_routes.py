@@ -117,10 +117,15 @@ async def test_a_series_is_made_changed_listed_and_deleted(service: Service) -> 
     found = await service.get("/api/manage/series/reboots/occurrences")
     assert len(found) == 40
     assert [each["incidentNumber"] for each in found][:15] == [*range(1, 15), None]
-    status, changed = await put(service, "reboots", {**BODY, "title": "Other"})
+    assert (await put(service, "reboots", {**BODY, "title": "Lost"}))[0] == 409
+    assert (await service.get("/api/manage/series/reboots"))["keys"]["title"] == BODY["title"]
+    newest = {"If-Match": f'"{made["revision"]}"'}
+    status, changed = await put(service, "reboots", {**BODY, "title": "Other"}, headers=newest)
     assert (await service.get("/api/manage/maintenance/1"))["title"] == "Other"
     assert changed["revision"] > made["revision"]
-    assert (await put(service, "reboots", BODY, headers={"If-Match": str(made["revision"])}))[0] == 409
+    assert (await put(service, "reboots", BODY, headers=newest))[0] == 409
+    assert (await put(service, "reboots", BODY, headers={"If-Match": "x"}))[0] == 400
+    assert (await put(service, "reboots", BODY, headers={"If-Match": "*"}))[0] == 200
     assert (await service.ask("DELETE", "/api/manage/series/reboots"))[0] == 200
     assert await service.get("/api/manage/series") == []
     assert await service.get("/api/manage/maintenance") == []

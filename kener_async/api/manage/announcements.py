@@ -15,9 +15,8 @@ from kener_async.api.manage.owned import (
     rendered,
     require_ours,
     require_own,
-    revision_to_save,
 )
-from kener_async.api.manage.revisions import revision_of, with_revision
+from kener_async.api.manage.revisions import revision_of, revision_to_save, with_revision
 from kener_async.config.announcements import checked_announcement
 from kener_async.store import managed
 

@@ -7,7 +7,8 @@ from kener_async import keys
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import incidents as managed_incidents
 from kener_async.api.manage import maintenance_schemas as schemas
-from kener_async.api.manage.visibility import path_id, revision_of, visible_monitors
+from kener_async.api.manage.revisions import revision_of
+from kener_async.api.manage.visibility import path_id, visible_monitors
 from kener_async.domain.access import require_tags
 from kener_async.domain.errors import Invalid
 from kener_async.domain.incidents import Incident

@@ -7,7 +7,6 @@ from typing import Any
 
 from kener_async import keys
 from kener_async.api.http.endpoint import Call
-from kener_async.api.manage.revisions import revision_of
 from kener_async.config.announcements import announcement_body, checked_announcement
 from kener_async.config.model import Announcement, Config
 from kener_async.config.source import KindInFile, source_of
@@ -106,11 +105,6 @@ def require_unlimited(call: Call) -> None:
     """Raise Forbidden for a token of some monitors only."""
     if call.grant.tags is not None:
         raise Forbidden("the token is for some monitors only")
-
-
-def revision_to_save(call: Call) -> int | None:
-    """The revision that a PUT replaces, as `revision_of`; without If-Match the thing must be new."""
-    return revision_of(call) if "If-Match" in call.request.headers else NEW
 
 
 def rendered(thing: OwnedThing) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from kener_async import keys
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import maintenance_schemas as schemas
-from kener_async.api.manage.visibility import revision_of
+from kener_async.api.manage.revisions import revision_of, revision_to_save
 from kener_async.config.maintenance import MaintenanceTable
 from kener_async.config.model import Config
 from kener_async.config.series import (
@@ -92,8 +92,9 @@ async def get(call: Call) -> dict[str, Any]:
 async def save(call: Call) -> dict[str, Any]:
     """Make a series, or replace it. The body has the keys of [[maintenance]], dates and times as text.
 
-    What has begun and what was changed by hand stays as it is; all else that is to come follows. With the
-    header `If-Match: revision` nothing is stored if there is another revision; 0 is that of a new one.
+    What has begun and what was changed by hand stays as it is; all else that is to come follows. Without
+    `If-Match` where there is one, or with another revision than is stored, it is refused with 409; `*` is
+    whatever is stored.
     """
     app, name = call.request.app, call.request.match_info["seriesName"]
     config = app[keys.RUNNING].config
@@ -104,7 +105,7 @@ async def save(call: Call) -> dict[str, Any]:
     require_tags(call.grant, tags)
     if stored is not None:
         require_tags(call.grant, known_tags(config, stored))
-    await app[keys.SERIES].save(name, body_of(table), revision_of(call), call.actor)
+    await app[keys.SERIES].save(name, body_of(table), revision_to_save(call), call.actor)
     return await _shown(call, name)
 
 

@@ -20,13 +20,3 @@ def path_id(call: Call, name: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS:
         raise Invalid(f"Invalid {name}: must be an integer")
     return int(text)
-
-
-def revision_of(call: Call) -> int | None:
-    """The revision of the header If-Match, which must be the stored one; None: any. Raises Invalid."""
-    text = call.request.headers.get("If-Match", "").strip().strip('"')
-    if not text or text == "*":
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS:
-        raise Invalid("Invalid If-Match: must be a revision, an integer")
-    return int(text)
