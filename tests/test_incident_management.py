@@ -443,3 +443,108 @@ async def _one_act(service: Service, dice: random.Random) -> None:
     method, path, body = dice.choice(acts)
     status, answer = await service.ask(method, PATH + path, json=body)
     assert status in (200, 400), answer
+
+
+# Merging
+
+
+async def duplicates(service: Service) -> tuple[int, int]:
+    """Two incidents about the same: one of earth and mars, with updates, and one of earth alone."""
+    for tag in ("earth", "mars"):
+        await service.beat(tag, "UP")
+    target = await opened(service, tags=["earth"], title="Payments fail")
+    service.pass_time(60)
+    twice = await opened(service, title="Shop is slow", impact="DEGRADED", impacts={"mars": "NONE"})
+    service.pass_time(60)
+    await changed(service, "POST", f"/{twice}/updates", {"body": "A disk is full.", "state": "identified"})
+    await changed(service, "POST", f"/{twice}/updates", {"state": "monitoring"})
+    service.pass_time(60)
+    await changed(service, "POST", f"/{target}/updates", {"body": "It is the disk."})
+    return twice, target
+
+
+async def test_a_merged_incident_gives_its_monitors_and_updates_to_the_other_one(service: Service):
+    twice, target = await duplicates(service)
+    before = await service.get(f"{PATH}/{twice}")
+    service.pass_time(60)
+    after = await changed(service, "POST", f"/{twice}/merge", {"target": target})
+    assert (after["incidentNumber"], after["title"], after["state"]) == (
+        target,
+        "Payments fail",
+        "investigating",
+    )
+    assert (after["tags"], after["impacts"]) == (["earth", "mars"], {"mars": "NONE"})
+    said, others = [(one["body"], one["state"]) for one in after["updates"]], before["updates"]
+    assert said == [("A disk is full.", None), ("It is the disk.", None)]
+    moved = after["updates"][0]
+    assert {key: moved[key] for key in ("id", "at", "author", "createdAt")} == {
+        key: others[0][key] for key in ("id", "at", "author", "createdAt")
+    }
+    assert (await service.ask("GET", f"{PATH}/{twice}"))[0] == 404
+    assert await seen(service, "Shop is slow") == set()
+    assert {"/incident/1", "/feed.atom"} <= await seen(service, "A disk is full.")
+    gone, into = (await audited(service))[-2:]
+    assert gone.before is not None
+    assert into.before is not None
+    assert into.after is not None
+    assert (gone.act, gone.thing, gone.after) == (
+        "incident.merge",
+        f"incident {twice}",
+        {"merged_into": target},
+    )
+    assert [one["state"] for one in gone.before["updates"]] == ["identified", "monitoring"]
+    assert (into.thing, into.after["merged"], into.before["tags"]) == (f"incident {target}", twice, ["earth"])
+
+
+async def test_minutes_follow_a_merge(service: Service):
+    twice, target = await duplicates(service)
+    service.pass_time(HOUR)
+    other = await opened(service, tags=["mars"], impact="DOWN", startDatetime=service.clock() - HOUR)
+    assert await statuses(service) == ("DOWN", "DOWN")
+    await changed(service, "POST", f"/{other}/merge", {"target": target})
+    assert await statuses(service) == ("DOWN", "DOWN")  # as part of the other one
+    await changed(service, "DELETE", f"/{twice}")
+    await changed(service, "DELETE", f"/{target}")
+    assert await statuses(service) == ("UP", "UP")
+    assert (await minutes(service, "mars"))["down"] == 0
+
+
+@pytest.mark.parametrize("which", ["If-Match", "targetRevision"])
+async def test_a_merge_of_old_revisions_changes_nothing(service: Service, which: str):
+    twice, target = await duplicates(service)
+    found = {n: (await service.get(f"{PATH}/{n}"))["revision"] for n in (twice, target)}
+    wrong = {"If-Match": twice, "targetRevision": target}[which]
+    found[wrong] -= 1
+    body = {"target": target, "targetRevision": found[target]}
+    before, headers = await audited(service), {"If-Match": f'"{found[twice]}"'}
+    path = f"{PATH}/{twice}/merge"
+    assert (await service.ask("POST", path, json=body, headers=headers))[0] == 409
+    assert await audited(service) == before
+    found[wrong] += 1
+    body = {"target": target, "targetRevision": found[target]}
+    headers = {"If-Match": f'"{found[twice]}"'}
+    assert (await service.ask("POST", path, json=body, headers=headers))[0] == 200
+
+
+async def test_what_is_not_a_duplicate_is_not_merged(service: Service):
+    number, draft = await opened(service), await opened(service, isDraft=True)
+    window = {"isMaintenance": True, "endDatetime": service.clock() + HOUR}
+    planned = await opened(service, **window)
+    for one, target, status, reason in (
+        (number, number, 400, "into itself"),
+        (number, planned, 400, "is a maintenance"),
+        (planned, number, 400, "is a maintenance"),
+        (number, draft, 400, "is a draft: publish it first"),
+        (number, 99, 404, "not found"),
+        (99, number, 404, "not found"),
+        (number, "1", 400, "Invalid target"),
+    ):
+        answer = await service.ask("POST", f"{PATH}/{one}/merge", json={"target": target})
+        assert answer[0] == status, answer
+        assert reason in str(answer[1]), answer
+    earth = await service.mint(scopes=ALL, tags=("earth",))
+    alone = await opened(service, tags=["earth"])
+    for one, target in ((alone, number), (number, alone)):
+        path = f"{PATH}/{one}/merge"
+        assert (await service.ask("POST", path, earth, json={"target": target}))[0] == 403
+    assert (await service.ask("POST", f"{PATH}/{draft}/merge", json={"target": number}))[0] == 200

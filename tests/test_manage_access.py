@@ -129,6 +129,8 @@ SCREENS: dict[Act, str] = {
     """,
     Act.DELETE_INCIDENT: """
         GET /incidents/{number}/delete
+        GET /incidents/{number}/merge
+        POST /incidents/{number}/merge
         POST /incidents/{number}/delete
         GET /incidents/{number}/updates/{update}/delete
         POST /incidents/{number}/updates/{update}/delete
@@ -250,6 +252,7 @@ API: dict[str, str] = {
         DELETE /announcements/{announcementName}
         DELETE /incidents/{incidentNumber}
         DELETE /incidents/{incidentNumber}/updates/{updateId}
+        POST /incidents/{incidentNumber}/merge
         DELETE /maintenance/{incidentNumber}
         PUT /templates/{templateName}
         DELETE /templates/{templateName}

@@ -62,7 +62,11 @@ TYPED: dict[str, dict[str, Any]] = {
 BUTTON = {"/manage/incidents/new": "Save as a draft"}  # where it is not the first
 # What changes nothing but sessions, so that there is no row in the log of what was changed.
 OF_SESSIONS = ("/manage/sign-in/again", "/manage/sign-out")
-OF_SEVERAL = ("/manage/acknowledge-all", "/manage/people/new")  # one form, several acts
+OF_SEVERAL = (
+    "/manage/acknowledge-all",
+    "/manage/incidents/{number}/merge",
+    "/manage/people/new",
+)  # one form, several acts
 OF_ONESELF = "/manage/people/1"  # of whom most acts end the session
 SHOWN_ONCE = ("/account/codes", "/recovery-codes", "/link", "/people/new", "/tokens/new")  # secrets
 OF_THE_WORLD = ("/manage/channels/{name}/test", "/manage/monitors/{tag}/run")  # what changes nothing here

@@ -427,3 +427,40 @@ async def test_a_person_of_other_categories_sees_nothing_of_it(service: Service)
             assert "Payments fail" not in (await browser.open(f"/manage/incidents{path}", 404)).body
         assert "Payments fail" not in (await browser.open("/manage/incidents")).body
         assert "Payments fail" not in (await browser.open("/manage")).body
+
+
+# Merging
+
+
+async def test_a_duplicate_is_merged_on_its_screen(service: Service, ada: HtmlClient):
+    target = await an_incident(service)
+    twice = await an_incident(service, title="Shop is slow", tags=("earth", "mars"))
+    form = await (await ada.open(f"/manage/incidents/{twice.number}")).follow("Merge into another incident")
+    assert "join the other incident" in form.said
+    page = await form.press("Merge")
+    assert page.path == f"/manage/incidents/{target.number}?done=merged"
+    assert "Merged. The other one is deleted." in page.said
+    (left,) = await stored(service)
+    assert (left.number, left.tags) == (target.number, ("earth", "mars"))
+
+
+async def test_a_duplicate_is_not_merged_into_what_was_changed_meanwhile(service: Service, ada: HtmlClient):
+    target = await an_incident(service)
+    twice = await an_incident(service, title="Shop is slow")
+    form = await ada.open(f"/manage/incidents/{twice.number}/merge")
+    fields, now = {"title": "Payments work again"}, service.clock()
+    await service.app[keys.DATABASE].write(incidents.change, target.number, fields, COMMAND, now)
+    refused = await form.press("Merge", status=409)
+    assert "Somebody else changed this meanwhile" in refused.said
+    assert len(await stored(service)) == 2
+    await refused.press("Merge")  # the choice is shown as it is now
+    assert [one.title for one in await stored(service)] == ["Payments work again"]
+
+
+async def test_a_responder_and_a_lone_incident_merge_nothing(
+    service: Service, ada: HtmlClient, grace: HtmlClient
+):
+    one = await an_incident(service)
+    assert "There is no other incident." in (await ada.open(f"/manage/incidents/{one.number}/merge")).said
+    assert "Merge into" not in (await grace.open(f"/manage/incidents/{one.number}")).said
+    await grace.open(f"/manage/incidents/{one.number}/merge", status=403)

@@ -8,6 +8,7 @@ from typing import Any
 from kener_async.domain.access import Grant, require_tags
 from kener_async.domain.errors import Conflict, Invalid, NotFound
 from kener_async.domain.incident_facts import facts, thread_facts, update_facts
+from kener_async.domain.incident_merges import merged, moved, require_mergeable
 from kener_async.domain.incident_updates import (
     Impacts,
     IncidentState,
@@ -254,14 +255,49 @@ def delete(
     """
     incident = _writable(session, number, grant, revision)
     series_marks.note_deletion(session, incident, now)
-    updates = incident_updates.of(session, [number])[number]
-    incident_rows.mark(session, incident)
-    session.execute("DELETE FROM updates WHERE number = ?", (number,))
-    session.execute("DELETE FROM incident_monitors WHERE number = ?", (number,))
-    session.execute("DELETE FROM incidents WHERE number = ?", (number,))
-    gone = thread_facts(incident, updates)
+    gone = thread_facts(incident, incident_updates.of(session, [number])[number])
+    _remove(session, incident)
     audit.record(session, actor, "incident.delete", _thing(incident), gone, None, now)
     return incident
+
+
+def merge(
+    session: Session,
+    number: int,
+    target_number: int,
+    target_revision: int | None,
+    actor: Actor,
+    now: int,
+    *,
+    grant: Grant | None = None,
+    revision: int | None = None,
+) -> tuple[Incident, Incident]:
+    """Merge an incident into the target, and delete it; the incident as it was, and the target after it.
+
+    Its monitors and its updates join the target, the updates with their times and authors, but without their
+    states. The audit log keeps all of it. Raises Conflict also if the target is at another revision.
+    """
+    duplicate = _writable(session, number, grant, revision)
+    target = _writable(session, target_number, grant, target_revision)
+    require_mergeable(duplicate, target)
+    updates = incident_updates.of(session, [number])[number]
+    _remove(session, duplicate)
+    joining = [update for update in map(moved, updates) if update is not None]
+    incident_updates.insert(session, target_number, joining)
+    after = _stored(session, target, merged(duplicate, target, now), now)
+    gone, into = thread_facts(duplicate, updates), {"merged_into": target_number}
+    audit.record(session, actor, "incident.merge", _thing(duplicate), gone, into, now)
+    said = facts(after) | {"merged": number, "updates": [update_facts(update) for update in joining]}
+    audit.record(session, actor, "incident.merge", _thing(target), facts(target), said, now)
+    return duplicate, after
+
+
+def _remove(session: Session, incident: Incident) -> None:
+    """Remove an incident with its updates, and mark the quarters it covered."""
+    incident_rows.mark(session, incident)
+    session.execute("DELETE FROM updates WHERE number = ?", (incident.number,))
+    session.execute("DELETE FROM incident_monitors WHERE number = ?", (incident.number,))
+    session.execute("DELETE FROM incidents WHERE number = ?", (incident.number,))
 
 
 def _thing(incident: Incident) -> str:

@@ -8,6 +8,7 @@ from kener_async.api.http.fields import (
     Instant,
     JsonBoolean,
     JsonChoice,
+    JsonInteger,
     JsonString,
     QueryInteger,
     SingleMessageField,
@@ -168,6 +169,23 @@ class PostmortemRequest(RequestSchema):
         data_key="isPublished",
         message="Invalid isPublished: must be true or false",
         metadata=described("Whether visitors see it; default: true", True),
+    )
+
+
+class MergeRequest(RequestSchema):
+    target = JsonInteger(
+        minimum=1,
+        maximum=2**63 - 1,
+        required=True,
+        message="Invalid target: must be an incidentNumber",
+        metadata=described("The incident that takes over its monitors and updates", 12),
+    )
+    target_revision = JsonInteger(
+        data_key="targetRevision",
+        minimum=0,
+        maximum=2**63 - 1,
+        message="Invalid targetRevision: must be a revision, an integer",
+        metadata=described("The revision that the target must be at; default: any", 4),
     )
 
 

@@ -153,6 +153,40 @@ async def delete(call: Call) -> dict[str, Any]:
     return rendered(gone, call.request.app[keys.CLOCK]())
 
 
+@routes.post(ONE + "/merge")
+@endpoint(
+    Spec(
+        operation="mergeIncident",
+        summary="Merge an incident into another one",
+        group="Management",
+        scope="incident:delete",
+        path=contract.NUMBER,
+        body=schemas.MergeRequest(),
+        reply=schemas.IncidentThreadSchema(),
+        errors=WRITING,
+    )
+)
+async def merge(call: Call) -> web.Response:
+    """Let the monitors and the updates of an incident join another one, the target, and delete it.
+
+    The target keeps its texts, times and state; the updates keep their times and authors. `If-Match` is the
+    revision of the incident in the path. A maintenance is not merged, nor what is public into a draft.
+    Answered is the target.
+    """
+    app, body = call.request.app, call.body
+    merged = await app[keys.DATABASE].write(
+        incidents.merge,
+        contract.incident_number(call.request),
+        body["target"],
+        body.get("target_revision"),
+        call.actor,
+        app[keys.CLOCK](),
+        grant=call.grant,
+        revision=revision_of(call),
+    )
+    return await _answer(call, *merged)
+
+
 @routes.post(ONE + "/updates")
 @endpoint(
     Spec(

@@ -156,6 +156,7 @@ async def incident(page: ManagePage) -> str:
             "undone": _("Taken back: it is a draft again, and visitors do not see it."),
             "posted": _("Posted. Visitors see it now."),
             "saved": _("Saved."),
+            "merged": _("Merged. The other one is deleted."),
             "removed": _("Deleted."),
         },
     )
@@ -263,12 +264,12 @@ Changes = Incident | tuple[Incident, Incident | Update]
 Work = Callable[..., Changes]
 
 
-async def _act(
+async def act_on(
     form: ManageForm, work: Work, *values: Any, done: str, path: str | None = None
 ) -> web.StreamResponse:
     """Run a function of the store on the incident of the address, once, and go to its page, or to `path`."""
     number = number_of(form)
-    before = await _visible(form, number)
+    before = await visible(form, number)
     target = f"/incidents/{number}?done={done}" if path is None else path
     changes = await form.write(
         work,
@@ -286,7 +287,7 @@ async def _act(
     return form.redirect(target)
 
 
-async def _visible(page: ManagePage, number: int) -> Incident:
+async def visible(page: ManagePage, number: int) -> Incident:
     """An incident that the person may see; raises NotFound."""
     found = await page.app[keys.DATABASE].read(incidents.get, number)
     if page.grant.tags is not None and not any(tag in page.tags for tag in found.tags):
@@ -299,8 +300,8 @@ async def post_update(form: ManageForm) -> web.StreamResponse:
     """Post an update."""
     if form.values["joins"]:
         tags = [tag for tag in form.values["monitors"] if tag in form.tags]
-        return await _act(form, incident_screens.join, form.values["text"], tags, done="posted")
-    return await _act(form, incident_screens.post_first, _update_fields(form), done="posted")
+        return await act_on(form, incident_screens.join, form.values["text"], tags, done="posted")
+    return await act_on(form, incident_screens.post_first, _update_fields(form), done="posted")
 
 
 def _update_fields(form: ManageForm) -> dict[str, Any]:
@@ -315,13 +316,13 @@ def _update_fields(form: ManageForm) -> dict[str, Any]:
 @manage_form(Act.WRITE_INCIDENT, RevisionForm(), shown_by=incident)
 async def publish(form: ManageForm) -> web.StreamResponse:
     """Publish a draft."""
-    return await _act(form, incidents.publish, done="published")
+    return await act_on(form, incidents.publish, done="published")
 
 
 @manage_form(Act.WRITE_INCIDENT, RevisionForm(), shown_by=incident)
 async def unpublish(form: ManageForm) -> web.StreamResponse:
     """Take it back: a draft again."""
-    return await _act(form, incidents.unpublish, done="undone")
+    return await act_on(form, incidents.unpublish, done="undone")
 
 
 @manage_form(Act.WRITE_INCIDENT, TimesForm(), shown_by=incident)
@@ -330,7 +331,7 @@ async def take_measured(form: ManageForm) -> web.StreamResponse:
     fields = {"start": form.values["start"]}
     if form.values["end"] is not None:
         fields["end"] = form.values["end"]
-    return await _act(form, incidents.change, fields, done="saved")
+    return await act_on(form, incidents.change, fields, done="saved")
 
 
 # Changing it
@@ -339,7 +340,7 @@ async def take_measured(form: ManageForm) -> web.StreamResponse:
 @manage_page(Act.WRITE_INCIDENT)
 async def edit(page: ManagePage) -> str:
     """The form that changes the incident itself: texts, times, monitors and the impact on each."""
-    one = await _visible(page, number_of(page))
+    one = await visible(page, number_of(page))
     names = _names(page)
     others = [tag for tag in names if tag not in one.tags]
     shows_all = len(others) <= LISTED or "all" in page.query
@@ -357,7 +358,7 @@ async def edit(page: ManagePage) -> str:
 @manage_form(Act.WRITE_INCIDENT, ChangeForm(), shown_by=edit)
 async def change(form: ManageForm) -> web.StreamResponse:
     """Change the incident itself."""
-    before, values = await _visible(form, number_of(form)), form.values
+    before, values = await visible(form, number_of(form)), form.values
     unknown = [tag for tag in values["monitors"] if tag not in form.tags and tag not in before.tags]
     if unknown:
         raise FieldError({"monitors": f"there is no monitor {unknown[0]}"})
@@ -368,9 +369,9 @@ async def change(form: ManageForm) -> web.StreamResponse:
         "start": _kept_second(form, values["start"], before.start),
     }
     if before.is_maintenance:
-        return await _act(form, incidents.change, _with_end(form, before, fields), done="saved")
+        return await act_on(form, incidents.change, _with_end(form, before, fields), done="saved")
     fields |= {"impact": values["impact"], "impacts": _impacts(values["impacts"], values["monitors"])}
-    return await _act(form, incidents.change, _with_end(form, before, fields), done="saved")
+    return await act_on(form, incidents.change, _with_end(form, before, fields), done="saved")
 
 
 def _with_end(form: ManageForm, before: Incident, fields: dict[str, Any]) -> dict[str, Any]:
@@ -419,7 +420,7 @@ async def change_update(form: ManageForm) -> web.StreamResponse:
     update = _update_of(form, await _shown(form))
     at = _kept_second(form, form.values["at"], update.at)
     fields = {"body": form.values["text"], "at": at}
-    return await _act(form, incidents.edit_update, update.id, fields, done="saved")
+    return await act_on(form, incidents.edit_update, update.id, fields, done="saved")
 
 
 @manage_page(Act.DELETE_INCIDENT)
@@ -435,7 +436,7 @@ async def ask_delete_update(page: ManagePage) -> str:
 async def delete_update(form: ManageForm) -> web.StreamResponse:
     """Delete an update."""
     update = _update_of(form, await _shown(form))
-    return await _act(form, incidents.delete_update, update.id, done="removed")
+    return await act_on(form, incidents.delete_update, update.id, done="removed")
 
 
 def _update_of(page: ManagePage, shown: Shown) -> Update:
@@ -449,7 +450,7 @@ def _update_of(page: ManagePage, shown: Shown) -> Update:
 @manage_page(Act.WRITE_INCIDENT)
 async def edit_postmortem(page: ManagePage) -> str:
     """The form of the postmortem."""
-    one = await _visible(page, number_of(page))
+    one = await visible(page, number_of(page))
     return await page.render(
         "manage/postmortem.html", incident=one, form=page.form(f"/incidents/{one.number}/postmortem")
     )
@@ -459,7 +460,7 @@ async def edit_postmortem(page: ManagePage) -> str:
 async def save_postmortem(form: ManageForm) -> web.StreamResponse:
     """Save the postmortem, and publish it or take it back."""
     work = partial(incidents.postmortem, is_published=form.values["published"])
-    return await _act(form, work, form.values["text"], done="saved")
+    return await act_on(form, work, form.values["text"], done="saved")
 
 
 @manage_page(Act.DELETE_INCIDENT)
@@ -472,4 +473,4 @@ async def ask_delete(page: ManagePage) -> str:
 @manage_form(Act.DELETE_INCIDENT, RevisionForm(), shown_by=ask_delete)
 async def delete(form: ManageForm) -> web.StreamResponse:
     """Delete an incident."""
-    return await _act(form, incidents.delete, done="deleted", path="?done=deleted")
+    return await act_on(form, incidents.delete, done="deleted", path="?done=deleted")
