@@ -464,3 +464,32 @@ async def test_a_responder_and_a_lone_incident_merge_nothing(
     assert "There is no other incident." in (await ada.open(f"/manage/incidents/{one.number}/merge")).said
     assert "Merge into" not in (await grace.open(f"/manage/incidents/{one.number}")).said
     await grace.open(f"/manage/incidents/{one.number}/merge", status=403)
+
+
+async def test_of_an_incident_of_some_of_their_monitors_a_person_sees_no_other(service: Service):
+    others = ["earth", "venus", "uranus", "neptune", "saturn"]
+    await service.configure(
+        *(a_monitor(tag, category="Planets") for tag in others),
+        *(a_monitor(tag, category="Stars") for tag in ("sirius", "vega")),
+    )
+    await service.beat("sirius", "DOWN")
+    number = (await an_incident(service, tags=(*others, "sirius"))).number
+    await an_incident(service, title="Sky is dark", tags=(*others, "vega"), is_draft=True)
+    person = await a_person(service, "grace", Role.EDITOR, categories=["Stars"], password=None)
+    async with signed_in(service, person) as browser:
+        for path in ("", "/incidents", "/incidents?kind=", f"/incidents/{number}", f"/incidents/{number}/edit"):
+            body = (await browser.open(f"/manage{path}")).body
+            assert "Sirius" in body, path
+            for hidden in ("Earth", "earth", "Saturn", "more"):
+                assert hidden not in body.partition("<main")[2].partition("</main")[0], (path, hidden)
+
+
+async def test_a_form_tells_nothing_of_incidents_of_other_monitors(service: Service):
+    await service.configure(a_monitor("earth", category="Planets"), a_monitor("vega", category="Stars"))
+    await an_incident(service)
+    person = await a_person(service, "grace", Role.EDITOR, categories=["Stars"], password=None)
+    async with signed_in(service, person) as browser:
+        form = (await browser.open("/manage/incidents/new")).form(action="/incidents/new")
+        shown = await form.submit(status=400, change=lambda fields: [*fields, ("monitors", "earth")])
+        assert "there is no monitor earth" in shown.said
+        assert "Payments fail" not in shown.body

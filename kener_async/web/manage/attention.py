@@ -215,17 +215,18 @@ def _open_incidents(
         is_open = incident.stage(page.now).is_ongoing and not incident.is_maintenance
         if is_open and _is_visible(page, incident):
             said = [update.at for update in updates if update.body and update.at <= page.now]
-            yield OpenIncident(incident, _named(incident, names), max([incident.created_at, *said]))
+            yield OpenIncident(incident, _named(page, incident, names), max([incident.created_at, *said]))
 
 
 def _drafts(page: ManagePage, facts: StoredAttention, names: Mapping[str, str]) -> Iterator[OpenIncident]:
     for incident in facts.drafts:
         if not incident.is_maintenance and not incident.is_resolved and _is_visible(page, incident):
-            yield OpenIncident(incident, _named(incident, names), incident.created_at)
+            yield OpenIncident(incident, _named(page, incident, names), incident.created_at)
 
 
-def _named(incident: Incident, names: Mapping[str, str]) -> list[str]:
-    return [names.get(tag, tag) for tag in incident.tags]
+def _named(page: ManagePage, incident: Incident, names: Mapping[str, str]) -> list[str]:
+    """The names of its monitors that the person may see."""
+    return [names.get(tag, tag) for tag in incident.tags if page.grant.tags is None or tag in page.tags]
 
 
 def _maintenance(

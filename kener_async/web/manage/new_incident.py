@@ -183,7 +183,7 @@ def _impact(about: Sequence[BadMonitor]) -> str:
 
 
 async def _told_already(page: ManagePage, tags: Sequence[str]) -> list[Incident]:
-    tags = [*tags, *_typed(page)]
+    tags = [*tags, *(tag for tag in _typed(page) if tag in page.tags)]
     if not tags:
         return []
     return await page.app[keys.DATABASE].read(incident_screens.open_about, tags)
