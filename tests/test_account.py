@@ -21,7 +21,7 @@ from kener_async.store import people
 from kener_async.web.manage.sentences import SENTENCES
 from tests.rigs.html_client import HtmlClient, Screen
 from tests.rigs.mail_server import mail_server
-from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person, sign_in, signed_in
+from tests.rigs.people import COMMAND, PASSWORD, a_browser, a_person, a_session, sign_in, signed_in
 from tests.rigs.service import Service
 
 NEW = "several new words here"
@@ -405,6 +405,13 @@ class TestPeople:
             await (await ada.open(f"/manage/people/{grace.id}")).press("End their sessions")
             assert not await is_in(other)
 
+    async def test_of_one_who_is_not_there_nothing_is_recorded(self, service: Service, ada: HtmlClient):
+        grace = await a_person(service, "grace")
+        form = (await ada.open(f"/manage/people/{grace.id}")).form("End their sessions")
+        form.action = form.action.replace(f"/people/{grace.id}/", f"/people/{grace.id + 1}/")
+        await form.submit(status=404)
+        assert "session.end-all" not in await audited(service)
+
     async def test_it_wants_an_admin_of_all_who_signed_in_just_now(self, service: Service):
         admin = await a_person(service)
         async with signed_in(service, admin, fresh_ago=600) as browser:
@@ -420,16 +427,18 @@ class TestPeople:
         page = f"/manage/people/{grace.id}"
         await (await ada.open(page)).press("Save", role="viewer", email="grace@example.org")
         await (await ada.open(page)).press("New link")
+        await a_session(service, grace)
         await (await ada.open(page)).press("End their sessions")
         await (await ada.open(f"{page}/reset-factor")).press("Reset second factor")
         await (await ada.open(f"{page}/deactivate")).press("Deactivate")
         await (await ada.open(page)).press("Activate")
-        assert (await audited(service))[-9:] == [
+        assert (await audited(service))[-10:] == [
             "person.add",
             "person.invite",
             "person.change",
             "person.change",
             "person.invite",
+            "session.begin",
             "session.end-all",
             "person.reset-factor",
             "person.deactivate",

@@ -100,13 +100,19 @@ def end_own(session: Session, person: int, digest: bytes, actor: Actor, now: int
     if row is None:
         raise NotFound("this session has ended already")
     before = dict(zip(("made_at", "network", "agent"), row, strict=True))
-    audit.record(session, actor, "session.end", f"session of person {person}", before, None, now)
+    thing = f"person {people.get(session, person).name}"
+    audit.record(session, actor, "session.end", thing, before, None, now)
 
 
 def end_all(session: Session, person: int, actor: Actor, now: int) -> int:
-    """End all sessions of a person: sign out everywhere; how many there were."""
+    """End all sessions of a person: sign out everywhere; how many there were, of which none are recorded.
+
+    Raises NotFound where there is no such person.
+    """
+    thing = f"person {people.get(session, person).name}"
     ended = session.execute("DELETE FROM sessions WHERE person = ?", (person,)).rowcount
-    audit.record(session, actor, "session.end-all", f"person {person}", {"sessions": ended}, None, now)
+    if ended:
+        audit.record(session, actor, "session.end-all", thing, {"sessions": ended}, None, now)
     return ended
 
 
