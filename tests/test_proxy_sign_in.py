@@ -248,6 +248,29 @@ async def test_groups_hold_from_the_next_request_on(config: Config, clock: FakeC
         assert await count_sessions(service) == 0
 
 
+async def test_a_person_without_access_fills_no_audit_log(config: Config, clock: FakeClock):
+    async with (
+        behind(config, clock, WITH_GROUPS, "127.0.0.1") as service,
+        through(service, "ada", "others") as browser,
+    ):
+        before = await acts(service)
+        for _ in range(3):
+            await browser.open("/manage", 403)
+        assert await acts(service) == before
+
+
+async def test_a_browser_behind_a_proxy_may_call_itself_anything(config: Config, clock: FakeClock):
+    async with behind(config, clock, PROXY, "127.0.0.1") as service:
+        url = service.client.make_url("")
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"GET /manage HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nConnection: close\r\n"
+        head += "X-Forwarded-For: 203.0.113.7\r\nRemote-User: ada\r\n"
+        writer.write(head.encode() + b"User-Agent: x\xff\x80\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_person_without_the_header_signs_in_as_before(config: Config, clock: FakeClock):
     async with behind(config, clock, PROXY, "127.0.0.1") as service:
         ada: Any = await service.app[keys.DATABASE].read(people.named, "ada")

@@ -12,7 +12,7 @@ from kener_async.domain.passkeys import is_loopback
 from kener_async.identity.sessions import Visit
 from kener_async.identity.sign_in import KNOWN_BROWSER_SECONDS
 from kener_async.web.manage.frame import OpenPage, session_cookie, session_cookie_name, set_cookie
-from kener_async.web.manage.origins import is_secure
+from kener_async.web.manage.origins import is_secure, visit_of_request
 
 STEP_SUFFIX, VISITOR_SUFFIX, BROWSER_SUFFIX = "-step", "-oidc", "-browser"
 
@@ -25,8 +25,7 @@ def may_sign_in(page: OpenPage) -> bool:
 
 def visit_of(page: OpenPage) -> Visit:
     """Where a session begins."""
-    agent = page.request.headers.get("User-Agent", "")
-    return Visit(page.network, agent.encode("utf-8", "replace").decode())  # no lone surrogates
+    return visit_of_request(page.request)
 
 
 def keep_session(page: OpenPage, response: web.StreamResponse, cookie: str) -> web.StreamResponse:

@@ -462,7 +462,7 @@ async def _signed_in(request: web.Request) -> SignedIn | None:
     cookie = session_cookie(request)
     is_seen = request.headers.get(REFRESH_HEADER) is None
     found = await request.app[SESSIONS].find(cookie, is_seen=is_seen) if cookie else None
-    begun = await session_by_header(request, found, network_of(request))
+    begun = await session_by_header(request, found)
     if begun is None:
         return found
     request[BEGUN_SESSION] = begun

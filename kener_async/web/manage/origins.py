@@ -8,6 +8,7 @@ from kener_async import keys
 from kener_async.api.http.forwarded import client_address, client_origin, is_within
 from kener_async.config.model import Config
 from kener_async.domain.errors import Forbidden, NotFound
+from kener_async.identity.sessions import Visit
 
 
 def require_allowed(request: web.Request) -> None:
@@ -30,6 +31,12 @@ def network_of(request: web.Request) -> str:
     """The address of the client; empty if a proxy does not say it."""
     address = client_address(request, request.app[keys.RUNNING].config.server.trusted_proxies)
     return "" if address is None else str(address)
+
+
+def visit_of_request(request: web.Request) -> Visit:
+    """Where a session begins, as the request says."""
+    agent = request.headers.get("User-Agent", "")
+    return Visit(network_of(request), agent.encode("utf-8", "replace").decode())  # no lone surrogates
 
 
 def require_own_origin(request: web.Request) -> None:

@@ -9,9 +9,10 @@ from kener_async import keys
 from kener_async.api.http.forwarded import is_within, peer_address
 from kener_async.domain.errors import Forbidden
 from kener_async.identity.proxy import HeaderRefused, ProxySettings, identity_of
-from kener_async.identity.sessions import SignedIn, Visit
+from kener_async.identity.sessions import SignedIn
 from kener_async.store.identities import ExternalIdentity
 from kener_async.web.manage.federation import FEDERATION, proxy_settings
+from kener_async.web.manage.origins import visit_of_request
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ def named_by_proxy(request: web.Request) -> ExternalIdentity | None:
         raise Forbidden("this request names a person in a way that is not allowed here") from None
 
 
-async def session_by_header(request: web.Request, found: SignedIn | None, network: str) -> str | None:
+async def session_by_header(request: web.Request, found: SignedIn | None) -> str | None:
     """What the cookie of the session shall hold from now on; None: the one that it has is right.
 
     `found` is the session of the cookie. One of another person than the header names ends, and so does one
@@ -48,9 +49,8 @@ async def session_by_header(request: web.Request, found: SignedIn | None, networ
         return None
     if request.method not in ("GET", "HEAD"):
         return ""
-    visit = Visit(network, request.headers.get("User-Agent", ""))
     old = None if found is None else found.digest
-    return await request.app[FEDERATION].by_header(settings, identity, visit, old)
+    return await request.app[FEDERATION].by_header(settings, identity, visit_of_request(request), old)
 
 
 def _is_of(found: SignedIn, identity: ExternalIdentity, settings: ProxySettings) -> bool:
