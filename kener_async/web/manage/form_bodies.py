@@ -62,10 +62,10 @@ def parsed(raw: bytes) -> Typed:
         )
     except ValueError:  # not ASCII, not UTF-8, too many fields
         raise Invalid("the form is malformed") from None
-    typed: dict[str, tuple[str, ...]] = {}
+    typed: dict[str, list[str]] = {}
     for name, value in pairs:
-        typed[name] = (*typed.get(name, ()), value.replace("\r\n", "\n"))
-    return typed
+        typed.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return {name: tuple(values) for name, values in typed.items()}
 
 
 def load(schema: Schema, typed: Typed) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """/manage/maintenance: the list with its calendar, one maintenance, and what people do to it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -76,9 +77,10 @@ async def listing(page: ManagePage) -> str:
     if month is None:
         raise Invalid("Invalid month: must be such as 2026-12")
     stored, managed_series, days = await page.app[keys.DATABASE].read(_read_list, _tags(page), page.now)
-    in_effect = in_force(page.config, managed_series).series.values()
+    in_effect = (await asyncio.to_thread(in_force, page.config, managed_series)).series.values()
     visible = [each for each in in_effect if page.grant.tags is None or page.tags.intersection(each.tags)]
-    times = [*_stored_times(stored, page.now), *_computed_times(visible, days, page.now)]
+    computed = await asyncio.to_thread(_computed_times, visible, days, page.now)
+    times = [*_stored_times(stored, page.now), *computed]
     times.sort(key=lambda each: each.start)
     limits = Month.of(page.now - 90 * DAY, page.zone), Month.of(page.now + SHOWN_AHEAD, page.zone)
     previous, following = neighbours(month, *limits)
