@@ -477,7 +477,13 @@ async def test_of_an_incident_of_some_of_their_monitors_a_person_sees_no_other(s
     await an_incident(service, title="Sky is dark", tags=(*others, "vega"), is_draft=True)
     person = await a_person(service, "grace", Role.EDITOR, categories=["Stars"], password=None)
     async with signed_in(service, person) as browser:
-        for path in ("", "/incidents", "/incidents?kind=", f"/incidents/{number}", f"/incidents/{number}/edit"):
+        for path in (
+            "",
+            "/incidents",
+            "/incidents?kind=",
+            f"/incidents/{number}",
+            f"/incidents/{number}/edit",
+        ):
             body = (await browser.open(f"/manage{path}")).body
             assert "Sirius" in body, path
             for hidden in ("Earth", "earth", "Saturn", "more"):

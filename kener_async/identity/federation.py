@@ -26,8 +26,6 @@ from kener_async.store.interface import Database, Session
 log = structlog.get_logger(__name__)
 
 OIDC_STEP = "oidc"  # the kind of its challenges
-BROWSER_COOKIE = "__Host-kener-oidc"
-LOOPBACK_BROWSER_COOKIE = "kener-oidc"
 NOT_ACCEPTED = "This sign-in was not accepted. Please begin again."
 NO_ACCESS = "You have no access here: none of your groups gives you a role, or you are deactivated."
 AWAY = "The sign-in service cannot be reached now. Please try again later, or sign in another way."
