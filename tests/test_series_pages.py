@@ -1,14 +1,19 @@
 """Occurrences to come on the public pages: the archive, its calendar, feeds and maintenance.ics."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from kener_async import keys
 from kener_async.config.load import load
+from kener_async.domain import series
 from kener_async.domain.calendar import DAY
+from kener_async.domain.recurrence import parse_rule
+from kener_async.domain.series import SHOWN_AHEAD, MaintenanceSeries, occurrences, to_come
 from tests.rigs.service import FakeClock, Service, running
 from tests.test_icalendar import entries_of
 from tests.test_series_store import ADA, BODY, HEAD, START, WEEKLY, configure
@@ -96,3 +101,35 @@ async def test_hidden_monitors_show_nothing(service: Service) -> None:
     await configure(service, hidden)
     assert await events(service) == []
     assert "Updates" not in await text(service, "/incidents/2026-11")
+
+
+# Occurrences to come, which are expanded once a day
+
+DAILY = MaintenanceSeries(
+    name="backup",
+    title="Backup",
+    text="",
+    tags=("earth",),
+    begin=datetime(2026, 1, 1, 2, 30),
+    zone=ZoneInfo("Europe/Berlin"),
+    length=3600,
+    rule=parse_rule("FREQ=DAILY"),
+    rule_text="FREQ=DAILY",
+)
+MIDNIGHT = 1_774_742_400  # UTC, of the day on which clocks in Berlin skip 02:30
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3599, 3600, 3601, 43_200, DAY - 1])
+def test_at_any_time_of_a_day_the_same_is_to_come_as_by_the_rule(seconds: int):
+    now = MIDNIGHT + seconds
+    expected = list(occurrences(DAILY, now + 1, now + SHOWN_AHEAD))
+    assert to_come(DAILY, {expected[3].day}, now) == expected[:3] + expected[4:]
+
+
+def test_a_series_is_expanded_once_a_day(monkeypatch):
+    weekly = replace(DAILY, rule=parse_rule("FREQ=WEEKLY"), rule_text="FREQ=WEEKLY")
+    first = to_come(weekly, (), MIDNIGHT)
+    monkeypatch.setattr(series, "occurrences", None)
+    assert to_come(weekly, (), MIDNIGHT + 1) == first
+    with pytest.raises(TypeError):
+        to_come(weekly, (), MIDNIGHT + DAY)
