@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from kener_async import keys
+from kener_async.config.model import TemplateConfig
 from kener_async.domain.alerts import Alert, Severity
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.people import Role
 from kener_async.domain.samples import Status
-from kener_async.store import alerts, channel_states, deliveries, incidents, notices
+from kener_async.store import alerts, channel_states, deliveries, incidents, managed, notices
 from kener_async.store.interface import Session
 from tests.rigs.alerts import a_rule, with_rules
 from tests.rigs.html_client import HtmlClient, Screen
@@ -221,3 +222,29 @@ async def test_the_statements_do_not_grow_with_the_monitors(tmp_path: Path, monk
                 await browser.open("/manage")
                 counts.append(asked)
     assert counts[0] == counts[1]
+
+
+async def test_what_was_made_here_and_has_no_effect_is_named(service: Service, ada: HtmlClient):
+    running = service.app[keys.RUNNING]
+    table = TemplateConfig("down", "Down", "", "", "", ())
+    running.config = replace(running.config, templates=(table,))
+
+    def store(session: Session) -> None:
+        things: list[tuple[managed.Kind, str, dict[str, str]]] = [
+            ("template", "down", {"title": "Not working"}),
+            ("template", "slow", {"title": "Slow"}),
+            ("announcement", "sale", {"title": "Sale", "colour": "red"}),
+            ("series", "weekly", {"title": "Updates"}),
+        ]
+        for kind, name, body in things:
+            managed.save(session, kind, name, body, None, COMMAND, NOON)
+
+    await service.app[keys.DATABASE].write(store)
+    page = await ada.open("/manage")
+    assert "without effect because config.toml has one of the same name: down" in page.said
+    for name in ("sale", "weekly"):
+        assert f"without effect because it is not valid any more: {name}" in page.said
+    assert "slow" not in page.said
+    assert {"/manage/templates", "/manage/announcements", "/manage/maintenance"} <= set(page.links)
+    said = (await overview_of(service, Role.RESPONDER)).said
+    assert "without effect" not in said  # of those who cannot change it

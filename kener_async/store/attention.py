@@ -8,10 +8,19 @@ from kener_async.domain.alerts import Alert
 from kener_async.domain.calendar import DAY
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import ChannelState
-from kener_async.store import alerts, channel_states, deliveries, devices, incident_lists, monitors
+from kener_async.store import (
+    alerts,
+    channel_states,
+    deliveries,
+    devices,
+    incident_lists,
+    managed,
+    monitors,
+)
 from kener_async.store.devices import DeviceSummary
 from kener_async.store.incident_lists import IncidentThread
 from kener_async.store.interface import Session
+from kener_async.store.managed import Managed
 
 FAILED_WITHIN = DAY
 DRAFTS = 20  # of the newest
@@ -22,7 +31,7 @@ class StoredAttention:
     """Open alerts with the tags of their monitors by id; the incidents that are open or planned; drafts.
 
     And what is wrong with the service: the states of channels, how many deliveries failed within a day, by
-    channel, and the devices.
+    channel, the devices, and what was made here beside config.toml.
     """
 
     alerts: Sequence[Alert]
@@ -32,6 +41,7 @@ class StoredAttention:
     channels: Mapping[str, ChannelState]
     failed: Mapping[str, int]
     devices: Sequence[DeviceSummary]
+    managed: Sequence[Managed]
 
 
 def load(session: Session, now: int) -> StoredAttention:
@@ -46,4 +56,5 @@ def load(session: Session, now: int) -> StoredAttention:
         channels=channel_states.all_states(session),
         failed=Counter(one.channel for one in deliveries.failed_since(session, now - FAILED_WITHIN)),
         devices=devices.summaries(session),
+        managed=managed.everything(session),
     )

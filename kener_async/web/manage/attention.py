@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from kener_async import __version__, keys
+from kener_async.api.manage.owned import owned_announcements
 from kener_async.config.model import MonitorConfig
+from kener_async.config.series import series_in_force
+from kener_async.config.templates import templates_in_force
 from kener_async.domain.alerts import Alert
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.incidents import Incident, IncidentStage
@@ -15,6 +18,7 @@ from kener_async.store import attention as stored
 from kener_async.store.attention import StoredAttention
 from kener_async.store.devices import DeviceSummary
 from kener_async.store.incident_lists import IncidentThread
+from kener_async.store.managed import Managed
 from kener_async.web.manage.frame import ManagePage
 from kener_async.web.pages import labels
 from kener_async.web.pages.snapshot import STATUS_SINCE, MonitorNow
@@ -24,6 +28,7 @@ SILENT_AFTER = HOUR  # of a device
 NAMED = 5
 UPCOMING_WITHIN = DAY
 BAD = (Status.DOWN, Status.DEGRADED)
+IDLE_PATHS = {"template": "/templates", "announcement": "/announcements", "series": "/maintenance"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +261,8 @@ def _faults(page: ManagePage, facts: StoredAttention, names: Mapping[str, str]) 
         text = _("Checks that could not be measured: %(names)s") % {"names": _listed(names, unmeasured)}
         reason = page.app[keys.CHECKS].not_measured(unmeasured[0])
         yield ServiceFault(f"{text} ({reason})", f"/monitors/{unmeasured[0]}")
+    if page.may(Act.WRITE_TEXTS):
+        yield from _idle_faults(page, facts.managed)
     if page.may(Act.SEE_SETTINGS):
         yield from _backup_faults(page)
 
@@ -296,6 +303,34 @@ def _device_faults(page: ManagePage, devices: Sequence[DeviceSummary]) -> Iterat
         if found:
             names = {str(one.id): one.name or one.sender for one in found}
             yield ServiceFault(text % {"names": _listed(names, list(names))}, "/devices")
+
+
+def _idle_faults(page: ManagePage, stored: Sequence[Managed]) -> Iterator[ServiceFault]:
+    """Templates, announcements and series that were made here and have no effect."""
+    _, config = page.locale.gettext, page.config
+    if not stored:
+        return
+    of_kind = {kind: [one for one in stored if one.kind == kind] for kind in IDLE_PATHS}
+    templates = templates_in_force(config, [(one.name, one.body) for one in of_kind["template"]])
+    series = series_in_force(config, [(one.name, one.body) for one in of_kind["series"]])
+    announcements = owned_announcements(config, of_kind["announcement"])
+    shadowed = {"template": templates.shadowed, "series": series.shadowed}
+    faulty = {
+        "template": templates.faulty,
+        "announcement": [one.name for one in announcements if one.fault],
+        "series": series.faulty,
+    }
+    for found, text in (
+        (
+            shadowed,
+            _("Made here, and without effect because config.toml has one of the same name: %(names)s"),
+        ),
+        (faulty, _("Made here, and without effect because it is not valid any more: %(names)s")),
+    ):
+        for kind, names in found.items():
+            if names:
+                listed = _listed({name: name for name in names}, sorted(names))
+                yield ServiceFault(text % {"names": listed}, IDLE_PATHS[kind])
 
 
 def _backup_faults(page: ManagePage) -> Iterator[ServiceFault]:
