@@ -42,6 +42,7 @@ PAGES = {
     "draft": f"/manage/incidents/{DRAFT}",
     "state of an incident": "/manage/incidents/1?state=resolved",
     "edit an incident": "/manage/incidents/1/edit",
+    "merge an incident": "/manage/incidents/1/merge",
     "delete an incident": "/manage/incidents/1/delete",
     "edit an update": "/manage/incidents/1/updates/2",
     "delete an update": "/manage/incidents/1/updates/2/delete",
