@@ -118,7 +118,7 @@ async def change(call: Call) -> web.Response:
     app = call.request.app
     number = contract.incident_number(call.request)
     if "tags" in call.body:
-        known = (await app[keys.DATABASE].read(incidents.get, number)).tags
+        known = (await _seen(call, number)).tags
         contract.require_known(app[keys.STATES], [tag for tag in call.body["tags"] if tag not in known])
     before, after = await app[keys.DATABASE].write(
         incidents.change,
@@ -280,7 +280,7 @@ async def put_postmortem(call: Call) -> web.Response:
 async def put_monitor(call: Call) -> web.Response:
     """Set the impact on one monitor, which is added to the incident if it does not name it."""
     app, tag = call.request.app, call.request.match_info["tag"]
-    incident = await app[keys.DATABASE].read(incidents.get, contract.incident_number(call.request))
+    incident = await _seen(call, contract.incident_number(call.request))
     if tag not in incident.tags:
         contract.require_known(app[keys.STATES], (tag,))
     incident = await _act(call, incidents.set_impacts, {tag: call.body["impact"]}, is_adding=True)
@@ -353,15 +353,26 @@ async def _answer(call: Call, *changed: Incident) -> web.Response:
 
 
 def _thread(call: Call, incident: Incident, updates: Sequence[Update]) -> web.Response:
-    if call.grant.tags is not None and not any(map(call.grant.allows_tag, incident.tags)):
-        raise (
-            NotFound("incident not found")
-            if incident.is_draft
-            else Forbidden("the token is for other monitors")
-        )
+    _require_seen(call, incident)
     document = rendered(incident, call.request.app[keys.CLOCK]())
     said = [rendered_update(update) for update in updates]
     return with_revision(document | {"updates": said}, incident.revision)
+
+
+async def _seen(call: Call, number: int) -> Incident:
+    """An incident that the token may see; raises NotFound and Forbidden."""
+    incident = await call.request.app[keys.DATABASE].read(incidents.get, number)
+    _require_seen(call, incident)
+    return incident
+
+
+def _require_seen(call: Call, incident: Incident) -> None:
+    """Raise unless the token is for a monitor of the incident: NotFound for a draft, else Forbidden."""
+    if call.grant.tags is None or any(map(call.grant.allows_tag, incident.tags)):
+        return
+    if incident.is_draft:
+        raise NotFound("incident not found")
+    raise Forbidden("the token is for other monitors")
 
 
 def _given(impacts: Mapping[str, Impact | None]) -> dict[str, Impact]:
