@@ -93,6 +93,14 @@ class TestInvitation:
         service.pass_time(seconds)
         await browser.open(path, status)
 
+    async def test_a_form_without_its_key_is_shown_again(self, service: Service, browser: HtmlClient):
+        path = await self.invite(service, await a_person(service, password=None))
+        form = (await browser.open(path)).form("Set password and sign in").fill(password=NEW, repeated=NEW)
+        sent, form.fields = form.fields, [pair for pair in form.fields if pair[0] != "form_key"]
+        assert "incomplete" in (await form.submit(status=403)).said
+        form.fields = sent
+        assert (await form.submit()).path == "/manage"
+
     async def test_a_new_link_voids_the_one_before(self, service: Service, browser: HtmlClient):
         person = await a_person(service, password=None)
         first, second = await self.invite(service, person), await self.invite(service, person)

@@ -216,8 +216,10 @@ class OpenForm(OpenPage):
         """Run `work(session, *args)` in one transaction, which claims the one-time key of the form first.
 
         `location` is the path that the act leads to, perhaps made of the result. A form that was sent before
-        does nothing: it is answered with the location of then, which this raises as a redirection.
+        does nothing: it is answered with the location of then, which this raises as a redirection. Raises
+        OldForm without a key.
         """
+        _require_key(self.key)
         return await _write_once(self, self.key, work, args, kwargs, location)
 
 
@@ -512,9 +514,14 @@ def _checked_key(typed: Typed, signed_in: SignedIn) -> str:
             {"": "You have signed in since this form was opened. Look at it once more and send it."}
         )
     key = typed.get(KEY_FIELD, ("",))[0]
+    _require_key(key)
+    return key
+
+
+def _require_key(key: str) -> None:
+    """Raise OldForm unless it may be a one-time key: an empty one would be that of every form without."""
     if not MIN_KEY <= len(key) <= MAX_KEY:
         raise OldForm({"": "The form is incomplete. Look at it once more and send it."})
-    return key
 
 
 class OldForm(FieldError):
