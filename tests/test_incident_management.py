@@ -100,12 +100,13 @@ async def test_a_draft_is_seen_with_the_scope_only_and_covers_nothing(service: S
     other = await service.mint(scopes=("manage:read", "incident:write"), tags=("pluto",))
     for method, path in (("GET", ""), ("POST", "/publish"), ("PATCH", "")):
         assert (await service.ask(method, f"{PATH}/{number}{path}", other, json={"title": "x"}))[0] == 404
-    for method, path, body in (
+    wrong: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("PATCH", "", {"tags": ["venus"]}),
         ("PUT", "/monitors/venus", {"impact": "DOWN"}),
-    ):
+    )
+    for method, path, sent in wrong:
         for one in (number, number + 1):  # there is no other, so both are answered alike
-            status, _ = await service.ask(method, f"{PATH}/{one}{path}", other, json=body)
+            status, _ = await service.ask(method, f"{PATH}/{one}{path}", other, json=sent)
             assert status == 404, (method, one)
     assert (await changed(service, "GET", "", token=other)) == []
 
