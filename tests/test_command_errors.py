@@ -44,6 +44,7 @@ MANAGING = [
     ["incident", "show", "1"],
     ["incident", "publish", "1"],
     ["incident", "unpublish", "1"],
+    ["incident", "merge", "1", "--into", "2", "--yes"],
     ["maintenance", "plan", "x", "--monitor", "earth", "--begin", "now", "--length", "1h"],
     ["maintenance", "end", "1"],
     ["maintenance", "move", "1", "--length", "1h"],

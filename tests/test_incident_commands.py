@@ -115,6 +115,23 @@ async def test_a_draft_is_written_published_and_withdrawn(service: Service):
     assert "Soon" not in await (await service.client.get("/")).text()
 
 
+async def test_a_duplicate_is_merged_into_the_other_one(service: Service):
+    done(service, "open", "Payments fail", "--monitor", "earth")
+    done(service, "open", "Shop is slow", "--monitor", "mars")
+    done(service, "comment", "2", "A disk is full.")
+    assert run(service, "merge", "2", "--into", "1", given="n\n").exit_code != 0
+    said = done(service, "merge", "2", "--into", "1", given="y\n")
+    assert "Merge incident 2, 'Shop is slow', into 1, 'Payments fail', for good? [y/N]" in said
+    assert "merged incident 2, 'Shop is slow', into 1, 'Payments fail'" in said
+    shown = json.loads(done(service, "show", "1", "--json"))
+    assert (shown["tags"], [one["body"] for one in shown["updates"]]) == (
+        ["earth", "mars"],
+        ["A disk is full."],
+    )
+    await service.app[keys.INCIDENT_WATCH].look()
+    assert "Shop is slow" not in await (await service.client.get("/")).text()
+
+
 async def test_json_is_what_scripts_read(service: Service):
     opened = json.loads(done(service, "open", "x", "--monitor", "earth", "--state", "monitoring", "--json"))
     assert (opened["incidentNumber"], opened["state"], opened["impact"]) == (1, "monitoring", "DOWN")
@@ -138,6 +155,8 @@ async def test_json_is_what_scripts_read(service: Service):
         (["comment", "1", "x", "--at", "2031-01-01T00:00Z"], "Invalid at: is in the future"),
         (["resolve", "1", "--at", "3d"], "Invalid at: is more than a day before"),
         (["resolve", "2"], "incident not found"),
+        (["merge", "1", "--into", "1", "--yes"], "is not merged into itself"),
+        (["merge", "1", "--into", "2", "--yes"], "incident not found"),
     ],
 )
 async def test_a_mistake_is_named_and_changes_nothing(service: Service, words: list[str], error: str):

@@ -1,4 +1,4 @@
-"""The commands that open, update, resolve, list, publish and delete incidents."""
+"""The commands that open, update, resolve, list, publish, merge and delete incidents."""
 
 import json
 import sys
@@ -263,6 +263,28 @@ def unpublish(config: Config, number: int) -> None:
         return
     draft = incidents.unpublish(config, number)
     message(f"made a draft of incident {number}, {draft.title!r}")
+
+
+@incident.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option("--into", "target", type=click.IntRange(1), required=True, help="The number of the other one.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@on_database
+def merge(config: Config, number: int, target: int, yes: bool) -> None:
+    """Merge an incident into another one.
+
+    Its monitors and updates join the other one, which keeps its texts, times and state. It is deleted itself;
+    the audit log keeps it.
+    """
+    from kener_async.ops import incidents
+
+    require_database(config)
+    found, other = incidents.get(config, number), incidents.get(config, target)
+    if not yes:
+        question = f"Merge incident {number}, {found.title!r}, into {target}, {other.title!r}, for good?"
+        click.confirm(question, abort=True, err=True)
+    incidents.merge(config, found, other)
+    message(f"merged incident {number}, {found.title!r}, into {target}, {other.title!r}")
 
 
 @incident.command()

@@ -64,6 +64,22 @@ def unpublish(config: Config, number: int) -> Incident:
     )
 
 
+def merge(config: Config, duplicate: Incident, target: Incident) -> Incident:
+    """Merge an incident into another one, both as they were read; the other one after it."""
+    path, now = config.database.path, system_clock()
+    _, after = transactions.write(
+        path,
+        incidents.merge,
+        duplicate.number,
+        target.number,
+        target.revision,
+        command_actor(),
+        now,
+        revision=duplicate.revision,
+    )
+    return after
+
+
 def delete(config: Config, number: int) -> Incident:
     """Delete an incident with its updates. What was measured counts again."""
     return transactions.write(config.database.path, incidents.delete, number, command_actor(), system_clock())
