@@ -101,6 +101,12 @@ class TestInvitation:
         form.fields = sent
         assert (await form.submit()).path == "/manage"
 
+    async def test_a_new_password_voids_a_link(self, service: Service, browser: HtmlClient):
+        person = await a_person(service)
+        path = await self.invite(service, person)
+        await written(service, people.set_password, person.id, person.password, COMMAND, service.clock())
+        await browser.open(path, 404)
+
     async def test_a_new_link_voids_the_one_before(self, service: Service, browser: HtmlClient):
         person = await a_person(service, password=None)
         first, second = await self.invite(service, person), await self.invite(service, person)

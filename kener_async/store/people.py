@@ -215,9 +215,13 @@ def activate(session: Session, number: int, actor: Actor, now: int) -> Person:
 
 
 def set_password(session: Session, number: int, password: str | None, actor: Actor, now: int) -> None:
-    """Store the hash of a new password, None for none, and end the sessions of the person."""
+    """Store the hash of a new password, None for none, and end the sessions of the person.
+
+    A link that could set another one is void from then on.
+    """
     person = get(session, number)
     session.execute("UPDATE people SET password = ? WHERE id = ?", (password, number))
+    session.execute("DELETE FROM invitations WHERE person = ? AND used_at IS NULL", (number,))
     _end_sessions(session, number)
     _note(session, "person.password", person, {"password": "set" if password else "removed"}, actor, now)
 
