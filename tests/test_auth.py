@@ -312,6 +312,42 @@ GUARDED = {
     ("DELETE", "/api/manage/devices/{deviceId}"): "admin",
     ("GET", "/api/manage/incidents"): "manage:read",
     ("POST", "/api/manage/incidents/{incidentNumber}/publish"): "incident:write",
+    ("GET", "/api/manage/announcements"): "manage:read",
+    ("GET", "/api/manage/announcements/{announcementName}"): "manage:read",
+    ("PUT", "/api/manage/announcements/{announcementName}"): "incident:delete",
+    ("DELETE", "/api/manage/announcements/{announcementName}"): "incident:delete",
+    ("GET", "/api/manage/audit"): "report:read",
+    ("GET", "/api/manage/config"): "admin",
+    ("GET", "/api/manage/config.toml"): "admin",
+    ("GET", "/api/manage/people"): "admin",
+    ("POST", "/api/manage/incidents"): "incident:write",
+    ("GET", "/api/manage/incidents/{incidentNumber}"): "manage:read",
+    ("PATCH", "/api/manage/incidents/{incidentNumber}"): "incident:write",
+    ("DELETE", "/api/manage/incidents/{incidentNumber}"): "incident:delete",
+    ("POST", "/api/manage/incidents/{incidentNumber}/merge"): "incident:delete",
+    ("POST", "/api/manage/incidents/{incidentNumber}/updates"): "incident:write",
+    ("PATCH", "/api/manage/incidents/{incidentNumber}/updates/{updateId}"): "incident:write",
+    ("DELETE", "/api/manage/incidents/{incidentNumber}/updates/{updateId}"): "incident:delete",
+    ("PUT", "/api/manage/incidents/{incidentNumber}/postmortem"): "incident:write",
+    ("PUT", "/api/manage/incidents/{incidentNumber}/monitors/{tag}"): "incident:write",
+    ("POST", "/api/manage/incidents/{incidentNumber}/unpublish"): "incident:write",
+    ("GET", "/api/manage/maintenance"): "manage:read",
+    ("POST", "/api/manage/maintenance"): "incident:write",
+    ("GET", "/api/manage/maintenance/{incidentNumber}"): "manage:read",
+    ("PATCH", "/api/manage/maintenance/{incidentNumber}"): "incident:write",
+    ("DELETE", "/api/manage/maintenance/{incidentNumber}"): "incident:delete",
+    ("POST", "/api/manage/maintenance/{incidentNumber}/end"): "incident:write",
+    ("POST", "/api/manage/maintenance/{incidentNumber}/cancel"): "incident:write",
+    ("GET", "/api/manage/series"): "manage:read",
+    ("GET", "/api/manage/series/{seriesName}"): "manage:read",
+    ("PUT", "/api/manage/series/{seriesName}"): "incident:write",
+    ("DELETE", "/api/manage/series/{seriesName}"): "incident:write",
+    ("GET", "/api/manage/series/{seriesName}/occurrences"): "manage:read",
+    ("POST", "/api/manage/series/{seriesName}/preview"): "manage:read",
+    ("GET", "/api/manage/templates"): "manage:read",
+    ("GET", "/api/manage/templates/{templateName}"): "manage:read",
+    ("PUT", "/api/manage/templates/{templateName}"): "incident:delete",
+    ("DELETE", "/api/manage/templates/{templateName}"): "incident:delete",
 }
 
 
@@ -333,9 +369,16 @@ def test_the_table_of_scopes_names_every_route_that_is_not_public_and_no_other(c
     assert served == GUARDED.keys() | {METRICS}
 
 
+class Values(dict[str, object]):
+    """The values of the parts of paths; those of the signed-in side, which no token opens, are `none`."""
+
+    def __missing__(self, name: str) -> str:
+        return "none"
+
+
 def of_earth(path: str) -> str:
     named = {"month": "2025-12", "day": "2025-12-31", "kind": "status", "form": "atom", "name": "page.css"}
-    keys = {
+    keys: dict[str, object] = {
         "key": "no-key",
         "address": "no-check",
         "token": "no-token",
@@ -343,10 +386,20 @@ def of_earth(path: str) -> str:
         "ruleName": "none",
         "tokenId": "none",
         "deviceId": "1",
+        "update": 1,
+        "seriesName": "none",
+        "templateName": "none",
+        "announcementName": "none",
     }
-    return path.format(
-        incidentNumber=1, number=1, alertId=1, deliveryId=1, tag="earth", path="logo.svg", **named, **keys
-    )
+    values = {
+        "incidentNumber": 1,
+        "number": 1,
+        "alertId": 1,
+        "deliveryId": 1,
+        "updateId": 1,
+        "path": "logo.svg",
+    }
+    return path.format_map(Values({"tag": "earth"} | values | named | keys))
 
 
 @pytest.mark.parametrize("scope", SCOPES)

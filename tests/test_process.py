@@ -557,7 +557,7 @@ async def test_an_incident_is_listed_and_deleted_beside_a_server_that_shows_it_g
 
         done = server.run("incident", "delete", "1", "--yes")
         assert (done.returncode, done.stderr) == (0, "deleted incident 1, 'A storm'\n")
-        assert server.until_logged("incidents were deleted by a command")["numbers"] == [1]
+        assert server.until_logged("changed by a command")["things"] == ["incident 1"]
         assert b"A storm" not in (await client.ask("GET", "/")).body
         again = server.run("incident", "delete", "1", "--yes")
         assert (again.returncode, again.stderr) == (1, "incident not found\n")

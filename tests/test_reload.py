@@ -64,12 +64,34 @@ OTHER = {  # keys that need another one beside them, and those whose value says 
     "checks.source_ipv4": 'source_ipv4 = "192.0.2.1"',
     "checks.source_ipv6": 'source_ipv6 = "2001:db8::1"',
     "checks.ca_file": 'ca_file = "ca.pem"',
+    "manage.oidc.roles": 'roles = { ops = "viewer" }',
+    "manage.oidc.scopes": 'scopes = ["openid"]',
+    "manage.proxy.roles": 'roles = { ops = "viewer" }',
+    "manage.proxy.header": 'header = "Remote-User"',
+    "manage.allowed_ips": 'allowed_ips = ["127.0.0.1"]',
+    "manage.password_login": 'password_login = false\n[server]\npublic_url = "https://status.example.org"',
     "mail.host": 'host = "smtp.example.org"\nfrom = "a@example.org"',
     "mail.user": 'user = "a"\npassword = "b"',
     "mail.password": 'user = "a"\npassword = "b"',
     "mail.sender": 'from = "a@example.org"',
     "mail.reply_to": 'reply_to = "a@example.org"',
 }
+
+
+# What the ways to sign in need beside a key: of their own tables, and of [server].
+REQUIRED = {
+    "manage.oidc": {
+        "issuer": 'issuer = "https://a.example"',
+        "client": 'client = "a"',
+        "roles": 'roles = { ops = "viewer" }',
+    },
+    "manage.proxy": {
+        "header": 'header = "Remote-User"',
+        "groups_header": 'groups_header = "Remote-Groups"',
+        "roles": 'roles = { ops = "viewer" }',
+    },
+}
+SERVER = '[server]\npublic_url = "https://status.example.org"\ntrusted_proxies = ["127.0.0.1"]\n'
 
 
 def declared(table: type = PlainTables, at: str = "") -> Iterator[tuple[str, Key]]:
@@ -111,7 +133,10 @@ def changed(name: str, key: Key) -> str:
     """The base with another value of the key."""
     table, _, attribute = name.rpartition(".")
     line = OTHER.get(name) or f"{attribute} = {other_value(key.field)}"
-    return line.join((f"[{table}]\n", "\n")) + (BASE if table != "database" else "")
+    beside = [text for other, text in REQUIRED.get(table, {}).items() if other != attribute]
+    needed = SERVER if table in REQUIRED else ""
+    lines = "\n".join([f"[{table}]", line, *beside, ""])
+    return lines + needed + (BASE if table != "database" else "")
 
 
 def value_of(config: Config, name: str) -> Any:
@@ -164,6 +189,7 @@ def test_what_every_start_fixes_needs_a_restart():
         "server.port",
         "server.shutdown_seconds",
         "server.max_connections",
+        "server.manage_path",
         "database.path",
         "database.synchronous",
         "auth.secret_key",

@@ -71,7 +71,7 @@ impacts_option = click.option(
 
 @click.group()
 def incident() -> None:
-    """Open, update, resolve, list, publish and delete incidents.
+    """Open, update, resolve, delete incidents.
 
     The service may be running; it follows within seconds.
     """
@@ -81,7 +81,13 @@ def incident() -> None:
 @click.argument("title")
 @click.option("--monitor", "tags", multiple=True, required=True, help="Its tag; may be repeated.")
 @click.option("--text", default="", help="What happened, in Markdown; - reads standard input.")
-@click.option("--impact", type=click.Choice(list(IMPACTS)), default="DOWN", show_default=True)
+@click.option(
+    "--impact",
+    type=click.Choice(list(IMPACTS)),
+    default="DOWN",
+    show_default=True,
+    help="The status of its monitors while it lasts.",
+)
 @impacts_option
 @state_option
 @click.option("--since", type=MomentOption(), help="When it began: 10m ago, or ISO 8601 with an offset.")
@@ -195,7 +201,10 @@ def _text(text: str) -> str:
 @json_option
 @on_database
 def show(config: Config, number: int, as_json: bool) -> None:
-    """Show an incident with its updates, oldest first. Times are UTC."""
+    """Show an incident with its updates.
+
+    The oldest update first; times are UTC.
+    """
     from kener_async.ops import incidents
 
     require_database(config)

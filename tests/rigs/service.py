@@ -78,10 +78,11 @@ class Service:
         return mint(SECRET.encode(), record)
 
     async def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> tuple[int, Any]:
-        """Status and JSON of an answer."""
+        """Status and JSON of an answer, or its text."""
         headers = {"Authorization": f"Bearer {token or self.token}"} | options.pop("headers", {})
         async with self.client.request(method, path, headers=headers, **options) as reply:
-            return reply.status, await reply.json()
+            is_json = reply.content_type == "application/json"
+            return reply.status, await (reply.json() if is_json else reply.text())
 
     async def get(self, path: str, **query: Any) -> Any:
         status, body = await self.ask("GET", path, params=query)

@@ -139,7 +139,7 @@ MUTATIONS = (
     Mutation(
         "an edit does not mark what the incident covered before",
         "store/incidents.py",
-        "    _mark(session, before)\n",
+        "    incident_rows.mark(session, before)\n",
         "",
     ),
     Mutation(
@@ -162,7 +162,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an edited maintenance leaves the minutes after it as they were",
-        "store/incidents.py",
+        "store/incident_rows.py",
         "    if incident.is_maintenance and end is not None:\n",
         "    if incident.is_maintenance and end is None:\n",
     ),
