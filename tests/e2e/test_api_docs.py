@@ -8,29 +8,28 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, Response
 
-from kener_async.domain.access import DEFAULT_SCOPES
+from kener_async.domain.access import SCOPES
 from tests.e2e.browser import WIDTHS, opened
 from tests.rigs.service import FakeClock, Service, a_config, a_monitor, running
 
 pytestmark = pytest.mark.browser
 
-# What an operation acts on that must be chosen: no example may tell a channel, publish a draft, run a check.
-NAMED_BY_HAND = (
-    "/api/manage/monitors/{tag}/run",
-    "/api/manage/rules/{ruleName}/back-test",
-    "/api/manage/alerts/{alertId}/acknowledge",
-    "/api/manage/alerts/{alertId}/snooze",
-    "/api/manage/deliveries/{deliveryId}/again",
-    "/api/manage/channels/{channelName}/test",
-    "/api/manage/incidents/{incidentNumber}/publish",
-)
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+NEEDS_A_TIME = "/api/manage/maintenance"  # its end, which is within 31 days
+
+
+def is_named_by_hand(method: str, path: str) -> bool:
+    """Whether what an operation acts on must be chosen: no example may tell a channel or delete anything."""
+    return (path.startswith("/api/manage/") and "{" in path) or (method, path) == ("POST", NEEDS_A_TIME)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_the_description_of_the_api_is_rendered(browser: Browser, site: Service, width: int):
     described = await site.get("/api/openapi.json")
     methods = [method for item in described["paths"].values() for method in item]
-    operations = sum(method in ("get", "post", "patch") for method in methods)
+    operations = sum(method in METHODS for method in methods)
     async with opened(browser, site, "/api/docs", width) as watched:
         page = watched.page
         await page.locator(".opblock").first.wait_for()
@@ -48,7 +47,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def test_every_operation_works_with_the_examples_that_are_filled_in(browser: Browser, service: Service):
-    token = await service.mint(scopes=[*DEFAULT_SCOPES, "manage:read"])
+    token = await service.mint(scopes=SCOPES)
     async with opened(browser, service, "/api/docs") as watched:
         page = watched.page
         await authorize(page, token)
@@ -61,7 +60,8 @@ async def test_every_operation_works_with_the_examples_that_are_filled_in(browse
             operation = operations.nth(place)
             name = (await operation.locator(".opblock-summary").inner_text()).split("\n")
             path = await operation.locator("[data-path]").get_attribute("data-path")
-            if path in NAMED_BY_HAND:
+            assert path is not None
+            if is_named_by_hand(name[0], path):
                 continue
             await operation.locator(".opblock-summary-control").dispatch_event("click")
             reply = await execute(page, operation)
