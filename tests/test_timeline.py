@@ -73,6 +73,15 @@ def layers_of(drawing: str = "", *, overlays=(), versions=(), gaps=(), earlier=N
     return Layers(samples_of(drawing), earlier, overlays, versions, merged(gaps))
 
 
+def test_what_begins_later_in_the_minute_is_not_among_the_layers_of_now():
+    begun, later = maintenance(MINUTE, None), incident(MINUTE + 40, None)
+    member = layers_of("UU", overlays=[begun, later])
+    layers = replace(member, related={"mars": member})
+    now = layers.begun_by(T + MINUTE + 39)
+    assert (now.overlays, now.related["mars"].overlays) == ([begun], [begun])
+    assert layers.begun_by(T + MINUTE + 40).overlays == [begun, later]
+
+
 PLAIN = always()
 UP_BY_DEFAULT = always(default_status=UP)
 

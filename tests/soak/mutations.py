@@ -197,7 +197,7 @@ MUTATIONS = (
         "state.add_sample(sample)",
     ),
     Mutation(
-        "the monitor states paint what is still to come in this minute",
+        "what is still to come in this minute is among the layers of now",
         "domain/timeline.py",
         "if overlay.start <= instant]",
         "if overlay.start]",
