@@ -1,5 +1,6 @@
 """The screens of monitors: what they show, to whom, and what may be done on them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +273,12 @@ async def test_an_unknown_monitor_is_not_found(service: Service, session: Client
     await (await browser(service, session)).open("/manage/monitors/pluto", 404)
 
 
+def is_of_a_request() -> bool:
+    """Whether a request is handled in this task, and not a job of the service, which reads now and then."""
+    task = asyncio.current_task()
+    return task is not None and "RequestHandler" in repr(task.get_coro())
+
+
 async def test_two_hundred_monitors_take_as_many_queries_as_two(
     config: Config, clock: FakeClock, session: ClientSession
 ):
@@ -289,11 +296,12 @@ async def test_two_hundred_monitors_take_as_many_queries_as_two(
             calls: list[list[str]] = [[]]
 
             def counted(work: Any, /, *args: Any, calls: Any = calls, read: Any = read, **kwargs: Any) -> Any:
-                calls[-1].append(work.__name__)
+                if is_of_a_request():
+                    calls[-1].append(work.__name__)
                 return read(work, *args, **kwargs)
 
             service.app[keys.DATABASE].read = counted
-            for _ in range(4):  # the jobs of the service read, too, now and then
+            for _ in range(4):
                 calls.append([])
                 await client.open("/manage/monitors")
             counts.append(min(map(len, calls[1:])))

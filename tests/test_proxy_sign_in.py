@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, encode_basic_auth
 from multidict import CIMultiDict
+from structlog.testing import capture_logs
 
 from kener_async import keys
 from kener_async.config.manage import ProxyConfig
@@ -153,13 +154,14 @@ async def test_a_deactivated_person_gets_nothing(config: Config, clock: FakeCloc
 @pytest.mark.parametrize("path", ["/manage", "/manage/sign-in", "/manage/sign-in/oidc"])
 @pytest.mark.parametrize("trusted", [(), ("192.0.2.1",)], ids=["none", "another"])
 async def test_the_header_from_elsewhere_is_refused_on_every_page(
-    config: Config, clock: FakeClock, path: str, trusted: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+    config: Config, clock: FakeClock, path: str, trusted: tuple[str, ...]
 ):
     async with behind(config, clock, PROXY, *trusted) as service, through(service, "ada") as browser:
-        screen = await browser.open(path, 403)
+        with capture_logs() as logs:
+            screen = await browser.open(path, 403)
         assert "not allowed" in screen.said
         assert await count_sessions(service) == 0
-    assert "the header of a proxy was refused" in capfd.readouterr().out
+    assert "a request with the header of a proxy was refused" in {line["event"] for line in logs}
 
 
 async def test_public_pages_do_not_look_at_the_header(config: Config, clock: FakeClock):

@@ -81,7 +81,7 @@ class Service:
         """Status and JSON of an answer, or its text."""
         headers = {"Authorization": f"Bearer {token or self.token}"} | options.pop("headers", {})
         async with self.client.request(method, path, headers=headers, **options) as reply:
-            is_json = reply.content_type == "application/json"
+            is_json = reply.content_type.endswith("json")
             return reply.status, await (reply.json() if is_json else reply.text())
 
     async def get(self, path: str, **query: Any) -> Any:
