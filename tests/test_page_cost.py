@@ -17,7 +17,7 @@ BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br"}
 
 
 class Turns:
-    """How often the database has been read or written since this was made."""
+    """How often requests, not jobs of the service, have read or written the database since this was made."""
 
     def __init__(self, service: Service) -> None:
         self.count = 0
@@ -27,7 +27,9 @@ class Turns:
 
     def _counted(self, access: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def turn(work: Any, *args: Any, **kwargs: Any) -> Any:
-            self.count += 1
+            task = asyncio.current_task()
+            if task is not None and "RequestHandler" in repr(task.get_coro()):
+                self.count += 1
             return await access(work, *args, **kwargs)
 
         return turn
