@@ -311,7 +311,7 @@ async def apply(app: web.Application, config: Config) -> None:
 def series_plan(app: web.Application, stored: list[Managed]) -> SeriesPlan:
     """The series of maintenance in force: those of the file and the stored ones."""
     found = series_in_force(app[keys.RUNNING].config, ((each.name, each.body) for each in stored))
-    return SeriesPlan(found.series, found.faulty)
+    return SeriesPlan(found.things, found.faulty)
 
 
 def announcing_channels(app: web.Application) -> list[str]:

@@ -64,15 +64,15 @@ def test_those_of_the_file_win_and_stored_ones_that_cannot_be_read_are_named(tmp
         ("old", {"title": "Old", "colour": "red"}),
     ]
     found = templates_in_force(config, stored)
-    assert list(found.templates) == ["down", "slow"]
-    down = found.templates["down"]
+    assert list(found.things) == ["down", "slow"]
+    down = found.things["down"]
     assert (down.title, down.state, down.impact) == (
         "{monitors} not working",
         IncidentState.INVESTIGATING,
         Status.DOWN,
     )
     assert down.monitors == ("earth", "mars")
-    assert found.templates["slow"].monitors == ("mars",)
+    assert found.things["slow"].monitors == ("mars",)
     assert found.shadowed == {"down"}
     assert dict(found.faulty) == {"old": "Invalid colour: unknown key"}
 

@@ -29,7 +29,12 @@ def table_of(cls: type[T], values: Body) -> T:
     try:
         return built(cls, schema.load({key: _value(by_key.get(key), values[key]) for key in values}), Path())
     except ValidationError as error:
-        raise Invalid("; ".join(_texts(error.messages_dict))) from None
+        raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """What is wrong with a table, each fault with its key."""
+    return Invalid("; ".join(_texts(error.messages_dict)))
 
 
 def require_name(name: str) -> None:

@@ -1,13 +1,14 @@
 """The series of maintenance in force: those of config.toml, and those made in the browser or by the API."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from marshmallow import ValidationError
 
+from kener_async.config.beside_file import InForce, in_force_with
+from kener_async.config.json_tables import Body, invalid
 from kener_async.config.maintenance import MaintenanceTable, pattern_problems, rule_problems, rule_text
 from kener_async.config.model import Config, matches
 from kener_async.config.schema import built, fields_by_key, schema_of
@@ -17,38 +18,11 @@ from kener_async.domain.series import MaintenanceSeries
 
 SCHEMA = schema_of(MaintenanceTable)()
 
-Body = Mapping[str, Any]  # the keys of a table of [[maintenance]], as JSON
 
-
-@dataclass(frozen=True, slots=True)
-class SeriesInForce:
-    """The series in force by name, those of the file first.
-
-    `from_file` are the names of the file's. `shadowed` are stored and have no effect, because the file has
-    one of the same name; `faulty` cannot be read any more, by name with the reason: what was made of them
-    stays.
-    """
-
-    series: Mapping[str, MaintenanceSeries]
-    from_file: frozenset[str] = frozenset()
-    shadowed: frozenset[str] = frozenset()
-    faulty: Mapping[str, str] = field(default_factory=dict)
-
-
-def series_in_force(config: Config, stored: Iterable[tuple[str, Body]]) -> SeriesInForce:
+def series_in_force(config: Config, stored: Iterable[tuple[str, Body]]) -> InForce[MaintenanceSeries]:
     """The series of a configuration together with the stored ones, each a name and its keys."""
-    in_force = {table.name: series_of(config, table) for table in config.maintenance}
-    from_file = frozenset(in_force)
-    shadowed, faulty = set(), {}
-    for name, body in stored:
-        if name in from_file:
-            shadowed.add(name)
-            continue
-        try:
-            in_force[name] = series_of(config, table_of(config, name, body))
-        except Invalid as error:
-            faulty[name] = error.message
-    return SeriesInForce(in_force, from_file, frozenset(shadowed), faulty)
+    of_file = {table.name: series_of(config, table) for table in config.maintenance}
+    return in_force_with(of_file, stored, lambda name, body: series_of(config, table_of(config, name, body)))
 
 
 def series_of(config: Config, table: MaintenanceTable) -> MaintenanceSeries:
@@ -103,7 +77,7 @@ def table_of(config: Config, name: str, body: Body) -> MaintenanceTable:
     try:
         values = SCHEMA.load({**body, "name": name})
     except ValidationError as error:
-        raise Invalid("; ".join(_texts(error.messages_dict))) from None
+        raise invalid(error) from None
     for text in rule_problems(values, config.site.timezone):
         raise Invalid(f"Invalid rrule: {text}")
     return built(MaintenanceTable, values, Path())
@@ -149,15 +123,3 @@ def _json(value: Any) -> Any:
         case str() | int() | bool():
             return value
     return value.key  # of a time zone
-
-
-def _texts(messages: Mapping[Any, Any], at: str = "") -> list[str]:
-    """Marshmallow's messages, each with the key that it is about."""
-    texts = []
-    for key, found in messages.items():
-        name = f"{at}[{key}]" if isinstance(key, int) else str(key)
-        if isinstance(found, dict):
-            texts += _texts(found, name)
-        else:
-            texts += [f"Invalid {name}: {text}" for text in found]
-    return texts

@@ -1,8 +1,8 @@
 """The templates in force: those of config.toml, and those made in the browser or by the API."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
+from kener_async.config.beside_file import InForce, in_force_with
 from kener_async.config.json_tables import Body, require_lengths, require_name, table_of
 from kener_async.config.model import Config, TemplateConfig, matches
 from kener_async.domain.errors import Invalid
@@ -13,34 +13,10 @@ from kener_async.domain.templates import TextTemplate
 KEYS = ("title", "text", "state", "impact", "monitors")
 
 
-@dataclass(frozen=True, slots=True)
-class TemplatesInForce:
-    """The templates in force by name, those of the file first.
-
-    `shadowed` are stored and have no effect, because the file has one of the same name; `faulty` cannot be
-    read any more, by name with the reason.
-    """
-
-    templates: Mapping[str, TextTemplate]
-    from_file: frozenset[str] = frozenset()
-    shadowed: frozenset[str] = frozenset()
-    faulty: Mapping[str, str] = field(default_factory=dict)
-
-
-def templates_in_force(config: Config, stored: Iterable[tuple[str, Body]]) -> TemplatesInForce:
+def templates_in_force(config: Config, stored: Iterable[tuple[str, Body]]) -> InForce[TextTemplate]:
     """The templates of a configuration together with the stored ones, each a name and its keys."""
-    in_force = {table.name: template_of(config, table) for table in config.templates}
-    from_file = frozenset(in_force)
-    shadowed, faulty = set(), {}
-    for name, body in stored:
-        if name in from_file:
-            shadowed.add(name)
-            continue
-        try:
-            in_force[name] = template_of(config, template_table(name, body))
-        except Invalid as error:
-            faulty[name] = error.message
-    return TemplatesInForce(in_force, from_file, frozenset(shadowed), faulty)
+    of_file = {table.name: template_of(config, table) for table in config.templates}
+    return in_force_with(of_file, stored, lambda name, body: template_of(config, template_table(name, body)))
 
 
 def template_of(config: Config, table: TemplateConfig) -> TextTemplate:

@@ -32,7 +32,7 @@ PREVIEW_HEADS = ("local", "utc", "end utc", "")
 def plan_of(config: Config, stored: Sequence[Managed]) -> SeriesPlan:
     """The series in force by a configuration."""
     found = series_in_force(config, ((each.name, each.body) for each in stored))
-    return SeriesPlan(found.series, found.faulty)
+    return SeriesPlan(found.things, found.faulty)
 
 
 def find(config: Config, number: int) -> Incident:

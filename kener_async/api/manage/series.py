@@ -8,10 +8,10 @@ from kener_async import keys
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.manage import maintenance_schemas as schemas
 from kener_async.api.manage.revisions import revision_of, revision_to_save
+from kener_async.config.beside_file import InForce
 from kener_async.config.maintenance import MaintenanceTable
 from kener_async.config.model import Config
 from kener_async.config.series import (
-    SeriesInForce,
     body_of,
     checked_table,
     series_in_force,
@@ -162,7 +162,7 @@ async def list_occurrences(call: Call) -> list[dict[str, Any]]:
         return managed.list_of(session, "series"), store.of_series(session, name, MOST_OCCURRENCES), days
 
     stored, incidents, days = await app[keys.DATABASE].read(read)
-    found = in_force(config, stored).series.get(name)
+    found = in_force(config, stored).things.get(name)
     computed = [] if found is None else to_come(found, days, now)
     rows = [
         *(rendered_incident(incident, now) for incident in incidents),
@@ -211,7 +211,7 @@ async def _shown(call: Call, name: str) -> dict[str, Any]:
 SeriesView = tuple[str, Managed | None]  # the name; and what is stored, if anything
 
 
-def in_force(config: Config, stored: Iterable[Managed]) -> SeriesInForce:
+def in_force(config: Config, stored: Iterable[Managed]) -> InForce[MaintenanceSeries]:
     """The series in force, given those that are stored."""
     return series_in_force(config, ((each.name, each.body) for each in stored))
 
@@ -237,7 +237,7 @@ def patterns_of(stored: Managed) -> Sequence[str]:
 def known_tags(config: Config, stored: Managed) -> tuple[str, ...]:
     """The monitors that a stored series means now; none of one that cannot be read."""
     found = series_in_force(replace(config, maintenance=()), [(stored.name, stored.body)])
-    return found.series[stored.name].tags if stored.name in found.series else ()
+    return found.things[stored.name].tags if stored.name in found.things else ()
 
 
 def may_see(grant: Grant, tags: Iterable[str]) -> bool:

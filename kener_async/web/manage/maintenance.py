@@ -77,7 +77,7 @@ async def listing(page: ManagePage) -> str:
     if month is None:
         raise Invalid("Invalid month: must be such as 2026-12")
     stored, managed_series, days = await page.app[keys.DATABASE].read(_read_list, _tags(page), page.now)
-    in_effect = (await asyncio.to_thread(in_force, page.config, managed_series)).series.values()
+    in_effect = (await asyncio.to_thread(in_force, page.config, managed_series)).things.values()
     visible = [each for each in in_effect if page.grant.tags is None or page.tags.intersection(each.tags)]
     computed = await asyncio.to_thread(_computed_times, visible, days, page.now)
     times = [*_stored_times(stored, page.now), *computed]

@@ -15,8 +15,9 @@ from marshmallow import Schema
 from kener_async import keys
 from kener_async.api.manage.series import find, in_force, known_tags, patterns_of, require_ours
 from kener_async.config.alert_fields import CATEGORY
+from kener_async.config.beside_file import InForce
 from kener_async.config.maintenance import MaintenanceTable
-from kener_async.config.series import SeriesInForce, body_of, checked_table, series_of, table_of
+from kener_async.config.series import body_of, checked_table, series_of, table_of
 from kener_async.domain.access import require_tags
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.durations import format_duration, parse_duration
@@ -167,17 +168,16 @@ def _path(name: str, rest: str = "") -> str:
     return f"/maintenance/series/{quote(name, safe='')}{rest}"
 
 
-async def _checked(page: ManagePage, name: str, stored: Managed | None) -> MaintenanceTable:
+async def _checked(form: ManageForm, name: str, stored: Managed | None) -> MaintenanceTable:
     """The table of what was typed; raises FieldError, and Forbidden for monitors of others."""
-    assert isinstance(page, ManageForm)  # noqa: S101  it is a form
     try:
-        body = _body(page.values, name)
-        table = checked_table(page.config, name, body, () if stored is None else patterns_of(stored))
+        body = _body(form.values, name)
+        table = checked_table(form.config, name, body, () if stored is None else patterns_of(stored))
     except Invalid as error:
         raise FieldError(_by_field(error)) from None
-    require_tags(page.grant, series_of(page.config, table).tags)
+    require_tags(form.grant, series_of(form.config, table).tags)
     if stored is not None:
-        require_tags(page.grant, known_tags(page.config, stored))
+        require_tags(form.grant, known_tags(form.config, stored))
     return table
 
 
@@ -337,12 +337,12 @@ def name_of(page: ManagePage) -> str:
 
 async def _visible_series(
     page: ManagePage, name: str
-) -> tuple[Managed | None, SeriesInForce, MaintenanceSeries | None]:
+) -> tuple[Managed | None, InForce[MaintenanceSeries], MaintenanceSeries | None]:
     """What is stored of a series, what is in force, and the series; raises NotFound."""
     all_stored = await page.app[keys.DATABASE].read(managed.list_of, "series")
     kept = in_force(page.config, all_stored)
     stored = next((each for each in all_stored if each.name == name), None)
-    found = kept.series.get(name)
+    found = kept.things.get(name)
     if stored is None and found is None:
         raise NotFound("series not found")
     if page.grant.tags is not None and (found is None or not page.tags.intersection(found.tags)):

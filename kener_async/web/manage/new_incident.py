@@ -153,7 +153,7 @@ async def _chosen(form: ManageForm) -> Beginning | None:
 async def _templates(page: ManagePage) -> Collection[TextTemplate]:
     """The templates in force."""
     stored = await page.app[keys.DATABASE].read(managed.list_of, "template")
-    return templates_in_force(page.config, [(one.name, one.body) for one in stored]).templates.values()
+    return templates_in_force(page.config, [(one.name, one.body) for one in stored]).things.values()
 
 
 def _others(page: ManagePage, bad: Sequence[BadMonitor]) -> list[MonitorConfig]:

@@ -37,7 +37,7 @@ def _stored(session: Session, now: int) -> Stored:
 def _computed(
     config: Config, stored: Iterable[Managed], days: dict[str, set[str]], now: int
 ) -> list[Incident]:
-    found = series_in_force(config, ((each.name, each.body) for each in stored)).series
+    found = series_in_force(config, ((each.name, each.body) for each in stored)).things
     pairs = [
         (each, occurrence)
         for each in found.values()
