@@ -29,6 +29,8 @@ MAIL_SECONDS = 10  # for which the page waits for the mail server
 ROLES = {role.name.lower(): role for role in Role}
 NOTHING = Schema.from_dict({})()
 
+PersonWork = Callable[[Session, int, Actor, int], object]  # on the person of an id
+
 
 class RightsSchema(Schema):
     role = FormChoice(ROLES, required=True)
@@ -120,19 +122,13 @@ async def ask_deactivate(page: ManagePage) -> str:
 @manage_form(Act.MANAGE_PEOPLE, NOTHING, shown_by=ask_deactivate)
 async def deactivate(form: ManageForm) -> web.StreamResponse:
     """End the sessions of a person, who signs in no more."""
-    number = number_of(form)
-    location = f"/people/{number}?done=deactivated"
-    await form.write(people.deactivate, number, form.actor, form.now, location=location)
-    return form.redirect(location)
+    return await _changed(form, people.deactivate, "deactivated")
 
 
 @manage_form(Act.MANAGE_PEOPLE, NOTHING, shown_by=person)
 async def activate(form: ManageForm) -> web.StreamResponse:
     """Let a person sign in again."""
-    number = number_of(form)
-    location = f"/people/{number}?done=activated"
-    await form.write(people.activate, number, form.actor, form.now, location=location)
-    return form.redirect(location)
+    return await _changed(form, people.activate, "activated")
 
 
 @manage_page(Act.MANAGE_PEOPLE)
@@ -145,18 +141,20 @@ async def ask_reset_factor(page: ManagePage) -> str:
 @manage_form(Act.MANAGE_PEOPLE, NOTHING, shown_by=ask_reset_factor)
 async def reset_factor(form: ManageForm) -> web.StreamResponse:
     """Remove codes, recovery codes and passkeys of a person."""
-    number = number_of(form)
-    location = f"/people/{number}?done=factor-reset"
-    await form.write(people.reset_second_factor, number, form.actor, form.now, location=location)
-    return form.redirect(location)
+    return await _changed(form, people.reset_second_factor, "factor-reset")
 
 
 @manage_form(Act.MANAGE_PEOPLE, NOTHING, shown_by=person)
 async def sign_out_person(form: ManageForm) -> web.StreamResponse:
     """End all sessions of a person."""
+    return await _changed(form, sessions.end_all, "signed-out")
+
+
+async def _changed(form: ManageForm, work: PersonWork, done: str) -> web.StreamResponse:
+    """Change the person of the address, and say on their page what was done."""
     number = number_of(form)
-    location = f"/people/{number}?done=signed-out"
-    await form.write(sessions.end_all, number, form.actor, form.now, location=location)
+    location = f"/people/{number}?done={done}"
+    await form.write(work, number, form.actor, form.now, location=location)
     return form.redirect(location)
 
 
