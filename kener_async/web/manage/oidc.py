@@ -6,13 +6,7 @@ from kener_async.api.http.errors import status_of
 from kener_async.domain.errors import DomainError, Forbidden, NotFound
 from kener_async.domain.people import Act
 from kener_async.identity.oidc import STEP_SECONDS
-from kener_async.web.manage.cookies import (
-    drop_visitor,
-    keep_session,
-    keep_visitor,
-    visit_of,
-    visitor_of,
-)
+from kener_async.web.manage.cookies import VISITOR, keep_session, visit_of
 from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER
 from kener_async.web.manage.frame import (
     ManagePage,
@@ -43,8 +37,8 @@ async def _begun(page: OpenPage, signed_in: ManagePage | None) -> web.StreamResp
     require_cookies(page)
     page.app[STEP_LIMITER].take(page.network)
     wanted, again = next_path(page.query.get("next", "")), None if signed_in is None else signed_in.person
-    begun = await page.app[FEDERATION].begin(visitor_of(page), wanted, again)
-    return keep_visitor(page, see_other(begun.address), begun.browser, STEP_SECONDS)
+    begun = await page.app[FEDERATION].begin(VISITOR.secret(page), wanted, again)
+    return VISITOR.keep(page, see_other(begun.address), begun.browser, STEP_SECONDS)
 
 
 @open_page()
@@ -57,12 +51,12 @@ async def callback(page: OpenPage) -> str | web.StreamResponse:
         if any(len(query.getall(name)) > 1 for name in query):
             raise Forbidden("a parameter is there twice")
         completed = await page.app[FEDERATION].complete(
-            visitor_of(page), query, visit_of(page), old_digest(page)
+            VISITOR.secret(page), query, visit_of(page), old_digest(page)
         )
     except DomainError as error:
         return await _refused(page, error)
     response = keep_session(page, page.redirect(completed.wanted), completed.cookie)
-    return drop_visitor(page, response)
+    return VISITOR.drop(page, response)
 
 
 async def _refused(page: OpenPage, error: DomainError) -> web.StreamResponse:

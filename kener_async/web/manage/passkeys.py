@@ -21,7 +21,7 @@ from kener_async.identity.sign_in import StepGone
 from kener_async.store import identities
 from kener_async.store import passkeys as stored_passkeys
 from kener_async.store.passkeys import Passkey
-from kener_async.web.manage.cookies import drop_step, keep_session, step_of, visit_of
+from kener_async.web.manage.cookies import STEP, keep_session, visit_of
 from kener_async.web.manage.federation import STEP_LIMITER
 from kener_async.web.manage.form_fields import FormText
 from kener_async.web.manage.frame import (
@@ -120,7 +120,7 @@ async def second_step_options(form: OpenForm) -> web.StreamResponse:
     """The question for a passkey of the person whose password was right, as JSON."""
     party = _party(form)
     form.app[STEP_LIMITER].take(form.network)
-    return _options(await _passkeys(form).begin_second(party, step_of(form)))
+    return _options(await _passkeys(form).begin_second(party, STEP.secret(form)))
 
 
 @open_form(AnswerSchema(), shown_by=second_step)
@@ -130,10 +130,10 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
     target = next_path(form.values["next"])
     try:
         cookie = await _passkeys(form).second_step(
-            _party(form), step_of(form), form.values["answer"], visit_of(form), old_digest(form)
+            _party(form), STEP.secret(form), form.values["answer"], visit_of(form), old_digest(form)
         )
     except StepGone:
-        return drop_step(form, form.redirect(with_next("/sign-in", target)))
+        return STEP.drop(form, form.redirect(with_next("/sign-in", target)))
     return keep_session(form, form.redirect(target), cookie)
 
 

@@ -11,18 +11,15 @@ from kener_async.domain.errors import Forbidden, TooMany, Unauthenticated
 from kener_async.domain.people import Act
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import digest_of
-from kener_async.identity.sign_in import SECOND_STEP_SECONDS, SignIn, StepGone
+from kener_async.identity.sign_in import KNOWN_BROWSER_SECONDS, SECOND_STEP_SECONDS, SignIn, StepGone
 from kener_async.identity.ways import ways_of, ways_of_step
 from kener_async.web.manage.cookies import (
-    browser_secret,
+    BROWSER,
+    STEP,
     drop_session,
-    drop_step,
-    keep_browser,
     keep_session,
-    keep_step,
     may_sign_in,
     old_session,
-    step_of,
     visit_of,
 )
 from kener_async.web.manage.form_fields import FormPassword, FormText
@@ -99,7 +96,7 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
             form.values["password"],
             visit_of(form),
             old_digest(form),
-            browser_secret(form),
+            BROWSER.secret(form),
         )
     except (Unauthenticated, TooMany) as error:
         # Without the name, in the place of which people type passwords.
@@ -109,14 +106,16 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
         response = keep_session(form, form.redirect(target), result.cookie)
     else:
         response = to_second_step(form, result.step or "", target)
-    return response if result.browser is None else keep_browser(form, response, result.browser)
+    if result.browser is not None:
+        BROWSER.keep(form, response, result.browser, KNOWN_BROWSER_SECONDS)
+    return response
 
 
 @open_page()
 async def second_step(page: OpenPage) -> str | web.StreamResponse:
     """The page that asks for a code, after a password that was right."""
     target = next_path(page.query.get("next", ""))
-    ways = await page.app[keys.DATABASE].read(ways_of_step, step_of(page), page.now)
+    ways = await page.app[keys.DATABASE].read(ways_of_step, STEP.secret(page), page.now)
     if ways is None:
         return page.redirect(with_next("/sign-in", target))
     return await page.render("manage/second_step.html", next=target, ways=ways)
@@ -129,10 +128,10 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
     target = next_path(form.values["next"])
     try:
         cookie = await form.app[SIGN_IN].by_code(
-            step_of(form), form.values["code"], visit_of(form), old_digest(form)
+            STEP.secret(form), form.values["code"], visit_of(form), old_digest(form)
         )
     except StepGone:
-        return drop_step(form, form.redirect(with_next("/sign-in", target)))
+        return STEP.drop(form, form.redirect(with_next("/sign-in", target)))
     return keep_session(form, form.redirect(target), cookie)
 
 
@@ -179,4 +178,4 @@ def old_digest(page: OpenPage) -> bytes | None:
 
 def to_second_step(page: OpenPage, step: str, target: str) -> web.StreamResponse:
     """303 to the page that asks for a code, with the secret of the step in a cookie."""
-    return keep_step(page, page.redirect(with_next("/second-step", target)), step, SECOND_STEP_SECONDS)
+    return STEP.keep(page, page.redirect(with_next("/second-step", target)), step, SECOND_STEP_SECONDS)
