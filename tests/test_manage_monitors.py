@@ -1,6 +1,5 @@
 """The screens of monitors: what they show, to whom, and what may be done on them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from kener_async.store import alerts, certificates, check_faults, monitors
 from kener_async.store.interface import Session
 from tests.rigs.html_client import HtmlClient, session_of_client
 from tests.rigs.people import a_person, a_session
-from tests.rigs.service import NOON, SECRET, FakeClock, Service, running
+from tests.rigs.service import NOON, SECRET, FakeClock, Service, is_of_a_request, running
 
 HOSTILE = "<script>alert(1)</script>&\"'"
 SETTINGS = f"""
@@ -271,12 +270,6 @@ async def test_monitors_of_other_categories_are_not_there(service: Service, sess
 
 async def test_an_unknown_monitor_is_not_found(service: Service, session: ClientSession):
     await (await browser(service, session)).open("/manage/monitors/pluto", 404)
-
-
-def is_of_a_request() -> bool:
-    """Whether a request is handled in this task, and not a job of the service, which reads now and then."""
-    task = asyncio.current_task()
-    return task is not None and "RequestHandler" in repr(task.get_coro())
 
 
 async def test_two_hundred_monitors_take_as_many_queries_as_two(

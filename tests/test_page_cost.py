@@ -11,7 +11,7 @@ from kener_async import keys
 from kener_async.config.model import Config
 from kener_async.domain.groups import GroupSettings
 from kener_async.domain.heartbeats import MonitorSettings
-from tests.rigs.service import FakeClock, Service, a_monitor, running
+from tests.rigs.service import FakeClock, Service, a_monitor, is_of_a_request, running
 
 BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br"}
 
@@ -27,8 +27,7 @@ class Turns:
 
     def _counted(self, access: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def turn(work: Any, *args: Any, **kwargs: Any) -> Any:
-            task = asyncio.current_task()
-            if task is not None and "RequestHandler" in repr(task.get_coro()):
+            if is_of_a_request():
                 self.count += 1
             return await access(work, *args, **kwargs)
 

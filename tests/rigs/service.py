@@ -1,5 +1,6 @@
 """A service in this process: the real app over a real file, with a clock that tests set."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -134,3 +135,9 @@ async def running(config: Config, clock: FakeClock) -> AsyncIterator[Service]:
         service = Service(client, clock)
         service.token = await service.mint()
         yield service
+
+
+def is_of_a_request() -> bool:
+    """Whether a request is handled in this task, and not a job of the service, which reads now and then."""
+    task = asyncio.current_task()
+    return task is not None and "RequestHandler" in repr(task.get_coro())
