@@ -1,4 +1,4 @@
--- The whole schema of a new database (version 7; older ones are migrated by kener_async/store/sqlite/migrations).
+-- The whole schema of a new database (version 8; older ones are migrated by kener_async/store/sqlite/migrations).
 --
 -- Four layers are stored separately: samples, incidents, settings, gaps. Statuses and uptimes are a pure function
 -- of them (docs/uptime.md); `quarters` is the only aggregate, and can be counted again from the layers.
@@ -136,6 +136,24 @@ CREATE TABLE quarters (
     latency_min           ANY,
     latency_max           ANY,
     PRIMARY KEY (monitor_id, quarter)
+) STRICT, WITHOUT ROWID;
+
+-- The sums of the quarters of whole days [start, end) of a time zone, so that windows need not add up each quarter.
+-- A row is deleted in the transaction that counts one of its quarters again.
+CREATE TABLE days (
+    monitor_id            INTEGER NOT NULL,
+    start                 INTEGER NOT NULL CHECK (start % 900 = 0),
+    "end"                 INTEGER NOT NULL CHECK ("end" % 900 = 0 AND "end" > start),
+    up                    INTEGER NOT NULL,
+    degraded              INTEGER NOT NULL,
+    degraded_as_downtime  INTEGER NOT NULL,
+    down                  INTEGER NOT NULL,
+    maintenance           INTEGER NOT NULL,
+    latency_count         INTEGER NOT NULL,
+    latency_sum           ANY NOT NULL,
+    latency_min           ANY,
+    latency_max           ANY,
+    PRIMARY KEY (monitor_id, start, "end")
 ) STRICT, WITHOUT ROWID;
 
 -- Spans [start, end) of quarters whose counts may differ from the layers. They are marked in the transaction

@@ -6,7 +6,7 @@ from importlib.resources import files
 from kener_async.resources import shipped
 
 APPLICATION_ID = 0x4B656E72  # "Kenr", to recognise files of this program
-VERSION = 7
+VERSION = 8
 
 
 def lacking(connection: sqlite3.Connection) -> range:
