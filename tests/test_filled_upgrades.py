@@ -19,7 +19,7 @@ from tests.rigs.service import FakeClock
 DATA = Path(__file__).parent / "data"
 RELEASED = sorted(DATA.glob("schema_v*.sql"))
 RENAMED = {"comments": "updates"}  # tables by their names of before
-COUNTED = ("quarters", "dirty", "followers")  # anew, from others
+COUNTED = ("quarters", "dirty", "followers", "days")  # anew, from others
 
 
 @pytest.fixture(scope="module")

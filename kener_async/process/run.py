@@ -25,8 +25,8 @@ SWITCH_SECONDS = 0.0005
 # How often the garbage collector runs: rarely over all objects, which are many, long-lived, without cycles,
 # because with thousands of monitors a full run stops the loop for a third of a second.
 GARBAGE_THRESHOLDS = (2000, 20, 10_000)
-# The arenas of malloc, of which each thread else gets one of its own: memory that was freed in one is not used by
-# another, so that the holes in six of them once took 120 MB.
+# The arenas of malloc. Without a bound each thread gets one of its own, and memory that was freed in one is not
+# used by another: the holes in six of them took 120 MB with 1,000 monitors.
 ARENAS = 2
 M_ARENA_MAX = -8  # malloc.h of glibc
 
@@ -54,7 +54,7 @@ def run(config: Config, read_again: Callable[[], Config], announce: Callable[[in
 
 
 def _share_arenas() -> None:
-    """Bound the arenas of malloc, before the first thread gets one; no other C library than glibc has them."""
+    """Bound the arenas of malloc before the first thread gets one; C libraries other than glibc have none."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
