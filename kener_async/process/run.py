@@ -25,7 +25,7 @@ SWITCH_SECONDS = 0.0005
 # How often the garbage collector runs: rarely over all objects, which are many, long-lived, without cycles,
 # because with thousands of monitors a full run stops the loop for a third of a second.
 GARBAGE_THRESHOLDS = (2000, 20, 10_000)
-# The arenas of malloc. Without a bound each thread gets one of its own, and memory that was freed in one is not
+# The arenas of malloc. Without a bound each thread gets one of its own, and memory freed in one is not
 # used by another: the holes in six of them took 120 MB with 1,000 monitors.
 ARENAS = 2
 M_ARENA_MAX = -8  # malloc.h of glibc
