@@ -5,7 +5,7 @@ The real server runs in this process, with the true time; between it and the dev
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -28,8 +28,9 @@ from kener_async.domain.samples import Status
 from kener_async.probes.settings import AliveTarget, CheckSettings
 from tests.rigs.device import DeviceClock, agent_settings
 from tests.rigs.network import FaultyNetwork
-from tests.rigs.process import Key, reading
+from tests.rigs.process import Key
 from tests.rigs.service import NOON, FakeClock, Service
+from tests.rigs.stored_samples import samples_in
 
 HOUR, MINUTE = 3600, 60
 TAGS = ("earth", "mars")
@@ -209,13 +210,8 @@ class Life:
         assert await self.uploader.upload()
 
     def stored(self) -> dict[Key, str]:
-        names = [status.name for status in Status]
         path = self.service.app[keys.RUNNING].config.database.path
-        with closing(reading(path)) as connection:
-            rows = connection.execute(
-                "SELECT tag, minute, status FROM samples JOIN monitors ON id = monitor_id"
-            )
-            return {(tag, minute): names[status] for tag, minute, status in rows}
+        return {(one.tag, one.minute): one.status for one in samples_in(path)}
 
     async def device(self) -> dict[str, Any]:
         (device,) = await self.service.get("/api/devices")

@@ -23,6 +23,7 @@ from kener_async.store import tokens
 from kener_async.store.tokens import digest_of
 from tests.rigs.process import Server, a_config
 from tests.rigs.service import NOON, SECRET, FakeClock, Service, a_monitor, running
+from tests.rigs.stored_samples import samples_in
 
 KEY = "b7XkTq0cV8hYbN2wLr5sKgmQ3tXq0cV8hYbN2wLr5sK"
 
@@ -41,15 +42,7 @@ async def fetch(service: Service, address: str, method: str = "GET", **options: 
 def stored(service: Service) -> list[tuple[Any, ...]]:
     """Tag, minute, status and latency of all that is on disk now."""
     path = service.app[keys.RUNNING].config.database.path
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute(
-            "SELECT tag, minute, status, latency FROM samples JOIN monitors ON id = monitor_id ORDER BY 1, 2"
-        ).fetchall()
-    names = ("UP", "DEGRADED", "DOWN")
-    return [
-        (tag, minute, names[status], latency / 1e6 if isinstance(latency, int) else latency)
-        for tag, minute, status, latency in rows
-    ]
+    return [(one.tag, one.minute, one.status, one.latency) for one in samples_in(path)]
 
 
 # What it says

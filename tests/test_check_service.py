@@ -1,7 +1,6 @@
 """Checks within the whole service: probes, storage, reload, alerts, and processes that are killed."""
 
 import asyncio
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,15 +15,17 @@ from aiohttp.test_utils import TestServer
 from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Config
+from kener_async.domain.calendar import LAST_INSTANT
 from kener_async.domain.errors import Invalid, Unavailable
 from kener_async.domain.heartbeats import MonitorSettings, OnChange
 from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.domain.timeline import Reason
 from kener_async.probes.settings import CheckSettings
-from kener_async.store import check_faults, samples
+from kener_async.store import check_faults, monitors, samples
 from tests.rigs.alerts import a_rule, an_alert_config, look, open_alerts, told
 from tests.rigs.checks import a_check
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.stored_samples import samples_in
 
 CHECK = SampleSource.CHECK
 
@@ -72,8 +73,8 @@ async def checking(folder: Path, *checks: CheckSettings) -> AsyncIterator[Servic
 
 async def stored(service: Service) -> list[Sample]:
     def read(session: Any) -> list[Sample]:
-        rows = session.execute("SELECT monitor_id, minute FROM samples ORDER BY 1, 2").fetchall()
-        return list(samples.at(session, rows).values())
+        found = samples.spans(session, list(monitors.tags(session)), 0, LAST_INSTANT)
+        return [sample for each in found.values() for sample in each.values()]
 
     found: list[Sample] = await service.app[keys.DATABASE].read(read)
     return found
@@ -396,6 +397,5 @@ async def test_a_kill_after_any_attempt_never_leaves_a_wrong_minute(
         cwd=root,
     )
     assert await process.wait() == -9
-    with sqlite3.connect(tmp_path / "kener.db") as connection:
-        found = [status for (status,) in connection.execute("SELECT status FROM samples ORDER BY minute")]
+    found = [Status[one.status] for one in samples_in(tmp_path / "kener.db")]
     assert found == said

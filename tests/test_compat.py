@@ -30,6 +30,7 @@ from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.process import SECRET, Server
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.stored_samples import samples_in
 
 CHECK = "07c2f548-9850-4b27-af5d-6c9dc157ec02"
 OTHER = "5b1cb2a0-4d0e-4f4f-9a55-6ce4a1e0d7c1"
@@ -78,15 +79,7 @@ async def external(
 
 def stored(database: Path) -> list[tuple[Any, ...]]:
     """Tag, minute, status and latency of all that is on disk now."""
-    with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute(
-            "SELECT tag, minute, status, latency FROM samples JOIN monitors ON id = monitor_id ORDER BY 1, 2"
-        ).fetchall()
-    names = ("UP", "DEGRADED", "DOWN")
-    return [
-        (tag, minute, names[status], latency / 1e6 if isinstance(latency, int) else latency)
-        for tag, minute, status, latency in rows
-    ]
+    return [(one.tag, one.minute, one.status, one.latency) for one in samples_in(database)]
 
 
 def begun(database: Path) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ import pytest
 
 from kener_async.store import devices
 from tests.rigs.process import MINUTE, ROOT, Server, a_config, reading
+from tests.rigs.stored_samples import samples_in
 
 MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent)) or "micropython"
 HEAP = "heapsize=128k"  # objects take twice as much as on an ESP32
@@ -139,14 +140,8 @@ class Esp32:
 
     def stored(self) -> dict[int, float]:
         """The number that is stored of each minute."""
-        with closing(reading(self.server.database)) as connection:
-            rows = connection.execute(
-                """
-                SELECT minute, latency / 1000000 FROM samples JOIN monitors ON id = monitor_id WHERE tag = ?
-                """,
-                (self.tag,),
-            )
-            return dict(rows)
+        found = samples_in(self.server.database)
+        return {one.minute: one.latency for one in found if one.tag == self.tag}
 
     def heard(self) -> list[tuple[int, int]]:
         """Of each name that it gave itself: how many numbers are missing, how often it counted anew."""

@@ -9,11 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.rigs.stored_samples import STATUSES, samples_in
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE, INSIDE = 50, 5
@@ -125,26 +128,18 @@ def cut_off(folder: Path, witnesses: bool) -> tuple[int, int]:
     return -int(-began // 60) * 60, int(ended // 60) * 60
 
 
-def read(folder: Path, query: str, *values: object) -> list[tuple[int, ...]]:
+def read(folder: Path, query: str) -> list[tuple[int, ...]]:
     with closing(sqlite3.connect(folder / "kener.db")) as connection:
-        return connection.execute(query, values).fetchall()
+        return connection.execute(query).fetchall()
 
 
 def counted(folder: Path, first: int, last: int, is_inside: Callable[[int], bool]) -> dict[int, int]:
     """How many samples of each status there are of these minutes."""
-    rows = read(
-        folder,
-        "SELECT CAST(substr(tag, 8) AS INTEGER), status"
-        "  FROM samples JOIN monitors ON monitors.id = monitor_id"
-        " WHERE minute >= ? AND minute < ?",
-        first,
-        last,
+    return Counter(
+        STATUSES.index(one.status)
+        for one in samples_in(folder / "kener.db")
+        if first <= one.minute < last and is_inside(int(one.tag[7:]))
     )
-    counts: dict[int, int] = {}
-    for number, status in rows:
-        if is_inside(number):
-            counts[status] = counts.get(status, 0) + 1
-    return counts
 
 
 async def test_targets_outside_are_not_observed_and_those_inside_measured(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from kener_async.api.http.auth import mint
 from kener_async.domain.access import DEFAULT_SCOPES
 from kener_async.store import tokens
 from kener_async.store.sqlite import transactions
+from tests.rigs.stored_samples import samples_in
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "for-tests-only-" + "p" * 32
@@ -426,9 +427,7 @@ def reading(database: Path) -> sqlite3.Connection:
 
 
 def stored_samples(database: Path) -> dict[Key, str]:
-    with closing(reading(database)) as connection:
-        rows = connection.execute("SELECT tag, minute, status FROM samples JOIN monitors ON id = monitor_id")
-        return {(tag, minute): STATUSES[status] for tag, minute, status in rows}
+    return {(one.tag, one.minute): one.status for one in samples_in(database)}
 
 
 def compare(database: Path, sent: Sent) -> Comparison:

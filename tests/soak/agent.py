@@ -34,6 +34,7 @@ from aiohttp.test_utils import TestServer
 from tests.rigs.device import AgentProcess
 from tests.rigs.network import FaultyNetwork
 from tests.rigs.process import MINUTE, STATUSES, Server, a_config, damage, reading
+from tests.rigs.stored_samples import samples_in
 from tests.soak.clock import HOUR, FakedClock, preload
 from tests.soak.power import Disk, ext4
 
@@ -189,11 +190,7 @@ def misjudged(samples: Sequence[Sample], verdicts: Sequence[Verdict], edge: floa
 
 
 def stored_rows(database: Path) -> dict[tuple[str, int], Row]:
-    with closing(reading(database)) as connection:
-        rows = connection.execute(
-            "SELECT tag, minute, status, latency FROM samples JOIN monitors ON id = monitor_id"
-        )
-        return {(tag, minute): (STATUSES[status], micro / 1e6) for tag, minute, status, micro in rows}
+    return {(one.tag, one.minute): (one.status, one.latency) for one in samples_in(database)}
 
 
 def miscounted(database: Path, count: int) -> Iterator[str]:

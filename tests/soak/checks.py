@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 from aiohttp import web
 
 from kener_async.domain.calendar import MINUTE
-from tests.rigs.process import STATUSES, Refused, Server, Unanswered, a_config, connected, integrity, reading
+from tests.rigs.process import STATUSES, Refused, Server, Unanswered, a_config, connected, integrity
+from tests.rigs.stored_samples import samples_in
 
 AT_ONCE = 16  # monitors that are checked at the same time
 RETRY_EVERY = 1  # seconds
@@ -214,11 +215,8 @@ async def _ask(port: int, token: str, tag: str, run: Run) -> None:
 
 def _compare(database: Path, runs: Mapping[str, Run], report: Report) -> None:
     found: dict[str, dict[int, str]] = {tag: {} for tag in runs}
-    with closing(reading(database)) as connection:
-        for tag, minute, status in connection.execute(
-            "SELECT tag, minute, status FROM samples JOIN monitors ON id = monitor_id"
-        ):
-            found[tag][minute] = STATUSES[status]
+    for sample in samples_in(database):
+        found[sample.tag][sample.minute] = sample.status
     for tag, each in runs.items():
         report.runs += bool(each.arrived)
         report.ended += each.is_acknowledged

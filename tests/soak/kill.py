@@ -9,10 +9,8 @@ import random
 import sys
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.rigs.process import (
     Comparison,
@@ -23,8 +21,8 @@ from tests.rigs.process import (
     compare,
     connected,
     integrity,
-    reading,
 )
+from tests.rigs.stored_samples import STATUSES, samples_in
 
 TAGS = [f"m{number:02d}" for number in range(40)]
 CHECKED_EACH = 10
@@ -125,18 +123,9 @@ async def _miscounted(server: Server, token: str) -> list[str]:
     return faults
 
 
-def _counted(database: Path, tag: str, start: int, end: int) -> dict[str, Any]:
-    with closing(reading(database)) as connection:
-        row = connection.execute(
-            """
-            SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status = 1),
-                   count(*) FILTER (WHERE status = 2)
-              FROM samples JOIN monitors ON id = monitor_id
-             WHERE tag = ? AND minute >= ? AND minute < ?
-            """,
-            (tag, start, end),
-        ).fetchone()
-    return dict(zip(("up", "degraded", "down"), row, strict=True))
+def _counted(database: Path, tag: str, start: int, end: int) -> dict[str, int]:
+    found = [one.status for one in samples_in(database) if one.tag == tag and start <= one.minute < end]
+    return {status.lower(): found.count(status) for status in STATUSES}
 
 
 def main() -> int:
