@@ -25,6 +25,7 @@ KEEPALIVE_SECONDS = 75  # longer than proxies keep idle connections, so that the
 MAX_WAITING = 32 * 1024 * 1024  # bytes of answers that all clients together have not taken yet
 MAX_HEAD = 64 * 1024  # bytes of a request's head
 MAX_TIMEOUTS = 12  # a whole answer may take so many timeouts, as a whole body may
+READ_AHEAD = 64 * 1024  # bytes of a body; aiohttp stops to read when twice as many wait for the handler
 SWEEP_SECONDS = 1.0
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger
 
@@ -143,6 +144,7 @@ class HttpConnection(RequestHandler):
             keepalive_timeout=KEEPALIVE_SECONDS,
             access_log=None,  # type: ignore[arg-type]
             auto_decompress=False,
+            read_bufsize=READ_AHEAD,
             lingering_time=2,
         )
         limit_pipelining(self)
