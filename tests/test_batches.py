@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ from kener_async.domain import batches as domain_batches
 from kener_async.domain.access import Grant
 from kener_async.domain.batches import Batch, Item, Verdict
 from kener_async.domain.clocks import Stamp
-from kener_async.domain.errors import Invalid
+from kener_async.domain.errors import Invalid, TooLarge
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, MonitorStates
@@ -34,6 +35,7 @@ from kener_async.domain.uptime import NOTHING
 from kener_async.store import batches, devices, monitors, observer
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
+from kener_async.web.pages.throttle import FairQueue
 from tests.rigs import process
 from tests.rigs.contract import complaints
 from tests.rigs.database import record_batch
@@ -697,6 +699,30 @@ async def test_bodies_beyond_the_budget_are_answered_with_retry_after(
         assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
         assert await reply.json() == {"error": "too many large requests at once; nothing was stored"}
     assert await minutes(service) == {}
+
+
+async def test_a_refused_batch_holds_nothing_of_its_body_while_its_answer_waits_for_its_turn(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    class Body:
+        pass
+
+    bodies: list[ReferenceType[Body]] = []
+    held_while_waiting: list[Body | None] = []
+
+    async def read(*_: Any) -> None:
+        body = Body()
+        bodies.append(ref(body))
+        raise TooLarge("the body is too large")
+
+    async def wait_turn(queue: FairQueue) -> None:
+        held_while_waiting.extend(body() for body in bodies)
+
+    monkeypatch.setattr("kener_async.api.batches.read_encoded", read)
+    monkeypatch.setattr(FairQueue, "wait_turn", wait_turn)
+    async with running(a_config(tmp_path), clock) as service:
+        status, _ = await service.ask("POST", "/api/status/batch", data=b"{}")
+    assert (status, held_while_waiting) == (413, [None])
 
 
 async def test_a_batch_that_stops_half_way_is_given_up_and_its_place_is_free_again(

@@ -134,6 +134,7 @@ async def _received(
                 raise TooLarge("the body is too large")
             reservation.grow(len(part))
             raw += part
+            del part  # its copy is enough while the next one is awaited
             timeout.reschedule(min(now() + part_seconds, deadline))
     return raw
 

@@ -62,19 +62,23 @@ def request_middleware(
         REQUEST_ID.set(request_id)
         policy = policy_of(handler) or policies.closest(request.path)
         message: str | None = None
+        refusal: PrebuiltResponse | None = None
         try:
             check_request(request)
             response = await handler(request)
         except web.HTTPRedirection as redirection:
-            await wait_turn()
-            response = redirected(redirection, policy)
+            response = refusal = redirected(redirection, policy)
         except Exception as error:
             if not isinstance(error, DomainError | web.HTTPException):
                 request_log.failed(request)
+            response = refusal = error_response(error, ANY_ORIGIN if policy.is_cross_origin else NO_HEADERS)
+        if refusal is not None:
+            # Not within the except clauses: an error holds the frames that it came through, and with them the
+            # body of the request, which many refused requests would keep while they wait for their turns.
             await wait_turn()
-            refusal = error_response(error, ANY_ORIGIN if policy.is_cross_origin else NO_HEADERS)
-            message = refusal.message
-            response = await formatted(request, policy, refusal)
+            if isinstance(refusal, ErrorResponse):
+                message = refusal.message
+                response = await formatted(request, policy, refusal)
         if isinstance(response, PrebuiltResponse):
             response.request_id = request_id
         elif not policy.is_cacheable:
