@@ -51,6 +51,7 @@ from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.stop import NEVER
 from tests.rigs import recount
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
+from tests.rigs.stored_samples import samples_of
 
 HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
 
@@ -93,11 +94,8 @@ class Stored:
     def _read(self, connection: sqlite3.Connection) -> None:
         tags = dict(connection.execute("SELECT id, tag FROM monitors"))
         (self.kept_from,) = connection.execute("SELECT kept_from FROM service").fetchone()
-        for monitor, minute, status, latency in connection.execute(
-            "SELECT monitor_id, minute, status, latency FROM samples"
-        ):
-            plain = latency / 1_000_000 if isinstance(latency, int) else latency
-            self.samples[tags[monitor]][minute] = Sample(monitor, minute, Status(status), plain)
+        for one in samples_of(connection):
+            self.samples[one.tag][one.minute] = Sample(0, one.minute, Status[one.status], one.latency)
         for monitor, since, body in connection.execute("SELECT monitor_id, since, body FROM settings"):
             self.versions[tags[monitor]].append(Version(since, settings_of(json.loads(body))))
         self.starts: dict[str, list[int]] = defaultdict(list)
