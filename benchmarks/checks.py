@@ -19,11 +19,12 @@ from statistics import median, quantiles
 from benchmarks.servers import (
     LOAD_CORE,
     ROOT,
-    SCRIPT,
     SECRET,
     SERVER_CORE,
     Round,
     Server,
+    Usage,
+    cpu_seconds,
     free_port,
     load,
     machine,
@@ -339,28 +340,16 @@ def _rounds(processes: Sequence[int], seconds: int) -> list[list[float]]:
     """The shares of a core that processes take beside each other, in rounds of ROUND_SECONDS."""
     rounds = []
     for _ in range(max(1, seconds // ROUND_SECONDS)):
-        began, before = time.monotonic(), [_cpu_seconds(pid) for pid in processes]
+        began, before = time.monotonic(), [cpu_seconds(pid) for pid in processes]
         time.sleep(ROUND_SECONDS)
         lasted = time.monotonic() - began
-        rounds.append(
-            [(_cpu_seconds(pid) - one) / lasted for pid, one in zip(processes, before, strict=True)]
-        )
+        rounds.append([(cpu_seconds(pid) - one) / lasted for pid, one in zip(processes, before, strict=True)])
     return rounds
-
-
-def _cpu_seconds(pid: int) -> float:
-    """The processor seconds of all threads of a process, to the nanosecond (clock_getcpuclockid of Linux)."""
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _paced(server: Server, seconds: int, pause: int) -> Round:
     """Reports by 32 connections that rest so many milliseconds after each answer."""
-    arguments = ("now", "1000", "0", str(pause))
-    headers = {"Authorization": f"Bearer {server.token}"}
-    command = load(server, seconds, SCRIPT, arguments, headers)
-    before = server.cpu_seconds
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return read_round(output, server.cpu_seconds - before)
+    return wrk(server, "now", 1000, seconds, pause_ms=pause)
 
 
 @contextmanager
@@ -381,7 +370,7 @@ def _pages(server: Server, seconds: int) -> Round:
         capture_output=True,
         text=True,
     ).stdout
-    return read_round(output, 0)
+    return read_round(output, Usage())
 
 
 def _p95_of(server: Server, seconds: int) -> float:

@@ -1,148 +1,145 @@
-"""A realistic site: monitors with names in categories, 90 days with outages, incidents with comments.
+"""Fill a database with the past that a server would have stored, in the layout of any checkout.
 
-The past is stored in quarter-hours and the last day in minutes, as the server stores them. Everything is
-generated from seeds, so that runs differ only in the instant at which the history ends.
+Every monitor reported every minute, without gaps. Stored are the counts of each quarter-hour of all days, and
+the samples of the last days. Latencies differ between monitors, and the sums of each quarter-hour are those of
+its samples. What is written follows from the arguments and from the instant at which the past ends.
+
+    python -m benchmarks.history CONFIG --days 90 --minute-days 7
+
+`written` does that with the program of another checkout, in a process of its own.
 """
 
-import random
+import argparse
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks import growth
-from benchmarks.servers import SECRET
+from benchmarks import site
+from benchmarks.servers import ROOT, run_with
 from kener_async.config.load import load
-from kener_async.domain.calendar import DAY, HOUR, QUARTER, quarter_of
-from kener_async.domain.samples import Status
-from kener_async.store import incidents
-from kener_async.store.sqlite import connections
+from kener_async.domain.calendar import DAY, quarter_of
+from kener_async.store import monitors, observer
+from kener_async.store.sqlite import connections, upgrade
 
-DAYS = 90
-PAST_INCIDENTS = 40
-A_CATEGORY = 12  # monitors
-WORDS = (
-    *("account", "archive", "billing", "cache", "catalogue", "checkout", "delivery", "export", "gateway"),
-    *("image", "import", "invoice", "ledger", "login", "mail", "message", "metrics", "order", "payment"),
-    *("planner", "queue", "report", "scheduler", "search", "session", "storage", "stream", "upload"),
-)
-PLACES = ("Amsterdam", "Dublin", "Frankfurt", "Helsinki", "Madrid", "Milan", "Paris", "Warsaw")
+MINUTE_DAYS = 7  # that have their samples: a file of 1,000 monitors has 27 MB for each
+AT_ONCE = 50  # monitors in a transaction
+SHAPES = 97  # ways in which latencies differ between monitors
 
 
-def configure(folder: Path, monitors: int) -> Path:
-    """A config.toml for so many monitors, which may be silent for half an hour; its path."""
-    lines = [
-        f'[auth]\nsecret_key = "{SECRET}"\n[database]\npath = "kener.db"\n[log]\nformat = "text"\n',
-        "[ingest]\ntoken_rate = 0\n",
-    ]
-    lines += [
-        f'[[categories]]\nname = "{name}"\ndescription = "What runs in {name}"\n'
-        for name in dict.fromkeys(_category(number) for number in range(monitors))
-    ]
-    for number in range(monitors):
-        dice = random.Random(f"name {number}")
-        word, other = dice.sample(WORDS, 2)
-        lines.append(
-            f'[[monitors]]\ntag = "monitor-{number}"\nname = "{word.title()} {other} {number}"\n'
-            f'description = "Takes {word} requests and hands them to the {other}"\n'
-            f'category = "{_category(number)}"\n'
-            '[monitors.heartbeat]\ninterval = "15m"\ngrace = "15m"\ndown_after = "2h"\n'
-        )
-    path = folder / "config.toml"
-    path.write_text("".join(lines))
-    return path
+def written(
+    config: Path,
+    days: int,
+    tree: Path = ROOT,
+    *,
+    minute_days: int = MINUTE_DAYS,
+    at: int | None = None,
+    is_site: bool = False,
+) -> str:
+    """Fill the database beside the configuration with so many days up to `at` (seconds; default: now).
+
+    With `is_site` also with outages and incidents (site.py). Returns the numbers of rows.
+    """
+    arguments = ["--days", str(days), "--minute-days", str(minute_days), "--at", str(at or int(time.time()))]
+    return run_with(tree, "benchmarks.history", str(config), *arguments, *(["--site"] if is_site else []))
 
 
-def _category(number: int) -> str:
-    round_, place = divmod(number // A_CATEGORY, len(PLACES))
-    return PLACES[place] + (f" {round_ + 1}" if round_ else "")
-
-
-def fill(config: Path, days: int = DAYS) -> str:
-    """Write so many days for the monitors of the configuration to the database; the numbers of rows."""
-    filled = growth.fill(config, days)
-    now = int(time.time())
-    with closing(connections.connect(config.parent / "kener.db", synchronous="OFF")) as connection:
-        connections.transaction(connection, lambda connection: _go_wrong(connection, now))
-        connections.transaction(connection, lambda connection: _tell(connection, config, now))
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--days", type=int, required=True)
+    parser.add_argument("--minute-days", type=int, default=MINUTE_DAYS)
+    parser.add_argument("--at", type=int, default=int(time.time()), help="the instant at which it ends")
+    parser.add_argument("--site", action="store_true", help="with outages and incidents")
+    options = parser.parse_args()
+    path = options.config.parent / "kener.db"
+    upgrade.prepare(path)
+    with closing(connections.connect(path, synchronous="OFF")) as connection:
+        connection.execute("PRAGMA cache_size = -200000")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA ignore_check_constraints = ON")  # a fifth of the time
+        _fill(connection, options.config, options.days, min(options.minute_days, options.days), options.at)
+        if options.site:
+            until = quarter_of(options.at) - (options.minute_days + 1) * DAY
+            connections.transaction(connection, site.go_wrong, options.at, until)
+            connections.transaction(connection, site.add_incidents, options.config, options.at)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return f"{filled}, {PAST_INCIDENTS + 2} incidents"
+        print(_described(connection, path))
 
 
-def _go_wrong(connection: sqlite3.Connection, now: int) -> None:
-    """Outages before the last day, and every tenth monitor is younger than 90 days."""
-    begin, end = quarter_of(now) - DAYS * DAY, quarter_of(now) - 2 * DAY
-    for (monitor,) in connection.execute("SELECT id FROM monitors").fetchall():
-        dice = random.Random(f"outages {monitor}")
-        connection.executemany(
-            """
-            UPDATE quarters SET up = 15 - :lost, degraded = :degraded, down = :lost - :degraded
-             WHERE monitor_id = :monitor AND quarter = :quarter
-            """,
-            [
-                {"monitor": monitor, "quarter": quarter, "lost": lost, "degraded": degraded}
-                for quarter, lost, degraded in _outages(dice, begin, end)
-            ],
+def _fill(connection: sqlite3.Connection, config: Path, days: int, minute_days: int, now: int) -> None:
+    end = quarter_of(now)
+    begin = end - days * DAY
+    connection.execute("BEGIN IMMEDIATE")
+    observer.begin(connection, now=begin, retention=0)
+    wanted = {monitor.tag: monitor.settings for monitor in load(config, {}).monitors}
+    ids = sorted(monitors.register(connection, wanted, now=begin).values())
+    connection.execute("UPDATE service SET last_seen = ?, rolled_until = ?", (now, end))
+    connection.execute("UPDATE monitors SET last_heard = ?", (end - 1,))
+    _plan(connection, begin, end)
+    connection.execute("COMMIT")
+    for first in range(0, len(ids), AT_ONCE):
+        connection.execute("BEGIN IMMEDIATE")
+        for monitor in ids[first : first + AT_ONCE]:
+            _add_quarters(connection, monitor)
+            _add_samples(connection, monitor, end - minute_days * DAY)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("DELETE FROM dirty")
+
+
+def _plan(connection: sqlite3.Connection, begin: int, end: int) -> None:
+    """Temporary tables of the minutes and quarter-hours that each monitor gets; latencies in millionths."""
+    connection.execute("CREATE TEMP TABLE minutes (minute INTEGER PRIMARY KEY, latency INTEGER)")
+    connection.execute(
+        """
+        INSERT INTO minutes
+        WITH RECURSIVE times (minute) AS (
+            VALUES (:begin) UNION ALL SELECT minute + 60 FROM times WHERE minute + 60 < :end
         )
-        if monitor % 10 == 0:
-            born = begin + dice.randrange(80) * DAY
-            connection.execute("DELETE FROM quarters WHERE monitor_id = ? AND quarter < ?", (monitor, born))
-
-
-def _outages(dice: random.Random, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Quarters in which something was wrong: their start, the minutes not up, and those of them degraded."""
-    for _ in range(dice.randrange(12)):
-        first = begin + dice.randrange((end - begin) // QUARTER) * QUARTER
-        is_slow = dice.random() < 0.5
-        for number in range(dice.randrange(1, 12)):
-            lost = 15 if number else dice.randrange(1, 16)
-            yield first + number * QUARTER, lost, lost if is_slow else 0
-
-
-def _tell(connection: sqlite3.Connection, config: Path, now: int) -> None:
-    """Past incidents, on whole quarters; an ongoing one, and a planned maintenance."""
-    tags = [monitor.tag for monitor in load(config, {}).monitors]
-    dice = random.Random("incidents")
-    starts = sorted(
-        dice.randrange(2, DAYS - 1) * DAY + dice.randrange(24) * HOUR for _ in range(PAST_INCIDENTS)
+        SELECT minute, 50000 + minute / 60 * 7919 % 300 * 1000 FROM times
+        """,
+        {"begin": begin, "end": end},
     )
-    for before in reversed(starts):
-        start = quarter_of(now) - before
-        end = start + dice.randrange(1, 12) * QUARTER
-        is_maintenance = dice.random() < 0.25
-        impact = None if is_maintenance else dice.choice((Status.DEGRADED, Status.DOWN))
-        fields = {
-            "start": start,
-            "end": end,
-            "is_maintenance": is_maintenance,
-            "impact": impact,
-            "is_resolved": not is_maintenance,
-        }
-        _report(connection, dice, tags, fields, end)
-    _report(connection, dice, tags, {"start": now - 2 * HOUR, "impact": Status.DEGRADED}, now)
-    soon = quarter_of(now) + 2 * DAY
-    _report(connection, dice, tags, {"start": soon, "end": soon + HOUR, "is_maintenance": True}, now)
+    connection.execute(
+        """
+        CREATE TEMP TABLE sums AS
+        SELECT minute / 900 * 900 AS quarter, sum(latency) AS total, min(latency) AS low, max(latency) AS high
+          FROM minutes
+         GROUP BY 1
+        """
+    )
 
 
-def _report(
-    connection: sqlite3.Connection,
-    dice: random.Random,
-    tags: list[str],
-    fields: Mapping[str, object],
-    created_at: int,
-) -> None:
-    word = dice.choice(WORDS)
-    described = {
-        **fields,
-        "title": f"The {word} answers slowly or not at all",
-        "body": f"Requests to the **{word}** end in a timeout. What was sent before *is not lost*.",
-        "tags": tuple(dice.sample(tags, min(len(tags), dice.randrange(1, 5)))),
-    }
-    number = incidents.add(connection, described, created_at).number
-    for minutes, text in (
-        (20, "We look for the cause."),
-        (9, f"A full disk held the {word} up."),
-        (1, "Watched."),
-    ):
-        incidents.remark(connection, number, text, created_at - minutes * 60)
+def _add_quarters(connection: sqlite3.Connection, monitor: int) -> None:
+    more = monitor % SHAPES * 1000
+    connection.execute(
+        """
+        INSERT INTO quarters
+        SELECT :monitor, quarter, 15, 0, 0, 0, 0, 15, total + 15 * :more, low + :more, high + :more FROM sums
+        """,
+        {"monitor": monitor, "more": more},
+    )
+
+
+def _add_samples(connection: sqlite3.Connection, monitor: int, begin: int) -> None:
+    connection.execute(
+        """
+        INSERT INTO samples (monitor_id, minute, status, source, latency)
+        SELECT :monitor, minute, 0, 0, latency + :more FROM minutes WHERE minute >= :begin
+        """,
+        {"monitor": monitor, "more": monitor % SHAPES * 1000, "begin": begin},
+    )
+
+
+def _described(connection: sqlite3.Connection, path: Path) -> str:
+    """The numbers of rows of the large tables, and the size of the file."""
+    parts = []
+    for table in ("quarters", "samples", "incidents"):
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        parts += [f"{count:,} {table}"] if count else []
+    return ", ".join([*parts, f"{path.stat().st_size:,} bytes"])
+
+
+if __name__ == "__main__":
+    main()

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from html import unescape
 
-from benchmarks import history
-from benchmarks.servers import Server, machine, ours, token, workplace
+from benchmarks import history, site
+from benchmarks.servers import Server, add_tree_option, checkouts, machine, ours, workplace
 
 LANGUAGES = ("en", "de", "hi")
 MONITOR_PAGES = 200  # of each language
@@ -22,16 +22,20 @@ ENCODINGS = ("br", "gzip", "identity")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--monitors", nargs="+", type=int, default=[50, 1000])
+    add_tree_option(parser)
     options = parser.parse_args()
     print(machine())
     for monitors in options.monitors:
-        with workplace() as folder:
-            config = history.configure(folder, monitors)
-            with config.open("a") as file:
-                file.write('[site]\nlocales = ["en", "de", "hi"]\n')
-            print(f"\n{monitors} monitors: {history.fill(config)}")
-            with ours(folder, config, "ours", secret=token(config)) as server:
-                _measure(server, monitors)
+        for name, tree in checkouts(options.tree).items():
+            with workplace() as folder:
+                config = site.configure(folder, monitors)
+                with config.open("a") as file:
+                    file.write('[site]\nlocales = ["en", "de", "hi"]\n')
+                print(
+                    f"\n{name}, {monitors} monitors: {history.written(config, site.DAYS, tree, is_site=True)}"
+                )
+                with ours(folder, config, name, tree) as server:
+                    _measure(server, monitors)
     return 0
 
 

@@ -21,23 +21,24 @@ from pathlib import Path
 from statistics import median
 from threading import Event, Thread
 
-from benchmarks import history
+from benchmarks import history, site
 from benchmarks.servers import (
     CONNECTIONS,
-    ROOT,
     Answer,
     Round,
     Server,
+    Usage,
+    add_tree_option,
     cpu_ratio,
     load,
     machine,
+    measured,
     of_rounds,
     ours,
     ratio,
     read_round,
     reference,
     subjects,
-    token,
     watch,
     workplace,
     wrk,
@@ -56,7 +57,7 @@ FEW_DAYS = 4  # of history with more than MANY monitors: 90 would be 43 million 
 MANY = 1000
 SIZE_BUDGETS = {50: 60_000, 500: 300_000}  # bytes as browsers get them, by monitors
 P50_BUDGET = 2.0
-POST_BUDGET = 0.5
+POST_BUDGET = 0.8
 VISITORS = 200
 SETTLING = 0.5  # seconds until a flood is at its height
 ASKED = 7  # times, one after the other
@@ -94,14 +95,15 @@ class Visits:
 
 def main() -> int:
     options = _options()
-    trees = [Path(tree).resolve() for tree in options.tree] or [ROOT]
     print(machine())
-    print(f"{history.DAYS} days of history; {options.rounds} rounds of {options.seconds} s, medians")
+    print(f"{site.DAYS} days of history; {options.rounds} rounds of {options.seconds} s, medians")
     ok = True
     for monitors in options.monitors:
         with workplace() as folder, ExitStack() as stack:
             bare = stack.enter_context(reference(folder))
-            servers = list(_all_started(stack, folder, monitors, subjects(trees, with_alerts=options.alerts)))
+            servers = list(
+                _all_started(stack, folder, monitors, subjects(options.tree, with_alerts=options.alerts))
+            )
             is_small = monitors == min(options.monitors)
             if "size" in options.only:
                 for server in servers:
@@ -126,12 +128,7 @@ def _options() -> argparse.Namespace:
         "--monitors", nargs="+", type=int, default=[50, 500], help="the page is sent with the fewest only"
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument(
-        "--tree",
-        action="append",
-        default=[],
-        help="a checkout to measure instead of this one; may be repeated",
-    )
+    add_tree_option(parser)
     parser.add_argument(
         "--alerts", action="store_true", help="also measure the last one with three rules for every monitor"
     )
@@ -144,34 +141,19 @@ def _options() -> argparse.Namespace:
 def _all_started(
     stack: ExitStack, folder: Path, monitors: int, trees: Mapping[str, tuple[Path, bool]]
 ) -> Iterator[Server]:
-    """A server for each checkout, each with its own database; prints how long its first page takes."""
-    days = history.DAYS if monitors <= MANY else FEW_DAYS
+    """A server for each checkout, each with its own database."""
+    days = site.DAYS if monitors <= MANY else FEW_DAYS
     print(f"\n{monitors} monitors")
     for number, (name, (tree, is_watched)) in enumerate(trees.items()):
         own = folder / str(number)
         own.mkdir()
-        print(f"  {name}: {_filled(own, tree, monitors, days)}")
+        config = site.configure(own, monitors)
+        print(f"  {name}: {history.written(config, days, tree, minute_days=1, is_site=True)}")
         if is_watched:
-            watch(own / "config.toml")
-        secret = token(own / "config.toml", tree)
-        began = time.perf_counter()
-        server = stack.enter_context(ours(own, own / "config.toml", name, tree, secret))
-        listening = time.perf_counter() - began
-        first, _ = _timed(server)
-        print(f"  {name}: listens after {listening:.2f} s, and sends its first page {first:,.0f} ms later")
+            watch(config)
+        server = stack.enter_context(ours(own, config, name, tree))
         server.become_idle()
         yield server
-
-
-def _filled(folder: Path, tree: Path, monitors: int, days: int) -> str:
-    """Fill a database by the code of a checkout, because schemas differ; what it has."""
-    code = (
-        "import sys, pathlib; from benchmarks import history; folder, *numbers = sys.argv[1:];"
-        "monitors, days = map(int, numbers);"
-        "print(history.fill(history.configure(pathlib.Path(folder), monitors), days))"
-    )
-    command = [sys.executable, "-c", code, str(folder), str(monitors), str(days)]
-    return subprocess.run(command, check=True, cwd=tree, capture_output=True, text=True).stdout.strip()
 
 
 def _beat(server: Server, monitors: int) -> None:
@@ -295,15 +277,17 @@ def _show(bare: Server, page: Answer) -> None:
 
 
 def _visit(server: Server, headers: Mapping[str, str], seconds: int) -> Visits:
-    before = server.cpu_seconds
     command = load(server, seconds, SCRIPT, ["/"], headers)
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return _visits(output, server.cpu_seconds - before)
+    with measured(server) as usage:
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return _visits(output, usage)
 
 
-def _visits(output: str, cpu: float) -> Visits:
+def _visits(output: str, usage: Usage) -> Visits:
     lines = [line.split() for line in output.splitlines() if line.startswith("status ")]
-    return Visits(read_round(output, cpu), Counter({int(status): int(number) for _, status, number in lines}))
+    return Visits(
+        read_round(output, usage), Counter({int(status): int(number) for _, status, number in lines})
+    )
 
 
 def _encoding(page: Answer) -> str:
@@ -319,7 +303,7 @@ def _print_sent(server: Server, seen: Sequence[Visits], reference: Sequence[Visi
         f"    {server.name:12} {total.per_second:7,.0f}/s  p50 {total.p50:6.2f}  p99 {total.p99:7.2f} ms"
         f"  {total.cpu_us:4.0f} us of CPU each  ratio {ratio(rounds, bare):.2f},"
         f" by CPU {cpu_ratio(rounds, bare):.2f}, p50 x {longer:.2f}{verdict if seen is not reference else ''}"
-        f"  {_shares(seen)}"
+        f"  {_shares(seen)}; {total.conditions}"
     )
 
 
@@ -359,7 +343,7 @@ def _many_pages(monitors: int) -> list[str]:
     for number in range(monitors):
         tag = f"monitor-{number}"
         paths += [f"/monitor/{tag}", f"/badge/{tag}/status", f"/badge/{tag}/uptime", f"/embed/{tag}"]
-    return paths + [f"/incident/{number}" for number in range(1, history.PAST_INCIDENTS + 1)]
+    return paths + [f"/incident/{number}" for number in range(1, site.PAST_INCIDENTS + 1)]
 
 
 def _flood(
@@ -394,7 +378,7 @@ def _under_flood(server: Server, paths: Sequence[str], monitors: int, seconds: i
         finally:
             visitors.send_signal(signal.SIGINT)  # it prints what it saw, and ends
         output, _ = visitors.communicate()
-    return heartbeats, _visits(output, 0)
+    return heartbeats, _visits(output, Usage())
 
 
 def _print_flood(
@@ -413,7 +397,10 @@ def _print_flood(
     )
     for name, rounds in (("alone", alone), ("flooded", under)):
         one = of_rounds(rounds)
-        print(f"    {name:12} {one.per_second:7,.0f}/s  p50 {one.p50:6.2f}  p99 {one.p99:7.2f} ms")
+        print(
+            f"    {name:12} {one.per_second:7,.0f}/s  p50 {one.p50:6.2f}  p99 {one.p99:7.2f} ms"
+            f"  {one.cpu_us:4.0f} us of CPU each; {one.conditions}"
+        )
     print(
         f"    ratio {kept:.2f} {verdict}; meanwhile {flood.per_second:,.0f} pages/s, p50 {flood.p50:,.0f}  "
         f"p99 {flood.p99:,.0f} ms, {_shares(floods)}, {_broken(floods)} late or lost"

@@ -1,5 +1,6 @@
 """Servers as processes of their own on one core, and wrk on another."""
 
+import argparse
 import os
 import shutil
 import signal
@@ -23,9 +24,13 @@ CONNECTIONS = 32
 URGENT = -15
 STOP_SECONDS = 30
 SECRET = "for-benchmarks-only-" + "k" * 32
+WITH_PROGRAM_OF_TREE = (  # the program from the current folder, the benchmarks from this checkout
+    "import runpy, sys, kener_async; root, module = sys.argv[1:3]; del sys.argv[1:3]; "
+    "sys.path.insert(0, root); runpy.run_module(module, run_name='__main__', alter_sys=True)"
+)
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-TICKS = os.sysconf("SC_CLK_TCK")
+MEDIANS = ("per_second", "p50", "p99", "cpu_us", "load", "waited")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,13 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds(self.process.pid)
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long its threads were ready to run, but other processes had the core."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[1]) for task in tasks) / 1e9
 
     @property
     def resident_mb(self) -> float:
@@ -94,7 +104,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one run of wrk saw. `answered` are the answers with status 200; times in milliseconds."""
+    """What one run of wrk saw. `answered` are the answers with status 200; times in milliseconds.
+
+    `load` is the machine's load average at its end, `waited` the share of its time in which the server was
+    ready to run but had no processor.
+    """
 
     answered: int
     failed: int
@@ -102,6 +116,37 @@ class Round:
     p50: float
     p99: float
     cpu_us: float
+    load: float
+    waited: float
+
+    @property
+    def conditions(self) -> str:
+        return f"load {self.load:.1f}, waited {self.waited:.0%}"
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a server and its machine used in a stretch of time: seconds, and the load average at its end."""
+
+    cpu: float = 0.0
+    waited: float = 0.0
+    load: float = 0.0
+
+
+@contextmanager
+def measured(server: Server) -> Iterator[Usage]:
+    """Measure from here to the end of the block."""
+    usage = Usage()
+    cpu, waited, began = server.cpu_seconds, server.waited_seconds, time.monotonic()
+    yield usage
+    usage.cpu = server.cpu_seconds - cpu
+    usage.waited = max(server.waited_seconds - waited, 0.0) / (time.monotonic() - began)
+    usage.load = os.getloadavg()[0]
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor seconds of all threads of a process, to the nanosecond (clock_getcpuclockid of Linux)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def cpu_ratio(subject: Sequence[Round], reference: Sequence[Round]) -> float:
@@ -114,7 +159,7 @@ def of_rounds(rounds: Sequence[Round]) -> Round:
     return Round(
         sum(one.answered for one in rounds),
         sum(one.failed for one in rounds),
-        *(median(getattr(one, name) for one in rounds) for name in ("per_second", "p50", "p99", "cpu_us")),
+        *(median(getattr(one, name) for one in rounds) for name in MEDIANS),
     )
 
 
@@ -137,12 +182,14 @@ def pinned(core: int, *command: str) -> list[str]:
 
 
 @contextmanager
-def started(command: list[str], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers on the port; stopped on leaving."""
+def started(
+    command: Sequence[str], port: int, folder: Path, under: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers on the port; stopped on leaving. `under` is a command that executes it."""
     messages = folder / "messages"
     with messages.open("wb") as log:
         process = subprocess.Popen(
-            pinned(SERVER_CORE, *command), cwd=ROOT, stdout=log, stderr=log, env=_environment()
+            pinned(SERVER_CORE, *under, *command), cwd=ROOT, stdout=log, stderr=log, env=_environment()
         )
     try:
         _await_port(process, port, messages)
@@ -175,11 +222,11 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 @contextmanager
-def reference(folder: Path) -> Iterator[Server]:
+def reference(folder: Path, under: Sequence[str] = ()) -> Iterator[Server]:
     """The bare server."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.reference", str(port)]
-    with started(command, port, folder) as process:
+    with started(command, port, folder, under) as process:
         yield Server("bare", process, port, token=".".join(["x" * 60] * 3))
 
 
@@ -207,10 +254,44 @@ def watch(config: Path) -> None:
     config.write_text(config.read_text() + rules)
 
 
+def add_tree_option(parser: argparse.ArgumentParser) -> None:
+    """Have a program measure any number of checkouts in one run."""
+    parser.add_argument(
+        "--tree",
+        action="append",
+        default=[],
+        type=lambda text: Path(text).resolve(),
+        help="a checkout to measure instead of this one; may be repeated",
+    )
+
+
+def checkouts(trees: Sequence[Path]) -> dict[str, Path]:
+    """The checkouts to measure by their names in tables; this one, if none is given."""
+    names = [tree.name for tree in trees]
+    if not trees:
+        return {"ours": ROOT}
+    return {tree.name if names.count(tree.name) == 1 else str(tree): tree for tree in trees}
+
+
 def subjects(trees: Sequence[Path], *, with_alerts: bool) -> dict[str, tuple[Path, bool]]:
     """The checkouts to measure by name, and whether with alert rules: the last one also with them."""
-    named = {"ours" if len(trees) == 1 else str(tree): (tree, False) for tree in trees}
-    return named | ({"with alerts": (trees[-1], True)} if with_alerts else {})
+    named = {name: (tree, False) for name, tree in checkouts(trees).items()}
+    last, _ = list(named.values())[-1]
+    return named | ({"with alerts": (last, True)} if with_alerts else {})
+
+
+def run_with(tree: Path, module: str, *arguments: str) -> str:
+    """Run a program of these benchmarks with the code of any checkout of ours; its output.
+
+    Layouts of databases differ between checkouts, so that only the code of each can write and read its own.
+    """
+    command = [sys.executable, "-c", WITH_PROGRAM_OF_TREE, str(ROOT), module, *arguments]
+    ran = subprocess.run(
+        command, cwd=tree, stdout=subprocess.PIPE, text=True, env=_environment(), check=False
+    )
+    if ran.returncode:
+        raise SystemExit(f"{module} failed with {tree}")
+    return ran.stdout.strip()
 
 
 def token(config: Path, tree: Path = ROOT) -> str:
@@ -224,25 +305,45 @@ def token(config: Path, tree: Path = ROOT) -> str:
 
 @contextmanager
 def ours(
-    folder: Path, config: Path, name: str = "ours", tree: Path = ROOT, secret: str | None = None
+    folder: Path,
+    config: Path,
+    name: str = "ours",
+    tree: Path = ROOT,
+    secret: str | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Our server, from any checkout, over the database beside the configuration."""
     port = free_port()
     secret = token(config, tree) if secret is None else secret
     command = [sys.executable, str(tree / "run.py"), "--config", str(config), "serve", "--port", str(port)]
-    with started(command, port, folder) as process:
+    with started(command, port, folder, under) as process:
         yield Server(name, process, port, secret, config.parent / "kener.db")
 
 
-def wrk(server: Server, what: str, monitors: int, seconds: int, begin: int = 0) -> Round:
-    """Load from 32 keep-alive connections; see load.lua for `what`."""
-    arguments = (what, str(monitors), str(begin))
+def wrk(
+    server: Server,
+    what: str,
+    monitors: int,
+    seconds: int,
+    begin: int = 0,
+    *,
+    connections: int = CONNECTIONS,
+    pause_ms: int = 0,
+    is_new_each: bool = False,
+) -> Round:
+    """Load from so many connections; see load.lua for `what`.
+
+    Each rests for `pause_ms` after an answer. With `is_new_each` each request has a connection of its own, as
+    those of curl and of most microcontrollers.
+    """
+    arguments = (what, str(monitors), str(begin), str(pause_ms))
     headers = {"Authorization": f"Bearer {server.token}"}
-    before = server.cpu_seconds
-    output = subprocess.run(
-        load(server, seconds, SCRIPT, arguments, headers), check=True, capture_output=True, text=True
-    ).stdout
-    return read_round(output, server.cpu_seconds - before)
+    if is_new_each:
+        headers["Connection"] = "close"
+    command = load(server, seconds, SCRIPT, arguments, headers, connections)
+    with measured(server) as usage:
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return read_round(output, usage)
 
 
 def load(
@@ -262,8 +363,8 @@ def load(
     )
 
 
-def read_round(output: str, cpu: float) -> Round:
-    """The totals that our scripts print; `cpu` are the seconds the server used meanwhile."""
+def read_round(output: str, usage: Usage) -> Round:
+    """The totals that our scripts print, and what the server used meanwhile."""
     totals = next(line for line in output.splitlines() if line.startswith("totals"))
     requests, duration, refused, broken, p50, p99 = (int(field) for field in totals.split()[1:])
     return Round(
@@ -272,7 +373,9 @@ def read_round(output: str, cpu: float) -> Round:
         per_second=requests / duration * 1e6,
         p50=p50 / 1000,
         p99=p99 / 1000,
-        cpu_us=cpu / max(requests, 1) * 1e6,
+        cpu_us=usage.cpu / max(requests, 1) * 1e6,
+        load=usage.load,
+        waited=usage.waited,
     )
 
 
