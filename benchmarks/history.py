@@ -1,7 +1,7 @@
 """Fill a database with the past that a server would have stored, in the layout of any checkout.
 
 Every monitor reported every minute, without gaps. Stored are the counts of each quarter-hour of all days, and
-the samples of the last days. Latencies differ between monitors, and the sums of each quarter-hour are those of
+the samples of the last days. Latencies differ between monitors, and the sums of a quarter-hour are those of
 its samples. What is written follows from the arguments and from the instant at which the past ends.
 
     python -m benchmarks.history CONFIG --days 90 --minute-days 7

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: configurations without limits, and histories as a server stores them."""
+"""What the benchmarks build on: configurations without limits, and histories as a server stores them."""
 
 import sqlite3
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import pytest
 from benchmarks import history, servers, site, stored
 from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, QUARTER
+from kener_async.domain.samples import Sample, Status
 from kener_async.store import samples
 from kener_async.store.sqlite import connections
 
@@ -67,11 +68,8 @@ def test_latencies_of_a_history_differ_between_monitors_and_are_below_those_of_t
 def test_only_samples_of_the_load_are_counted(filled: Path):
     end = NOW - NOW % QUARTER
     assert stored.minutes_of(filled, servers.ROOT, end - DAY, end) == {}
-    with closing(sqlite3.connect(filled)) as connection:
-        connection.execute(
-            "UPDATE samples SET latency = 1000001 WHERE monitor_id = 2 AND minute = ?", (end - 60,)
-        )
-        connection.commit()
+    with closing(connections.connect(filled)) as connection:
+        connections.transaction(connection, samples.record, [Sample(2, end - 60, Status.UP, 1.000001)])
     assert stored.minutes_of(filled, servers.ROOT, end - DAY, end) == {2: 1}
 
 
