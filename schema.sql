@@ -434,7 +434,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_person ON sessions (person);
 
 
--- What a sign-in under way must bring back, each once: of passkeys, of OpenID Connect, of a second step.
+-- Second steps under way, steps of passkeys and OpenID Connect that were completed, and known browsers.
 CREATE TABLE challenges (
     digest   BLOB PRIMARY KEY,
     kind     TEXT NOT NULL,

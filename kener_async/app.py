@@ -50,7 +50,7 @@ from kener_async.identity.federation import Federation
 from kener_async.identity.passwords import Passwords
 from kener_async.identity.sessions import SessionLimits, Sessions
 from kener_async.identity.sign_in import SignIn
-from kener_async.identity.steps import StepLimiter
+from kener_async.identity.steps import SignedSteps, StepLimiter
 from kener_async.metrics import Metrics
 from kener_async.ops.backup_source import source_of
 from kener_async.ops.outlets import ChannelFactory, delivery_rules_of
@@ -63,7 +63,7 @@ from kener_async.store.sqlite import database
 from kener_async.web import routes as web_routes
 from kener_async.web.errors import public_error
 from kener_async.web.manage import routes as manage_routes
-from kener_async.web.manage.federation import FEDERATION, STEP_LIMITER, oidc_settings
+from kener_async.web.manage.federation import FEDERATION, SIGNED_STEPS, STEP_LIMITER, oidc_settings
 from kener_async.web.manage.frame import SESSIONS
 from kener_async.web.manage.people import MAIL_SERVER
 from kener_async.web.manage.sign_in import PASSWORDS, SIGN_IN
@@ -180,7 +180,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     states = app[keys.STATES]
     async with database.opened(config.database.path, config.database.synchronous) as store:
         app[keys.DATABASE] = store
-        app[AUTHENTICATOR] = Authenticator(signing_keys(config.auth), store, clock, app[keys.RUNNING])
+        signing = signing_keys(config.auth)
+        app[AUTHENTICATOR] = Authenticator(signing, store, clock, app[keys.RUNNING])
         app[keys.OBSERVER] = observer = Observer(
             store, states, clock, metrics, retention=config.database.retention_days * DAY
         )
@@ -190,7 +191,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
         app[PASSWORDS] = passwords = Passwords()
         app[SIGN_IN] = SignIn(store, passwords, sessions, clock)
-        app[FEDERATION] = federation = Federation(store, sessions, clock, monotonic_of(clock))
+        app[SIGNED_STEPS] = steps = SignedSteps(signing.secret, clock)
+        app[FEDERATION] = federation = Federation(store, sessions, steps, clock, monotonic_of(clock))
         app[STEP_LIMITER] = StepLimiter(monotonic_of(clock))
         app[keys.DELIVERIES] = deliveries = Deliveries(
             store, app[keys.STOPWATCH], monotonic_of(clock), metrics

@@ -37,6 +37,7 @@ from tests.rigs.service import SECRET as SIGNING_KEY
 from tests.rigs.service import FakeClock, Service, running
 
 CALLBACK = "/manage/sign-in/oidc/callback"
+STEP = oidc.SignInStep("browser", "state")
 SETTINGS = """
 [auth]
 secret_key = "{key}"
@@ -445,7 +446,7 @@ async def test_a_provider_that_says_nothing_is_waited_for_so_long_only(
             oidc.OidcSettings(issuer, CLIENT, "", ("openid",), "groups", (), False, "http://localhost/")
         )
         with pytest.raises(oidc.ProviderUnavailable, match="no answer from"):
-            await client.ready()
+            await client.address(STEP)
     finally:
         await client.close()
         await is_left.wait()
@@ -488,7 +489,7 @@ async def test_a_provider_that_announces_what_is_no_good_is_not_used(
     await client.configure(site.service.app[FEDERATION].client.settings)
     try:
         with pytest.raises(oidc.ProviderUnavailable, match=reason):
-            await client.ready()
+            await client.address(STEP)
     finally:
         await client.close()
 
@@ -528,8 +529,25 @@ async def test_a_fresh_proof_at_the_provider_is_one_here(site: Site):
     assert (screen.status, screen.path) == (200, "/manage/account/passkeys")
 
 
-async def test_many_sign_ins_of_one_network_are_slowed(site: Site):
+async def test_many_answers_of_one_network_are_slowed_and_reach_no_provider(site: Site):
+    callback = site.provider.approve(await site.begin())
     for _ in range(30):
-        await site.begin()
-    screen = await site.browser.request("GET", "/manage/sign-in/oidc", is_followed=False)
+        assert (await site.come_back(callback | {"state": "another"})).status == 401
+    screen = await site.come_back(callback)
     assert screen.status == 429
+    assert "token" not in site.provider.asked
+    site.service.clock.now += 10
+    assert is_in(await site.come_back(callback))
+
+
+async def test_however_many_begin_a_sign_in_another_one_completes(site: Site):
+    callback = site.provider.approve(await site.begin())
+    for _ in range(100):
+        assert (await site.browser.request("GET", "/manage/sign-in/oidc", is_followed=False)).status == 303
+    assert is_in(await site.come_back(callback))
+
+
+async def test_a_long_path_is_not_part_of_the_state(site: Site):
+    callback = site.provider.approve(await site.begin(f"?next=%2Fincidents%2F{'7' * 600}"))
+    assert len(callback["state"]) < 600
+    assert (await site.come_back(callback)).path == "/manage"

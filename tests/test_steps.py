@@ -1,18 +1,22 @@
-"""Steps of sign-ins that strangers begin: how many a network may, and how many are stored."""
+"""Steps of sign-ins that anybody may begin: signed, completed once, and limited by network."""
+
+from base64 import urlsafe_b64encode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kener_async import keys
-from kener_async.domain.errors import TooMany, Unavailable
+from kener_async.domain.errors import TooMany
 from kener_async.identity import steps
-from kener_async.identity.sign_in import KNOWN_BROWSER, SECOND_STEP
-from kener_async.identity.steps import BURST, REFILL_SECONDS, StepLimiter
-from kener_async.store import challenges
-from kener_async.store.interface import Database
+from kener_async.identity.steps import BURST, REFILL_SECONDS, SignedSteps, StepLimiter
+from kener_async.web.manage.federation import SIGNED_STEPS
 from tests.rigs.service import FakeClock, Service
 
+SECRET = b"s" * 32
 
-def test_a_network_may_begin_some_at_once_and_then_one_by_one():
+
+def test_a_network_may_answer_some_at_once_and_then_one_by_one():
     clock = FakeClock(0)
     limiter = StepLimiter(clock)
     for _ in range(BURST):
@@ -36,26 +40,48 @@ def test_the_addresses_of_one_subscriber_are_one_network():
     limiter.take("2001:db8:0:1::1")
 
 
-async def test_no_more_than_so_many_are_stored(service: Service, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(steps, "MOST_STEPS", 3)
-    database: Database = service.app[keys.DATABASE]
-    now = service.clock()
-    for _ in range(3):
-        await database.write(steps.begin, "oidc", {}, 60, now)
-    with pytest.raises(Unavailable):
-        await database.write(steps.begin, "oidc", {}, 60, now)
-    secret = await database.write(steps.begin, "oidc", {"a": 1}, 60, now + 60)  # those before have ended
-    assert await database.write(challenges.take, "passkey alone", secret, now + 61) is None  # another kind
-    assert await database.write(challenges.take, "oidc", secret, now + 61) == {"a": 1}
-    assert await database.write(challenges.take, "oidc", secret, now + 61) is None
+class TestSignedSteps:
+    async def test_a_step_is_completed_once(self, service: Service):
+        signed, database = service.app[SIGNED_STEPS], service.app[keys.DATABASE]
+        step = signed.read("oidc", signed.begin("oidc", {"a": 1}, 60))
+        assert step is not None
+        assert step.body == {"a": 1}
+        assert not await database.read(steps.is_completed, step, service.clock())
+        assert await database.write(steps.complete, step)
+        assert await database.read(steps.is_completed, step, service.clock())
+        assert not await database.write(steps.complete, step)
 
+    def test_it_ends(self):
+        clock = FakeClock(1000)
+        signed = SignedSteps(SECRET, clock)
+        text = signed.begin("oidc", {}, 60)
+        clock.now += 59
+        assert signed.read("oidc", text) is not None
+        clock.now += 1
+        assert signed.read("oidc", text) is None
 
-async def test_rows_of_another_kind_keep_no_step_out(service: Service, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(steps, "MOST_STEPS", 1)
-    database: Database = service.app[keys.DATABASE]
-    now = service.clock()
-    for kind in (KNOWN_BROWSER, SECOND_STEP, "passkey alone"):
-        await database.write(challenges.add, kind, {"person": 1}, now + 180 * 86_400)
-    await database.write(steps.begin, "oidc", {}, 60, now)
-    with pytest.raises(Unavailable):
-        await database.write(steps.begin, "oidc", {}, 60, now)
+    def test_one_of_another_kind_or_key_is_none_of_ours(self):
+        clock = FakeClock(1000)
+        text = SignedSteps(SECRET, clock).begin("oidc", {}, 60)
+        assert SignedSteps(SECRET, clock).read("oidc", text) is not None  # as after a restart
+        assert SignedSteps(SECRET, clock).read("passkey alone", text) is None
+        assert SignedSteps(bytes(32), clock).read("oidc", text) is None
+
+    @given(st.binary(max_size=200), st.text(max_size=200), st.data())
+    def test_no_other_text_is_a_step(self, raw: bytes, typed: str, data: st.DataObject):
+        signed = SignedSteps(SECRET, FakeClock(1000))
+        text = signed.begin("oidc", {"wanted": "/incidents/7"}, 60)
+        at = data.draw(st.integers(0, len(text) - 1))
+        changed = text[:at] + data.draw(st.sampled_from("AZaz09-_=+/ é")) + text[at + 1 :]
+        for other in (urlsafe_b64encode(raw).decode(), typed, changed, text + "=", text[:-1], f"{text} "):
+            assert other == text or signed.read("oidc", other) is None
+
+    async def test_beginning_stores_nothing_and_keeps_nobody_out(self, service: Service):
+        signed, database = service.app[SIGNED_STEPS], service.app[keys.DATABASE]
+        first = signed.read("oidc", signed.begin("oidc", {}, 60))
+        for _ in range(20_000):
+            signed.begin("oidc", {}, 60)
+        rows = await database.read(lambda session: session.execute("SELECT * FROM challenges").fetchall())
+        assert rows == []
+        assert first is not None
+        assert await database.write(steps.complete, first)

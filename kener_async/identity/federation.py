@@ -19,13 +19,15 @@ from kener_async.identity.oidc import (
 )
 from kener_async.identity.proxy import ProxySettings
 from kener_async.identity.sessions import Sessions, Visit
-from kener_async.store import challenges, identities, sessions
+from kener_async.identity.steps import SignedSteps, SignInToken
+from kener_async.store import identities, sessions
 from kener_async.store.identities import Admission, ExternalIdentity
 from kener_async.store.interface import Database, Session
 
 log = structlog.get_logger(__name__)
 
-OIDC_STEP = "oidc"  # the kind of its challenges
+OIDC_STEP = "oidc"  # the kind of its steps
+LONGEST_WANTED = 500  # characters of a path in the state, which is part of an address
 NOT_ACCEPTED = "This sign-in was not accepted. Please begin again."
 NO_ACCESS = "You have no access here: none of your groups gives you a role, or you are deactivated."
 AWAY = "The sign-in service cannot be reached now. Please try again later, or sign in another way."
@@ -55,27 +57,28 @@ class Federation:
         self,
         database: Database,
         sessions_: Sessions,
+        steps_: SignedSteps,
         clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._database, self._sessions, self._clock = database, sessions_, clock
+        self._database, self._sessions, self._steps, self._clock = database, sessions_, steps_, clock
         self.client = OidcClient(clock, monotonic)
 
     async def begin(self, browser: str, wanted: str, again: Person | None = None) -> BegunSignIn:
         """Begin a sign-in at the provider; `browser` is what its cookie holds, empty for none.
 
+        `wanted` is the path that it leads to; one of more than 500 characters is forgotten.
         `again`: the person who is signed in shall prove who they are once more. Raises Unavailable.
         """
         secret = browser if len(browser) == oidc.SECRET_LENGTH else oidc.new_browser_secret()
         body = {
             "browser": oidc.browser_digest(secret),
-            "wanted": wanted,
+            "wanted": wanted if len(wanted) <= LONGEST_WANTED else "",
             "again": None if again is None else again.id,
             "begun_at": self._clock(),
         }
         try:
-            await self.client.ready()
-            state = await self._database.write(steps.begin, OIDC_STEP, body, oidc.STEP_SECONDS, self._clock())
+            state = self._steps.begin(OIDC_STEP, body, oidc.STEP_SECONDS)
             address = await self.client.address(SignInStep(secret, state, again is not None))
         except ProviderUnavailable as error:
             raise _away(error) from None
@@ -89,23 +92,18 @@ class Federation:
         `old` is the digest of the session that the browser had before. Raises Unauthenticated, Forbidden for
         a person without access, and Unavailable.
         """
-        state = answer.get("state", "")
-        step = await self._database.write(challenges.take, OIDC_STEP, state, self._clock())
         try:
-            if step is None:
-                raise OidcRefused("no sign-in has this state, or it was completed before")
-            if not oidc.is_same_browser(browser, step["browser"]):
-                raise OidcRefused("another browser began it")
-            signed_in = await self.client.sign_in(SignInStep(browser, state), answer)
+            step = await self._begun(browser, answer.get("state", ""))
+            signed_in = await self.client.sign_in(SignInStep(browser, step.text), answer)
         except OidcRefused as error:
             log.warning("a sign-in of OpenID Connect was refused", reason=str(error), network=visit.network)
             raise Unauthenticated(NOT_ACCEPTED) from None
         except ProviderUnavailable as error:
             raise _away(error) from None
-        if step["again"] is not None:
+        if step.body["again"] is not None:
             return await self._complete_again(signed_in, step, visit, old)
-        cookie = await self._database.write(self._admit, signed_in, visit, old)
-        return CompletedSignIn(_admitted(cookie), step["wanted"])
+        cookie = await self._database.write(self._admit, signed_in, step, visit, old)
+        return CompletedSignIn(_admitted(cookie), step.body["wanted"])
 
     async def by_header(
         self, settings: ProxySettings, identity: ExternalIdentity, visit: Visit, old: bytes | None
@@ -113,25 +111,38 @@ class Federation:
         """Sign in whom a trusted proxy names; what the session's cookie holds. Raises Forbidden."""
         return _admitted(await self._database.write(self._admit_named, settings, identity, visit, old))
 
+    async def _begun(self, browser: str, state: str) -> SignInToken:
+        """The sign-in of a state that this browser began and did not complete; raises OidcRefused."""
+        step = self._steps.read(OIDC_STEP, state)
+        if step is None:
+            raise OidcRefused("no sign-in has this state, or it took too long")
+        if not oidc.is_same_browser(browser, step.body["browser"]):
+            raise OidcRefused("another browser began it")
+        if await self._database.read(steps.is_completed, step, self._clock()):
+            raise OidcRefused("it was completed before")
+        return step
+
     async def _complete_again(
-        self, signed_in: OidcSignIn, step: Mapping[str, object], visit: Visit, old: bytes | None
+        self, signed_in: OidcSignIn, step: SignInToken, visit: Visit, old: bytes | None
     ) -> CompletedSignIn:
         """The provider must say that it asked since this began, and name the same person."""
-        begun_at, proved_at = step["begun_at"], signed_in.authenticated_at
+        begun_at, proved_at = step.body["begun_at"], signed_in.authenticated_at
         if proved_at is None or not isinstance(begun_at, int) or proved_at < begun_at - LEEWAY_SECONDS:
             raise Unauthenticated(NOT_AGAIN)
-        cookie = await self._database.write(self._admit, signed_in, visit, old, step["again"])
-        return CompletedSignIn(_admitted(cookie), str(step["wanted"]))
+        cookie = await self._database.write(self._admit, signed_in, step, visit, old)
+        return CompletedSignIn(_admitted(cookie), step.body["wanted"])
 
     def _admit(
         self,
         session: Session,
         signed_in: OidcSignIn,
+        step: SignInToken,
         visit: Visit,
         old: bytes | None,
-        again: object = None,
     ) -> str | None:
-        settings, now = self.client.settings, self._clock()
+        settings, now, again = self.client.settings, self._clock(), step.body["again"]
+        if not steps.complete(session, step):
+            raise Unauthenticated(NOT_ACCEPTED)
         admission = identities.admit(
             session,
             signed_in.identity,

@@ -1,9 +1,9 @@
 """Sign-in with an OpenID Connect provider: the code flow with PKCE, for one provider.
 
 What a sign-in under way needs to be safe is bound to the browser that began it: a secret in a cookie that
-scripts cannot read, and a row of store/challenges.py whose secret is the `state`. Nonce and PKCE's verifier
-are derived from both, so neither the database nor the address of the callback gives them away, and a
-callback in another browser, or a second time, is refused.
+scripts cannot read, and the `state`, a signed step (identity/steps.py). Nonce and PKCE's verifier are derived
+from both, so the address of the callback does not give them away, and a callback in another browser, or a
+second time, is refused.
 
 Requests go to the provider that config.toml names and to the addresses it announces, with time-outs and
 bounds of size, never along a redirect, and without https only on this machine. A provider in the public
@@ -84,7 +84,7 @@ class OidcSettings:
 
 @dataclass(frozen=True, slots=True)
 class SignInStep:
-    """A sign-in under way: `browser` is the secret of the cookie, `state` that of the stored row.
+    """A sign-in under way: `browser` is the secret of the cookie, `state` the token of the step.
 
     `is_fresh`: the provider shall ask for the password again, or whatever it asks.
     """
@@ -132,7 +132,7 @@ def new_browser_secret() -> str:
 
 
 def browser_digest(browser: str) -> str:
-    """By which the stored row knows the browser."""
+    """By which the step knows the browser."""
     return sha256(browser.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -168,10 +168,6 @@ class OidcClient:
         """Close the connections."""
         await self._fetcher.close()
 
-    async def ready(self) -> None:
-        """Return once it is known what the provider announces; raises ProviderUnavailable."""
-        await self._announced()
-
     async def address(self, step: SignInStep) -> str:
         """The address of the provider's page for a sign-in; raises ProviderUnavailable."""
         settings, metadata = self._settings(), await self._announced()
@@ -194,7 +190,7 @@ class OidcClient:
         return f"{metadata.authorization_endpoint}{joint}{urlencode(query)}"
 
     async def sign_in(self, step: SignInStep, answer: Mapping[str, str]) -> OidcSignIn:
-        """Who signed in, by the query of the callback, whose row was taken before.
+        """Who signed in, by the query of the callback, whose step was checked before.
 
         Raises OidcRefused and ProviderUnavailable.
         """

@@ -1,7 +1,7 @@
 """Make passkeys and sign in with them: alone, as a second step, and once more for acts that want it fresh.
 
-Each is two requests: one for a challenge, one with the answer of the browser. The answer takes the challenge
-in a transaction of its own, so that it is spent also when the answer is not good.
+Each is two requests: one for a challenge, one with the answer of the browser. The challenge is a signed step
+(identity/steps.py): a good answer completes it in the transaction of what it was for, once.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from kener_async.identity import links, passkeys, steps
 from kener_async.identity.passkeys import Assertion, PasskeyRefused
 from kener_async.identity.sessions import Sessions, SignedIn, Visit, has_second_factor
 from kener_async.identity.sign_in import SECOND_STEP, person_of_step
+from kener_async.identity.steps import SignedSteps, SignInToken
 from kener_async.store import challenges, identities, people, sessions
 from kener_async.store import passkeys as stored_passkeys
 from kener_async.store.interface import Database, Session
@@ -34,23 +35,32 @@ Options = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class SpentStep:
-    """What a challenge was for, which is taken now, and the passkey that signed it, if it is known."""
+class CheckedAnswer:
+    """The good answer of a browser, and the step that it completes."""
 
-    body: Mapping[str, Any]
-    passkey: Passkey | None
+    assertion: Assertion
+    step: SignInToken
+
+
+@dataclass(frozen=True, slots=True)
+class MadePasskey:
+    """A passkey that a browser made, and the step that it completes."""
+
+    passkey: Passkey
+    step: SignInToken
 
 
 class PasskeySignIn:
     """Passkeys of a running service. Methods that end a step raise Unauthenticated with one text for all."""
 
-    def __init__(self, database: Database, sessions_: Sessions, clock: Callable[[], int]) -> None:
-        self._database, self._sessions, self._clock = database, sessions_, clock
+    def __init__(
+        self, database: Database, sessions_: Sessions, steps_: SignedSteps, clock: Callable[[], int]
+    ) -> None:
+        self._database, self._sessions, self._steps, self._clock = database, sessions_, steps_, clock
 
-    async def begin(self, party: RelyingParty) -> Options:
+    def begin(self, party: RelyingParty) -> Options:
         """Ask for any passkey that the browser has for us."""
-        challenge = await self._database.write(self._add, ALONE, {})
-        return passkeys.assertion_options(party, None, challenge)
+        return passkeys.assertion_options(party, None, self._challenge(ALONE, {}))
 
     async def sign_in(self, party: RelyingParty, answer: str, visit: Visit, old: bytes | None) -> str:
         """Sign in with a passkey alone; what the session's cookie holds.
@@ -62,8 +72,8 @@ class PasskeySignIn:
 
     async def begin_second(self, party: RelyingParty, step: str) -> Options:
         """Ask for a passkey of the person whose password was right; raises StepGone."""
-        challenge, known = await self._database.write(self._add_second, step)
-        return passkeys.assertion_options(party, known, challenge)
+        person, known = await self._database.read(self._passkeys_of_step, step)
+        return passkeys.assertion_options(party, known, self._challenge(SECOND, {"person": person.id}))
 
     async def second_step(
         self, party: RelyingParty, step: str, answer: str, visit: Visit, old: bytes | None
@@ -75,8 +85,8 @@ class PasskeySignIn:
 
     async def begin_again(self, party: RelyingParty, person: Person) -> Options:
         """Ask for a passkey of a signed-in person."""
-        challenge, known = await self._database.write(self._add_of_person, AGAIN, person.id)
-        return passkeys.assertion_options(party, known, challenge)
+        known = await self._database.read(stored_passkeys.of_person, person.id)
+        return passkeys.assertion_options(party, known, self._challenge(AGAIN, {"person": person.id}))
 
     async def again(self, party: RelyingParty, signed_in: SignedIn, answer: str, visit: Visit) -> str:
         """Prove who one is once more; what the cookie of the new session holds."""
@@ -87,7 +97,8 @@ class PasskeySignIn:
 
     async def begin_creation(self, party: RelyingParty, site: str, person: Person) -> Options:
         """Ask for a new passkey of a person, who is signed in or has an invitation."""
-        challenge, known = await self._database.write(self._add_of_person, CREATION, person.id)
+        known = await self._database.read(stored_passkeys.of_person, person.id)
+        challenge = self._challenge(CREATION, {"person": person.id})
         return passkeys.creation_options(party, site, person, known, challenge)
 
     async def create(
@@ -97,7 +108,7 @@ class PasskeySignIn:
 
         The other sessions of the person end. Raises Invalid.
         """
-        made = await self._created(party, signed_in.person, answer, name)
+        made = self._created(party, signed_in.person, answer, name)
         return await self._database.write(self._add_passkey, made, signed_in, visit)
 
     async def create_by_invitation(
@@ -109,7 +120,7 @@ class PasskeySignIn:
         NotFound for a link that is not good any more.
         """
         person = await self._database.read(links.invited, secret, self._clock())
-        made = await self._created(party, person, answer, name)
+        made = self._created(party, person, answer, name)
         return await self._database.write(self._add_invited, made, secret, visit)
 
     async def delete(self, signed_in: SignedIn, passkey: bytes, visit: Visit) -> str:
@@ -128,48 +139,46 @@ class PasskeySignIn:
 
     async def _answered(
         self, party: RelyingParty, kind: str, answer: str, body: Mapping[str, Any]
-    ) -> Assertion:
-        """The good answer to a challenge of this kind and body, which is spent by it."""
+    ) -> CheckedAnswer:
+        """The good answer to a challenge of this kind and body, which is still to be completed."""
         try:
-            passkey = await self._spend(kind, answer, body)
+            step, named = self._step_of(kind, answer, body), passkeys.passkey_id_of(answer)
+            passkey = await self._database.read(stored_passkeys.get, named)
             if passkey is None:
                 raise PasskeyRefused("the passkey is not known")
-            return passkeys.asserted(party, answer, passkey)
+            return CheckedAnswer(passkeys.asserted(party, answer, passkey), step)
         except PasskeyRefused as error:
             log.info("a passkey was not accepted", reason=str(error))
             raise Unauthenticated(WRONG) from None
 
-    async def _created(self, party: RelyingParty, person: Person, answer: str, name: str) -> Passkey:
+    def _created(self, party: RelyingParty, person: Person, answer: str, name: str) -> MadePasskey:
         label = valid_name(name)
         try:
-            await self._spend(CREATION, answer, {"person": person.id})
-            return passkeys.created(party, answer, person.id, label, self._clock())
+            step = self._step_of(CREATION, answer, {"person": person.id})
+            return MadePasskey(passkeys.created(party, answer, person.id, label, self._clock()), step)
         except PasskeyRefused as error:
             log.info("a passkey was not made", reason=str(error))
             raise Invalid(NOT_MADE) from None
 
-    async def _spend(self, kind: str, answer: str, body: Mapping[str, Any]) -> Passkey | None:
-        """Take the challenge of an answer; the passkey that it names. Raises PasskeyRefused."""
-        challenge, signed_by = passkeys.challenge_of(answer), passkeys.passkey_id_of(answer)
-        spent = await self._database.write(_take, kind, challenge, signed_by, self._clock())
-        if spent is None or spent.body != body:
-            raise PasskeyRefused("there is no such challenge, or it was answered before")
-        return spent.passkey
+    def _challenge(self, kind: str, body: Mapping[str, Any]) -> str:
+        return self._steps.begin(kind, body, passkeys.CHALLENGE_SECONDS)
 
-    def _add(self, session: Session, kind: str, body: Mapping[str, Any]) -> str:
-        return steps.begin(session, kind, body, passkeys.CHALLENGE_SECONDS, self._clock())
-
-    def _add_of_person(self, session: Session, kind: str, person: int) -> tuple[str, list[Passkey]]:
-        return self._add(session, kind, {"person": person}), stored_passkeys.of_person(session, person)
+    def _step_of(self, kind: str, answer: str, body: Mapping[str, Any]) -> SignInToken:
+        """The step whose challenge an answer has; raises PasskeyRefused."""
+        step = self._steps.read(kind, passkeys.challenge_of(answer))
+        if step is None or step.body != body:
+            raise PasskeyRefused("there is no such challenge, or it has ended")
+        return step
 
     def _person_of_step(self, session: Session, step: str) -> Person:
         return person_of_step(session, challenges.find(session, SECOND_STEP, step, self._clock()))
 
-    def _add_second(self, session: Session, step: str) -> tuple[str, list[Passkey]]:
-        return self._add_of_person(session, SECOND, self._person_of_step(session, step).id)
+    def _passkeys_of_step(self, session: Session, step: str) -> tuple[Person, list[Passkey]]:
+        person = self._person_of_step(session, step)
+        return person, stored_passkeys.of_person(session, person.id)
 
     def _pass(
-        self, session: Session, good: Assertion, old: bytes | None, by: str, visit: Visit
+        self, session: Session, good: CheckedAnswer, old: bytes | None, by: str, visit: Visit
     ) -> str | None:
         """Begin a session by a passkey alone; None where it may not."""
         now, person = self._clock(), self._used(session, good)
@@ -178,7 +187,7 @@ class PasskeySignIn:
         return self._replace(session, person, old, by, visit, now)
 
     def _pass_second(
-        self, session: Session, good: Assertion, step: str, old: bytes | None, visit: Visit
+        self, session: Session, good: CheckedAnswer, step: str, old: bytes | None, visit: Visit
     ) -> str | None:
         now, person = self._clock(), self._person_of_step(session, step)
         used_by = self._used(session, good)
@@ -188,7 +197,7 @@ class PasskeySignIn:
         return self._replace(session, person, old, "password and passkey", visit, now)
 
     def _pass_again(
-        self, session: Session, good: Assertion, signed_in: SignedIn, by: str, visit: Visit
+        self, session: Session, good: CheckedAnswer, signed_in: SignedIn, by: str, visit: Visit
     ) -> str | None:
         sessions.require(session, signed_in.digest)  # else what ended it would end nothing
         now, person = self._clock(), self._used(session, good)
@@ -196,27 +205,31 @@ class PasskeySignIn:
             return None
         return self._replace(session, person, signed_in.digest, by, visit, now)
 
-    def _used(self, session: Session, good: Assertion) -> Person | None:
-        """The active person of a passkey whose counter went on; it is noted as used."""
-        passkey = stored_passkeys.get(session, good.passkey)
-        if passkey is None or not stored_passkeys.use(session, good.passkey, good.counter, self._clock()):
+    def _used(self, session: Session, good: CheckedAnswer) -> Person | None:
+        """The active person of a passkey that answers for the first time, and whose counter went on."""
+        signed = good.assertion
+        passkey = stored_passkeys.get(session, signed.passkey)
+        if not steps.complete(session, good.step):
+            log.warning("an answer of a passkey was there before")
+            return None
+        if passkey is None or not stored_passkeys.use(session, signed.passkey, signed.counter, self._clock()):
             log.warning("the counter of a passkey did not go on: it may have been copied")
             return None
         person = people.get(session, passkey.person)
         return person if person.is_active else None
 
-    def _add_passkey(self, session: Session, made: Passkey, signed_in: SignedIn, visit: Visit) -> str:
+    def _add_passkey(self, session: Session, made: MadePasskey, signed_in: SignedIn, visit: Visit) -> str:
         sessions.require(session, signed_in.digest)  # else a passkey would outlive a reset of the person
         now, person = self._clock(), signed_in.person
-        stored_passkeys.add(session, made, _actor(person, visit), now)
+        _add_made(session, made, _actor(person, visit), now)
         return self._replace_all(session, person, "new passkey", visit, now)
 
-    def _add_invited(self, session: Session, made: Passkey, secret: str, visit: Visit) -> str:
+    def _add_invited(self, session: Session, made: MadePasskey, secret: str, visit: Visit) -> str:
         now = self._clock()
         person = links.use(session, secret, now)
         if has_second_factor(session, person):
             raise Invalid(HAS_FACTOR)
-        stored_passkeys.add(session, made, _actor(person, visit), now)
+        _add_made(session, made, _actor(person, visit), now)
         return self._replace_all(session, person, "invitation and passkey", visit, now)
 
     def _delete(self, session: Session, signed_in: SignedIn, passkey: bytes, visit: Visit) -> str:
@@ -246,9 +259,10 @@ def valid_name(name: str) -> str:
     return text
 
 
-def _take(session: Session, kind: str, challenge: str, passkey: bytes, now: int) -> SpentStep | None:
-    body = challenges.take(session, kind, challenge, now)
-    return None if body is None else SpentStep(body, stored_passkeys.get(session, passkey))
+def _add_made(session: Session, made: MadePasskey, actor: Actor, now: int) -> None:
+    if not steps.complete(session, made.step):
+        raise Invalid(NOT_MADE)
+    stored_passkeys.add(session, made.passkey, actor, now)
 
 
 def _signed_in(cookie: str | None) -> str:

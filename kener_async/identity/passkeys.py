@@ -1,9 +1,9 @@
 """Passkeys (WebAuthn): what a browser is asked, and whether its answer is good.
 
-A challenge is a secret of store/challenges.py, in base64url: the answer of the browser holds it, and the row
-that is taken for it can be taken once. So an answer that was seen before, or that is for no question of ours,
-has no row. Checked beyond that are the origin, the relying party, that the authenticator verified the person
-(a PIN, a finger, a face), the signature, and in the store the counter.
+A challenge is the token of a signed step (identity/steps.py), in base64url, which the answer of the browser
+holds, and which a good answer completes once. So an answer that was seen before, or that is for no question
+of ours, is refused. Checked beyond that are the origin, the relying party, that the authenticator verified
+the person (a PIN, a finger, a face), the signature, and in the store the counter.
 """
 
 import json
@@ -68,7 +68,7 @@ def creation_options(
 
 
 def created(party: RelyingParty, answer: str, person: int, name: str, now: int) -> Passkey:
-    """The passkey that a browser made, whose challenge was taken before; raises PasskeyRefused."""
+    """The passkey that a browser made, whose challenge was checked before; raises PasskeyRefused."""
 
     def check() -> Passkey:
         response = RegistrationResponse.from_dict(_object(answer))
@@ -92,7 +92,7 @@ def assertion_options(party: RelyingParty, known: Iterable[Passkey] | None, chal
 
 
 def asserted(party: RelyingParty, answer: str, passkey: Passkey) -> Assertion:
-    """The good answer of a browser for this passkey, whose challenge was taken before.
+    """The good answer of a browser for this passkey, whose challenge was checked before.
 
     Raises PasskeyRefused. The counter is still to be compared, in the transaction that stores it.
     """
@@ -143,7 +143,7 @@ def _server(party: RelyingParty, site: str = "") -> Fido2Server:
 
 
 def _state(client_data: CollectedClientData) -> dict[str, Any]:
-    """What the library compares the answer with: its challenge was found in the store by its digest."""
+    """What the library compares the answer with: its challenge is a step that we signed."""
     return {"challenge": websafe_encode(client_data.challenge), "user_verification": REQUIRED}
 
 

@@ -35,10 +35,13 @@ def take(session: Session, kind: str, secret: str, now: int) -> dict[str, Any] |
     return body
 
 
-def count(session: Session, kind: str) -> int:
-    """How many steps of a kind are stored."""
-    (found,) = session.execute("SELECT count(*) FROM challenges WHERE kind = ?", (kind,)).fetchone()
-    return int(found)
+def claim(session: Session, kind: str, secret: str, ends_at: int) -> bool:
+    """Store a step by a secret that was made elsewhere; False if it is stored already."""
+    added = session.execute(
+        "INSERT INTO challenges (digest, kind, body, ends_at) VALUES (?, ?, '{}', ?) ON CONFLICT DO NOTHING",
+        (_digest(secret), kind, ends_at),
+    )
+    return added.rowcount == 1
 
 
 def keep_newest(session: Session, kind: str, person: int, most: int) -> None:

@@ -7,9 +7,10 @@ from kener_async.domain.people import Role
 from kener_async.identity.federation import Federation
 from kener_async.identity.oidc import OidcSettings
 from kener_async.identity.proxy import ProxySettings
-from kener_async.identity.steps import StepLimiter
+from kener_async.identity.steps import SignedSteps, StepLimiter
 
 FEDERATION = web.AppKey("federation", Federation)
+SIGNED_STEPS = web.AppKey("signed steps", SignedSteps)
 STEP_LIMITER = web.AppKey("step limiter", StepLimiter)
 CALLBACK = "/sign-in/oidc/callback"
 

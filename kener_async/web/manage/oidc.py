@@ -35,7 +35,6 @@ async def _begun(page: OpenPage, signed_in: ManagePage | None) -> web.StreamResp
     if page.config.manage.oidc is None:
         raise NotFound("not found")
     require_cookies(page)
-    page.app[STEP_LIMITER].take(page.network)
     wanted, again = next_path(page.query.get("next", "")), None if signed_in is None else signed_in.person
     begun = await page.app[FEDERATION].begin(VISITOR.secret(page), wanted, again)
     return VISITOR.keep(page, see_other(begun.address), begun.browser, STEP_SECONDS)
@@ -50,6 +49,7 @@ async def callback(page: OpenPage) -> str | web.StreamResponse:
     try:
         if any(len(query.getall(name)) > 1 for name in query):
             raise Forbidden("a parameter is there twice")
+        page.app[STEP_LIMITER].take(page.network)
         completed = await page.app[FEDERATION].complete(
             VISITOR.secret(page), query, visit_of(page), old_digest(page)
         )

@@ -4,6 +4,7 @@ A script asks for the options of the browser's question by a POST of the same fo
 into the form, and sends it; from there on it is a form as all others.
 """
 
+import asyncio
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
@@ -22,7 +23,7 @@ from kener_async.store import identities
 from kener_async.store import passkeys as stored_passkeys
 from kener_async.store.passkeys import Passkey
 from kener_async.web.manage.cookies import STEP, keep_session, visit_of
-from kener_async.web.manage.federation import STEP_LIMITER
+from kener_async.web.manage.federation import SIGNED_STEPS, STEP_LIMITER
 from kener_async.web.manage.form_fields import FormText
 from kener_async.web.manage.frame import (
     HEADERS,
@@ -53,11 +54,18 @@ if TYPE_CHECKING:
 LIST = "/account/passkeys"
 
 
-def _passkeys(page: OpenPage) -> "PasskeySignIn":
-    # Imported at the first use: the library of WebAuthn takes as long to load as many other modules together.
+async def _passkeys(page: OpenPage) -> "PasskeySignIn":
+    sign_in_class = await asyncio.to_thread(_passkey_sign_in)
+    app = page.app
+    return sign_in_class(app[keys.DATABASE], app[SESSIONS], app[SIGNED_STEPS], app[keys.CLOCK])
+
+
+def _passkey_sign_in() -> type["PasskeySignIn"]:
+    # Imported at the first use, in a thread: the library of WebAuthn takes as long to load as many other
+    # modules together.
     from kener_async.identity.passkey_sign_in import PasskeySignIn
 
-    return PasskeySignIn(page.app[keys.DATABASE], page.app[SESSIONS], page.app[keys.CLOCK])
+    return PasskeySignIn
 
 
 class OptionsSchema(Schema):
@@ -101,15 +109,15 @@ def _options(options: dict[str, Any]) -> web.StreamResponse:
 async def sign_in_options(form: OpenForm) -> web.StreamResponse:
     """The question for any passkey that the browser has for us, as JSON."""
     party = _party(form)
-    form.app[STEP_LIMITER].take(form.network)
-    return _options(await _passkeys(form).begin(party))
+    return _options((await _passkeys(form)).begin(party))
 
 
 @open_form(AnswerSchema(), shown_by=sign_in)
 async def post_sign_in(form: OpenForm) -> web.StreamResponse:
     """Sign in with a passkey alone."""
     require_cookies(form)
-    cookie = await _passkeys(form).sign_in(
+    form.app[STEP_LIMITER].take(form.network)
+    cookie = await (await _passkeys(form)).sign_in(
         _party(form), form.values["answer"], visit_of(form), old_digest(form)
     )
     return keep_session(form, form.redirect(next_path(form.values["next"])), cookie)
@@ -119,17 +127,17 @@ async def post_sign_in(form: OpenForm) -> web.StreamResponse:
 async def second_step_options(form: OpenForm) -> web.StreamResponse:
     """The question for a passkey of the person whose password was right, as JSON."""
     party = _party(form)
-    form.app[STEP_LIMITER].take(form.network)
-    return _options(await _passkeys(form).begin_second(party, STEP.secret(form)))
+    return _options(await (await _passkeys(form)).begin_second(party, STEP.secret(form)))
 
 
 @open_form(AnswerSchema(), shown_by=second_step)
 async def post_second_step(form: OpenForm) -> web.StreamResponse:
     """Complete a sign-in by password with a passkey."""
     require_cookies(form)
+    form.app[STEP_LIMITER].take(form.network)
     target = next_path(form.values["next"])
     try:
-        cookie = await _passkeys(form).second_step(
+        cookie = await (await _passkeys(form)).second_step(
             _party(form), STEP.secret(form), form.values["answer"], visit_of(form), old_digest(form)
         )
     except StepGone:
@@ -141,16 +149,16 @@ async def post_second_step(form: OpenForm) -> web.StreamResponse:
 async def invitation_options(form: OpenForm) -> web.StreamResponse:
     """The question for a new passkey of an invited person, as JSON."""
     party, secret = _party(form), form.request.match_info["token"]
-    form.app[STEP_LIMITER].take(form.network)
     person = await form.app[keys.DATABASE].read(links.invited, secret, form.now)
-    return _options(await _passkeys(form).begin_creation(party, form.config.site.title, person))
+    return _options(await (await _passkeys(form)).begin_creation(party, form.config.site.title, person))
 
 
 @open_form(NewPasskeySchema(), shown_by=invitation, has_secret_path=True)
 async def post_invitation(form: OpenForm) -> web.StreamResponse:
     """Make a passkey in the place of a password, by an invitation."""
     require_cookies(form)
-    cookie = await _passkeys(form).create_by_invitation(
+    form.app[STEP_LIMITER].take(form.network)
+    cookie = await (await _passkeys(form)).create_by_invitation(
         _party(form),
         form.request.match_info["token"],
         form.values["answer"],
@@ -166,13 +174,15 @@ async def post_invitation(form: OpenForm) -> web.StreamResponse:
 @manage_form(Act.ACCOUNT, OptionsSchema(), shown_by=again)
 async def again_options(form: ManageForm) -> web.StreamResponse:
     """The question for a passkey of the signed-in person, as JSON."""
-    return _options(await _passkeys(form).begin_again(_party(form), form.person))
+    return _options(await (await _passkeys(form)).begin_again(_party(form), form.person))
 
 
 @manage_form(Act.ACCOUNT, AnswerSchema(), shown_by=again)
 async def post_again(form: ManageForm) -> web.StreamResponse:
     """Prove once more who one is, with a passkey."""
-    cookie = await _passkeys(form).again(_party(form), form.signed_in, form.values["answer"], visit_of(form))
+    cookie = await (await _passkeys(form)).again(
+        _party(form), form.signed_in, form.values["answer"], visit_of(form)
+    )
     return keep_session(form, form.redirect(next_path(form.values["next"])), cookie)
 
 
@@ -198,13 +208,13 @@ async def account_passkeys(page: ManagePage) -> str:
 async def creation_options(form: ManageForm) -> web.StreamResponse:
     """The question for a new passkey of the signed-in person, as JSON."""
     site = form.config.site.title
-    return _options(await _passkeys(form).begin_creation(_party(form), site, form.person))
+    return _options(await (await _passkeys(form)).begin_creation(_party(form), site, form.person))
 
 
 @manage_form(Act.CHANGE_FACTORS, NewPasskeySchema(), shown_by=account_passkeys)
 async def post_passkey(form: ManageForm) -> web.StreamResponse:
     """Store a new passkey; the other sessions end."""
-    cookie = await _passkeys(form).create(
+    cookie = await (await _passkeys(form)).create(
         _party(form), form.signed_in, form.values["answer"], form.values["name"], visit_of(form)
     )
     return keep_session(form, form.redirect(f"{LIST}?done=made"), cookie)
@@ -213,7 +223,7 @@ async def post_passkey(form: ManageForm) -> web.StreamResponse:
 @manage_form(Act.CHANGE_FACTORS, PasskeyNameSchema(), shown_by=account_passkeys)
 async def rename_passkey(form: ManageForm) -> web.StreamResponse:
     """Give a passkey another name."""
-    await _passkeys(form).rename(form.signed_in, _asked(form), form.values["name"], visit_of(form))
+    await (await _passkeys(form)).rename(form.signed_in, _asked(form), form.values["name"], visit_of(form))
     return form.redirect(f"{LIST}?done=renamed")
 
 
@@ -230,7 +240,7 @@ async def ask_to_delete(page: ManagePage) -> str:
 @manage_form(Act.CHANGE_FACTORS, OptionsSchema(), shown_by=ask_to_delete)
 async def delete_passkey(form: ManageForm) -> web.StreamResponse:
     """Delete a passkey; the other sessions end."""
-    cookie = await _passkeys(form).delete(form.signed_in, _asked(form), visit_of(form))
+    cookie = await (await _passkeys(form)).delete(form.signed_in, _asked(form), visit_of(form))
     return keep_session(form, form.redirect(f"{LIST}?done=deleted"), cookie)
 
 
