@@ -128,6 +128,20 @@ def test_a_group_is_read_with_its_members(connection: sqlite3.Connection, rows: 
     assert len(read) == 7, read
 
 
+def test_the_layers_of_several_monitors_are_read_as_those_of_one(connection: sqlite3.Connection, rows: int):
+    ids = monitors.register(connection, SETTINGS, NOON - DAY)
+    chosen = list(ids.values())[:rows]
+    for minute in (NOON - 7200, NOON + 60):
+        samples.record(connection, [Sample(monitor, minute, Status.UP, 0.1) for monitor in chosen])
+
+    loaded = layers.load_many(connection, chosen, NOON, NOON + 900)
+    assert loaded == {one: layers.load(connection, one, NOON, NOON + 900) for one in chosen}
+    read = queries(connection, lambda session: layers.load_many(session, chosen, NOON, NOON + 900))
+    assert len(read) == len(
+        queries(connection, lambda session: layers.load(session, chosen[0], NOON, NOON + 900))
+    )
+
+
 def test_late_reports_of_members_mark_their_groups_at_once(connection: sqlite3.Connection, rows: int):
     group = MonitorSettings(group=GroupSettings(tuple(SETTINGS)[:rows]))
     ids = monitors.register(connection, SETTINGS | {"group": group}, NOON - DAY)

@@ -1,8 +1,10 @@
 """The layers of a monitor: samples, incidents, settings and gaps, from which its timeline is computed."""
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from kener_async.clock import Cron
@@ -35,29 +37,37 @@ def load(session: Session, monitor: int, start: int, end: int) -> Layers:
 
     Those of related monitors come in the same statements, however many there are.
     """
-    family = _Family(session, monitor, start, end)
-    ids = list(family.versions)
+    return load_many(session, [monitor], start, end)[monitor]
+
+
+def load_many(session: Session, monitors: Sequence[int], start: int, end: int) -> dict[int, Layers]:
+    """The layers of several monitors, as `load` has them, in as many statements as those of one."""
+    if not monitors:
+        return {}
+    families = _Families(session, monitors, start, end)
+    ids = list(families.versions)
     earlier = samples.newest_before(session, ids, start)
     # Also the maintenance since the newest sample before: it may have put its deadline off.
     since = {one: earlier[one].minute if one in earlier else start for one in ids}
     measured = samples.spans(session, ids, start, end)
     covering, begun = overlays(session, since, end), starts(session, since, end)
     unobserved = _gaps(session, min(since.values()))
-    paused, offline = merged(unobserved), merged(gap for gap in unobserved if gap.kind is GapKind.OFFLINE)
+    paused = _GapsSince(merged(unobserved))
+    offline = _GapsSince(merged(gap for gap in unobserved if gap.kind is GapKind.OFFLINE))
     plain = {
         one: Layers(
             samples=measured.get(one, {}),
             earlier=earlier.get(one),
-            overlays=covering.get(one, []),
-            versions=family.versions[one],
-            gaps=paused,
-            starts=begun.get(one, []),
+            overlays=covering.get(one, ()),
+            versions=families.versions[one],
+            gaps=paused.of(since[one]),
+            starts=begun.get(one, ()),
             monitor=one,
-            offline=offline,
+            offline=offline.of(since[one]),
         )
         for one in ids
     }
-    return family.related(plain, monitor, start, end)
+    return {monitor: families.related(plain, monitor, start, end) for monitor in monitors}
 
 
 def load_pieces(
@@ -77,13 +87,32 @@ def load_pieces(
 DEEPEST = 32  # levels of related monitors; more, as in a damaged file, are not known
 
 
-class _Family:
-    """A monitor and those that its minutes in a span follow from, with the versions of their settings."""
+class _GapsSince:
+    """Merged gaps, of which each monitor needs those that end after its newest sample.
 
-    def __init__(self, session: Session, monitor: int, start: int, end: int) -> None:
-        self.versions = {monitor: versions(session, monitor)}
+    With the gaps of a monitor that is silent for a year, the minutes of all others would take as long as its.
+    """
+
+    def __init__(self, gaps: Sequence[Gap]) -> None:
+        self._gaps = gaps
+        self._ends = [gap.end for gap in gaps]
+        self._found: dict[int, Sequence[Gap]] = {}  # by the place of the first, so that monitors share them
+
+    def of(self, since: int) -> Sequence[Gap]:
+        """The gaps that end after an instant or in the minute before it."""
+        place = bisect_right(self._ends, since - MINUTE)
+        if place not in self._found:
+            self._found[place] = self._gaps[place:]
+        return self._found[place]
+
+
+class _Families:
+    """Monitors and those that their minutes in a span follow from, with the versions of their settings."""
+
+    def __init__(self, session: Session, monitors: Sequence[int], start: int, end: int) -> None:
+        self.versions = _versions(session, monitors)
         self._ids: dict[str, int] = {}
-        wanted = set(_named(self.versions[monitor], start, end))
+        wanted = {tag for history in self.versions.values() for tag in _named(history, start, end)}
         while wanted:
             found = _versions_of(session, wanted)
             self._ids |= {tag: one for tag, (one, _) in found.items()}
@@ -173,8 +202,27 @@ def _gaps(session: Session, since: int) -> list[Gap]:
 
 def versions(session: Session, monitor: int) -> list[Version]:
     """The settings history of a monitor, oldest first."""
-    rows = session.execute("SELECT since, body FROM settings WHERE monitor_id = ? ORDER BY since", (monitor,))
-    return [Version(since, settings_from(body)) for since, body in rows]
+    return _versions(session, [monitor])[monitor]
+
+
+def _versions(session: Session, monitors: Sequence[int]) -> dict[int, list[Version]]:
+    rows = session.execute(
+        """
+        SELECT monitor_id, since, body FROM settings
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) ORDER BY monitor_id, since
+        """,
+        (json.dumps(monitors),),
+    )
+    found: dict[int, list[Version]] = {monitor: [] for monitor in monitors}
+    for monitor, since, body in rows:
+        found[monitor].append(_version(since, body))
+    return found
+
+
+@lru_cache(1024)
+def _version(since: int, body: str) -> Version:
+    """The version of a stored row; one object for all monitors with the same, which are nearly all."""
+    return Version(since, settings_from(body))
 
 
 def _versions_of(session: Session, tags: Iterable[str]) -> dict[str, tuple[int, list[Version]]]:
@@ -188,7 +236,7 @@ def _versions_of(session: Session, tags: Iterable[str]) -> dict[str, tuple[int, 
     )
     found: dict[str, tuple[int, list[Version]]] = {}
     for tag, monitor, since, body in rows:
-        found.setdefault(tag, (monitor, []))[1].append(Version(since, settings_from(body)))
+        found.setdefault(tag, (monitor, []))[1].append(_version(since, body))
     return found
 
 
