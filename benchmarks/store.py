@@ -21,7 +21,7 @@ from benchmarks.servers import SERVER_CORE, first_among_sessions, machine
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
-from kener_async.store import samples
+from kener_async.store import sample_rows
 from kener_async.store.sqlite import connections, database, upgrade
 from kener_async.worker.writer import Writer
 
@@ -67,7 +67,7 @@ def _rows(count: int, round_number: int) -> list[Sample]:
 
 def _executemany(rows: Sequence[Sample], size: int) -> float:
     """Rows a second."""
-    values = [(s.monitor, s.minute, s.status, s.source, samples.packed_latency(s.latency)) for s in rows]
+    values = [(s.monitor, s.minute, s.status, s.source, sample_rows.packed_latency(s.latency)) for s in rows]
     with TemporaryDirectory(prefix="kener-benchmark-") as folder:
         path = Path(folder) / "kener.db"
         upgrade.prepare(path)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kener_async.domain.calendar import DAY
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import MAX_LATENCY, Sample, SampleSource, Status, minute_for, winners
-from kener_async.store.samples import packed_latency, plain_latency
+from kener_async.store.sample_rows import packed_latency, plain_latency
 
 MINUTE = 1_731_251_760
 NOW = MINUTE + 7

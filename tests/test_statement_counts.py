@@ -110,7 +110,7 @@ def test_a_batch_of_many_devices_is_recorded(connection: sqlite3.Connection, row
     record_batch(connection, batch(rows), LIMITS)
     dirty.mark_closed(connection, NOON + DAY)  # so that the batch is late, and quarters are marked
     again = queries(connection, lambda connection: record_batch(connection, batch(rows, 7), LIMITS))
-    assert len(again) == 8 * len(parts(batch(rows).items)), again
+    assert len(again) == 9 * len(parts(batch(rows).items)), again
 
 
 def test_monitors_are_registered(connection: sqlite3.Connection, rows: int):
@@ -125,7 +125,7 @@ def test_a_group_is_read_with_its_members(connection: sqlite3.Connection, rows: 
     samples.record(connection, batch)
     assert len(layers.load(connection, ids["group"], NOON, NOON + 900).related) == rows
     read = queries(connection, lambda session: layers.load(session, ids["group"], NOON, NOON + 900))
-    assert len(read) == 7, read
+    assert len(read) == 11, read
 
 
 def test_the_layers_of_several_monitors_are_read_as_those_of_one(connection: sqlite3.Connection, rows: int):
@@ -148,7 +148,7 @@ def test_late_reports_of_members_mark_their_groups_at_once(connection: sqlite3.C
     dirty.mark_closed(connection, NOON + DAY)
     connection.execute("DELETE FROM dirty")
     batch = [Sample(ids[tag], NOON, Status.UP, 0.1) for tag in tuple(SETTINGS)[:rows]]
-    assert len(queries(connection, lambda session: samples.record(session, batch))) == 3
+    assert len(queries(connection, lambda session: samples.record(session, batch))) == 4
     assert dirty.spans(connection, ids["group"], NOON, NOON + 900)
 
 

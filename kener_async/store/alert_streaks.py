@@ -6,7 +6,7 @@ from kener_async.domain.alert_streaks import NO_STREAK, AlertStreak, StreakCondi
 from kener_async.domain.alerts import Alert
 from kener_async.domain.calendar import QUARTER, minute_of
 from kener_async.domain.timeline import runs
-from kener_async.store import layers
+from kener_async.store import layers, samples
 from kener_async.store.interface import Session
 
 GROWTH = 4  # each span that is read is so many times as long as the one before
@@ -58,6 +58,6 @@ def _further(start: int, wanted: int, alert: Alert | None) -> int:
 
 def _first_minute(session: Session, monitor: int, end: int) -> int:
     """The first minute of which a sample or settings are stored; `end` without any."""
-    (sample,) = session.execute("SELECT min(minute) FROM samples WHERE monitor_id = ?", (monitor,)).fetchone()
+    sample = samples.first_minute(session, monitor)
     (known,) = session.execute("SELECT min(since) FROM settings WHERE monitor_id = ?", (monitor,)).fetchone()
     return min((minute_of(instant) for instant in (sample, known) if instant is not None), default=end)

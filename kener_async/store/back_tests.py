@@ -1,6 +1,7 @@
 """Back-tests over the stored minutes; quarters that are good throughout are passed over by their counts."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Protocol
 
 from kener_async.domain.alert_looks import PARENT_IS_BAD
@@ -12,7 +13,7 @@ from kener_async.domain.calendar import MINUTE, QUARTER, minute_end, quarter_of
 from kener_async.domain.heartbeats import EveryInterval, OnChange, Version
 from kener_async.domain.samples import Status
 from kener_async.domain.timeline import Reason, Run
-from kener_async.store import alert_streaks, alerts, dirty, layers
+from kener_async.store import alert_streaks, alerts, dirty, layers, samples
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
@@ -206,15 +207,10 @@ def _late_quarters(
         (monitor, start, end),
     ).fetchall()
     for first, last in sparse:
-        rows = session.execute(
-            """
-            SELECT minute FROM (SELECT minute, minute - lag(minute) OVER (ORDER BY minute) AS pause
-                                  FROM samples WHERE monitor_id = ? AND minute >= ? AND minute < ?)
-             WHERE pause IS NULL OR pause >= ?
-            """,
-            (monitor, first - MINUTE, last + 2 * QUARTER, held),
-        )
-        yield from (quarter_of(minute) for (minute,) in rows)
+        minutes = samples.minutes(session, monitor, first - MINUTE, last + 2 * QUARTER)
+        if minutes:
+            yield quarter_of(minutes[0])
+        yield from (quarter_of(minute) for before, minute in pairwise(minutes) if minute - before >= held)
 
 
 def _held_for(version: Version) -> int | None:

@@ -17,8 +17,8 @@ from kener_async.domain.batches import (
 )
 from kener_async.domain.clocks import DeviceClocks
 from kener_async.domain.errors import Invalid
-from kener_async.domain.samples import Sample, SampleSource, minute_for
-from kener_async.store import devices, monitors, samples
+from kener_async.domain.samples import Sample, minute_for
+from kener_async.store import devices, samples
 from kener_async.store.interface import Session
 
 
@@ -83,13 +83,12 @@ class BatchRecorder:
         results, stored = judge(items, places, by_name, stored_before)
         self._joined.add(positions, results, stored)
 
-        samples.put(session, stored)
         devices.save(session, states, spans_before)
         devices.add_monitors(
             session, {(ids[item.device], item.monitor) for item, _ in placed if item.device is not None}
         )
         reported = {item.monitor for item, _ in placed}
-        monitors.save_last_heard(session, dict.fromkeys(reported, batch.received))
+        samples.put(session, stored, dict.fromkeys(reported, batch.received))
         self._stored.update(stored)
         self._monitors |= reported
         return stored, reported
@@ -139,7 +138,4 @@ def record_reports(
 ) -> Mapping[tuple[int, int], Sample]:
     """Store samples that came in at an instant, and that their monitors were heard then."""
     batch, received = reports
-    stored = samples.record(session, batch)
-    pushed = {sample.monitor for sample in stored.values() if sample.source is SampleSource.PUSH}
-    monitors.save_last_heard(session, dict.fromkeys(pushed, received))
-    return stored
+    return samples.record(session, batch, received)

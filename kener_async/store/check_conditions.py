@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kener_async.domain.calendar import LAST_INSTANT, minute_from
 from kener_async.domain.certificates import ends_at
-from kener_async.store import certificates
+from kener_async.domain.samples import SampleSource
+from kener_async.store import certificates, samples
 from kener_async.store.interface import Session
 
 
@@ -32,14 +34,25 @@ def read(session: Session, since: int) -> CheckConditions:
 
 def _not_measured(session: Session, since: int) -> list[tuple[int, str]]:
     """The monitors whose newest fault was not measured, and of which nothing was measured since."""
-    return session.execute(
+    found = session.execute(
         """
-        SELECT id, reason
+        SELECT id, at, reason
           FROM monitors
          CROSS JOIN check_faults ON monitor_id = id
            AND at = (SELECT max(at) FROM check_faults WHERE monitor_id = id)
          WHERE status IS NULL AND at >= ?
-           AND NOT EXISTS (SELECT 1 FROM samples WHERE monitor_id = id AND minute > at AND source = 1)
         """,
         (since,),
     ).fetchall()
+    first = min((minute_from(int(at)) for _, at, _ in found), default=0)
+    measured = (
+        samples.spans(session, [monitor for monitor, _, _ in found], first, LAST_INSTANT) if found else {}
+    )
+    return [
+        (monitor, reason)
+        for monitor, at, reason in found
+        if not any(
+            sample.source is SampleSource.CHECK and sample.minute > at
+            for sample in measured.get(monitor, {}).values()
+        )
+    ]

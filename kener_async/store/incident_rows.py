@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kener_async.domain.calendar import minute_of
+from kener_async.domain.calendar import MINUTE, minute_of
 from kener_async.domain.incident_updates import Impact
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.samples import Status
-from kener_async.store import dirty
+from kener_async.store import dirty, samples
 from kener_async.store.interface import Session
 
 COLUMNS = """
@@ -165,17 +165,11 @@ def mark(session: Session, incident: Incident) -> None:
     if not incident.decides_minutes:
         return
     start, end = incident.overlay.start, incident.overlay.end
+    rows = session.execute("SELECT monitor_id FROM incident_monitors WHERE number = ?", (incident.number,))
+    monitors = [monitor for (monitor,) in rows]
     if incident.is_maintenance and end is not None:
-        affected = session.execute(
-            """
-            SELECT monitor_id, ?, (SELECT min(minute) FROM samples
-                                    WHERE samples.monitor_id = incident_monitors.monitor_id AND minute >= ?)
-              FROM incident_monitors WHERE number = ?
-            """,
-            (start, minute_of(end), incident.number),
-        )
+        keys = [(monitor, minute_of(end) - MINUTE) for monitor in monitors]
+        following = samples.following(session, keys)
+        dirty.mark_spans(session, [(key[0], start, following.get(key)) for key in keys])
     else:
-        affected = session.execute(
-            "SELECT monitor_id, ?, ? FROM incident_monitors WHERE number = ?", (start, end, incident.number)
-        )
-    dirty.mark_spans(session, affected.fetchall())
+        dirty.mark_spans(session, [(monitor, start, end) for monitor in monitors])

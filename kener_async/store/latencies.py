@@ -3,14 +3,12 @@
 import json
 
 from kener_async.domain.calendar import quarter_of
-from kener_async.domain.samples import MAX_LATENCY
-from kener_async.domain.uptime import Counts
-from kener_async.store import dirty
+from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.store import dirty, samples
 from kener_async.store.interface import Session
 
 PLAIN = "iif(typeof({0}) = 'integer', {0} / 1e6, {0})"  # see schema.sql
 COLUMNS = ", ".join(PLAIN.format(f"latency_{name}") for name in ("sum", "min", "max"))
-SAMPLE = ", ".join(["minute", "1", *[f"min({PLAIN.format('latency')}, {MAX_LATENCY})"] * 3])
 
 
 def by_step(session: Session, monitor: int, start: int, end: int, step: int, now: int) -> dict[int, Counts]:
@@ -32,12 +30,6 @@ def by_step(session: Session, monitor: int, start: int, end: int, step: int, now
              WHERE monitor_id = :monitor AND quarter >= :start AND quarter < :counted_until
                AND latency_count > 0
                AND NOT EXISTS (SELECT 1 FROM marked WHERE quarter >= first AND quarter < last)
-            UNION ALL
-            SELECT {SAMPLE} FROM samples
-             WHERE monitor_id = :monitor AND minute >= :counted_until AND minute < :end AND minute <= :now
-            UNION ALL
-            SELECT {SAMPLE} FROM marked CROSS JOIN samples  -- few spans first, then their samples
-             WHERE monitor_id = :monitor AND minute >= first AND minute < last
         )
         SELECT at - (at - :start) % :step, sum(count), sum(sum), min(low), max(high)
           FROM parts
@@ -47,14 +39,21 @@ def by_step(session: Session, monitor: int, start: int, end: int, step: int, now
         {
             "monitor": monitor,
             "start": start,
-            "end": end,
             "step": step,
-            "now": now,
             "counted_until": counted_until,
             "marked": json.dumps(marked),
         },
     )
-    return {
+    counted = {
         at: Counts(latency_count=count, latency_sum=total, latency_min=low, latency_max=high)
         for at, count, total, low, high in rows
     }
+    for first, last in [*marked, (counted_until, min(end, now + 1))]:
+        for minute, sample in samples.spans(session, [monitor], first, last).get(monitor, {}).items():
+            at = minute - (minute - start) % step
+            counted[at] = counted.get(at, NOTHING) + _of_one(sample.latency)
+    return dict(sorted(counted.items()))
+
+
+def _of_one(latency: float) -> Counts:
+    return Counts(latency_count=1, latency_sum=latency, latency_min=latency, latency_max=latency)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from kener_async.domain.heartbeats import MonitorSettings
-from kener_async.store import dirty, followers
+from kener_async.store import dirty, followers, last_reports
 from kener_async.store.interface import Session
 from kener_async.store.layers import settings_from, settings_text
 
@@ -59,16 +59,7 @@ def _current(session: Session) -> dict[int, str]:
 
 def save_last_heard(session: Session, heard: Mapping[int, int]) -> None:
     """Store when reports of up to 10,000 monitors arrived, whatever minutes they were about."""
-    if not heard:
-        return
-    session.execute(
-        f"""
-        WITH reported (monitor, instant) AS (VALUES {", ".join(["(?, ?)"] * len(heard))})
-        UPDATE monitors
-           SET last_heard = max(coalesce(last_heard, 0), instant) FROM reported WHERE id = monitor
-        """,  # noqa: S608 - only placeholders are joined
-        [value for pair in sorted(heard.items()) for value in pair],
-    )
+    last_reports.note(session, {}, heard)
 
 
 def last_heard(session: Session) -> dict[int, int]:

@@ -7,6 +7,7 @@ from kener_async.domain.calendar import quarter_of
 from kener_async.domain.heartbeats import Gap, GapKind
 from kener_async.store import dirty
 from kener_async.store.interface import Session
+from kener_async.store.seal_state import hot_days_from
 
 
 def begin(session: Session, now: int, retention: int) -> bool:
@@ -16,10 +17,11 @@ def begin(session: Session, now: int, retention: int) -> bool:
     """
     added = session.execute(
         """
-        INSERT INTO service (id, last_seen, rolled_until, kept_from, identity) VALUES (1, ?, ?, ?, ?)
+        INSERT INTO service (id, last_seen, rolled_until, kept_from, identity, hot_from, late_before)
+        VALUES (1, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO NOTHING
         """,
-        (now, quarter_of(now), quarter_of(now - retention), str(uuid4())),
+        (now, quarter_of(now), quarter_of(now - retention), str(uuid4()), *[hot_days_from(now)] * 2),
     )
     return added.rowcount > 0
 

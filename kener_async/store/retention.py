@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
+from kener_async.store import samples
 from kener_async.store.interface import Session
 
 
@@ -14,25 +15,17 @@ def keep_from(session: Session, instant: int) -> list[int]:
 
 
 def delete_before(session: Session, monitors: Sequence[int], instant: int, limit: int) -> bool:
-    """Delete up to `limit` samples and quarters of these monitors; whether more are left to delete.
+    """Delete up to `limit` rows of samples and quarters of these monitors; whether more are left to delete.
 
-    The newest of a monitor's old samples stays, because it may decide the status of later minutes.
+    The newest of a monitor's old samples stays, because it may decide the status of later minutes. Those of a
+    sealed day go together, once all of it is old.
     """
     horizon = quarter_of(instant)
     deleted = 0
+    newest = samples.newest_before(session, monitors, horizon)
     for monitor in monitors:
-        deleted += session.execute(
-            """
-            DELETE FROM samples
-             WHERE monitor_id = :monitor
-               AND minute IN (SELECT minute FROM samples
-                               WHERE monitor_id = :monitor
-                                 AND minute < (SELECT max(minute) FROM samples
-                                                WHERE monitor_id = :monitor AND minute < :horizon)
-                               ORDER BY minute LIMIT :limit)
-            """,
-            {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
-        ).rowcount
+        if monitor in newest:
+            deleted += samples.delete_before(session, monitor, newest[monitor].minute, limit - deleted)
         deleted += session.execute(
             """
             DELETE FROM quarters

@@ -6,10 +6,11 @@ from time import perf_counter
 from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import dirty, followers, layers, samples
+from kener_async.store import dirty, followers, layers
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
+from kener_async.store.sample_rows import packed_latency
 
 COUNTS = """
     up, degraded, degraded_as_downtime, down, maintenance,
@@ -94,7 +95,7 @@ def _row(counts: Counts) -> tuple[int | float | None, ...]:
         counts.down,
         counts.maintenance,
         counts.latency_count,
-        *(None if latency is None else samples.packed_latency(latency) for latency in latencies),
+        *(None if latency is None else packed_latency(latency) for latency in latencies),
     )
 
 

@@ -17,13 +17,17 @@ CREATE TABLE service (
     integrity_passed_at INTEGER,       -- when the large tables last passed the integrity check; NULL: never
     identity      TEXT NOT NULL DEFAULT '',  -- a UUID, of which ids are made that must not depend on an address
     audit_from    INTEGER NOT NULL DEFAULT 0,  -- the newest row of the audit log that was deleted by its age
-    audit_link    BLOB                         -- and its link, which the next row continues; NULL: none was
+    audit_link    BLOB,                        -- and its link, which the next row continues; NULL: none was
+    hot_from      INTEGER NOT NULL DEFAULT 0,  -- before it the samples of a day are in `sealed`, from it on in `samples`
+    late_before   INTEGER NOT NULL DEFAULT 0,  -- before it samples that come in are written to `late_samples`
+    sealed_monitor INTEGER NOT NULL DEFAULT 0  -- up to which monitor the day between these two is sealed
 ) STRICT;
 
 CREATE TABLE monitors (
     id          INTEGER PRIMARY KEY,
     tag         TEXT NOT NULL UNIQUE,
-    last_heard  INTEGER    -- when a report of it last arrived, about whatever minute; NULL: not known
+    last_heard  INTEGER,   -- when a report of it last arrived, about whatever minute; NULL: not known
+    newest      INTEGER    -- the newest minute of which a sample was ever stored; NULL: none
 ) STRICT;
 
 -- The settings that decide the status of a minute: a version applies from `since` until the next one.
@@ -44,7 +48,19 @@ CREATE TABLE followers (
 
 CREATE INDEX followers_by_follower ON followers (follower_id);
 
+-- The sample of a minute is in `late_samples`, or else in `samples` or `sealed`, as `hot_from` says.
+-- Those of the last days, ordered by minute, so that all that arrives is written to the same few pages.
 CREATE TABLE samples (
+    monitor_id  INTEGER NOT NULL,
+    minute      INTEGER NOT NULL CHECK (minute % 60 = 0),
+    status      INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
+    source      INTEGER NOT NULL CHECK (source IN (0, 1)),
+    latency     ANY NOT NULL,
+    PRIMARY KEY (minute, monitor_id)
+) STRICT, WITHOUT ROWID;
+
+-- Those that came in for sealed days, until they are merged into these.
+CREATE TABLE late_samples (
     monitor_id  INTEGER NOT NULL,
     minute      INTEGER NOT NULL CHECK (minute % 60 = 0),
     status      INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
@@ -52,6 +68,14 @@ CREATE TABLE samples (
     latency     ANY NOT NULL,
     PRIMARY KEY (monitor_id, minute)
 ) STRICT, WITHOUT ROWID;
+
+-- All samples of a monitor in the UTC day that begins at `day`, packed as store/packing.py says.
+CREATE TABLE sealed (
+    monitor_id  INTEGER NOT NULL,
+    day         INTEGER NOT NULL CHECK (day % 86400 = 0),
+    packed      BLOB NOT NULL,
+    PRIMARY KEY (monitor_id, day)
+) STRICT;
 
 -- Spans [start, end) in which the server was not running, or was offline.   kind: 0 not running, 1 offline.
 CREATE TABLE gaps (

@@ -21,7 +21,6 @@ from kener_async.domain.incident_updates import Impact, Update
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import Delivery
 from kener_async.domain.people import Role
-from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import (
     alerts,
     audit,
@@ -33,9 +32,9 @@ from kener_async.store import (
     incident_lists,
     managed,
     notices,
+    samples,
     tokens,
 )
-from kener_async.store.samples import plain_latency
 from kener_async.store.sqlite import files, migrations, upgrade
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -386,18 +385,14 @@ def _monitors(connection: sqlite3.Connection) -> Iterator[Line]:
 
 def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
     for monitor, tag in connection.execute("SELECT id, tag FROM monitors ORDER BY id").fetchall():
-        rows = connection.execute(
-            "SELECT minute, status, latency, source FROM samples WHERE monitor_id = ? ORDER BY minute",
-            (monitor,),
-        )
-        for minute, status, latency, source in rows:
+        for sample in samples.every(connection, monitor):
             yield {
                 "kind": "sample",
                 "monitor": tag,
-                "minute": minute,
-                "status": Status(status).name,
-                "latency": plain_latency(latency),
-                "source": SampleSource(source).name.lower(),
+                "minute": sample.minute,
+                "status": sample.status.name,
+                "latency": sample.latency,
+                "source": sample.source.name.lower(),
             }
 
 

@@ -19,7 +19,7 @@ from kener_async.domain.incident_updates import Impact, IncidentState, Update
 from kener_async.domain.incidents import Incident, IncidentSource
 from kener_async.domain.notices import ChannelState, Delivery, DeliveryState, Facts, Notice, NoticeKind
 from kener_async.domain.people import Actor, Role
-from kener_async.domain.samples import SampleSource, Status
+from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.errors import FatalError
 from kener_async.store import (
     alerts,
@@ -35,6 +35,7 @@ from kener_async.store import (
     managed,
     notices,
     rollups,
+    samples,
     tokens,
 )
 from kener_async.store.admin import old_news, restore
@@ -51,7 +52,7 @@ from kener_async.store.admin.export import (
 )
 from kener_async.store.layers import settings_from, settings_text
 from kener_async.store.observer import has_begun, kept_from, last_seen
-from kener_async.store.samples import packed_latency
+from kener_async.store.seal_state import hot_days_from
 from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.files import Progress, no_progress
 
@@ -273,8 +274,9 @@ def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         connection.execute(
             """
-            INSERT INTO service (id, last_seen, rolled_until, kept_from, identity, audit_from, audit_link)
-            VALUES (1, ?, ?, ?, ?, ?, ?)
+            INSERT INTO service (id, last_seen, rolled_until, kept_from, identity, audit_from, audit_link,
+                                 hot_from, late_before)
+            VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
                 line["last_seen"],
@@ -283,6 +285,7 @@ def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
                 str(UUID(line["identity"])),
                 line["audit_from"],
                 _bytes(line["audit_link"]),
+                *[hot_days_from(line["last_seen"])] * 2,
             ),
         )
 
@@ -312,15 +315,15 @@ def _note_followers(connection: sqlite3.Connection) -> None:
 
 def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
-    connection.executemany(
-        "INSERT INTO samples (monitor_id, minute, status, source, latency) VALUES (?, ?, ?, ?, ?)",
+    samples.insert_many(
+        connection,
         (
-            (
+            Sample(
                 ids[line["monitor"]],
                 line["minute"],
                 Status[line["status"]],
+                line["latency"],
                 SampleSource[line["source"].upper()],
-                packed_latency(line["latency"]),
             )
             for line in lines
         ),

@@ -76,7 +76,9 @@ def faults(
 
 def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
     """Rows of a missing monitor, in the large tables, which for speed declare no foreign key."""
-    for table in ("samples", "quarters", "dirty"):
+    names = tables(connection)
+    is_older = "sealed" not in names  # then `samples` is ordered by monitor
+    for table in ("quarters", "dirty", *(["samples"] if is_older else ["late_samples", "sealed"])):
         monitor = -1
         while True:
             (monitor,) = connection.execute(

@@ -32,6 +32,8 @@ LARGE_TABLES = (
     "dirty",
     "updates",
     "samples",
+    "late_samples",
+    "sealed",
     "quarters",
     "heard",
     "claims",
