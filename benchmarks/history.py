@@ -12,7 +12,9 @@ its samples. What is written follows from the arguments and from the instant at 
 import argparse
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from benchmarks import site
@@ -78,14 +80,26 @@ def _fill(connection: sqlite3.Connection, config: Path, days: int, minute_days: 
     connection.execute("UPDATE monitors SET last_heard = ?", (end - 1,))
     _plan(connection, begin, end)
     connection.execute("COMMIT")
+    _in_turns(connection, ids, _add_quarters)
+    begin = end - minute_days * DAY
+    has_sealed = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sealed'").fetchone()
+    if has_sealed:
+        _seal(connection, ids, begin, end, now)
+    else:
+        _in_turns(connection, ids, partial(_add_samples, begin=begin))
+    connection.execute("DELETE FROM dirty")
+
+
+def _in_turns(
+    connection: sqlite3.Connection, ids: Sequence[int], add: Callable[[sqlite3.Connection, int], None]
+) -> None:
+    """Add something for each monitor, some of them in a transaction."""
     for first in range(0, len(ids), AT_ONCE):
         connection.execute("BEGIN IMMEDIATE")
         for monitor in ids[first : first + AT_ONCE]:
-            _add_quarters(connection, monitor)
-            _add_samples(connection, monitor, end - minute_days * DAY)
+            add(connection, monitor)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("DELETE FROM dirty")
 
 
 def _plan(connection: sqlite3.Connection, begin: int, end: int) -> None:
@@ -123,6 +137,7 @@ def _add_quarters(connection: sqlite3.Connection, monitor: int) -> None:
 
 
 def _add_samples(connection: sqlite3.Connection, monitor: int, begin: int) -> None:
+    """Add the samples of checkouts that have all of them in one table, ordered by monitor."""
     connection.execute(
         """
         INSERT INTO samples (monitor_id, minute, status, source, latency)
@@ -132,10 +147,55 @@ def _add_samples(connection: sqlite3.Connection, monitor: int, begin: int) -> No
     )
 
 
+def _seal(connection: sqlite3.Connection, ids: Sequence[int], begin: int, end: int, now: int) -> None:
+    """Add the samples of checkouts that seal days: old days packed, the others ordered by minute."""
+    from kener_async.store import seal_state
+
+    hot_from = seal_state.hot_days_from(now)
+    connection.execute("BEGIN IMMEDIATE")
+    for day in range(begin - begin % DAY, hot_from, DAY):
+        packed = _packed_days(connection, max(day, begin), day)
+        connection.executemany(
+            "INSERT INTO sealed (monitor_id, day, packed) VALUES (?, ?, ?)",
+            [(monitor, day, packed[monitor % SHAPES]) for monitor in ids],
+        )
+    connection.execute(
+        """
+        INSERT INTO samples (monitor_id, minute, status, source, latency)
+        SELECT id, minute, 0, 0, latency + id % :shapes * 1000
+          FROM minutes CROSS JOIN monitors
+         WHERE minute >= :begin
+         ORDER BY minute, id
+        """,
+        {"shapes": SHAPES, "begin": max(begin, hot_from)},
+    )
+    seal_state.save(connection, hot_from, hot_from)
+    connection.execute("UPDATE monitors SET newest = ?", (end - 60,))
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _packed_days(connection: sqlite3.Connection, begin: int, day: int) -> Sequence[bytes]:
+    """A day from an instant on, packed in each of the ways in which latencies differ."""
+    from kener_async.store import packing
+
+    rows = connection.execute(
+        "SELECT (minute - ?) / 60, latency FROM minutes WHERE minute >= ? AND minute < ? ORDER BY minute",
+        (day, begin, day + DAY),
+    ).fetchall()
+    return [
+        packing.pack([(place, 0, 0, latency + shape * 1000) for place, latency in rows])
+        for shape in range(SHAPES)
+    ]
+
+
 def _described(connection: sqlite3.Connection, path: Path) -> str:
     """The numbers of rows of the large tables, and the size of the file."""
     parts = []
-    for table in ("quarters", "samples", "incidents"):
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    for table in ("quarters", "samples", "sealed", "incidents"):
+        if table not in names:
+            continue
         (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         parts += [f"{count:,} {table}"] if count else []
     return ", ".join([*parts, f"{path.stat().st_size:,} bytes"])
