@@ -27,6 +27,7 @@ from statistics import median
 from benchmarks.servers import (
     CONNECTIONS,
     LOAD_CORE,
+    ROOT,
     SERVER_CORE,
     Round,
     Server,
@@ -39,6 +40,7 @@ from benchmarks.servers import (
     wrk,
 )
 from benchmarks.store import UPSERT
+from benchmarks.stored import minutes_of
 from kener_async.store.sqlite import connections, upgrade
 
 MONITORS = 100
@@ -108,7 +110,10 @@ def _commits(size: int) -> Iterator[list[tuple[int, int, int, int, int]]]:
 
 def _tell_singles(server: Server, seen: Sequence[Singles]) -> bool:
     rates = [one.posts.per_second for one in seen]
-    print(f"  single posts, {CONNECTIONS} connections: {median(rates):,.0f}/s ({_range(rates)})")
+    conditions = of_rounds([one.posts for one in seen]).conditions
+    print(
+        f"  single posts, {CONNECTIONS} connections: {median(rates):,.0f}/s ({_range(rates)}); {conditions}"
+    )
     for size, raw in ((1, [one.alone for one in seen]), (CONNECTIONS, [one.together for one in seen])):
         share = median(rate / one for rate, one in zip(rates, raw, strict=True))
         print(f"    sqlite3, {size:2} a commit: {median(raw):,.0f} rows/s; ratio {share:.2f}")
@@ -126,7 +131,7 @@ def _rows(number: int, first: int, batches: int, samples: int) -> list[Batch]:
     begin = first + number * batches * minutes * 60
     return [
         [
-            (monitor + 1, begin + (batch * minutes + minute) * 60, 0, 0, 123_000)
+            (monitor + 1, begin + (batch * minutes + minute) * 60, 0, 0, 1_123_000)
             for minute in range(minutes)
             for monitor in range(MONITORS)
         ]
@@ -217,14 +222,10 @@ def _range(rates: Sequence[float]) -> str:
 
 
 def _stored(server: Server, rounds: Sequence[Sequence[Batch]]) -> int:
-    """Rows in the minutes that the batches spoke of, which are long before those of the single posts."""
+    """Samples in the minutes of the batches, which are long before those of the single posts."""
     first, last = rounds[0][0][0][1], rounds[-1][-1][-1][1]
     assert server.database is not None
-    with closing(sqlite3.connect(server.database)) as connection:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM samples WHERE minute BETWEEN ? AND ?", (first, last)
-        ).fetchone()
-    return int(count)
+    return sum(minutes_of(server.database, ROOT, first, last + 60).values())
 
 
 if __name__ == "__main__":

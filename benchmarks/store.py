@@ -21,7 +21,7 @@ from benchmarks.servers import SERVER_CORE, first_among_sessions, machine
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
-from kener_async.store import sample_rows
+from kener_async.store import observer, sample_rows
 from kener_async.store.sqlite import connections, database, upgrade
 from kener_async.worker.writer import Writer
 
@@ -51,7 +51,7 @@ def main() -> int:
         share = median(our / their for our, their in zip(ours, theirs, strict=True))
         print(
             f"  {callers:5,} callers  ours {median(ours):8,.0f} rows/s   executemany, {callers:,} a commit "
-            f"{median(theirs):8,.0f} rows/s   ratio {share:.2f}"
+            f"{median(theirs):8,.0f} rows/s   ratio {share:.2f}; load {os.getloadavg()[0]:.1f}"
         )
     return 0
 
@@ -109,9 +109,7 @@ async def _served(path: Path, rows: Sequence[Sample], callers: int) -> float:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "INSERT INTO service (id, last_seen, rolled_until, kept_from) VALUES (1, ?, ?, 0)", (NOW, NOW)
-    )
+    observer.begin(connection, now=NOW, retention=0)
 
 
 def _check(connection: sqlite3.Connection, rows: Sequence[Sample]) -> None:
