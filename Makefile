@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format messages screenshots situations soak peers fuzz histories bench binary binary-test systemd-test deb deb-test container-test lock dev clean
+.PHONY: help run demo test check format messages screenshots situations soak peers fuzz histories bench bench-cost bench-rest binary binary-test systemd-test deb deb-test container-test lock dev clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -66,18 +66,29 @@ histories: dev ## Compare random histories with an independent recount, and thos
 fuzz: dev ## Send 150,000 requests: by schemathesis, and hostile ones to every route
 	$(PYTHON) -m tests.soak.fuzz
 
-bench: dev system-bench ## Run the benchmarks
-	$(PYTHON) -m benchmarks.http
+bench: bench-cost bench-rest ## Run the benchmarks; with TREE=../before the first half compares two checkouts
+
+TREES := $(if $(TREE),--tree $(TREE) --tree .)
+bench-cost: dev system-bench ## Measure requests, writes, pages, starts, memory, 10,000 monitors and bytes on disk
+	$(PYTHON) -m benchmarks.http $(TREES)
+	$(PYTHON) -m benchmarks.http $(TREES) --history 90 --monitors 1000 --rounds 3
+	$(PYTHON) -m benchmarks.writes $(TREES)
+	$(PYTHON) -m benchmarks.page $(TREES)
+	$(PYTHON) -m benchmarks.start $(TREES)
+	$(PYTHON) -m benchmarks.memory $(TREES) --monitors 1000
+	$(PYTHON) -m benchmarks.scale $(TREES)
+	$(PYTHON) -m benchmarks.space $(TREES)
+
+bench-rest: dev system-bench ## Measure batches, routes, alerts, checks, screens and sign-ins, with short phases
 	$(PYTHON) -m benchmarks.store
-	$(PYTHON) -m benchmarks.ingest
-	$(PYTHON) -m benchmarks.page
-	$(PYTHON) -m benchmarks.routes
-	$(PYTHON) -m benchmarks.alerts
-	$(PYTHON) -m benchmarks.checks
+	$(PYTHON) -m benchmarks.ingest --rounds 3 --seconds 4
+	$(PYTHON) -m benchmarks.growth --monitors 50
+	$(PYTHON) -m benchmarks.routes --seconds 0.5
+	$(PYTHON) -m benchmarks.alerts --seconds 60
+	$(PYTHON) -m benchmarks.checks --seconds 60
 	$(PYTHON) -m benchmarks.storm
-	$(PYTHON) -m benchmarks.manage
-	$(PYTHON) -m benchmarks.space
-	$(PYTHON) -m benchmarks.growth
+	$(PYTHON) -m benchmarks.manage --alerts 100 100000
+	$(PYTHON) -m benchmarks.sign_in --seconds 12 --tries 150
 
 binary: build/venv/build ## Build the program as one file without Python: dist/kener-async
 	tools/binary.sh

@@ -147,7 +147,7 @@ peers)
 chroot) programs debootstrap:debootstrap unshare:util-linux ;;
 nspawn) programs debootstrap:debootstrap systemd-nspawn:systemd-container fsfreeze:util-linux mkfs.ext4:e2fsprogs ;;
 deb) programs lintian:lintian ;;
-bench) programs wrk:wrk taskset:util-linux ;;
+bench) programs wrk:wrk taskset:util-linux strace:strace valgrind:valgrind faketime:faketime ;;
 *)
     say "usage: setup.sh run | dev | build | tests | soak | peers | chroot | nspawn | deb | bench"
     exit 2
