@@ -92,6 +92,7 @@ from kener_async.worker.observer import Observer
 from kener_async.worker.overviews import Overviews
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.schedule import Scheduler, short
+from kener_async.worker.sealing import seal_days
 from kener_async.worker.series import SeriesMaker
 from kener_async.worker.states import StateLoader
 from kener_async.worker.stop import StopToken
@@ -258,6 +259,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     schedule.every(1, "incidents of commands", short(app[keys.INCIDENT_WATCH].look))
     schedule.every(60, "token uses", short(app[AUTHENTICATOR].note_uses))
     schedule.every(600, "retention", partial(drop_old, store, states, clock, partial(retention, app)))
+    schedule.every(HOUR, "sealing", partial(seal_days, store, clock))
     schedule.every(HOUR, "old alerts", partial(drop_old_alerts, store, clock, partial(delivery_age, app)))
     schedule.every(
         HOUR, "old faults of checks", partial(drop_old_check_records, store, clock, partial(fault_age, app))

@@ -129,6 +129,15 @@ def last_gap_end(session: Session) -> int | None:
     return None if instant is None else int(instant)
 
 
+def had_long_gap(session: Session, since: int, seconds: int) -> bool:
+    """Whether a gap of more than so many seconds in which the server did not run ended after an instant."""
+    row = session.execute(
+        'SELECT 1 FROM gaps WHERE kind = ? AND "end" > ? AND "end" - start > ? LIMIT 1',
+        (GapKind.NOT_RUNNING, since, seconds),
+    ).fetchone()
+    return row is not None
+
+
 def kept_from(session: Session) -> int:
     """The instant before which samples and quarters have been deleted."""
     (instant,) = session.execute("SELECT kept_from FROM service").fetchone()

@@ -22,10 +22,10 @@ def delete_before(session: Session, monitors: Sequence[int], instant: int, limit
     """
     horizon = quarter_of(instant)
     deleted = 0
-    newest = samples.newest_before(session, monitors, horizon)
+    newest = samples.newest_minutes(session, monitors, horizon)
     for monitor in monitors:
         if monitor in newest:
-            deleted += samples.delete_before(session, monitor, newest[monitor].minute, limit - deleted)
+            deleted += samples.delete_before(session, monitor, newest[monitor], limit - deleted)
         deleted += session.execute(
             """
             DELETE FROM quarters

@@ -181,6 +181,18 @@ def newest_before(session: Session, monitors: Sequence[int], instant: int) -> di
     return found
 
 
+def newest_minutes(session: Session, monitors: Sequence[int], instant: int) -> Mapping[int, int]:
+    """The minutes of what `newest_before` finds, in less time."""
+    state = seal_state.read(session)
+    hot = hot_samples.newest_before(session, monitors, instant, state.hot_from)
+    found = {monitor: sample.minute for monitor, sample in hot.items()}
+    old = [monitor for monitor in monitors if monitor not in found]
+    found |= sealed_days.newest_minutes(session, old, min(instant, state.hot_from)) if old else {}
+    for monitor, sample in late_samples.newest_before(session, monitors, instant).items():
+        found[monitor] = max(sample.minute, found.get(monitor, sample.minute))
+    return found
+
+
 def every(session: Session, monitor: int) -> Iterator[Sample]:
     """All samples of a monitor, oldest first; a day of them is held at once."""
     state = seal_state.read(session)

@@ -71,6 +71,19 @@ def minutes(session: Session, monitor: int, start: int, end: int) -> list[int]:
 def newest_before(session: Session, monitors: Sequence[int], instant: int) -> dict[int, Sample]:
     """The newest sample of a minute before the instant, by monitor; raises DamagedDay."""
     found: dict[int, Sample] = {}
+    for monitor, day, packed, minute in _newest(session, monitors, instant):
+        (row,) = _unpacked(monitor, day, packed, minute, minute + MINUTE)
+        found[monitor] = sample_of(row)
+    return found
+
+
+def newest_minutes(session: Session, monitors: Sequence[int], instant: int) -> dict[int, int]:
+    """The minutes of what `newest_before` finds, in a fraction of its time; raises DamagedDay."""
+    return {monitor: minute for monitor, _, _, minute in _newest(session, monitors, instant)}
+
+
+def _newest(session: Session, monitors: Sequence[int], instant: int) -> Iterator[tuple[int, int, bytes, int]]:
+    """Monitor, day, packed day and minute of the newest samples before the instant."""
     wanted = {monitor: utc_day_of(instant - 1) for monitor in monitors}
     # In the second round those whose samples of that day are all later.
     while wanted:
@@ -86,14 +99,11 @@ def newest_before(session: Session, monitors: Sequence[int], instant: int) -> di
         ).fetchall()
         wanted = {}
         for monitor, day, packed in rows:
-            earlier = packing.before(_presence(monitor, day, packed), -(-(instant - day) // MINUTE))
-            if earlier is None:
+            place = packing.before(_presence(monitor, day, packed), -(-(instant - day) // MINUTE))
+            if place is None:
                 wanted[monitor] = day - DAY
-                continue
-            minute = day + MINUTE * earlier
-            (row,) = _unpacked(monitor, day, packed, minute, minute + MINUTE)
-            found[monitor] = sample_of(row)
-    return found
+            else:
+                yield monitor, day, packed, day + MINUTE * place
 
 
 def following(session: Session, keys: Iterable[Key], hot_from: int) -> dict[Key, int]:

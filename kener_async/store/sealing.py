@@ -9,7 +9,7 @@ what is read, therefore nothing is marked.
 """
 
 from kener_async.domain.calendar import DAY, utc_day_of
-from kener_async.store import hot_samples, late_samples, seal_state, sealed_days
+from kener_async.store import hot_samples, late_samples, observer, seal_state, sealed_days
 from kener_async.store.interface import Session
 from kener_async.store.sample_rows import Row
 from kener_async.store.seal_state import SealState, hot_days_from
@@ -32,9 +32,13 @@ def seal_turn(session: Session, now: int, limit: int) -> bool:
 
 
 def _begin_day(session: Session, now: int) -> bool:
-    """Begin to seal the first day with samples, if it has been over for long enough."""
+    """Begin to seal the first day with samples, if it has been over for long enough.
+
+    None within a day after a gap of more than a day: the clock may have been set forward by mistake, and what
+    comes in for a day that is sealed is written to a place of its own.
+    """
     first = hot_samples.first_minute(session)
-    if first is None or first >= hot_days_from(now):
+    if first is None or first >= hot_days_from(now) or observer.had_long_gap(session, now - DAY, DAY):
         return False
     seal_state.save(session, utc_day_of(first), utc_day_of(first) + DAY)
     return True
