@@ -9,9 +9,13 @@ import pytest
 from kener_async import keys
 from kener_async.config.load import load
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.people import Actor, ActorKind
+from kener_async.store import managed
+from kener_async.worker.series import SeriesMaker
 from tests.rigs.service import FakeClock, Service, running
 from tests.test_series_store import BODY, HEAD, START, WEEKLY, configure
 
+ADA = Actor(ActorKind.COMMAND, "ada")
 SCOPES = ("manage:read", "incident:write", "incident:delete", "status:read", "status:write")
 
 
@@ -193,6 +197,70 @@ async def test_a_token_with_tags_sees_and_changes_what_its_monitors_are_in(servi
     mine = {**BODY, "monitors": ["earth"]}
     assert (await service.ask("PUT", "/api/manage/series/mine", earth, json=mine))[0] == 200
     assert (await service.ask("PATCH", "/api/manage/maintenance/1", earth, json={"title": "A"}))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("tags", "pattern"), [("earth", "ear*"), ("[em]a*", "category:Planets"), ("ear*", "e*")]
+)
+async def test_a_token_with_tags_means_no_monitor_that_there_may_be_tomorrow(
+    service: Service, tags: str, pattern: str
+) -> None:
+    earth = await service.mint(scopes=SCOPES, tags=(tags,))
+    body = {**BODY, "monitors": [pattern]}
+    status, answer = await service.ask("PUT", "/api/manage/series/mine", earth, json=body)
+    assert (status, answer["error"]) == (403, "the token is for some monitors only: name each by its tag")
+    body["monitors"] = ["earth"]
+    assert (await service.ask("PUT", "/api/manage/series/mine", earth, json=body))[0] == 200
+
+
+async def test_a_pattern_of_the_token_itself_is_as_much_as_it_may(service: Service) -> None:
+    token = await service.mint(scopes=SCOPES, tags=("ear*",))
+    body = {**BODY, "monitors": ["ear*"]}
+    assert (await service.ask("PUT", "/api/manage/series/mine", token, json=body))[0] == 200
+    wider = {**BODY, "monitors": ["e*"]}
+    headers = {"If-Match": "*"}
+    assert (await service.ask("PUT", "/api/manage/series/mine", token, json=wider, headers=headers))[0] == 403
+
+
+async def test_a_token_with_tags_replaces_and_deletes_none_that_it_could_not_have_made(
+    service: Service,
+) -> None:
+    earth = await service.mint(scopes=SCOPES, tags=("earth",))
+    mine, headers = {**BODY, "monitors": ["earth"]}, {"If-Match": "*"}
+    for name, body in {
+        "unreadable": {**BODY, "monitors": "earth"},
+        "of-no-monitor": {**BODY, "monitors": ["gone"]},
+        "of-nothing": {},
+        "of-a-pattern": {**BODY, "monitors": ["ear*"]},
+    }.items():
+        path = f"/api/manage/series/{name}"
+        work = (managed.save, "series", name, body, managed.NEW, ADA, service.clock())
+        await service.app[keys.DATABASE].write(*work)
+        assert (await service.ask("PUT", path, earth, json=mine, headers=headers))[0] == 403, name
+        if name != "of-a-pattern":
+            assert (await service.ask("DELETE", path, earth))[0] == 404, name
+        assert (await put(service, name, mine, headers=headers))[0] == 200, name
+
+
+async def test_what_somebody_else_stores_in_between_is_looked_at_too(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earth = await service.mint(scopes=SCOPES, tags=("earth",))
+    mine = {**BODY, "monitors": ["earth"]}
+    await put(service, "mine", mine)
+    database, save = service.app[keys.DATABASE], SeriesMaker.save
+
+    async def late(self: SeriesMaker, *args: Any) -> Any:
+        """Another one comes first, whose monitors are others."""
+        await database.write(managed.save, "series", "mine", dict(BODY), None, ADA, service.clock())
+        return await save(self, *args)
+
+    monkeypatch.setattr(SeriesMaker, "save", late)
+    headers = {"If-Match": "*"}
+    status, _ = await service.ask("PUT", "/api/manage/series/mine", earth, json=mine, headers=headers)
+    assert status == 403
+    stored = await database.read(managed.get, "series", "mine")
+    assert stored.body["monitors"] == ["mars"]
 
 
 async def test_each_act_leaves_one_row_in_the_audit_log(service: Service) -> None:

@@ -22,6 +22,11 @@ SCOPES = (
 )
 
 
+def is_tag(pattern: str) -> bool:
+    """Whether a pattern of monitors is one tag, and neither a glob nor "category:..."."""
+    return not _SPECIAL.intersection(pattern) and ":" not in pattern
+
+
 def is_expired(expires: int | None, now: int) -> bool:
     """Whether a token that expires at an instant has expired; None: it never expires."""
     return expires is not None and expires <= now

@@ -33,7 +33,7 @@ class Managed:
 
 def get(session: Session, kind: Kind, name: str) -> Managed:
     """The thing of this name; raises NotFound."""
-    if (found := _find(session, kind, name)) is None:
+    if (found := find(session, kind, name)) is None:
         raise NotFound(f"{kind} not found")
     return found
 
@@ -74,7 +74,7 @@ def save(
     `revision` is the one that the change was made from, NEW for a new thing, None for whatever is stored.
     Raises Conflict when another is stored. What is stored already is left as it is.
     """
-    before = _find(session, kind, name)
+    before = find(session, kind, name)
     _require(before, revision)
     if before is not None and before.body == body:
         return before
@@ -106,7 +106,8 @@ def delete(session: Session, kind: Kind, name: str, revision: int | None, actor:
 _SELECT = "SELECT kind, name, body, revision, changed_at, changed_by FROM managed"
 
 
-def _find(session: Session, kind: Kind, name: str) -> Managed | None:
+def find(session: Session, kind: Kind, name: str) -> Managed | None:
+    """The thing of this name, if it is stored."""
     row = session.execute(f"{_SELECT} WHERE kind = ? AND name = ?", (kind, name)).fetchone()
     return None if row is None else _managed(row)
 

@@ -33,6 +33,7 @@ class SeriesPlan:
 
 # The series in force, given those that were made in the browser or by the API.
 PlanOf = Callable[[list[managed.Managed]], SeriesPlan]
+Permit = Callable[[managed.Managed | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ def make_occurrences(
     )
 
 
+def permit_all(_stored: managed.Managed | None) -> None:
+    """Permit it, as to commands on the machine itself."""
+
+
 def save(
     session: Session,
     plan_of: PlanOf,
@@ -82,16 +87,32 @@ def save(
     body: managed.Body,
     revision: int | None,
     actor: Actor,
+    permit: Permit = permit_all,
 ) -> tuple[managed.Managed, OccurrencesMade]:
-    """Store a series, new or changed, and its occurrences; raises Conflict as `managed.save` does."""
+    """Store a series, new or changed, and its occurrences; raises Conflict as `managed.save` does.
+
+    `permit` is called with what is stored, None for a new one, and raises where that may not be replaced.
+    """
+    permit(managed.find(session, "series", name))
     saved = managed.save(session, "series", name, body, revision, actor, now)
     return saved, make_occurrences(session, plan_of, now, {name})
 
 
 def delete(
-    session: Session, plan_of: PlanOf, now: int, *, name: str, revision: int | None, actor: Actor
+    session: Session,
+    plan_of: PlanOf,
+    now: int,
+    *,
+    name: str,
+    revision: int | None,
+    actor: Actor,
+    permit: Permit = permit_all,
 ) -> tuple[managed.Managed, OccurrencesMade]:
-    """Delete a series and its occurrences to come; raises NotFound, and Conflict as `managed.save` does."""
+    """Delete a series and its occurrences to come; raises NotFound, and Conflict as `managed.save` does.
+
+    `permit` is as that of `save`.
+    """
+    permit(managed.find(session, "series", name))
     gone = managed.delete(session, "series", name, revision, actor, now)
     return gone, make_occurrences(session, plan_of, now, {name})
 

@@ -12,7 +12,7 @@ from kener_async.domain.states import MonitorStates
 from kener_async.store import series
 from kener_async.store.interface import Database
 from kener_async.store.managed import Managed
-from kener_async.store.series import OccurrencesMade, PlanOf
+from kener_async.store.series import OccurrencesMade, Permit, PlanOf, permit_all
 
 log = structlog.get_logger(__name__)
 
@@ -66,17 +66,33 @@ class SeriesMaker:
             log.info("maintenance announced", maintenances=announced, channels=len(channels))
             self._on_notices()
 
-    async def save(self, name: str, body: dict[str, object], revision: int | None, actor: Actor) -> Managed:
-        """Store a series with its occurrences, in one transaction; raises Conflict and Unavailable."""
-        work = partial(series.save, name=name, body=body, revision=revision, actor=actor)
+    async def save(
+        self,
+        name: str,
+        body: dict[str, object],
+        revision: int | None,
+        actor: Actor,
+        permit: Permit = permit_all,
+    ) -> Managed:
+        """Store a series with its occurrences, in one transaction; raises Conflict and Unavailable.
+
+        `permit` is called in it with what is stored, None for a new one, and raises where that may not be
+        replaced.
+        """
+        work = partial(series.save, name=name, body=body, revision=revision, actor=actor, permit=permit)
         saved, done = await self._database.write(work, self.plan_of, self._clock())
         self.note(done)
         self._states.note_incident_change()  # also what is computed of it changes
         return saved
 
-    async def delete(self, name: str, revision: int | None, actor: Actor) -> Managed:
-        """Delete a series and its occurrences to come; raises NotFound, Conflict and Unavailable."""
-        work = partial(series.delete, name=name, revision=revision, actor=actor)
+    async def delete(
+        self, name: str, revision: int | None, actor: Actor, permit: Permit = permit_all
+    ) -> Managed:
+        """Delete a series and its occurrences to come; raises NotFound, Conflict and Unavailable.
+
+        `permit` is as that of `save`.
+        """
+        work = partial(series.delete, name=name, revision=revision, actor=actor, permit=permit)
         gone, done = await self._database.write(work, self.plan_of, self._clock())
         self.note(done)
         self._states.note_incident_change()

@@ -245,8 +245,8 @@ def copies(tree: Tree) -> Iterator[Check]:
 def _rows(export: str) -> list[str]:
     """The rows of an export that both of two alike have.
 
-    Not when it was made and how many lines it has, not what is written once a minute only (when the service and
-    a monitor were seen), and not the audit log, in which a restore and an import are a row.
+    Not when it was made and how many lines it has, not what is written once a minute only (when the service
+    and a monitor were seen), and not the audit log, in which a restore and an import are a row.
     """
     other = ('"kind":"service"', '"kind":"audit"', '"kind":"end"')
     lines = [line for line in export.splitlines()[1:] if not any(kind in line for kind in other)]

@@ -1,7 +1,8 @@
 """/api/manage/series: maintenance that repeats, its occurrences, and a preview."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kener_async import keys
@@ -18,7 +19,7 @@ from kener_async.config.series import (
     series_of,
     table_of,
 )
-from kener_async.domain.access import Grant, require_tags
+from kener_async.domain.access import Grant, is_tag, require_tags
 from kener_async.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from kener_async.domain.incidents import Incident
 from kener_async.domain.series import (
@@ -32,6 +33,7 @@ from kener_async.store import managed
 from kener_async.store import series as store
 from kener_async.store.interface import Session
 from kener_async.store.managed import Managed
+from kener_async.store.series import Permit
 
 routes = Routes()
 
@@ -99,13 +101,10 @@ async def save(call: Call) -> dict[str, Any]:
     app, name = call.request.app, call.request.match_info["seriesName"]
     config = app[keys.RUNNING].config
     require_ours(config, name)
-    stored = await app[keys.DATABASE].read(find, name)
-    table = checked_table(config, name, call.body, () if stored is None else patterns_of(stored))
-    tags = series_of(config, table).tags
-    require_tags(call.grant, tags)
-    if stored is not None:
-        require_tags(call.grant, known_tags(config, stored))
-    await app[keys.SERIES].save(name, body_of(table), revision_to_save(call), call.actor)
+    table_for = partial(table_to_save, config, call.grant, name, call.body)
+    stored = await app[keys.DATABASE].read(managed.find, "series", name)
+    body, revision = body_of(table_for(stored)), revision_to_save(call)
+    await app[keys.SERIES].save(name, body, revision, call.actor, permit_after(stored, table_for))
     return await _shown(call, name)
 
 
@@ -125,16 +124,14 @@ async def delete(call: Call) -> dict[str, Any]:
     """Delete a series and its occurrences to come; what has begun, and what was cancelled, stays."""
     app, name = call.request.app, call.request.match_info["seriesName"]
     config, now = app[keys.RUNNING].config, app[keys.CLOCK]()
-    stored = await app[keys.DATABASE].read(find, name)
+    stored = await app[keys.DATABASE].read(managed.find, "series", name)
     if stored is None:
         require_ours(config, name)
         raise NotFound("series not found")
     view = next(each for each in series_views(config, [stored]) if each[1] is stored)
-    tags = known_tags(config, stored)
-    if not may_see(call.grant, tags):
-        raise NotFound("series not found")
-    require_tags(call.grant, tags)
-    await app[keys.SERIES].delete(name, revision_of(call), call.actor)
+    may_delete = partial(require_delete, config, call.grant)
+    may_delete(stored)
+    await app[keys.SERIES].delete(name, revision_of(call), call.actor, permit_after(stored, may_delete))
     return rendered(config, view, now)
 
 
@@ -223,11 +220,6 @@ def series_views(config: Config, stored: Sequence[Managed]) -> list[SeriesView]:
     return [*from_file, *by_name.items()]
 
 
-def find(session: Session, name: str) -> Managed | None:
-    """The stored series of a name; None: there is none."""
-    return next((each for each in managed.list_of(session, "series") if each.name == name), None)
-
-
 def patterns_of(stored: Managed) -> Sequence[str]:
     """The monitors that a stored series names, which it may go on to name when they are gone."""
     named = stored.body.get("monitors", ())
@@ -243,6 +235,54 @@ def known_tags(config: Config, stored: Managed) -> tuple[str, ...]:
 def may_see(grant: Grant, tags: Iterable[str]) -> bool:
     """Whether a grant covers one of the monitors."""
     return grant.tags is None or any(map(grant.allows_tag, tags))
+
+
+def table_to_save(
+    config: Config, grant: Grant, name: str, body: Mapping[str, Any], stored: Managed | None
+) -> MaintenanceTable:
+    """The table that a grant may put in the place of what is stored; raises Invalid and Forbidden.
+
+    A grant of some monitors covers no pattern, which may mean others tomorrow, and no stored series that it
+    could not have made, also one that cannot be read.
+    """
+    table = checked_table(config, name, body, () if stored is None else patterns_of(stored))
+    require_tags(grant, series_of(config, table).tags)
+    require_named(grant, table.monitors)
+    if stored is not None:
+        require_tags(grant, known_tags(config, stored))
+        require_named(grant, patterns_of(stored))
+    return table
+
+
+def require_named(grant: Grant, patterns: Sequence[str]) -> None:
+    """Raise Forbidden unless a grant covers these patterns of monitors, whatever monitors there will be."""
+    if grant.tags is None:
+        return
+    if not patterns or not all(is_named(grant, pattern) for pattern in patterns):
+        raise Forbidden("the token is for some monitors only: name each by its tag")
+
+
+def is_named(grant: Grant, pattern: str) -> bool:
+    """Whether a pattern is a tag that a grant of some monitors covers, or one of its own patterns."""
+    return pattern in (grant.tags or ()) or (is_tag(pattern) and grant.allows_tag(pattern))
+
+
+def require_delete(config: Config, grant: Grant, stored: Managed | None) -> None:
+    """Raise NotFound unless a grant covers one of the monitors of what is stored, Forbidden unless all."""
+    tags = () if stored is None else known_tags(config, stored)
+    if not may_see(grant, tags):
+        raise NotFound("series not found")
+    require_tags(grant, tags)
+
+
+def permit_after(seen: Managed | None, check: Callable[[Managed | None], object]) -> Permit:
+    """Check again, in the transaction of an act, what is stored if it is not what was seen before."""
+
+    def permit(stored: Managed | None) -> None:
+        if stored != seen:
+            check(stored)
+
+    return permit
 
 
 def require_ours(config: Config, name: str) -> None:

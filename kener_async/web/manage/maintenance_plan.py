@@ -13,12 +13,11 @@ from aiohttp import web
 from marshmallow import Schema
 
 from kener_async import keys
-from kener_async.api.manage.series import find, in_force, known_tags, patterns_of, require_ours
+from kener_async.api.manage.series import in_force, permit_after, require_delete, require_ours, table_to_save
 from kener_async.config.alert_fields import CATEGORY
 from kener_async.config.beside_file import InForce
 from kener_async.config.maintenance import MaintenanceTable
-from kener_async.config.series import body_of, checked_table, series_of, table_of
-from kener_async.domain.access import require_tags
+from kener_async.config.series import body_of, series_of, table_of
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.durations import format_duration, parse_duration
 from kener_async.domain.errors import Conflict, Invalid, NotFound
@@ -153,6 +152,7 @@ async def _save_series(form: ManageForm, name: str, stored: Managed | None) -> w
         body=body_of(table),
         revision=managed.NEW if stored is None else form.values["revision"],
         actor=form.actor,
+        permit=permit_after(stored, partial(table_to_save, form.config, form.grant, name, body_of(table))),
         location=_path(name, "?done=saved"),
     )
     _note(form, done)
@@ -172,13 +172,9 @@ async def _checked(form: ManageForm, name: str, stored: Managed | None) -> Maint
     """The table of what was typed; raises FieldError, and Forbidden for monitors of others."""
     try:
         body = _body(form.values, name)
-        table = checked_table(form.config, name, body, () if stored is None else patterns_of(stored))
+        return table_to_save(form.config, form.grant, name, body, stored)
     except Invalid as error:
         raise FieldError(_by_field(error)) from None
-    require_tags(form.grant, series_of(form.config, table).tags)
-    if stored is not None:
-        require_tags(form.grant, known_tags(form.config, stored))
-    return table
 
 
 def _by_field(error: Invalid) -> Mapping[str, str]:
@@ -383,7 +379,7 @@ async def _own_series(page: ManagePage) -> Managed:
     name = name_of(page)
     await _visible_series(page, name)
     require_ours(page.config, name)
-    stored = await page.app[keys.DATABASE].read(find, name)
+    stored = await page.app[keys.DATABASE].read(managed.find, "series", name)
     if stored is None:
         raise NotFound("series not found")
     return stored
@@ -418,9 +414,16 @@ async def delete_series(form: ManageForm) -> web.StreamResponse:
     """Delete a series and what is to come of it."""
     name = name_of(form)
     stored, _, _ = await _visible_series(form, name)
+    may_delete = partial(require_delete, form.config, form.grant)
     if stored is not None:
-        require_tags(form.grant, known_tags(form.config, stored))
-    delete = partial(stored_series.delete, name=name, revision=form.values["revision"], actor=form.actor)
+        may_delete(stored)
+    delete = partial(
+        stored_series.delete,
+        name=name,
+        revision=form.values["revision"],
+        actor=form.actor,
+        permit=permit_after(stored, may_delete),
+    )
     target = "/maintenance?done=deleted"
     _, done = await form.write(delete, form.app[keys.SERIES].plan_of, form.now, location=target)
     _note(form, done)
