@@ -85,6 +85,7 @@ from kener_async.worker.housekeeping import (
     drop_old_alerts,
     drop_old_audit,
     drop_old_check_records,
+    first_check_after,
     forget_devices,
 )
 from kener_async.worker.incidents import IncidentWatch
@@ -270,7 +271,10 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     names = partial(channel_names, app)
     schedule.every(10, "alert figures", short(partial(count_alerts, store, app[keys.METRICS], names)))
     schedule.every(600, "devices", short(partial(forget_devices, store, clock, partial(ages, app))))
-    schedule.every(HOUR, "integrity", partial(check_integrity, store, clock))
+    schedule.every(
+        *(HOUR, "integrity", partial(check_integrity, store, clock)),
+        first_after=await first_check_after(store, clock),
+    )
     app[keys.BACKUPS] = backups = Backups(partial(backup_plan, app), clock, app[keys.METRICS])
     schedule.every(60, "backup", backups.make_if_due)
     deadman = DeadMansSwitch(

@@ -14,7 +14,9 @@ from kener_async import keys
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, quarter_of
 from kener_async.store import observer
 from kener_async.store.sqlite.connections import connect
+from kener_async.store.sqlite.database import opened
 from kener_async.store.sqlite.quick_check import LARGE_TABLES
+from kener_async.worker import housekeeping
 from kener_async.worker.housekeeping import check_integrity
 from kener_async.worker.stop import NEVER, StopToken
 from tests.rigs.process import Server, a_config
@@ -26,6 +28,8 @@ BACKLOG = 300_000  # minutes: at 1,000 in 50 ms more than a stop may take
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 ENDLESS_CHECK = f"""
 from kener_async.store.sqlite import database
+from kener_async.worker import housekeeping
+housekeeping.FIRST_CHECK_AFTER = 0
 def check(connection, table):
     connection.execute({ENDLESS!r}).fetchone()
 database.check_table = check
@@ -123,6 +127,13 @@ async def checks_of_a_run(tmp_path: Path, clock: FakeClock, checked: list[str]) 
     return list(checked)
 
 
+@pytest.fixture
+def checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that looks at the integrity of its tables right after the start."""
+    monkeypatch.setattr(housekeeping, "FIRST_CHECK_AFTER", 0)
+
+
+@pytest.mark.usefixtures("checked_at_once")
 async def test_integrity_is_checked_once_a_day_also_over_restarts(tmp_path: Path, checked: list[str]):
     clock = FakeClock()
     assert await checks_of_a_run(tmp_path, clock, checked) == list(LARGE_TABLES)
@@ -134,6 +145,20 @@ async def test_integrity_is_checked_once_a_day_also_over_restarts(tmp_path: Path
     assert await checks_of_a_run(tmp_path, clock, checked) == list(LARGE_TABLES)
 
 
+async def test_right_after_a_start_integrity_is_checked_only_when_that_is_a_day_late(
+    tmp_path: Path, checked: list[str]
+):
+    clock = FakeClock()
+    assert await checks_of_a_run(tmp_path, clock, checked) == []
+    async with opened(tmp_path / "kener.db", "NORMAL") as database:
+        await check_integrity(database, clock, NEVER)
+    clock.now += 2 * DAY - MINUTE
+    assert await checks_of_a_run(tmp_path, clock, checked) == []
+    clock.now += MINUTE
+    assert await checks_of_a_run(tmp_path, clock, checked) == list(LARGE_TABLES)
+
+
+@pytest.mark.usefixtures("checked_at_once")
 async def test_damage_is_reported_again_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def damaged(session: object, table: str) -> None:
         if table == "samples":
@@ -149,9 +174,6 @@ async def test_damage_is_reported_again_after_a_restart(tmp_path: Path, monkeypa
 
 async def test_a_check_that_a_stop_ended_is_made_again(service: Service, checked: list[str]):
     database, stop = service.app[keys.DATABASE], StopToken()
-    while await database.read(observer.integrity_passed_at) is None:  # the check of the start
-        await asyncio.sleep(0.01)
-    service.clock.now += DAY
     stop.set()
     await check_integrity(database, service.clock, stop)
     await database.read(observer.last_seen)  # the same reader: its thread has ended the cancelled check then

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 import structlog
 
 from kener_async.clock import Clock
-from kener_async.domain.calendar import DAY
+from kener_async.domain.calendar import DAY, MINUTE
 from kener_async.domain.states import MonitorStates
 from kener_async.identity.sessions import SEEN_EVERY
 from kener_async.metrics import Metrics
@@ -39,6 +39,7 @@ PAUSE_SECONDS = 0.05  # between two steps, for heartbeats
 TRUSTED_AFTER = DAY
 TRIES_KEPT = DAY  # after the last failed sign-in; the waits between tries are minutes
 CHECKED_EVERY = DAY
+FIRST_CHECK_AFTER = 10 * MINUTE  # of integrity, after a start
 
 
 async def close_ended(database: Database, states: MonitorStates, clock: Clock) -> None:
@@ -161,11 +162,22 @@ def _drop_ended_sign_ins(session: Session, now: int, seen_before: int) -> int:
     return sessions.count(session, seen_before, now)
 
 
+async def first_check_after(database: Database, clock: Clock) -> int:
+    """How many seconds after a start the integrity of the large tables is first looked at.
+
+    Not at once, because a check reads the whole file while the first visitors arrive. But where a service is
+    restarted again and again before that, it is at most a day late.
+    """
+    passed_at = await database.read(observer.integrity_passed_at)
+    is_overdue = passed_at is not None and clock() >= passed_at + 2 * CHECKED_EVERY
+    return 0 if is_overdue else FIRST_CHECK_AFTER
+
+
 async def check_integrity(database: Database, clock: Clock, stop: StopToken) -> None:
     """Check the large tables when they last passed a day ago, also over restarts; `database.damage` is set.
 
     A stop ends the check, and the next start begins it again. Damage that was found is not searched again:
-    it stays until the file is replaced, and a restart checks at once because the tables have not passed.
+    it stays until the file is replaced. A restart has it found again, because the tables have not passed.
     """
     now, passed_at = clock(), await database.read(observer.integrity_passed_at)
     is_recent = passed_at is not None and passed_at <= now < passed_at + CHECKED_EVERY

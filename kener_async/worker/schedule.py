@@ -85,11 +85,10 @@ class Scheduler:
         self._pool = Pool(metrics)
         self.last_tick = monotonic()
 
-    def every(self, seconds: float, name: str, job: Job) -> None:
-        """Run the job periodically, for the first time at once."""
-        self._scheduler.add_job(
-            self._tick, DelayTrigger(seconds), [name, job], id=name, next_run_time=datetime.now(UTC)
-        )
+    def every(self, seconds: float, name: str, job: Job, *, first_after: float = 0) -> None:
+        """Run the job periodically, for the first time after `first_after` seconds."""
+        first = datetime.now(UTC) + timedelta(seconds=first_after)
+        self._scheduler.add_job(self._tick, DelayTrigger(seconds), [name, job], id=name, next_run_time=first)
 
     async def _tick(self, name: str, job: Job) -> None:
         self.last_tick = monotonic()
