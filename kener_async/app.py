@@ -43,7 +43,7 @@ from kener_async.config.alert_plan import alert_plan
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.config.series import series_in_force
-from kener_async.domain.calendar import DAY, HOUR
+from kener_async.domain.calendar import DAY, HOUR, MINUTE
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.states import MonitorStates
 from kener_async.identity.federation import Federation
@@ -74,6 +74,7 @@ from kener_async.worker.backups import BackupPlan, Backups
 from kener_async.worker.check_attempts import VantageProber
 from kener_async.worker.check_records import CheckRecords
 from kener_async.worker.checks import Checks
+from kener_async.worker.day_sums import DaySums
 from kener_async.worker.dead_man_switch import DeadMansSwitch
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.housekeeping import (
@@ -187,7 +188,8 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
         app[keys.OBSERVER] = observer = Observer(
             store, states, clock, metrics, retention=config.database.retention_days * DAY
         )
-        app[keys.ROLLUPS] = rollups = Rollups(store, clock, metrics)
+        app[keys.DAY_SUMS] = day_sums = DaySums(store, states, clock)
+        app[keys.ROLLUPS] = rollups = Rollups(store, day_sums, clock, metrics)
         app[keys.LOADER] = loader = StateLoader(store, states, clock, observer, rollups, metrics)
         app[keys.OVERVIEWS] = overviews = Overviews(store, states, loader, rollups, clock)
         app[SESSIONS] = sessions = Sessions(store, clock, partial(session_limits, app))
@@ -255,6 +257,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(interval, "overviews", partial(read_ahead, app))
+    schedule.every(interval, "day sums", partial(store_day_sums, app), first_after=MINUTE)
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
     schedule.every(20, "maintenance", short(app[keys.SERIES].look))
     schedule.every(1, "incidents of commands", short(app[keys.INCIDENT_WATCH].look))
@@ -344,6 +347,11 @@ def count_bad(app: web.Application) -> tuple[int, int]:
 async def read_ahead(app: web.Application, stop: StopToken) -> None:
     """Read the overviews of the site's time zone, as configured now."""
     await app[keys.OVERVIEWS].read_ahead(app[keys.RUNNING].config.site.timezone, stop)
+
+
+async def store_day_sums(app: web.Application, stop: StopToken) -> None:
+    """Store the sums of days of the site's time zone, as configured now."""
+    await app[keys.DAY_SUMS].store(app[keys.RUNNING].config.site.timezone, stop)
 
 
 def retention(app: web.Application) -> int:

@@ -14,6 +14,7 @@ from kener_async.store.interface import Database
 from kener_async.worker.alerts import AlertEvaluator
 from kener_async.worker.backups import Backups
 from kener_async.worker.checks import Checks
+from kener_async.worker.day_sums import DaySums
 from kener_async.worker.deliveries import Deliveries
 from kener_async.worker.incidents import IncidentWatch
 from kener_async.worker.observer import Observer
@@ -52,6 +53,7 @@ DATABASE = web.AppKey("database", Database)
 STATES = web.AppKey("states", MonitorStates)
 DELIVERIES = web.AppKey("deliveries", Deliveries)
 OBSERVER = web.AppKey("observer", Observer)
+DAY_SUMS = web.AppKey("day sums", DaySums)
 ROLLUPS = web.AppKey("rollups", Rollups)
 LOADER = web.AppKey("loader", StateLoader)
 OVERVIEWS = web.AppKey("overviews", Overviews)

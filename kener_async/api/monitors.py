@@ -206,9 +206,7 @@ async def history(call: Call) -> dict[str, Any]:
         items = map(_minute_item, await app[keys.DATABASE].read(histories.minutes, state.id, window, now))
     else:
         spans = list(_day_spans(window, zone) if resolution == "day" else _quarter_spans(window))
-        counts = await app[keys.DATABASE].read(
-            histories.sums, state.id, window, [span for span, _ in spans], now
-        )
+        counts = await app[keys.DATABASE].read(histories.sums, state.id, [span for span, _ in spans], now)
         items = map(_summed_item, spans, counts)
     return {
         "tag": monitor.tag,

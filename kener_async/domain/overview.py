@@ -5,23 +5,24 @@ quarter begins or the past changes, so they are kept as `PastCounts`; the monito
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
-from itertools import accumulate, groupby
+from itertools import accumulate
 from operator import add
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import MINUTE, QUARTER, day_of, day_start, days_between
-from kener_async.domain.timeline import Layers, Run, count, runs, total_of
-from kener_async.domain.uptime import NOTHING, Counts
+from kener_async.domain.timeline import Layers, count, runs
+from kener_async.domain.uptime import NOTHING, Counts, minute_counts
 from kener_async.domain.windows import LONGEST, WINDOWS
 
 Span = tuple[int, int]
 Day = tuple[date, int, int]
 
 DAYS = 90  # before today
+MINUTES = QUARTER // MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Overview:
     """Counts of the windows, by name, and of the last 90 days of a zone and today, oldest first.
 
     A day is its date, its start, the end of the whole day, which is exclusive, and its counts so far.
+    Latencies are left out: only the charts of one monitor show them, and have them read (store/latencies.py).
     """
 
     windows: Mapping[str, Counts]
@@ -91,40 +93,32 @@ def _days(base: int, zone: ZoneInfo) -> tuple[Day, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CutQuarter:
-    """The quarter in which a window begins, which can be counted from any of its minutes on."""
+    """The quarter in which a window begins. `rests` are the counts from each of its minutes to its end."""
 
     start: int
-    runs: tuple[Run, ...] = ()
-    latencies: tuple[float | None, ...] = ()
+    rests: Sequence[Counts] = (NOTHING,) * MINUTES
 
     @classmethod
     def of(cls, layers: Layers, start: int) -> "CutQuarter":
-        end = start + QUARTER
-        samples = [layers.samples.get(minute) for minute in range(start, end, MINUTE)]
-        return cls(
-            start,
-            tuple(_joined(runs(layers, start, end))),
-            tuple(None if sample is None else sample.latency for sample in samples),
-        )
+        minutes: list[Counts] = []
+        for run in runs(layers, start, start + QUARTER):
+            one = count([replace(run, end=run.start + MINUTE)])
+            minutes += [one] * ((run.end - run.start) // MINUTE)
+        return cls(start, [*accumulate(reversed(minutes))][::-1])
 
     def counts_from(self, minute: int) -> Counts:
         """The counts from a minute to the quarter's end."""
-        left = [replace(run, start=max(run.start, minute)) for run in self.runs if run.end > minute]
         place = (minute - self.start) // MINUTE
-        latencies = [latency for latency in self.latencies[place:] if latency is not None]
-        return count(left) + Counts(
-            latency_count=len(latencies),
-            latency_sum=total_of(latencies),
-            latency_min=min(latencies, default=None),
-            latency_max=max(latencies, default=None),
-        )
+        return self.rests[place] if place < MINUTES else NOTHING
 
 
-def _joined(timeline: Iterator[Run]) -> Iterator[Run]:
-    """Join adjacent runs that are counted alike."""
-    for _, alike in groupby(timeline, key=lambda run: (run.status, run.degraded_is_downtime)):
-        first, *rest = alike
-        yield replace(first, end=rest[-1].end) if rest else first
+@lru_cache(maxsize=64)
+def alike(counts: Counts) -> Sequence[Counts] | None:
+    """The `rests` of a quarter with these counts of minutes; None unless all its minutes count alike."""
+    minutes = (counts.up, counts.degraded, counts.degraded_as_downtime, counts.down, counts.maintenance)
+    if any(count not in (0, MINUTES) for count in minutes):
+        return None
+    return [minute_counts(*(min(count, left) for count in minutes)) for left in range(MINUTES, 0, -1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +135,7 @@ class PastCounts:
 
     def overview(self, running: Counts, end: int) -> Overview:
         """Add `running`, the counts of the current quarter up to `end`, the end of the current minute."""
+        running = running.without_latencies
         return Overview(
             {
                 name: cut.counts_from(end - length) + body + running
@@ -151,7 +146,7 @@ class PastCounts:
 
     def days_until(self, running: Counts) -> Sequence[Counts]:
         """The counts of the frame's days with `running`, those of the current quarter."""
-        return (*self.days[:-1], self.days[-1] + running)
+        return (*self.days[:-1], self.days[-1] + running.without_latencies)
 
 
 def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> PastCounts:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from kener_async.domain.calendar import quarter_of
 from kener_async.domain.heartbeats import Gap, GapKind
-from kener_async.store import dirty
+from kener_async.store import dirty, quarters
 from kener_async.store.interface import Session
 from kener_async.store.seal_state import hot_days_from
 
@@ -93,12 +93,8 @@ def rewind(session: Session, seen: int, now: int, retention: int) -> bool:
         session.execute('UPDATE gaps SET "end" = ? WHERE "end" > ?', (now, now)),
         session.execute("DELETE FROM settings WHERE since > ?", (now,)),
         session.execute("DELETE FROM starts WHERE started_at > ?", (now,)),
-        # For each monitor, because that is how they are found without reading all.
-        session.execute(
-            "DELETE FROM quarters WHERE monitor_id IN (SELECT id FROM monitors) AND quarter >= ?",
-            (quarter_of(now),),
-        ),
     ]
+    uncounted = quarters.delete_from(session, quarter_of(now))
     session.execute("DELETE FROM check_faults WHERE at > ?", (now,))
     session.execute(
         """
@@ -118,7 +114,12 @@ def rewind(session: Session, seen: int, now: int, retention: int) -> bool:
         (now, quarter_of(now), kept),
     )
     dirty.mark_span(session, _monitor_ids(session), kept, dropped_until)
-    return kept < dropped_until or quarter_of(now) < counted_until or any(each.rowcount for each in deleted)
+    return (
+        kept < dropped_until
+        or quarter_of(now) < counted_until
+        or uncounted > 0
+        or any(each.rowcount for each in deleted)
+    )
 
 
 def last_gap_end(session: Session) -> int | None:

@@ -1,33 +1,41 @@
 """The past counts of monitors, which overviews are made of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import QUARTER, quarter_of
-from kener_async.domain.overview import CutQuarter, Frame, PastCounts, frame_at, past
-from kener_async.domain.uptime import Counts
+from kener_async.domain.overview import CutQuarter, Frame, PastCounts, alike, frame_at, past
 from kener_async.domain.windows import WINDOWS
 from kener_async.store import layers, observer, rollups
-from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 
 
-def load_many(
-    session: Session, cached_days: Iterable[tuple[int, Mapping[Span, Counts]]], zone: ZoneInfo, now: int
-) -> list[PastCounts]:
-    """The past counts of monitors, given as pairs of a monitor and the counts of its days that are cached."""
+def load_many(session: Session, monitors: Iterable[int], zone: ZoneInfo, now: int) -> list[PastCounts]:
+    """The past counts of monitors, for the days of a zone."""
     frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
-    return [load(session, monitor, frame, days, now) for monitor, days in cached_days]
+    return [load(session, monitor, frame, now) for monitor in monitors]
 
 
-def load(session: Session, monitor: int, frame: Frame, cached: Mapping[Span, Counts], now: int) -> PastCounts:
-    """The past counts of a monitor. `cached` are counts of days that are still right, unless marked dirty."""
-    counted = rollups.count_spans(session, monitor, frame.spans, cached, now)
-    cuts = [_cut_quarter(session, monitor, frame, frame.base - length) for length in WINDOWS.values()]
-    return past(frame, counted, cuts)
+def load(session: Session, monitor: int, frame: Frame, now: int) -> PastCounts:
+    """The past counts of a monitor."""
+    return past(
+        frame,
+        rollups.count_spans(session, monitor, frame.spans, now),
+        _cut_quarters(session, monitor, frame),
+    )
 
 
-def _cut_quarter(session: Session, monitor: int, frame: Frame, start: int) -> CutQuarter:
-    if start < frame.kept_from:
-        return CutQuarter(start)
-    return CutQuarter.of(layers.load(session, monitor, start, start + QUARTER), start)
+def _cut_quarters(session: Session, monitor: int, frame: Frame) -> list[CutQuarter]:
+    """The quarters in which the windows begin; samples are read of those only whose minutes differ."""
+    starts = [frame.base - length for length in WINDOWS.values()]
+    counted = rollups.count_clean(session, monitor, starts)
+    cuts = []
+    for start in starts:
+        rests = alike(counted[start]) if start in counted else None
+        if start < frame.kept_from:
+            cuts.append(CutQuarter(start))
+        elif rests is not None:
+            cuts.append(CutQuarter(start, rests))
+        else:
+            cuts.append(CutQuarter.of(layers.load(session, monitor, start, start + QUARTER), start))
+    return cuts

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from kener_async.domain.calendar import quarter_of
-from kener_async.store import samples
+from kener_async.store import quarters, samples
 from kener_async.store.interface import Session
 
 
@@ -26,16 +26,7 @@ def delete_before(session: Session, monitors: Sequence[int], instant: int, limit
     for monitor in monitors:
         if monitor in newest:
             deleted += samples.delete_before(session, monitor, newest[monitor], limit - deleted)
-        deleted += session.execute(
-            """
-            DELETE FROM quarters
-             WHERE monitor_id = :monitor
-               AND quarter IN (SELECT quarter FROM quarters
-                                WHERE monitor_id = :monitor AND quarter < :horizon
-                                ORDER BY quarter LIMIT :limit)
-            """,
-            {"monitor": monitor, "horizon": horizon, "limit": max(limit - deleted, 0)},
-        ).rowcount
+        deleted += quarters.delete_before(session, monitor, horizon, max(limit - deleted, 0))
         deleted += session.execute(
             """
             DELETE FROM starts

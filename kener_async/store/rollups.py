@@ -3,34 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from time import perf_counter
 
-from kener_async.domain.calendar import HOUR, MINUTE, QUARTER, quarter_from, quarter_of
+from kener_async.domain.calendar import QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import dirty, followers, layers
+from kener_async.store import day_sums, dirty, followers, layers, quarters
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Session
 from kener_async.store.observer import kept_from
-from kener_async.store.sample_rows import packed_latency
-
-COUNTS = """
-    up, degraded, degraded_as_downtime, down, maintenance,
-    latency_count, latency_sum, latency_min, latency_max
-"""
-# latency_* are stored as samples' latencies are: INTEGER millionths, or REAL.
-SUMS = """
-    coalesce(sum(up), 0), coalesce(sum(degraded), 0), coalesce(sum(degraded_as_downtime), 0),
-    coalesce(sum(down), 0), coalesce(sum(maintenance), 0), coalesce(sum(latency_count), 0),
-    coalesce(sum(iif(typeof(latency_sum) = 'integer', latency_sum / 1e6, latency_sum)), 0.0),
-    min(iif(typeof(latency_min) = 'integer', latency_min / 1e6, latency_min)),
-    max(iif(typeof(latency_max) = 'integer', latency_max / 1e6, latency_max))
-"""
 
 QUARTERS_AT_ONCE = 96  # counted in one step: a day
 
 CountedSpan = tuple[int, int, int]  # monitor, start, end
-
-# Interned, because the day-counts cache (domain/day_counts.py) holds thousands of days.
-MINUTES = tuple(range(25 * HOUR // MINUTE + 1))
 
 
 def settle_for(
@@ -67,7 +50,9 @@ def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -
             # Unmarked first, so that a mark set by a transaction at the same time survives the count.
             dirty.unmark(session, monitor, first, last)
             if last > kept:
-                _count_again(session, monitor, max(first, kept), last)
+                begin = max(first, kept)
+                counted_again = count_quarters(layers.load(session, monitor, begin, last), begin, last)
+                quarters.replace(session, monitor, begin, last, counted_again)
             counted.append((first, last))
             left -= (last - first) // QUARTER
         if left == 0:
@@ -75,53 +60,12 @@ def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -
     return counted, left > 0
 
 
-def _count_again(session: Session, monitor: int, start: int, end: int) -> None:
-    counted = count_quarters(layers.load(session, monitor, start, end), start, end)
-    session.execute(
-        "DELETE FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?", (monitor, start, end)
-    )
-    session.executemany(
-        f"INSERT INTO quarters (monitor_id, quarter, {COUNTS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        [(monitor, quarter, *_row(counts)) for quarter, counts in counted.items()],
-    )
-
-
-def _row(counts: Counts) -> tuple[int | float | None, ...]:
-    latencies = (counts.latency_sum, counts.latency_min, counts.latency_max)
-    return (
-        counts.up,
-        counts.degraded,
-        counts.degraded_as_downtime,
-        counts.down,
-        counts.maintenance,
-        counts.latency_count,
-        *(None if latency is None else packed_latency(latency) for latency in latencies),
-    )
-
-
-def total(session: Session, monitor: int, start: int, end: int) -> Counts:
-    """The stored counts of whole quarters `[start, end)`."""
-    row = session.execute(
-        f"SELECT {SUMS} FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?",  # noqa: S608
-        (monitor, start, end),
-    ).fetchone()
-    minutes, latencies = row[:6], row[6:]
-    return Counts(*(MINUTES[count] if count < len(MINUTES) else count for count in minutes), *latencies)
-
-
 def by_quarter(session: Session, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
     """The counts of each quarter of `[start, end)`, all of which have ended; empty ones are left out."""
     counted: dict[int, Counts] = {}
     for first, last, clean in _by_cleanness(session, monitor, start, end):
         if clean:
-            rows = session.execute(
-                f"""
-                SELECT quarter, {SUMS} FROM quarters
-                 WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
-                """,  # noqa: S608
-                (monitor, first, last),
-            )
-            counted.update((quarter, Counts(*counts)) for quarter, *counts in rows)
+            counted |= quarters.by_start(session, monitor, first, last)
         else:
             for begin, until, stored in layers.load_pieces(session, monitor, (first, last), last):
                 counted.update(count_quarters(stored, begin, until))
@@ -142,7 +86,7 @@ def count_window(session: Session, monitor: int, window: Span, now: int) -> Coun
             continue
         for first, last, clean in _by_cleanness(session, monitor, start, end):
             if clean:
-                counts += total(session, monitor, first, last)
+                counts += day_sums.total(session, monitor, first, last)
             else:
                 counts += _count_from_layers(session, monitor, (first, last), now)
     return counts
@@ -155,30 +99,50 @@ def _count_from_layers(session: Session, monitor: int, span: Span, now: int) -> 
     return counts
 
 
-def count_spans(
-    session: Session,
-    monitor: int,
-    spans: Collection[Span],
-    cached: Mapping[Span, Counts],
-    now: int,
-) -> dict[Span, Counts]:
-    """The counts of spans of whole quarters that have ended and are kept, equal to those of `count_window`.
+def count_spans(session: Session, monitor: int, spans: Collection[Span], now: int) -> dict[Span, Counts]:
+    """The minutes of spans of whole quarters that have ended and are kept, as `count_window` counts them.
 
-    Counts that are `cached` are used if no quarter of the span is dirty.
+    Latencies are left out. The sums of whole days are stored, unless they were counted again just now.
     """
-    first = min((start for start, _ in spans), default=0)
-    last = max((end for _, end in spans), default=0)
-    pieces = _by_cleanness(session, monitor, first, last)
-    marked = [(start, end) for start, end, clean in pieces if not clean]
+    start = min((start for start, _ in spans), default=0)
+    end = max((end for _, end in spans), default=0)
+    marked = _not_clean(session, monitor, start, end)
+    stored = day_sums.load_minutes(session, monitor, start, end)
+    first = quarters.first(session, monitor)
     counted: dict[Span, Counts] = {}
     # One statement for each span: grouped in a single statement they take half again as long, because SQLite
     # sorts all quarters before it groups them.
     for span in spans:
         if any(start < span[1] and span[0] < end for start, end in marked):
-            counted[span] = count_window(session, monitor, span, now)
+            counted[span] = count_window(session, monitor, span, now).without_latencies
+        elif span in stored:
+            counted[span] = stored[span]
+        elif first is None or span[1] <= first:
+            counted[span] = NOTHING
         else:
-            counted[span] = cached[span] if span in cached else total(session, monitor, *span)
+            counted[span] = quarters.total_of_minutes(session, monitor, *span)
     return counted
+
+
+def count_clean(session: Session, monitor: int, starts: Collection[int]) -> dict[int, Counts]:
+    """The minutes of those of these quarters whose stored counts are right, by their start."""
+    marked = _not_clean(session, monitor, min(starts), max(starts) + QUARTER)
+    clean = [at for at in starts if not any(start <= at < end for start, end in marked)]
+    return dict.fromkeys(clean, NOTHING) | quarters.minutes_by_start(session, monitor, clean)
+
+
+def days_counted(session: Session, monitor: int, start: int, end: int) -> dict[Span, Counts]:
+    """The stored sums of days within `[start, end)` that are right, with latencies."""
+    marked = _not_clean(session, monitor, start, end)
+    return {
+        day: counts
+        for day, counts in day_sums.load(session, monitor, start, end).items()
+        if not any(first < day[1] and day[0] < last for first, last in marked)
+    }
+
+
+def _not_clean(session: Session, monitor: int, start: int, end: int) -> list[Span]:
+    return [(first, last) for first, last, clean in _by_cleanness(session, monitor, start, end) if not clean]
 
 
 def _by_cleanness(session: Session, monitor: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:

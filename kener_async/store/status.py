@@ -43,7 +43,7 @@ def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int)
     state = states.load(session, monitor, tag, now)
     report = state.report(now)
     frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
-    past = overview.load(session, monitor, frame, {}, now)
+    past = overview.load(session, monitor, frame, now)
     windows = past.overview(state.running(now), minute_end(now)).windows
     return Reading(report, _since(session, state, now), windows)
 

@@ -47,13 +47,7 @@ def _backwards(session: Session, monitor: int, status: Status, base: int) -> Ite
     if counted < base:
         yield counted, base
     column = COLUMNS[status]
-    (other,) = session.execute(
-        f"""
-        SELECT max(quarter) FROM quarters
-         WHERE monitor_id = ? AND quarter < ? AND up + degraded + down + maintenance > {column}
-        """,  # noqa: S608 - a name of ours
-        (monitor, counted),
-    ).fetchone()
+    other = _last_of_another(session, monitor, column, counted)
     (first,) = session.execute(
         f"""
         SELECT min(quarter) FROM quarters
@@ -64,3 +58,38 @@ def _backwards(session: Session, monitor: int, status: Status, base: int) -> Ite
     for quarter in (first, other):
         if quarter is not None:
             yield quarter, quarter + QUARTER
+
+
+def _last_of_another(session: Session, monitor: int, column: str, until: int) -> int | None:
+    """The last quarter before an instant with a minute of another status than the one of the column.
+
+    Days with a stored sum are passed over, so that only the quarters of a few days are looked at.
+    """
+    days = session.execute(
+        f"""
+        SELECT start, "end", up + degraded + down + maintenance > {column} FROM days
+         WHERE monitor_id = ? AND start < ? ORDER BY start DESC
+        """,  # noqa: S608 - a name of ours
+        (monitor, until),
+    )
+    for start, end, has_another in days:
+        if end > until:
+            continue  # not over, or it overlaps the one after it, because it is a day of another zone
+        if end < until or has_another:
+            found = _last_within(session, monitor, column, start if has_another else end, until)
+            if found is not None:
+                return found
+        until = start
+    return _last_within(session, monitor, column, 0, until)
+
+
+def _last_within(session: Session, monitor: int, column: str, start: int, end: int) -> int | None:
+    (quarter,) = session.execute(
+        f"""
+        SELECT max(quarter) FROM quarters
+         WHERE monitor_id = ? AND quarter >= ? AND quarter < ?
+           AND up + degraded + down + maintenance > {column}
+        """,  # noqa: S608
+        (monitor, start, end),
+    ).fetchone()
+    return None if quarter is None else int(quarter)

@@ -46,12 +46,13 @@ async def monitor(page: PageRequest) -> str:
     state = await app[keys.LOADER].state(monitor.tag)
     windows = spans(view, now)
     await app[keys.ROLLUPS].settle([state.id], min(start for start, _ in windows.values()), now)
+    days = [(day.start, day.end) for day in view.days]
     history = await app[keys.DATABASE].read(
-        histories.load, state.id, monitor.tag, windows, latency.frames(now), windows["90d"][0], now
+        histories.load, state.id, monitor.tag, windows, latency.frames(now), days, windows["90d"][0], now
     )
     seen = await _seen(page, view, state.id)
     texts, address = labels.windows(locale), f"/monitor/{monitor.tag}"
-    draw = partial(latency.of_monitor, page.context, view, history.latencies, texts, now)
+    draw = partial(latency.of_monitor, page.context, view, history, texts, now)
     is_partial = page.config.site.bar_style == "partial"
     return await page.render(
         "monitor.html",

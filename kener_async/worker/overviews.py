@@ -1,4 +1,4 @@
-"""Overviews: the days and windows of each monitor, from day counts that are kept in memory."""
+"""Overviews: the days and windows of each monitor, as of the current minute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -130,12 +130,10 @@ class Overviews:
     async def _read_pasts(
         self, states: Sequence[MonitorState], zone: ZoneInfo, now: int
     ) -> dict[MonitorState, PastCounts]:
-        async with self._lock, self._rollups.day_counts() as days:
+        async with self._lock:
             pasts = self._cached_pasts(states, zone, quarter_of(now))  # another task may have read them
             missing = [state for state in states if state not in pasts]
-            cached_days = [(state.id, days.get(state.id)) for state in missing]
-            read = await self._database.read(overview.load_many, cached_days, zone, now)
+            read = await self._database.read(overview.load_many, [state.id for state in missing], zone, now)
             for state, past in zip(missing, read, strict=True):
                 pasts[state] = self._pasts[state] = past
-                days.put(state.id, past.frame.day_spans, past.days)
         return pasts

@@ -1,20 +1,19 @@
 """Rollups: count the quarter-hours that are marked dirty, a short transaction at a time."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import ParamSpec, TypeVar
 
 from kener_async.clock import Clock
 from kener_async.domain.calendar import QUARTER
-from kener_async.domain.day_counts import DayCountsCache
 from kener_async.domain.errors import Unavailable
 from kener_async.metrics import Metrics
 from kener_async.store import dirty, rollups
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Database, Work
 from kener_async.store.rollups import CountedSpan
+from kener_async.worker.day_sums import DaySums
 from kener_async.worker.stop import NEVER, StopToken
 
 TURN_SECONDS = 0.005  # the longest a transaction that counts may delay heartbeats
@@ -24,40 +23,25 @@ T = TypeVar("T")
 
 
 class Rollups:
-    """Count dirty quarters, and drop the days they belong to from the cache of day counts.
+    """Count dirty quarters.
 
     `counted_at` is when all ended quarters were last counted, by the monotonic clock.
     """
 
-    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, database: Database, day_sums: DaySums, clock: Clock, metrics: Metrics) -> None:
         self._database = database
+        self._day_sums = day_sums
         self._clock = clock
         self._metrics = metrics
-        self._days = DayCountsCache()
-        # Held from a transaction that counts quarters or reads days until the cache agrees with it: because
-        # days read before a count, but cached after it, would keep the old counts. Never held while another
-        # process has locked the database, because pages wait for it.
-        self._lock = asyncio.Lock()
         self.counted_at = monotonic()
-
-    @asynccontextmanager
-    async def day_counts(self) -> AsyncIterator[DayCountsCache]:
-        """Hold off counting while days are read into the cache."""
-        async with self._lock:
-            yield self._days
 
     async def transact(
         self, work: Work[P, tuple[T, Iterable[CountedSpan]]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a transaction that counts quarters beside its own work; raises Unavailable."""
-        async with self._lock:
-            result, counted = await self._database.write_now(work, *args, **kwargs)
-            self._drop_days(counted)
+        result, counted = await self._database.write_now(work, *args, **kwargs)
+        self._day_sums.note_counted(counted)
         return result
-
-    def keep_only(self, monitors: Iterable[int]) -> None:
-        """Drop the cached days of all other monitors."""
-        self._days.keep_only(monitors)
 
     async def settle(self, monitors: Sequence[int], start: int, end: int) -> None:
         """Count the dirty quarters of the monitors in `[start, end)` that have ended.
@@ -80,14 +64,9 @@ class Rollups:
         """Count what is dirty of these monitors in the window."""
         while monitors and not stop.is_set:
             now = self._clock()
-            async with self._lock:
-                counted, monitors = await self._database.write_now(
-                    rollups.settle_for, TURN_SECONDS, monitors, window, now
-                )
-                self._drop_days(counted)
+            counted, monitors = await self._database.write_now(
+                rollups.settle_for, TURN_SECONDS, monitors, window, now
+            )
+            self._day_sums.note_counted(counted)
             for _, start, end in counted:
                 self._metrics.rollup_quarters.inc((end - start) // QUARTER)
-
-    def _drop_days(self, counted: Iterable[CountedSpan]) -> None:
-        for span in counted:
-            self._days.invalidate(*span)

@@ -66,7 +66,6 @@ class StateLoader:
         self._settings, self._are_settings_stored = settings, True
         self._states.configure(ids, settings, now)
         self._states.note_kept_from(kept_from)
-        self._rollups.keep_only(ids.values())
         self._metrics.monitors.set(len(ids))
 
     async def load(self, tags: Sequence[str], base: int = 0, stop: StopToken = NEVER) -> None:

@@ -7,21 +7,22 @@ affects an uptime, the recount does.
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import isclose
 
 from kener_async.domain.calendar import DAY, QUARTER
 from kener_async.domain.checks import Phases
 from kener_async.domain.notices import Facts, NoticeKind
 from kener_async.domain.timeline import count_quarters
 from kener_async.domain.uptime import NOTHING, Counts
-from kener_async.store import audit, dirty, followers, layers
+from kener_async.store import audit, day_sums, dirty, followers, layers, quarters
 from kener_async.store.audit import ChainEnd
 from kener_async.store.dirty import Span
 from kener_async.store.observer import has_begun, kept_from
-from kener_async.store.rollups import SUMS
 from kener_async.store.sqlite.files import Progress, no_progress
 
+END_OF_TIME = 2**62
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
 UUID_TEXT = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -77,8 +78,9 @@ def faults(
 def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
     """Rows of a missing monitor, in the large tables, which for speed declare no foreign key."""
     names = tables(connection)
-    is_older = "sealed" not in names  # then `samples` is ordered by monitor
-    for table in ("quarters", "dirty", *(["samples"] if is_older else ["late_samples", "sealed"])):
+    # Of an older schema there are no days, and `samples` is ordered by monitor.
+    large = ("late_samples", "sealed", "days") if "sealed" in names else ("samples",)
+    for table in ("quarters", "dirty", *large):
         monitor = -1
         while True:
             (monitor,) = connection.execute(
@@ -158,6 +160,17 @@ class Difference:
     counted: Counts
 
 
+@dataclass(frozen=True, slots=True)
+class DayDifference:
+    """A day `[start, end)` whose stored sum is not that of its stored quarters."""
+
+    tag: str
+    start: int
+    end: int
+    stored: Counts
+    summed: Counts
+
+
 def recount(
     connection: sqlite3.Connection, *, days: int | None = None, progress: Progress = no_progress
 ) -> Iterator[Difference]:
@@ -176,6 +189,29 @@ def recount(
             connection.execute("ROLLBACK")
 
 
+def sum_days(connection: sqlite3.Connection, *, days: int | None = None) -> Iterator[DayDifference]:
+    """Add up the stored quarters of each day again, or of the newest days; yields the differences."""
+    if "days" not in tables(connection):
+        return  # of an older schema
+    monitors = connection.execute("SELECT tag, id FROM monitors ORDER BY id").fetchall()
+    for tag, monitor in monitors:
+        connection.execute("BEGIN")
+        try:
+            since, _ = _span(connection, days)
+            for (start, end), stored in day_sums.load(connection, monitor, since, END_OF_TIME).items():
+                summed = quarters.total(connection, monitor, start, end)
+                if not _are_equal(stored, summed):
+                    yield DayDifference(tag, start, end, stored, summed)
+        finally:
+            connection.execute("ROLLBACK")
+
+
+def _are_equal(stored: Counts, summed: Counts) -> bool:
+    """Whether two sums are equal; SQLite's versions differ in the last digits of a sum of latencies."""
+    is_close = isclose(stored.latency_sum, summed.latency_sum, rel_tol=1e-9)
+    return is_close and replace(stored, latency_sum=summed.latency_sum) == summed
+
+
 def _span(connection: sqlite3.Connection, days: int | None) -> Span:
     if not has_begun(connection):
         return 0, 0
@@ -190,20 +226,9 @@ def _differences(connection: sqlite3.Connection, tag: str, monitor: int, span: S
     length = max(1, QUARTERS_AT_ONCE // (1 + followed)) * QUARTER
     for start in range(*span, length):
         end = min(start + length, span[1])
-        stored = _stored(connection, monitor, start, end)
+        stored = quarters.by_start(connection, monitor, start, end)
         counted = count_quarters(layers.load(connection, monitor, start, end), start, end)
         for quarter in sorted(stored.keys() | counted.keys()):
             before, after = stored.get(quarter, NOTHING), counted.get(quarter, NOTHING)
             if before != after and not any(first <= quarter < last for first, last in marked):
                 yield Difference(tag, quarter, before, after)
-
-
-def _stored(connection: sqlite3.Connection, monitor: int, start: int, end: int) -> Mapping[int, Counts]:
-    rows = connection.execute(
-        f"""
-        SELECT quarter, {SUMS} FROM quarters
-         WHERE monitor_id = ? AND quarter >= ? AND quarter < ? GROUP BY quarter
-        """,  # noqa: S608
-        (monitor, start, end),
-    )
-    return {quarter: Counts(*counts) for quarter, *counts in rows}

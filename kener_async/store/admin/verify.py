@@ -9,7 +9,7 @@ from pathlib import Path
 from kener_async.domain.uptime import Counts
 from kener_async.store.admin import integrity
 from kener_async.store.admin.archive import DATABASE
-from kener_async.store.admin.integrity import Difference
+from kener_async.store.admin.integrity import DayDifference, Difference
 from kener_async.store.admin.restore import fetch, is_database
 from kener_async.store.audit import ChainEnd
 from kener_async.store.sqlite import files, migrations
@@ -62,14 +62,26 @@ def _faults(
             if is_ok and not quick:
                 for difference in integrity.recount(connection, days=days, progress=progress):
                     yield _line(difference)
+                for day in integrity.sum_days(connection, days=days):
+                    yield _line_of_day(day)
         except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, OverflowError) as error:
             yield f"cannot be read: {error!r}"
 
 
 def _line(difference: Difference) -> str:
-    quarter = datetime.fromtimestamp(difference.quarter, UTC).strftime("%Y-%m-%dT%H:%MZ")
     stored, counted = _words(difference.stored), _words(difference.counted)
-    return f"{difference.tag} {quarter}: stored {stored}; recounted {counted}"
+    return f"{difference.tag} {_time(difference.quarter)}: stored {stored}; recounted {counted}"
+
+
+def _line_of_day(day: DayDifference) -> str:
+    stored, summed = _words(day.stored), _words(day.summed)
+    return (
+        f"{day.tag} {_time(day.start)} to {_time(day.end)}: stored {stored}; its quarters add up to {summed}"
+    )
+
+
+def _time(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _words(counts: Counts) -> str:

@@ -35,6 +35,7 @@ LARGE_TABLES = (
     "late_samples",
     "sealed",
     "quarters",
+    "days",
     "heard",
     "claims",
     "alerts",

@@ -12,6 +12,7 @@ from kener_async.domain.samples import Sample
 from kener_async.domain.timeline import count
 from kener_async.domain.uptime import NOTHING, Counts
 from kener_async.domain.windows import WINDOWS
+from kener_async.store.histories import MonitorHistory
 from kener_async.web.pages.snapshot import MonitorView
 from kener_async.web.pages.templates import TemplateContext
 from kener_async.web.parts import charts
@@ -23,7 +24,6 @@ DAYS_BETWEEN_TICKS = {"7d": 1, "30d": 5, "90d": 15}
 STEP = 5 * MINUTE
 
 SpanCounts = tuple[int, int, Counts]  # start, end, counts
-CountsByStep = Mapping[str, Mapping[int, Counts]]  # by window and start of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ def _frame(name: str, now: int) -> tuple[int, int]:
 
 
 def of_monitor(
-    context: TemplateContext, view: MonitorView, counted: CountsByStep, labels: Mapping[str, str], now: int
+    context: TemplateContext, view: MonitorView, history: MonitorHistory, labels: Mapping[str, str], now: int
 ) -> Iterator[LatencyChart]:
     """The charts of the last 24 hours, 7, 30 and 90 days."""
     locale, zone = context.locale, context.site.timezone
-    for name, steps in counted.items():
+    for name, steps in history.latencies.items():
         start, end = _frame(name, now)
         ticks = (
             charts.clock_ticks(start, end, zone, locale)
@@ -64,7 +64,8 @@ def of_monitor(
         yield _chart(context, view.monitor, name, labels[name], parts, (start, end), ticks)
     start, end = view.days[0].start, view.days[-1].end
     ticks = charts.day_ticks(start, end, DAYS_BETWEEN_TICKS["90d"], zone, locale)
-    parts = [(day.start, day.end, day.counts) for day in view.days]
+    ends = {day.start: day.end for day in view.days}
+    parts = [(at, ends[at], counts) for at, counts in history.days.items()]
     yield _chart(context, view.monitor, "90d", labels["90d"], parts, (start, end), ticks)
 
 
