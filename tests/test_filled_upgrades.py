@@ -15,11 +15,13 @@ from kener_async.store.sqlite.migrations import APPLICATION_ID, VERSION
 from kener_async.store.sqlite.upgrade import prepare
 from tests.rigs.database import contents, fill
 from tests.rigs.service import FakeClock
+from tests.rigs.stored_samples import samples_in
 
 DATA = Path(__file__).parent / "data"
 RELEASED = sorted(DATA.glob("schema_v*.sql"))
 RENAMED = {"comments": "updates"}  # tables by their names of before
 COUNTED = ("quarters", "dirty", "followers", "days")  # anew, from others
+SAMPLES = ("samples", "late_samples", "sealed")  # moved from one to another
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,7 @@ def test_every_row_is_kept_and_the_file_is_whole(original: Path, tmp_path: Path,
         before = {table: columns(connection, table) for table in tables(connection)}
         filled = {table: rows(path, table, names) for table, names in before.items()}
     assert [table for table, found in filled.items() if not found and table not in COUNTED] == []
+    samples = samples_in(path)
 
     prepare(path)
 
@@ -76,8 +79,9 @@ def test_every_row_is_kept_and_the_file_is_whole(original: Path, tmp_path: Path,
             table: [name for name in names if name in columns(connection, RENAMED.get(table, table))]
             for table, names in before.items()
         }
+    assert samples_in(path) == samples
     for table, names in kept.items():
-        if table not in COUNTED:
+        if table not in (*COUNTED, *SAMPLES):
             places = [before[table].index(name) for name in names]
             was = sorted([tuple(row[place] for place in places) for row in filled[table]], key=repr)
             assert sorted(rows(path, RENAMED.get(table, table), names), key=repr) == was, table

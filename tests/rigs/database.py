@@ -41,6 +41,7 @@ from kener_async.store import (
 from kener_async.store.batches import BatchRecorder, IngestLimits, Outcome
 from kener_async.store.interface import Session
 from kener_async.store.passkeys import Passkey
+from kener_async.store.sealing import seal_turn
 from kener_async.store.sessions import StoredSession
 from tests.rigs.service import FakeClock, a_config, a_monitor, running
 
@@ -58,7 +59,10 @@ def record_batch(connection: sqlite3.Connection, batch: Batch, limits: IngestLim
 
 
 async def fill(folder: Path, clock: FakeClock) -> Path:
-    """Fill in two hours of two monitors with incidents, a gap, settings and tokens; count all quarters."""
+    """Fill in two hours of two monitors with incidents, a gap, settings and tokens; count all quarters.
+
+    A few minutes of days before are sealed, and one is late.
+    """
     watched = Senders(checks=(CHECK,))
     config = a_config(folder, a_monitor("earth", EVERY_MINUTE), a_monitor("mars", senders=watched))
     async with running(config, clock) as service:
@@ -103,6 +107,11 @@ async def fill(folder: Path, clock: FakeClock) -> Path:
     async with running(config, clock) as service:
         service.pass_time(900)
         await service.beat("earth")
+        for place in range(3):  # of a day that is sealed, before these are merged into it and after
+            await service.beat("mars", STATUSES[place], at=clock() - 3 * DAY - 60 * place)
+        while await service.app[keys.DATABASE].write(seal_turn, clock(), 100):
+            pass
+        await service.beat("mars", "DEGRADED", at=clock() - 3 * DAY)
         await service.roll()
         # Last, because a service forgets series that it does not know.
         await service.app[keys.DATABASE].write(series_marks.save, "weekly", "each Sunday", clock() + DAY)

@@ -21,6 +21,7 @@ from kener_async.domain.incident_updates import Impact, Update
 from kener_async.domain.incidents import Incident
 from kener_async.domain.notices import Delivery
 from kener_async.domain.people import Role
+from kener_async.domain.samples import SampleSource, Status
 from kener_async.store import (
     alerts,
     audit,
@@ -43,6 +44,10 @@ FORMAT = 6
 LINES_AT_ONCE = 1000
 
 Line = dict[str, Any]
+
+# Faster than asking each of a million samples for its names.
+STATUS_NAMES = {status: status.name for status in Status}
+SOURCE_NAMES = {source: source.name.lower() for source in SampleSource}
 
 INTEGER, STRING, BOOLEAN, ARRAY, OBJECT = (int,), (str,), (bool,), (list,), (dict,)
 OPTIONAL_INTEGER, OPTIONAL_STRING = (int, type(None)), (str, type(None))
@@ -390,9 +395,9 @@ def _samples(connection: sqlite3.Connection) -> Iterator[Line]:
                 "kind": "sample",
                 "monitor": tag,
                 "minute": sample.minute,
-                "status": sample.status.name,
+                "status": STATUS_NAMES[sample.status],
                 "latency": sample.latency,
-                "source": sample.source.name.lower(),
+                "source": SOURCE_NAMES[sample.source],
             }
 
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from kener_async.domain.alerts import Alert, Closing, Severity
-from kener_async.domain.calendar import DAY, LAST_INSTANT, QUARTER, is_showable
+from kener_async.domain.calendar import DAY, LAST_INSTANT, MINUTE, QUARTER, is_showable
 from kener_async.domain.certificates import StoredCertificate
 from kener_async.domain.checks import Attempt, Phases, SeenCertificate
 from kener_async.domain.heartbeats import GapKind
@@ -57,6 +57,7 @@ from kener_async.store.sqlite import transactions
 from kener_async.store.sqlite.files import Progress, no_progress
 
 QUARTERS_AT_ONCE = 30 * DAY // QUARTER
+MEASURED = frozenset({Status.UP, Status.DEGRADED, Status.DOWN})
 
 Completion = Callable[[Line], Line]
 
@@ -274,8 +275,9 @@ def _service(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         connection.execute(
             """
-            INSERT INTO service (id, last_seen, rolled_until, kept_from, identity, audit_from, audit_link,
-                                 hot_from, late_before)
+            INSERT INTO service
+                   (id, last_seen, rolled_until, kept_from, identity, audit_from, audit_link, hot_from,
+                    late_before)
             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
@@ -314,20 +316,33 @@ def _note_followers(connection: sqlite3.Connection) -> None:
 
 
 def _samples(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    """Store samples; those of days that are over are packed at once, where lines are in order of minutes."""
+    if not has_begun(connection):
+        raise ValueError("comes before the line of the service, by which samples are stored")
     ids: Mapping[str, int] = dict(connection.execute("SELECT tag, id FROM monitors"))
-    samples.insert_many(
-        connection,
-        (
-            Sample(
-                ids[line["monitor"]],
-                line["minute"],
-                Status[line["status"]],
-                line["latency"],
-                SampleSource[line["source"].upper()],
-            )
-            for line in lines
-        ),
-    )
+    samples.insert_many(connection, _once(_sample(ids, line) for line in lines))
+
+
+def _sample(ids: Mapping[str, int], line: Line) -> Sample:
+    minute, status = line["minute"], Status[line["status"]]
+    if minute % MINUTE:
+        raise ValueError(f"minute: must be the begin of a minute, not {minute}")
+    if status not in MEASURED:
+        raise ValueError(f"status: no sample is {status.name}")
+    source = SampleSource[line["source"].upper()]
+    return Sample(ids[line["monitor"]], minute, status, line["latency"], source)
+
+
+def _once(found: Iterable[Sample]) -> Iterator[Sample]:
+    """Raise ValueError for the second sample of a minute of a monitor; a day of it takes 200 bytes."""
+    seen: dict[tuple[int, int], int] = {}
+    for sample in found:
+        day, place = sample.minute // DAY, 1 << sample.minute % DAY // MINUTE
+        before = seen.get((sample.monitor, day), 0)
+        if before & place:
+            raise ValueError("minute: comes twice")
+        seen[sample.monitor, day] = before | place
+        yield sample
 
 
 def _gaps(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
