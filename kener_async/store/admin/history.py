@@ -9,11 +9,12 @@ from typing import Any
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.people import Actor, ActorKind
 from kener_async.domain.samples import Sample
-from kener_async.store import incidents, monitors, observer, samples
+from kener_async.store import incidents, monitors, observer, samples, seal_state, sealing
 from kener_async.store.interface import Session
 from kener_async.store.sqlite import transactions
 
 BATCH = 20_000
+DAYS_AT_ONCE = 1000
 NARRATOR = Actor(ActorKind.SERVER, "history")
 
 
@@ -45,10 +46,14 @@ def store(database: Path, history: History, retention: int) -> None:
 
 def _store(session: Session, history: History, retention: int) -> None:
     observer.begin(session, history.begin, retention)
+    sealed_until = seal_state.hot_days_from(history.end)
+    seal_state.save(session, sealed_until, sealed_until)
     ids = monitors.register(session, history.settings, history.begin)
     reported = iter(history.samples(ids))
     while batch := list(islice(reported, BATCH)):
         samples.record(session, batch)
+        while sealing.seal_turn(session, history.end, DAYS_AT_ONCE):
+            pass
     for incident in history.incidents:
         _store_incident(session, incident)
     observer.save_seen(session, (), history.end)
