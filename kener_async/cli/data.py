@@ -268,8 +268,10 @@ def migrate(config: Config, dry_run: bool) -> None:
         click.echo(f"step {number}: {title}")
     if dry_run and plan.steps:
         with _progress_line() as progress:
-            changed = upgrade.rehearse(database, progress)
-        click.echo(f"the upgrade of a copy succeeded and changed {changed:,} rows")
+            rehearsal = upgrade.rehearse(database, system_clock(), progress)
+        click.echo(f"the upgrade of a copy succeeded and changed {rehearsal.rows:,} rows")
+        if rehearsal.unsealed_days:
+            click.echo(f"then the service packs {rehearsal.unsealed_days:,} days of monitors while it runs")
     elif plan.steps:
         upgrade.run(database)
         message(f"{database} is upgraded")

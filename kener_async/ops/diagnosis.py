@@ -24,6 +24,7 @@ STRONG_BITS = 128
 UNUSED = 90 * DAY
 EXPIRING = 14 * DAY
 NAMED = 5
+SEALED_SOON = 100  # days of monitors, which take the service seconds
 
 
 class FindingState(StrEnum):
@@ -204,6 +205,14 @@ def needed_memory(monitors: int) -> int:
     Measured by benchmarks/memory.py; the table in docs/operate.md has the same figures.
     """
     return MEMORY_BASE + monitors * MEMORY_PER_1000 // 1000
+
+
+def of_sealing(unsealed_days: int, monitors: int) -> Finding:
+    """Judge how many days of monitors are due to be packed: those of an upgraded database take a while."""
+    text = f"{unsealed_days:,} days of monitors are not packed yet"
+    if unsealed_days > max(monitors, SEALED_SOON):
+        return warn("sealed days", text, "a running service packs them; if the number stays, see its log")
+    return ok("sealed days", text if unsealed_days else "all that are due are packed")
 
 
 def of_log_size(size: int) -> Finding:

@@ -39,7 +39,7 @@ def examine(config: Config, now: int, *, online: bool = False) -> Findings:
     """All findings, in order. Read-only; requests leave this machine only if `online`."""
     database = config.database.path
     server = condition.server_of(database)
-    seen, findings = _condition(database, now)
+    seen, findings = _condition(database, now, len(config.monitors))
     yield from diagnosis.of_clock(now, 0 if seen is None else seen.last_seen, _is_synchronized())
     yield from _disk(database.absolute().parent)
     yield from findings
@@ -110,7 +110,7 @@ def _flushes(folder: Path) -> Iterator[float]:
             yield perf_counter() - began
 
 
-def _condition(database: Path, now: int) -> tuple[condition.Condition | None, list[Finding]]:
+def _condition(database: Path, now: int, monitors: int) -> tuple[condition.Condition | None, list[Finding]]:
     """The condition of the database, None if it cannot be opened, and the findings about it."""
     try:
         version.require()
@@ -124,7 +124,10 @@ def _condition(database: Path, now: int) -> tuple[condition.Condition | None, li
         seen = condition.read(database, now - alert_diagnosis.FAILED_WITHIN, now)
     except FatalError as fault:
         return None, [fail("database", str(fault), "run kener-async verify, then restore the newest backup")]
-    return seen, [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]
+    findings = [_schema(seen), _journal(seen), diagnosis.of_log_size(_size(Path(f"{database}-wal")))]
+    if not seen.steps:
+        findings.append(diagnosis.of_sealing(seen.unsealed_days, monitors))
+    return seen, findings
 
 
 def _schema(seen: condition.Condition) -> Finding:

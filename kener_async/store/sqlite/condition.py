@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kener_async.domain.notices import ChannelState, Delivery
-from kener_async.store import channel_states, check_conditions, deliveries, people, tokens
+from kener_async.store import channel_states, check_conditions, deliveries, people, seal_backlog, tokens
 from kener_async.store.check_conditions import NO_CHECKS, CheckConditions
 from kener_async.store.people import PersonRecord
 from kener_async.store.sqlite import migrations
@@ -21,8 +21,9 @@ from kener_async.store.tokens import Token
 class Condition:
     """`steps` is the number of migrations it lacks, `last_seen` when a server was last running on it.
 
-    `channels` are their states by name, `failed` the deliveries that failed for good lately. With missing
-    migrations only the journal mode is read.
+    `channels` are their states by name, `failed` the deliveries that failed for good lately,
+    `unsealed_days` the days of monitors that are due to be packed. With missing migrations only the journal
+    mode is read.
     """
 
     journal_mode: str
@@ -33,6 +34,7 @@ class Condition:
     failed: Sequence[Delivery] = ()
     checks: CheckConditions = NO_CHECKS
     people: Sequence[PersonRecord] = ()
+    unsealed_days: int = 0
 
 
 def read(database: Path, failed_since: int, now: int) -> Condition:
@@ -55,6 +57,7 @@ def read(database: Path, failed_since: int, now: int) -> Condition:
             deliveries.failed_since(connection, failed_since),
             check_conditions.read(connection, failed_since),
             people.records(connection, now),
+            seal_backlog.days_waiting(connection, now),
         )
 
 

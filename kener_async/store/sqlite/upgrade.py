@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
+from kener_async.store import seal_backlog
 from kener_async.store.sqlite import files, migrations, version
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.errors import database_errors
@@ -110,8 +112,15 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     log.info("upgraded the database", schema=needed.target)
 
 
-def rehearse(path: Path, progress: Progress = no_progress) -> int:
-    """Run the migration on a temporary copy; returns the number of rows it changed.
+class Rehearsal(NamedTuple):
+    """How many rows a migration changed, and the days of monitors that the service packs after it."""
+
+    rows: int
+    unsealed_days: int
+
+
+def rehearse(path: Path, now: int, progress: Progress = no_progress) -> Rehearsal:
+    """Run the migration on a temporary copy.
 
     The file itself is only read. Raises DatabaseFileError and NotEnoughSpace.
     """
@@ -123,4 +132,4 @@ def rehearse(path: Path, progress: Progress = no_progress) -> int:
         files.copy(connection, work / "copy.db", progress)
         with closing(sqlite3.connect(work / "copy.db", isolation_level=None)) as copied:
             migrations.migrate(copied)
-            return copied.total_changes
+            return Rehearsal(copied.total_changes, seal_backlog.late_days_waiting(copied, now))
