@@ -1,9 +1,10 @@
 """Random histories of a whole service: every figure it serves equals a recount of what it has stored.
 
-A history is a list of steps: heartbeats in any order, incidents and their edits, new settings, time that
-passes, a clock that jumps, restarts and crashes. Afterwards, and at some points before, the layers are read
-from the file without the service's help, every minute is recounted (tests/rigs/recount.py, docs/uptime.md),
-and all answers are held against that. What was accepted is remembered too, so that a lost sample is noticed.
+A history is a list of steps: heartbeats in any order, also of sealed days, incidents and their edits, new
+settings, time that passes, a clock that jumps, turns of the jobs, restarts and crashes. Afterwards, and at
+some points before, the layers are read from the file without the service's help, every minute is recounted
+(tests/rigs/recount.py, docs/uptime.md), and all answers are held against that. What was accepted is
+remembered too, so that a lost sample is noticed.
 
 KENER_HISTORIES=2000 runs that many instead of a few.
 """
@@ -48,11 +49,13 @@ from kener_async.domain.samples import Sample, SampleSource, Status
 from kener_async.domain.uptime import Counts
 from kener_async.store import incidents, observer
 from kener_async.store.admin import integrity
+from kener_async.store.admin.verify import verify
+from kener_async.store.sealing import seal_turn
 from kener_async.worker.housekeeping import close_ended, drop_old
 from kener_async.worker.stop import NEVER
 from tests.rigs import recount
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
-from tests.rigs.stored_samples import samples_of
+from tests.rigs.stored_samples import samples_in, samples_of
 
 HISTORIES = int(os.environ.get("KENER_HISTORIES", "0"))
 
@@ -1012,6 +1015,21 @@ class Roll:
 
 
 @dataclass(frozen=True)
+class Seal:
+    """Some turns of the sealing job, of `limit` days of a monitor each; None: all that there is to do."""
+
+    turns: int | None
+    limit: int
+
+    async def take(self, world: World) -> None:
+        turns = 0
+        while turns != self.turns:
+            turns += 1
+            if not await world.service.app[keys.DATABASE].write(seal_turn, world.now, self.limit):
+                break
+
+
+@dataclass(frozen=True)
 class Tidy:
     """The other jobs run: incidents that ended are closed, what is old is dropped."""
 
@@ -1126,6 +1144,7 @@ offsets = st.one_of(
     st.integers(-150, 70),
     st.integers(-2 * HOUR, 0),
     st.integers(-2 * DAY, 0),
+    st.integers(-8 * DAY, 0),
     st.sampled_from([0, 60, -60, -QUARTER, -DAY]),
 )
 grids = st.sampled_from([1, 1, MINUTE, QUARTER, HOUR, DAY])
@@ -1223,6 +1242,7 @@ passing = st.one_of(
     st.builds(Pass, st.integers(0, 130)),
     st.builds(Pass, st.integers(0, 2 * HOUR)),
     st.builds(Pass, st.integers(0, DAY)),
+    st.builds(Pass, st.integers(0, 4 * DAY)),
     st.builds(Pass, st.integers(-2, 2), st.sampled_from([MINUTE, QUARTER, QUARTER, HOUR, DAY])),
 )
 jumps = st.one_of(st.integers(-70, 70), st.integers(-2 * HOUR, 2 * HOUR), st.integers(-2 * DAY, 2 * DAY))
@@ -1232,13 +1252,15 @@ backlogs = st.builds(
     tags,
     st.lists(statuses, min_size=2, max_size=10).map(tuple),
     past_moments,
-    st.sampled_from([60, 60, 120, 300, HOUR]),
+    st.sampled_from([60, 60, 120, 300, HOUR, 7 * HOUR]),
 )
 checks = st.builds(
     Checked,
     tags,
     st.lists(statuses, min_size=1, max_size=4).map(tuple),
-    st.builds(Moment, st.integers(-5 * MINUTE, 0)),
+    weighted(
+        (3, st.builds(Moment, st.integers(-5 * MINUTE, 0))), (1, st.builds(Moment, st.integers(-8 * DAY, 0)))
+    ),
     st.sampled_from([20, 40, MINUTE]),
 )
 openings = st.builds(
@@ -1265,6 +1287,7 @@ restarts = st.builds(
     st.booleans(),
     weighted((2, st.none()), (1, configurations)),
 )
+sealings = st.builds(Seal, st.sampled_from([1, 2, 5, None]), st.sampled_from([1, 3, 100]))
 looks = st.builds(Look, all_tags, st.integers(0, 9), st.sampled_from(["today", *WINDOWS]), spans)
 steps: st.SearchStrategy[Step] = weighted(
     (6, beats),
@@ -1280,6 +1303,7 @@ steps: st.SearchStrategy[Step] = weighted(
     (1, configurations),
     (1, st.builds(Jump, jumps)),
     (2, st.builds(Roll)),
+    (3, sealings),
     (1, st.builds(Tidy)),
     (1, restarts),
     (2, looks),
@@ -1298,6 +1322,7 @@ class History:
     long_wait: int
     end: LookAtAll
     zone: str = "UTC"  # the site's
+    seals_at_the_end: bool = True
 
 
 histories = st.builds(
@@ -1313,6 +1338,7 @@ histories = st.builds(
     long_wait=st.sampled_from([0] * 14 + [40 * DAY]),
     end=looks_at_all,
     zone=st.sampled_from(SHOWN_ZONES),
+    seals_at_the_end=st.sampled_from([False, False, True]),
 )
 
 
@@ -1335,8 +1361,14 @@ async def lived(history: History, folder: Path) -> None:
             await Pass(history.long_wait).take(world)
             await Tidy().take(world)
         await history.end.take(world)
+        if history.seals_at_the_end:
+            stored = samples_in(world.file)
+            await Seal(None, 3).take(world)
+            assert samples_in(world.file) == stored
+            await history.end.take(world)
     finally:
         await world.stop()
+    assert list(verify(world.file, folder)) == []
 
 
 UP_ALWAYS, DOWN_ALWAYS = (
@@ -1652,6 +1684,63 @@ def of_groups(sentence: str, monitors: Mapping[str, MonitorSettings], steps: lis
             "a window that reaches back before what is kept begins there",
             DOWN_ALWAYS,
             [Pass(3 * DAY), Configure({"earth": UP_ALWAYS}), Pass(5 * DAY + 300), Roll(), Tidy()],
+        ),
+        short(
+            "late reports and checks meet days that are sealed, that are being sealed, and that are hot",
+            HELD_LONG,
+            [
+                Beat("earth", Status.UP, None, 0.1),
+                Backlog("earth", (Status.UP, Status.DOWN, Status.DEGRADED) * 4, Moment(0), 7 * HOUR),
+                Pass(2 * DAY),
+                Roll(),
+                Seal(1, 1),
+                Beat("earth", Status.DOWN, Moment(-2 * DAY), 0.000_000_3),
+                Checked("earth", (Status.DOWN, Status.UP), Moment(-2 * DAY - HOUR), HOUR),
+                Look("earth", 1, "7d", (Moment(-3 * DAY), Moment(0))),
+                Seal(2, 1),
+                Beat("earth", Status.UP, Moment(-2 * DAY - MINUTE), 1234.567_891),
+                Roll(),
+                Seal(None, 1),
+                Beat("earth", Status.DEGRADED, Moment(-2 * DAY - 3 * HOUR), 0.1),
+                Roll(),
+                Look("earth", 3, "7d", (Moment(-3 * DAY), Moment(0))),
+                Seal(None, 1),
+            ],
+            (Moment(-3 * DAY), Moment(-2 * DAY)),
+        ),
+        short(
+            "a crash ends a sealing under way, and the clock is set back into the day that it sealed",
+            UP_ALWAYS,
+            [
+                Beat("earth", Status.DOWN, None, 0.1),
+                Pass(3 * DAY),
+                Seal(2, 1),
+                Restart(HOUR, crash=True, changes=None),
+                Seal(None, 1),
+                Jump(-2 * DAY - 12 * HOUR),
+                Beat("earth", Status.DEGRADED, None, 0.1),
+                Seal(None, 1),
+                Roll(),
+                Pass(3 * DAY),
+                Seal(None, 100),
+            ],
+        ),
+        short(
+            "what is kept begins within a sealed day, whose last report is held",
+            HELD_LONG,
+            [
+                Backlog("earth", (Status.DOWN, Status.UP, Status.DEGRADED), Moment(0), 5 * HOUR),
+                Pass(2 * DAY + 13 * HOUR),
+                Seal(None, 3),
+                Pass(20 * HOUR),
+                Tidy(),
+                Beat("earth", Status.UP, Moment(-2 * DAY), 0.1),
+                Seal(None, 3),
+                Pass(DAY),
+                Tidy(),
+                Seal(None, 3),
+            ],
+            (Moment(-3 * DAY), Moment(0)),
         ),
         short(
             "the day as of an instant begins where what is kept does",
