@@ -338,16 +338,18 @@ class Sent:
 
 
 class Senders:
-    """Clients that post samples, each for another monitor or minute."""
+    """Clients that post samples, each for another monitor or minute, from `newest` on backwards."""
 
-    def __init__(self, port: int, token: str, tags: Sequence[str], clients: int = 8) -> None:
+    def __init__(
+        self, port: int, token: str, tags: Sequence[str], clients: int = 8, newest: int | None = None
+    ) -> None:
         self.port = port
         self.token = token
         self.tags = tags
         self.clients = clients
         self.sent = Sent()
         self._next = 0
-        self._newest = int(time.time()) // MINUTE * MINUTE - 5 * MINUTE
+        self._newest = int(time.time()) // MINUTE * MINUTE - 5 * MINUTE if newest is None else newest
 
     def _sample(self) -> tuple[Key, str]:
         """The next sample, from new to old; its status follows from its number."""

@@ -1,6 +1,9 @@
 """Cut the power under load: with FULL no acknowledged sample is lost; with NORMAL the same rig loses some.
 
-    python -m tests.soak.power --cuts 30 --proof 15
+    python -m tests.soak.power --cuts 30 --proof 15 --upgrades 10
+
+The server starts on a database of schema 7 with days of samples, which it seals meanwhile, and what the load
+reports is soon older than what is sealed. Then the power is cut while a server upgrades such a database.
 
 The database is on an ext4 image on a loop device. A cut stops the server, shuts the file system down without
 writing back cached data, and mounts it again, which replays its journal. Needs root, ext4 and xfs_io (Debian:
@@ -13,14 +16,19 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.rigs import old_file
 from tests.rigs.process import Comparison, Senders, Sent, Server, a_config, compare, integrity
 
 TAGS = [f"m{number:02d}" for number in range(40)]
+OLD = 10  # of the monitors have samples of before the upgrade
+DAYS = 12
+DAY = 86400
 IMAGE_SIZE = "256M"
 
 
@@ -111,15 +119,48 @@ async def run(folder: Path, cuts: int, synchronous: str, chance: random.Random) 
     settings = {"database": {"synchronous": synchronous}, "rollups": {"interval_seconds": 1}}
     with ext4(folder / "disk") as disk:
         database = folder / "disk" / "kener.db"
+        now = int(time.time())
+        stored = old_file.make(database, TAGS[:OLD], DAYS, now)
         with Server(folder, a_config(settings, TAGS), database=database) as server:
-            token = await asyncio.to_thread(server.mint)
-            senders = Senders(server.port, token, TAGS, clients=16)
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.stop)
+            token = server.add_token()
+            # The monitors that have no older samples, so that each key is sent once.
+            senders = Senders(server.port, token, TAGS[OLD:], clients=16, newest=now // DAY * DAY - DAY)
+            senders.sent.acked |= stored
             for _ in range(cuts):
                 await asyncio.to_thread(server.start)
                 await _load_until_cut(server, disk, senders, chance.uniform(0.5, 3))
                 disk.unmount()
                 disk.mount()
                 report.add(senders.sent, compare(database, senders.sent), integrity(database))
+    return report
+
+
+async def run_upgrades(folder: Path, cuts: int, chance: random.Random) -> Report:
+    """Cut after cut while a server migrates a database of schema 7 and begins to seal its samples."""
+    report = Report("upgrade")
+    with ext4(folder / "disk") as disk:
+        database = folder / "disk" / "kener.db"
+        for _ in range(cuts):
+            for left in database.parent.glob("kener.db*"):
+                left.unlink()
+            sent = Sent(acked=old_file.make(database, TAGS[:OLD], DAYS, int(time.time())))
+            _run("sync")
+            with Server(folder, a_config({}, TAGS[:OLD]), database=database) as server:
+                server.launch()
+                await asyncio.sleep(chance.uniform(0.3, 2.5))
+                await asyncio.to_thread(server.freeze)
+                disk.cut_power()
+                server.kill()
+                disk.unmount()
+                disk.mount()
+                found = compare(database, sent)
+                await asyncio.to_thread(server.start)
+                await asyncio.to_thread(server.stop)
+                after = compare(database, sent)
+                report.add(sent, after if found.is_ok else found, integrity(database))
+                report.checks += server.run("verify", "--quick").stdout.splitlines()
     return report
 
 
@@ -143,6 +184,7 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=30, help="with FULL")
     parser.add_argument("--proof", type=int, default=15, help="with NORMAL, which must lose")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--upgrades", type=int, default=10, help="cuts while a database is upgraded")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     print(f"seed {options.seed}")
@@ -151,10 +193,13 @@ def main() -> int:
     print(full.row(), flush=True)
     normal = _in_a_folder(options.proof, "NORMAL", chance)
     print(normal.row())
+    with tempfile.TemporaryDirectory(prefix="kener-power-") as folder:
+        upgrades = asyncio.run(run_upgrades(Path(folder), options.upgrades, chance))
+    print(upgrades.row())
     if normal.lost == 0:
         print("FAILED: NORMAL lost nothing, so this rig shows nothing")
         return 1
-    ok = full.lost == 0 and full.acked > 0 and full.is_ok and normal.is_ok
+    ok = full.lost == upgrades.lost == 0 and full.acked > 0 and full.is_ok and normal.is_ok and upgrades.is_ok
     print("OK" if ok else "FAILED")
     return 0 if ok else 1
 
