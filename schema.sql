@@ -344,6 +344,7 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_waiting ON deliveries (channel) WHERE state IN (0, 1);
 CREATE INDEX deliveries_failed ON deliveries (done_at) WHERE state = 3;
+CREATE INDEX deliveries_failed_by_id ON deliveries (id, channel) WHERE state = 3;
 
 -- What is known of each channel of config.toml that was used.
 CREATE TABLE channel_states (

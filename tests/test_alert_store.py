@@ -460,7 +460,11 @@ PLANS = [
     (retention.delete_alerts, (NOON, 100), "INDEX alerts_closed (closed_at<?)"),
     (deliveries.count_waiting, (), "deliveries_waiting"),
     (deliveries.backlog, ("chat", 100), "USING INDEX deliveries_waiting (channel=?)"),
-    (deliveries.search, (DeliverySearch(states=[DeliveryState.FAILED]),), "deliveries_failed"),
+    (
+        deliveries.search,
+        (DeliverySearch(states=[DeliveryState.FAILED]),),
+        "SCAN deliveries USING INDEX deliveries_failed_by_id",
+    ),
     (
         deliveries.search,
         (DeliverySearch(states=[DeliveryState.SENDING, DeliveryState.DUE]),),

@@ -115,6 +115,22 @@ async def test_old_rows_of_the_audit_log_go_and_the_chain_stays_whole(tmp_path: 
     assert list(verify(config.database.path, tmp_path)) == []
 
 
+async def test_where_no_row_of_the_audit_log_is_old_nothing_is_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    database, clock = service.app[keys.DATABASE], service.clock
+
+    async def write(*_args: Any) -> None:
+        raise AssertionError("written")
+
+    monkeypatch.setattr(database, "write", write)
+    await drop_old_audit(database, clock, lambda: 2 * DAY, StopToken())  # there is none
+    monkeypatch.undo()
+    await record(service, 1)
+    monkeypatch.setattr(database, "write", write)
+    await drop_old_audit(database, clock, lambda: 2 * DAY, StopToken())
+
+
 async def test_after_a_gap_no_row_of_the_audit_log_goes_because_the_clock_may_be_wrong(tmp_path: Path):
     clock = FakeClock()
     config = a_config(tmp_path)

@@ -126,6 +126,12 @@ def changed_by_commands(session: Session, after: int, kinds: Collection[str]) ->
     return list(dict.fromkeys(thing for (thing,) in rows if thing.partition(" ")[0] in kinds))
 
 
+def has_before(session: Session, instant: int) -> bool:
+    """Whether the oldest row is from before an instant, so that `delete_before` would delete it."""
+    row = session.execute("SELECT at FROM audit ORDER BY id LIMIT 1").fetchone()
+    return row is not None and int(row[0]) < instant
+
+
 def delete_before(session: Session, instant: int, limit: int) -> bool:
     """Delete up to `limit` of the oldest rows that are from before an instant; whether more are left.
 

@@ -22,9 +22,9 @@ WAITING = "state IN (0, 1)"  # as the partial index says it
 
 FAILED = "state = 3"
 INDEXED_STATES = {
-    frozenset({DeliveryState.DUE, DeliveryState.SENDING}): WAITING,
-    frozenset({DeliveryState.FAILED}): FAILED,
-}  # those that a partial index has
+    frozenset({DeliveryState.DUE, DeliveryState.SENDING}): (WAITING, "+deliveries.id"),  # the few are sorted
+    frozenset({DeliveryState.FAILED}): (FAILED, "deliveries.id"),  # in the order of the index
+}  # the condition of those that a partial index has, and how they are ordered
 EXPORTED_AT_ONCE = 500
 
 DeliveryRow = tuple[Any, ...]  # of COLUMNS
@@ -223,9 +223,10 @@ def search(session: Session, criteria: DeliverySearch) -> list[Delivery]:
         return []  # else all would be looked through
     named, order = ["TRUE"], "deliveries.id"
     if criteria.states is not None:
-        indexed = INDEXED_STATES.get(frozenset(criteria.states))
-        order = "deliveries.id" if indexed is None else "+deliveries.id"  # sort the few of the index
-        named.append(indexed or f"state IN ({', '.join(str(state.value) for state in criteria.states)})")
+        values = ", ".join(str(state.value) for state in criteria.states)
+        default = f"state IN ({values})", order
+        condition, order = INDEXED_STATES.get(frozenset(criteria.states), default)
+        named.append(condition)
     if criteria.channel is not None:
         named.append("channel = :channel")
     if criteria.monitors is not None:

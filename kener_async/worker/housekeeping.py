@@ -135,6 +135,8 @@ async def drop_old_audit(database: Database, clock: Clock, keep: Callable[[], in
     if not await _is_clock_trusted(database, clock):
         return
     instant = clock() - keep()
+    if not await database.read(audit.has_before, instant):
+        return
     while not stop.is_set and await database.write(audit.delete_before, instant, ROWS_AT_ONCE):
         await stop.sleep(PAUSE_SECONDS)
 

@@ -53,3 +53,6 @@ UPDATE monitors
        coalesce((SELECT max(minute) FROM late_samples WHERE monitor_id = id), -1),
        coalesce((SELECT max(minute) FROM samples WHERE monitor_id = id), -1));
 UPDATE monitors SET newest = NULL WHERE newest < 0;
+
+-- The newest failed deliveries, of a channel, without sorting all of them.
+CREATE INDEX deliveries_failed_by_id ON deliveries (id, channel) WHERE state = 3;
