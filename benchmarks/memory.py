@@ -4,18 +4,32 @@ The figures of `systemd/kener-async.service`, of docs/operate.md and of `doctor`
 """
 
 import argparse
+import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from html import unescape
 
 from benchmarks import history, site
-from benchmarks.servers import Server, add_tree_option, checkouts, machine, ours, workplace
+from benchmarks.servers import (
+    Server,
+    add_tree_option,
+    checkouts,
+    machine,
+    measured,
+    ours,
+    workplace,
+    wrk,
+)
+from benchmarks.tables import Table, verdict
 
 LANGUAGES = ("en", "de", "hi")
 MONITOR_PAGES = 200  # of each language
 MIB = 1024 * 1024
+POST_SECONDS = 5
+BUDGETS = {1000: (150, 180)}  # MB after all of it and at most, by monitors
 ENCODINGS = ("br", "gzip", "identity")
 
 
@@ -26,32 +40,56 @@ def main() -> int:
     options = parser.parse_args()
     print(machine())
     for monitors in options.monitors:
+        table = Table(
+            f"{monitors:,} monitors x {site.DAYS} days",
+            *("resident MB", "budget", "at most MB", "budget of that", "load, waited"),
+        )
         for name, tree in checkouts(options.tree).items():
             with workplace() as folder:
                 config = site.configure(folder, monitors)
                 with config.open("a") as file:
-                    file.write('[site]\nlocales = ["en", "de", "hi"]\n')
-                print(
-                    f"\n{name}, {monitors} monitors: {history.written(config, site.DAYS, tree, is_site=True)}"
-                )
+                    file.write(f"[site]\nlocales = {json.dumps(LANGUAGES)}\n")
+                history.written(config, site.DAYS, tree, is_site=True)
                 with ours(folder, config, name, tree) as server:
-                    _measure(server, monitors)
+                    _measure(table, server, monitors)
     return 0
 
 
-def _measure(server: Server, monitors: int) -> None:
-    server.become_idle()
-    print(f"  started: {_megabytes(server)} MB")
-    for language in LANGUAGES:
-        visited = sum(1 for _ in _visits(server, monitors, language))
-        print(f"  after {visited} pages in {language}: {_megabytes(server)} MB")
-    time.sleep(61)  # so that all is shown anew
-    for language in LANGUAGES:
+def _measure(table: Table, server: Server, monitors: int) -> None:
+    """Start, page, list, heartbeats, visitors in each language, and all of them again a minute later."""
+    steps: dict[str, Callable[[], object]] = {
+        "started": server.become_idle,
+        "first page": lambda: server.ask("/", {"Accept": "text/html", "Accept-Encoding": "br"}),
+        "list": lambda: server.fetch("/api/monitors"),
+        "heartbeats of all": lambda: wrk(server, "now", monitors, POST_SECONDS),
+        **{f"pages in {language}": partial(_visit, server, monitors, [language]) for language in LANGUAGES},
+        "all pages a minute later": partial(_visit_again, server, monitors),
+    }
+    last = list(steps)[-1]
+    for title, step in steps.items():
+        with measured(server) as usage:
+            step()
+        resident, highest = _megabytes(server), _megabytes(server, "VmHWM")
+        budget, highest_budget = BUDGETS.get(monitors, (None, None)) if title == last else (None, None)
+        table.add(
+            f"{server.name}: {title}",
+            resident,
+            verdict(resident, budget, is_at_most=True),
+            highest,
+            verdict(highest, highest_budget, is_at_most=True),
+            f"{usage.load:.1f}, {usage.waited:.0%}",
+        )
+
+
+def _visit(server: Server, monitors: int, languages: Sequence[str]) -> None:
+    for language in languages:
         for _ in _visits(server, monitors, language):
             pass
-    print(
-        f"  after all of them a minute later: {_megabytes(server)} MB, at most {_megabytes(server, 'VmHWM')}"
-    )
+
+
+def _visit_again(server: Server, monitors: int) -> None:
+    time.sleep(61)  # so that all is shown anew
+    _visit(server, monitors, LANGUAGES)
 
 
 def _visits(server: Server, monitors: int, language: str) -> Iterator[str]:
