@@ -5,7 +5,7 @@ already, and are being deleted. One monitor is read by looking up each minute th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import LAST_INSTANT, minute_of, utc_day_of
 from kener_async.domain.samples import Sample
@@ -88,6 +88,21 @@ def rows(session: Session, monitors: Sequence[int], start: int, end: int) -> Seq
     ).fetchall()
 
 
+def rows_between(session: Session, monitors: tuple[int, int], start: int, end: int) -> Iterable[Row]:
+    """The rows of the monitors from one id to another in the minutes of `[start, end)`, oldest first.
+
+    In a fraction of the time of `rows`: the rows of neighbours are side by side.
+    """
+    return session.execute(
+        f"""
+        {_MINUTES}
+        SELECT monitor_id, minute, status, source, latency
+          FROM minutes CROSS JOIN samples ON minute = moment AND monitor_id BETWEEN :first AND :last
+        """,  # noqa: S608 - text of ours
+        {"first": monitors[0], "last": monitors[1], "start": start, "end": end},
+    )
+
+
 def minutes(session: Session, monitor: int, start: int, end: int) -> list[int]:
     """The minutes of `[start, end)` of which a monitor has samples, in order."""
     return [row[1] for row in rows(session, [monitor], start, end)]
@@ -126,7 +141,7 @@ def following(session: Session, keys: Sequence[Key], hot_from: int) -> Mapping[K
         WITH RECURSIVE wanted (monitor, after) AS (SELECT value ->> 0, value ->> 1 FROM json_each(:keys)),
         walk (monitor, after, newest, moment) AS (
             SELECT monitor, after, newest,
-                   (SELECT min(minute) FROM samples WHERE minute > after AND minute >= :hot_from)
+                   (SELECT min(minute) FROM samples WHERE minute >= max(after + 60, :hot_from))
               FROM wanted JOIN monitors ON id = monitor
              WHERE newest > after AND newest >= :hot_from
              UNION ALL

@@ -55,7 +55,7 @@ def _seal_some(session: Session, state: SealState, limit: int) -> None:
         seal_state.save(session, end, end)
         return
     by_monitor: dict[int, list[Row]] = {}
-    for row in hot_samples.rows(session, monitors, day, end):
+    for row in hot_samples.rows_between(session, (monitors[0], monitors[-1]), day, end):
         by_monitor.setdefault(row[0], []).append(row)
     for monitor, some in by_monitor.items():
         sealed_days.merge(session, monitor, day, some)
