@@ -14,6 +14,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 SQLiteWork = Callable[Concatenate[sqlite3.Connection, P], T]
 
+# KiB of pages that a connection keeps. A reader loses them with each commit of the writer, so it needs no more
+# than one transaction reads twice.
+WRITER_CACHE, READER_CACHE = 8000, 2000
 CHECKPOINT_PAGES = 250  # a checkpoint of SQLite's 1,000 holds up heartbeats for 30 ms
 
 
@@ -29,7 +32,7 @@ def connect(path: Path, *, synchronous: str = "FULL", read_only: bool = False) -
     )
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE if read_only else WRITER_CACHE}")
     connection.create_function("casefold", 1, lambda text: text.casefold(), deterministic=True)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
