@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import re
+import threading
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import brotli
@@ -17,7 +19,7 @@ from aiohttp.test_utils import make_mocked_request
 from kener_async.app import apply
 from kener_async.config.model import Category, Config
 from kener_async.domain.errors import TooSlow
-from kener_async.web.pages.cache import CachedPage, PageCache
+from kener_async.web.pages.cache import CachedPage, PageCache, RenderedPage
 from kener_async.web.pages.page import PageRequest, by_path_and_query, page
 from kener_async.web.pages.snapshot import Snapshot, Snapshots
 from kener_async.web.pages.throttle import RenderThrottle
@@ -329,7 +331,7 @@ async def test_variants_never_evict_a_plain_page(service: Service, monkeypatch: 
 
 
 def test_a_header_of_kilobytes_is_not_parsed_to_its_end():
-    page = CachedPage(b"x" * 1000, "text/plain", {}, RenderThrottle(lambda: 0))
+    page = CachedPage(RenderedPage.of(b"x" * 1000), "text/plain", {}, RenderThrottle(lambda: 0))
     assert page.encoding_for(" " * 300 + ",br") == ""
     assert page.encoding_for("gzip, br" + " " * 8000) == "br"
 
@@ -339,16 +341,32 @@ async def a_response(page: CachedPage, accepted: str) -> bytes:
     return (await page.response_to(request)).content
 
 
-async def test_a_large_page_is_kept_compressed_unless_it_was_requested_as_it_is():
-    body = b"All systems operational. " * 20_000
-    page = CachedPage(body, "text/html", {}, RenderThrottle(lambda: 0))
+@pytest.mark.parametrize("sentences", [20, 20_000], ids=["small", "large"])
+async def test_a_page_is_kept_compressed_unless_it_was_requested_as_it_is(sentences: int):
+    body = b"All systems operational. " * sentences
+    page = CachedPage(RenderedPage.of(body), "text/html", {}, RenderThrottle(lambda: 0))
     assert brotli.decompress(await a_response(page, "br")) == body
-    assert page.size < len(body) / 10
+    assert page.size < len(body) / 5
     assert gzip.decompress(await a_response(page, "gzip")) == body
-    assert page.size < len(body) / 10
+    assert page.size < len(body) / 3
     assert await a_response(page, "identity") == body
     assert await a_response(page, "identity") is await a_response(page, "identity")  # shared, not copied
     assert page.size > len(body)
+
+
+async def test_no_page_is_hashed_on_the_event_loop(service: Service, monkeypatch: pytest.MonkeyPatch):
+    threads: list[int] = []
+
+    def hashed(body: bytes, **options: Any) -> Any:
+        threads.append(threading.get_ident())
+        return blake2b(body, **options)
+
+    await fetch(service, "/incidents")  # which reads the files of all pages
+    monkeypatch.setattr("kener_async.web.pages.cache.blake2b", hashed)
+    for path in ("/", "/monitor/earth", "/api/openapi.json"):
+        assert (await fetch(service, path)).status == 200
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize("accepted", ["br", "gzip", "identity", "br then identity"])
@@ -361,7 +379,7 @@ async def test_the_cache_keeps_to_its_bytes_whatever_encodings_are_requested(acc
         body = random.randbytes(50_000) + bytes(50_000)
 
         async def render(body: bytes = body) -> CachedPage:
-            return CachedPage(body, "text/html", {}, throttle)
+            return CachedPage(RenderedPage.of(body), "text/html", {}, throttle)
 
         page = await cache.get(key, 1, render)
         for encoding in accepted.split(" then "):

@@ -9,6 +9,7 @@ from kener_async.domain.calendar import DAY, day_of, day_start, minute_end
 from kener_async.domain.days import status_of_day
 from kener_async.domain.errors import NotFound
 from kener_async.store import days, observer
+from kener_async.web.pages.cache import RenderedPage
 from kener_async.web.pages.page import PageRequest, page
 from kener_async.web.pages.snapshot import Snapshot, visible
 from kener_async.web.parts import latency
@@ -27,7 +28,7 @@ class DayPage:
 
 
 @page()
-async def day(page: PageRequest) -> str:
+async def day(page: PageRequest) -> RenderedPage:
     app, zone = page.app, page.config.site.timezone
     view = page.snapshot.named(page.request.match_info["tag"])
     monitor = view.monitor

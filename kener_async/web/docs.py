@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import orjson
@@ -11,9 +10,9 @@ from aiohttp import web
 from kener_async import keys
 from kener_async.api.http.responses import JSON
 from kener_async.api.openapi import document
-from kener_async.config.model import ServerConfig
+from kener_async.config.model import Config, ServerConfig
 from kener_async.domain.errors import NotFound
-from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.cache import CachedPage, RenderedPage
 from kener_async.web.pages.throttle import RenderThrottle
 
 STATIC = Path(__file__).parent / "static"
@@ -50,21 +49,23 @@ class ApiDocs:
             config = self._running.config
             if self._description is None or config.server != self._server:
                 # In a thread, because it takes longer than a heartbeat may wait.
-                built = await asyncio.to_thread(document, self._router, config)
-                body = orjson.dumps(built, option=orjson.OPT_INDENT_2)
-                self._description = CachedPage(body, JSON, {}, self._throttle)
+                page = await asyncio.to_thread(_described, self._router, config)
+                self._description = CachedPage(page, JSON, {}, self._throttle)
                 self._server = config.server
             return self._description
 
     async def file(self, path: Path, headers: Mapping[str, str]) -> CachedPage:
         """One of our own files."""
         if path not in self._files:
-            body = await asyncio.to_thread(path.read_bytes)
-            make = partial(
-                CachedPage, body, CONTENT_TYPES.get(path.suffix, PLAIN_TEXT), headers, self._throttle
-            )
-            self._files[path] = self._files.get(path) or make()
+            page = await asyncio.to_thread(lambda: RenderedPage.of(path.read_bytes()))
+            content_type = CONTENT_TYPES.get(path.suffix, PLAIN_TEXT)
+            if path not in self._files:  # another request may have read it meanwhile
+                self._files[path] = CachedPage(page, content_type, headers, self._throttle)
         return self._files[path]
+
+
+def _described(router: web.UrlDispatcher, config: Config) -> RenderedPage:
+    return RenderedPage.of(orjson.dumps(document(router, config), option=orjson.OPT_INDENT_2))
 
 
 API_DOCS = web.AppKey("API docs", ApiDocs)

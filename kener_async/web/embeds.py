@@ -8,6 +8,7 @@ from kener_async import keys
 from kener_async.api.http.responses import ANY_ORIGIN
 from kener_async.locales.locale import Locale, locale
 from kener_async.web.pages.assets import CONTENT_TYPES, STATIC
+from kener_async.web.pages.cache import RenderedPage
 from kener_async.web.pages.page import CacheKey, PageRequest, page, visitor_locale
 from kener_async.web.parts.bars import bars
 
@@ -41,7 +42,7 @@ def _key(request: web.Request) -> CacheKey:
 
 
 @page(key=_key, language=_locale, frame_ancestors=ANY_SITE, headers=ANY_ORIGIN)
-async def embed(page: PageRequest) -> str:
+async def embed(page: PageRequest) -> RenderedPage:
     view = await page.view(page.request.match_info["tag"])
     path = f"/monitor/{view.monitor.tag}"
     is_partial = page.config.site.bar_style == "partial"

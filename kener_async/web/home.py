@@ -21,6 +21,7 @@ from kener_async.domain.errors import NotFound
 from kener_async.domain.headline import kind_of
 from kener_async.domain.samples import Status
 from kener_async.web.pages import labels
+from kener_async.web.pages.cache import RenderedPage
 from kener_async.web.pages.page import CacheKey, PageRequest, page
 from kener_async.web.pages.snapshot import IncidentView, MonitorNow
 from kener_async.web.pages.templates import TemplateContext
@@ -104,7 +105,7 @@ def _category_key(request: web.Request) -> CacheKey:
 
 
 @page(key=_home_key)
-async def home(page: PageRequest) -> str:
+async def home(page: PageRequest) -> RenderedPage:
     monitors, query = page.snapshot.monitors, _query(page.request)
     if query is not None:
         matching = [one for one in monitors if _matches(one, query)] if query else list(monitors)
@@ -116,7 +117,7 @@ async def home(page: PageRequest) -> str:
 
 
 @page(key=_category_key)
-async def category(page: PageRequest) -> str:
+async def category(page: PageRequest) -> RenderedPage:
     """A category's monitors; in another case the name leads to the address as it is configured."""
     category = _category(page)
     members = [one for one in page.snapshot.monitors if one.monitor.category == category.name]
@@ -247,7 +248,7 @@ async def _rows(page: PageRequest, monitors: Sequence[MonitorNow]) -> list[Marku
 # Rendering
 
 
-async def _render(page: PageRequest, listing: Listing, category: Category | None = None) -> str:
+async def _render(page: PageRequest, listing: Listing, category: Category | None = None) -> RenderedPage:
     snapshot = page.snapshot
     tags = None if category is None else {one.monitor.tag for one in listing.monitors}
     ongoing, upcoming, recent = (

@@ -17,6 +17,7 @@ from kener_async.locales.locale import Locale
 from kener_async.store import incident_lists
 from kener_async.store import incidents as store
 from kener_async.web.pages import labels
+from kener_async.web.pages.cache import RenderedPage
 from kener_async.web.pages.page import CacheKey, PageRequest, page
 from kener_async.web.pages.snapshot import MonitorNow, visible
 from kener_async.web.parts import calendar, markdown, series
@@ -101,7 +102,7 @@ def event_label(locale: Locale, incident: Incident, entry: TimelineEntry, now: i
 
 
 @page()
-async def incident(page: PageRequest) -> str:
+async def incident(page: PageRequest) -> RenderedPage:
     """The page of one incident; 404 if it affects hidden monitors only."""
     number = _number(page.request.match_info["number"])
     thread = await page.app[keys.DATABASE].read(store.thread, number)
@@ -162,7 +163,7 @@ def _archive_key(request: web.Request) -> CacheKey:
 
 
 @page(key=_archive_key)
-async def archive(page: PageRequest) -> str:
+async def archive(page: PageRequest) -> RenderedPage:
     """The incidents of a month, the current one by default; of all monitors or of `?tag=`."""
     snapshot, locale, now, zone = page.snapshot, page.locale, page.now, page.config.site.timezone
     current = Month.of(now, zone)

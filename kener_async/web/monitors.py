@@ -18,6 +18,7 @@ from kener_async.store import certificates, check_faults, histories
 from kener_async.store.explanations import Explanation
 from kener_async.store.interface import Session
 from kener_async.web.pages import labels
+from kener_async.web.pages.cache import RenderedPage
 from kener_async.web.pages.page import PageRequest, page
 from kener_async.web.pages.snapshot import IncidentView, MonitorNow, MonitorView, Snapshot, visible
 from kener_async.web.pages.templates import TemplateContext
@@ -39,7 +40,7 @@ class Figure:
 
 
 @page()
-async def monitor(page: PageRequest) -> str:
+async def monitor(page: PageRequest) -> RenderedPage:
     app, snapshot, locale, now = page.app, page.snapshot, page.locale, page.now
     view = await page.view(page.request.match_info["tag"])
     monitor = view.monitor

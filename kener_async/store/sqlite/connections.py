@@ -14,8 +14,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 SQLiteWork = Callable[Concatenate[sqlite3.Connection, P], T]
 
-# KiB of pages that a connection keeps. A reader loses them with each commit of the writer, so it needs no more
-# than one transaction reads twice.
+# KiB of pages that a connection keeps. A reader loses them with each commit of the writer, so it needs only
+# what one transaction reads twice.
 WRITER_CACHE, READER_CACHE = 8000, 2000
 CHECKPOINT_PAGES = 250  # a checkpoint of SQLite's 1,000 holds up heartbeats for 30 ms
 

@@ -11,7 +11,7 @@ from kener_async.config.fields import is_published
 from kener_async.config.model import Colors, Config, SiteConfig
 from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.errors import NotFound
-from kener_async.web.pages.cache import CachedPage
+from kener_async.web.pages.cache import CachedPage, RenderedPage
 from kener_async.web.pages.throttle import RenderThrottle
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -61,7 +61,7 @@ class Assets:
             self._versions = {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
             self._files = {
                 name: CachedPage(
-                    text.encode(),
+                    RenderedPage.of(text),
                     CONTENT_TYPES[Path(name).suffix],
                     {"Cache-Control": CACHE_FOREVER},
                     self._throttle,

@@ -5,6 +5,7 @@ import gzip
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -18,73 +19,107 @@ MAX_PAGES = 1024
 MAX_PLAIN = 8 * 1024 * 1024  # bytes of pages of the site
 MAX_VARIANTS = 4 * 1024 * 1024  # bytes of variants, which clients can invent
 MIN_COMPRESSED = 256  # bytes; below, compression gains nothing
-MIN_DROPPED = 32 * 1024  # bytes; a smaller page is kept as rendered beside its compressed forms
 MAX_HEADER = 256  # characters that are parsed of a request header
 COMPRESSED_TYPES = ("image/png", "font/")
+NOT_MODIFIED = "304"
 
 CacheEntry = tuple[int, "CachedPage"]  # serial of the snapshot that the page shows
 PageKey = tuple[str, str]  # path and language
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedPage:
+    """The bytes of a page and its validator; to be made in a thread, unless the page is small."""
+
+    body: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, content: str | bytes) -> "RenderedPage":
+        body = content.encode() if isinstance(content, str) else content
+        return cls(body, f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
+
+
 class CachedPage:
     """A page's bytes and headers, in every content encoding that was requested so far.
 
-    A large page is not kept as it was rendered unless a client has requested it like that: compressed it is a
-    tenth of the size.
+    It is not kept as it was rendered unless a client has requested it like that: compressed it is a tenth of
+    the size.
     """
 
+    __slots__ = (
+        *("_bodies", "_content_type", "_encoding", "_heads", "_headers", "_is_compressible"),
+        *("_is_plain_kept", "_throttle", "counted", "etag"),
+    )
+
     def __init__(
-        self, body: bytes, content_type: str, headers: Mapping[str, str], throttle: RenderThrottle
+        self, page: RenderedPage, content_type: str, headers: Mapping[str, str], throttle: RenderThrottle
     ) -> None:
-        self.etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+        self.etag = page.etag
         self.counted = 0  # bytes, by the cache that holds it
-        self._headers = {
-            "Content-Type": content_type,
-            "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding",
-            **headers,
-            "ETag": self.etag,
-        }
-        self._is_compressible = len(body) > MIN_COMPRESSED and not content_type.startswith(COMPRESSED_TYPES)
-        self._is_plain_kept = len(body) < MIN_DROPPED
-        self._encoded = {"": (PrebuiltHead(200, self._headers), body)}
-        unchanged = {name: value for name, value in self._headers.items() if name != "Content-Type"}
-        self._not_modified = PrebuiltHead(304, unchanged)
+        self._content_type = content_type
+        self._headers = headers
+        self._is_compressible = len(page.body) > MIN_COMPRESSED and not content_type.startswith(
+            COMPRESSED_TYPES
+        )
+        self._is_plain_kept = not self._is_compressible
+        self._bodies = {"": page.body}  # by content encoding
+        self._heads: dict[str, PrebuiltHead] = {}  # also by content encoding, of what was sent
         self._throttle = throttle
         self._encoding = asyncio.Lock()
 
     @property
     def size(self) -> int:
         """Bytes of all encodings."""
-        return sum(len(body) for _, body in self._encoded.values())
+        return sum(map(len, self._bodies.values()))
 
     async def response_to(self, request: web.Request) -> PrebuiltResponse:
         """304 if the client has this version already, else the page in the best encoding it accepts."""
         if _matches(request.headers.get("If-None-Match", ""), self.etag):
-            return PrebuiltResponse(self._not_modified, b"")
+            return PrebuiltResponse(self._head(NOT_MODIFIED), b"")
         encoding = self.encoding_for(request.headers.get("Accept-Encoding", ""))
         if not encoding:
             self._is_plain_kept = True
-        if encoding not in self._encoded:
+        if encoding not in self._bodies:
             await self._encode(encoding)
-        return PrebuiltResponse(*self._encoded[encoding])
+        return PrebuiltResponse(self._head(encoding), self._bodies[encoding])
 
     def encoding_for(self, accepted: str) -> str:
         """The best content encoding for a value of Accept-Encoding; "" is none."""
         # Only the beginning is parsed: a header of kilobytes would hold up the event loop.
         return best_encoding(accepted[:MAX_HEADER]) if self._is_compressible else ""
 
+    def _head(self, name: str) -> PrebuiltHead:
+        """The head of the response in a content encoding, or of NOT_MODIFIED."""
+        head = self._heads.get(name)
+        if head is None:
+            head = self._heads[name] = self._made_head(name)
+        return head
+
+    def _made_head(self, name: str) -> PrebuiltHead:
+        headers = {
+            "Content-Type": self._content_type,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            **self._headers,
+            "ETag": self.etag,
+        }
+        if name == NOT_MODIFIED:
+            del headers["Content-Type"]
+            return PrebuiltHead(304, headers)
+        if name:
+            headers["Content-Encoding"] = name
+        return PrebuiltHead(200, headers)
+
     async def _encode(self, encoding: str) -> None:
         async with self._encoding:
-            if encoding in self._encoded:  # another request did it meanwhile
+            if encoding in self._bodies:  # another request did it meanwhile
                 return
-            known, (_, body) = next(iter(self._encoded.items()))
+            known, body = next(iter(self._bodies.items()))
             async with self._throttle.slot():
-                body = await asyncio.to_thread(_recode, body, known, encoding)
-            headers = {**self._headers, "Content-Encoding": encoding} if encoding else self._headers
-            self._encoded[encoding] = PrebuiltHead(200, headers), body
+                self._bodies[encoding] = await asyncio.to_thread(_recode, body, known, encoding)
             if not self._is_plain_kept:
-                self._encoded.pop("", None)
+                self._bodies.pop("", None)
 
 
 def _recode(body: bytes, known: str, wanted: str) -> bytes:

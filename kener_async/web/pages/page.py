@@ -9,9 +9,10 @@ The decorator says what kind of page it is: content type, cache key, language, h
 only if the cache has no page for the current snapshot.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -28,7 +29,14 @@ from kener_async.domain.uptime import Counts
 from kener_async.keys import Running
 from kener_async.locales.locale import ENGLISH, Locale, locale, negotiate
 from kener_async.metrics import Metrics
-from kener_async.web.pages.cache import MAX_HEADER, MAX_PLAIN, MAX_VARIANTS, CachedPage, PageCache
+from kener_async.web.pages.cache import (
+    MAX_HEADER,
+    MAX_PLAIN,
+    MAX_VARIANTS,
+    CachedPage,
+    PageCache,
+    RenderedPage,
+)
 from kener_async.web.pages.snapshot import MonitorNow, MonitorView, MonitorViews, Snapshot, Snapshots
 from kener_async.web.pages.templates import TemplateContext, Templates
 from kener_async.web.pages.throttle import FairQueue, RenderThrottle
@@ -40,6 +48,7 @@ CONTENT_SECURITY_POLICY = (
 )
 LANGUAGE_COOKIE = "lang"
 COOKIE_SECONDS = 365 * DAY
+MAX_IN_PLACE = 8192  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +107,12 @@ class PageRequest:
         """The overall status of some of the snapshot's monitors."""
         return await self.monitor_views.since.headline(monitors, self.now)
 
-    async def render(self, template: str, **values: Any) -> str:
+    async def render(self, template: str, **values: Any) -> RenderedPage:
         """Render a template with the values that every template has and these."""
-        return await self.templates.render(template, self.context, now=self.now, **values)
+        return await asyncio.to_thread(self._rendered, template, values)
+
+    def _rendered(self, template: str, values: Mapping[str, Any]) -> RenderedPage:
+        return RenderedPage.of(self.templates.rendered(template, self.context, now=self.now, **values))
 
 
 # Cache keys
@@ -166,15 +178,19 @@ class PageType:
     headers: Mapping[str, str] = field(repr=False)
 
     def headers_in(self, locale: Locale) -> dict[str, str]:
-        policy = CONTENT_SECURITY_POLICY.format(ancestors=self.frame_ancestors)
-        headers = {"Content-Security-Policy": policy, **self.headers}
+        headers = {"Content-Security-Policy": _policy(self.frame_ancestors), **self.headers}
         if self.language is not None:
             headers["Vary"] = "Accept-Encoding, Accept-Language, Cookie"
             headers["Content-Language"] = locale.tag
         return headers
 
 
-Render = Callable[[PageRequest], Awaitable[str | bytes]]
+@cache
+def _policy(ancestors: str) -> str:
+    return CONTENT_SECURITY_POLICY.format(ancestors=ancestors)
+
+
+Render = Callable[[PageRequest], Awaitable[str | bytes | RenderedPage]]
 
 
 def page(
@@ -255,9 +271,10 @@ class Pages:
             content = await render(
                 PageRequest(request, snapshot, context, self._templates, self._monitor_views)
             )
+            if not isinstance(content, RenderedPage):
+                content = await _finished(content)
         self._metrics.page_made()
-        body = content.encode() if isinstance(content, str) else content
-        return CachedPage(body, page_type.content_type, page_type.headers_in(locale), self._throttle)
+        return CachedPage(content, page_type.content_type, page_type.headers_in(locale), self._throttle)
 
     def _choose_language(self, request: web.Request) -> web.Response:
         """Keep the language of `?lang=` in a cookie and redirect to the page itself."""
@@ -272,6 +289,13 @@ class Pages:
                 LANGUAGE_COOKIE, chosen, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax", path=path
             )
         return response
+
+
+async def _finished(content: str | bytes) -> RenderedPage:
+    """A page that was rendered without a template; a small one takes less time than a thread to begin."""
+    if len(content) <= MAX_IN_PLACE:
+        return RenderedPage.of(content)
+    return await asyncio.to_thread(RenderedPage.of, content)
 
 
 PAGES = web.AppKey("pages", Pages)

@@ -169,7 +169,11 @@ class Templates:
 
     async def render(self, name: str, context: TemplateContext, **values: Any) -> str:
         """Render a template in a thread, so that the event loop goes on with heartbeats."""
-        return await asyncio.to_thread(lambda: self.get(name).render({**context.values(), **values}))
+        return await asyncio.to_thread(self.rendered, name, context, **values)
+
+    def rendered(self, name: str, context: TemplateContext, **values: Any) -> str:
+        """The same in this thread."""
+        return self.get(name).render({**context.values(), **values})
 
 
 def environment(app: web.Application) -> Environment:
