@@ -43,7 +43,7 @@ from kener_async.config.alert_plan import alert_plan
 from kener_async.config.model import Config
 from kener_async.config.schema import needs_restart
 from kener_async.config.series import series_in_force
-from kener_async.domain.calendar import DAY, HOUR, MINUTE
+from kener_async.domain.calendar import DAY, HOUR
 from kener_async.domain.notices import NoticeKind
 from kener_async.domain.states import MonitorStates
 from kener_async.identity.federation import Federation
@@ -257,7 +257,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(interval, "overviews", partial(read_ahead, app))
-    schedule.every(interval, "day sums", partial(store_day_sums, app), first_after=MINUTE)
+    schedule.every(interval, "day sums", partial(store_day_sums, app))
     schedule.every(interval, "ended incidents", short(partial(close_ended, store, states, clock)))
     schedule.every(20, "maintenance", short(app[keys.SERIES].look))
     schedule.every(1, "incidents of commands", short(app[keys.INCIDENT_WATCH].look))

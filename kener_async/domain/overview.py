@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import accumulate
-from operator import add
 from zoneinfo import ZoneInfo
 
 from kener_async.domain.calendar import MINUTE, QUARTER, day_of, day_start, days_between
 from kener_async.domain.timeline import Layers, count, runs
-from kener_async.domain.uptime import NOTHING, Counts, minute_counts
+from kener_async.domain.uptime import NOTHING, Counts, minute_counts, sum_of_minutes
 from kener_async.domain.windows import LONGEST, WINDOWS
 
 Span = tuple[int, int]
@@ -152,8 +151,7 @@ class PastCounts:
 def past(frame: Frame, counted: Mapping[Span, Counts], cuts: Sequence[CutQuarter]) -> PastCounts:
     """Sum the counts of the frame's spans to those of its days and windows."""
     days = [counted.get(span, NOTHING) for span in frame.day_spans]
-    since = [*accumulate(reversed(days), add, initial=NOTHING)][::-1]
-    bodies = [counted.get(span, NOTHING) + since[place] for span, place in frame.heads]
+    bodies = [sum_of_minutes([counted.get(span, NOTHING), *days[place:]]) for span, place in frame.heads]
     return PastCounts(frame, tuple(days), tuple(zip(cuts, bodies, strict=True)))
 
 

@@ -113,7 +113,7 @@ def count_spans(session: Session, monitor: int, spans: Collection[Span], now: in
     # One statement for each span: grouped in a single statement they take half again as long, because SQLite
     # sorts all quarters before it groups them.
     for span in spans:
-        if any(start < span[1] and span[0] < end for start, end in marked):
+        if marked and any(start < span[1] and span[0] < end for start, end in marked):
             counted[span] = count_window(session, monitor, span, now).without_latencies
         elif span in stored:
             counted[span] = stored[span]

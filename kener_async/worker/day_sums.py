@@ -13,7 +13,7 @@ from kener_async.worker.stop import NEVER, StopToken
 
 READ_AT_ONCE = 20  # monitors
 TURN_SECONDS = 0.005  # the longest a transaction that stores sums may delay heartbeats
-PAUSE_SECONDS = 0.05  # between two of them
+PAUSE_SECONDS = 0.05  # between two of them, and between two reads of what lacks
 
 
 class DaySums:
@@ -43,6 +43,8 @@ class DaySums:
             self._complete.clear()
         due = [state.id for state in self._states if state.id not in self._complete]
         for first in range(0, len(due), READ_AT_ONCE):
+            if first:
+                await stop.sleep(PAUSE_SECONDS)
             if stop.is_set:
                 return
             await self._store_some(due[first : first + READ_AT_ONCE], zone, now, stop)
@@ -55,6 +57,7 @@ class DaySums:
             left = await self._database.read(day_sums.lacking, monitors, zone, now)
             while left and not stop.is_set:
                 left = await self._database.write_now(day_sums.store_for, TURN_SECONDS, left, zone, now)
-                await stop.sleep(PAUSE_SECONDS)
+                if left:
+                    await stop.sleep(PAUSE_SECONDS)
         finally:
             self._complete.difference_update(left)
