@@ -22,6 +22,7 @@ TESTS = ("tests/test_histories.py", "tests/test_timeline.py")
 OF_ALERTS = ("tests/test_alert_histories.py",)
 OF_THE_EVALUATOR = ("tests/test_alert_evaluator.py", "tests/test_alerts.py")
 OF_EARLIER_STREAKS = ("tests/test_earlier_streaks.py",)
+OF_DAY_SUMS = ("tests/test_day_sums.py",)
 OF_DELIVERIES = ("tests/test_delivery_rules.py", "tests/test_deliveries.py")
 HISTORIES = "150"
 NUMBERS = {frozenset(OF_ALERTS): "1000", frozenset(OF_THE_EVALUATOR): "40"}  # of histories
@@ -153,6 +154,26 @@ MUTATIONS = (
         "store/observer.py",
         "rolled_until = min(rolled_until, ?)",
         "rolled_until = max(rolled_until, ?)",
+    ),
+    Mutation(
+        "the sum of a day outlives a new count of its quarters",
+        "store/quarters.py",
+        "    _forget_days(session, monitor, start, end)\n",
+        "",
+    ),
+    Mutation(
+        "the sum of a day outlives a clock that is set back into it",
+        "store/quarters.py",
+        "(quarter - LONGEST_DAY, quarter)",
+        "(quarter, quarter)",
+        OF_DAY_SUMS,
+    ),
+    Mutation(
+        "the sum of a day outlives the counts that are dropped of it",
+        "store/quarters.py",
+        "days WHERE monitor_id = ? AND start < ?",
+        "days WHERE monitor_id = ? AND start > ?",
+        OF_DAY_SUMS,
     ),
     Mutation(
         "gaps excuse nothing",
