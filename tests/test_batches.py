@@ -763,6 +763,9 @@ def test_two_unusual_spellings_are_read_as_the_plain_one_is():
         b'{"samples":[1e999]}',
         b'{"samples":["\\ud800"]}',
         b'{"samples":["\xff"]}',
+        b'{"samples":[99999999999999999999]}',
+        b'{"samples":-9223372036854775809}',
+        b"[99999999999999999999]",
     ],
     ids=repr,
 )
@@ -770,6 +773,32 @@ def test_what_is_refused_elsewhere_is_refused_in_a_batch(text: bytes):
     for read in (parse, parse_flat):
         with pytest.raises(Invalid):
             read(text)
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.sampled_from(["1e19", "-1E400", "1.5e-400", "-0", "-0.0", "01", "NaN", "9223372036854775808"]),
+)
+STRINGS = st.sampled_from(['"a"', '"b"', '"a:b"', '"\\u0061"', '"\\ud800"', '"\\ud83d\\ude00"', '"\t"', '""'])
+MEMBERS = st.lists(
+    st.tuples(STRINGS, st.one_of(NUMBERS, STRINGS, st.just("true"), st.just("{}"))), max_size=4
+)
+
+
+def read_by(read: Callable[[bytes], object], text: bytes) -> str:
+    try:
+        return repr(read(text))
+    except Invalid as error:
+        return error.message
+
+
+@given(MEMBERS, NUMBERS, st.sampled_from(["", " ", "\ufeff", "[", "}"]))
+def test_the_fast_way_gives_the_values_and_the_errors_of_the_thorough_one(
+    members: list[tuple[str, str]], number: str, before: str
+):
+    flat = ",".join(f"{key}:{value}" for key, value in members)
+    for text in (f"{before}{{{flat}}}", f'{before}{{"n":[{number}]}}', f"{before}{number}"):
+        assert read_by(parse_flat, text.encode()) == read_by(parse, text.encode())
 
 
 # Any order, any splitting, any repetition

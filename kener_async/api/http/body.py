@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 import orjson
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_ENCODING
 
 from kener_async.api.http.json_pieces import Text
 from kener_async.domain.errors import Invalid, TooLarge, TooSlow, Unavailable, Unsupported
 from kener_async.keys import Running
 
 INT64 = 2**63
-NUMBERS = (int, float)
+NUMBERS, NESTING = (int, float), (list, dict)
 BOM = b"\xef\xbb\xbf"
 CUT_SHORT = "the body is cut short or malformed"
 MAX_TIMEOUTS = 12  # the whole of an encoded body may take so many timeouts
@@ -65,29 +66,44 @@ class Reservation:
 BODY_BUDGET = web.AppKey("body budget", BodyBudget)
 
 
+def arrived_object(request: web.Request, hint: str = "") -> dict[str, Any] | None:
+    """The JSON object of a body that came in with the head, as most do; None: call `read_object`."""
+    content = request.content
+    if not content.is_eof():
+        return None
+    _require_plain(request)
+    try:
+        raw = content.read_nowait()
+    except (web.RequestPayloadError, ConnectionResetError):  # lost since the body came in
+        raise Invalid(CUT_SHORT) from None
+    if len(raw) > request.client_max_size:
+        raise TooLarge("the body is too large")
+    return _object(raw, hint)
+
+
 async def read_object(request: web.Request, seconds: float, hint: str = "") -> dict[str, Any]:
     """The JSON object of the body, which must have arrived within `seconds`.
 
     `hint` is added to the error if the body is a list.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unsupported("Content-Encoding: this route reads plain bodies only")
-    if request.content.is_eof():
-        try:
-            raw = request.content.read_nowait()
-        except (web.RequestPayloadError, ConnectionResetError):  # lost since the body came in
-            raise Invalid(CUT_SHORT) from None
-        if len(raw) > request.client_max_size:
-            raise TooLarge("the body is too large")
-        return _object(raw, hint)
+    arrived = arrived_object(request, hint)
+    if arrived is not None:
+        return arrived
+    _require_plain(request)
     with request.app[BODY_BUDGET].reservation() as reservation:
         with _errors_of_reading(f"the body did not arrive within {seconds:g} seconds"):
             received = await _received(request, reservation, request.client_max_size, seconds, seconds)
         return _object(received, hint)
 
 
+def _require_plain(request: web.Request) -> None:
+    encoding = request.headers.get(CONTENT_ENCODING)
+    if encoding is not None and encoding.lower() != "identity":
+        raise Unsupported("Content-Encoding: this route reads plain bodies only")
+
+
 def _object(raw: Text, hint: str) -> dict[str, Any]:
-    value = parse(raw)
+    value = parse_flat(raw)
     if not isinstance(value, dict):
         raise Invalid("the body must be a JSON object" + (hint if isinstance(value, list) else ""))
     return value
@@ -188,20 +204,22 @@ def parse(raw: Text) -> Any:
 
 
 def parse_flat(raw: Text) -> Any:
-    """The same as `parse` for an object, in a fraction of the time if it has nothing nested in it."""
+    """The same as `parse`, in a fraction of the time for an object that has nothing nested in it."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse(raw)
     # In the text a colon follows each key. More colons than members mean a duplicate key, a string with a
     # colon, or nesting.
-    if not isinstance(value, dict):
-        return value
-    if raw.count(b":") != len(value):
+    if type(value) is not dict or raw.count(b":") != len(value):
         return parse(raw)
     for member in value.values():
-        if type(member) in NUMBERS and not -INT64 <= member < INT64:
-            return parse(raw)  # because orjson takes integers of more than 64 bits, and makes floats of some
+        kind = type(member)
+        if kind in NUMBERS:
+            if not -INT64 < member < INT64:  # orjson takes longer integers, and makes floats of some
+                return parse(raw)
+        elif kind in NESTING:  # where orjson was as lenient with the numbers
+            return parse(raw)
     return value
 
 

@@ -12,7 +12,7 @@ from yarl import URL
 
 from kener_async import keys
 from kener_async.api.http.auth import AUTHENTICATOR, require_scope
-from kener_async.api.http.body import read_object
+from kener_async.api.http.body import arrived_object, read_object
 from kener_async.api.http.compiled_loader import Load, loader
 from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.forwarded import client_address, is_local
@@ -124,8 +124,11 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                 if load_query is not None:
                     query = load_query(request.rel_url.raw_query_string)
                 if load_body is not None and (request.body_exists or not spec.is_body_optional):
-                    seconds = app[keys.RUNNING].config.server.request_timeout_seconds
-                    body = loaded(load_body, await read_object(request, seconds, spec.list_hint))
+                    given = arrived_object(request, spec.list_hint)
+                    if given is None:
+                        seconds = app[keys.RUNNING].config.server.request_timeout_seconds
+                        given = await read_object(request, seconds, spec.list_hint)
+                    body = loaded(load_body, given)
                 value = await operation(Call(request, grant, body, query))
             except Exception:
                 if grant is not ANONYMOUS:

@@ -30,7 +30,7 @@ class JsonNumber(SingleMessageField, fields.Float):
         self.metadata = {**self.metadata, "minimum": minimum, "maximum": maximum}
 
     def _deserialize(self, value: Any, attr: str | None, *_: Any, **__: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < self.minimum:
+        if type(value) not in (float, int) or value < self.minimum:
             raise self.refuse()
         if value > self.maximum:
             raise ValidationError(f"{attr}: must be at most {self.maximum:.0f}")
@@ -90,6 +90,8 @@ class Instant(JsonInteger):
         super().__init__(minimum=FIRST_INSTANT, maximum=LAST_INSTANT, **options)
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
+        if type(value) is int and FIRST_INSTANT <= value <= LAST_INSTANT:
+            return value
         _require_seconds(self, value)
         return super()._deserialize(value, *args, **options)
 
