@@ -15,7 +15,12 @@ from typing import cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from kener_async.api.http.aiohttp_private import is_idle, limit_pipelining, received_requests
+from kener_async.api.http.aiohttp_private import (
+    is_idle,
+    is_reading_paused,
+    limit_pipelining,
+    received_requests,
+)
 from kener_async.api.http.errors import ErrorResponse
 from kener_async.api.http.middleware import new_request_id
 from kener_async.metrics import Metrics
@@ -186,17 +191,23 @@ class HttpConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._stream is None:
             return
-        before, was_idle = received_requests(self), is_idle(self)
+        before = received_requests(self)
         super().data_received(data)
-        if received_requests(self) != before or not (was_idle or self.writing_paused):
+        # Where no request came in, the connection is as idle as it was before.
+        if received_requests(self) != before or not (is_idle(self) or self.writing_paused):
             self._head_bytes = 0
             return
         # Part of a head; of a body only where the client takes no answers, and so deserves no patience.
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD:
-            if was_idle:
+            if is_idle(self):
                 self._stream.write(LARGE_HEAD)
             self.force_close()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Resume what was paused: aiohttp calls this for every body, and would parse nothing, again."""
+        if is_reading_paused(self):
+            super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -13,6 +13,8 @@ CONNECTION_ATTRIBUTES = (
     "_request_count",
     "_waiter",
     "_messages",
+    "_reading_paused",
+    "_buffer_paused",
     "_max_msg_queue_size",
     "_msg_queue_resume_size",
 )
@@ -45,6 +47,11 @@ def received_requests(connection: RequestHandler) -> int:
 def is_idle(connection: RequestHandler) -> bool:
     """Whether the connection waits for the head of a request, and none that came in is yet unhandled."""
     return connection._waiter is not None and not connection._messages
+
+
+def is_reading_paused(connection: RequestHandler) -> bool:
+    """Whether reading waits for a body to be read, or for queued requests to be handled."""
+    return connection._reading_paused or connection._buffer_paused
 
 
 def limit_pipelining(connection: RequestHandler) -> None:
