@@ -120,7 +120,9 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                     grant = authenticator.cached_grant(request) or await authenticator.grant(request)
                     require_scope(grant, spec.scope)
                 if spec.is_heartbeat:
-                    await app[RATE_LIMITER].take(grant.id, 1)
+                    limiter = app[RATE_LIMITER]
+                    if not limiter.admits(grant.id, 1):
+                        await limiter.refuse(grant.id)
                 if load_query is not None:
                     query = load_query(request.rel_url.raw_query_string)
                 if load_body is not None and (request.body_exists or not spec.is_body_optional):

@@ -85,10 +85,11 @@ def request_middleware(
             response.headers.setdefault("Cache-Control", NO_STORE)
         if running.stopping:
             response.force_close()
-        metrics.answered(request.method, response.status)
-        if policy.is_heartbeat and response.status >= 400:
-            metrics.heartbeat_refused(response.status)
-        request_log.answered(request, response.status, message)
+        status = response.status
+        metrics.answered(request.method, status)
+        if policy.is_heartbeat and status >= 400:
+            metrics.heartbeat_refused(status)
+        request_log.answered(request, status, message)
         return response
 
     async def formatted(request: web.Request, policy: RoutePolicy, error: ErrorResponse) -> web.Response:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from math import ceil
 from time import monotonic
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -27,21 +28,32 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}  # when the sender's burst is complete again
 
     async def take(self, sender: str, samples: int) -> None:
-        """Count samples of the sender; raises TooMany if it is over its limit. A rate of 0 is no limit.
+        """Count samples of the sender; raises TooMany if it is over its limit."""
+        if not self.admits(sender, samples):
+            await self.refuse(sender)
 
-        The error is delayed: a sender in a tight loop waits for each response, so that refusals do not
-        take the time of other requests.
+    def admits(self, sender: str, samples: int) -> bool:
+        """Count samples of a sender within its limit; `refuse` any other. A rate of 0 is no limit."""
+        if self._running.config.ingest.token_rate:
+            if self._wait(sender) >= 0:
+                return False
+            self.charge(sender, samples)
+        return True
+
+    async def refuse(self, sender: str) -> NoReturn:
+        """Raise TooMany after a delay.
+
+        Because a sender in a tight loop waits for each response, refusals then do not take the time of other
+        requests.
         """
-        ingest = self._running.config.ingest
-        if not ingest.token_rate:
-            return
-        now = self._clock()
-        wait = self._full_at.get(sender, now) - now - ingest.token_burst / ingest.token_rate
-        if wait >= 0:
-            await asyncio.sleep(DELAY_SECONDS)
-            seconds = max(1, ceil(wait))
-            raise TooMany(f"too many samples from this sender, try again in {seconds} s", seconds)
-        self.charge(sender, samples)
+        seconds = max(1, ceil(self._wait(sender)))
+        await asyncio.sleep(DELAY_SECONDS)
+        raise TooMany(f"too many samples from this sender, try again in {seconds} s", seconds)
+
+    def _wait(self, sender: str) -> float:
+        """Seconds until the sender is within its limit; negative while it is."""
+        ingest, now = self._running.config.ingest, self._clock()
+        return self._full_at.get(sender, now) - now - ingest.token_burst / ingest.token_rate
 
     def charge(self, sender: str, samples: int) -> None:
         """Count samples of a request that was accepted before their number was known."""
