@@ -254,6 +254,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     app[SENDER_REPORTS] = SenderReports(
         app[keys.RUNNING], app[AUTHENTICATOR], app[RATE_LIMITER], states, clock, writer.put, writer.put_heard
     )
+    app[status.REPORT_INTAKE] = status.ReportIntake(app[keys.RUNNING], states, clock, writer.add_run)
     interval = config.rollups.interval_seconds
     schedule.every(interval, "rollups", loader.roll)
     schedule.every(interval, "overviews", partial(read_ahead, app))

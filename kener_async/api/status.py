@@ -1,21 +1,64 @@
 """POST and GET /api/status: store a heartbeat, get the status of a monitor."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
+from aiohttp import web
 
 from kener_async import keys
 from kener_async.api import schemas
 from kener_async.api.http.endpoint import Call, Routes, Spec, endpoint
 from kener_async.api.tags import GROUP_TAG, unknown_tag
-from kener_async.domain.access import require_tags
+from kener_async.clock import Clock
+from kener_async.domain.access import Grant, require_tags
 from kener_async.domain.calendar import day_so_far
 from kener_async.domain.errors import Invalid
 from kener_async.domain.samples import Sample, minute_for
-from kener_async.domain.states import MonitorState, StatusReport
+from kener_async.domain.states import MonitorState, MonitorStates, StatusReport
 from kener_async.store import states
 
 routes = Routes()
+
+
+class ReportIntake:
+    """Check reports against the token, the monitors and the clock, and queue their samples."""
+
+    def __init__(
+        self,
+        running: keys.Running,
+        states: MonitorStates,
+        clock: Clock,
+        add_run: Callable[[Sequence[Sample]], Awaitable[None]],
+    ) -> None:
+        self._running = running
+        self._states = states
+        self._clock = clock
+        self._add_run = add_run
+
+    def add(self, grant: Grant, report: Mapping[str, Any]) -> tuple[int, Awaitable[None]]:
+        """The minute of a report, and what is done when its sample is on disk, or raises Unavailable.
+
+        `report` is loaded by schemas.MonitorStatus. Raises Forbidden, NotFound and Invalid.
+        """
+        tag, states, ingest = report["tag"], self._states, self._running.config.ingest
+        require_tags(grant, (tag,))
+        state = states.find(tag)
+        if state is None:
+            raise unknown_tag(tag, states, grant)
+        if tag in states.groups:
+            raise Invalid(GROUP_TAG)
+        minute = minute_for(
+            report.get("timestamp"),
+            self._clock(),
+            clock_skew=ingest.clock_skew_seconds,
+            max_age_days=ingest.max_age_days,
+        )
+        sample = Sample(state.id, minute, report["status"], report["latency"])
+        return minute, self._add_run((sample,))
+
+
+REPORT_INTAKE = web.AppKey("report intake", ReportIntake)
 
 
 @routes.post("/api/status")
@@ -34,22 +77,8 @@ routes = Routes()
 )
 async def update_status(call: Call) -> bytes:
     """Store a sample. The response is sent when it is on disk; sending it again changes nothing."""
-    app = call.request.app
-    body = call.body
-    require_tags(call.grant, (body["tag"],))
-    state = app[keys.STATES].find(body["tag"])
-    if state is None:
-        raise unknown_tag(body["tag"], app[keys.STATES], call.grant)
-    if body["tag"] in app[keys.STATES].groups:
-        raise Invalid(GROUP_TAG)
-    ingest = app[keys.RUNNING].config.ingest
-    minute = minute_for(
-        body.get("timestamp"),
-        app[keys.CLOCK](),
-        clock_skew=ingest.clock_skew_seconds,
-        max_age_days=ingest.max_age_days,
-    )
-    await app[keys.WRITER].put(Sample(state.id, minute, body["status"], body["latency"]))
+    minute, stored = call.app[REPORT_INTAKE].add(call.grant, call.body)
+    await stored
     return b'{"status":200,"message":"success at %d"}' % minute
 
 
@@ -66,7 +95,7 @@ async def update_status(call: Call) -> bytes:
 )
 async def get_status(call: Call) -> bytes:
     """The current status, and the uptime of the UTC day so far."""
-    app = call.request.app
+    app = call.app
     tag = call.query["tag"]
     require_tags(call.grant, (tag,))
     if app[keys.STATES].find(tag) is None:
@@ -97,7 +126,7 @@ def _rendered(report: StatusReport) -> bytes:
 
 async def _report_as_of(call: Call, state: MonitorState, instant: int) -> StatusReport:
     """The report of an earlier instant, by the samples stored now."""
-    app = call.request.app
+    app = call.app
     now = app[keys.CLOCK]()
     if instant > now:
         raise Invalid("timestamp is in future")

@@ -76,24 +76,21 @@ class Writer:
 
     async def put(self, item: Sample) -> None:
         """Return when the sample is on disk and published; raises Unavailable when it is not stored."""
-        await self.put_run((item,))
+        await self.add_run((item,))
 
     async def put_run(self, items: Sequence[Sample]) -> None:
         """Return when the samples are on disk, in one transaction, and published; raises Unavailable."""
         await self.add_run(items)
 
     def add_run(self, items: Sequence[Sample]) -> asyncio.Future[None]:
-        """As put_run, for those that wait for many runs: it returns at once, what is awaited."""
+        """As put_run, without a coroutine: returns at once what put_run waits for."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            self._check_open()
-            if len(self._pending) >= self._limit:
-                raise Unavailable("too many heartbeats are waiting to be stored")
-        except Unavailable as error:
-            future.set_exception(error)
+        if self._closing or self._stalled or len(self._pending) >= self._limit:
+            future.set_exception(self._refusal())
             return future
+        if not self._pending:
+            self._wake.set()
         self._pending.append((items, future))
-        self._wake.set()
         return future
 
     async def put_batch(self, delivery: Batch, limits: batches.IngestLimits) -> batches.Outcome:
@@ -211,10 +208,16 @@ class Writer:
 
     def _check_open(self) -> None:
         """Raises Unavailable when nothing can be stored now."""
+        if self._closing or self._stalled:
+            raise self._refusal()
+
+    def _refusal(self) -> Unavailable:
+        """Why nothing is added to the queue now."""
         if self._closing:
-            raise Unavailable("the service is stopping")
+            return Unavailable("the service is stopping")
         if self._stalled:
-            raise Unavailable(BUSY)
+            return Unavailable(BUSY)
+        return Unavailable("too many heartbeats are waiting to be stored")
 
 
 def _refuse(batch: list[Pending], error: Exception) -> None:

@@ -67,6 +67,7 @@ class Spec:
 class Call:
     """An authorized request with its validated body and query."""
 
+    app: web.Application
     request: web.Request
     grant: Grant
     body: dict[str, Any]
@@ -131,7 +132,7 @@ def endpoint(spec: Spec) -> Callable[[Operation], Handler]:
                         seconds = app[keys.RUNNING].config.server.request_timeout_seconds
                         given = await read_object(request, seconds, spec.list_hint)
                     body = loaded(load_body, given)
-                value = await operation(Call(request, grant, body, query))
+                value = await operation(Call(app, request, grant, body, query))
             except Exception:
                 if grant is not ANONYMOUS:
                     request[REQUESTER] = _requester(request, grant, query, body)
