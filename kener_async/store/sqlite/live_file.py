@@ -115,11 +115,12 @@ class LiveFile:
     def check(self) -> FileFault | None:
         """Look at the file; the fault, if there is one."""
         if self.fault is None or not self.fault.is_final:
-            self.fault = self._place_fault() or self._content_fault()
+            # The mark first: one of a checkpoint that was not seen in the file would hide what it changed.
+            checkpoint, opened = self._last_checkpoint(), os.fstat(self._descriptor)
+            self.fault = self._place_fault(opened) or self._content_fault(opened, checkpoint)
         return self.fault
 
-    def _place_fault(self) -> FileFault | None:
-        opened = os.fstat(self._descriptor)
+    def _place_fault(self, opened: os.stat_result) -> FileFault | None:
         try:
             found = os.stat(self.path)
         except OSError:
@@ -128,15 +129,16 @@ class LiveFile:
             return REPLACED
         return None if all(_is_at(path, inode) for path, inode in self._beside) else LOG_LOST
 
-    def _content_fault(self) -> FileFault | None:
+    def _content_fault(self, found: os.stat_result, checkpoint: Checkpoint) -> FileFault | None:
         """Compare the file with the last look, where it was written to since.
 
         SQLite writes to it in a checkpoint only, which leaves a mark in the index of the log, also when
         another process made it; other programs leave none.
         """
-        before, found, checkpoint = self._content, os.fstat(self._descriptor), self._last_checkpoint()
+        before = self._content
         if (found.st_mtime_ns, found.st_size) == (before.written_at, before.size):
-            self._content = replace(before, checkpoint=checkpoint)
+            if checkpoint != before.checkpoint:
+                self._content = replace(before, checkpoint=checkpoint)
             return None
         self._content = now = self._read()
         if now.is_later_than(before) or (now.start, now.size) == (before.start, before.size):  # touched only
