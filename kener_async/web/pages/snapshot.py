@@ -6,6 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,7 +37,8 @@ from kener_async.web.pages.throttle import RenderThrottle
 
 RECENT = 14 * DAY
 ATTEMPTS = 3
-MAX_VIEWS = 256  # about 20 KB each
+MAX_VIEWS = 1024  # about 3 KB each
+CACHED_DAYS = 4096  # most monitors have had the same day as others: all of it UP
 VIEWS_AT_ONCE = 100
 
 
@@ -313,7 +315,7 @@ class MonitorViews:
         overviews = await self._load_overviews(states, snapshot.config.site.timezone)
         since = await self.since.of(changed, snapshot.now)
         made = {
-            monitor.monitor.tag: _monitor_view(monitor, overview, begin)
+            monitor.monitor.tag: _monitor_view(monitor, overview, begin, self._views.get(monitor.monitor.tag))
             for monitor, overview, begin in zip(changed, overviews, since, strict=True)
         }
         views = [kept[monitor.monitor.tag] or made[monitor.monitor.tag] for monitor in monitors]
@@ -333,20 +335,27 @@ class MonitorViews:
             self._views.popitem(last=False)
 
 
-def _monitor_view(now: MonitorNow, overview: Overview, since: int | None) -> MonitorView:
+def _monitor_view(
+    now: MonitorNow, overview: Overview, since: int | None, previous: MonitorView | None
+) -> MonitorView:
+    """The view of a monitor; days that have not changed are those of the previous view."""
     monitor = now.monitor
+    minimums = monitor.day_degraded_minimum_count, monitor.day_down_minimum_count
+    known = {} if previous is None else {day.start: day for day in previous.days}
     days = [
-        DayView(
-            day,
-            start,
-            end,
-            counts,
-            status_of_day(counts, monitor.day_degraded_minimum_count, monitor.day_down_minimum_count),
-        )
+        old
+        if (old := known.get(start)) is not None and old.counts is counts and old.end == end
+        else _day_view(day, start, end, counts, minimums)
         for day, start, end, counts in overview.days
     ]
     windows = {name: overview.windows[name] for name in reversed(WINDOWS)}  # longest first, as shown
     return MonitorView(monitor, now.current, {**windows, "today": days[-1].counts}, days, since)
+
+
+@lru_cache(CACHED_DAYS)
+def _day_view(day: date, start: int, end: int, counts: Counts, minimums: tuple[int, int]) -> DayView:
+    """A day as views have it: the same object for all monitors of which it is the same."""
+    return DayView(day, start, end, counts, status_of_day(counts, *minimums))
 
 
 class StatusSince:
