@@ -61,7 +61,8 @@ def faults(
         for (answer,) in connection.execute(f"PRAGMA {pragma}('{table}')"):
             if answer != "ok":
                 yield f"{table}: {answer}"
-    for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+    broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+    for table, _, parent, _ in sorted(broken, key=lambda row: (row[0], row[2])):
         yield f"{table}: a row refers to a missing row of {parent}"
     yield from _orphans(connection, names)
     if "sealed" in names:
