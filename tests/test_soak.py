@@ -1,21 +1,25 @@
 """The bugs that the long tests inject still fit the code; the shortest of them are run."""
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.rigs.old_file import HASTY
 from tests.rigs.process import ROOT
-from tests.soak import agent, checks, clock, deliveries, fuzz, heartbeat_script, kill, mutations
+from tests.soak import agent, checks, clock, deliveries, fuzz, heartbeat_script, kill, mutations, power
 from tests.soak.requests import Requests
 
 FAULTS = {**agent.FAULTS, **checks.FAULTS, **clock.FAULTS, **deliveries.FAULTS, **fuzz.FAULTS, **kill.FAULTS}
 
 
 @pytest.mark.parametrize(
-    "code", [agent.JOURNALS, deliveries.QUICK, *FAULTS.values()], ids=["journals", "quick", *FAULTS]
+    "code",
+    [agent.JOURNALS, deliveries.QUICK, HASTY, *FAULTS.values()],
+    ids=["journals", "quick", "hasty sealing", *FAULTS],
 )
 def test_what_a_rig_replaces_in_the_package_is_there(code: str, tmp_path):
     """The code runs before the program does, and fails where a name has changed."""
@@ -54,6 +58,20 @@ async def test_no_kill_after_an_attempt_leaves_a_wrong_minute(tmp_path: Path):
     report = await checks.run(tmp_path, kills=3, seed=int(os.environ.get("KENER_SEED", "1")))
     assert report.is_ok, f"{report}\n{report.faults}"
     assert report.stored < report.runs <= 3 * checks.AT_ONCE  # a run may not have begun when it is killed
+
+
+@pytest.mark.process
+async def test_no_power_cut_loses_a_sample_of_an_old_database_or_one_that_was_acknowledged(tmp_path: Path):
+    """In short; `make soak` cuts the power 30 times under load, and ten times during an upgrade."""
+    if not power.is_possible():
+        pytest.skip("needs root, ext4 on a loop device, and xfs_io")
+    chance = random.Random(int(os.environ.get("KENER_SEED", "1")))
+    for number, report in enumerate(
+        (await power.run(tmp_path, 2, "FULL", chance), await power.run_upgrades(tmp_path, 2, chance))
+    ):
+        assert report.is_ok, (number, report)
+        assert report.lost == 0, (number, report)
+        assert report.acked > 0, (number, report)
 
 
 @pytest.mark.process

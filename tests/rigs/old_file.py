@@ -12,6 +12,17 @@ from tests.rigs.process import MINUTE, STATUSES, Key
 SCHEMA = Path(__file__).parents[1] / "data" / "schema_v7.sql"
 DAY = 86400
 
+# Code that runs before the program does: sealing goes on all the time.
+HASTY = """
+from kener_async.worker import schedule, sealing
+every = schedule.Scheduler.every
+def hasty(self, seconds, name, job, **options):
+    every(self, 0.2 if name == "sealing" else seconds, name, job, **options)
+schedule.Scheduler.every = hasty
+assert sealing.PAUSE_SECONDS
+sealing.PAUSE_SECONDS = 0.01
+"""
+
 
 def make(path: Path, tags: Sequence[str], days: int, now: int) -> dict[Key, str]:
     """Make the file, with a sample each five minutes of the days before now; their statuses by key.

@@ -1,5 +1,7 @@
 """Kill the server repeatedly under load: no acknowledged sample may be lost.
 
+What the load reports is soon of days that are sealed, and is merged into them all the time.
+
 python -m tests.soak.kill --cycles 200
 """
 
@@ -12,7 +14,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.rigs.old_file import DAY, HASTY
 from tests.rigs.process import (
+    MINUTE,
     Comparison,
     Senders,
     Server,
@@ -79,9 +83,10 @@ async def run(folder: Path, cycles: int, seed: int, fault: str = "") -> Report:
     chance = random.Random(seed)
     report = Report(seed)
     settings = {"rollups": {"interval_seconds": 1}}
-    with Server(folder, a_config(settings, TAGS), fault=fault) as server:
+    newest = int(time.time()) // DAY * DAY - 2 * DAY + 30 * MINUTE  # half an hour is not sealed yet
+    with Server(folder, a_config(settings, TAGS), fault=HASTY + fault) as server:
         token = server.add_token()
-        senders = Senders(server.port, token, TAGS, clients=8)
+        senders = Senders(server.port, token, TAGS, clients=8, newest=newest)
         await _start(server, report)
         async with senders.running():
             while report.cycles < cycles:

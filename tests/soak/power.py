@@ -12,7 +12,9 @@ xfsprogs). Disks that report a flush too early are not simulated.
 
 import argparse
 import asyncio
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.rigs import old_file
-from tests.rigs.process import Comparison, Senders, Sent, Server, a_config, compare, integrity
+from tests.rigs.old_file import DAY, HASTY
+from tests.rigs.process import MINUTE, Comparison, Senders, Sent, Server, a_config, compare, integrity
 
 TAGS = [f"m{number:02d}" for number in range(40)]
 OLD = 10  # of the monitors have samples of before the upgrade
 DAYS = 12
-DAY = 86400
 IMAGE_SIZE = "256M"
 
 
@@ -109,6 +111,18 @@ def ext4(folder: Path) -> Iterator[Disk]:
                 _run("umount", "-l", str(folder))
 
 
+def is_possible() -> bool:
+    """Whether this machine has what the rig needs: root, ext4, a loop device, and xfs_io."""
+    if os.geteuid() != 0 or shutil.which("xfs_io") is None or shutil.which("mkfs.ext4") is None:
+        return False
+    with tempfile.TemporaryDirectory(prefix="kener-power-") as folder:
+        try:
+            with ext4(Path(folder, "disk")):
+                return True
+        except (subprocess.SubprocessError, OSError):
+            return False
+
+
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
@@ -121,15 +135,17 @@ async def run(folder: Path, cuts: int, synchronous: str, chance: random.Random) 
         database = folder / "disk" / "kener.db"
         now = int(time.time())
         stored = old_file.make(database, TAGS[:OLD], DAYS, now)
-        with Server(folder, a_config(settings, TAGS), database=database) as server:
-            await asyncio.to_thread(server.start)
-            await asyncio.to_thread(server.stop)
+        with Server(folder, a_config(settings, TAGS), database=database, fault=HASTY) as server:
+            await asyncio.to_thread(server.start, 120)
+            await asyncio.to_thread(server.stop, 120)
             token = server.add_token()
             # The monitors that have no older samples, so that each key is sent once.
-            senders = Senders(server.port, token, TAGS[OLD:], clients=16, newest=now // DAY * DAY - DAY)
+            senders = Senders(
+                server.port, token, TAGS[OLD:], clients=16, newest=now // DAY * DAY - 2 * DAY + 30 * MINUTE
+            )
             senders.sent.acked |= stored
             for _ in range(cuts):
-                await asyncio.to_thread(server.start)
+                await asyncio.to_thread(server.start, 120)
                 await _load_until_cut(server, disk, senders, chance.uniform(0.5, 3))
                 disk.unmount()
                 disk.mount()
@@ -147,7 +163,7 @@ async def run_upgrades(folder: Path, cuts: int, chance: random.Random) -> Report
                 left.unlink()
             sent = Sent(acked=old_file.make(database, TAGS[:OLD], DAYS, int(time.time())))
             _run("sync")
-            with Server(folder, a_config({}, TAGS[:OLD]), database=database) as server:
+            with Server(folder, a_config({}, TAGS[:OLD]), database=database, fault=HASTY) as server:
                 server.launch()
                 await asyncio.sleep(chance.uniform(0.3, 2.5))
                 await asyncio.to_thread(server.freeze)
@@ -156,8 +172,8 @@ async def run_upgrades(folder: Path, cuts: int, chance: random.Random) -> Report
                 disk.unmount()
                 disk.mount()
                 found = compare(database, sent)
-                await asyncio.to_thread(server.start)
-                await asyncio.to_thread(server.stop)
+                await asyncio.to_thread(server.start, 120)
+                await asyncio.to_thread(server.stop, 120)
                 after = compare(database, sent)
                 report.add(sent, after if found.is_ok else found, integrity(database))
                 report.checks += server.run("verify", "--quick").stdout.splitlines()
