@@ -3,14 +3,14 @@
 import json
 import re
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kener_async.config.alert_fields import CATEGORY
 from kener_async.config.channels import CHANNELS, PagerChannel
 from kener_async.config.checks import KINDS
 from kener_async.config.fields import describe, suggestion
-from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, table_at, within
+from kener_async.config.problems import ConfigProblem, Place, Values, duplicates, in_circles, table_at, within
 from kener_async.domain.calendar import MINUTE
 from kener_async.domain.placeholders import PLACEHOLDERS, unknown_placeholders
 
@@ -53,13 +53,13 @@ def alert_problems(
         yield from within(place, _certificate_rules(alert, values))
 
 
-def _names_in(values: Values, tables: str, key: str = "name") -> list[str] | None:
+def _names_in(values: Values, tables: str, key: str = "name") -> Collection[str] | None:
     """The names of an array of tables; None where one is invalid itself, and may be the one meant."""
-    names = [table.get(key) for table in values.get(tables, ())]
+    names = dict.fromkeys(table.get(key) for table in values.get(tables, ()))
     return None if None in names else names
 
 
-def _unknown(name: str, names: Sequence[str] | None, what: str) -> Iterator[str]:
+def _unknown(name: str, names: Collection[str] | None, what: str) -> Iterator[str]:
     """The text of the problem of a name that must be one of the names."""
     if names is not None and name not in names:
         yield f"{describe(name)} is not {what}{suggestion(name, names)}"
@@ -141,13 +141,14 @@ def _parent_rules(values: Values) -> Iterator[ConfigProblem]:
     monitors = values.get("monitors", ())
     tags = _names_in(values, "monitors", "tag")
     parents = {monitor.get("tag"): monitor.get("depends_on", ()) for monitor in monitors}
+    entangled = in_circles(parents)
     for index, monitor in enumerate(monitors):
         place: Place = ("monitors", index, "depends_on")
         for at, text in _repeated(monitor.get("depends_on", ())):
             yield ConfigProblem((*place, at), text)
         for at, tag in enumerate(monitor.get("depends_on", ())):
             yield from (ConfigProblem((*place, at), text) for text in _unknown(tag, tags, "a monitor"))
-        circle = _circle(monitor.get("tag"), parents)
+        circle = _circle(monitor.get("tag"), parents) if monitor.get("tag") in entangled else []
         if circle and monitor.get("tag") == min(circle):  # each circle once
             yield ConfigProblem(place, f"is a circle: {' needs '.join([*circle, circle[0]])}")
 

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from kener_async.config.fields import describe, suggestion
-from kener_async.config.problems import ConfigProblem, Values, within
+from kener_async.config.problems import ConfigProblem, Values, in_circles, within
 from kener_async.domain.groups import DEEPEST_GROUPS, GroupSettings
 
 GROUP_KEYS = ("group", "min_up", "degraded")
@@ -41,13 +41,14 @@ def group_problems(values: Values) -> Iterator[ConfigProblem]:
     known = None if None in tags else dict.fromkeys(tags)
     followed = {monitor.get("tag"): _followed(monitor) for monitor in monitors}
     members = {monitor.get("tag"): _members(monitor) for monitor in monitors}
+    entangled = in_circles(followed)
     for index, monitor in enumerate(monitors):
         place = ("monitors", index)
         yield from within(place, _group_rules(monitor, known))
         if monitor.get("uptime_excused") and not monitor.get("depends_on", ("invalid",)):
             yield ConfigProblem((*place, "uptime_excused"), "needs depends_on")
         tag = monitor.get("tag")
-        if circle := _circle(tag, followed):
+        if circle := _circle(tag, followed) if tag in entangled else []:
             groups = [one for one in circle if members.get(one)]
             if groups and tag == min(groups):  # each circle once; one of depends_on alone is told there
                 text = f"is a circle: {' follows from '.join([*circle, circle[0]])}"
@@ -65,12 +66,14 @@ def _group_rules(monitor: Values, tags: Collection[str] | None) -> Iterator[Conf
         if monitor.get(key_) is not None:
             yield ConfigProblem((key_,), "is not used in a group, which has no reports of its own")
     members = check["group"]
+    seen: set[str] = set()
     for at, tag in enumerate(members):
-        if tag in members[:at]:
+        if tag in seen:
             yield ConfigProblem(("check", "group", at), f"{describe(tag)} is used twice")
         elif tags is not None and tag not in tags:
             text = f"{describe(tag)} is not a monitor{suggestion(tag, tags)}"
             yield ConfigProblem(("check", "group", at), text)
+        seen.add(tag)
     min_up, is_percentage = check.get("min_up", (1, False))
     if not is_percentage and min_up > len(members):
         text = f"must be at most the number of members, {len(members)}, not {min_up}"

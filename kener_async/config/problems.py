@@ -1,6 +1,6 @@
 """A problem of the configuration, and the place of a setting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 from kener_async.config.fields import describe
@@ -41,3 +41,25 @@ def duplicates(values: Values, tables: str, key: str) -> Iterator[ConfigProblem]
             yield ConfigProblem((tables, index, key), f"{describe(value)} is used twice")
         elif value is not None:
             seen.add(value)
+
+
+def in_circles(named: Mapping[str | None, Collection[str]]) -> Set[str | None]:
+    """Those that may name themselves through others, given whom each names; empty where there is no circle.
+
+    Removes, again and again, what names only what was removed before, so that the search for circles costs
+    nothing where there are none.
+    """
+    naming: dict[str | None, list[str | None]] = {}
+    ahead: dict[str | None, int] = {}  # how many of those that it names are left
+    for one, others in named.items():
+        known = {other for other in others if other in named}
+        ahead[one] = len(known)
+        for other in known:
+            naming.setdefault(other, []).append(one)
+    removed = [one for one, count in ahead.items() if not count]
+    for one in removed:
+        for behind in naming.get(one, ()):
+            ahead[behind] -= 1
+            if not ahead[behind]:
+                removed.append(behind)
+    return ahead.keys() - removed
