@@ -27,6 +27,7 @@ from kener_async.store import (
     retention,
     rollups,
     samples,
+    settling,
     streaks,
 )
 from kener_async.store.admin import integrity, verify
@@ -64,7 +65,7 @@ def session(file: Path) -> Iterator[sqlite3.Connection]:
 def fill(session: sqlite3.Connection, batch: Sequence[Sample], now: int = NOON) -> None:
     """Store samples, and count what has ended."""
     samples.record(session, batch=batch)
-    while rollups.settle_for(session, ALWAYS, [1], (0, now), now)[1]:
+    while settling.settle_for(session, ALWAYS, [1], (0, now), now)[1]:
         pass
 
 

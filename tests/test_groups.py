@@ -17,7 +17,7 @@ from kener_async.config.model import MonitorConfig
 from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
-from kener_async.store import followers, observer, rollups, samples, states
+from kener_async.store import followers, observer, samples, settling, states
 from kener_async.store import monitors as monitors_stored
 from kener_async.store.admin import export, import_, integrity
 from kener_async.store.sqlite.connections import connect
@@ -368,7 +368,7 @@ def test_groups_are_verified_and_are_the_same_after_an_export(tmp_path: Path):
             ids = monitors_stored.register(connection, settings, NOON)
             batch = [Sample(ids["a"], NOON, Status.UP, 0.1), Sample(ids["b"], NOON + 1800, Status.DOWN, 0.1)]
             samples.record(connection, batch)
-            rollups.settle_for(connection, 60, list(ids.values()), (0, NOON + hour), NOON + hour)
+            settling.settle_for(connection, 60, list(ids.values()), (0, NOON + hour), NOON + hour)
         out = BytesIO()
     export.write(file, out)
     import_.load(out.getvalue().splitlines(keepends=True), copy)

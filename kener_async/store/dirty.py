@@ -4,6 +4,7 @@ A mark is set in the transaction that changes a layer, and deleted in the one th
 so that a crash loses none.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
 from kener_async.domain.calendar import quarter_from, quarter_of
@@ -107,29 +108,44 @@ def monitors(session: Session, now: int) -> list[int]:
 
 def spans(session: Session, monitor: int, start: int, end: int) -> list[Span]:
     """The dirty spans that overlap `[start, end)`, joined where they touch."""
+    return spans_of(session, [monitor], start, end).get(monitor, [])
+
+
+def spans_of(session: Session, monitors: Sequence[int], start: int, end: int) -> dict[int, list[Span]]:
+    """The same of several monitors; those without any are left out."""
     rows = session.execute(
         """
-        SELECT start, "end" FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? ORDER BY start
+        SELECT monitor_id, start, "end" FROM dirty
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND start < ? AND "end" > ?
+         ORDER BY monitor_id, start
         """,
-        (monitor, end, start),
+        (json.dumps(monitors), end, start),
     )
-    joined: list[Span] = []
-    for first, last in rows:
+    found: dict[int, list[Span]] = {}
+    for monitor, first, last in rows:
+        joined = found.setdefault(monitor, [])
         if joined and first <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
         else:
             joined.append((first, last))
-    return joined
+    return found
 
 
 def unmark(session: Session, monitor: int, start: int, end: int) -> None:
     """Remove `[start, end)` from every mark; the parts of a mark before and after it stay."""
+    unmark_many(session, [monitor], start, end)
+
+
+def unmark_many(session: Session, monitors: Sequence[int], start: int, end: int) -> None:
+    """The same for several monitors."""
     overlapping = session.execute(
         """
-        DELETE FROM dirty WHERE monitor_id = ? AND start < ? AND "end" > ? RETURNING start, "end"
+        DELETE FROM dirty
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND start < ? AND "end" > ?
+     RETURNING monitor_id, start, "end"
         """,
-        (monitor, end, start),
+        (json.dumps(monitors), end, start),
     ).fetchall()
-    remainders = [(monitor, first, start) for first, _ in overlapping if first < start]
-    remainders += [(monitor, end, last) for _, last in overlapping if last > end]
+    remainders = [(monitor, first, start) for monitor, first, _ in overlapping if first < start]
+    remainders += [(monitor, end, last) for monitor, _, last in overlapping if last > end]
     mark(session, remainders)

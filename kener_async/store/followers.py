@@ -58,3 +58,12 @@ def count_followed(session: Session, follower: int) -> int:
         (follower,),
     ).fetchone()
     return int(count)
+
+
+def among(session: Session, monitors: Iterable[int]) -> set[int]:
+    """Those of the monitors that follow others."""
+    rows = session.execute(
+        "SELECT DISTINCT follower_id FROM followers WHERE follower_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(monitors)),),
+    )
+    return {follower for (follower,) in rows}

@@ -4,6 +4,7 @@ Every change of the table goes through here, because it must forget the sums of 
 quarters (store/day_sums.py) in the same transaction.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from kener_async.domain.calendar import DAY
@@ -47,6 +48,19 @@ def total_of_minutes(session: Session, monitor: int, start: int, end: int) -> Co
     return minute_counts(*row)
 
 
+def totals(session: Session, monitors: Sequence[int], start: int, end: int) -> dict[int, Counts]:
+    """As `total`, of several monitors; those without a quarter are left out."""
+    rows = session.execute(
+        f"""
+        SELECT monitor_id, {SUMS} FROM quarters
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND quarter >= ? AND quarter < ?
+         GROUP BY monitor_id
+        """,  # noqa: S608
+        (json.dumps(monitors), start, end),
+    )
+    return {monitor: Counts(*counts) for monitor, *counts in rows}
+
+
 def by_start(session: Session, monitor: int, start: int, end: int) -> dict[int, Counts]:
     """The stored counts of each quarter of `[start, end)` by its start; one without a row counts nothing."""
     rows = session.execute(
@@ -80,13 +94,27 @@ def first(session: Session, monitor: int) -> int | None:
 
 def replace(session: Session, monitor: int, start: int, end: int, counted: Mapping[int, Counts]) -> None:
     """Replace the counts of all quarters of `[start, end)` by these; one that is left out counts nothing."""
-    _forget_days(session, monitor, start, end)
+    replace_many(session, start, end, {monitor: counted})
+
+
+def replace_many(session: Session, start: int, end: int, counted: Mapping[int, Mapping[int, Counts]]) -> None:
+    """The same for several monitors."""
+    monitors = json.dumps(list(counted))
+    _forget_days(session, monitors, start, end)
     session.execute(
-        "DELETE FROM quarters WHERE monitor_id = ? AND quarter >= ? AND quarter < ?", (monitor, start, end)
+        """
+        DELETE FROM quarters
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND quarter >= ? AND quarter < ?
+        """,
+        (monitors, start, end),
     )
     session.executemany(
         f"INSERT INTO quarters (monitor_id, quarter, {COUNTS}) VALUES (?, ?, {VALUES})",  # noqa: S608
-        [(monitor, quarter, *row(counts)) for quarter, counts in counted.items()],
+        [
+            (monitor, quarter, *row(counts))
+            for monitor, by_quarter in counted.items()
+            for quarter, counts in by_quarter.items()
+        ],
     )
 
 
@@ -119,11 +147,17 @@ def delete_before(session: Session, monitor: int, quarter: int, limit: int) -> i
     ).rowcount
 
 
-def _forget_days(session: Session, monitor: int, start: int, end: int) -> None:
-    """Delete the sums of the days that overlap `[start, end)`; a small range of the key holds them."""
+def _forget_days(session: Session, monitors: str, start: int, end: int) -> None:
+    """Delete the sums of the days that overlap `[start, end)`; a small range of the key holds them.
+
+    The monitors are a list in JSON.
+    """
     session.execute(
-        'DELETE FROM days WHERE monitor_id = ? AND start > ? AND start < ? AND "end" > ?',
-        (monitor, start - LONGEST_DAY, end, start),
+        """
+        DELETE FROM days
+         WHERE monitor_id IN (SELECT value FROM json_each(?)) AND start > ? AND start < ? AND "end" > ?
+        """,
+        (monitors, start - LONGEST_DAY, end, start),
     )
 
 

@@ -1,7 +1,6 @@
 """Rollups: the counts of each quarter-hour, counted from the layers, and their sums."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from time import perf_counter
 
 from kener_async.domain.calendar import QUARTER, quarter_from, quarter_of
 from kener_async.domain.timeline import count_quarters, count_span
@@ -14,24 +13,6 @@ from kener_async.store.observer import kept_from
 QUARTERS_AT_ONCE = 96  # counted in one step: a day
 
 CountedSpan = tuple[int, int, int]  # monitor, start, end
-
-
-def settle_for(
-    session: Session, seconds: float, monitors: Sequence[int], window: Span, now: int
-) -> tuple[list[CountedSpan], list[int]]:
-    """Count the dirty quarters of these monitors in the window until none is left or the time is up.
-
-    Returns what was counted, and the monitors that are left to be counted.
-    """
-    dirty.mark_closed(session, now)
-    left, counted = list(monitors), list[CountedSpan]()
-    until = perf_counter() + seconds
-    while left and perf_counter() < until:
-        spans, is_all = settle(session, left[-1], window, now, QUARTERS_AT_ONCE)
-        counted += [(left[-1], *span) for span in spans]
-        if is_all:
-            left.pop()
-    return counted, left
 
 
 def settle(session: Session, monitor: int, window: Span, now: int, limit: int) -> tuple[list[Span], bool]:
@@ -90,6 +71,24 @@ def count_window(session: Session, monitor: int, window: Span, now: int) -> Coun
             else:
                 counts += _count_from_layers(session, monitor, (first, last), now)
     return counts
+
+
+def count_windows(session: Session, monitors: Sequence[int], window: Span, now: int) -> dict[int, Counts]:
+    """The counts of a window of several monitors, as `count_window` has them, in a few statements.
+
+    The window is of whole quarters, at most a day of them: longer ones are counted by the sums of days.
+    """
+    start, end = max(window[0], kept_from(session)), window[1]
+    if start >= end:
+        return dict.fromkeys(monitors, NOTHING)
+    if end > dirty.rolled_until(session):
+        return {monitor: count_window(session, monitor, window, now) for monitor in monitors}
+    marked = dirty.spans_of(session, monitors, start, end)
+    clean = quarters.totals(session, [one for one in monitors if one not in marked], start, end)
+    return {
+        one: count_window(session, one, window, now) if one in marked else clean.get(one, NOTHING)
+        for one in monitors
+    }
 
 
 def _count_from_layers(session: Session, monitor: int, span: Span, now: int) -> Counts:

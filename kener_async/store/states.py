@@ -6,7 +6,7 @@ from kener_async.domain.calendar import day_so_far, minute_of, quarter_of, utc_d
 from kener_async.domain.heartbeats import MonitorSettings
 from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.timeline import current_status
-from kener_async.store import dirty, layers, monitors, observer, rollups
+from kener_async.store import dirty, layers, monitors, observer, rollups, settling
 from kener_async.store.interface import Session
 from kener_async.store.rollups import QUARTERS_AT_ONCE, CountedSpan
 
@@ -25,20 +25,28 @@ def load_many(
 ) -> tuple[list[MonitorState], list[CountedSpan]]:
     """Count the dirty quarters of today and load the monitors; their states, and the spans counted."""
     dirty.mark_closed(session, now)
-    states: list[MonitorState] = []
-    counted: list[CountedSpan] = []
-    for tag, monitor in ids.items():
-        spans, _ = rollups.settle(session, monitor, (utc_day_of(now), now), now, QUARTERS_AT_ONCE)
+    today = utc_day_of(now), now
+    counted, left = settling.settle_together(session, list(ids.values()), today, now)
+    for monitor in left:
+        spans, _ = rollups.settle(session, monitor, today, now, QUARTERS_AT_ONCE)
         counted += [(monitor, *span) for span in spans]
-        states.append(load(session, monitor, tag, now))
-    return states, counted
+    return _loaded(session, ids, now), counted
 
 
 def load(session: Session, monitor: int, tag: str, now: int) -> MonitorState:
     """The state of a monitor as of now."""
+    (state,) = _loaded(session, {tag: monitor}, now)
+    return state
+
+
+def _loaded(session: Session, ids: Mapping[str, int], now: int) -> list[MonitorState]:
     base = quarter_of(now)
-    closed = rollups.count_window(session, monitor, (utc_day_of(now), base), now)
-    return MonitorState(monitor, tag, base, closed, layers.load(session, monitor, base, ALL_TIME))
+    monitors = list(ids.values())
+    closed = rollups.count_windows(session, monitors, (utc_day_of(now), base), now)
+    stored = layers.load_many(session, monitors, base, ALL_TIME)
+    return [
+        MonitorState(monitor, tag, base, closed[monitor], stored[monitor]) for tag, monitor in ids.items()
+    ]
 
 
 def report_at(session: Session, monitor: int, instant: int) -> StatusReport:

@@ -9,7 +9,7 @@ from kener_async.clock import Clock
 from kener_async.domain.calendar import QUARTER
 from kener_async.domain.errors import Unavailable
 from kener_async.metrics import Metrics
-from kener_async.store import dirty, rollups
+from kener_async.store import dirty, settling
 from kener_async.store.dirty import Span
 from kener_async.store.interface import Database, Work
 from kener_async.store.rollups import CountedSpan
@@ -65,7 +65,7 @@ class Rollups:
         while monitors and not stop.is_set:
             now = self._clock()
             counted, monitors = await self._database.write_now(
-                rollups.settle_for, TURN_SECONDS, monitors, window, now
+                settling.settle_for, TURN_SECONDS, monitors, window, now
             )
             self._day_sums.note_counted(counted)
             for _, start, end in counted:
