@@ -196,7 +196,10 @@ def test_verify_names_a_sum_that_is_wrong(tmp_path: Path) -> None:
 # What is asked of them
 
 
-HISTORY = st.lists(st.tuples(st.integers(0, DAYS * 24 * 60 - 1), st.sampled_from(MEASURED)), max_size=12)
+REPORTS = st.tuples(  # the first minute, how many reports, and their status
+    st.integers(0, DAYS * 24 * 60 - 50), st.sampled_from((1, 2, 15, 16, 31, 47)), st.sampled_from(MEASURED)
+)
+HISTORY = st.lists(REPORTS, max_size=12)
 ABSENT = st.sets(st.integers(0, 2 * DAYS))  # places of days
 
 
@@ -204,12 +207,14 @@ ABSENT = st.sets(st.integers(0, 2 * DAYS))  # places of days
 @given(HISTORY, st.sampled_from([UTC, BERLIN, KOLKATA]), ABSENT, st.sampled_from(MEASURED))
 def test_sums_and_streaks_are_the_same_whichever_sums_are_stored(
     session: sqlite3.Connection,
-    history: list[tuple[int, Status]],
+    history: list[tuple[int, int, Status]],
     zone: ZoneInfo,
     absent: set[int],
     status: Status,
 ) -> None:
-    by_minute = {BEGIN + place * MINUTE: each for place, each in history}
+    by_minute = {
+        BEGIN + (place + number) * MINUTE: each for place, length, each in history for number in range(length)
+    }
     session.execute("SAVEPOINT example")
     fill(session, [Sample(1, minute, each, minute % 977 / 1000) for minute, each in by_minute.items()])
     day_sums.store_for(session, ALWAYS, [1], UTC, NOON)
