@@ -255,7 +255,7 @@ def valid_name(name: str) -> str:
     """The name of a passkey; raises Invalid."""
     text = " ".join(name.split())
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
-        raise Invalid(f"name: 1 to {LONGEST_NAME} characters")
+        raise Invalid(f"name: must have 1 to {LONGEST_NAME} characters")
     return text
 
 

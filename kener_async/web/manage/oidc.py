@@ -16,6 +16,7 @@ from kener_async.web.manage.frame import (
     open_page,
     see_other,
 )
+from kener_async.web.manage.sentences import sentence_of
 from kener_async.web.manage.sign_in import next_path, old_digest, require_cookies
 
 
@@ -61,5 +62,5 @@ async def callback(page: OpenPage) -> str | web.StreamResponse:
 
 async def _refused(page: OpenPage, error: DomainError) -> web.StreamResponse:
     """A page that says what happened and leads back to sign-in, without starting it again by itself."""
-    shown = await page.render("manage/oidc_refused.html", sentence=error.message)
+    shown = await page.render("manage/oidc_refused.html", sentence=sentence_of(error, page.locale))
     return await answer(page, shown, status_of(error))

@@ -4,7 +4,9 @@ Errors are raised in English, below the screens also by parts that know no langu
 here has a translation in the catalogs; any other is shown as it is.
 """
 
-from kener_async.domain.errors import DomainError, TooMany
+import re
+
+from kener_async.domain.errors import DomainError
 from kener_async.locales.locale import Locale
 
 
@@ -37,7 +39,23 @@ SENTENCES = frozenset(
         _("this took too long: scan the new image"),
         _("a second factor is required here: set up a passkey first"),
         _("is not the name of a zone, such as Europe/Berlin"),
+        _("This passkey was not accepted. Please try again, or sign in another way."),
+        _("The passkey could not be made. Please try again."),
+        _("set a password by this link, and then use the second factor that is set up already"),
+        _("This sign-in was not accepted. Please begin again."),
+        _("You have no access here: none of your groups gives you a role, or you are deactivated."),
+        _("The sign-in service cannot be reached now. Please try again later, or sign in another way."),
+        _("The sign-in service did not ask who you are again, so this cannot be done with it."),
+        _("this session has ended; sign in again"),
+        _("this session has ended already"),
+        _("there is no such session"),
+        _("set up codes first"),
+        _("this passkey is already known"),
+        _("this passkey is the only way you can sign in: set a password or add a passkey first"),
+        _("no such passkey"),
         # people
+        _("there is no such person"),
+        _("must not begin or end with a space, nor contain a control character"),
         _("this is the last admin; make another person admin first"),
         _("choose at least one, or all monitors"),
         _("activate this person first"),
@@ -59,6 +77,38 @@ SENTENCES = frozenset(
         _("a push key reports one monitor: give its tag"),
         _("choose from the list"),
         _("give tags of monitors that you may see"),
+        # incidents, maintenance, texts
+        _("there is no such page"),
+        _("incident not found"),
+        _("update not found"),
+        _("maintenance not found"),
+        _("series not found"),
+        _("template not found"),
+        _("announcement not found"),
+        _("There is one of this name already."),
+        _("there is a series of this name"),
+        _("is missing: say in a few words what does not work"),
+        _('must be such as "90m" or "2h"'),
+        _("must be a date such as 2026-12-27"),
+        _("does not occur within 5 years of its begin"),
+        _("it is over"),
+        _("it has not begun: cancel it"),
+        _("it has begun: end it"),
+        _("it was cancelled: plan another one"),
+        _("it was cancelled before"),
+        _("must be in the future"),
+        _("is in the future"),
+        _("is more than a day before the incident's start"),
+        _("an update needs a text, a state or impacts"),
+        _("must be later than startDatetime"),
+        _("must be 1 minute to 31 days after startDatetime"),
+        _("must be after from"),
+        _("it was deleted since"),
+        _("nothing may be made here: see own of [manage] in the configuration"),
+        _("the form is malformed"),
+        _("is malformed"),
+        _("the token is for other monitors"),
+        _("the token is for some monitors only: name each by its tag"),
         # any form
         _("is missing"),
         _("is too long"),
@@ -75,14 +125,39 @@ SENTENCES = frozenset(
     }
 )
 
+# With what differs from time to time; each is known by the words around it.
+PATTERNS = (
+    TOO_MANY,
+    _("there is a person %(name)s already"),
+    _("there is no category %(name)s"),
+    _("there is no monitor %(name)s"),
+    _("must have 1 to %(most)s characters"),
+    _("has %(count)s characters; %(most)s are allowed"),
+    _("needs at least %(least)s characters"),
+    _("must be from %(least)s to %(most)s"),
+    _("must be in the years from %(least)s to %(most)s"),
+    _("choose at most %(most)s"),
+)
+
+
+def _compiled(text: str) -> tuple[str, re.Pattern[str]]:
+    """A text of the catalogs, and an expression that finds it and the values that stand in it."""
+    return text, re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(text)), re.DOTALL)
+
+
+_COMPILED = tuple(map(_compiled, PATTERNS))
+
 
 def translated(text: str, locale: Locale) -> str:
     """A sentence in the language of a page, where it has a translation."""
-    return locale.gettext(text) if text in SENTENCES else text
+    if text in SENTENCES:
+        return locale.gettext(text)
+    for pattern, expression in _COMPILED:
+        if found := expression.fullmatch(text):
+            return locale.gettext(pattern) % found.groupdict()
+    return text
 
 
 def sentence_of(error: DomainError, locale: Locale) -> str:
     """The message of an error in the language of a page."""
-    if isinstance(error, TooMany):
-        return locale.gettext(TOO_MANY) % {"seconds": error.seconds}
     return translated(error.message, locale)
