@@ -721,6 +721,7 @@ def changed(database: Path, statement: str) -> None:
 
 
 QUARTER_OF_NOON = "2025-12-31T12:15Z"
+HOT_FROM = NOON // DAY * DAY - 2 * DAY
 AT_NOON = f"minute BETWEEN {NOON + 900} AND {NOON + 1799}"
 
 
@@ -751,6 +752,36 @@ AT_NOON = f"minute BETWEEN {NOON + 900} AND {NOON + 1799}"
         (
             "UPDATE samples SET monitor_id = 77 WHERE monitor_id = 1",
             "samples: rows of monitor 77, which does not exist",
+        ),
+        ("UPDATE sealed SET monitor_id = 77", "sealed: rows of monitor 77, which does not exist"),
+        ("UPDATE late_samples SET monitor_id = 77", "late_samples: rows of monitor 77, which does not exist"),
+        (
+            "UPDATE service SET hot_from = hot_from - 60",
+            f"service: samples are sealed up to {HOT_FROM - 60}, and",
+        ),
+        (
+            f"UPDATE service SET late_before = {HOT_FROM - DAY}",
+            f"service: samples are sealed up to {HOT_FROM}, and late before {HOT_FROM - DAY}",
+        ),
+        (
+            "UPDATE monitors SET newest = newest - 60 WHERE id = 1",
+            "samples: monitor 1 has a sample of minute ",
+        ),
+        (
+            f"UPDATE late_samples SET minute = {HOT_FROM}",
+            f"late_samples: monitor 2 has a sample of minute {HOT_FROM}, which is not late",
+        ),
+        (
+            f"UPDATE sealed SET day = {HOT_FROM}",
+            f"sealed: monitor 2 has a day {HOT_FROM}, which is not to be",
+        ),
+        (
+            "UPDATE sealed SET packed = CAST(packed || x'00' AS BLOB)",
+            f"sealed: the day {HOT_FROM - DAY} of monitor 2 cannot be read: ",
+        ),
+        (
+            f"UPDATE service SET late_before = {HOT_FROM + 3 * DAY}, sealed_monitor = 1",
+            f"sealed: the day {HOT_FROM} of monitor 1 lacks the sample of {NOON + 120}",
         ),
         (
             "DELETE FROM incidents WHERE number = 1",

@@ -121,9 +121,21 @@ MUTATIONS = (
     ),
     Mutation(
         "the last write of a minute loses",
-        "store/samples.py",
+        "store/hot_samples.py",
         "SET status = excluded.status, source",
         "SET source",
+    ),
+    Mutation(
+        "a late sample does not replace one that is sealed",
+        "store/samples.py",
+        "merged = before | {row[1]: sample_of(row) for row in rows}",
+        "merged = {row[1]: sample_of(row) for row in rows} | before",
+    ),
+    Mutation(
+        "what comes in for a day that is being sealed is written to the rows that were packed",
+        "store/samples.py",
+        "late = [row for row in rows if row[1] < state.late_before]",
+        "late = [row for row in rows if row[1] < state.hot_from]",
     ),
     Mutation(
         "a quarter is taken for marked before it has ended",
