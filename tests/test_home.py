@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kener_async import keys
 from kener_async.app import apply
 from kener_async.config.model import Announcement, Category, Config, MonitorConfig
 from kener_async.domain.calendar import DAY, HOUR, MINUTE
@@ -18,7 +19,7 @@ from kener_async.domain.samples import Status
 from kener_async.domain.uptime import Counts
 from kener_async.locales.locale import NAMES
 from kener_async.web import home
-from kener_async.web.parts.rows import ROW_CACHE
+from kener_async.web.parts.rows import MAX_CACHED, ROW_CACHE
 from tests.rigs.service import NOON, FakeClock, Service, a_config, a_monitor, running
 
 BOUND = 500_000
@@ -138,6 +139,18 @@ async def test_a_heartbeat_makes_one_row_anew(config: Config, clock: FakeClock):
         await service.beat("7", "DOWN")
         await shown(service)
         assert made == 21
+
+
+@pytest.mark.parametrize("limit", [MAX_CACHED, 3000, 0], ids=["all", "some", "none"])
+async def test_rows_that_were_kept_are_those_that_were_rendered(
+    config: Config, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, limit: int
+):
+    monkeypatch.setattr("kener_async.web.parts.rows.MAX_CACHED", limit)
+    async with running(fleet(config, 20, 0), clock) as service:
+        rendered = await shown(service)
+        assert service.app[ROW_CACHE]._size <= limit
+        service.app[keys.STATES].note_change()
+        assert await shown(service) == rendered
 
 
 # Folded categories
