@@ -16,8 +16,8 @@ from kener_async.api.http.responses import PrebuiltHead, PrebuiltResponse
 from kener_async.web.pages.throttle import RenderThrottle
 
 MAX_PAGES = 1024
-MAX_PLAIN = 8 * 1024 * 1024  # bytes of pages of the site
-MAX_VARIANTS = 4 * 1024 * 1024  # bytes of variants, which clients can invent
+MAX_PLAIN = 4 * 1024 * 1024  # bytes of pages of the site, which are a few thousand bytes each when compressed
+MAX_VARIANTS = 2 * 1024 * 1024  # bytes of variants, which clients can invent
 MIN_COMPRESSED = 256  # bytes; below, compression gains nothing
 MAX_HEADER = 256  # characters that are parsed of a request header
 COMPRESSED_TYPES = ("image/png", "font/")
