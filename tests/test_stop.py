@@ -60,7 +60,7 @@ def test_a_stop_leaves_a_backlog_of_old_samples_for_later(tmp_path: Path, databa
     database.execute(
         """
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)
-        INSERT INTO samples SELECT 1, ? - i * 60, 0, 0, 1000 FROM n
+        INSERT INTO late_samples SELECT 1, ? - i * 60, 0, 0, 1000 FROM n
         """,
         (BACKLOG, newest),
     )
@@ -74,7 +74,7 @@ def test_a_stop_leaves_a_backlog_of_old_samples_for_later(tmp_path: Path, databa
 
 
 def left(database: sqlite3.Connection) -> int:
-    (count,) = database.execute("SELECT count(*) FROM samples").fetchone()
+    (count,) = database.execute("SELECT count(*) FROM late_samples").fetchone()
     return int(count)
 
 
