@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "counting a part of a marked span forgets the rest",
         "store/dirty.py",
-        "remainders += [(monitor, end, last) for _, last in overlapping if last > end]",
+        "remainders += [(monitor, end, last) for monitor, _, last in overlapping if last > end]",
         "assert end",
     ),
     Mutation(
@@ -170,7 +170,7 @@ MUTATIONS = (
     Mutation(
         "the sum of a day outlives a new count of its quarters",
         "store/quarters.py",
-        "    _forget_days(session, monitor, start, end)\n",
+        "    _forget_days(session, monitors, start, end)\n",
         "",
     ),
     Mutation(
