@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from kener_async import keys
+from kener_async.config import alert_rules
 from kener_async.config import load as loading
 from kener_async.config.explanation import explained
 from kener_async.config.model import MonitorConfig
+from kener_async.config.problems import in_circles
 from kener_async.domain.groups import GroupSettings, folded
 from kener_async.domain.heartbeats import EveryInterval, MonitorSettings
 from kener_async.domain.samples import Sample, Status
@@ -380,3 +382,29 @@ def test_groups_are_verified_and_are_the_same_after_an_export(tmp_path: Path):
         )
         (fault,) = integrity.faults(connection, quick=True)
         assert fault.startswith("followers: it is not noted that monitor ")
+
+
+@pytest.mark.parametrize(
+    ("named", "entangled"),
+    [
+        pytest.param({}, set(), id="nothing"),
+        pytest.param({"a": ["b"], "b": ["c"], "c": []}, set(), id="a chain"),
+        pytest.param({"a": ["b"], "b": ["gone"]}, set(), id="a name that is unknown"),
+        pytest.param({"a": ["a"]}, {"a"}, id="itself"),
+        pytest.param({"a": ["b"], "b": ["a"], "c": ["d"], "d": []}, {"a", "b"}, id="two of four"),
+        pytest.param({None: ["a"], "a": ["b", "b"], "b": []}, set(), id="an invalid tag"),
+    ],
+)
+def test_circles_are_searched_only_where_names_lead_back(
+    named: dict[str | None, list[str]], entangled: set[str]
+):
+    assert in_circles(named) == entangled
+
+
+def test_no_circle_is_searched_in_a_chain_of_monitors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    searched: list[str] = []
+    monkeypatch.setattr(alert_rules, "_circle", lambda tag, parents: searched.append(tag))
+    tables = [f'[[monitors]]\ntag = "m{one}"\ndepends_on = ["m{one + 1}"]\n' for one in range(50)]
+    (tmp_path / "config.toml").write_text("".join([*tables, '[[monitors]]\ntag = "m50"\n']))
+    assert len(loading.load(tmp_path / "config.toml", {}).monitors) == 51
+    assert searched == []

@@ -33,7 +33,10 @@ from kener_async.store import (
     monitors,
     notices,
     observer,
+    quarters,
+    rollups,
     samples,
+    settling,
 )
 from kener_async.store.sqlite.connections import connect
 from kener_async.store.sqlite.upgrade import prepare
@@ -140,6 +143,38 @@ def test_the_layers_of_several_monitors_are_read_as_those_of_one(connection: sql
     assert len(read) == len(
         queries(connection, lambda session: layers.load(session, chosen[0], NOON, NOON + 900))
     )
+
+
+def test_a_quarter_of_many_monitors_is_counted_in_as_many_statements_as_that_of_one(
+    connection: sqlite3.Connection, rows: int
+):
+    ids = list(monitors.register(connection, SETTINGS, NOON - DAY).values())
+    end = NOON + 900
+    dirty.mark_closed(connection, NOON)
+    dirty.unmark_many(connection, ids, 0, end)
+    for number, monitor in enumerate(ids):
+        minute = NOON + number % 15 * 60
+        status = list(Status)[number % 3]
+        samples.record(connection, [Sample(monitor, minute, status, 0.25)])
+    dirty.mark_closed(connection, end)
+
+    def settle(some: list[int]) -> tuple[object, object]:
+        return settling.settle_together(connection, some, (0, end), end)
+
+    one = queries(connection, lambda session: settle(ids[-1:]))
+    several = queries(connection, lambda session: settle(ids[:rows]))
+    assert len(several) == len(one)
+    assert dirty.spans_of(connection, ids[:rows], 0, end) == {}
+    assert settle(ids[:rows]) == ([], [])
+
+    together = {one: quarters.by_start(connection, one, NOON, end) for one in ids[:rows]}
+    for monitor in ids[:rows]:
+        dirty.mark(connection, [(monitor, NOON, end)])
+        assert rollups.settle(connection, monitor, (0, end), end, 96) == ([(NOON, end)], True)
+    assert together == {one: quarters.by_start(connection, one, NOON, end) for one in ids[:rows]}
+    assert rollups.count_windows(connection, ids[:rows], (NOON - 900, end), end) == {
+        one: rollups.count_window(connection, one, (NOON - 900, end), end) for one in ids[:rows]
+    }
 
 
 def test_late_reports_of_members_mark_their_groups_at_once(connection: sqlite3.Connection, rows: int):

@@ -16,7 +16,7 @@ from kener_async.worker.observer import Observer
 from kener_async.worker.rollups import Rollups
 from kener_async.worker.stop import NEVER, StopToken
 
-LOADED_AT_ONCE = 10
+LOADED_AT_ONCE = 25
 
 
 class StateLoader:
