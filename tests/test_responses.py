@@ -1,5 +1,6 @@
 """Prebuilt responses: the same as aiohttp's own, header by header."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from aiohttp import ClientSession, HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
+from kener_async import keys
 from kener_async.api.http.responses import json_response
 from tests.rigs.service import Service
 
@@ -73,9 +75,12 @@ def stable(headers: CIMultiDict[str]) -> list[tuple[str, str]]:
 
 
 FORMS: dict[str, dict[str, Any]] = {
-    "the last of its connection": {"headers": {"Connection": "close"}},
-    "HTTP/1.0": {"version": HttpVersion10},
+    "HTTP/1.0, to stay open": {"version": HttpVersion10},  # as the client then asks for
     "HEAD": {"method": "HEAD"},
+}
+LAST: dict[str, dict[str, Any]] = {
+    "HTTP/1.1": {"headers": {"Connection": "close"}},
+    "HTTP/1.0": {"version": HttpVersion10, "headers": {"Connection": "close"}},
 }
 
 
@@ -94,6 +99,37 @@ async def test_a_prebuilt_response_equals_that_of_aiohttp(
     assert (status, stable(prebuilt)) == (slow_status, stable(built))
     assert slow_body == (b"" if form == "HEAD" else body)
     assert prebuilt.keys() >= {"Date", "X-Request-Id"}
+
+
+@pytest.mark.parametrize("form", LAST)
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_the_last_prebuilt_response_of_a_connection_equals_that_of_aiohttp(
+    ask: Ask, service: Service, built_by_aiohttp: list[web.StreamResponse], kind: str, form: str
+):
+    path, headers = REQUESTS[kind]
+    options = dict(LAST[form])
+    headers = headers | options.pop("headers", {})
+    status, prebuilt, body = await ask(path, headers, **options)
+    assert len(built_by_aiohttp) == (kind == "a style sheet of any version")
+    built_by_aiohttp.clear()
+    service.app[keys.RUNNING].stopping = True  # then aiohttp makes every response
+    slow_status, built, slow_body = await ask(path, headers, **options)
+    assert len(built_by_aiohttp) == 1
+    assert (status, stable(prebuilt), body) == (slow_status, stable(built), slow_body)
+    assert prebuilt.get("Connection") == built.get("Connection") == ("close" if form == "HTTP/1.1" else None)
+
+
+@pytest.mark.parametrize(("version", "header"), [("1.1", "Connection: close"), ("1.0", "Accept: */*")])
+async def test_a_connection_ends_with_a_prebuilt_response_that_is_its_last(
+    service: Service, version: str, header: str
+):
+    reader, writer = await asyncio.open_connection(service.client.host, service.client.port)
+    request = f"GET {JSON} HTTP/{version}\r\nHost: x\r\n{header}\r\nAuthorization: {service.token}\r\n\r\n"
+    writer.write(request.encode())
+    answer = await reader.read()
+    assert answer.startswith(f"HTTP/{version} 200 OK\r\n".encode())
+    assert answer.count(b"HTTP/1.") == 1
+    writer.close()
 
 
 async def test_a_connection_stays_open_after_a_prebuilt_response(service: Service):

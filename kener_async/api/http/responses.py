@@ -14,7 +14,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.hdrs import METH_HEAD
 
@@ -27,9 +27,11 @@ DEFAULT_HEADERS = {
     ),
     "Referrer-Policy": "same-origin",
 }
+HTTP_10 = b"HTTP/1.0"
 REQUEST_ID_HEADER = "X-Request-Id"
 NO_STORE = "no-store"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+END, END_OF_LAST = b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
 SHARED_BYTES = 4096  # from this size on a body is sent as it is and not copied behind its head
 
 
@@ -48,12 +50,12 @@ class PrebuiltHead:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *map(": ".join, self.headers.items())]
         self.raw = "\r\n".join([*lines, "Date: "]).encode()
 
-    def for_body(self, length: int, request_id: str) -> bytes:
+    def for_body(self, length: int, request_id: str, end: bytes = END) -> bytes:
         """The head as HTTP/1.1 sends it; 304 has no length of a body."""
         date, number = _date(int(time())), request_id.encode()
         if self.has_no_body:
-            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self.raw, date, number)
-        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n" % (self.raw, date, number, length)
+            return b"%b%b\r\nX-Request-Id: %b%b" % (self.raw, date, number, end)
+        return b"%b%b\r\nX-Request-Id: %b\r\nContent-Length: %d%b" % (self.raw, date, number, length, end)
 
 
 class PrebuiltResponse(web.Response):
@@ -70,6 +72,7 @@ class PrebuiltResponse(web.Response):
     _is_constructed = False
     _is_raw = True  # until anything makes it differ from its prebuilt form
     _is_sent = False
+    _is_last = False  # of its connection, when it was sent
 
     def __init__(self, head: PrebuiltHead, content: bytes) -> None:
         self.head = head
@@ -98,7 +101,7 @@ class PrebuiltResponse(web.Response):
 
     @property
     def keep_alive(self) -> bool | None:
-        return True if self._is_sent else super().keep_alive
+        return not self._is_last if self._is_sent else super().keep_alive
 
     def force_close(self) -> None:
         self._is_raw = False
@@ -111,17 +114,20 @@ class PrebuiltResponse(web.Response):
         if not (self._is_raw and takes_raw(request)):
             self.headers[REQUEST_ID_HEADER] = self.request_id
             return await super().prepare(request)
-        self._is_sent = True
+        self._is_sent, self._is_last = True, not request.keep_alive
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            self._write(transport)
+            self._write(transport, is_version_11=request.version is HttpVersion11)
             if transport.get_write_buffer_size():
                 await request.writer.drain()
         return None
 
-    def _write(self, transport: asyncio.Transport) -> None:
+    def _write(self, transport: asyncio.Transport, *, is_version_11: bool) -> None:
         content = b"" if self.head.has_no_body else self.content
-        head = self.head.for_body(len(content), self.request_id)
+        end = END_OF_LAST if self._is_last and is_version_11 else END
+        head = self.head.for_body(len(content), self.request_id, end)
+        if not is_version_11:
+            head = HTTP_10 + head[len(HTTP_10) :]
         if len(content) < SHARED_BYTES:
             transport.write(head + content)
         else:
@@ -134,8 +140,10 @@ class PrebuiltResponse(web.Response):
 
 
 def takes_raw(request: web.BaseRequest) -> bool:
-    """Whether the response has neither a Connection header nor anything else that depends on the request."""
-    return request.version is HttpVersion11 and request.keep_alive and request.method != METH_HEAD
+    """Whether a prebuilt head fits; HTTP/1.0 has another one on a connection that stays open."""
+    if request.version is not HttpVersion11 and (request.version is not HttpVersion10 or request.keep_alive):
+        return False
+    return request.method != METH_HEAD
 
 
 def complete_headers(response: web.StreamResponse, request_id: str) -> None:
