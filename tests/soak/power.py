@@ -91,6 +91,15 @@ class Disk:
         """From now on nothing reaches the image, neither data nor the journal."""
         _run("xfs_io", "-x", "-c", "shutdown", str(self.point))
 
+    def restore_power(self) -> None:
+        """Mount what has reached the image, copied: another mount namespace may still hold the first one."""
+        self.unmount()
+        copy = self.image.with_name(f"{self.image.name}-")
+        _run("cp", "--sparse=always", str(self.image), str(copy))
+        self.image.unlink()
+        self.image = copy
+        self.mount()
+
 
 @contextmanager
 def ext4(folder: Path) -> Iterator[Disk]:
@@ -148,8 +157,7 @@ async def run(folder: Path, cuts: int, synchronous: str, chance: random.Random) 
             for _ in range(cuts):
                 await asyncio.to_thread(server.start, 120)
                 await _load_until_cut(server, disk, senders, chance.uniform(0.5, 3))
-                disk.unmount()
-                disk.mount()
+                disk.restore_power()
                 report.add(senders.sent, compare(database, senders.sent), integrity(database))
     return report
 
@@ -170,8 +178,7 @@ async def run_upgrades(folder: Path, cuts: int, chance: random.Random) -> Report
                 await asyncio.to_thread(server.freeze)
                 disk.cut_power()
                 server.kill()
-                disk.unmount()
-                disk.mount()
+                disk.restore_power()
                 # A file just switched to a write-ahead log may have none yet, and only writers make one.
                 with closing(sqlite3.connect(database)) as writer:
                     writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()
