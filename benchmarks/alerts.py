@@ -20,7 +20,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 
-from benchmarks.servers import Server, configure, free_port, machine, ours, workplace
+from benchmarks.servers import Server, configure, free_port, load_now, machine, ours, workplace
 
 CPU_BUDGET = 0.05  # of a core, for 1,000 monitors with three rules each
 P50_BUDGET, P99_BUDGET = 0.3, 1.0  # seconds
@@ -63,7 +63,7 @@ def main() -> int:
         delays = _delays(ruled, hook, options.monitors, options.outages)
     p50, p99 = median(delays), delays[math.ceil(0.99 * len(delays)) - 1]
     print(f"POST of a DOWN to the first byte at the webhook, {len(delays)} times:")
-    print(f"  p50 {p50:.3f} s (budget {P50_BUDGET} s), p99 {p99:.3f} s (budget {P99_BUDGET} s)")
+    print(f"  p50 {p50:.3f} s (budget {P50_BUDGET} s), p99 {p99:.3f} s (budget {P99_BUDGET} s); {load_now()}")
     return 0 if share <= CPU_BUDGET and p50 <= P50_BUDGET and p99 <= P99_BUDGET else 1
 
 
@@ -181,7 +181,7 @@ def _share(plain: Server, ruled: Server, monitors: int, seconds: int) -> float:
         used = [server.cpu_seconds - spent for server, spent in zip((plain, ruled), before, strict=True)]
     share = (used[1] - used[0]) / seconds
     print(f"{monitors} monitors with 3 rules, a report a minute each, for {seconds} s:")
-    print(f"  off {used[0] / seconds:.2%}, on {used[1] / seconds:.2%} of a core")
+    print(f"  off {used[0] / seconds:.2%}, on {used[1] / seconds:.2%} of a core; {load_now()}")
     print(f"  evaluator: {share:.2%} (budget {CPU_BUDGET:.0%})")
     return share
 

@@ -27,6 +27,7 @@ from benchmarks.servers import (
     cpu_seconds,
     free_port,
     load,
+    load_now,
     machine,
     ours,
     pinned,
@@ -136,7 +137,9 @@ def _tell_minute(name: str, figures: Figures, spent: Sequence[tuple[float, float
     print(f"  {figures.attempts:.0f} attempts, {skipped:.0f} runs left out (0)")
     share, bare = (median(each[side] for each in spent) for side in (0, 1))
     ratio = median(ours / reference for ours, reference in spent)
-    print(f"  processor {share:.2%} of a core (budget {CPU_BUDGET:.0%}), bare aiohttp {bare:.2%}")
+    print(
+        f"  processor {share:.2%} of a core (budget {CPU_BUDGET:.0%}), bare aiohttp {bare:.2%}; {load_now()}"
+    )
     each = f"{share * 60:.2f} and {bare * 60:.2f} ms each"
     print(f"  {each}: {ratio:.2f} times (budget {PER_CHECK_BUDGET})")
     print(f"  memory {memory:+.1f} MB (budget {MEMORY_BUDGET} MB)")
@@ -166,7 +169,7 @@ def _mixed(folder: Path, found: Targets, options: argparse.Namespace) -> bool:
         f"  processor {share:.1%} of a core (budget {MIXED_CPU_BUDGET:.0%}); {figures.attempts:.0f} attempts"
     )
     print(f"  begun later than due: p99 <= {p99 * 1e3:g} ms (budget 250 ms)")
-    print(f"  heartbeats beside them: {kept:.2f} of those without (budget {RATE_BUDGET})")
+    print(f"  heartbeats beside them: {kept:.2f} of those without (budget {RATE_BUDGET}); {load_now()}")
     return share <= MIXED_CPU_BUDGET and p99 <= 0.25 and kept >= RATE_BUDGET
 
 
@@ -189,7 +192,7 @@ def _beside_load(folder: Path, found: Targets, options: argparse.Namespace) -> b
             count for name, count in figures.counters.items() if "not_measured" in name
         )
     rates = f"{rounds.per_second:.0f} POST/s of {most.per_second:.0f} at most"
-    print(f"  {rates}, 32 visitors; {figures.attempts:.0f} attempts, {bad:.0f} not UP (0)")
+    print(f"  {rates}, 32 visitors; {figures.attempts:.0f} attempts, {bad:.0f} not UP (0); {load_now()}")
     print(f"  p95 of the latency {busy:.1f} ms, idle {idle:.1f} ms (budget {LATENCY_BUDGET} ms more)")
     print(f"  begun later than due: p99 <= {figures.bound(0.99) * 1e3:g} ms")
     return bad == 0 and busy - idle <= LATENCY_BUDGET
@@ -218,7 +221,7 @@ def _dead_name_server(folder: Path, found: Targets, options: argparse.Namespace)
         not_measured = figures_of(dead).counters.get('kener_checks_not_measured_total{why="names"}', 0)
     ratio = pages[dead].p99 / pages[plain].p99
     times = f"{pages[dead].p99:.1f} ms, without {pages[plain].p99:.1f} ms"
-    print(f"  p99 of a page {times}: {ratio:.2f} times (budget {PAGE_BUDGET})")
+    print(f"  p99 of a page {times}: {ratio:.2f} times (budget {PAGE_BUDGET}); {load_now()}")
     print(f"  {not_measured:.0f} attempts not measured; {wrong} minutes not UP (0), {down} by address (0)")
     return ratio <= PAGE_BUDGET and not_measured > 0 and wrong == 0
 
@@ -235,7 +238,7 @@ def _hanging(folder: Path, found: Targets, options: argparse.Namespace) -> bool:
             time.sleep(options.seconds)
             bounds[name] = figures_of(server).since(before)
     alone, beside = (bounds[name].bound(0.99) for name in ("alone", "beside"))
-    print(f"1,000 checks beside 256 hanging targets, {options.seconds} s:")
+    print(f"1,000 checks beside 256 hanging targets, {options.seconds} s; {load_now()}:")
     print(f"  begun later than due: p99 <= {beside * 1e3:g} ms, without them <= {alone * 1e3:g} ms")
     return beside <= max(alone, 0.05)
 

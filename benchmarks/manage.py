@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
 
-from benchmarks.servers import Server, configure, machine, ours, workplace
+from benchmarks.servers import Server, configure, load_now, machine, ours, workplace
 from kener_async.clock import system_clock
 from kener_async.config.load import load
 from kener_async.domain.calendar import DAY
@@ -137,7 +137,7 @@ def _compare(name: str, path: str, servers: dict[int, Server], times: int) -> fl
         f"{servers[count].name} {each:6.1f} ms (CPU {cpu[count]:5.1f})" for count, each in medians.items()
     )
     fewest, most = min(servers), max(servers)
-    print(f"  {name:14} {figures}  ratio {_ratio(taken[most], taken[fewest]):.2f}")
+    print(f"  {name:14} {figures}  ratio {_ratio(taken[most], taken[fewest]):.2f}  {load_now()}")
     return medians[most]
 
 

@@ -24,7 +24,15 @@ from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
-from benchmarks.servers import LOAD_CORE, configure, first_among_sessions, leave_on_sigterm, machine, ours
+from benchmarks.servers import (
+    LOAD_CORE,
+    configure,
+    first_among_sessions,
+    leave_on_sigterm,
+    load_now,
+    machine,
+    ours,
+)
 from kener_async.api.http.policy import policy_of
 from kener_async.app import create_app
 from kener_async.config.load import load
@@ -225,7 +233,7 @@ def _is_kept(port: int, token: str, asked: Asked, base: float, seconds: float) -
     share = figures.p50 / base
     print(
         f"{share:5.2f}  p50 {figures.p50:6.2f}  p99 {figures.p99:7.2f} ms  {figures.answered:6,.0f}/s  "
-        f"{figures.status}  {asked.name}{'' if share <= BUDGET else '  MISSED'}",
+        f"{figures.status}  {load_now()}  {asked.name}{'' if share <= BUDGET else '  MISSED'}",
         flush=True,
     )
     return share <= BUDGET

@@ -414,6 +414,11 @@ def first_among_sessions() -> Iterator[None]:
         group.write_text("0")
 
 
+def load_now() -> str:
+    """The load average of the last minute, to be printed with a figure."""
+    return f"load {os.getloadavg()[0]:.1f}"
+
+
 def machine() -> str:
     """One line about where this was measured."""
     model = next(

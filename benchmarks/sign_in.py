@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from benchmarks.servers import Server, configure, machine, ours, workplace
+from benchmarks.servers import Server, configure, load_now, machine, ours, workplace
 from kener_async.clock import system_clock
 from kener_async.domain.people import Actor, ActorKind, Role
 from kener_async.identity.passwords import argon2id
@@ -77,7 +77,7 @@ async def _measure(server: Server, options: argparse.Namespace) -> bool:
             beside = await _heartbeats(client, server, options.rate, options.seconds)
         grown = server.resident_mb - before
         times = p99(beside) / p99(alone)
-        print(f"heartbeats: p50 {median(alone) * 1000:.1f} ms, p99 {p99(alone) * 1000:.1f} ms")
+        print(f"heartbeats: p50 {median(alone) * 1000:.1f} ms, p99 {p99(alone) * 1000:.1f} ms; {load_now()}")
         print(
             f"beside {len(count)} sign-ins: p50 {median(beside) * 1000:.1f}, p99 {p99(beside) * 1000:.1f} ms"
         )
@@ -85,7 +85,7 @@ async def _measure(server: Server, options: argparse.Namespace) -> bool:
             f"p99: {times:.2f} times (budget {P99_BUDGET}); {grown:.1f} MB more (budget {MEMORY_BUDGET_MB})"
         )
         differs = await _names(client, options.tries)
-        print(f"known and unknown names: {differs:+.1%} (budget {TIMING_BUDGET:.0%})")
+        print(f"known and unknown names: {differs:+.1%} (budget {TIMING_BUDGET:.0%}); {load_now()}")
     return times <= P99_BUDGET and grown <= MEMORY_BUDGET_MB and abs(differs) <= TIMING_BUDGET
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.servers import SERVER_CORE, first_among_sessions, machine
+from benchmarks.servers import SERVER_CORE, first_among_sessions, load_now, machine
 from kener_async.domain.samples import Sample, Status
 from kener_async.domain.states import MonitorStates
 from kener_async.metrics import Metrics
@@ -51,7 +51,7 @@ def main() -> int:
         share = median(our / their for our, their in zip(ours, theirs, strict=True))
         print(
             f"  {callers:5,} callers  ours {median(ours):8,.0f} rows/s   executemany, {callers:,} a commit "
-            f"{median(theirs):8,.0f} rows/s   ratio {share:.2f}; load {os.getloadavg()[0]:.1f}"
+            f"{median(theirs):8,.0f} rows/s   ratio {share:.2f}; {load_now()}"
         )
     return 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from benchmarks.servers import LOAD_CORE, Server, configure, free_port, machine, ours, workplace
+from benchmarks.servers import LOAD_CORE, Server, configure, free_port, load_now, machine, ours, workplace
 
 BUDGET = 2.0  # times what it takes when it is calm
 PAGER_SECONDS = 60.0
@@ -233,7 +233,7 @@ def _p(times: Sequence[float], share: float) -> float:
 
 
 def _print(phase: Phase, calm: Phase | None) -> None:
-    print(f"  {phase.name}: {phase.cpu:.0%} of the core")
+    print(f"  {phase.name}: {phase.cpu:.0%} of the core; {load_now()}")
     for name, times in (("POST", phase.posts), *sorted(phase.pages.items())):
         figures = [f"p50 {_p(times, 0.5):6.1f}  p99 {_p(times, 0.99):6.1f}  max {_p(times, 1):6.1f} ms"]
         if calm is not None:
