@@ -1,6 +1,7 @@
 """Commands: what the program gets, what its end means, and that nothing of it stays."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -69,6 +70,16 @@ async def test_a_program_that_reads_nothing_or_writes_a_lot_is_not_in_the_way():
     assert (await command("/bin/true").send(a_message(text="x" * 500_000), {})).answer == ""
     answer = (await command("/bin/sh", "-c", "yes | head -c 3000000").send(a_message(), {})).answer
     assert 400 < len(answer) <= 500
+
+
+async def test_a_program_that_reads_nothing_leaves_nothing_to_be_logged():
+    told = list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    for _ in range(5):
+        await command("/bin/true").send(a_message(text="x" * 500_000), {})
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
 
 
 async def test_arguments_are_not_in_the_answer():

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from kener_async import log as logs
 from kener_async.api.http.request_log import REQUEST_LOG
+from kener_async.api.status import ReportIntake
 from kener_async.config.model import LogConfig
 from kener_async.log import LineRate
-from kener_async.worker.writer import Writer
 from tests.rigs.process import Client, Server, a_config, connected
 from tests.rigs.service import NOON, Service
 
@@ -92,10 +92,10 @@ async def test_what_anybody_can_make_the_log_hold_is_bounded(service: Service):
 
 
 async def test_exceptions_are_bounded_too(service: Service, monkeypatch: pytest.MonkeyPatch):
-    async def fail(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise RuntimeError("x")
 
-    monkeypatch.setattr(Writer, "put", fail)
+    monkeypatch.setattr(ReportIntake, "add", fail)
     with capture_logs() as captured:
         for _ in range(40):
             status, _ = await service.ask("POST", "/api/status", json=BEAT)

@@ -120,6 +120,9 @@ async def _write(process: Process, text: bytes) -> None:
             pipe.write(text)
             await pipe.drain()
         pipe.close()
+        # Else asyncio logs the broken pipe as an exception that was never retrieved.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            await pipe.wait_closed()
 
 
 async def _end(process: Process) -> None:

@@ -22,7 +22,7 @@ class SealState(NamedTuple):
     rolled_until: int
 
 
-NOT_BEGUN = SealState(0, LAST_INSTANT, 0, 0)
+NOT_BEGUN = SealState(0, LAST_INSTANT + 1, 0, 0)
 
 
 def read(session: Session) -> SealState:

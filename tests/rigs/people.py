@@ -26,7 +26,8 @@ CHANGED = frozenset(
         *("invitations", "submissions", "audit", "managed", "series_marks"),
     )
 )
-NOTED = {"people": 11, "tokens": 6}  # the column that says when they were last seen or used
+# The column that says when they were last seen, used, or reported.
+NOTED = {"people": 11, "tokens": 6, "monitors": 3}
 ACT = 4  # the column of the audit log
 # So quick that tests wait for none; a hash says by itself what it was made with.
 _QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
