@@ -98,14 +98,16 @@ def _count_from_layers(session: Session, monitor: int, span: Span, now: int) -> 
     return counts
 
 
-def count_spans(session: Session, monitor: int, spans: Collection[Span], now: int) -> dict[Span, Counts]:
+def count_spans(
+    session: Session, monitor: int, spans: Collection[Span], marked: Sequence[Span], now: int
+) -> dict[Span, Counts]:
     """The minutes of spans of whole quarters that have ended and are kept, as `count_window` counts them.
 
     Latencies are left out. The sums of whole days are stored, unless they were counted again just now.
+    `marked` is what `not_clean` says of these spans.
     """
     start = min((start for start, _ in spans), default=0)
     end = max((end for _, end in spans), default=0)
-    marked = _not_clean(session, monitor, start, end)
     stored = day_sums.load_minutes(session, monitor, start, end)
     first = quarters.first(session, monitor)
     counted: dict[Span, Counts] = {}
@@ -123,16 +125,20 @@ def count_spans(session: Session, monitor: int, spans: Collection[Span], now: in
     return counted
 
 
-def count_clean(session: Session, monitor: int, starts: Collection[int]) -> dict[int, Counts]:
-    """The minutes of those of these quarters whose stored counts are right, by their start."""
-    marked = _not_clean(session, monitor, min(starts), max(starts) + QUARTER)
+def count_clean(
+    session: Session, monitor: int, starts: Collection[int], marked: Sequence[Span]
+) -> dict[int, Counts]:
+    """The minutes of those of these quarters whose stored counts are right, by their start.
+
+    `marked` is what `not_clean` says of these quarters.
+    """
     clean = [at for at in starts if not any(start <= at < end for start, end in marked)]
     return dict.fromkeys(clean, NOTHING) | quarters.minutes_by_start(session, monitor, clean)
 
 
 def days_counted(session: Session, monitor: int, start: int, end: int) -> dict[Span, Counts]:
     """The stored sums of days within `[start, end)` that are right, with latencies."""
-    marked = _not_clean(session, monitor, start, end)
+    marked = not_clean(session, [monitor], start, end)[monitor]
     return {
         day: counts
         for day, counts in day_sums.load(session, monitor, start, end).items()
@@ -140,27 +146,32 @@ def days_counted(session: Session, monitor: int, start: int, end: int) -> dict[S
     }
 
 
-def _not_clean(session: Session, monitor: int, start: int, end: int) -> list[Span]:
-    return [(first, last) for first, last, clean in _by_cleanness(session, monitor, start, end) if not clean]
+def not_clean(
+    session: Session, monitors: Sequence[int], start: int, end: int
+) -> Mapping[int, Sequence[Span]]:
+    """The spans within ended quarters `[start, end)` whose stored counts may be wrong, in order, by monitor.
+
+    They are few, because callers have them settled first, unless the disk is full.
+    """
+    marked_until = max(start, min(end, dirty.rolled_until(session)))
+    marked = dirty.spans_of(session, monitors, start, marked_until) if start < marked_until else {}
+    uncounted = [(marked_until, end)] if marked_until < end else []
+    return {
+        monitor: [(max(first, start), min(last, marked_until)) for first, last in marked.get(monitor, ())]
+        + uncounted
+        for monitor in monitors
+    }
 
 
 def _by_cleanness(session: Session, monitor: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """Divide ended quarters `[start, end)` into spans whose stored counts are right (True) and the others.
-
-    The others are few, because callers have them settled first, unless the disk is full.
-    """
-    marked_until = max(start, min(end, dirty.rolled_until(session)))
-    marked = dirty.spans(session, monitor, start, marked_until) if start < marked_until else []
-    for first, last in marked:
+    """Divide ended quarters `[start, end)` into spans whose stored counts are right (True) and the others."""
+    for first, last in not_clean(session, [monitor], start, end)[monitor]:
         if start < first:
             yield start, first, True
-        yield max(start, first), min(last, marked_until), False
-        start = min(last, marked_until)
-    if start < marked_until:
-        yield start, marked_until, True
-        start = marked_until
+        yield first, last, False
+        start = last
     if start < end:
-        yield start, end, False
+        yield start, end, True
 
 
 def pieces(window: Span, now: int) -> Iterator[tuple[int, int, bool]]:

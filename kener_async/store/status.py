@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from kener_async.domain.calendar import DAY, minute_end, quarter_of
-from kener_async.domain.overview import frame_at
+from kener_async.domain.calendar import DAY, minute_end
 from kener_async.domain.samples import Status
 from kener_async.domain.states import MonitorState, StatusReport
 from kener_async.domain.uptime import Counts
@@ -42,8 +41,7 @@ def read(
 def _reading(session: Session, monitor: int, tag: str, zone: ZoneInfo, now: int) -> Reading:
     state = states.load(session, monitor, tag, now)
     report = state.report(now)
-    frame = frame_at(quarter_of(now), zone, observer.kept_from(session))
-    past = overview.load(session, monitor, frame, now)
+    (past,) = overview.load_many(session, [monitor], zone, now)
     windows = past.overview(state.running(now), minute_end(now)).windows
     return Reading(report, _since(session, state, now), windows)
 
