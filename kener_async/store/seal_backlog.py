@@ -1,21 +1,8 @@
-"""The samples that are due to be packed and are not: the oldest of them, and how many days they are of."""
+"""The days whose samples are due to be packed and are not yet."""
 
 from kener_async.domain.calendar import DAY, utc_day_of
 from kener_async.store.interface import Session
 from kener_async.store.seal_state import hot_days_from
-
-
-def oldest_minute(session: Session, now: int) -> int | None:
-    """The oldest minute whose sample is due to be packed and waits; None: nothing waits."""
-    due = hot_days_from(now)
-    (first,) = session.execute("SELECT min(minute) FROM samples").fetchone()
-    waiting = [] if first is None else [first]
-    monitor = -1
-    while (row := _next_late(session, monitor, 0)) is not None:
-        monitor, minute = row
-        waiting.append(minute)
-        monitor += 1
-    return min((minute for minute in waiting if minute < due), default=None)
 
 
 def days_waiting(session: Session, now: int) -> int:
