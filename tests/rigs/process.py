@@ -37,9 +37,12 @@ Key = tuple[str, int]  # tag, minute
 
 
 def a_free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, and below those that Linux gives to outgoing connections meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(32_768 - 10_000)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def a_config(settings: Tables | None = None, tags: Sequence[str] = ("earth", "mars"), more: str = "") -> str:
