@@ -111,7 +111,7 @@ build)
 tests)
     programs busybox:busybox dash:dash curl:curl shellcheck:shellcheck \
         chromium:chromium libatomic.so.1:libatomic1 strace:strace faketime:faketime nginx:nginx-light openssl:openssl \
-        node:nodejs php:php-cli
+        node:nodejs php:php-cli xfs_io:xfsprogs mkfs.ext4:e2fsprogs
     ;;
 soak) programs busybox:busybox dash:dash curl:curl xfs_io:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime ;;
 peers)

@@ -9,58 +9,23 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kener_async.domain.calendar import LAST_INSTANT, minute_of, utc_day_of
 from kener_async.domain.samples import Sample
+from kener_async.store import sample_rows
 from kener_async.store.interface import Session
-from kener_async.store.sample_rows import Row, sample_of
-
-ROWS_PER_STATEMENT = 500
-
-Key = tuple[int, int]  # monitor, minute
+from kener_async.store.sample_rows import Key, Row, sample_of
 
 
 def put(session: Session, rows: Sequence[Row]) -> None:
     """Store rows, replacing any of the same minutes."""
-    insert(session, "samples", sorted(rows, key=_by_minute))  # in the order of the primary key
+    sample_rows.insert(session, "samples", sorted(rows, key=_by_minute))  # in the order of the primary key
 
 
 def _by_minute(row: Row) -> tuple[int, int]:
     return row[1], row[0]
 
 
-def insert(session: Session, table: str, rows: Sequence[Row]) -> None:
-    """Store rows in a table of samples, many in one statement: executemany releases the GIL for each."""
-    for first in range(0, len(rows), ROWS_PER_STATEMENT):
-        some = rows[first : first + ROWS_PER_STATEMENT]
-        session.execute(
-            f"""
-            INSERT INTO {table} (monitor_id, minute, status, source, latency)
-            VALUES {", ".join(["(?, ?, ?, ?, ?)"] * len(some))}
-                ON CONFLICT (monitor_id, minute) DO UPDATE
-               SET status = excluded.status, source = excluded.source, latency = excluded.latency
-            """,  # noqa: S608 - a name of ours, and placeholders
-            [value for row in some for value in row],
-        )
-
-
 def at(session: Session, keys: Sequence[Key]) -> dict[Key, Sample]:
     """The samples stored for these keys."""
-    return look_up(session, "samples", keys)
-
-
-def look_up(session: Session, table: str, keys: Sequence[Key]) -> dict[Key, Sample]:
-    """The samples that a table holds for these keys."""
-    found: dict[Key, Sample] = {}
-    for first in range(0, len(keys), ROWS_PER_STATEMENT):
-        some = keys[first : first + ROWS_PER_STATEMENT]
-        rows = session.execute(
-            f"""
-            WITH wanted (monitor, moment) AS (VALUES {", ".join(["(?, ?)"] * len(some))})
-            SELECT monitor_id, minute, status, source, latency
-              FROM wanted CROSS JOIN {table} ON monitor_id = monitor AND minute = moment
-            """,  # noqa: S608 - a name of ours, and placeholders
-            [value for key in some for value in key],
-        )
-        found.update({row[:2]: sample_of(row) for row in rows})
-    return found
+    return sample_rows.look_up(session, "samples", keys)
 
 
 _MINUTES = """
@@ -181,16 +146,6 @@ def delete_before(session: Session, end: int, limit: int) -> bool:
     ).fetchone() or (end,)
     session.execute("DELETE FROM samples WHERE minute < ?", (max(until, first + 60),))
     return True
-
-
-def delete_of(session: Session, monitor: int, minutes: Sequence[int]) -> None:
-    """Delete the rows of a monitor in these minutes."""
-    session.execute(
-        """
-        DELETE FROM samples WHERE monitor_id = ? AND minute IN (SELECT value FROM json_each(?))
-        """,
-        (monitor, json.dumps(minutes)),
-    )
 
 
 def count_from(session: Session, hot_from: int) -> int:

@@ -5,22 +5,21 @@ from collections.abc import Mapping, Sequence
 
 from kener_async.domain.calendar import DAY, MINUTE, utc_day_of
 from kener_async.domain.samples import Sample
-from kener_async.store import hot_samples
-from kener_async.store.hot_samples import Key
+from kener_async.store import sample_rows
 from kener_async.store.interface import Session
-from kener_async.store.sample_rows import Row, sample_of
+from kener_async.store.sample_rows import Key, Row, sample_of
 
 COLUMNS = "monitor_id, minute, status, source, latency"
 
 
 def put(session: Session, rows: Sequence[Row]) -> None:
     """Store rows, replacing any of the same minutes."""
-    hot_samples.insert(session, "late_samples", sorted(rows))
+    sample_rows.insert(session, "late_samples", sorted(rows))
 
 
 def at(session: Session, keys: Sequence[Key]) -> dict[Key, Sample]:
     """The samples stored for these keys."""
-    return hot_samples.look_up(session, "late_samples", keys)
+    return sample_rows.look_up(session, "late_samples", keys)
 
 
 def rows(session: Session, monitors: Sequence[int], start: int, end: int) -> Sequence[Row]:
@@ -75,22 +74,22 @@ def places(session: Session) -> dict[Key, int]:
     return found
 
 
-def first_day(session: Session, before: int) -> tuple[int, int] | None:
-    """The first monitor with rows from before an instant, and their first UTC day; None: there are none."""
-    monitor = -1
+def first_day(session: Session, before: int, monitor: int = 0) -> tuple[int, int] | None:
+    """The first monitor from one on with rows of before an instant, and their first day; None: none has."""
     while True:
         row = session.execute(
             """
             SELECT monitor_id, minute FROM late_samples
-             WHERE monitor_id > ? ORDER BY monitor_id, minute LIMIT 1
+             WHERE monitor_id >= ? ORDER BY monitor_id, minute LIMIT 1
             """,
             (monitor,),
         ).fetchone()
         if row is None:
             return None
-        monitor, minute = row
+        found, minute = row
         if minute < before:
-            return monitor, utc_day_of(minute)
+            return found, utc_day_of(minute)
+        monitor = found + 1
 
 
 def delete_day(session: Session, monitor: int, day: int) -> None:
@@ -98,14 +97,6 @@ def delete_day(session: Session, monitor: int, day: int) -> None:
     session.execute(
         "DELETE FROM late_samples WHERE monitor_id = ? AND minute >= ? AND minute < ?",
         (monitor, day, day + DAY),
-    )
-
-
-def delete_of(session: Session, monitor: int, minutes: Sequence[int]) -> None:
-    """Delete the rows of a monitor in these minutes."""
-    session.execute(
-        "DELETE FROM late_samples WHERE monitor_id = ? AND minute IN (SELECT value FROM json_each(?))",
-        (monitor, json.dumps(minutes)),
     )
 
 

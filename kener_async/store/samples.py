@@ -10,11 +10,18 @@ from types import MappingProxyType
 
 from kener_async.domain.calendar import DAY, HOUR, MINUTE, QUARTER, quarter_of, utc_day_of
 from kener_async.domain.samples import Sample, SampleSource, winners
-from kener_async.store import hot_samples, last_reports, late_samples, packing, seal_state, sealed_days
+from kener_async.store import (
+    hot_samples,
+    last_reports,
+    late_samples,
+    packing,
+    sample_rows,
+    seal_state,
+    sealed_days,
+)
 from kener_async.store.dirty import mark, mark_with_followers
-from kener_async.store.hot_samples import Key
 from kener_async.store.interface import Session
-from kener_async.store.sample_rows import Row, row_of, sample_of
+from kener_async.store.sample_rows import Key, Row, row_of, sample_of
 from kener_async.store.seal_state import SealState
 
 ROWS_AT_ONCE = 10_000
@@ -71,7 +78,7 @@ def insert_many(session: Session, samples: Iterable[Sample]) -> None:
         rows = list(some)
         if day < state.hot_from:
             sealed_days.merge(session, monitor, day, rows)
-            late_samples.delete_of(session, monitor, [row[1] for row in rows])
+            sample_rows.delete_of(session, "late_samples", monitor, [row[1] for row in rows])
             last_reports.note(session, _newest(rows), NONE_HEARD)
             continue
         waiting += rows
@@ -213,7 +220,7 @@ def delete_before(session: Session, monitor: int, minute: int, limit: int) -> in
     deleted = sealed_days.delete_before(session, monitor, day, max(limit, 0))
     deleted += late_samples.delete_before(session, monitor, day, max(limit - deleted, 0))
     hot = hot_samples.minutes(session, monitor, state.late_before, minute)[: max(limit - deleted, 0)]
-    hot_samples.delete_of(session, monitor, hot)
+    sample_rows.delete_of(session, "samples", monitor, hot)
     return deleted + len(hot)
 
 

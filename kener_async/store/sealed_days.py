@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from kener_async.domain.calendar import DAY, MINUTE, utc_day_of
 from kener_async.domain.samples import Sample
 from kener_async.store import packing
-from kener_async.store.hot_samples import Key
 from kener_async.store.interface import Session
 from kener_async.store.packing import DamagedDay
-from kener_async.store.sample_rows import Row, sample_of
+from kener_async.store.sample_rows import Key, Row, sample_of
 
 
 def rows(session: Session, monitors: Sequence[int], start: int, end: int) -> Iterator[Row]:

@@ -64,8 +64,9 @@ def _seal_some(session: Session, state: SealState, limit: int) -> None:
 
 def _merge_late(session: Session, before: int, limit: int) -> bool:
     """Merge late samples of up to `limit` days of a monitor before an instant; whether there were so many."""
+    monitor = 0
     for _ in range(limit):
-        found = late_samples.first_day(session, before)
+        found = late_samples.first_day(session, before, monitor)
         if found is None:
             return False
         monitor, day = found

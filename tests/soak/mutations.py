@@ -121,7 +121,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the last write of a minute loses",
-        "store/hot_samples.py",
+        "store/sample_rows.py",
         "SET status = excluded.status, source",
         "SET source",
     ),
