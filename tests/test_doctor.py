@@ -107,7 +107,7 @@ PROXY = (ip_network("127.0.0.1"),)
         (lambda: [diagnosis.of_open_files(1024, 0)], "ok"),
         (lambda: [diagnosis.of_open_files(65536, 60_000)], "fail"),
         (lambda: [diagnosis.of_memory(1000, 2**30)], "ok"),
-        (lambda: [diagnosis.of_memory(1500, 2**30)], "warn"),
+        (lambda: [diagnosis.of_memory(4000, 2**30)], "warn"),
         (lambda: [diagnosis.of_memory(1500, 2**27)], "fail"),
         (lambda: [diagnosis.of_log_size(2**26 + 1)], "warn"),
         (lambda: [diagnosis.of_log_size(2**26)], "ok"),

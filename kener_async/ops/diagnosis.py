@@ -18,8 +18,8 @@ LARGE_LOG = 64 * 1024 * 1024
 LEAST_FILES = 1024
 MIB = 1024 * 1024
 UNIT_MEMORY = 256  # MB; MemoryMax of systemd/kener-async.service
-MEMORY_BASE = 132  # MB
-MEMORY_PER_1000 = 100  # MB for so many monitors
+MEMORY_BASE = 150  # MB
+MEMORY_PER_1000 = 35  # MB for so many monitors
 STRONG_BITS = 128
 UNUSED = 90 * DAY
 EXPIRING = 14 * DAY
@@ -202,7 +202,7 @@ def of_memory(monitors: int, total: int) -> Finding:
 def needed_memory(monitors: int) -> int:
     """Megabytes of a server with so many monitors, 90 days of history and visitors in three languages.
 
-    Measured by benchmarks/memory.py; the table in docs/operate.md has the same figures.
+    What benchmarks/memory.py measured and room for batches; the table in docs/operate.md has both.
     """
     return MEMORY_BASE + monitors * MEMORY_PER_1000 // 1000
 
